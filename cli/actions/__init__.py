@@ -1,0 +1,1 @@
+"""The steps behind the commands; they know nothing of terminals."""

@@ -1,0 +1,1 @@
+"""The application. Imports nothing of the toolkit."""

@@ -1,0 +1,1 @@
+"""What the services and the toolkit agree on: schemas, topics, ports. No I/O; the lowest layer."""

@@ -1,0 +1,1 @@
+"""Generated from events.proto by `./esq generate`; do not edit."""

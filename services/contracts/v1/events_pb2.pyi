@@ -1,0 +1,107 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STATUS_UNSPECIFIED: _ClassVar[Status]
+    STATUS_SENT: _ClassVar[Status]
+    STATUS_DELIVERED: _ClassVar[Status]
+    STATUS_READ: _ClassVar[Status]
+    STATUS_FAILED: _ClassVar[Status]
+STATUS_UNSPECIFIED: Status
+STATUS_SENT: Status
+STATUS_DELIVERED: Status
+STATUS_READ: Status
+STATUS_FAILED: Status
+
+class Envelope(_message.Message):
+    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "status_changed")
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    COMPANY_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
+    TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FAILED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_UNCERTAIN_FIELD_NUMBER: _ClassVar[int]
+    STATUS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    company: str
+    version: int
+    occurred_at: _timestamp_pb2.Timestamp
+    traceparent: str
+    message_requested: MessageRequested
+    message_accepted: MessageAccepted
+    message_failed: MessageFailed
+    message_uncertain: MessageUncertain
+    status_changed: StatusChanged
+    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ...) -> None: ...
+
+class MessageRequested(_message.Message):
+    __slots__ = ("message_id", "campaign_id", "contact_id", "connection", "to", "text")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    TO_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    message_id: str
+    campaign_id: str
+    contact_id: str
+    connection: str
+    to: str
+    text: str
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., connection: _Optional[str] = ..., to: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class MessageAccepted(_message.Message):
+    __slots__ = ("message_id", "campaign_id", "provider_id")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    PROVIDER_ID_FIELD_NUMBER: _ClassVar[int]
+    message_id: str
+    campaign_id: str
+    provider_id: str
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., provider_id: _Optional[str] = ...) -> None: ...
+
+class MessageFailed(_message.Message):
+    __slots__ = ("message_id", "campaign_id", "code", "reason")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    message_id: str
+    campaign_id: str
+    code: int
+    reason: str
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., code: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class MessageUncertain(_message.Message):
+    __slots__ = ("message_id", "campaign_id", "reason")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    message_id: str
+    campaign_id: str
+    reason: str
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class StatusChanged(_message.Message):
+    __slots__ = ("message_id", "campaign_id", "status", "code")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    message_id: str
+    campaign_id: str
+    status: Status
+    code: int
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., code: _Optional[int] = ...) -> None: ...

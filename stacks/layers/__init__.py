@@ -1,0 +1,1 @@
+"""The layers of an environment as plain Pulumi programs."""
