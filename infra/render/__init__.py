@@ -1,0 +1,1 @@
+"""Pure text: configuration files of what runs on Kubernetes. Snapshot tests show every change."""

@@ -1,0 +1,170 @@
+"""`patroni.yml` and the script that fills a new database cluster.
+
+The timing is the plan "fast": ttl 20 s, loop 5 s, retry 5 s. Patroni wants loop_wait + 2 * retry_timeout <=
+ttl, and 20 s is its floor for ttl; a lost zone then costs 16 to 29 s of writes. Shorter loops ask the API
+server more often and demote a primary over a short stall; the promise of no false failover under stalls of
+5 s needs the rest of the ttl.
+
+What is under `bootstrap.dcs` is read once, when the first member makes the cluster; later it lives in
+Kubernetes and is changed with `patronictl edit-config`. What is under `postgresql` is read at every start.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TTL = 20
+"""Seconds after which an unrenewed leader lock is free."""
+LOOP_WAIT = 5
+"""Seconds between two passes of a member's loop."""
+RETRY_TIMEOUT = 5
+"""Seconds a member tries to reach the API server or Postgres before it draws consequences."""
+
+PORT = 5432
+REST_PORT = 8008
+
+_PARAMETERS = {
+    # Detects a replica or client whose zone is gone in seconds rather than hours.
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "wal_sender_timeout": "10s",
+    "wal_receiver_timeout": "10s",
+    # A forgotten transaction holds back vacuum and a migration's locks.
+    "idle_in_transaction_session_timeout": "60s",
+    # Short statements only: compiling them costs more than it saves.
+    "jit": "off",
+    "max_wal_size": "512MB",
+    "wal_keep_size": "128MB",
+    "password_encryption": "scram-sha-256",
+    "ssl": "on",
+    "ssl_min_protocol_version": "TLSv1.2",
+    "ssl_cert_file": "/etc/esq/tls/tls.crt",
+    "ssl_key_file": "/etc/esq/tls/tls.key",
+    "ssl_ca_file": "/etc/esq/tls/ca.crt",
+    "unix_socket_directories": "/run/postgresql",
+    "logging_collector": "off",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "log_lock_waits": "on",
+    "log_min_duration_statement": "500ms",
+}
+
+_HBA = (
+    "local all all scram-sha-256",
+    "hostssl replication replicator all scram-sha-256",
+    "hostssl all all all scram-sha-256",
+    # All that is left: connections without TLS.
+    "hostnossl all all all reject",
+)
+
+
+def patroni(*, scope: str, labels: Mapping[str, str], shared_buffers: str, max_connections: int) -> str:
+    """Return `patroni.yml`; names, addresses and passwords of a member come from its environment.
+
+    Args:
+        scope: name of the database cluster: of its Services and, as label `cluster-name`, of its pods.
+        labels: further labels that the members' pods carry.
+        shared_buffers: Postgres's own cache, e.g. `64MB`.
+        max_connections: connections for clients.
+    """
+    config = {
+        "scope": scope,
+        "restapi": _restapi(),
+        "ctl": {"cacert": "/etc/esq/tls/ca.crt"},
+        "kubernetes": {
+            # One update moves the lock and the address that clients use; with config maps it would take two.
+            "use_endpoints": True,
+            "labels": dict(labels),
+            "scope_label": "cluster-name",
+            "role_label": "role",
+            "leader_label_value": "primary",
+            "follower_label_value": "replica",
+            "ports": [{"name": "postgres", "port": PORT}],
+        },
+        "bootstrap": {
+            "dcs": _shared(max_connections),
+            "initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, "data-checksums"],
+            "post_init": "/etc/esq/patroni/post_init.sh",
+        },
+        "postgresql": {
+            "listen": f"*:{PORT}",
+            "use_unix_socket": True,
+            "use_unix_socket_repl": True,
+            "data_dir": "/var/lib/postgresql/data/pgdata",
+            "bin_dir": "/usr/lib/postgresql/15/bin",
+            "pgpass": "/run/postgresql/pgpass",
+            "parameters": {"shared_buffers": shared_buffers, **_PARAMETERS},
+            "pg_hba": list(_HBA),
+            # A former primary that cannot be rewound is copied anew rather than left standing.
+            "remove_data_directory_on_rewind_failure": True,
+            "remove_data_directory_on_diverged_timelines": True,
+        },
+        "log": {"level": "INFO"},
+    }
+    return yaml.safe_dump(config, sort_keys=False, width=1000)
+
+
+def _restapi() -> dict[str, object]:
+    return {
+        "listen": f"0.0.0.0:{REST_PORT}",
+        "certfile": "/etc/esq/tls/tls.crt",
+        "keyfile": "/etc/esq/tls/tls.key",
+        "cafile": "/etc/esq/tls/ca.crt",
+    }
+
+
+def _shared(max_connections: int) -> dict[str, object]:
+    return {
+        "ttl": TTL,
+        "loop_wait": LOOP_WAIT,
+        "retry_timeout": RETRY_TIMEOUT,
+        # Any one standby may acknowledge a commit, and only one that surely has all of them is promoted.
+        # Strict: with no standby left writes wait, for an acknowledged write must not depend on one disk.
+        "synchronous_mode": "quorum",
+        "synchronous_mode_strict": True,
+        "synchronous_node_count": 1,
+        # A standby further behind than this does not stand for election (bytes).
+        "maximum_lag_on_failover": 1_048_576,
+        # A crashed Postgres may recover by itself for this long (seconds); the default would hold writes 5
+        # minutes.
+        "primary_start_timeout": 10,
+        # The API server being away is no reason to stop a primary that reaches all its standbys.
+        "failsafe_mode": True,
+        "postgresql": {
+            "use_pg_rewind": True,
+            "use_slots": True,
+            "parameters": {
+                "max_connections": max_connections,
+                "max_wal_senders": 8,
+                "max_replication_slots": 8,
+                "max_worker_processes": 4,
+                "wal_level": "replica",
+                "hot_standby": "on",
+                "wal_log_hints": "on",
+            },
+        },
+    }
+
+
+def post_init(*, database: str, admin: str) -> str:
+    """Return the script that Patroni runs once, on the first primary, to make the database and its owner.
+
+    Args:
+        database: name of the database.
+        admin: role that owns it and may make roles; its password comes from ESQ_ADMIN_PASSWORD.
+    """
+    return f"""#!/bin/sh
+# Patroni gives the connection of the superuser as the first argument.
+set -eu
+psql -v ON_ERROR_STOP=1 -d "$1" <<'SQL'
+\\getenv password ESQ_ADMIN_PASSWORD
+CREATE ROLE {admin} LOGIN CREATEROLE PASSWORD :'password';
+CREATE DATABASE {database} OWNER {admin};
+REVOKE ALL ON DATABASE {database} FROM PUBLIC;
+SQL
+"""
