@@ -1,0 +1,91 @@
+"""Sizes per environment: one table.
+
+`local` shares one laptop or CI machine of two cores between three zones, control plane and services, so it
+requests next to no CPU and sets no CPU limit anywhere: a throttled Patroni or broker misses heartbeats, and
+a missed heartbeat is a failover. Memory limits are honest: what a process was seen to use, plus the room it
+needs for its worst moment.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Size(BaseModel):
+    """What one replica may use.
+
+    Attributes:
+        cpu: requested CPU, in Kubernetes notation; what the scheduler sets aside.
+        memory: requested memory.
+        memory_limit: memory at which the kernel ends it.
+        storage: capacity of its volume; node-local volumes do not enforce it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpu: str = Field(pattern=r"^\d+m?$")
+    memory: str = Field(pattern=r"^\d+(Mi|Gi)$")
+    memory_limit: str = Field(pattern=r"^\d+(Mi|Gi)$")
+    storage: str = Field(default="1Gi", pattern=r"^\d+(Mi|Gi)$")
+
+
+class Sizes(BaseModel):
+    """Sizes of one environment.
+
+    Attributes:
+        postgres: Patroni and Postgres together.
+        postgres_shared_buffers: Postgres's own cache; about a quarter of the memory.
+        postgres_max_connections: the sum of all services' pools, with a third to spare for deploys that
+            overlap.
+        redis: the server alone.
+        sentinel: the Sentinel beside each server; it keeps no data worth the name.
+        redis_maxmemory: data after which Redis refuses writes; copies made while forking need the rest of
+            the limit.
+        kafka: one JVM.
+        kafka_heap: its heap; page cache and about 100 MiB of JVM stand outside of it.
+        objects: one Garage node.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    postgres: Size
+    postgres_shared_buffers: str
+    postgres_max_connections: int = Field(ge=20)
+    redis: Size
+    sentinel: Size
+    redis_maxmemory: str
+    kafka: Size
+    kafka_heap: str
+    objects: Size
+
+
+LOCAL = Sizes(
+    postgres=Size(cpu="50m", memory="160Mi", memory_limit="448Mi", storage="4Gi"),
+    postgres_shared_buffers="64MB",
+    postgres_max_connections=200,
+    redis=Size(cpu="10m", memory="24Mi", memory_limit="96Mi", storage="1Gi"),
+    sentinel=Size(cpu="10m", memory="16Mi", memory_limit="48Mi", storage="1Gi"),
+    redis_maxmemory="32mb",
+    kafka=Size(cpu="50m", memory="384Mi", memory_limit="640Mi", storage="4Gi"),
+    kafka_heap="256m",
+    objects=Size(cpu="20m", memory="48Mi", memory_limit="192Mi", storage="4Gi"),
+)
+
+FULL = Sizes(
+    postgres=Size(cpu="2", memory="8Gi", memory_limit="8Gi", storage="100Gi"),
+    postgres_shared_buffers="2GB",
+    postgres_max_connections=500,
+    redis=Size(cpu="500m", memory="2Gi", memory_limit="2Gi", storage="10Gi"),
+    sentinel=Size(cpu="50m", memory="64Mi", memory_limit="64Mi", storage="1Gi"),
+    redis_maxmemory="1gb",
+    kafka=Size(cpu="1", memory="6Gi", memory_limit="6Gi", storage="100Gi"),
+    kafka_heap="2g",
+    objects=Size(cpu="500m", memory="1Gi", memory_limit="2Gi", storage="200Gi"),
+)
+
+SIZES = {"local": LOCAL, "staging": FULL, "prod": FULL}
+
+
+def sizes(environment: str) -> Sizes:
+    """Return the sizes of `environment`; one that has no row of its own is sized like `local`."""
+    return SIZES.get(environment, LOCAL)
