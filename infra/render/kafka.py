@@ -35,8 +35,7 @@ PROPERTIES = "/run/kafka/server.properties"
 
 
 def server(voters: Sequence[str]) -> str:
-    """Return the shared part of `server.properties`; identity, addresses and users are added when a pod
-    starts.
+    """Return the shared part of `server.properties`; a starting pod adds identity, addresses and users.
 
     Args:
         voters: host names of the nodes, in the order of their ids.
@@ -110,8 +109,7 @@ listener.name.clients.plain.sasl.jaas.config={module} {known};
 
 
 def prepare() -> str:
-    """Return the script that runs in a pod before Kafka: it completes the properties and formats a new
-    volume.
+    """Return the script that runs in a pod before Kafka: complete the properties, format a new volume.
 
     A volume that is formatted is left alone, which also spares the start of a second JVM.
     """
@@ -122,8 +120,8 @@ number=${{HOSTNAME##*-}}
 {{
     cat /etc/esq/kafka/server.properties /etc/esq/users/users.properties
     echo "node.id=$number"
-    echo
-    "advertised.listeners=CLIENTS://$HOSTNAME.$ESQ_DOMAIN:{CLIENT_PORT},BROKERS://$HOSTNAME.$ESQ_DOMAIN:{BROKER_PORT}"
+    host="$HOSTNAME.$ESQ_DOMAIN"
+    echo "advertised.listeners=CLIENTS://$host:{CLIENT_PORT},BROKERS://$host:{BROKER_PORT}"
 }} > {PROPERTIES}
 [ ! -f {DATA}/meta.properties ] || exit 0
 exec java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' \\

@@ -170,7 +170,7 @@ class Client:
         return Metadata(sorted(brokers), partitions)
 
     def quorum(self) -> Quorum:
-        """Ask the active controller, through this node, for the metadata quorum (DescribeQuorum, version 1)."""
+        """Ask the active controller, through this node, for its quorum (DescribeQuorum, version 1)."""
         name = b"__cluster_metadata"
         body = b"\2" + bytes([len(name) + 1]) + name + b"\2" + struct.pack(">i", 0) + b"\0" + b"\0" + b"\0"
         answer = self.call(_QUORUM, 1, body, flexible=True)
