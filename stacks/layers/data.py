@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 def program(settings: StackSettings) -> None:
     """Declare the layer, and export where each thing can be reached."""
-    for name, component in {
-        "postgres": KubernetesPostgres(_postgres(settings)),
-        "redis": KubernetesRedis(_redis(settings)),
-        "kafka": KubernetesKafka(_kafka(settings)),
-        "objects": KubernetesObjects(_objects(settings)),
-    }.items():
-        pulumi.export(name, asdict(component.endpoints))
+    endpoints = {
+        "postgres": asdict(KubernetesPostgres(_postgres(settings)).endpoints),
+        "redis": asdict(KubernetesRedis(_redis(settings)).endpoints),
+        "kafka": asdict(KubernetesKafka(_kafka(settings)).endpoints),
+        "objects": asdict(KubernetesObjects(_objects(settings)).endpoints),
+    }
+    for name, values in endpoints.items():
+        pulumi.export(name, values)
 
 
 def _postgres(settings: StackSettings) -> PostgresArgs:

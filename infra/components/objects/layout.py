@@ -1,9 +1,8 @@
-"""Tells a Garage cluster which node is in which zone, and makes the key and the bucket. Again and again the
-same.
+"""Tells a Garage cluster which node is in which zone, and makes the key and the bucket.
 
 Runs as a Job of the deploy. Zones are those of the Kubernetes nodes that the pods run on; a pod's volume is
 bound to its node, so once assigned they stay. Only what differs is changed: a layout that is right is left
-alone, for applying one moves data.
+alone, for applying one moves data; so it may be run again and again.
 
 Shipped into the pod as a file: the standard library only.
 """
@@ -35,7 +34,7 @@ class Garage:
         self.urls = urls
         self.token = token
 
-    def call(self, name: str, body: object = None, query: str = "") -> Any:  # noqa: ANN401 - JSON
+    def call(self, name: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """Call an operation; with a body by POST, else by GET.
 
         Raises:
@@ -43,9 +42,8 @@ class Garage:
         """
         failure: OSError = OSError("no nodes")
         for url in self.urls:
-            request = urllib.request.Request(
-                f"{url}/v2/{name}{query}", method="GET" if body is None else "POST"
-            )
+            address, method = f"{url}/v2/{name}", "GET" if body is None else "POST"
+            request = urllib.request.Request(address, method=method)  # noqa: S310 - http inside the cluster
             request.add_header("Authorization", f"Bearer {self.token}")
             data = None if body is None else json.dumps(body).encode()
             try:
@@ -77,7 +75,7 @@ def zone_of(namespace: str, pod: str) -> str:
 
 
 def role_changes(layout: dict[str, Any], wanted: dict[str, str], capacity: int) -> list[dict[str, object]]:
-    """Return what turns `layout` into one where each node of `wanted` (zone by id) has its zone; [] when it is so."""
+    """Return what gives each node of `wanted` (zone by id) its zone in `layout`; nothing when it has it."""
     now = {role["id"]: role["zone"] for role in layout["roles"]}
     changes: list[dict[str, object]] = [
         {"id": node, "zone": zone, "capacity": capacity, "tags": []}
@@ -118,7 +116,7 @@ def lay_out(garage: Garage, wanted: dict[str, str], capacity: int) -> str:
 
 
 def make_bucket(garage: Garage, bucket: str, key_id: str, key_secret: str) -> str:
-    """Import the key, make the bucket and let the key use it, as far as they are missing. Return a sentence."""
+    """Import the key, make the bucket, let the one use the other, where missing. Return a sentence."""
     done = []
     if key_id not in {key["id"] for key in garage.call("ListKeys")}:
         key = {"accessKeyId": key_id, "secretAccessKey": key_secret, "name": "esq"}
