@@ -1,0 +1,139 @@
+"""Kafka: how clients are configured, and the producer. librdkafka's blocking calls run in threads of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from services.kit.errors import TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from confluent_kafka import Message
+
+    from services.kit.settings import KafkaSettings, ProcessSettings
+
+DELIVERY_SECONDS = 10.0
+"""Acknowledged by then or counted as not published; shorter than an idle transaction may last."""
+log = logging.getLogger(__name__)
+
+
+def client_config(process: ProcessSettings, settings: KafkaSettings) -> dict[str, str | int]:
+    """Return what every client needs: brokers, TLS and login, quick reconnects, small buffers."""
+    config: dict[str, str | int] = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "client.id": f"esq-{process.service}",
+        "reconnect.backoff.ms": 100,
+        "reconnect.backoff.max.ms": 1000,
+        "socket.keepalive.enable": "true",
+        "socket.timeout.ms": 10_000,
+        "log_level": 3,
+    }
+    protocol = "SASL" if settings.kafka_username else ""
+    if settings.kafka_username and settings.kafka_password:
+        config["sasl.mechanism"] = settings.kafka_mechanism
+        config["sasl.username"] = settings.kafka_username
+        config["sasl.password"] = settings.kafka_password.get_secret_value()
+    if process.ca_file:
+        config["ssl.ca.location"] = str(process.ca_file)
+    transport = "SSL" if process.ca_file else "PLAINTEXT"
+    config["security.protocol"] = f"{protocol}_{transport}".lstrip("_")
+    return config
+
+
+@dataclass(frozen=True)
+class Record:
+    """Bytes for a topic.
+
+    Attributes:
+        topic: name of the topic.
+        key: decides the partition.
+        payload: an encoded envelope.
+    """
+
+    topic: str
+    key: str
+    payload: bytes
+
+
+class Publisher(Protocol):
+    """Port: hands records to the brokers."""
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """Return when every record is acknowledged by all in-sync replicas, in order per key.
+
+        Raises:
+            TemporaryError: at least one was not; some may have been.
+        """
+        ...
+
+
+class KafkaPublisher:
+    """An idempotent producer that waits for the acknowledgement of each batch."""
+
+    def __init__(self, config: dict[str, str | int]) -> None:
+        self._producer = Producer(
+            config
+            | {
+                "enable.idempotence": "true",
+                "acks": "all",
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+                "queue.buffering.max.messages": 20_000,
+                "queue.buffering.max.kbytes": 16_384,
+            },
+            logger=log,
+        )
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-producer")
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        """See `Publisher`."""
+        loop = asyncio.get_running_loop()
+        refused = await loop.run_in_executor(self._thread, self._publish, records)
+        if refused:
+            raise TemporaryError(f"{len(refused)} of {len(records)} records not acknowledged: {refused[0]}")
+
+    def _publish(self, records: Sequence[Record]) -> list[KafkaError]:
+        """Hand over and wait; return what went wrong."""
+        acknowledged = 0
+        refused: list[KafkaError] = []
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            nonlocal acknowledged
+            if error is None:
+                acknowledged += 1
+            else:
+                refused.append(error)
+
+        try:
+            for record in records:
+                self._producer.produce(record.topic, record.payload, record.key, on_delivery=report)
+            self._producer.flush(DELIVERY_SECONDS + 1)
+        except (KafkaException, BufferError) as error:
+            cause = error.args[0] if error.args else None
+            refused.append(cause if isinstance(cause, KafkaError) else KafkaError(KafkaError._QUEUE_FULL))
+        if not refused and acknowledged < len(records):
+            refused.append(KafkaError(KafkaError._TIMED_OUT))
+        return refused
+
+    def close(self) -> None:
+        """Stop the thread; nothing waits in the producer between two batches."""
+        self._thread.shutdown(wait=False)
+
+
+@asynccontextmanager
+async def open_publisher(process: ProcessSettings, settings: KafkaSettings) -> AsyncIterator[KafkaPublisher]:
+    """Give a producer for as long as the block lasts; brokers need not be there yet."""
+    publisher = KafkaPublisher(client_config(process, settings))
+    try:
+        yield publisher
+    finally:
+        publisher.close()
