@@ -1,0 +1,1 @@
+"""Real servers for tests: each controller starts, stops, kills and asks one."""

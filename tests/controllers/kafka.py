@@ -1,0 +1,142 @@
+"""A real Kafka broker (KRaft, one node) on free loopback ports, in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.controllers.process import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+CALL_SECONDS = 10.0
+CLUSTER_ID = "esqesqesqesqesqesqesqQ"
+_JVM = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_CONFIG = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+log.dirs={folder}/data
+auto.create.topics.enable=false
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=3
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+num.network.threads=2
+num.io.threads=2
+background.threads=2
+log.cleaner.dedupe.buffer.size=2097152
+"""
+_LOGGING = """
+rootLogger.level=warn
+rootLogger.appenderRef.stdout.ref=stdout
+appender.stdout.type=Console
+appender.stdout.name=stdout
+appender.stdout.layout.type=PatternLayout
+appender.stdout.layout.pattern=%d %p %m (%c)%n
+"""
+
+
+def kafka_libraries() -> Path:
+    """Return the folder of Kafka's jars: `ESQ_KAFKA_LIBS`, or the toolchain's.
+
+    Raises:
+        FileNotFoundError: neither is there.
+    """
+    named = os.environ.get("ESQ_KAFKA_LIBS")
+    folder = Path(named) if named else _toolchain_libraries()
+    if not any(folder.glob("kafka_2.13-*.jar")):
+        raise FileNotFoundError(f"no Kafka jars in {folder}: run `./esq toolchain`, or set ESQ_KAFKA_LIBS")
+    return folder
+
+
+def _toolchain_libraries() -> Path:
+    """Ask the toolchain for Kafka, building it when it is not there."""
+    from platformdirs import user_cache_path  # noqa: PLC0415 - only without ESQ_KAFKA_LIBS
+
+    from infra.steps import QuietSteps  # noqa: PLC0415 - as above
+    from infra.zones.toolchain import Toolchain  # noqa: PLC0415 - as above
+
+    tools = Toolchain(cache=user_cache_path("esq") / "toolchain", steps=QuietSteps())
+    tools.ensure(("kafka",), QuietSteps())
+    found = tools.path("kafka")
+    return found / "libs" if (found / "libs").is_dir() else found
+
+
+class Kafka:
+    """Starts with `start`, ends with `stop`; `kill` and `start` again keep its data."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="esq-kafka-"))
+        self.port = free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._server = Server("kafka", self.folder / "log")
+        self._config = self.folder / "server.properties"
+
+    def start(self) -> None:
+        """Format its storage when it is new, and wait until it answers."""
+        if not self._config.exists():
+            self._config.write_text(
+                _CONFIG.format(port=self.port, controller=free_port(), folder=self.folder)
+            )
+            (self.folder / "log4j2.properties").write_text(_LOGGING)
+            format_ = ["format", "-t", CLUSTER_ID, "-c", str(self._config)]
+            subprocess.run(
+                [*self._java(), "kafka.tools.StorageTool", *format_], check=True, capture_output=True
+            )
+        self._server.launch([*self._java(), "kafka.Kafka", str(self._config)])
+        self._server.await_ready(self.ready, START_SECONDS)
+
+    def stop(self) -> None:
+        """End it and take its folder away."""
+        self._server.send(signal.SIGTERM, STOP_SECONDS)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it at once, as a lost machine would."""
+        self._server.kill()
+
+    def ready(self) -> bool:
+        """Tell whether the broker answers."""
+        try:
+            return bool(self.admin().list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+    def admin(self) -> AdminClient:
+        """Return a client for topics and groups."""
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    def empty(self, topics: Iterable[str]) -> None:
+        """Delete every record of the topics and every group's positions; groups must have no members."""
+        admin = self.admin()
+        names = set(topics)
+        known = admin.list_topics(timeout=CALL_SECONDS).topics
+        ends = [
+            TopicPartition(name, number, OFFSET_END) for name in names for number in known[name].partitions
+        ]
+        for future in admin.delete_records(ends).values():
+            future.result(CALL_SECONDS)
+        groups = [group.group_id for group in admin.list_consumer_groups().result(CALL_SECONDS).valid]
+        for future in (admin.delete_consumer_groups(groups) if groups else {}).values():
+            future.result(CALL_SECONDS)
+
+    def _java(self) -> list[str]:
+        """Return the command line up to the class."""
+        logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
+        return ["java", *_JVM, logging, "-cp", f"{kafka_libraries()}/*"]

@@ -1,0 +1,111 @@
+"""A real Postgres 15 on a free loopback port, in a folder of its own, without durability (it never outlives a test)."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.controllers.process import Server, free_port
+
+BINARIES = Path(os.environ.get("ESQ_POSTGRES_BIN", "/usr/lib/postgresql/15/bin"))
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+_FAST = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "shared_buffers=32MB",
+    "max_connections=100",
+)
+
+
+class Postgres:
+    """Starts with `start`, ends with `stop`; `copy` gives a test a database of its own."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="esq-postgres-"))
+        self.port = free_port()
+        self._user = _unprivileged()
+        self._copies = 0
+        self._server = Server("postgres", self.folder / "log")
+
+    def start(self) -> None:
+        """Create the cluster when there is none yet, and wait until it answers."""
+        if not self._data.exists():
+            if self._user is not None:
+                os.chown(self.folder, self._user, self._user)
+            self._tool(
+                "initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"
+            )
+        options = [f"-c{option}" for option in _FAST]
+        place = ["-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)]
+        self._server.launch([str(BINARIES / "postgres"), *place, *options], user=self._user)
+        self._server.await_ready(self.ready, START_SECONDS)
+
+    def stop(self) -> None:
+        """End it and take its folder away."""
+        self._server.send(signal.SIGINT, STOP_SECONDS)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it at once, as a lost machine would; `start` brings it back with its data."""
+        self._server.send(signal.SIGQUIT, STOP_SECONDS)
+
+    def ready(self) -> bool:
+        """Tell whether it takes connections."""
+        asked = [str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
+
+    def url(self, database: str = "postgres", user: str = "postgres", password: str = "") -> str:
+        """Return the address in SQLAlchemy's form."""
+        who = f"{user}:{password}" if password else user
+        return f"postgresql+asyncpg://{who}@127.0.0.1:{self.port}/{database}"
+
+    def copy(self, template: str = "template1") -> str:
+        """Create a database from a template and return its name."""
+        self._copies += 1
+        name = f"copy_{self._copies}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, database: str) -> None:
+        """Take a database away, whoever is connected."""
+        self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def execute(self, statement: str, database: str = "postgres") -> str:
+        """Run a statement as the owner of the cluster; return what psql printed."""
+        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
+        return self._tool("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *place, "-c", statement)
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
+
+    def _tool(self, name: str, *arguments: str) -> str:
+        """Run one of Postgres's programs as the user it accepts."""
+        done = subprocess.run(
+            [str(BINARIES / name), *arguments],
+            user=self._user,
+            group=self._user,
+            extra_groups=None if self._user is None else [],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{name} failed: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+
+def _unprivileged() -> int | None:
+    """Return whom Postgres runs as when we are root, which it refuses."""
+    if os.geteuid() != 0:
+        return None
+    names = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}
+    return names.get("postgres", names["nobody"])

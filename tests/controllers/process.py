@@ -1,0 +1,105 @@
+"""A server process under a test's control: started, awaited, stopped, killed; it fails with name, seconds and log."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+SLOWNESS = float(os.environ.get("ESQ_TEST_SLOWNESS", "1"))
+"""Stretches every deadline on a slow machine."""
+PAUSE_SECONDS = 0.05
+LOG_TAIL = 2000
+
+
+def free_port() -> int:
+    """Return a loopback port that nothing listens on at the moment."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def await_true(what: str, ask: Callable[[], bool], seconds: float) -> None:
+    """Wait until the question is answered with yes.
+
+    Raises:
+        TimeoutError: it was not, with what was waited for and how long.
+    """
+    deadline = time.monotonic() + seconds * SLOWNESS
+    while not ask():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not so after {seconds * SLOWNESS:.0f} s")
+        time.sleep(PAUSE_SECONDS)
+
+
+class Server:
+    """One process and its log file."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """The process's number, while it runs."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._process.pid
+
+    def launch(
+        self, command: Sequence[str], *, env: Mapping[str, str] | None = None, user: int | None = None
+    ) -> None:
+        """Start it, in a session of its own."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=None if env is None else dict(env),
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+                start_new_session=True,
+            )
+
+    def await_ready(self, ask: Callable[[], bool], seconds: float) -> None:
+        """Wait for the answer; fail early when the process has ended, with the end of its log."""
+
+        def alive_and_ready() -> bool:
+            if self._process is None or self._process.poll() is not None:
+                raise RuntimeError(f"{self.name} ended while starting:\n{self.tail()}")
+            return ask()
+
+        try:
+            await_true(f"{self.name} is ready", alive_and_ready, seconds)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.tail()}") from None
+
+    def tail(self) -> str:
+        """Return the end of the log."""
+        return self.log.read_text(errors="replace")[-LOG_TAIL:]
+
+    def send(self, number: signal.Signals, seconds: float = 15.0) -> int | None:
+        """Signal it and wait for its end; SIGKILL when it takes too long. Returns the exit code."""
+        if self._process is None or self._process.poll() is not None:
+            return None if self._process is None else self._process.returncode
+        self._process.send_signal(number)
+        try:
+            return self._process.wait(seconds * SLOWNESS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        self.send(signal.SIGKILL)

@@ -1,0 +1,101 @@
+"""Real servers shared by the integration tests, started when the first test asks for one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from services.contracts.topics import TOPICS
+from services.kit.entrypoints.migrate import MigrateSettings, migrate, migrated_services
+from services.kit.entrypoints.topics import TopicsSettings, apply_before_deadline
+from tests.controllers.kafka import Kafka
+from tests.controllers.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PASSWORD = "of-a-test"
+
+
+@dataclass(frozen=True)
+class TestDatabase:
+    """A database of one test, with every service's schema.
+
+    Attributes:
+        server: where it is.
+        name: its name there.
+    """
+
+    __test__ = False
+    server: Postgres
+    name: str
+
+    def url(self, service: str) -> str:
+        """Return the address that a service uses."""
+        return self.server.url(self.name, service, PASSWORD)
+
+    def execute(self, statement: str) -> str:
+        """Run a statement as the owner; return what psql printed."""
+        return self.server.execute(statement, self.name)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away `ESQ_...` variables of whoever runs the tests, except those that tests read themselves."""
+    for name in os.environ:
+        if name.startswith("ESQ_") and not name.startswith(
+            ("ESQ_TEST_", "ESQ_KAFKA_LIBS", "ESQ_POSTGRES_BIN")
+        ):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A Postgres server of this session."""
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> str:
+    """The template: a database that the migration job has been through."""
+    postgres.execute("CREATE DATABASE template_esq")
+    settings = MigrateSettings(admin_database_url=SecretStr(postgres.url("template_esq")))
+    asyncio.run(migrate(settings, dict.fromkeys(migrated_services(), PASSWORD)))
+    return "template_esq"
+
+
+@pytest.fixture
+def test_database(postgres: Postgres, migrated: str) -> Iterator[TestDatabase]:
+    """A copy of the template for one test."""
+    name = postgres.copy(migrated)
+    yield TestDatabase(postgres, name)
+    postgres.drop(name)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[Kafka]:
+    """A Kafka broker of this session, with the topics of the contracts."""
+    server = Kafka()
+    try:
+        server.start()
+        apply_before_deadline(TopicsSettings(kafka_bootstrap=server.bootstrap, topic_replicas=1))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def clean_kafka(kafka: Kafka) -> Kafka:
+    """The broker with empty topics: what a test before this one wrote is gone, and so are its groups' positions."""
+    kafka.empty([topic.name for topic in TOPICS])
+    return kafka
