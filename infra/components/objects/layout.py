@@ -110,9 +110,10 @@ def lay_out(garage: Garage, wanted: dict[str, str], capacity: int) -> str:
     changes = role_changes(layout, wanted, capacity)
     if not changes:
         return f"layout {layout['version']} is right"
+    version = layout["version"] + 1
     garage.call("UpdateClusterLayout", {"roles": changes, "parameters": {"zoneRedundancy": "maximum"}})
-    garage.call("ApplyClusterLayout", {"version": layout["version"] + 1})
-    return f"layout {layout['version'] + 1} applied: {wanted}"
+    garage.call("ApplyClusterLayout", {"version": version})
+    return f"layout {version} applied: {wanted}"
 
 
 def make_bucket(garage: Garage, bucket: str, key_id: str, key_secret: str) -> str:
