@@ -1,0 +1,123 @@
+"""Three real Garage nodes on loopback, with the rendered settings and the layout job's own code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from infra.components.objects import layout
+from infra.credentials import ObjectsCredentials
+from infra.render import objects as render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+ADDRESSES = ("127.95.0.11", "127.95.0.12", "127.95.0.13")
+ZONES = ("zone-a", "zone-b", "zone-c")
+
+
+class Node:
+    """A Garage process with its own folder and loopback address."""
+
+    def __init__(self, number: int, folder: Path, credentials: ObjectsCredentials) -> None:
+        self.address = ADDRESSES[number]
+        self.config = folder / "garage.toml"
+        meta = folder / "meta"
+        meta.mkdir(parents=True)
+        key = bytes.fromhex(credentials.node_keys[number])
+        (meta / "node_key").write_bytes(key)
+        (meta / "node_key.pub").write_bytes(key[32:])
+        (folder / "rpc_secret").write_text(credentials.rpc_secret)
+        (folder / "admin_token").write_text(credentials.admin_token)
+        ids = zip(credentials.node_ids, ADDRESSES, strict=True)
+        text = render.garage([f"{identity}@{address}:{render.RPC_PORT}" for identity, address in ids])
+        text = text.replace("0.0.0.0", self.address).replace("/var/lib/garage", str(folder))  # noqa: S104 - replaced
+        text = f'rpc_public_addr = "{self.address}:{render.RPC_PORT}"\n{text}'
+        self.config.write_text(text.replace("/etc/esq/secrets", str(folder)))
+        self.log = (folder / "log").open("w")
+        self.start()
+
+    def start(self) -> None:
+        argv = ["garage", "-c", str(self.config), "server"]
+        self.process = subprocess.Popen(argv, stdout=self.log, stderr=subprocess.STDOUT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def credentials() -> ObjectsCredentials:
+    return ObjectsCredentials()
+
+
+@pytest.fixture(scope="module")
+def nodes(credentials: ObjectsCredentials, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Node]]:
+    if shutil.which("garage") is None:
+        pytest.skip("no garage on PATH: `esq toolchain build` makes one")
+    with ExitStack() as stack:
+        started = []
+        for number in range(3):
+            node = Node(number, tmp_path_factory.mktemp(f"garage-{number}"), credentials)
+            stack.callback(node.log.close)
+            stack.callback(node.kill)
+            started.append(node)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def garage(nodes: list[Node], credentials: ObjectsCredentials) -> layout.Garage:
+    admin = layout.Garage(
+        [f"http://{node.address}:{render.ADMIN_PORT}" for node in nodes], credentials.admin_token
+    )
+    layout.wait_for_nodes(admin, set(credentials.node_ids), time.monotonic() + 30)
+    return admin
+
+
+def test_layout_bucket_and_objects(
+    nodes: list[Node], garage: layout.Garage, credentials: ObjectsCredentials
+) -> None:
+    wanted = dict(zip(credentials.node_ids, ZONES, strict=True))
+    assert "applied" in layout.lay_out(garage, wanted, 1 << 30)
+    assert layout.lay_out(garage, wanted, 1 << 30) == "layout 1 is right"
+    key = (credentials.key_id, credentials.key_secret)
+    assert layout.make_bucket(garage, "media", *key) == "media: key imported, bucket made"
+    assert layout.make_bucket(garage, "media", *key) == "media: as it should be"
+
+    def s3(node: Node) -> boto3.client:
+        return boto3.client(
+            "s3",
+            endpoint_url=f"http://{node.address}:{render.S3_PORT}",
+            region_name=render.REGION,
+            aws_access_key_id=key[0],
+            aws_secret_access_key=key[1],
+            config=Config(s3={"addressing_style": "path"}),
+        )
+
+    s3(nodes[0]).put_object(Bucket="media", Key="a", Body=b"one")
+    nodes[2].kill()
+    s3(nodes[1]).put_object(Bucket="media", Key="b", Body=b"two")
+    assert s3(nodes[1]).get_object(Bucket="media", Key="a")["Body"].read() == b"one"
+    nodes[2].start()
+    returned = layout.Garage([f"http://{nodes[2].address}:{render.ADMIN_PORT}"], credentials.admin_token)
+    layout.wait_for_nodes(returned, set(credentials.node_ids), time.monotonic() + 30)
+    assert s3(nodes[2]).get_object(Bucket="media", Key="b")["Body"].read() == b"two"
+
+
+def test_status_is_asked_with_the_command_line(nodes: list[Node]) -> None:
+    argv = ["garage", "-c", str(nodes[0].config), "json-api", "GetClusterStatus"]
+    answer = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=10).stdout)
+    assert {node["isUp"] for node in answer["nodes"]} == {True}
+    assert {node["role"]["zone"] for node in answer["nodes"]} == set(ZONES)
+    assert any(isinstance(node.get("resyncQueueLen"), int) for node in answer["nodes"]), answer["nodes"]
