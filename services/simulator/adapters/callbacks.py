@@ -1,0 +1,138 @@
+"""Posts the reports that are due, signed, in batches, until they are answered with 200.
+
+A replica holds the rows it posts under row locks: if it dies, they are free at once and another posts them
+again, which a receiver must bear, as it must with the real provider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from services.kit.retry import wait_or_stop
+from services.kit.sql import load_queries
+from services.simulator.statuses import envelope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sqlalchemy import Row
+
+    from services.kit.database import Database, Work
+    from services.simulator.adapters.controls import Controls
+
+MOST = 1000
+"""Reports that are held at once."""
+POSTS = 8
+"""Posts under way at once."""
+IDLE_SECONDS = 0.1
+LONGEST_DELAY_SECONDS = 60.0
+OK = 200
+SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """Where callbacks go.
+
+    Attributes:
+        url: the address.
+        secret: key of the signature.
+    """
+
+    url: str
+    secret: bytes
+
+
+class Postman:
+    """Delivers due reports of all numbers."""
+
+    def __init__(
+        self, database: Database, client: httpx.AsyncClient, receiver: Receiver, controls: Controls
+    ) -> None:
+        self._database = database
+        self._client = client
+        self._receiver = receiver
+        self._controls = controls
+        self._slots = asyncio.Semaphore(POSTS)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until told to stop."""
+        while not stop.is_set():
+            if await self.step() == 0:
+                await wait_or_stop(stop, IDLE_SECONDS)
+
+    async def step(self) -> int:
+        """Post what is due now; return how many reports were delivered."""
+        async with self._database.work() as work:
+            rows = await work.rows(SQL["due_callbacks"], most=MOST)
+            if not rows:
+                return 0
+            batches = list(_batches(rows, self._controls.current.batch))
+            answers = await asyncio.gather(*(self._post(batch) for batch in batches))
+            done = [row for batch, answer in zip(batches, answers, strict=True) if answer for row in batch]
+            await _forget(work, done)
+            await _postpone(
+                work,
+                [row for batch, answer in zip(batches, answers, strict=True) if not answer for row in batch],
+            )
+            await work.commit()
+        return len(done)
+
+    async def _post(self, batch: Sequence[Row[Any]]) -> bool:
+        """Post one callback; True when it was answered with 200."""
+        statuses = [json.loads(row.status) for row in batch]
+        body = json.dumps(envelope(batch[0].phone_number_id, statuses), separators=(",", ":")).encode()
+        signature = "sha256=" + hmac.new(self._receiver.secret, body, hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
+        async with self._slots:
+            try:
+                response = await self._client.post(self._receiver.url, content=body, headers=headers)
+            except httpx.HTTPError as error:
+                log.warning("Callback not delivered: %s", type(error).__name__, extra={"action": "callback"})
+                return False
+        if response.status_code != OK:
+            log.warning("Callback answered with %d", response.status_code, extra={"action": "callback"})
+        return response.status_code == OK
+
+
+def delay_after(attempts: int) -> float:
+    """Return the seconds until a report is posted again after so many posts in vain."""
+    return float(min(LONGEST_DELAY_SECONDS, 2.0 ** min(attempts, 16)))
+
+
+def _batches(rows: Iterable[Row[Any]], most: int) -> Iterable[Sequence[Row[Any]]]:
+    """Group by number, at most so many together, in the order given."""
+    by_number: defaultdict[str, list[Row[Any]]] = defaultdict(list)
+    for row in rows:
+        by_number[row.phone_number_id].append(row)
+    for group in by_number.values():
+        for start in range(0, len(group), most):
+            yield group[start : start + most]
+
+
+async def _forget(work: Work, rows: Sequence[Row[Any]]) -> None:
+    if rows:
+        await work.run(
+            SQL["forget_callbacks"], sends=[row.send_id for row in rows], places=[row.place for row in rows]
+        )
+
+
+async def _postpone(work: Work, rows: Sequence[Row[Any]]) -> None:
+    if rows:
+        await work.run(
+            SQL["postpone_callbacks"],
+            sends=[row.send_id for row in rows],
+            places=[row.place for row in rows],
+            delays=[delay_after(row.attempts) for row in rows],
+        )
