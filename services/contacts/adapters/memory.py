@@ -1,0 +1,62 @@
+"""Lists and contacts in memory, for tests of handlers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.contacts.domain import Contact, ContactList
+from services.kit.ids import uuid7
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+
+class FakeContacts:
+    """See `ports.Contacts`."""
+
+    def __init__(self) -> None:
+        self.ids: dict[tuple[str, str], UUID] = {}
+        self.contacts: dict[tuple[str, str], Contact] = {}
+        self.members: dict[UUID, set[str]] = {}
+        self.rejected: dict[UUID, int] = {}
+
+    async def begin_import(self, company: str, list_name: str, import_id: UUID) -> UUID:  # noqa: ARG002 - the port's
+        """See `Contacts`."""
+        list_id = self.ids.setdefault((company, list_name), uuid7())
+        self.members.setdefault(list_id, set())
+        return list_id
+
+    async def add(self, company: str, list_id: UUID, import_id: UUID, contacts: Sequence[Contact]) -> int:  # noqa: ARG002
+        """See `Contacts`."""
+        before = len(self.members[list_id])
+        for contact in contacts:
+            known = self.contacts.setdefault((company, contact.phone), contact)
+            if not known.name:
+                self.contacts[company, contact.phone] = Contact(known.id, known.phone, contact.name)
+            self.members[list_id].add(contact.phone)
+        return len(self.members[list_id]) - before
+
+    async def end_import(self, company: str, import_id: UUID, rejected: int) -> None:  # noqa: ARG002 - the port's
+        """See `Contacts`."""
+        self.rejected[import_id] = rejected
+
+    async def lists(self, company: str, after: str, limit: int) -> list[ContactList]:
+        """See `Contacts`."""
+        names = sorted(name for owner, name in self.ids if owner == company and name > after)
+        return [self._list(company, name) for name in names[:limit]]
+
+    async def find_list(self, company: str, name: str) -> ContactList | None:
+        """See `Contacts`."""
+        return self._list(company, name) if (company, name) in self.ids else None
+
+    async def page(self, company: str, list_id: UUID, after: UUID | None, limit: int) -> list[Contact]:
+        """See `Contacts`."""
+        everyone = sorted(
+            (self.contacts[company, phone] for phone in self.members[list_id]), key=lambda c: c.id
+        )
+        return [contact for contact in everyone if after is None or contact.id > after][:limit]
+
+    def _list(self, company: str, name: str) -> ContactList:
+        list_id = self.ids[company, name]
+        return ContactList(list_id, name, len(self.members[list_id]))

@@ -1,0 +1,57 @@
+-- Queries of the contacts service.
+
+-- name: list_make
+-- The list of that name, made when it is new; the update changes nothing and lets an existing row be returned.
+INSERT INTO lists (company, id, name) VALUES (:company, :id, :name)
+ON CONFLICT (company, name) DO UPDATE SET name = excluded.name RETURNING id
+
+-- name: import_begin
+-- The record of an import.
+INSERT INTO imports (company, id, list_id) VALUES (:company, :id, :list_id)
+
+-- name: import_add
+-- What a batch added.
+UPDATE imports SET accepted = accepted + :accepted, duplicates = duplicates + :duplicates
+WHERE company = :company AND id = :id
+
+-- name: import_end
+-- The file was read to its end.
+UPDATE imports SET rejected = :rejected, ended_at = now() WHERE company = :company AND id = :id
+
+-- name: incoming_make
+-- Where a batch is copied to.
+CREATE TEMPORARY TABLE incoming (id uuid, phone text, name text) ON COMMIT DROP
+
+-- name: contacts_merge
+-- Contacts that are new to the company. Sorted, so that two imports of the same numbers never deadlock.
+INSERT INTO contacts (company, id, phone, name)
+SELECT :company, id, phone, name FROM (
+    SELECT DISTINCT ON (phone) id, phone, name FROM incoming ORDER BY phone, name = '', id
+) AS first ORDER BY phone
+ON CONFLICT (company, phone) DO UPDATE SET name = excluded.name WHERE contacts.name = '' AND excluded.name <> ''
+
+-- name: members_add
+-- Contacts that are new to the list.
+INSERT INTO members (company, list_id, contact_id)
+SELECT DISTINCT c.company, CAST(:list_id AS uuid), c.id
+FROM incoming i JOIN contacts c ON c.company = :company AND c.phone = i.phone ORDER BY c.id
+ON CONFLICT DO NOTHING
+
+-- name: list_grow
+-- The list's count, kept so that nobody has to count.
+UPDATE lists SET contacts = contacts + :added WHERE company = :company AND id = :id
+
+-- name: lists_page
+-- Lists by name.
+SELECT id, name, contacts FROM lists WHERE company = :company AND name > :after ORDER BY name LIMIT :most
+
+-- name: list_find
+-- One list.
+SELECT id, name, contacts FROM lists WHERE company = :company AND name = :name
+
+-- name: members_page
+-- Contacts of a list by id.
+SELECT c.id, c.phone, c.name
+FROM members m JOIN contacts c ON c.company = m.company AND c.id = m.contact_id
+WHERE m.company = :company AND m.list_id = :list_id AND m.contact_id > :after
+ORDER BY m.contact_id LIMIT :most
