@@ -1,0 +1,283 @@
+"""The only place that talks to Pulumi: runs a layer's program against a stack, and tells what came of it.
+
+One run at a time: the SDK keeps global state, and the layers build on each other. A lock on the environment's
+folder keeps other runs on this machine away; because of it, what a run finds of a run before (a stack's lock,
+operations half done) was left by a crash, and can be cleared.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import os
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pulumi import automation as auto
+from pulumi.automation._stack import StackInitMode  # the classmethods make the SDK's own class, not ours
+from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
+
+from cli.events import Change, Run, clean
+from infra.errors import EsqError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from cli.environment import Environment
+    from infra.steps import Step
+
+PROJECT = "esq"
+STOP_SECONDS = 60.0
+"""After Ctrl-C the engine has this long to end what is under way and write down where it is."""
+_TAIL = 2_000
+
+
+class DeployFailedError(EsqError):
+    """A layer could not be brought where it should be; what was reached stays, and the next run continues."""
+
+
+class BusyError(EsqError):
+    """Another run is at work on the environment."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run did, or would do.
+
+    Attributes:
+        layer: name of the layer.
+        changes: each resource that is not the same.
+        counts: resources by operation.
+        warnings: what the engine or the provider warned of.
+        recovered: what was cleared away of a run before that crashed; empty when nothing was.
+    """
+
+    layer: str
+    changes: tuple[Change, ...]
+    counts: dict[str, int]
+    warnings: tuple[str, ...] = ()
+    recovered: str = ""
+
+    def report(self) -> dict[str, Any]:
+        """Return the outcome as plain values."""
+        return {
+            "layer": self.layer,
+            "changes": self.counts,
+            "resources": [asdict(change) for change in self.changes],
+            "recovered": self.recovered,
+        }
+
+
+class _Stack(auto.Stack):
+    """Leaves out two questions that the SDK asks after each run: each starts the engine anew (0.4 s)."""
+
+    def outputs(self) -> dict[str, auto.OutputValue]:
+        return {}
+
+    def info(self, show_secrets: bool = True) -> auto.UpdateSummary | None:  # noqa: ARG002, FBT001, FBT002 - the SDK's signature
+        now = dt.datetime.now(dt.UTC)
+        return auto.UpdateSummary("update", now, "", {}, {}, "succeeded")
+
+
+class Engine:
+    """Runs layers of one environment."""
+
+    def __init__(self, environment: Environment, *, path: str, kubeconfig: Path) -> None:
+        """Prepare the environment's folder.
+
+        Args:
+            environment: whose stacks.
+            path: PATH of the engine: its own program, and the provider where the official one is missing.
+            kubeconfig: the cluster that the programs describe.
+        """
+        self.environment = environment
+        self._work = environment.folder / "stacks"
+        self._variables = {
+            "PATH": path,
+            "KUBECONFIG": str(kubeconfig),
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(_passphrase(environment.folder)),
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK": "true",
+        }
+        self._work.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if environment.backend.startswith("file://"):
+            Path(environment.backend.removeprefix("file://")).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def up(self, layer: str, program: Callable[[], None], step: Step) -> Outcome:
+        """Bring the layer to what `program` declares.
+
+        Raises:
+            DeployFailedError: a resource was refused or did not become ready.
+            BusyError: another run is at work.
+        """
+        return self._run(layer, program, step, "up", lambda stack: partial(stack.up, suppress_outputs=True))
+
+    def preview(self, layer: str, program: Callable[[], None], step: Step) -> Outcome:
+        """Say what `up` would do."""
+        return self._run(layer, program, step, "preview", lambda stack: stack.preview)
+
+    def drift(self, layer: str, step: Step) -> Outcome:
+        """Compare the cluster with what was deployed last; nothing is changed."""
+        return self._run(layer, None, step, "drift", lambda stack: partial(stack.refresh, preview_only=True))
+
+    def destroy(self, layer: str, step: Step) -> Outcome:
+        """Remove all resources of the layer, then its stack."""
+        outcome = self._run(layer, None, step, "destroy", lambda stack: stack.destroy)
+        if (stack := self._stack(layer, create=False)) is not None:
+            stack.workspace.remove_stack(stack.name, force=True)
+        return outcome
+
+    def configuration(self, layer: str) -> dict[str, str]:
+        """Return the configuration that was kept with the layer; empty when there is none."""
+        stack = self._stack(layer, create=False)
+        if stack is None:
+            return {}
+        prefix = f"{PROJECT}:"
+        return {key.removeprefix(prefix): value.value for key, value in stack.get_all_config().items()}
+
+    def configure(self, layer: str, plain: Mapping[str, str], secret: Mapping[str, str]) -> None:
+        """Keep configuration with the layer, the secret part encrypted."""
+        stack = self._stack(layer, create=True)
+        values = {key: auto.ConfigValue(value) for key, value in plain.items()}
+        values |= {key: auto.ConfigValue(value, secret=True) for key, value in secret.items()}
+        if stack is not None:
+            stack.set_all_config({f"{PROJECT}:{key}": value for key, value in values.items()})
+
+    def _stack(
+        self, layer: str, *, create: bool, program: Callable[[], None] | None = None
+    ) -> auto.Stack | None:
+        settings = auto.ProjectSettings(
+            name=PROJECT, runtime="python", backend=auto.ProjectBackend(self.environment.backend)
+        )
+        # The SDK looks for the engine on this process's PATH, not on the one it is given.
+        os.environ["PATH"] = self._variables["PATH"]
+        os.environ["PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK"] = "true"
+        workspace = auto.LocalWorkspace(
+            work_dir=str(self._work), program=program, env_vars=self._variables, project_settings=settings
+        )
+        name = f"{self.environment.name}-{layer}"
+        try:
+            mode = StackInitMode.CREATE_OR_SELECT if create else StackInitMode.SELECT
+            return _Stack(name, workspace, mode)
+        except StackNotFoundError:
+            return None
+
+    def _run(
+        self,
+        layer: str,
+        program: Callable[[], None] | None,
+        step: Step,
+        verb: str,
+        method: Callable[[auto.Stack], Callable[..., Any]],
+    ) -> Outcome:
+        run = Run(step.waiting)
+        with self._alone(verb):
+            stack = self._stack(layer, create=program is not None, program=program)
+            if stack is None:
+                return Outcome(layer, (), {})
+            recovered = self._recover(stack, layer, step)
+            try:
+                with self._marked(layer):
+                    _patiently(partial(method(stack), on_event=run.take, color="never"), step)
+            except CommandError as error:
+                raise self._told(error, run, layer, verb) from error
+        return Outcome(layer, tuple(run.changes), run.counts, tuple(run.warnings), recovered)
+
+    def _recover(self, stack: auto.Stack, layer: str, step: Step) -> str:
+        """Clear what a crashed run left: the stack's lock, and operations that nobody will end."""
+        if not self._marker(layer).exists():
+            return ""
+        step.waiting("clearing what a run before left half done")
+        stack.cancel()
+        deployment = stack.export_stack().deployment or {}
+        pending = deployment.pop("pending_operations", None)
+        if pending:
+            # Objects made by them are found again by name: the provider applies, it does not insist on creating.
+            stack.import_stack(auto.Deployment(version=3, deployment=deployment))
+        self._marker(layer).unlink()
+        left = f"{len(pending)} operations half done" if pending else "its lock"
+        return f"a run before was cut off; cleared {left}"
+
+    def _marker(self, layer: str) -> Path:
+        return self._work / f"{layer}.running"
+
+    @contextmanager
+    def _marked(self, layer: str) -> Iterator[None]:
+        """Leave a mark while the engine runs, and whenever it did not end by itself."""
+        self._marker(layer).touch(mode=0o600)
+        try:
+            yield
+        except CommandError:
+            self._marker(layer).unlink(missing_ok=True)
+            raise
+        self._marker(layer).unlink(missing_ok=True)
+
+    @contextmanager
+    def _alone(self, verb: str) -> Iterator[None]:
+        """Hold the environment's lock, which the kernel drops when this process dies."""
+        with (self._work / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.seek(0)
+                raise BusyError(
+                    f"another run is at work on `{self.environment.name}`: {lock.read().strip()}",
+                    where=lock.name,
+                    remedy="Wait for it to end, then repeat the command.",
+                ) from None
+            lock.truncate(0)
+            lock.write(f"{verb}, process {os.getpid()}")
+            lock.flush()
+            yield
+
+    def _told(self, error: CommandError, run: Run, layer: str, verb: str) -> EsqError:
+        name = self.environment.name
+        if isinstance(error, ConcurrentUpdateError):
+            return BusyError(
+                f"the stack {name}-{layer} is locked by a run elsewhere",
+                where=self.environment.backend,
+                remedy=f"Wait for it; if it is dead: `pulumi cancel --stack {name}-{layer}` on that backend.",
+            )
+        failures = list(run.failures.values())
+        what = f"the layer {layer} could not be finished" if verb == "up" else f"{verb} of {layer} failed"
+        if failures:
+            what += f": {', '.join(failure.resource for failure in failures)}"
+        told = [f"- {failure.resource}: {reason}" for failure in failures for reason in failure.reasons]
+        told += [f"- {message}" for message in run.errors]
+        again = {"up": "deploy", "preview": "preview"}.get(verb, verb)
+        return DeployFailedError(
+            what,
+            where=f"stack {name}-{layer}",
+            remedy=f"Put it right and repeat `esq {again} {name}`: what was reached stays, it goes on from there.",
+            detail="\n".join(told) or clean(str(error))[-_TAIL:],
+        )
+
+
+def _patiently(action: Callable[[], Any], step: Step) -> None:
+    """Run `action`; after Ctrl-C let the engine, which heard it too, stop where it is safe."""
+    with ThreadPoolExecutor(1, thread_name_prefix="engine") as pool:
+        future = pool.submit(action)
+        try:
+            future.result()
+        except KeyboardInterrupt:
+            step.waiting("the engine to stop at a safe point (Ctrl-C again to give up waiting)")
+            with suppress(CommandError, TimeoutError):
+                future.result(STOP_SECONDS)
+            raise
+
+
+def _passphrase(folder: Path) -> Path:
+    """Return the file of the passphrase that encrypts the stacks' secrets; made once, for its owner only."""
+    file = folder / "passphrase"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with suppress(FileExistsError):
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as opened:
+            opened.write(secrets.token_urlsafe(32))
+    return file
