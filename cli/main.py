@@ -28,7 +28,10 @@ COMMANDS = {
     "preview": ("cli.commands.deploy", "Show what a deploy would change."),
     "deploy": ("cli.commands.deploy", "Bring an environment to what this version describes."),
     "status": ("cli.commands.status", "Show each part of an environment by zone, and whether it is well."),
-    "drift": ("cli.commands.drift", "Compare the cluster with what was deployed; exit code 99 when it differs."),
+    "drift": (
+        "cli.commands.drift",
+        "Compare the cluster with what was deployed; exit code 99 when it differs.",
+    ),
     "destroy": ("cli.commands.destroy", "Take an environment away."),
     "campaign": ("cli.commands.campaign", "Send a campaign and hold the ledger against it."),
     "cluster": ("cli.commands.cluster", "The three zones on this machine: up, down, status, logs."),

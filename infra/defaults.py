@@ -44,6 +44,8 @@ class Sizes(BaseModel):
         kafka: one JVM.
         kafka_heap: its heap; page cache and about 100 MiB of JVM stand outside of it.
         objects: one Garage node.
+        service: one replica of a process of the application.
+        job: a migration or the like, for as long as it runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +59,8 @@ class Sizes(BaseModel):
     kafka: Size
     kafka_heap: str
     objects: Size
+    service: Size
+    job: Size
 
 
 LOCAL = Sizes(
@@ -66,9 +70,11 @@ LOCAL = Sizes(
     redis=Size(cpu="10m", memory="24Mi", memory_limit="96Mi", storage="1Gi"),
     sentinel=Size(cpu="10m", memory="16Mi", memory_limit="48Mi", storage="1Gi"),
     redis_maxmemory="32mb",
-    kafka=Size(cpu="50m", memory="384Mi", memory_limit="640Mi", storage="4Gi"),
+    kafka=Size(cpu="50m", memory="320Mi", memory_limit="640Mi", storage="4Gi"),
     kafka_heap="256m",
     objects=Size(cpu="20m", memory="48Mi", memory_limit="192Mi", storage="4Gi"),
+    service=Size(cpu="20m", memory="80Mi", memory_limit="256Mi"),
+    job=Size(cpu="20m", memory="64Mi", memory_limit="256Mi"),
 )
 
 FULL = Sizes(
@@ -81,6 +87,8 @@ FULL = Sizes(
     kafka=Size(cpu="1", memory="6Gi", memory_limit="6Gi", storage="100Gi"),
     kafka_heap="2g",
     objects=Size(cpu="500m", memory="1Gi", memory_limit="2Gi", storage="200Gi"),
+    service=Size(cpu="250m", memory="256Mi", memory_limit="512Mi"),
+    job=Size(cpu="100m", memory="128Mi", memory_limit="512Mi"),
 )
 
 SIZES = {"local": LOCAL, "staging": FULL, "prod": FULL}

@@ -1,0 +1,50 @@
+"""Taking an environment away, last layer first."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from cli.actions.deploy import summary
+from cli.actions.ground import CONTROL_TOOLS, Ground, look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cli.engine import Outcome
+    from cli.environment import Environment
+    from infra.config import Layer
+    from infra.steps import Steps
+
+
+def destroy(environment: Environment, layers: Sequence[Layer], steps: Steps, *, whole: bool) -> list[Outcome]:
+    """Remove `layers` with their data; with `whole` the zones and the environment's folder too.
+
+    Zones that go away take everything in them along, so that their layers need not be emptied first: a
+    cluster that is broken can be destroyed as well.
+    """
+    ground = look(environment, steps)
+    if whole and ground.cluster is not None:
+        _take_zones(ground, steps)
+        return []
+    ground.tools.ensure(CONTROL_TOOLS, steps)
+    engine, outcomes = ground.engine(), []
+    for layer in reversed(layers):
+        with steps.step(f"remove {layer}") as step:
+            outcomes.append(outcome := engine.destroy(layer, step))
+            step.note(summary(outcome))
+    if whole:
+        shutil.rmtree(environment.folder, ignore_errors=True)
+    return outcomes
+
+
+def _take_zones(ground: Ground, steps: Steps) -> None:
+    if ground.cluster is None:
+        return
+    with steps.step("zones"):
+        ground.cluster.down(steps)
+    environment = ground.environment
+    with steps.step("state"):
+        # First the clusters' data, then what is known of it: a destroy that is cut off can be repeated.
+        shutil.rmtree(environment.clusters / environment.cluster, ignore_errors=True)
+        shutil.rmtree(environment.folder, ignore_errors=True)

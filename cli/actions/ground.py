@@ -1,0 +1,155 @@
+"""The cluster that an environment stands on: three zones that are made here, or one that is there already."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from cli.engine import Engine
+from infra.errors import EsqError, ProblemsError
+from infra.provider import plugin_folder
+
+if TYPE_CHECKING:
+    from cli.environment import Environment
+    from infra.steps import Steps
+    from infra.zones import Cluster
+    from infra.zones.toolchain import Toolchain
+
+CONTROL_TOOLS = ("pulumi",)
+"""What a deploy needs on any cluster."""
+ZONE_TOOLS = ("pulumi", "kubernetes", "etcd", "coredns", "local-path-provisioner", "garage")
+"""What the zones and their images are made of."""
+
+_REGISTRY_REMEDY = "Push the images to your registry, and give their digests in ESQ_IMAGES as JSON."
+
+
+def caches() -> Path:
+    """Return the folder of what can be built again."""
+    return platformdirs.user_cache_path("esq")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A cluster, ready to be deployed to.
+
+    Attributes:
+        environment: that lives on it.
+        tools: what was built or found.
+        cluster: the zones; None when the cluster was given.
+    """
+
+    environment: Environment
+    tools: Toolchain
+    cluster: Cluster | None
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The cluster's kubeconfig."""
+        if self.cluster is not None:
+            return self.cluster.kubeconfig
+        if self.environment.given is None:
+            raise TypeError("an environment has zones or a given cluster")
+        return self.environment.given
+
+    @property
+    def address(self) -> str:
+        """`https://...` of the edge; empty where the edge is not ours."""
+        return f"https://{self.cluster.address}" if self.cluster is not None else ""
+
+    @cached_property
+    def path(self) -> str:
+        """PATH of the engine: its program, and the provider where the official one is not installed."""
+        folders = [str(self.tools.path("pulumi").parent)]
+        if not official_provider():
+            folders.append(str(plugin_folder()))
+        return os.pathsep.join([*folders, os.environ.get("PATH", "")])
+
+    def engine(self) -> Engine:
+        """Return the engine for this cluster."""
+        return Engine(self.environment, path=self.path, kubeconfig=self.kubeconfig)
+
+    def push_images(self, steps: Steps) -> dict[str, str]:
+        """Build and push what is not there yet; return image references by name.
+
+        Raises:
+            EsqError: the cluster was given, and so must be its images.
+        """
+        if self.cluster is None:
+            return given_images()
+        from infra.zones.images import Images  # noqa: PLC0415 - only the zones build images
+
+        images = Images(cache=caches(), tools=self.tools)
+        return images.push(registry=self.cluster.registry, ca=self.cluster.ca, steps=steps)
+
+
+def given_images() -> dict[str, str]:
+    """Return the images that the user pushed to a registry of theirs.
+
+    Raises:
+        EsqError: none were given.
+    """
+    import json  # noqa: PLC0415 - only here
+
+    try:
+        return dict(json.loads(os.environ["ESQ_IMAGES"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise EsqError(
+            "a cluster that was given needs images that it can pull",
+            where="ESQ_IMAGES",
+            remedy=_REGISTRY_REMEDY,
+        ) from error
+
+
+def official_provider() -> bool:
+    """Return whether Pulumi's own Kubernetes provider is installed."""
+    home = Path(os.environ.get("PULUMI_HOME", "~/.pulumi")).expanduser()
+    return any((home / "plugins").glob("resource-kubernetes-v*/pulumi-resource-kubernetes"))
+
+
+def zones(environment: Environment, tools: Toolchain) -> Cluster:
+    """Return the zones of an environment, running or not."""
+    from infra.zones import Cluster, ClusterSpec  # noqa: PLC0415 - a given cluster needs none of it
+
+    spec = ClusterSpec(name=environment.cluster, subnet=environment.subnet)
+    return Cluster(spec, state=environment.clusters / environment.cluster, tools=tools)
+
+
+def toolchain(steps: Steps) -> Toolchain:
+    """Return the toolchain in the user's cache."""
+    from infra.zones.toolchain import Toolchain  # noqa: PLC0415 - help needs none of it
+
+    return Toolchain(cache=caches() / "toolchain", steps=steps)
+
+
+def look(environment: Environment, steps: Steps) -> Ground:
+    """Return the ground as it is; nothing is built or started."""
+    tools = toolchain(steps)
+    return Ground(environment, tools, zones(environment, tools) if environment.zones else None)
+
+
+def stand(environment: Environment, steps: Steps) -> Ground:
+    """Return the ground, with everything that was missing installed, built and started.
+
+    Raises:
+        ProblemsError: the machine cannot carry it; all reasons at once, and nothing was started.
+    """
+    ground = look(environment, steps)
+    if ground.cluster is None:
+        ground.tools.ensure(CONTROL_TOOLS, steps)
+        return ground
+    with steps.step("preflight") as step:
+        step.waiting("what this machine has")
+        problems = ground.cluster.preflight()
+        if problems:
+            raise ProblemsError("This machine cannot carry the zones as it is", problems)
+        step.note("nothing in the way")
+    with steps.step("toolchain"):
+        ground.tools.ensure(ZONE_TOOLS, steps)
+    with steps.step("zones"):
+        ground.cluster.up(steps)
+    return ground

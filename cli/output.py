@@ -1,0 +1,78 @@
+"""What all commands share: the options, where steps are shown, and how results are printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path  # noqa: TC003 - Typer reads the annotation when it runs
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from infra.steps import QuietSteps
+
+if TYPE_CHECKING:
+    from infra.config import Layer
+    from infra.steps import Steps
+
+Env = Annotated[str, typer.Argument(metavar="ENV", help="The environment, e.g. `local`.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", help="Only this layer: cluster, data or services. May be repeated."),
+]
+Kubeconfig = Annotated[
+    Path | None,
+    typer.Option(help="A cluster that is there already, instead of the zones (or ESQ_KUBECONFIG)."),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(help="Pulumi backend URL (or ESQ_BACKEND); a folder of the environment by default."),
+]
+
+
+def steps(*, as_json: bool) -> Steps:
+    """Return where steps are shown: live for people, remembered for machines."""
+    if as_json:
+        return QuietSteps()
+    from cli.progress import RichSteps  # noqa: PLC0415 - machines do without
+
+    return RichSteps()
+
+
+def timings(shown: Steps) -> list[dict[str, Any]]:
+    """Return what each step took, where that was remembered."""
+    if not isinstance(shown, QuietSteps):
+        return []
+    return [
+        {"step": step.name, "seconds": round(step.seconds or 0.0, 3), "notes": step.notes}
+        for step in shown.steps
+    ]
+
+
+def print_json(values: dict[str, Any]) -> None:
+    """Print one JSON object."""
+    sys.stdout.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
+
+
+def chosen(layers: list[str] | None) -> list[Layer]:
+    """Return the layers that were asked for, in the order they are deployed in; all by default.
+
+    Raises:
+        WrongUseError: one of them does not exist.
+    """
+    from infra.config import Layer  # noqa: PLC0415 - help needs none of it
+    from infra.errors import WrongUseError  # noqa: PLC0415 - same
+
+    known = [layer.value for layer in Layer]
+    wrong = [layer for layer in layers or [] if layer not in known]
+    if wrong:
+        raise WrongUseError(
+            f"no such layer: {', '.join(wrong)}",
+            where="--layer",
+            remedy=f"The layers are {', '.join(known)}.",
+        )
+    return [layer for layer in Layer if not layers or layer.value in layers]

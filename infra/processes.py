@@ -1,0 +1,51 @@
+"""The application's processes: one table for the layer that runs them and the status that counts them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.contracts.ports import FACES, Face
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of a service, in as many replicas as its deployment says.
+
+    Attributes:
+        service: whose database role, Kafka user and certificate it has.
+        kind: name of its entry point, e.g. `worker`.
+        kafka: whether it reads or writes topics.
+    """
+
+    service: str
+    kind: str
+    kafka: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of its Deployment."""
+        return f"{self.service}-{self.kind}"
+
+    @property
+    def module(self) -> str:
+        """The module that is its program."""
+        return f"services.{self.service}.entrypoints.{self.kind}"
+
+    @property
+    def face(self) -> Face | None:
+        """What the edge offers of it, if anything."""
+        return next((face for face in FACES if face.service == self.name), None)
+
+
+PROCESSES = (
+    Process("contacts", "api"),
+    Process("campaigns", "api", kafka=True),
+    Process("campaigns", "worker", kafka=True),
+    Process("whatsapp", "api", kafka=True),
+    Process("whatsapp", "worker", kafka=True),
+    Process("whatsapp", "dispatcher", kafka=True),
+    Process("simulator", "api"),
+)
+
+REPLICAS = 2
+"""Of each process: in two zones, so that none is missed when a zone goes."""

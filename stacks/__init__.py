@@ -1,0 +1,1 @@
+"""Pulumi programs, one per layer."""

@@ -1,0 +1,144 @@
+"""The services layer: migrations and topics first, then every process of the application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from infra.components.service import ProgramArgs, ServiceArgs
+from infra.components.service.jobs import KubernetesJob
+from infra.components.service.kubernetes import KubernetesService
+from infra.names import (
+    ADMIN_ROLE,
+    DATA_NAMESPACE,
+    DATABASE,
+    KAFKA_ADMIN,
+    SERVICES_NAMESPACE,
+    service_dns,
+)
+from infra.processes import PROCESSES, REPLICAS
+from infra.render import kafka, postgres
+from services.contracts.ports import FACES, HTTP_PORT
+
+if TYPE_CHECKING:
+    from infra.config import StackSettings
+    from infra.processes import Process
+
+MIGRATE = "migrate"
+TOPICS = "topics"
+_PROVED_BY = "campaigns"
+"""The service whose certificate the jobs carry; nobody calls them."""
+
+
+def program(settings: StackSettings) -> None:
+    """Declare the layer."""
+    jobs = [KubernetesJob(_migrate(settings)), KubernetesJob(_topics(settings))]
+    after = pulumi.ResourceOptions(depends_on=[each.job for each in jobs])
+    names = [KubernetesService(_process(settings, process), after).name for process in PROCESSES]
+    pulumi.export("services", names)
+    pulumi.export("faces", {face.service: face.node_port for face in FACES})
+
+
+def _database(role: str, password: str) -> str:
+    host = service_dns("postgres", DATA_NAMESPACE)
+    return f"postgresql+asyncpg://{role}:{password}@{host}:{postgres.PORT}/{DATABASE}"
+
+
+def _kafka(username: str) -> dict[str, str]:
+    return {
+        "ESQ_KAFKA_BOOTSTRAP": f"{service_dns('kafka', DATA_NAMESPACE)}:{kafka.CLIENT_PORT}",
+        "ESQ_KAFKA_MECHANISM": kafka.MECHANISM,
+        "ESQ_KAFKA_USERNAME": username,
+    }
+
+
+def _url(service: str) -> str:
+    return f"https://{service_dns(service, SERVICES_NAMESPACE)}:{HTTP_PORT}"
+
+
+def _base(settings: StackSettings, service: str) -> dict[str, str]:
+    return {"ESQ_SERVICE": service, "ESQ_ENVIRONMENT": settings.environment}
+
+
+def _migrate(settings: StackSettings) -> ProgramArgs:
+    accounts = settings.secrets.postgres
+    passwords = {f"ESQ_PASSWORD_{name.upper()}": value for name, value in accounts.services.items()}
+    return ProgramArgs(
+        name=MIGRATE,
+        namespace=SERVICES_NAMESPACE,
+        image=settings.images["services"],
+        module="services.kit.entrypoints.migrate",
+        size=settings.sizes.job,
+        settings=_base(settings, MIGRATE),
+        secrets={"ESQ_ADMIN_DATABASE_URL": _database(ADMIN_ROLE, accounts.admin), **passwords},
+        certificate=settings.secrets.certificates[_PROVED_BY],
+        authority=settings.secrets.authority.certificate,
+    )
+
+
+def _topics(settings: StackSettings) -> ProgramArgs:
+    return ProgramArgs(
+        name=TOPICS,
+        namespace=SERVICES_NAMESPACE,
+        image=settings.images["services"],
+        module="services.kit.entrypoints.topics",
+        size=settings.sizes.job,
+        settings={**_base(settings, TOPICS), **_kafka(KAFKA_ADMIN)},
+        secrets={"ESQ_KAFKA_PASSWORD": settings.secrets.kafka.admin},
+        certificate=settings.secrets.certificates[_PROVED_BY],
+        authority=settings.secrets.authority.certificate,
+    )
+
+
+def _process(settings: StackSettings, process: Process) -> ServiceArgs:
+    return ServiceArgs(
+        name=process.name,
+        namespace=SERVICES_NAMESPACE,
+        image=settings.images["services"],
+        module=process.module,
+        size=settings.sizes.service,
+        replicas=REPLICAS,
+        listens=process.face is not None,
+        node_port=process.face.node_port if process.face else None,
+        settings=_plain(settings, process),
+        secrets=_secret(settings, process),
+        certificate=settings.secrets.certificates[process.service],
+        authority=settings.secrets.authority.certificate,
+    )
+
+
+def _plain(settings: StackSettings, process: Process) -> dict[str, str]:
+    own = {
+        "campaigns-worker": {"ESQ_CONTACTS_URL": _url("contacts-api")},
+        "whatsapp-dispatcher": {"ESQ_CLOUD_API_URL": _url("simulator-api")},
+        "simulator-api": {"ESQ_CALLBACK_URL": f"{_url('whatsapp-api')}/webhooks/cloud"},
+    }
+    values = {**_base(settings, process.service), **own.get(process.name, {})}
+    return {**values, **_kafka(process.service)} if process.kafka else values
+
+
+def _secret(settings: StackSettings, process: Process) -> dict[str, str]:
+    secrets = settings.secrets
+    values = {"ESQ_DATABASE_URL": _database(process.service, secrets.postgres.services[process.service])}
+    if process.kafka:
+        values["ESQ_KAFKA_PASSWORD"] = secrets.kafka.services[process.service]
+    shared = {
+        "ESQ_TOKEN_KEY": secrets.application.token_key,
+        "ESQ_CLOUD_API_TOKEN": secrets.application.cloud_api_token,
+        "ESQ_APP_SECRET": secrets.application.app_secret,
+        "ESQ_VERIFY_TOKEN": secrets.application.verify_token,
+    }
+    return values | {name: shared[name] for name in _NEEDS[process.name]}
+
+
+_NEEDS = {
+    "contacts-api": ("ESQ_TOKEN_KEY",),
+    "campaigns-api": ("ESQ_TOKEN_KEY",),
+    "campaigns-worker": ("ESQ_TOKEN_KEY",),
+    "whatsapp-api": ("ESQ_TOKEN_KEY", "ESQ_APP_SECRET", "ESQ_VERIFY_TOKEN"),
+    "whatsapp-worker": (),
+    "whatsapp-dispatcher": ("ESQ_CLOUD_API_TOKEN",),
+    "simulator-api": ("ESQ_TOKEN_KEY", "ESQ_CLOUD_API_TOKEN", "ESQ_APP_SECRET"),
+}
+"""The shared secrets that each process is given, and no more."""
