@@ -54,7 +54,8 @@ def apply(admin: AdminClient, topics: Iterable[Topic], replicas: int) -> None:
         known = present.get(topic.name)
         if known is None:
             _create(admin, topic, replicas)
-        elif len(known.partitions) < topic.partitions:
+            continue
+        if len(known.partitions) < topic.partitions:
             _wait(
                 admin.create_partitions(
                     [NewPartitions(topic.name, topic.partitions)], request_timeout=CALL_SECONDS

@@ -1,0 +1,82 @@
+"""Puts the service's processes together: the only place that chooses adapters.
+
+What only the worker needs (Kafka, the HTTP client) is imported when a worker is put together: the API stays small.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from services.campaigns.adapters.postgres import PostgresUnits
+from services.campaigns.commands import PlanNextChunk
+from services.contracts.topics import MESSAGE_STATUS
+from services.kit.auth import Tokens
+from services.kit.database import open_database
+from services.kit.health import Health
+from services.kit.http import create_app
+from services.kit.process import Parts
+from services.kit.tasks import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AsyncExitStack
+
+    from fastapi import FastAPI
+
+    from services.campaigns.ports import Units
+    from services.campaigns.settings import ApiSettings, WorkerSettings
+
+
+async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
+    """Build the API on Postgres."""
+    health = Health()
+    database = await stack.enter_async_context(open_database(settings, settings))
+    health.add("database", database.reason)
+    return Parts(build_app(settings, health, PostgresUnits(database)), health)
+
+
+def build_app(settings: ApiSettings, health: Health, units: Units) -> FastAPI:
+    """Build the HTTP face on any store."""
+    from services.campaigns.entrypoints.routes import router  # noqa: PLC0415 - the worker has no addresses
+
+    tokens = Tokens(settings.token_key.get_secret_value())
+    app = create_app("esq campaigns", health, routers=[router], tokens=tokens)
+    app.state.units = units
+    return app
+
+
+async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
+    """Build planner, relay and consumer on Postgres, Kafka and the contacts service."""
+    from services.campaigns.adapters.contacts import open_contact_pages  # noqa: PLC0415 - see above
+    from services.campaigns.handlers import apply_news  # noqa: PLC0415
+    from services.campaigns.planner import Planner  # noqa: PLC0415
+    from services.kit.consumer import Consumer, open_source  # noqa: PLC0415
+    from services.kit.inbox import InboxKeeper  # noqa: PLC0415
+    from services.kit.kafka import open_publisher  # noqa: PLC0415
+    from services.kit.outbox import Relay  # noqa: PLC0415
+
+    health, tokens = Health(), Tokens(settings.token_key.get_secret_value())
+    database = await stack.enter_async_context(open_database(settings, settings))
+    publisher = await stack.enter_async_context(open_publisher(settings, settings))
+    source = await stack.enter_async_context(open_source(settings, settings, [MESSAGE_STATUS]))
+    contacts = await stack.enter_async_context(open_contact_pages(settings, tokens))
+    health.add("database", database.reason)
+    health.add("kafka", partial(_answer, source.reason))
+    units, relay = PostgresUnits(database), Relay(database, publisher)
+    planner = Planner(
+        PlanNextChunk(settings.plan_chunk, settings.plan_lease_seconds), units, contacts, relay.wake
+    )
+    consumer = Consumer(source, database, partial(apply_news, units=units), batch=settings.kafka_batch)
+    tasks = [
+        Task("planner", planner.run),
+        Task("relay", relay.run),
+        Task("consumer", consumer.run),
+        Task("inbox keeper", InboxKeeper(database).run),
+    ]
+    return Parts(create_app("esq campaigns worker", health), health, tasks)
+
+
+async def _answer(ask: Callable[[], str | None]) -> str | None:
+    """Let a question that is answered at once be asked like the others."""
+    return ask()

@@ -1,0 +1,173 @@
+"""What a campaign is, the ladder its messages climb, and its text.
+
+The ladder is an order: whatever news come, in whatever order and however often, a message is where the highest of them
+puts it. `failed` stands above `sent` and below `delivered`, because a provider may withdraw what it sent, but nothing
+that arrived has failed. `uncertain` stands below everything that a later callback can tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import TYPE_CHECKING
+
+from services.kit.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from uuid import UUID
+
+TEXT_CHARACTERS = 4096
+"""The provider takes no longer text."""
+NAME_CHARACTERS = 100
+"""Longest name that contacts keep: what `{name}` may grow to."""
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+class State(IntEnum):
+    """Where a message is. The numbers are stored and are the ranks of the ladder: gaps leave room for more."""
+
+    QUEUED = 0
+    UNCERTAIN = 10
+    EXPIRED = 20
+    ACCEPTED = 30
+    SENT = 40
+    FAILED = 50
+    DELIVERED = 60
+    READ = 70
+
+    @property
+    def label(self) -> str:
+        """The word for people and interfaces."""
+        return self.name.lower()
+
+
+OPEN = (State.QUEUED, State.ACCEPTED)
+"""States in which news are still awaited."""
+
+
+class Stage(StrEnum):
+    """Where a campaign is."""
+
+    PLANNING = "planning"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One text to a list of contacts.
+
+    Attributes:
+        company: the tenant.
+        id: UUIDv7.
+        name: for people.
+        list_name: of the contacts service.
+        text: may hold `{name}`.
+        connection: name of the company's connection that sends it.
+    """
+
+    company: str
+    id: UUID
+    name: str
+    list_name: str
+    text: str
+    connection: str
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A contact that a campaign is to reach, and the message it gets.
+
+    Attributes:
+        message_id: UUIDv7; names the message everywhere.
+        contact_id: of the contacts service.
+        phone: E.164.
+        name: may be empty.
+    """
+
+    message_id: UUID
+    contact_id: UUID
+    phone: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Move:
+    """A message that climbs.
+
+    Attributes:
+        message_id: which one.
+        before: where it was.
+        after: where it is now.
+    """
+
+    message_id: UUID
+    before: State
+    after: State
+
+
+def highest(news: Iterable[tuple[UUID, State]]) -> dict[UUID, State]:
+    """Return where the news put each message, whatever their order."""
+    states: dict[UUID, State] = {}
+    for message_id, state in news:
+        states[message_id] = max(state, states.get(message_id, State.QUEUED))
+    return states
+
+
+def moves(held: Mapping[UUID, State], news: Mapping[UUID, State]) -> list[Move]:
+    """Return the messages that climb; those at the same step or above stay."""
+    return [
+        Move(message_id, held[message_id], state)
+        for message_id, state in news.items()
+        if message_id in held and state > held[message_id]
+    ]
+
+
+def differences(climbed: Iterable[Move]) -> dict[State, int]:
+    """Return by how much each state's count changes; the sum is zero."""
+    changes: Counter[State] = Counter()
+    for move in climbed:
+        changes[move.before] -= 1
+        changes[move.after] += 1
+    return {state: change for state, change in changes.items() if change}
+
+
+def checked_text(text: str) -> str:
+    """Return a text that every recipient can be sent.
+
+    Raises:
+        InvalidError: empty, too long with the longest name, or with a placeholder other than `{name}`.
+    """
+    text = text.strip()
+    unknown = sorted({found for found in _PLACEHOLDER.findall(text) if found != "name"})
+    if unknown:
+        raise InvalidError(f"the text has unknown placeholders: {', '.join(unknown)}; only {{name}} is known")
+    if not text or "\x00" in text:
+        raise InvalidError("the text is empty or no text")
+    if len(text) + text.count("{name}") * (NAME_CHARACTERS - len("{name}")) > TEXT_CHARACTERS:
+        raise InvalidError(f"with the longest name the text has more than {TEXT_CHARACTERS} characters")
+    return text
+
+
+def personalised(text: str, name: str) -> str:
+    """Return the text for one recipient. A name's own braces are left as they are."""
+    return text.replace("{name}", name[:NAME_CHARACTERS])
+
+
+def stage_of(planned: bool, failure: str | None, counts: Mapping[State, int]) -> Stage:  # noqa: FBT001 - a fact
+    """Return where a campaign is, from what is known of its plan and its messages."""
+    if failure is not None:
+        return Stage.FAILED
+    if not planned:
+        return Stage.PLANNING
+    return Stage.RUNNING if any(counts.get(state, 0) for state in OPEN) else Stage.FINISHED
+
+
+def digest_of(*parts: str) -> bytes:
+    """Return what tells two requests apart, however long they are."""
+    return hashlib.sha256("\x00".join(parts).encode()).digest()

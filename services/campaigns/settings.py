@@ -1,0 +1,24 @@
+"""Settings of the campaigns service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings, TokenSettings
+
+
+class ApiSettings(ProcessSettings, DatabaseSettings, TokenSettings):
+    """What the campaigns API is given."""
+
+    service: str = "campaigns"
+
+
+class WorkerSettings(ApiSettings, KafkaSettings):
+    """What the campaigns worker is given."""
+
+    contacts_url: str = Field(pattern=r"^https?://[^/\s]+$")
+    """Where the contacts service answers, without a path."""
+    plan_chunk: int = Field(default=500, ge=1, le=1000)
+    """Recipients planned in one transaction."""
+    plan_lease_seconds: float = Field(default=15.0, gt=0)
+    """A planner not heard of for so long is replaced by another."""
