@@ -24,7 +24,7 @@ DELETE FROM outbox WHERE lane = ANY(CAST(:lanes AS smallint[])) AND id = ANY(CAS
 -- name: outbox_age
 -- How many events wait (counted up to a bound), and for how many seconds the oldest has.
 SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS seconds
-FROM (SELECT created_at FROM outbox LIMIT 10000) AS some
+FROM (SELECT created_at FROM outbox LIMIT 10000) AS counted
 
 -- name: inbox_add
 -- The events that are seen for the first time. Inserted in one order everywhere, so that two consumers never deadlock.
