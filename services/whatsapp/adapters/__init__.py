@@ -1,0 +1,1 @@
+"""The ways to the outside: Postgres, the Cloud API, the HTTP face."""

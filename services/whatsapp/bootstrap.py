@@ -1,0 +1,98 @@
+"""Puts the three processes together; the only place that picks adapters."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from services.contracts.topics import MESSAGE_REQUESTED
+from services.kit.auth import Tokens
+from services.kit.client import open_client
+from services.kit.consumer import Consumer, open_source
+from services.kit.database import open_database
+from services.kit.health import Health
+from services.kit.http import create_app
+from services.kit.inbox import InboxKeeper
+from services.kit.kafka import open_publisher
+from services.kit.outbox import Relay
+from services.kit.process import Parts
+from services.kit.tasks import Task
+from services.whatsapp.adapters import http
+from services.whatsapp.adapters.claims import PostgresClaims
+from services.whatsapp.adapters.cloud_engine import CloudApiEngine
+from services.whatsapp.dispatcher import Dispatcher
+from services.whatsapp.handlers import Callbacks, Requests, Sweeper
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    from services.whatsapp.settings import ApiSettings, DispatcherSettings, WorkerSettings
+
+DAY_SECONDS = 86_400.0
+
+
+async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
+    """Take connections and callbacks."""
+    database = await stack.enter_async_context(open_database(settings, settings))
+    health = Health()
+    health.add("database", database.reason)
+    app = create_app(
+        "esq whatsapp",
+        health,
+        routers=[http.router],
+        tokens=Tokens(settings.token_key.get_secret_value()),
+        body_bytes={http.CALLBACK_PATH: http.CALLBACK_BYTES},
+    )
+    app.state.face = http.Face(
+        database,
+        settings.app_secret.get_secret_value().encode(),
+        settings.verify_token.get_secret_value().encode(),
+    )
+    return Parts(app, health)
+
+
+async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
+    """Take requests, work on callbacks, sweep leases, relay events."""
+    database = await stack.enter_async_context(open_database(settings, settings))
+    source = await stack.enter_async_context(open_source(settings, settings, [MESSAGE_REQUESTED]))
+    publisher = await stack.enter_async_context(open_publisher(settings, settings))
+    async def kafka() -> str | None:
+        return source.reason()
+
+    health = Health()
+    health.add("database", database.reason)
+    health.add("kafka", kafka)
+    sweeper = Sweeper(
+        database,
+        every_seconds=settings.sweep_seconds,
+        keep_seconds=settings.callback_keep_days * DAY_SECONDS,
+    )
+    consumer = Consumer(source, database, Requests(database).handle, batch=settings.kafka_batch)
+    tasks = (
+        Task("requests", consumer.run),
+        Task("callbacks", Callbacks(database).run),
+        Task("sweep", sweeper.run),
+        Task("relay", Relay(database, publisher).run),
+        Task("inbox", InboxKeeper(database).run),
+    )
+    return Parts(create_app("esq whatsapp worker", health), health, tasks)
+
+
+async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) -> Parts:
+    """Claim messages and send them."""
+    database = await stack.enter_async_context(open_database(settings, settings))
+    client = await stack.enter_async_context(
+        open_client(settings, seconds=settings.attempt_seconds, connections=settings.concurrency)
+    )
+    health = Health()
+    health.add("database", database.reason)
+    engine = CloudApiEngine(
+        client,
+        f"{str(settings.cloud_api_url).rstrip('/')}/{settings.cloud_api_version}",
+        settings.cloud_api_token.get_secret_value(),
+        seconds=settings.attempt_seconds,
+    )
+    # The draws only spread retries over time; nothing secret hangs on them.
+    dispatcher = Dispatcher(PostgresClaims(database, settings), engine, settings, Random())  # noqa: S311 - see above
+    tasks = (Task("dispatch", dispatcher.run), Task("results", dispatcher.settle))
+    return Parts(create_app("esq whatsapp dispatcher", health), health, tasks)

@@ -1,0 +1,10 @@
+"""`python3 -m services.whatsapp.entrypoints.worker`: takes requests, works on callbacks, relays events."""
+
+from __future__ import annotations
+
+from services.kit.process import launch
+from services.whatsapp.bootstrap import assemble_worker
+from services.whatsapp.settings import WorkerSettings
+
+if __name__ == "__main__":
+    launch(WorkerSettings, assemble_worker)

@@ -1,0 +1,69 @@
+"""The events that tell others what became of a message."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.contracts.topics import MESSAGE_STATUS
+from services.contracts.v1.events_pb2 import (
+    STATUS_DELIVERED,
+    STATUS_FAILED,
+    STATUS_READ,
+    STATUS_SENT,
+    MessageAccepted,
+    MessageFailed,
+    MessageUncertain,
+    StatusChanged,
+)
+from services.kit.events import Outgoing
+from services.whatsapp.domain import State
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from services.kit.events import Event
+    from services.whatsapp.domain import Result
+
+_STATUS = {
+    State.SENT: STATUS_SENT,
+    State.DELIVERED: STATUS_DELIVERED,
+    State.READ: STATUS_READ,
+    State.FAILED: STATUS_FAILED,
+}
+
+
+def of_result(result: Result) -> Outgoing | None:
+    """Return the event of an attempt's verdict; a message that waits for another attempt has none."""
+    claim, verdict = result.claim, result.decision.verdict
+    message, campaign = str(claim.message_id), claim.campaign_id
+    event: Event
+    match verdict.state:
+        case State.ACCEPTED:
+            event = MessageAccepted(
+                message_id=message, campaign_id=campaign, provider_id=verdict.provider_id or ""
+            )
+        case State.FAILED:
+            event = MessageFailed(
+                message_id=message, campaign_id=campaign, code=verdict.code or 0, reason=verdict.reason or ""
+            )
+        case State.UNCERTAIN:
+            return uncertain(claim.company, claim.message_id, campaign, verdict.reason or "")
+        case _:
+            return None
+    return Outgoing.of(MESSAGE_STATUS, message, claim.company, event)
+
+
+def uncertain(company: str, message_id: UUID, campaign_id: str, reason: str) -> Outgoing:
+    """Return the event of a message of which nobody knows whether it went out."""
+    event = MessageUncertain(message_id=str(message_id), campaign_id=campaign_id, reason=reason)
+    return Outgoing.of(MESSAGE_STATUS, str(message_id), company, event)
+
+
+def status_changed(
+    company: str, message_id: UUID, campaign_id: str, state: State, code: int | None
+) -> Outgoing:
+    """Return the event of a message that callbacks moved up its ladder."""
+    event = StatusChanged(
+        message_id=str(message_id), campaign_id=campaign_id, status=_STATUS[state], code=code or 0
+    )
+    return Outgoing.of(MESSAGE_STATUS, str(message_id), company, event)

@@ -1,0 +1,158 @@
+-- Queries of the whatsapp service.
+
+-- name: claim_number
+-- A number belongs to the company that named it first.
+INSERT INTO numbers (phone_number_id, company) VALUES (:number, :company)
+ON CONFLICT (phone_number_id) DO UPDATE SET company = numbers.company RETURNING company
+
+-- name: put_connection
+-- Create or change a connection; its bucket stays as it is.
+INSERT INTO connections (company, name, phone_number_id, rate) VALUES (:company, :name, :number, :rate)
+ON CONFLICT (company, name) DO UPDATE SET phone_number_id = excluded.phone_number_id, rate = excluded.rate,
+    held_until = NULL
+
+-- name: store_requested
+-- Messages to be sent; one that is there already stays as it is.
+INSERT INTO messages (company, message_id, campaign_id, contact_id, connection, recipient, body)
+SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:campaigns AS text[]),
+                     CAST(:contacts AS text[]), CAST(:connections AS text[]), CAST(:recipients AS text[]),
+                     CAST(:bodies AS text[]))
+ON CONFLICT DO NOTHING
+
+-- name: sendable_connections
+-- Connections that have something due and that no other dispatcher is claiming from, those first that waited longest.
+SELECT c.company, c.name, c.phone_number_id, coalesce(c.rate, :rate) AS rate, c.pace, c.tokens, c.filled_at,
+       c.held_until, clock_timestamp() AS now
+FROM connections c
+WHERE (c.held_until IS NULL OR c.held_until <= now()) AND EXISTS (
+    SELECT FROM messages m
+    WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued' AND m.due_at <= now())
+ORDER BY c.filled_at LIMIT :most
+FOR UPDATE OF c SKIP LOCKED
+
+-- name: claim_messages
+-- The oldest due messages of each connection, as many as its share.
+WITH picked AS (
+    SELECT q.company, q.message_id, s.phone_number_id
+    FROM unnest(CAST(:companies AS text[]), CAST(:connections AS text[]), CAST(:numbers AS text[]),
+                CAST(:shares AS int[])) AS s (company, connection, phone_number_id, share)
+    CROSS JOIN LATERAL (
+        SELECT m.company, m.message_id FROM messages m
+        WHERE m.company = s.company AND m.connection = s.connection AND m.state = 'queued' AND m.due_at <= now()
+        ORDER BY m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
+UPDATE messages m
+SET state = 'claimed', epoch = m.epoch + 1, attempted_at = NULL,
+    lease_until = clock_timestamp() + make_interval(secs => :lease)
+FROM picked p WHERE m.company = p.company AND m.message_id = p.message_id
+RETURNING m.company, m.message_id, m.campaign_id, m.connection, p.phone_number_id, m.recipient, m.body, m.epoch,
+          m.attempts
+
+-- name: keep_buckets
+-- What is left in the buckets after a claim.
+UPDATE connections c SET tokens = b.tokens, pace = b.pace, filled_at = b.filled_at
+FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:tokens AS float8[]), CAST(:paces AS float8[]),
+            CAST(:times AS timestamptz[])) AS b (company, name, tokens, pace, filled_at)
+WHERE c.company = b.company AND c.name = b.name
+
+-- name: begin_attempts
+-- The calls are made now: from here on nobody else may make them. Only for claims that still hold.
+UPDATE messages m SET attempted_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => :lease)
+FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:epochs AS int[])) AS c (company, message_id, epoch)
+WHERE m.company = c.company AND m.message_id = c.message_id AND m.epoch = c.epoch
+  AND m.state = 'claimed' AND m.attempted_at IS NULL AND m.lease_until > clock_timestamp()
+RETURNING m.company, m.message_id
+
+-- name: settle
+-- Verdicts of attempts. One under an old epoch, or on a message that a callback has moved on, changes nothing.
+WITH given AS (
+    SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:epochs AS int[]),
+                         CAST(:states AS text[]), CAST(:provider_ids AS text[]), CAST(:codes AS int[]),
+                         CAST(:reasons AS text[]), CAST(:delays AS float8[]))
+        AS g (company, message_id, epoch, state, provider_id, code, reason, delay)),
+held AS (
+    SELECT m.company, m.message_id FROM messages m JOIN given g USING (company, message_id)
+    ORDER BY m.company, m.message_id FOR UPDATE OF m)
+UPDATE messages m
+SET state = g.state, provider_id = coalesce(g.provider_id, m.provider_id), code = g.code, reason = g.reason,
+    lease_until = NULL, attempts = m.attempts + 1, due_at = now() + make_interval(secs => g.delay),
+    attempted_at = CASE WHEN g.state = 'queued' THEN NULL ELSE m.attempted_at END,
+    accepted_at = CASE WHEN g.state = 'accepted' THEN now() ELSE m.accepted_at END,
+    failed_at = CASE WHEN g.state = 'failed' THEN now() ELSE m.failed_at END
+FROM given g JOIN held h USING (company, message_id)
+WHERE m.company = g.company AND m.message_id = g.message_id AND m.epoch = g.epoch
+  AND m.state IN ('claimed', 'uncertain') AND m.state <> g.state AND m.attempted_at IS NOT NULL
+RETURNING m.company, m.message_id
+
+-- name: slow_down
+-- Halve the pace of throttled connections, once a second at most: throttled answers come in bunches.
+UPDATE connections c SET pace = greatest(c.pace / 2, :least), slowed_at = now()
+FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[])) AS s (company, name)
+WHERE c.company = s.company AND c.name = s.name AND c.slowed_at < now() - interval '1 second'
+
+-- name: hold
+-- Send nothing from these connections for a while.
+UPDATE connections c SET held_until = greatest(c.held_until, now() + make_interval(secs => h.seconds))
+FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:seconds AS float8[])) AS h (company, name, seconds)
+WHERE c.company = h.company AND c.name = h.name
+
+-- name: release_lapsed
+-- Claims whose holder is gone before it began: as if never claimed.
+UPDATE messages m SET state = 'queued', lease_until = NULL
+FROM (SELECT company, message_id FROM messages
+      WHERE state = 'claimed' AND attempted_at IS NULL AND lease_until < now()
+      LIMIT :most FOR UPDATE SKIP LOCKED) AS lapsed
+WHERE m.company = lapsed.company AND m.message_id = lapsed.message_id
+
+-- name: doubt_lapsed
+-- Attempts that were begun and of which nothing was heard: nobody knows, so nobody sends again.
+UPDATE messages m SET state = 'uncertain', lease_until = NULL, reason = :reason
+FROM (SELECT company, message_id FROM messages
+      WHERE state = 'claimed' AND attempted_at IS NOT NULL AND lease_until < now()
+      LIMIT :most FOR UPDATE SKIP LOCKED) AS lapsed
+WHERE m.company = lapsed.company AND m.message_id = lapsed.message_id
+RETURNING m.company, m.message_id, m.campaign_id
+
+-- name: store_callback
+-- A callback as it came.
+INSERT INTO callbacks (body) VALUES (:body)
+
+-- name: waiting_callbacks
+-- The oldest callbacks that nobody is working on.
+SELECT id, body FROM callbacks WHERE processed_at IS NULL ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
+
+-- name: resolve_reports
+-- The message that each report is about: by our id as it was echoed, else by the provider's.
+SELECT r.place, n.company, coalesce(r.tracker, m.message_id) AS message_id
+FROM unnest(CAST(:places AS int[]), CAST(:numbers AS text[]), CAST(:trackers AS uuid[]), CAST(:provider_ids AS text[]))
+    AS r (place, phone_number_id, tracker, provider_id)
+JOIN numbers n ON n.phone_number_id = r.phone_number_id
+LEFT JOIN messages m ON r.tracker IS NULL AND m.company = n.company AND m.provider_id = r.provider_id
+WHERE r.tracker IS NOT NULL OR m.message_id IS NOT NULL
+
+-- name: reported_messages
+-- Messages as they stand, held in one order so that two workers never deadlock.
+SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m.sent_at, m.delivered_at, m.read_at,
+       m.failed_at
+FROM messages m
+JOIN unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS r (company, message_id) USING (company, message_id)
+ORDER BY m.company, m.message_id FOR UPDATE OF m
+
+-- name: move
+-- Messages after their reports.
+UPDATE messages m
+SET state = r.state, provider_id = r.provider_id, code = r.code, sent_at = r.sent_at, delivered_at = r.delivered_at,
+    read_at = r.read_at, failed_at = r.failed_at, lease_until = CASE WHEN r.state = 'claimed' THEN m.lease_until END
+FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:provider_ids AS text[]),
+            CAST(:codes AS int[]), CAST(:sent AS timestamptz[]), CAST(:delivered AS timestamptz[]),
+            CAST(:read AS timestamptz[]), CAST(:failed AS timestamptz[]))
+    AS r (company, message_id, state, provider_id, code, sent_at, delivered_at, read_at, failed_at)
+WHERE m.company = r.company AND m.message_id = r.message_id
+
+-- name: callbacks_done
+-- They were worked on; a fault says that they could not be read.
+UPDATE callbacks c SET processed_at = now(), fault = d.fault
+FROM unnest(CAST(:ids AS bigint[]), CAST(:faults AS text[])) AS d (id, fault) WHERE c.id = d.id
+
+-- name: purge_callbacks
+-- Forget callbacks that were worked on long ago.
+DELETE FROM callbacks WHERE processed_at < now() - make_interval(secs => :seconds)

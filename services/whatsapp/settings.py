@@ -1,0 +1,56 @@
+"""Settings of the three processes."""
+
+from __future__ import annotations
+
+from pydantic import AnyHttpUrl, Field, SecretStr
+
+from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings, TokenSettings
+
+
+class WhatsappSettings(ProcessSettings, DatabaseSettings):
+    """What all of them are given."""
+
+    service: str = "whatsapp"
+
+
+class ApiSettings(WhatsappSettings, TokenSettings):
+    """Of the process that takes connections and callbacks."""
+
+    app_secret: SecretStr
+    """Key of the signature on every callback."""
+    verify_token: SecretStr
+    """What the provider shows in the handshake."""
+
+
+class WorkerSettings(WhatsappSettings, KafkaSettings):
+    """Of the process that takes requests, works on callbacks, sweeps leases and relays events."""
+
+    callback_keep_days: float = Field(default=30, gt=0)
+    """Raw callbacks are kept so long after they were worked on, for questions and for later readers of them."""
+    sweep_seconds: float = Field(default=2.0, gt=0)
+    """Between two looks at lapsed leases."""
+
+
+class DispatcherSettings(WhatsappSettings):
+    """Of the process that calls the provider."""
+
+    cloud_api_url: AnyHttpUrl
+    """Base address, without the version."""
+    cloud_api_version: str = Field(default="v25.0", pattern=r"^v\d+\.\d+$")
+    """Version of the Graph API."""
+    cloud_api_token: SecretStr
+    """Bearer token of the numbers."""
+    messages_per_second: float = Field(default=80.0, gt=0, le=2000)
+    """Of a connection that states no rate of its own; 80 is what the provider grants a new number."""
+    concurrency: int = Field(default=64, ge=1, le=1000)
+    """Calls under way at once."""
+    batch: int = Field(default=32, ge=1, le=500)
+    """Most messages claimed at once. Small, since a killed dispatcher leaves those it has begun uncertain."""
+    most_attempts: int = Field(default=10, ge=1)
+    """A message that was refused for a passing reason so many times has failed."""
+    attempt_seconds: float = Field(default=10.0, gt=0, le=60)
+    """For one call; the longest that an attempt can take."""
+    claim_lease_seconds: float = Field(default=10.0, gt=0)
+    """A claim not begun by then goes back to the queue."""
+    grace_seconds_for_results: float = Field(default=20.0, gt=0)
+    """After the longest attempt a result has so long to be written; then the message is uncertain."""
