@@ -195,10 +195,10 @@ class Engine:
             return ""
         step.waiting("clearing what a run before left half done")
         stack.cancel()
-        deployment = stack.export_stack().deployment or {}
+        deployment = dict(stack.export_stack().deployment or {})
         pending = deployment.pop("pending_operations", None)
         if pending:
-            # Objects made by them are found again by name: the provider applies, it does not insist on creating.
+            # Objects that they made are found again by name: the provider applies, whatever is there.
             stack.import_stack(auto.Deployment(version=3, deployment=deployment))
         self._marker(layer).unlink()
         left = f"{len(pending)} operations half done" if pending else "its lock"
@@ -254,7 +254,7 @@ class Engine:
         return DeployFailedError(
             what,
             where=f"stack {name}-{layer}",
-            remedy=f"Put it right and repeat `esq {again} {name}`: what was reached stays, it goes on from there.",
+            remedy=f"Put it right and repeat `esq {again} {name}`: it goes on from what was reached.",
             detail="\n".join(told) or clean(str(error))[-_TAIL:],
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when the class is made
 
 import platformdirs
 from pydantic import Field

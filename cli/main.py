@@ -49,28 +49,28 @@ INTERRUPTED = 130
 class LazyGroup(TyperGroup):
     """Knows its commands by name, and imports one when it is called."""
 
-    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - given by the framework
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401, ARG002 - the framework's signature
         """Return the names in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - given by the framework
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401, ARG002 - the framework's signature
         """Return a stand-in with the name and help of the command, for lists."""
         return _stand_in(cmd_name) if cmd_name in COMMANDS else None
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:  # noqa: ANN401 - same
         """Return the command that is to run, imported now."""
         if args and args[0] in COMMANDS:
             return args[0], _command(args[0]), args[1:]
         return super().resolve_command(ctx, args)
 
 
-def _stand_in(name: str) -> Any:
+def _stand_in(name: str) -> Any:  # noqa: ANN401 - the framework's own class is private
     stand_in = typer.Typer()
     stand_in.command(name, help=COMMANDS[name][1])(lambda: None)
     return typer.main.get_command(stand_in)
 
 
-def _command(name: str) -> Any:
+def _command(name: str) -> Any:  # noqa: ANN401 - the framework's own class is private
     command = typer.main.get_command(importlib.import_module(COMMANDS[name][0]).app)
     return getattr(command, "commands", {}).get(name, command)
 

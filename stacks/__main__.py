@@ -1,6 +1,7 @@
-"""For `pulumi up` by hand, where Pulumi's language host for Python is installed: the stack's name says which layer.
+"""For `pulumi up` by hand, where Pulumi's language host for Python is installed.
 
-The stack's configuration is what `esq deploy` keeps with it: `esq:settings`, and `esq:credentials` as a secret.
+The stack's name says which layer. Its configuration is what `esq deploy` keeps with it: `esq:settings`, and
+`esq:credentials` as a secret.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def configured(
 
 
 def preview(environment: Environment, layers: Sequence[Layer], steps: Steps) -> list[Outcome]:
-    """Say what a deploy would change; the cluster and the images are made, for nothing can be said without."""
+    """Say what a deploy would change; cluster and images are made, for nothing can be said without."""
     ground = stand(environment, steps)
     engine = ground.engine()
     return previewed(engine, configured(environment, engine, ground, layers, steps), steps)

@@ -23,7 +23,7 @@ _SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
 
 
 @app.command()
-def preview(  # noqa: PLR0913 - one per option
+def preview(
     env: Env,
     layer: Layers = None,
     kubeconfig: Kubeconfig = None,

@@ -12,7 +12,7 @@ app = typer.Typer()
 
 
 @app.command()
-def drift(  # noqa: PLR0913 - one per option
+def drift(
     env: Env,
     layer: Layers = None,
     kubeconfig: Kubeconfig = None,

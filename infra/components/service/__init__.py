@@ -1,4 +1,4 @@
-"""A process of the application in several replicas over the zones, and the jobs that prepare the ground for it."""
+"""A process of the application in several replicas over the zones, and the jobs that go before it."""
 
 from __future__ import annotations
 
