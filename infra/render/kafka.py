@@ -22,11 +22,11 @@ BROKER_PORT = 9093
 CONTROLLER_PORT = 9094
 MECHANISM = "PLAIN"
 
-HEARTBEAT_MS = 2_000
-SESSION_MS = 9_000
-"""Milliseconds without a heartbeat after which a broker is fenced. Kafka's own default; less fences brokers
-that
-only wait for a core on a busy machine."""
+HEARTBEAT_MS = 1_000
+SESSION_MS = 7_000
+"""Milliseconds without a heartbeat after which a broker is fenced: it may stall for 5 s without being lost,
+and
+producers wait no longer than 15 s when it is. Kafka's default of 9 s was seen to cost them 12.8 s."""
 REPLICATION = 3
 MIN_IN_SYNC = 2
 

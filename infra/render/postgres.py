@@ -56,6 +56,7 @@ _PARAMETERS = {
 
 _HBA = (
     "local all all scram-sha-256",
+    "local replication all scram-sha-256",
     "hostssl replication replicator all scram-sha-256",
     "hostssl all all all scram-sha-256",
     # All that is left: connections without TLS.
@@ -100,6 +101,8 @@ def patroni(*, scope: str, labels: Mapping[str, str], shared_buffers: str, max_c
             "pgpass": "/run/postgresql/pgpass",
             "parameters": {"shared_buffers": shared_buffers, **_PARAMETERS},
             "pg_hba": list(_HBA),
+            # A new standby must not wait for the primary's next checkpoint, minutes away.
+            "basebackup": [{"checkpoint": "fast"}],
             # A former primary that cannot be rewound is copied anew rather than left standing.
             "remove_data_directory_on_rewind_failure": True,
             "remove_data_directory_on_diverged_timelines": True,
