@@ -1,6 +1,7 @@
 """Puts the service's processes together: the only place that chooses adapters.
 
-What only the worker needs (Kafka, the HTTP client) is imported when a worker is put together: the API stays small.
+What only the worker needs (Kafka, the HTTP client) is imported when a worker is put together: the API stays
+small.
 """
 
 from __future__ import annotations

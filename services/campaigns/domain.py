@@ -1,8 +1,9 @@
 """What a campaign is, the ladder its messages climb, and its text.
 
-The ladder is an order: whatever news come, in whatever order and however often, a message is where the highest of them
-puts it. `failed` stands above `sent` and below `delivered`, because a provider may withdraw what it sent, but nothing
-that arrived has failed. `uncertain` stands below everything that a later callback can tell.
+The ladder is an order: whatever news come, in whatever order and however often, a message is where the
+highest of them puts it. `failed` stands above `sent` and below `delivered`, because a provider may withdraw
+what it sent, but nothing that arrived has failed. `uncertain` stands below everything that a later callback
+can tell.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class State(IntEnum):
-    """Where a message is. The numbers are stored and are the ranks of the ladder: gaps leave room for more."""
+    """Where a message is. The numbers are stored and rank it on the ladder; gaps leave room."""
 
     QUEUED = 0
     UNCERTAIN = 10

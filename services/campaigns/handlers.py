@@ -79,7 +79,7 @@ async def plan_next_chunk(command: PlanNextChunk, units: Units, contacts: Contac
 
 
 async def _store_chunk(plan: Plan, total: int, page: Sequence[Recipient], units: Units, *, last: bool) -> int:
-    """Store messages, their requests, counts and the cursor in one transaction; nothing when the claim is lost."""
+    """Store messages, requests, counts and cursor in one transaction; nothing when the claim is lost."""
     campaign = plan.campaign
     async with units() as unit:
         cursor = page[-1].contact_id if page else plan.cursor
@@ -144,7 +144,7 @@ async def _climb(company: str, campaign_id: UUID, news: Iterable[News], unit: Un
 
 
 def _by_campaign(news: Iterable[News]) -> list[tuple[tuple[str, UUID], list[News]]]:
-    """Return the news per campaign, in one order everywhere, so that two workers never wait for each other."""
+    """Return the news per campaign, in one order everywhere: two workers never wait for each other."""
     groups: dict[tuple[str, UUID], list[News]] = defaultdict(list)
     for one in news:
         groups[one.company, one.campaign_id].append(one)

@@ -22,7 +22,8 @@ async def import_contacts(command: ImportContacts, contacts: Contacts, country: 
     """Store a file batch by batch. Cut off half way, what was stored stays; sending the file again is safe.
 
     Raises:
-        InvalidError: the list's name or the beginning of the file is wrong, or the file is empty; nothing is stored.
+        InvalidError: the list's name or the beginning of the file is wrong, or the file is empty; nothing is
+        stored.
         TemporaryError: the database went away; sending the file again goes on.
     """
     name = checked_list_name(command.list_name)
@@ -30,7 +31,7 @@ async def import_contacts(command: ImportContacts, contacts: Contacts, country: 
     list_id: UUID | None = None
     accepted = duplicates = 0
     async for lines in batches(command.chunks):
-        # Parsing is work of milliseconds per batch: in a thread, so that health and other requests are answered.
+        # Parsing takes tens of milliseconds: in a thread, so that other requests are answered.
         rows = await asyncio.to_thread(reader.read, lines)
         list_id = list_id or await contacts.begin_import(command.company, name, import_id)
         batch = [Contact(uuid7(), row.phone, row.name) for row in rows]

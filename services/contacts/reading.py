@@ -1,7 +1,8 @@
-"""Reading a CSV file as it arrives, in bounded memory: bytes become lines, lines become contacts or rejections.
+"""Reading a CSV file as it arrives, in bounded memory: bytes to lines, lines to contacts or rejections.
 
-A line is a row: a quoted field may hold delimiters and quotes, not line ends. The first line decides the delimiter
-(`,`, `;` or tab) and the columns: by their headings, or, without headings, by which field is a phone number.
+A line is a row: a quoted field may hold delimiters and quotes, not line ends. The first line decides the
+delimiter (`,`, `;` or tab) and the columns: by their headings, or, without headings, by which field is a
+phone number.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ LISTED_REJECTIONS = 1_000
 """Rejections beyond these are counted, not listed."""
 DELIMITERS = ",;\t"
 PHONE_HEADINGS = frozenset(
-    ["phone", "telefone", "celular", "whatsapp", "numero", "number", "mobile", "fone", "tel", "phone_number", "phonenumber", "msisdn", "contato_telefone"]
+    {"phone", "phone_number", "phonenumber", "mobile_phone", "mobile", "number", "tel", "fone", "msisdn"}
+    | {"telefone", "celular", "whatsapp", "numero", "numero_de_telefone", "numero_telefone"}
 )
 NAME_HEADINGS = frozenset(
-    ["name", "nome", "cliente", "customer", "first_name", "primeiro_nome", "nome_completo", "full_name", "contato", "contact"]
+    {"name", "first_name", "full_name", "customer", "contact"}
+    | {"nome", "primeiro_nome", "nome_completo", "cliente", "contato"}
 )
 NOT_UTF8 = "not UTF-8: save the file as UTF-8 (in a spreadsheet: CSV UTF-8) and send it again"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jwt
-from fastapi import Request
+from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation when it runs
 
 from services.kit.errors import ForbiddenError, UnauthorisedError
 

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from services.kit.settings import ProcessSettings
 
 
+def trust(process: ProcessSettings) -> ssl.SSLContext:
+    """Return what servers are verified with: the environment's CA, or the public ones where none is set."""
+    return ssl.create_default_context(cafile=str(process.ca_file) if process.ca_file else None)
+
+
 @asynccontextmanager
 async def open_client(
     process: ProcessSettings, *, seconds: float, connect_seconds: float = 3.0, connections: int = 20
@@ -27,7 +32,7 @@ async def open_client(
         connections: most that are open at once; all of them are kept.
     """
     async with httpx.AsyncClient(
-        verify=ssl.create_default_context(cafile=str(process.ca_file)) if process.ca_file else True,
+        verify=trust(process),
         timeout=httpx.Timeout(seconds, connect=connect_seconds),
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
         trust_env=False,

@@ -1,10 +1,12 @@
 """The consumer: batches from Kafka, an effect in one transaction, then the offsets.
 
 - Order: a batch holds records as the partitions gave them and is handled before the next is taken.
-- At least once: offsets are committed after the effect; a death in between repeats it, and the inbox suppresses that.
-- What passes by itself (`TemporaryError`) is tried again until it does: nothing is skipped for an absent database.
-- What does not: the batch is taken apart, each event tried alone, and the one that still fails is parked with its
-  reason in the table `parked` for people; the rest goes on. Bytes that are no event are parked at once.
+- At least once: offsets are committed after the effect; a death in between repeats it, and the inbox
+  suppresses that.
+- What passes by itself (`TemporaryError`) is tried again until it does: nothing is skipped for an absent
+  database.
+- What does not: the batch is taken apart, each event tried alone, and the one that still fails is parked with
+  its reason in the table `parked` for people; the rest goes on. Bytes that are no event are parked at once.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from confluent_kafka import Consumer as KafkaClient
 from confluent_kafka import KafkaException, TopicPartition
@@ -109,9 +111,7 @@ class KafkaSource:
         """Return why no records can come, or None."""
         return self._trouble
 
-    async def _in_thread(
-        self, call: Callable[[Unpack[Arguments]], Result], *arguments: Unpack[Arguments]
-    ) -> Result:
+    async def _in_thread(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _take(self, most: int) -> list[Delivery]:

@@ -1,7 +1,8 @@
 """Postgres: an engine that survives failovers, and units of work that write nothing unless committed.
 
-A connection is used only if it answered lately and leads to a server that takes writes; one that timed out is thrown
-away with all its like, since the server behind it may be gone. Whatever may pass by itself is a `TemporaryError`.
+A connection is used only if it answered lately and leads to a server that takes writes; one that timed out is
+thrown away with all its like, since the server behind it may be gone. Whatever may pass by itself is a
+`TemporaryError`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 PING_AFTER_SECONDS = 1.0
 PING_SECONDS = 2.0
 IDLE_TRANSACTION_SECONDS = 15.0
-"""A transaction whose client went silent is ended by the server after this: it frees the claims of a lost zone."""
+"""The server ends a transaction whose client is silent for so long: it frees the claims of a lost zone."""
 DEAD_PEER_SECONDS = 10
 """Unanswered bytes end a connection after this (TCP_USER_TIMEOUT)."""
 _PASSING = ("08", "40", "53", "55P03", "57", "25006")
-"""SQLSTATE prefixes that pass by themselves: connection, serialisation, resources, locks, shutdown, read-only server."""
+"""SQLSTATE prefixes that pass: connection, serialisation, resources, locks, shutdown, read-only server."""
 _LOST = ("08", "57P", "25006")
 
 

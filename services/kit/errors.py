@@ -1,6 +1,7 @@
 """What can go wrong, by what the caller can do about it.
 
-The raiser says whether trying again helps: `TemporaryError` does, the rest do not. HTTP faces turn each into a status.
+The raiser says whether trying again helps: `TemporaryError` does, the rest do not. HTTP faces turn each into
+a status.
 """
 
 from __future__ import annotations

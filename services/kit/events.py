@@ -1,4 +1,4 @@
-"""Events as they travel: an envelope with an id, the company and a time, around one event of the contracts."""
+"""Events as they travel: an envelope with id, company and time around one event of the contracts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kafka: how clients are configured, and the producer. librdkafka's blocking calls run in threads of their own."""
+"""Kafka: how clients are configured, and the producer; what blocks in librdkafka runs in a thread."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
 from services.kit.errors import TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from confluent_kafka import Message
+    from confluent_kafka import KafkaError, Message
 
     from services.kit.settings import KafkaSettings, ProcessSettings
 
@@ -79,50 +79,50 @@ class KafkaPublisher:
     """An idempotent producer that waits for the acknowledgement of each batch."""
 
     def __init__(self, config: dict[str, str | int]) -> None:
-        self._producer = Producer(
-            config
-            | {
-                "enable.idempotence": "true",
-                "acks": "all",
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
-                "queue.buffering.max.messages": 20_000,
-                "queue.buffering.max.kbytes": 16_384,
-            },
-            logger=log,
-        )
+        self._config = config | {
+            "enable.idempotence": "true",
+            "acks": "all",
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
+            "queue.buffering.max.messages": 20_000,
+            "queue.buffering.max.kbytes": 16_384,
+        }
+        self._producer = Producer(self._config, logger=log)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-producer")
 
     async def publish(self, records: Sequence[Record]) -> None:
         """See `Publisher`."""
         loop = asyncio.get_running_loop()
-        refused = await loop.run_in_executor(self._thread, self._publish, records)
-        if refused:
-            raise TemporaryError(f"{len(refused)} of {len(records)} records not acknowledged: {refused[0]}")
+        acknowledged, trouble = await loop.run_in_executor(self._thread, self._publish, records)
+        if acknowledged < len(records):
+            missing = len(records) - acknowledged
+            raise TemporaryError(f"{missing} of {len(records)} records not acknowledged: {trouble}")
 
-    def _publish(self, records: Sequence[Record]) -> list[KafkaError]:
-        """Hand over and wait; return what went wrong."""
+    def _publish(self, records: Sequence[Record]) -> tuple[int, str]:
+        """Hand over and wait; return how many were acknowledged, and what went wrong with the others."""
         acknowledged = 0
-        refused: list[KafkaError] = []
+        troubles: list[str] = []
+        fatal = False
 
         def report(error: KafkaError | None, _message: Message) -> None:
-            nonlocal acknowledged
+            nonlocal acknowledged, fatal
             if error is None:
                 acknowledged += 1
             else:
-                refused.append(error)
+                troubles.append(error.str())
+                fatal = fatal or error.fatal()
 
         try:
             for record in records:
                 self._producer.produce(record.topic, record.payload, record.key, on_delivery=report)
-            self._producer.flush(DELIVERY_SECONDS + 1)
         except (KafkaException, BufferError) as error:
-            cause = error.args[0] if error.args else None
-            refused.append(cause if isinstance(cause, KafkaError) else KafkaError(KafkaError._QUEUE_FULL))
-        if not refused and acknowledged < len(records):
-            refused.append(KafkaError(KafkaError._TIMED_OUT))
-        return refused
+            troubles.append(str(error))
+        self._producer.flush(DELIVERY_SECONDS + 1)
+        if fatal:
+            # An idempotent producer that lost its sequence refuses everything from then on.
+            self._producer = Producer(self._config, logger=log)
+        return acknowledged, troubles[0] if troubles else "no answer in time"
 
     def close(self) -> None:
         """Stop the thread; nothing waits in the producer between two batches."""

@@ -1,7 +1,7 @@
 """Logs: one JSON object per line, a sentence for people, an `action` and ids for machines.
 
-Write `log.info("Planned 500 recipients", extra={"action": "plan", "campaign": id})`. Phone numbers, message bodies
-and tokens do not belong there; what looks like a number or a token is struck out all the same.
+Write `log.info("Planned 500 recipients", extra={"action": "plan", "campaign": id})`. Phone numbers, message
+bodies and tokens do not belong there; what looks like a number or a token is struck out all the same.
 """
 
 from __future__ import annotations

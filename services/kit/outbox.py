@@ -1,9 +1,10 @@
 """The outbox: events are written in the transaction of what they tell, and a relay brings them to Kafka.
 
-Order: a key always falls in the same lane, a lane belongs to one relay at a time (row lock), and a relay publishes a
-lane's events by their id. So events of one key keep the order of their ids, provided their writers held the lock of
-the thing the key names, as they do when they update its row first. A relay that dies between the brokers'
-acknowledgement and its delete leaves the events to the next: delivered twice, and suppressed by each inbox.
+Order: a key always falls in the same lane, a lane belongs to one relay at a time (row lock), and a relay
+publishes a lane's events by their id. So events of one key keep the order of their ids, provided their
+writers held the lock of the thing the key names, as they do when they update its row first. A relay that dies
+between the brokers' acknowledgement and its delete leaves the events to the next: delivered twice, and
+suppressed by each inbox.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Tables that the kit needs in a service's schema. A migration runs these texts, so a released one never changes.
+"""Tables that the kit needs in a service's schema. Migrations run these texts: a released one never changes.
 
-The outbox and what is parked are the service's own queues, not things of a company, so their keys begin otherwise.
+The outbox and what is parked are the service's own queues, not things of a company, so their keys begin
+otherwise.
 """
 
 from __future__ import annotations

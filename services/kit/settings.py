@@ -1,6 +1,7 @@
 """Settings of a process, read from `ESQ_...` variables, all faults told together.
 
-A service composes the groups it needs: `class Settings(ProcessSettings, DatabaseSettings, KafkaSettings): ...`.
+A service composes the groups it needs: `class Settings(ProcessSettings, DatabaseSettings, KafkaSettings):
+...`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ PREFIX = "ESQ_"
 
 
 class SettingsError(Exception):
-    """The environment does not describe a process that could run; every fault is in the text, one per line."""
+    """The environment describes no process that could run; every fault is in the text, one per line."""
 
 
 class SettingsGroup(BaseSettings):

@@ -1,4 +1,4 @@
-"""Background tasks: each has a name, is started again when it ends unexpectedly, and is not ready while it is down."""
+"""Background tasks: named, started again when they end unexpectedly, and told by readiness while down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Postgres 15 on a free loopback port, in a folder of its own, without durability (it never outlives a test)."""
+"""A real Postgres 15 on a free loopback port, in a folder of its own, without durability."""
 
 from __future__ import annotations
 

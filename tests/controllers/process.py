@@ -1,4 +1,4 @@
-"""A server process under a test's control: started, awaited, stopped, killed; it fails with name, seconds and log."""
+"""A server process under a test's control: started, awaited, stopped, killed; it fails with its log."""
 
 from __future__ import annotations
 

@@ -96,6 +96,6 @@ def kafka() -> Iterator[Kafka]:
 
 @pytest.fixture
 def clean_kafka(kafka: Kafka) -> Kafka:
-    """The broker with empty topics: what a test before this one wrote is gone, and so are its groups' positions."""
+    """The broker with empty topics: records and positions of tests before this one are gone."""
     kafka.empty([topic.name for topic in TOPICS])
     return kafka

@@ -180,9 +180,9 @@ class FakeCampaigns:
 
 
 class FakeContactPages:
-    """Lists in memory; away while `away` is set."""
+    """Lists by company and name; away while `away` is set."""
 
-    def __init__(self, lists: Mapping[str, Sequence[Recipient]]) -> None:
+    def __init__(self, lists: Mapping[tuple[str, str], Sequence[Recipient]]) -> None:
         self.lists = lists
         self.away = False
 
@@ -196,7 +196,7 @@ class FakeContactPages:
         """See `ContactPages`."""
         if self.away:
             raise TemporaryError("the contacts service does not answer")
-        if list_name not in self.lists:
+        if (company, list_name) not in self.lists:
             raise NotFoundError("there is no such list")
-        everyone = sorted(self.lists[list_name], key=lambda one: one.contact_id)
+        everyone = sorted(self.lists[company, list_name], key=lambda one: one.contact_id)
         return len(everyone), [one for one in everyone if after is None or one.contact_id > after][:limit]

@@ -42,7 +42,10 @@ class Created(BaseModel):
 
 
 class CampaignAnswer(BaseModel):
-    """How far a campaign is. `total` is null until the list has been looked at; `failure` says why planning ended."""
+    """How far a campaign is.
+
+    `total` is null until the list has been looked at; `failure` says why planning was given up.
+    """
 
     id: UUID
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence  # noqa: TC003 - pydantic reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID  # noqa: TC003 - FastAPI reads the annotations when it runs
 
@@ -42,7 +43,7 @@ class ImportAnswer(BaseModel):
     list: str
     accepted: int
     duplicates: int
-    rejected: list[RejectedRow]
+    rejected: Sequence[RejectedRow]
     rejected_total: int
 
 

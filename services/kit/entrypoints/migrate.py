@@ -1,6 +1,9 @@
-"""The migration job: for each service its role and schema (by the admin account), then its Alembic migrations (as that role).
+"""The migration job: for each service its role and schema, then its Alembic migrations.
 
-Safe to run twice and by several at once: an advisory lock lets one work while the others wait and find it done.
+The admin account makes role and schema; the role itself runs its migrations.
+
+Safe to run twice and by several at once: an advisory lock lets one work while the others wait and find it
+done.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
-from pydantic import SecretStr
+from pydantic import SecretStr  # noqa: TC002 - pydantic reads the annotation when it runs
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -115,7 +118,7 @@ async def _connect(settings: MigrateSettings, url: URL) -> asyncpg.Connection:
 
 
 async def _prepare(admin: asyncpg.Connection, name: str, password: str) -> None:
-    """Create or correct the role and its schema. DDL takes no parameters, so Postgres itself does the quoting."""
+    """Create or correct the role and its schema. DDL takes no parameters: Postgres does the quoting."""
     role = await admin.fetchval("SELECT quote_ident($1)", name)
     secret = await admin.fetchval("SELECT quote_literal($1)", password)
     verb = "ALTER" if await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name) else "CREATE"

@@ -1,4 +1,4 @@
-"""Alembic's environment, shared by all services: one schema, its own version table, one connection given from outside."""
+"""Alembic's environment, shared by all services: one schema with a version table, one given connection."""
 
 from __future__ import annotations
 
