@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.kit.auth import Tokens
-from services.kit.client import open_client
 from services.kit.consumer import Consumer, open_source
 from services.kit.database import open_database
 from services.kit.health import Health
@@ -20,8 +19,9 @@ from services.kit.tasks import Task
 from services.whatsapp.adapters import http
 from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.adapters.cloud_engine import CloudApiEngine
+from services.whatsapp.adapters.lanes import open_lanes
 from services.whatsapp.dispatcher import Dispatcher
-from services.whatsapp.handlers import Callbacks, Requests, Sweeper
+from services.whatsapp.handlers import CallbackKeeper, Callbacks, Requests, Sweeper
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -56,24 +56,22 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     database = await stack.enter_async_context(open_database(settings, settings))
     source = await stack.enter_async_context(open_source(settings, settings, [MESSAGE_REQUESTED]))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
+
     async def kafka() -> str | None:
         return source.reason()
 
     health = Health()
     health.add("database", database.reason)
     health.add("kafka", kafka)
-    sweeper = Sweeper(
-        database,
-        every_seconds=settings.sweep_seconds,
-        keep_seconds=settings.callback_keep_days * DAY_SECONDS,
-    )
+    keeper = CallbackKeeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
     consumer = Consumer(source, database, Requests(database).handle, batch=settings.kafka_batch)
     tasks = (
         Task("requests", consumer.run),
         Task("callbacks", Callbacks(database).run),
-        Task("sweep", sweeper.run),
+        Task("sweep", Sweeper(database, every_seconds=settings.sweep_seconds).run),
         Task("relay", Relay(database, publisher).run),
         Task("inbox", InboxKeeper(database).run),
+        Task("callback keeper", keeper.run),
     )
     return Parts(create_app("esq whatsapp worker", health), health, tasks)
 
@@ -81,13 +79,13 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
 async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) -> Parts:
     """Claim messages and send them."""
     database = await stack.enter_async_context(open_database(settings, settings))
-    client = await stack.enter_async_context(
-        open_client(settings, seconds=settings.attempt_seconds, connections=settings.concurrency)
+    lanes = await stack.enter_async_context(
+        open_lanes(settings, settings.concurrency, seconds=settings.attempt_seconds)
     )
     health = Health()
     health.add("database", database.reason)
     engine = CloudApiEngine(
-        client,
+        lanes,
         f"{str(settings.cloud_api_url).rstrip('/')}/{settings.cloud_api_version}",
         settings.cloud_api_token.get_secret_value(),
         seconds=settings.attempt_seconds,

@@ -49,7 +49,7 @@ _RANK = {
     State.DELIVERED: 4,
     State.READ: 5,
 }
-"""`failed` stands between `sent` and `delivered`: a phone that shows the message outweighs one that could not."""
+"""`failed` stands between `sent` and `delivered`: a phone that shows it outweighs one that could not."""
 
 
 def merge(current: State, reported: Status) -> State:

@@ -33,6 +33,7 @@ CALLBACKS = 50
 LAPSED = 500
 """Leases in one transaction."""
 IDLE_SECONDS = 0.1
+PURGE_EVERY_SECONDS = 3600.0
 LONGEST_TEXT = 4096
 NO_RESULT = "sent to the provider, and no answer was written"
 REPORTS = Counter("esq_callback_reports", "Reports of callbacks by what became of them", ["fate"])
@@ -139,12 +140,11 @@ async def _apply(work: Work, reports: Sequence[Report]) -> None:
 
 
 class Sweeper:
-    """Takes care of claims whose holder is gone, and forgets old callbacks."""
+    """Takes care of claims whose holder is gone."""
 
-    def __init__(self, database: Database, *, every_seconds: float, keep_seconds: float) -> None:
+    def __init__(self, database: Database, *, every_seconds: float) -> None:
         self._database = database
         self._every = every_seconds
-        self._keep = keep_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop."""
@@ -154,14 +154,13 @@ class Sweeper:
             await wait_or_stop(stop, self._every)
 
     async def step(self) -> int:
-        """Release claims that never began, doubt attempts without result; return the larger number of them."""
+        """Release claims that never began, doubt attempts without result; return the larger number."""
         async with self._database.work() as work:
             released = await work.run(SQL["release_lapsed"], most=LAPSED)
             doubted = await work.rows(SQL["doubt_lapsed"], most=LAPSED, reason=NO_RESULT)
             await PostgresOutbox(work).add(
                 [uncertain(row.company, row.message_id, row.campaign_id, NO_RESULT) for row in doubted]
             )
-            await work.run(SQL["purge_callbacks"], seconds=self._keep)
             await work.commit()
         LEASES.labels("queued").inc(released)
         LEASES.labels("uncertain").inc(len(doubted))
@@ -173,3 +172,19 @@ class Sweeper:
                 extra={"action": "sweep", "queued": released, "uncertain": len(doubted)},
             )
         return max(released, len(doubted))
+
+
+class CallbackKeeper:
+    """Forgets, once an hour, raw callbacks that were worked on long ago."""
+
+    def __init__(self, database: Database, *, keep_seconds: float) -> None:
+        self._database = database
+        self._keep = keep_seconds
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Purge until told to stop."""
+        while not stop.is_set():
+            async with self._database.work() as work:
+                await work.run(SQL["purge_callbacks"], seconds=self._keep)
+                await work.commit()
+            await wait_or_stop(stop, PURGE_EVERY_SECONDS)

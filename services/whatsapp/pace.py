@@ -61,7 +61,7 @@ class Bucket:
 
 
 def shares(allowances: Sequence[int], most: int) -> list[int]:
-    """Divide `most` claims among numbers: evenly, none beyond its allowance, what one leaves goes to the others."""
+    """Divide `most` claims among numbers: evenly, none beyond its allowance, the rest to the others."""
     given = [0] * len(allowances)
     open_places = [place for place, allowance in enumerate(allowances) if allowance > 0]
     while most > 0 and open_places:

@@ -16,14 +16,14 @@ class Engine(Protocol):
     async def send(self, claim: Claim) -> Outcome:
         """Make one attempt and say what is known of it.
 
-        Never raises for what the provider or the network does: that is an outcome. `Refused` and `NotReached` are
-        promises that the message did not go out; in doubt the outcome is `Unknown`.
+        Never raises for what the provider or the network does: that is an outcome. `Refused` and `NotReached`
+        promise that the message did not go out; in doubt the outcome is `Unknown`.
         """
         ...
 
 
 class Claims(Protocol):
-    """Hands out messages to one dispatcher at a time. Every method raises `TemporaryError` when the store is away."""
+    """Hands out messages, each to one dispatcher. Every method raises `TemporaryError` when the store is away."""
 
     async def claim(self, most: int) -> list[Claim]:
         """Take due messages for a while, as the numbers' buckets allow."""

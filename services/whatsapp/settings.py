@@ -26,7 +26,7 @@ class WorkerSettings(WhatsappSettings, KafkaSettings):
     """Of the process that takes requests, works on callbacks, sweeps leases and relays events."""
 
     callback_keep_days: float = Field(default=30, gt=0)
-    """Raw callbacks are kept so long after they were worked on, for questions and for later readers of them."""
+    """Raw callbacks are kept so long after they were worked on, for questions and for later readers."""
     sweep_seconds: float = Field(default=2.0, gt=0)
     """Between two looks at lapsed leases."""
 

@@ -2,9 +2,9 @@
 
 What keeps a message from going out twice:
 - a claim raises the message's epoch, and whatever is written under an older epoch changes nothing;
-- `begin` commits before the call and only for a claim whose lease still runs, so a lapsed claim is never sent;
+- `begin` commits before the call and only for a claim whose lease still runs: a lapsed one is never sent;
 - once begun, a message returns to the queue only by a definite "not taken" of that very attempt.
-A verdict of a begun attempt is good even after the sweep has called it uncertain: nobody else can have sent since.
+A verdict of a begun attempt is good even after the sweep has called it uncertain: nobody else can have sent.
 """
 
 from __future__ import annotations

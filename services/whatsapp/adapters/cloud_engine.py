@@ -1,7 +1,7 @@
 """The WhatsApp Cloud API as an engine.
 
-An error answer of the API itself (a JSON object with `error.code`) is definite. What comes from something in between
-is not: a gateway's 502 may stand for a request that arrived.
+An error answer of the API itself (a JSON object with `error.code`) is definite. What comes from something in
+between is not: a gateway's 502 may stand for a request that arrived.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import httpx
 from services.whatsapp.domain import Accepted, NotReached, Refused, Unknown
 
 if TYPE_CHECKING:
+    from services.whatsapp.adapters.lanes import Lanes
     from services.whatsapp.domain import Claim, Outcome
 
 LONGEST_REASON = 256
@@ -25,16 +26,16 @@ CLIENT_ERROR = 400
 class CloudApiEngine:
     """Sends text messages by `POST /{phone_number_id}/messages`."""
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str, token: str, *, seconds: float) -> None:
+    def __init__(self, lanes: Lanes, base_url: str, token: str, *, seconds: float) -> None:
         """Set up the engine.
 
         Args:
-            client: with as many connections as calls are made at once.
+            lanes: as many as calls are made at once.
             base_url: with the version, e.g. `https://graph.facebook.com/v25.0`.
             token: bearer token of the numbers.
             seconds: longest that one attempt may take.
         """
-        self._client = client
+        self._lanes = lanes
         self._base = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._seconds = seconds
@@ -43,8 +44,8 @@ class CloudApiEngine:
         """See `Engine`."""
         url = f"{self._base}/{claim.phone_number_id}/messages"
         try:
-            async with asyncio.timeout(self._seconds):
-                response = await self._client.post(url, content=_body(claim), headers=self._headers)
+            async with self._lanes.lane() as client, asyncio.timeout(self._seconds):
+                response = await client.post(url, content=_body(claim), headers=self._headers)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             return NotReached(_reason(error))
         except (httpx.HTTPError, TimeoutError) as error:

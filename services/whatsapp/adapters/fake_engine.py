@@ -1,4 +1,4 @@
-"""An engine in memory, for tests of what stands around engines. It counts, so that nothing is sent twice unseen."""
+"""An engine in memory, for tests of what stands around engines. It counts what it was handed."""
 
 from __future__ import annotations
 
