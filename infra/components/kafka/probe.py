@@ -115,24 +115,31 @@ class Reader:
 
 
 class Client:
-    """One authenticated connection. Leave it with `close`."""
+    """A connection, to be used as a context; `login` comes before any question."""
 
-    def __init__(
-        self, user: str, password: str, host: str = "127.0.0.1", port: int = PORT, ca: str = CA
-    ) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = PORT, ca: str = CA) -> None:
         plain = socket.create_connection((host, port), TIMEOUT)
         self.stream = ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=host)
         self.correlation = 0
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
+    def login(self, user: str, password: str) -> None:
+        """Log in.
+
+        Raises:
+            NotReadyError: the node refuses.
+        """
         if self.call(_HANDSHAKE, 1, _string("PLAIN")).take("h"):
             raise NotReadyError("the node does not offer PLAIN")
         token = f"\0{user}\0{password}".encode()
         answer = self.call(_AUTHENTICATE, 1, struct.pack(">i", len(token)) + token)
         if answer.take("h"):
             raise NotReadyError(f"login refused: {answer.text()}")
-
-    def close(self) -> None:
-        """Close the connection."""
-        self.stream.close()
 
     def call(self, key: int, version: int, body: bytes, *, flexible: bool = False) -> Reader:
         """Send a request and return its answer, behind the header."""
@@ -232,13 +239,11 @@ def reason_not_ready(me: int, metadata: Metadata, quorum: Quorum) -> str | None:
 
 def main(question: str) -> str | None:
     """Answer `question`: None is yes, a text is why not."""
-    client = Client(os.environ.get("ESQ_KAFKA_USER", "esq"), os.environ["ESQ_KAFKA_PASSWORD"])
-    try:
+    with Client() as client:
+        client.login(os.environ.get("ESQ_KAFKA_USER", "esq"), os.environ["ESQ_KAFKA_PASSWORD"])
         if question == "live":
             return None
         metadata, quorum = client.metadata(), client.quorum()
-    finally:
-        client.close()
     if question == "report":
         import json  # noqa: PLC0415 - probes run every few seconds and need none of it
 
