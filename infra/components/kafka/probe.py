@@ -18,6 +18,7 @@ import ssl
 import struct
 import sys
 from dataclasses import asdict, dataclass
+from typing import Self
 
 TIMEOUT = 4.0
 """Seconds for connecting and for each answer."""
@@ -122,7 +123,7 @@ class Client:
         self.stream = ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=host)
         self.correlation = 0
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
