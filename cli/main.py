@@ -90,7 +90,8 @@ def _root(
 def run(argv: Sequence[str]) -> int:
     """Run `esq ARGV` and return its exit code."""
     try:
-        return int(typer.main.get_command(app).main(list(argv), prog_name="esq", standalone_mode=False) or 0)
+        code = int(typer.main.get_command(app).main(list(argv), prog_name="esq", standalone_mode=False) or 0)
+        return _interrupted(argv) if code == INTERRUPTED else code
     except EsqError as error:
         _tell(error, as_json="--json" in argv)
         return error.exit_code

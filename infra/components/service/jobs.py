@@ -30,7 +30,7 @@ class KubernetesJob(pulumi.ComponentResource):
     job: batch.Job
 
     def __init__(self, args: ProgramArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("esq:services:Job", args.name, None, opts)
+        super().__init__("esq:services:Task", args.name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         needs = program.ground(args, child)
         # A Job never runs twice: with another image or other settings it has another name and is another Job.

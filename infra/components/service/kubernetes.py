@@ -26,7 +26,7 @@ class KubernetesService(pulumi.ComponentResource):
     name: str
 
     def __init__(self, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("esq:services:Service", args.name, None, opts)
+        super().__init__("esq:services:Process", args.name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         needs = program.ground(args, child)
         if args.listens:

@@ -1,0 +1,151 @@
+"""The command line as a whole: exit codes, messages, and that help imports nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import types
+from typing import TYPE_CHECKING
+
+import pytest
+import typer
+
+from cli import main
+from infra.errors import BrokenPromiseError, EsqError, Problem, ProblemsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseException | None], None]:
+    """Makes `esq fake` do nothing but raise what it is given."""
+
+    def install(error: BaseException | None) -> None:
+        module = types.ModuleType("tests_fake_command")
+        module.app = typer.Typer()  # type: ignore[attr-defined]
+
+        @module.app.command()  # type: ignore[attr-defined, untyped-decorator]
+        def fake(*, json: bool = typer.Option(False, "--json")) -> None:  # noqa: ARG001, FBT003 - only taken
+            if error is not None:
+                raise error
+
+        monkeypatch.setitem(sys.modules, "tests_fake_command", module)
+        monkeypatch.setitem(main.COMMANDS, "fake", ("tests_fake_command", "For tests."))
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("ESQ_VERBOSE", raising=False)
+    return install
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (None, 0),
+        (EsqError("it broke"), 1),
+        (ProblemsError("no", []), 2),
+        (BrokenPromiseError("lost one"), 99),
+        (KeyboardInterrupt(), 130),
+        (typer.Exit(7), 7),
+        (RuntimeError("never thought of"), 1),
+    ],
+)
+def test_exit_codes(
+    command: Callable[[BaseException | None], None], error: BaseException | None, code: int
+) -> None:
+    command(error)
+    assert main.run(["fake"]) == code
+
+
+def test_an_error_says_what_where_remedy_and_detail(
+    command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(EsqError("it broke", where="zone-b", remedy="mend it", detail="line 1\nline 2"))
+    main.run(["fake"])
+    told = capsys.readouterr().err
+    for part in ("it broke", "zone-b", "mend it", "line 2"):
+        assert part in told
+    assert "Traceback" not in told
+
+
+def test_all_problems_are_told_together(
+    command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    problems = [Problem("is taken", "port 443", "Stop it."), Problem("not root", "user", "Use sudo.")]
+    command(ProblemsError("This machine cannot", problems))
+    main.run(["fake"])
+    told = capsys.readouterr().err
+    assert "port 443: is taken. Stop it." in told
+    assert "user: not root. Use sudo." in told
+
+
+def test_with_json_an_error_is_json_too(
+    command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(EsqError("it broke", remedy="mend it"))
+    main.run(["fake", "--json"])
+    assert json.loads(capsys.readouterr().out)["error"]["remedy"] == "mend it"
+
+
+def test_a_defect_goes_to_a_log_that_is_named(
+    command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    command(RuntimeError("never thought of"))
+    main.run(["fake"])
+    told = capsys.readouterr().err
+    (log,) = (tmp_path / "esq" / "logs").iterdir()
+    assert str(log) in told
+    assert "Traceback" not in told
+    assert "RuntimeError: never thought of" in log.read_text()
+
+
+def test_verbose_shows_the_traceback(
+    command: Callable[[BaseException | None], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ESQ_VERBOSE", "")
+    command(RuntimeError("never thought of"))
+    main.run(["-v", "fake"])
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_ctrl_c_says_how_to_go_on(
+    command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(KeyboardInterrupt())
+    main.run(["fake"])
+    assert "esq fake" in capsys.readouterr().err
+
+
+def test_wrong_words_are_told_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["dpeloy"]) == 2
+    assert "dpeloy" in capsys.readouterr().err
+
+
+def test_every_command_is_in_the_help_and_can_be_imported(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in main.COMMANDS:
+        assert name in shown
+        assert main._command(name) is not None
+
+
+def test_help_imports_neither_engine_nor_clients() -> None:
+    script = (
+        "import sys; from cli import main; code = main.run(['--help'])\n"
+        "heavy = {'pulumi', 'kubernetes', 'httpx', 'pydantic'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("words", [("deploy", "local"), ("destroy", "local"), ("deploy", "local", "--json")])
+def test_nothing_is_changed_when_nobody_can_be_asked(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    assert "--yes" in capsys.readouterr().err
