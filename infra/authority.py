@@ -50,8 +50,9 @@ class KeyPair(BaseModel):
         return x509.load_pem_x509_certificate(self.certificate.encode())
 
 
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+def _name(common_name: str, organization: str = "") -> x509.Name:
+    group = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)] if organization else []
+    return x509.Name([*group, x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
 
 
 def _usage(*, authority: bool) -> x509.KeyUsage:
@@ -68,10 +69,12 @@ def _usage(*, authority: bool) -> x509.KeyUsage:
     )
 
 
-def _builder(subject: str, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
-        .subject_name(_name(subject))
+        .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
@@ -93,7 +96,7 @@ def new_authority(*, now: dt.datetime | None = None) -> KeyPair:
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key()
     certificate = (
-        _builder("esq", _name("esq"), public)
+        _builder(_name("esq"), _name("esq"), public)
         .not_valid_before(begin)
         .not_valid_after(begin + AUTHORITY_LIFE)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -104,18 +107,38 @@ def new_authority(*, now: dt.datetime | None = None) -> KeyPair:
     return _pair(certificate, key)
 
 
-def issue(authority: KeyPair, name: str, names: Sequence[str], *, now: dt.datetime | None = None) -> KeyPair:
-    """Issue a certificate called `name`, with its own key, for the DNS `names` and 127.0.0.1."""
+def issue(  # noqa: PLR0913 - the words of a certificate
+    authority: KeyPair,
+    name: str,
+    names: Sequence[str],
+    *,
+    organization: str = "",
+    addresses: Sequence[str] = (),
+    now: dt.datetime | None = None,
+) -> KeyPair:
+    """Issue a certificate with its own key.
+
+    Args:
+        authority: who signs.
+        name: the subject's common name; to Kubernetes, the user.
+        names: DNS names it is good for.
+        organization: the subject's organization; to Kubernetes, the group.
+        addresses: IP addresses it is good for, besides 127.0.0.1.
+        now: begin of validity; this moment when None.
+    """
     begin = (now or dt.datetime.now(dt.UTC)) - _SKEW
     key = ec.generate_private_key(ec.SECP256R1())
     signer = serialization.load_pem_private_key(authority.key.encode(), None)
     if not isinstance(signer, ec.EllipticCurvePrivateKey):
         raise TypeError("an authority of esq has a P-256 key")
     issuer_key = signer.public_key()
-    alternatives = [*(x509.DNSName(each) for each in names), x509.IPAddress(_LOOPBACK)]
+    alternatives = [
+        *(x509.DNSName(each) for each in names),
+        *(x509.IPAddress(address) for address in (_LOOPBACK, *map(ipaddress.ip_address, addresses))),
+    ]
     usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
-        _builder(name, authority.parsed.subject, key.public_key())
+        _builder(_name(name, organization), authority.parsed.subject, key.public_key())
         .not_valid_before(begin)
         .not_valid_after(min(begin + CERTIFICATE_LIFE, authority.expires_at))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

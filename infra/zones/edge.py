@@ -1,0 +1,70 @@
+"""The edge: one HTTPS address of the host in front of all zones.
+
+It asks every zone itself whether a service is ready there, so that a lost zone is left after two failed questions and not when Kubernetes notices.
+A request is only tried in another zone when no connection was made, since then nobody has seen it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.contracts.ports import FACES, HEALTH_PATH
+
+if TYPE_CHECKING:
+    from infra.zones.layout import Layout
+    from infra.zones.spec import ClusterSpec
+    from services.contracts.ports import Face
+
+PORT = 443
+_HEAD = """\
+global
+    maxconn 8192
+    log stderr local0 notice
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+    stats socket {socket} mode 600 level admin
+
+defaults
+    mode http
+    log global
+    timeout connect 1s
+    timeout check 1s
+    timeout client 60s
+    timeout server 60s
+    timeout http-request 10s
+    retries 2
+    option redispatch 1
+    retry-on conn-failure
+
+frontend edge
+    bind {address}:{port} ssl crt {certificate} alpn h2,http/1.1
+    http-request return status 200 content-type text/plain string ok if {{ path /edge/health }}
+"""
+
+
+def render(spec: ClusterSpec, layout: Layout) -> str:
+    """Return HAProxy's configuration: a backend per face of the platform, a server per zone in each."""
+    head = _HEAD.format(
+        socket=layout.run / "edge.sock", address=spec.gateway, port=PORT, certificate=layout.pki / "gateway.pem"
+    )
+    rules = [f"    use_backend {face.service} if {{ path_beg {' '.join(face.prefixes)} }}" for face in FACES]
+    missing = (
+        '    http-request return status 404 content-type application/problem+json string '
+        '"{\\"title\\":\\"no such path at the edge\\",\\"status\\":404}" if !{ path_beg '
+        + " ".join(prefix for face in FACES for prefix in face.prefixes)
+        + " }"
+    )
+    return head + "\n".join([missing, *rules]) + "\n" + "".join(_backend(face, spec, layout) for face in FACES)
+
+
+def _backend(face: Face, spec: ClusterSpec, layout: Layout) -> str:
+    authority = layout.config / "backends.pem"
+    lines = [
+        f"\nbackend {face.service}",
+        f"    option httpchk GET {HEALTH_PATH}",
+        "    http-check expect status 200",
+        f"    default-server check inter 1s fastinter 300ms downinter 500ms fall 2 rise 1 ssl verify required"
+        f" ca-file {authority} verifyhost {face.service} check-sni {face.service} sni str({face.service})"
+        " on-marked-down shutdown-sessions",
+        *(f"    server {zone} {spec.node(zone)}:{face.node_port}" for zone in spec.zones),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,99 @@
+"""Files of a cluster: what is kept in its state folder, and what lives only while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RUNTIME = Path("/run/esq")
+"""Sockets and process ids. Not in the state folder: a socket's path must be under 108 bytes, and a reboot must empty it."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one cluster.
+
+    Attributes:
+        root: its state folder, owner-only.
+        name: of the cluster.
+    """
+
+    root: Path
+    name: str
+
+    @property
+    def pki(self) -> Path:
+        """Certificates and keys."""
+        return self.root / "pki"
+
+    @property
+    def config(self) -> Path:
+        """Rendered configuration, written anew by every `up`."""
+        return self.root / "config"
+
+    @property
+    def logs(self) -> Path:
+        """A log file per process of the host and the control plane."""
+        return self.root / "logs"
+
+    @property
+    def etcd(self) -> Path:
+        """Data of etcd."""
+        return self.root / "etcd"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Kubeconfig of the administrator."""
+        return self.root / "kubeconfig"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and process ids."""
+        return RUNTIME / self.name
+
+    @property
+    def socket(self) -> Path:
+        """Socket of the cluster's supervisor."""
+        return self.run / "supervisor.sock"
+
+    @property
+    def pidfile(self) -> Path:
+        """Process id of the cluster's supervisor."""
+        return self.run / "supervisor.pid"
+
+    @property
+    def supervisor(self) -> Path:
+        """Configuration of the cluster's supervisor."""
+        return self.config / "supervisor.conf"
+
+    def node(self, zone: str) -> Path:
+        """Folder of a node: its disks and its logs."""
+        return self.root / "nodes" / zone
+
+    def log(self, name: str) -> Path:
+        """Return the log of process `name`; those of a node are called `zone-a/kubelet`."""
+        zone, _, process = name.rpartition("/")
+        return (self.node(zone) / "logs" if zone else self.logs) / f"{process}.log"
+
+    def make(self, zones: tuple[str, ...]) -> None:
+        """Make all folders."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
+        for folder in (self.pki, self.config, self.logs, self.etcd, self.run):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for zone in zones:
+            for part in ("kubelet", "containerd", "volumes", "pods", "containers", "cni", "logs"):
+                (self.node(zone) / part).mkdir(parents=True, exist_ok=True)
+
+
+def write(path: Path, text: str, mode: int = 0o600) -> Path:
+    """Write `text` so that a reader sees the old file or the new one, never half; unchanged text is not rewritten."""
+    if path.exists() and path.read_text() == text:
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.touch(mode=mode)
+    fresh.write_text(text)
+    fresh.chmod(mode)
+    fresh.replace(path)
+    return path

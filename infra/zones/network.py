@@ -1,0 +1,86 @@
+"""The wires of a cluster: a bridge, and a network namespace for the control plane and for each zone.
+
+The host's own forwarding stays off, so nothing of a cluster reaches the outside and nothing outside reaches it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.shell import run
+
+if TYPE_CHECKING:
+    from infra.zones.spec import ClusterSpec
+
+NAMESPACES = Path("/run/netns")
+_SYSCTLS = ("net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
+"""Inside a namespace only: pods of one node reach each other's services through its own rules."""
+
+
+def present(spec: ClusterSpec) -> bool:
+    """Tell whether all wires are there."""
+    links = {link["ifname"] for link in json.loads(run(["ip", "-json", "link", "show"]))}
+    machines = spec.machines
+    wanted = {spec.bridge, *(spec.port(machine) for machine in machines)}
+    return wanted <= links and all((NAMESPACES / spec.namespace(machine)).exists() for machine in machines)
+
+
+def create(spec: ClusterSpec) -> None:
+    """Lay the wires, taking away whatever an interrupted start left."""
+    remove(spec)
+    _batch([f"link add {spec.bridge} type bridge nf_call_iptables 0", f"link set {spec.bridge} up"])
+    _batch([f"addr add {spec.gateway}/{spec.lan.prefixlen} dev {spec.bridge}"])
+    for machine in spec.machines:
+        _attach(spec, machine)
+    routes = [f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in spec.zones]
+    _batch([*routes, f"route add {spec.service_range} via {spec.control}"])
+
+
+def remove(spec: ClusterSpec) -> None:
+    """Take the wires away; those that are not there are fine."""
+    for machine in spec.machines:
+        if (NAMESPACES / spec.namespace(machine)).exists():
+            run(["ip", "netns", "delete", spec.namespace(machine)])
+        run(["ip", "link", "delete", spec.port(machine)], check=False)
+    run(["ip", "link", "delete", spec.bridge], check=False)
+
+
+def cut(spec: ClusterSpec, zone: str) -> None:
+    """Take a zone's wire out of the bridge: it goes on running and reaches nobody."""
+    run(["ip", "link", "set", spec.port(zone), "down"])
+
+
+def heal(spec: ClusterSpec, zone: str) -> None:
+    """Put a zone's wire back."""
+    run(["ip", "link", "set", spec.port(zone), "up"])
+
+
+def _attach(spec: ClusterSpec, machine: str) -> None:
+    name, port, address = spec.namespace(machine), spec.port(machine), spec.machines[machine]
+    run(["ip", "netns", "add", name])
+    _batch(
+        [
+            f"link add {port} type veth peer name eth0 netns {name}",
+            f"link set {port} master {spec.bridge} up",
+        ]
+    )
+    others = [zone for zone in spec.zones if zone != machine]
+    inside = [
+        "link set lo up",
+        f"addr add {address}/{spec.lan.prefixlen} dev eth0",
+        "link set eth0 up",
+        f"route add default via {spec.gateway}",
+        *(f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in others),
+    ]
+    if machine == "control":
+        # The host sends ClusterIPs here, and kube-proxy rewrites them before this route is ever followed.
+        inside.append(f"route add {spec.service_range} dev eth0")
+    _batch(inside, name)
+    run(["ip", "netns", "exec", name, "sysctl", "-qw", *_SYSCTLS])
+
+
+def _batch(lines: list[str], namespace: str = "") -> None:
+    where = ["-netns", namespace] if namespace else []
+    run(["ip", *where, "-batch", "-"], stdin="\n".join(lines) + "\n")

@@ -1,0 +1,284 @@
+"""A node: network namespace, own mounts, processes, host name; containerd, kubelet, proxy and DNS inside.
+
+Inside, every path and port is what a node of its own would have; on the host all of it lies in the cluster's state folder, and no mount shows.
+The node's first process is a supervisor that also reaps. Killing it is the death of the zone: the kernel ends everything else in the namespace at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.zones import cgroups
+from infra.zones.control_plane import TOOLBOX, proxy_config
+from infra.zones.layout import write
+from infra.zones.spec import REGION
+from infra.zones.supervision import SUPERVISORD, Program, render
+
+if TYPE_CHECKING:
+    from infra.zones.control_plane import Tools
+    from infra.zones.layout import Layout
+    from infra.zones.spec import ClusterSpec
+
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+ZONE_LABEL = "topology.kubernetes.io/zone"
+REGION_LABEL = "topology.kubernetes.io/region"
+_MEMORY_SHARE = 3
+"""Nodes share one machine; each offers a third of its memory to pods."""
+
+_PRIVATE_SYSCTLS = {
+    "vm/overcommit_memory": "1",
+    "kernel/panic": "10",
+    "kernel/panic_on_oops": "1",
+    "kernel/keys/root_maxkeys": "1000000",
+    "kernel/keys/root_maxbytes": "25000000",
+}
+"""What a kubelet would set for the whole machine: it finds them set, and the host keeps its own."""
+
+_FOLDERS = {
+    "kubelet": "/var/lib/kubelet",
+    "containerd": "/var/lib/containerd",
+    "pods": "/var/log/pods",
+    "containers": "/var/log/containers",
+    "cni-state": "/var/lib/cni",
+    "volumes": "/var/lib/esq/volumes",
+    "etc/cni": "/etc/cni/net.d",
+}
+_FILES = {"etc/hosts": "/etc/hosts", "etc/resolv.conf": "/etc/resolv.conf", "etc/hostname": "/etc/hostname"}
+
+
+def program(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> Program:
+    """Write everything node `zone` reads, and return the program that is the node."""
+    _write_files(spec, layout, zone)
+    _write_configs(spec, layout, tools, zone)
+    start = write(layout.config / zone / "start.sh", start_script(spec, layout, zone), 0o700)
+    return Program(zone, [str(start)], layout.log(zone), priority=40, signal="KILL")
+
+
+def start_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+    """Return what runs on the host: fresh control groups, then the node's namespaces."""
+    group = spec.namespace(zone)
+    return f"""\
+#!/bin/sh
+set -eu
+{sys.executable} -I -S {cgroups.__file__} {group}
+unset KUBECONFIG http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
+exec nsenter --net=/run/netns/{group} unshare --mount --propagation private --pid --fork --uts --ipc \\
+    --mount-proc --kill-child=SIGKILL sh {layout.config / zone / "init.sh"}
+"""
+
+
+def init_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+    """Return the node's first process: it arranges the mounts and becomes the node's supervisor."""
+    node, config = layout.node(zone), layout.config / zone
+    binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
+    sysctls = [
+        f"mount --bind {node / 'sysctl' / name.replace('/', '.')} /proc/sys/{name}" for name in _PRIVATE_SYSCTLS
+    ]
+    folders = " ".join(_FOLDERS.values())
+    lines = [
+        "#!/bin/sh",
+        "set -eu",
+        "mount --make-rshared /",
+        "mount -t tmpfs -o mode=755 tmpfs /run",
+        f"mkdir -p {folders}",
+        *binds,
+        *sysctls,
+        "mount --make-rshared /",
+        f"hostname {zone}",
+        f"exec {SUPERVISORD} -n -c {config / 'supervisor.conf'}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write_files(spec: ClusterSpec, layout: Layout, zone: str) -> None:
+    node = layout.node(zone)
+    for folder in _FOLDERS:
+        (node / folder).mkdir(parents=True, exist_ok=True)
+    for name, value in _PRIVATE_SYSCTLS.items():
+        write(node / "sysctl" / name.replace("/", "."), value)
+    write(node / "etc/hosts", f"127.0.0.1 localhost\n{spec.node(zone)} {zone}\n", 0o644)
+    write(node / "etc/resolv.conf", f"nameserver {spec.node(zone)}\n", 0o644)
+    write(node / "etc/hostname", f"{zone}\n", 0o644)
+    write(node / "etc/cni/10-esq.conflist", cni(spec, zone), 0o644)
+    registry = f'server = "https://{spec.registry}"\n[host."https://{spec.registry}"]\nca = "{layout.pki}/ca.crt"\n'
+    write(layout.config / zone / "registries" / spec.registry / "hosts.toml", registry)
+
+
+def _write_configs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> None:
+    config = layout.config / zone
+    write(config / "init.sh", init_script(spec, layout, zone), 0o700)
+    write(config / "containerd.toml", containerd(layout, zone))
+    write(config / "kubelet.json", kubelet(spec, layout, zone))
+    write(config / "proxy.json", proxy_config(spec, layout.pki / "proxy.kubeconfig", zone))
+    write(config / "Corefile", corefile(spec, layout, zone))
+    rendered = render(
+        node_programs(spec, layout, tools, zone),
+        socket=Path("/run/supervisor.sock"),
+        pidfile=Path("/run/supervisor.pid"),
+        log=layout.log(f"{zone}/supervisor"),
+    )
+    write(config / "supervisor.conf", rendered)
+
+
+def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> list[Program]:
+    """Return the processes inside a node."""
+    config = layout.config / zone
+    ctr = f"ctr --address {CONTAINERD_SOCKET} --namespace k8s.io"
+    # The sandbox image must be there before the first pod; an import of what is there already costs nothing.
+    kubelet_start = (
+        f"until {ctr} version >/dev/null 2>&1; do sleep 0.1; done; "
+        f"{ctr} images list -q | grep -qx {TOOLBOX} || {ctr} images import {layout.config / 'toolbox.tar'}; "
+        'exec "$@"'
+    )
+    kubelet_flags = [
+        str(tools.path("kubelet")),
+        f"--config={config / 'kubelet.json'}",
+        f"--kubeconfig={layout.pki / zone}.kubeconfig",
+        f"--hostname-override={zone}",
+        f"--node-ip={spec.node(zone)}",
+        f"--node-labels={ZONE_LABEL}={zone},{REGION_LABEL}={REGION}",
+    ]
+    commands = {
+        "containerd": ["containerd", "--config", str(config / "containerd.toml")],
+        "dns": [str(tools.path("coredns")), "-conf", str(config / "Corefile")],
+        "kubelet": ["sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
+        "proxy": [str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
+    }
+    return [Program(name, argv, layout.log(f"{zone}/{name}")) for name, argv in commands.items()]
+
+
+def containerd(layout: Layout, zone: str) -> str:
+    """Return containerd's configuration (1.6, CRI v1).
+
+    `restrict_oom_score_adj` because without CAP_SYS_RESOURCE, as in many containers and virtual machines, every sandbox would fail.
+    """
+    disabled = ("aufs", "btrfs", "zfs", "devmapper")
+    plugins = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in disabled)
+    return f"""\
+version = 2
+root = "/var/lib/containerd"
+state = "/run/containerd"
+disabled_plugins = [{plugins}, "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing"]
+
+[grpc]
+address = "{CONTAINERD_SOCKET}"
+
+[plugins."io.containerd.grpc.v1.cri"]
+sandbox_image = "{TOOLBOX}"
+disable_apparmor = true
+restrict_oom_score_adj = true
+max_concurrent_downloads = 3
+
+[plugins."io.containerd.grpc.v1.cri".cni]
+bin_dir = "/usr/lib/cni"
+conf_dir = "/etc/cni/net.d"
+
+[plugins."io.containerd.grpc.v1.cri".registry]
+config_path = "{layout.config / zone / "registries"}"
+
+[plugins."io.containerd.grpc.v1.cri".containerd]
+snapshotter = "overlayfs"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+runtime_type = "io.containerd.runc.v2"
+
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
+SystemdCgroup = false
+"""
+
+
+def cni(spec: ClusterSpec, zone: str) -> str:
+    """Return the pod network of a node: a bridge of its own, addresses from its /24, no masquerading since all routes are known."""
+    bridge = {
+        "type": "bridge",
+        "bridge": "pods",
+        "isGateway": True,
+        "hairpinMode": True,
+        "ipam": {
+            "type": "host-local",
+            "ranges": [[{"subnet": str(spec.pods(zone))}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    ports = {"type": "portmap", "capabilities": {"portMappings": True}}
+    return json.dumps({"cniVersion": "1.0.0", "name": "esq", "plugins": [bridge, ports]})
+
+
+def kubelet(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+    """Return the kubelet's configuration; times belong together with those of the controller manager."""
+    pki = layout.pki
+    return json.dumps(
+        {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": str(spec.node(zone)),
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": f"{pki}/ca.crt"},
+            },
+            "authorization": {"mode": "Webhook"},
+            "tlsCertFile": f"{pki}/{zone}.crt",
+            "tlsPrivateKeyFile": f"{pki}/{zone}.key",
+            "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+            "failCgroupV1": False,
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{spec.namespace(zone)}",
+            "clusterDNS": [str(spec.node(zone))],
+            "clusterDomain": "cluster.local",
+            "failSwapOn": False,
+            "maxPods": 60,
+            "makeIPTablesUtilChains": False,
+            "nodeStatusUpdateFrequency": "1s",
+            "nodeStatusReportFrequency": "30s",
+            "nodeLeaseDurationSeconds": 4,
+            "syncFrequency": "10s",
+            "imageGCHighThresholdPercent": 100,
+            "imageGCLowThresholdPercent": 99,
+            "evictionHard": {
+                "memory.available": "100Mi",
+                "nodefs.available": "1Gi",
+                "imagefs.available": "1Gi",
+                "nodefs.inodesFree": "1%",
+            },
+            "systemReserved": {"cpu": "200m", "memory": f"{_reserved_mib()}Mi"},
+            "serializeImagePulls": False,
+            "maxParallelImagePulls": 3,
+        }
+    )
+
+
+def _reserved_mib() -> int:
+    """Memory of the machine that is the other nodes' share (MiB)."""
+    total = next(
+        int(line.split()[1]) // 1024
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemTotal:")
+    )
+    return total - total // _MEMORY_SHARE
+
+
+def corefile(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+    """Return the configuration of a node's DNS: the cluster's names and nothing beyond, since nothing leads outside."""
+    return f"""\
+.:53 {{
+    bind {spec.node(zone)}
+    errors
+    health {spec.node(zone)}:8053
+    kubernetes cluster.local in-addr.arpa {{
+        kubeconfig {layout.pki}/dns.kubeconfig {spec.name}
+        pods insecure
+        ttl 5
+    }}
+    cache 5
+    loadbalance
+}}
+"""
+
+
+def group_paths(spec: ClusterSpec, zone: str) -> list[Path]:
+    """Return where the control groups of a zone are, for those who look whether any is left."""
+    return [path for path in cgroups.MOUNT.glob(f"*/{spec.namespace(zone)}") if path.is_dir()]

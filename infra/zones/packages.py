@@ -1,0 +1,25 @@
+"""Debian packages that a cluster runs on, and a program of each that tells whether it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGES: dict[str, str] = {
+    "containerd": "/usr/bin/containerd",
+    "runc": "/usr/sbin/runc",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "docker-registry": "/usr/bin/docker-registry",
+    "haproxy": "/usr/sbin/haproxy",
+    "iproute2": "/usr/sbin/ip",
+    "iptables": "/usr/sbin/iptables",
+    "nftables": "/usr/sbin/nft",
+    "conntrack": "/usr/sbin/conntrack",
+    "busybox-static": "/bin/busybox",
+    "util-linux": "/usr/bin/nsenter",
+    "procps": "/usr/sbin/sysctl",
+}
+
+
+def missing() -> list[str]:
+    """Return the packages whose program is not there."""
+    return [package for package, program in PACKAGES.items() if not Path(program).exists()]

@@ -1,0 +1,148 @@
+"""Certificates of a cluster, made at its first start and renewed when a year is nearly over or an address changed.
+
+One authority signs all; to Kubernetes the common name is the user and the organization the group, so rights follow from RBAC alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import yaml
+
+from infra.authority import KeyPair, issue, new_authority, still_good
+from infra.zones.layout import write
+
+if TYPE_CHECKING:
+    from infra.zones.layout import Layout
+    from infra.zones.spec import ClusterSpec
+
+RENEW_BEFORE = dt.timedelta(days=60)
+"""A cluster that is started at least every two months never meets an expired certificate."""
+
+SERVICE_ACCOUNTS = "service-accounts"
+"""Its key signs the tokens of pods: it is kept for good, since a new one would lock every running pod out."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Somebody or something with a certificate of the cluster.
+
+    Attributes:
+        file: name of its files.
+        user: common name.
+        group: organization; empty for none.
+        names: DNS names it serves under.
+        addresses: IP addresses it serves under.
+    """
+
+    file: str
+    user: str
+    group: str = ""
+    names: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+
+
+def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
+    """Return everyone who needs a certificate."""
+    api = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    nodes = (
+        Identity(zone, f"system:node:{zone}", "system:nodes", (zone,), (str(spec.node(zone)),)) for zone in spec.zones
+    )
+    return (
+        Identity("admin", "esq-admin", "system:masters"),
+        Identity("apiserver", "kube-apiserver", "", (*api, "localhost"), (str(spec.control), str(spec.service_range[1]))),
+        Identity("kubelet-client", "kube-apiserver-kubelet-client"),
+        Identity("etcd", "etcd", "", ("localhost",)),
+        Identity("etcd-client", "kube-apiserver-etcd-client"),
+        Identity("controller-manager", "system:kube-controller-manager"),
+        Identity("scheduler", "system:kube-scheduler"),
+        Identity("proxy", "system:kube-proxy"),
+        Identity("dns", "esq:dns"),
+        Identity("volumes", "esq:volumes"),
+        Identity("gateway", "gateway", "", ("localhost",), (str(spec.gateway),)),
+        Identity(SERVICE_ACCOUNTS, SERVICE_ACCOUNTS),
+        *nodes,
+    )
+
+
+def ensure(spec: ClusterSpec, layout: Layout) -> None:
+    """Make or renew what is missing or nearly over; write kubeconfigs and the key that encrypts secrets at rest."""
+    authority = _authority(layout)
+    for identity in identities(spec):
+        _ensure_one(authority, identity, layout)
+        write(layout.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, layout, identity))
+    gateway = layout.pki / "gateway"
+    write(layout.pki / "gateway.pem", gateway.with_suffix(".crt").read_text() + gateway.with_suffix(".key").read_text())
+    write(layout.kubeconfig, (layout.pki / "admin.kubeconfig").read_text())
+    _encryption(layout)
+
+
+def kubeconfig(spec: ClusterSpec, layout: Layout, identity: Identity) -> str:
+    """Return a kubeconfig that holds everything it needs, so that it can be carried elsewhere."""
+
+    def encoded(file: str) -> str:
+        return base64.b64encode((layout.pki / file).read_bytes()).decode()
+
+    cluster = {
+        "server": f"https://{spec.control}:6443",
+        "certificate-authority-data": encoded("ca.crt"),
+    }
+    user = {
+        "client-certificate-data": encoded(f"{identity.file}.crt"),
+        "client-key-data": encoded(f"{identity.file}.key"),
+    }
+    context = {"cluster": spec.name, "user": identity.user}
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": spec.name, "cluster": cluster}],
+            "users": [{"name": identity.user, "user": user}],
+            "contexts": [{"name": spec.name, "context": context}],
+            "current-context": spec.name,
+        }
+    )
+
+
+def _authority(layout: Layout) -> KeyPair:
+    certificate, key = layout.pki / "ca.crt", layout.pki / "ca.key"
+    if certificate.exists() and key.exists():
+        return KeyPair(certificate=certificate.read_text(), key=key.read_text())
+    authority = new_authority()
+    write(key, authority.key)
+    write(certificate, authority.certificate)
+    return authority
+
+
+def _ensure_one(authority: KeyPair, identity: Identity, layout: Layout) -> None:
+    certificate, key = layout.pki / f"{identity.file}.crt", layout.pki / f"{identity.file}.key"
+    if certificate.exists() and key.exists():
+        pair = KeyPair(certificate=certificate.read_text(), key=key.read_text())
+        if identity.file == SERVICE_ACCOUNTS or still_good(pair, identity.names, dt.datetime.now(dt.UTC) + RENEW_BEFORE):
+            return
+    pair = issue(
+        authority, identity.user, identity.names, organization=identity.group, addresses=identity.addresses
+    )
+    write(key, pair.key)
+    write(certificate, pair.certificate)
+
+
+def _encryption(layout: Layout) -> None:
+    """Write the key that the API server encrypts Secrets with before they reach etcd."""
+    path = layout.pki / "encryption.json"
+    if path.exists():
+        return
+    key = {"name": "first", "secret": base64.b64encode(secrets.token_bytes(32)).decode()}
+    document = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [
+            {"resources": ["secrets"], "providers": [{"secretbox": {"keys": [key]}}, {"identity": {}}]}
+        ],
+    }
+    write(path, json.dumps(document))

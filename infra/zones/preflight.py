@@ -1,0 +1,125 @@
+"""What a host must offer before anything is started: all that is missing is told together, each with its remedy.
+
+Kernel features are tried in a network namespace that is thrown away at once: a truer answer than any list of modules.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from ipaddress import IPv4Network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from infra.errors import Problem
+from infra.shell import CommandFailedError, run
+from infra.zones import packages
+from infra.zones.cgroups import MOUNT
+from infra.zones.edge import PORT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infra.zones.layout import Layout
+    from infra.zones.spec import ClusterSpec
+
+GIBIBYTE = 1 << 30
+MEMORY_BYTES = 2 * GIBIBYTE
+"""Three nodes and the control plane take one; a platform on top takes some four more."""
+DISK_BYTES = 8 * GIBIBYTE
+
+_TRIALS = {
+    "bridges and veth pairs": "ip link add t0 type bridge && ip link add t1 type veth peer name t2",
+    "nf_tables": "nft add table inet trial",
+    "bridge netfilter": "test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
+}
+_MODULES = "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay`), or use a kernel that has it."
+_CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
+
+
+def check(spec: ClusterSpec, layout: Layout) -> list[Problem]:
+    """Return everything that stands in the way of starting the cluster on this host."""
+    if os.geteuid() != 0:
+        return [Problem("you are not root", "user", "Run the command as root: namespaces and mounts need it.")]
+    found = [*_packages(), *_control_groups(), *_resources(layout)]
+    if not packages.missing():
+        found += [*_kernel(), *_addresses(spec)]
+    return found
+
+
+def _packages() -> Iterator[Problem]:
+    missing = packages.missing()
+    if missing:
+        yield Problem(
+            f"not installed: {', '.join(missing)}",
+            "Debian packages",
+            f"apt-get install --no-install-recommends {' '.join(missing)}",
+        )
+
+
+def _kernel() -> Iterator[Problem]:
+    if "overlay" not in Path("/proc/filesystems").read_text():
+        yield Problem("no overlay file system", "kernel", _MODULES)
+    for feature, trial in _TRIALS.items():
+        try:
+            run(["unshare", "--net", "sh", "-ec", trial], timeout=10)
+        except CommandFailedError as error:
+            yield Problem(f"no {feature} ({error.output.strip()[:200]})", "kernel", _MODULES)
+
+
+def _control_groups() -> Iterator[Problem]:
+    if (MOUNT / "cgroup.controllers").exists():
+        yield Problem(
+            "only cgroup v2 is mounted, on which the zones have not been proven yet",
+            str(MOUNT),
+            "Boot with systemd.unified_cgroup_hierarchy=0, or deploy to a cluster of your own with --kubeconfig.",
+        )
+        return
+    missing = [name for name in _CONTROLLERS if not (MOUNT / name / "cgroup.procs").exists()]
+    if missing:
+        yield Problem(f"controllers {', '.join(missing)} are not mounted", str(MOUNT), "Mount them (cgroup v1).")
+
+
+def _resources(layout: Layout) -> Iterator[Problem]:
+    running = layout.pidfile.exists()
+    available = psutil.virtual_memory().available
+    if not running and available < MEMORY_BYTES:
+        yield Problem(
+            f"{available / GIBIBYTE:.1f} GiB available", "memory", f"Free {MEMORY_BYTES // GIBIBYTE} GiB or more."
+        )
+    folder = next(parent for parent in (layout.root, *layout.root.parents) if parent.exists())
+    free = shutil.disk_usage(folder).free
+    if free < DISK_BYTES:
+        yield Problem(f"{free / GIBIBYTE:.1f} GiB free", str(folder), f"Free {DISK_BYTES // GIBIBYTE} GiB or more.")
+
+
+def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
+    remedy = "Choose another one with --subnet (ESQ_SUBNET), or take down what uses it."
+    own = {spec.bridge}
+    for route in json.loads(run(["ip", "-json", "-4", "route", "show"])):
+        if route["dst"] == "default" or route["dev"] in own:
+            continue
+        network = IPv4Network(route["dst"], strict=False)
+        if network.overlaps(spec.subnet):
+            yield Problem(f"{spec.subnet} overlaps {network} on {route['dev']}", "subnet", remedy)
+    for port in (PORT, 5000):
+        if _wildcard_taken(port):
+            yield Problem(
+                f"port {port} is taken on all addresses", "ports", f"End what listens there (`ss -ltnp sport = :{port}`)."
+            )
+
+
+def _wildcard_taken(port: int) -> bool:
+    """Tell whether a server has `port` on every address, so that the bridge's address could not be bound."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            # 127.90.90.90 is free unless somebody listens on all addresses.
+            probe.bind(("127.90.90.90", port))
+        except OSError:
+            return True
+    return False

@@ -1,0 +1,50 @@
+"""What a cluster is like right now, in words and for machines."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class NodeStatus(BaseModel):
+    """A node as the API server sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    zone: str
+    ready: bool
+    reason: str = ""
+
+
+class ClusterStatus(BaseModel):
+    """A cluster.
+
+    Attributes:
+        name: of the cluster.
+        running: whether its supervisor runs.
+        processes: state by process name, e.g. `RUNNING`.
+        nodes: as the API server sees them; empty when it does not answer.
+        kubeconfig: path of the administrator's kubeconfig.
+        edge: address of the edge.
+        registry: `host:port` of the registry.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    running: bool
+    processes: dict[str, str]
+    nodes: tuple[NodeStatus, ...]
+    kubeconfig: str
+    edge: str
+    registry: str
+
+    @property
+    def healthy(self) -> bool:
+        """Every process runs and every node is ready."""
+        return (
+            self.running
+            and bool(self.nodes)
+            and all(state == "RUNNING" for state in self.processes.values())
+            and all(node.ready for node in self.nodes)
+        )

@@ -1,0 +1,63 @@
+"""The one image that must be there before any registry is: busybox, put together by hand.
+
+It is the sandbox of every pod and the helper that makes the folders of volumes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from pathlib import Path
+
+from infra.zones.control_plane import TOOLBOX
+
+BUSYBOX = Path("/bin/busybox")
+"""Statically linked; Debian's busybox-static."""
+_APPLETS = ("sh", "mkdir", "rm", "tail", "chmod")
+_SLEEP_FOREVER = ["/bin/tail", "-f", "/dev/null"]
+
+
+def archive(busybox: Path = BUSYBOX) -> bytes:
+    """Return the image as `docker save` would write it; the same busybox gives the same bytes."""
+    layer = _layer(busybox.read_bytes())
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "config": {"Cmd": _SLEEP_FOREVER, "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [TOOLBOX], "Layers": ["layer.tar"]}]
+    return _tar(
+        {
+            "config.json": json.dumps(config).encode(),
+            "layer.tar": layer,
+            "manifest.json": json.dumps(manifest).encode(),
+        }
+    )
+
+
+def _layer(busybox: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        _add(tar, "bin/busybox", busybox, 0o755)
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    return buffer.getvalue()
+
+
+def _tar(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in files.items():
+            _add(tar, name, content, 0o644)
+    return buffer.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    tar.addfile(entry, io.BytesIO(content))
