@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NAME_CHARACTERS = 100
 """Longer names are cut."""
 LIST_NAME = re.compile(r"\w[\w .@-]{0,99}")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]+")
 
 
 class NotAPhoneError(ValueError):
@@ -78,7 +78,7 @@ def normalise_phone(text: str, country: str) -> str:
 
 def normalise_name(text: str) -> str:
     """Return the name in one line, without surrounding space, cut where it is too long."""
-    return _CONTROL.sub(" ", text).strip()[:NAME_CHARACTERS].rstrip()
+    return _BLANK.sub(" ", text).strip()[:NAME_CHARACTERS].rstrip()
 
 
 def checked_list_name(name: str) -> str:

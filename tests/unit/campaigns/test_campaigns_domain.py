@@ -1,0 +1,117 @@
+"""The ladder, whatever the order of the news, and the text."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.campaigns.domain import (
+    Move,
+    Stage,
+    State,
+    checked_text,
+    differences,
+    highest,
+    moves,
+    personalised,
+    stage_of,
+)
+from services.kit.errors import InvalidError
+
+MESSAGES = [UUID(int=number) for number in range(1, 6)]
+news = st.lists(st.tuples(st.sampled_from(MESSAGES), st.sampled_from(State)), max_size=30)
+
+
+def climb(held: dict[UUID, State], batch: list[tuple[UUID, State]]) -> dict[UUID, State]:
+    return held | {move.message_id: move.after for move in moves(held, highest(batch))}
+
+
+@given(news, st.randoms(use_true_random=False))
+def test_order_and_repetition_of_news_do_not_matter(batch: list[tuple[UUID, State]], random) -> None:
+    start = dict.fromkeys(MESSAGES, State.QUEUED)
+    shuffled = [*batch, *batch]
+    random.shuffle(shuffled)
+    one_by_one = start
+    for piece in shuffled:
+        one_by_one = climb(one_by_one, [piece])
+    assert one_by_one == climb(start, batch)
+
+
+@given(news, news)
+def test_counts_follow_the_messages(
+    first: list[tuple[UUID, State]], second: list[tuple[UUID, State]]
+) -> None:
+    held = dict.fromkeys(MESSAGES, State.QUEUED)
+    counts = {State.QUEUED: len(MESSAGES)}
+    for batch in (first, second):
+        for state, change in differences(moves(held, highest(batch))).items():
+            counts[state] = counts.get(state, 0) + change
+        held = climb(held, batch)
+    assert {state: count for state, count in counts.items() if count} == {
+        state: list(held.values()).count(state) for state in set(held.values())
+    }
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "climbs"),
+    [
+        (State.QUEUED, State.ACCEPTED, True),
+        (State.UNCERTAIN, State.ACCEPTED, True),
+        (State.UNCERTAIN, State.FAILED, True),
+        (State.ACCEPTED, State.UNCERTAIN, False),
+        (State.SENT, State.FAILED, True),
+        (State.DELIVERED, State.FAILED, False),
+        (State.FAILED, State.DELIVERED, True),
+        (State.READ, State.DELIVERED, False),
+        (State.SENT, State.SENT, False),
+    ],
+)
+def test_steps_of_the_ladder(before: State, after: State, climbs: bool) -> None:  # noqa: FBT001 - a table's column
+    message = MESSAGES[0]
+    expected = [Move(message, before, after)] if climbs else []
+    assert moves({message: before}, {message: after}) == expected
+
+
+def test_news_of_unknown_messages_move_nothing() -> None:
+    assert moves({}, {MESSAGES[0]: State.SENT}) == []
+
+
+def test_stored_numbers_never_change() -> None:
+    assert {state.label: int(state) for state in State} == {
+        "queued": 0, "uncertain": 10, "expired": 20, "accepted": 30, "sent": 40, "failed": 50, "delivered": 60, "read": 70,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["", "  ", "Hi {nome}", "Hi {}", "Hi {name.__class__}", "x" * 4097, "\x00"])
+def test_texts_that_cannot_be_sent_are_refused(text: str) -> None:
+    with pytest.raises(InvalidError):
+        checked_text(text)
+
+
+def test_a_text_must_fit_with_the_longest_name() -> None:
+    assert checked_text("x" * 3996 + "{name}")
+    with pytest.raises(InvalidError):
+        checked_text("x" * 3997 + "{name}")
+
+
+def test_names_are_put_in_and_not_read_as_placeholders() -> None:
+    assert personalised("Oi {name}, {name}!", "{name}") == "Oi {name}, {name}!"
+    assert personalised("Oi {name}!", "Ana") == "Oi Ana!"
+
+
+@pytest.mark.parametrize(
+    ("planned", "failure", "counts", "stage"),
+    [
+        (False, None, {}, Stage.PLANNING),
+        (True, "no list", {}, Stage.FAILED),
+        (True, None, {State.QUEUED: 1, State.SENT: 2}, Stage.RUNNING),
+        (True, None, {State.ACCEPTED: 1}, Stage.RUNNING),
+        (True, None, {State.SENT: 2, State.UNCERTAIN: 1}, Stage.FINISHED),
+        (True, None, {}, Stage.FINISHED),
+    ],
+)
+def test_stage(planned: bool, failure: str | None, counts: dict[State, int], stage: Stage) -> None:  # noqa: FBT001
+    assert stage_of(planned, failure, counts) is stage
