@@ -62,6 +62,11 @@ class Environment:
     given: Path | None
 
     @property
+    def keeps_its_stacks(self) -> bool:
+        """Whether the stacks are in the environment's folder, and go with it."""
+        return self.backend == (self.folder / "backend").as_uri()
+
+    @property
     def zones(self) -> bool:
         """Whether this environment lives on zones of its own on this machine."""
         return self.given is None

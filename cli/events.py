@@ -109,7 +109,9 @@ class Run:
     def _done(self, step: StepEventMetadata) -> None:
         self._under_way.pop(step.urn, None)
         if step.type not in _UNSEEN and step.op.value not in _QUIET:
-            self.changes.append(Change(name(step.urn), step.op.value, _fields(step)))
+            change = Change(name(step.urn), step.op.value, _fields(step))
+            # A preview tells of a component twice: when it is declared, and with its outputs.
+            self.changes += [change] if change not in self.changes else []
         self.waiting(self.line())
 
     def _failed(self, step: StepEventMetadata) -> None:

@@ -113,6 +113,7 @@ def deploy(
     done = Deployed(stand(environment, steps))
     engine = done.ground.engine()
     settings = configured(environment, engine, done.ground, layers, steps)
+    _introduce(done.ground, settings)
     if confirm is not None:
         confirm(previewed(engine, settings, steps))
     for each in settings:
@@ -125,6 +126,13 @@ def deploy(
             done.health = wait_until_well(environment, done.ground, step)
             step.note(done.health.summary)
     return done
+
+
+def _introduce(ground: Ground, settings: Sequence[StackSettings]) -> None:
+    """Let the edge trust the services' certificates, which the environment's own authority signs."""
+    if ground.cluster is not None:
+        for authority in {each.secrets.authority.certificate for each in settings if each.credentials}:
+            ground.cluster.trust(authority)
 
 
 def summary(outcome: Outcome) -> str:

@@ -21,10 +21,10 @@ def destroy(environment: Environment, layers: Sequence[Layer], steps: Steps, *, 
     """Remove `layers` with their data; with `whole` the zones and the environment's folder too.
 
     Zones that go away take everything in them along, so that their layers need not be emptied first: a
-    cluster that is broken can be destroyed as well.
+    cluster that is broken can be destroyed as well. Only stacks that are kept elsewhere have to be told.
     """
     ground = look(environment, steps)
-    if whole and ground.cluster is not None:
+    if whole and ground.cluster is not None and environment.keeps_its_stacks:
         _take_zones(ground, steps)
         return []
     ground.tools.ensure(CONTROL_TOOLS, steps)
@@ -34,17 +34,13 @@ def destroy(environment: Environment, layers: Sequence[Layer], steps: Steps, *, 
             outcomes.append(outcome := engine.destroy(layer, step))
             step.note(summary(outcome))
     if whole:
-        shutil.rmtree(environment.folder, ignore_errors=True)
+        _take_zones(ground, steps)
     return outcomes
 
 
 def _take_zones(ground: Ground, steps: Steps) -> None:
-    if ground.cluster is None:
-        return
-    with steps.step("zones"):
-        ground.cluster.down(steps)
-    environment = ground.environment
-    with steps.step("state"):
-        # First the clusters' data, then what is known of it: a destroy that is cut off can be repeated.
-        shutil.rmtree(environment.clusters / environment.cluster, ignore_errors=True)
-        shutil.rmtree(environment.folder, ignore_errors=True)
+    if ground.cluster is not None:
+        with steps.step("zones"):
+            ground.cluster.down(steps, purge=True)
+    # Last what is known of it: a destroy that is cut off can be repeated.
+    shutil.rmtree(ground.environment.folder, ignore_errors=True)

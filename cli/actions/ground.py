@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
+from pydantic import ValidationError
 
+from cli.actions.packages import install
 from cli.engine import Engine
-from infra.errors import EsqError, ProblemsError
+from infra.errors import EsqError, Problem, ProblemsError
 from infra.provider import plugin_folder
 
 if TYPE_CHECKING:
@@ -115,7 +117,16 @@ def zones(environment: Environment, tools: Toolchain) -> Cluster:
     """Return the zones of an environment, running or not."""
     from infra.zones import Cluster, ClusterSpec  # noqa: PLC0415 - a given cluster needs none of it
 
-    spec = ClusterSpec(name=environment.cluster, subnet=environment.subnet)
+    try:
+        spec = ClusterSpec.model_validate({"name": environment.cluster, "subnet": environment.subnet})
+    except ValidationError as error:
+        problems = [
+            Problem(
+                each["msg"], f"cluster {each['loc'][0]}", "Set ESQ_CLUSTER and ESQ_SUBNET to what can be."
+            )
+            for each in error.errors()
+        ]
+        raise ProblemsError("The zones cannot be called or numbered so", problems) from error
     return Cluster(spec, state=environment.clusters / environment.cluster, tools=tools)
 
 
@@ -142,14 +153,22 @@ def stand(environment: Environment, steps: Steps) -> Ground:
     if ground.cluster is None:
         ground.tools.ensure(CONTROL_TOOLS, steps)
         return ground
-    with steps.step("preflight") as step:
-        step.waiting("what this machine has")
-        problems = ground.cluster.preflight()
-        if problems:
-            raise ProblemsError("This machine cannot carry the zones as it is", problems)
-        step.note("nothing in the way")
+    _prepare(ground.cluster, steps)
     with steps.step("toolchain"):
         ground.tools.ensure(ZONE_TOOLS, steps)
     with steps.step("zones"):
         ground.cluster.up(steps)
     return ground
+
+
+def _prepare(cluster: Cluster, steps: Steps) -> None:
+    """Install the packages that are missing, then ask for everything that still stands in the way."""
+    from infra.zones import packages  # noqa: PLC0415 - a given cluster needs none of it
+
+    install(packages.missing(), steps)
+    with steps.step("preflight") as step:
+        step.waiting("what this machine has")
+        problems = cluster.preflight()
+        if problems:
+            raise ProblemsError("This machine cannot carry the zones as it is", problems)
+        step.note("nothing in the way")

@@ -1,0 +1,40 @@
+"""Installing what is missing of Debian's packages, where that is ours to do: on Debian, as root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from infra.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from infra.steps import Steps
+
+INSTALL_SECONDS = 900.0
+UPDATE_SECONDS = 300.0
+
+
+def installable() -> bool:
+    """Return whether this is a Debian (or one of its children) and we may change it."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def install(packages: Sequence[str], steps: Steps) -> None:
+    """Install `packages`, if there are any and we may; else nothing, for preflight names what is missing.
+
+    Raises:
+        CommandFailedError: apt could not install them.
+    """
+    if not packages or not installable():
+        return
+    with steps.step("packages") as step:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        step.waiting("the package lists")
+        run(["apt-get", "update", "-q"], timeout=UPDATE_SECONDS, env=environment)
+        step.waiting(", ".join(packages))
+        argv = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+        run(argv, timeout=INSTALL_SECONDS, env=environment)
+        step.note(f"installed {', '.join(packages)}")
