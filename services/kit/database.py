@@ -15,7 +15,8 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-from sqlalchemy import event
+from asyncpg.exceptions import TargetServerAttributeNotMatched
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 PING_AFTER_SECONDS = 1.0
 PING_SECONDS = 2.0
+_PING = text("SELECT 1")
 IDLE_TRANSACTION_SECONDS = 15.0
 """The server ends a transaction whose client is silent for so long: it frees the claims of a lost zone."""
 DEAD_PEER_SECONDS = 10
@@ -42,17 +44,26 @@ _PASSING = ("08", "40", "53", "55P03", "57", "25006")
 _LOST = ("08", "57P", "25006")
 
 
+def _as_the_driver_said(error: BaseException) -> BaseException:
+    """Return the driver's own error from within SQLAlchemy's."""
+    adapted = getattr(error, "orig", None)
+    return error if adapted is None else (adapted.__cause__ or adapted)
+
+
 def sqlstate(error: BaseException) -> str:
     """Return the five characters Postgres gave, or an empty text."""
-    state = getattr(getattr(error, "orig", None) or error, "sqlstate", None)
+    state = getattr(_as_the_driver_said(error), "sqlstate", None)
     return state if isinstance(state, str) else ""
 
 
 def passes_by_itself(error: BaseException) -> bool:
     """Tell whether the same work may succeed when it is tried again."""
-    if isinstance(error, OSError | PoolTimeoutError | asyncpg.InternalClientError | asyncpg.InterfaceError):
-        return True
     if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    cause = _as_the_driver_said(error)
+    if isinstance(cause, OSError | PoolTimeoutError | TargetServerAttributeNotMatched):
+        return True
+    if isinstance(cause, asyncpg.InterfaceError) and "closed" in str(cause):
         return True
     return sqlstate(error).startswith(_PASSING)
 
@@ -112,10 +123,11 @@ class Database:
     async def reason(self) -> str | None:
         """Return why nothing can be written at the moment, or None."""
         try:
-            async with asyncio.timeout(PING_SECONDS), self._engine.connect():
-                return None
+            async with asyncio.timeout(PING_SECONDS), self._engine.connect() as connection:
+                await connection.execute(_PING)
         except Exception as error:  # noqa: BLE001 - any failure here is the answer
             return f"the database is not available: {type(error).__name__}"
+        return None
 
     async def close(self) -> None:
         """Close every connection."""

@@ -43,8 +43,12 @@ class PostgresInbox:
             event_ids=[event.event_id for event in events],
         )
         new = {row.event_id for row in rows}
-        first = {event.event_id: event for event in reversed(events)}
-        return [event for event in events if event.event_id in new and first[event.event_id] is event]
+        fresh = []
+        for event in events:
+            if event.event_id in new:
+                new.remove(event.event_id)
+                fresh.append(event)
+        return fresh
 
 
 class InboxKeeper:

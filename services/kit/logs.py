@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _PRIVATE = (
-    (re.compile(r"\+\d{8,15}\b"), "+***"),
+    (re.compile(r"\+\d{8,15}"), "+***"),
     (re.compile(r"(?i)bearer\s+[\w.~+/=-]+"), "Bearer ***"),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "***"),
     (re.compile(r"(://[^:/@\s]+:)[^@\s]+@"), r"\1***@"),

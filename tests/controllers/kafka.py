@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.controllers.process import Server, free_port
+from tests.controllers.process import Server, await_true, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 CALL_SECONDS = 10.0
+EMPTY_SECONDS = 30.0
 CLUSTER_ID = "esqesqesqesqesqesqesqQ"
 _JVM = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _CONFIG = """
@@ -124,17 +125,27 @@ class Kafka:
 
     def empty(self, topics: Iterable[str]) -> None:
         """Delete every record of the topics and every group's positions; groups must have no members."""
-        admin = self.admin()
         names = set(topics)
-        known = admin.list_topics(timeout=CALL_SECONDS).topics
-        ends = [
-            TopicPartition(name, number, OFFSET_END) for name in names for number in known[name].partitions
-        ]
-        for future in admin.delete_records(ends).values():
-            future.result(CALL_SECONDS)
-        groups = [group.group_id for group in admin.list_consumer_groups().result(CALL_SECONDS).valid]
-        for future in (admin.delete_consumer_groups(groups) if groups else {}).values():
-            future.result(CALL_SECONDS)
+        await_true(f"{', '.join(sorted(names))} are empty", lambda: self._emptied(names), EMPTY_SECONDS)
+
+    def _emptied(self, names: set[str]) -> bool:
+        """Try once; false while leaders of new topics are not known yet or a group still has members."""
+        admin = self.admin()
+        try:
+            known = admin.list_topics(timeout=CALL_SECONDS).topics
+            ends = [
+                TopicPartition(name, number, OFFSET_END)
+                for name in names
+                for number in known[name].partitions
+            ]
+            for future in admin.delete_records(ends).values():
+                future.result(CALL_SECONDS)
+            groups = [group.group_id for group in admin.list_consumer_groups().result(CALL_SECONDS).valid]
+            for future in (admin.delete_consumer_groups(groups) if groups else {}).values():
+                future.result(CALL_SECONDS)
+        except (KafkaException, KeyError):
+            return False
+        return True
 
     def _java(self) -> list[str]:
         """Return the command line up to the class."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -21,6 +22,9 @@ from services.campaigns.domain import (
 )
 from services.kit.errors import InvalidError
 
+if TYPE_CHECKING:
+    from random import Random
+
 MESSAGES = [UUID(int=number) for number in range(1, 6)]
 news = st.lists(st.tuples(st.sampled_from(MESSAGES), st.sampled_from(State)), max_size=30)
 
@@ -30,7 +34,7 @@ def climb(held: dict[UUID, State], batch: list[tuple[UUID, State]]) -> dict[UUID
 
 
 @given(news, st.randoms(use_true_random=False))
-def test_order_and_repetition_of_news_do_not_matter(batch: list[tuple[UUID, State]], random) -> None:
+def test_order_and_repetition_of_news_do_not_matter(batch: list[tuple[UUID, State]], random: Random) -> None:
     start = dict.fromkeys(MESSAGES, State.QUEUED)
     shuffled = [*batch, *batch]
     random.shuffle(shuffled)
@@ -81,7 +85,8 @@ def test_news_of_unknown_messages_move_nothing() -> None:
 
 def test_stored_numbers_never_change() -> None:
     assert {state.label: int(state) for state in State} == {
-        "queued": 0, "uncertain": 10, "expired": 20, "accepted": 30, "sent": 40, "failed": 50, "delivered": 60, "read": 70,
+        "queued": 0, "uncertain": 10, "expired": 20, "accepted": 30,
+        "sent": 40, "failed": 50, "delivered": 60, "read": 70,
     }  # fmt: skip
 
 

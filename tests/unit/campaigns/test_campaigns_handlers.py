@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,9 @@ from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.events import Event, Incoming
 from services.kit.ids import uuid7
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 COMMAND = CreateCampaign("acme", "key-1", "Welcome", "friends", "Oi {name}!", "main")
 CHUNK = PlanNextChunk(chunk=2, lease_seconds=15)

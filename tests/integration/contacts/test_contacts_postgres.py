@@ -1,0 +1,107 @@
+"""Contacts in Postgres: the same as in memory, and two imports at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from services.contacts.adapters.memory import FakeContacts
+from services.contacts.adapters.postgres import PostgresContacts
+from services.contacts.commands import ImportContacts
+from services.contacts.handlers import import_contacts, read_page
+from services.kit.database import Database, create_engine
+from services.kit.errors import NotFoundError
+from services.kit.settings import DatabaseSettings, ProcessSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from services.contacts.commands import Imported
+    from services.contacts.ports import Contacts
+    from tests.integration.conftest import TestDatabase
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+async def stored(test_database: TestDatabase) -> AsyncIterator[PostgresContacts]:
+    settings = DatabaseSettings(database_url=SecretStr(test_database.url("contacts")))
+    database = Database(create_engine(ProcessSettings(service="contacts"), settings))
+    yield PostgresContacts(database)
+    await database.close()
+
+
+def phone(number: int) -> str:
+    return f"+55119{80_000_000 + number:08d}"
+
+
+async def send(
+    contacts: Contacts, rows: Iterable[str], name: str = "friends", company: str = "acme"
+) -> Imported:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"name,phone\n"
+        for row in rows:
+            yield f"{row}\n".encode()
+
+    return await import_contacts(ImportContacts(company, name, chunks()), contacts, "BR")
+
+
+async def everyone(contacts: Contacts, name: str = "friends", company: str = "acme") -> dict[str, str]:
+    found, after = {}, None
+    while True:
+        _, page = await read_page(company, name, after, 700, contacts)
+        found |= {one.phone: one.name for one in page}
+        if not page:
+            return found
+        after = page[-1].id
+
+
+async def test_memory_and_postgres_agree(stored: PostgresContacts) -> None:
+    files = [
+        [f"P{number},{phone(number % 900)}" for number in range(2500)],
+        [f",{phone(number)}" for number in range(850, 1000)],
+        [f"Nova {number},{phone(number)}" for number in range(950, 1100)] + ["Ninguém,12"],
+    ]
+    fake = FakeContacts()
+    for file in files:
+        one, other = await send(stored, file), await send(fake, file)
+        assert (one.accepted, one.duplicates, one.rejections) == (
+            other.accepted,
+            other.duplicates,
+            other.rejections,
+        )
+    assert await everyone(stored) == await everyone(fake)
+    found, _ = await read_page("acme", "friends", None, 1, stored)
+    assert found.contacts == 1100
+    assert [one.name for one in await stored.lists("acme", "", 10)] == ["friends"]
+
+
+async def test_two_imports_of_the_same_people_at_once_count_each_once(stored: PostgresContacts) -> None:
+    numbers = list(range(6000))
+    files = []
+    for seed in range(3):
+        random.Random(seed).shuffle(numbers)  # noqa: S311 - any order will do
+        files.append([f"P,{phone(number)}" for number in numbers])
+    done = await asyncio.gather(*(send(stored, file) for file in files))
+    assert sum(one.accepted for one in done) == 6000
+    assert sum(one.duplicates for one in done) == 12000
+    assert len(await everyone(stored)) == 6000
+
+
+async def test_companies_share_nothing(stored: PostgresContacts) -> None:
+    await send(stored, [f"Ana,{phone(1)}"])
+    await send(stored, [f"Bia,{phone(1)}"], company="other")
+    assert await everyone(stored) == {phone(1): "Ana"}
+    assert await everyone(stored, company="other") == {phone(1): "Bia"}
+    with pytest.raises(NotFoundError):
+        await read_page("third", "friends", None, 1, stored)
+
+
+async def test_a_contact_may_be_on_two_lists(stored: PostgresContacts) -> None:
+    await send(stored, [f"Ana,{phone(1)}"])
+    assert (await send(stored, [f"Ana,{phone(1)}"], name="family")).accepted == 1
+    assert await everyone(stored, "family") == await everyone(stored)

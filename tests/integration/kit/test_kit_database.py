@@ -1,0 +1,167 @@
+"""Postgres as services meet it: migrations, units of work, failovers, limits."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from services.kit.database import Database, create_engine
+from services.kit.entrypoints.migrate import MigrateSettings, migrate, migrated_services
+from services.kit.errors import TemporaryError
+from services.kit.settings import DatabaseSettings, ProcessSettings
+from tests.controllers.postgres import Postgres
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.integration.conftest import TestDatabase
+
+pytestmark = pytest.mark.integration
+PROCESS = ProcessSettings(service="campaigns")
+COUNT = text("SELECT count(*) FROM inbox")
+ADD = text("INSERT INTO inbox (company, event_id) VALUES ('acme', gen_random_uuid())")
+
+
+def connect(url: str, *, pool: int = 2, statement: float = 5.0) -> Database:
+    settings = DatabaseSettings(
+        database_url=SecretStr(url),
+        database_pool=pool,
+        database_overflow=0,
+        database_statement_seconds=statement,
+        database_wait_seconds=1,
+    )
+    return Database(create_engine(PROCESS, settings))
+
+
+@pytest.fixture
+async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
+    database = connect(test_database.url("campaigns"), statement=1.0)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Postgres]:
+    """A server that a test may kill."""
+    server = Postgres()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+async def count(database: Database) -> int:
+    async with database.work() as work:
+        row = await work.row(COUNT)
+    assert row is not None
+    return int(row[0])
+
+
+async def test_what_is_not_committed_never_happened(database: Database) -> None:
+    async with database.work() as work:
+        await work.run(ADD)
+    with pytest.raises(RuntimeError):
+        async with database.work() as work:
+            await work.run(ADD)
+            raise RuntimeError
+    assert await count(database) == 0
+    async with database.work() as work:
+        await work.run(ADD)
+        await work.commit()
+        await work.run(ADD)
+    assert await count(database) == 1
+
+
+async def test_copy_belongs_to_the_transaction(database: Database) -> None:
+    async with database.work() as work:
+        await work.run(text("CREATE TEMPORARY TABLE things (name text) ON COMMIT DROP"))
+        await work.copy("things", ["name"], ((str(number),) for number in range(1000)))
+        row = await work.row(text("SELECT count(*) FROM things"))
+        assert row is not None
+        assert row[0] == 1000
+
+
+async def test_a_service_sees_its_own_schema_only(database: Database) -> None:
+    with pytest.raises(Exception, match="permission denied for schema contacts"):
+        async with database.work() as work:
+            await work.rows(text("SELECT * FROM contacts.contacts"))
+
+
+async def test_a_slow_statement_is_ended_by_the_server(database: Database) -> None:
+    began = time.monotonic()
+    with pytest.raises(TemporaryError):
+        async with database.work() as work:
+            await work.run(text("SELECT pg_sleep(30)"))
+    assert time.monotonic() - began < 5
+    assert await count(database) == 0
+
+
+async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
+    async with database.work() as one, database.work() as other:
+        await one.run(ADD)
+        await other.run(ADD)
+        with pytest.raises(TemporaryError):
+            await count(database)
+    assert await count(database) == 0
+
+
+async def test_a_server_that_takes_no_writes_is_not_used(
+    test_database: TestDatabase, database: Database
+) -> None:
+    assert await database.reason() is None
+    test_database.execute(f"ALTER DATABASE {test_database.name} SET default_transaction_read_only = on")
+    standby = connect(test_database.url("campaigns"))
+    assert await standby.reason() is not None
+    with pytest.raises(TemporaryError):
+        await count(standby)
+    await standby.close()
+
+
+async def test_a_connection_whose_server_became_read_only_is_thrown_away(database: Database) -> None:
+    with pytest.raises(TemporaryError):
+        async with database.work() as work:
+            await work.run(text("SET default_transaction_read_only = on"))
+            await work.commit()
+            await work.run(ADD)
+    async with database.work() as work:
+        await work.run(ADD)
+        await work.commit()
+    assert await count(database) == 1
+
+
+async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgres: Postgres) -> None:
+    own_postgres.execute("CREATE ROLE campaigns LOGIN")
+    database = connect(own_postgres.url("postgres", "campaigns"))
+    one = text("SELECT 1")
+    async with database.work() as first, database.work() as second:
+        await first.row(one)
+        await second.row(one)
+    await asyncio.to_thread(own_postgres.kill)
+    assert await database.reason() is not None
+    with pytest.raises(TemporaryError):
+        async with database.work() as work:
+            await work.row(one)
+    await asyncio.to_thread(own_postgres.start)
+    for _ in range(4):
+        async with database.work() as work:
+            await work.row(one)
+    await database.close()
+
+
+async def test_migrations_may_run_twice_and_at_once(own_postgres: Postgres) -> None:
+    settings = MigrateSettings(admin_database_url=SecretStr(own_postgres.url()))
+    first = dict.fromkeys(migrated_services(), "it's-a-password")
+    await asyncio.gather(migrate(settings, first), migrate(settings, first), migrate(settings, first))
+    await migrate(settings, dict.fromkeys(first, "another"))
+    owners = own_postgres.execute(
+        "SELECT nspname || '=' || nspowner::regrole FROM pg_namespace WHERE nspname !~ '^pg_|^info|^public'"
+    )
+    assert sorted(owners.splitlines()) == [f"{name}={name}" for name in sorted(first)]
+    versions = own_postgres.execute("SELECT version_num FROM campaigns.alembic_version")
+    assert versions == "campaigns_0001"

@@ -1,0 +1,282 @@
+"""The way of an event: outbox, relay, Kafka, consumer, inbox; with deaths at the worst moments."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Producer
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from services.contracts.topics import MESSAGE_STATUS, TOPICS, Topic
+from services.contracts.v1 import events_pb2 as v1
+from services.kit import kafka as kit_kafka
+from services.kit.consumer import Consumer, open_source
+from services.kit.database import Database, create_engine
+from services.kit.entrypoints.topics import apply
+from services.kit.errors import TemporaryError
+from services.kit.events import Incoming, Outgoing, decode
+from services.kit.fakes import FakePublisher
+from services.kit.inbox import KEEP_SECONDS, SQL, PostgresInbox
+from services.kit.kafka import KafkaPublisher, Record, client_config
+from services.kit.outbox import PostgresOutbox, Relay
+from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
+from tests.controllers.process import await_true, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from tests.controllers.kafka import Kafka
+    from tests.integration.conftest import TestDatabase
+
+pytestmark = pytest.mark.integration
+PROCESS = ProcessSettings(service="campaigns")
+
+
+@pytest.fixture
+async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
+    settings = DatabaseSettings(database_url=SecretStr(test_database.url("campaigns")))
+    database = Database(create_engine(PROCESS, settings))
+    yield database
+    await database.close()
+
+
+def event(key: str, number: int) -> Outgoing:
+    return Outgoing.of(
+        MESSAGE_STATUS, key, "acme", v1.MessageAccepted(message_id=key, provider_id=str(number))
+    )
+
+
+async def store(database: Database, events: Sequence[Outgoing]) -> None:
+    async with database.work() as work:
+        await PostgresOutbox(work).add(events)
+        await work.commit()
+
+
+async def drain(relay: Relay) -> None:
+    idle = 0
+    while idle < 20:
+        idle = 0 if await relay.step() else idle + 1
+        await asyncio.sleep(0.002)
+
+
+def told(records: Sequence[Record]) -> list[tuple[str, int]]:
+    events = [decode(record.payload).event for record in records]
+    return [(one.message_id, int(one.provider_id)) for one in events if isinstance(one, v1.MessageAccepted)]
+
+
+async def left(database: Database) -> int:
+    async with database.work() as work:
+        row = await work.row(text("SELECT count(*) FROM outbox"))
+    assert row is not None
+    return int(row[0])
+
+
+class SlowPublisher(FakePublisher):
+    """Takes its time, so that two relays really overlap."""
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        await asyncio.sleep(0.01)
+        await super().publish(records)
+
+
+class DyingPublisher(FakePublisher):
+    """Publishes, and then the process dies before it can tell the database."""
+
+    async def publish(self, records: Sequence[Record]) -> None:
+        await super().publish(records)
+        raise KeyboardInterrupt
+
+
+async def test_events_of_a_rolled_back_transaction_are_never_published(database: Database) -> None:
+    async with database.work() as work:
+        await PostgresOutbox(work).add([event("a", 1)])
+    publisher = FakePublisher()
+    await drain(Relay(database, publisher))
+    assert publisher.records == []
+
+
+async def test_two_relays_publish_each_event_once_and_keep_the_order_of_keys(database: Database) -> None:
+    keys = [f"key-{number}" for number in range(40)]
+    for number in range(25):
+        await store(database, [event(key, number) for key in keys])
+    publisher = SlowPublisher()
+    relays = [Relay(database, publisher, batch=50) for _ in range(2)]
+    await asyncio.gather(*(drain(relay) for relay in relays))
+    published = told(publisher.records)
+    assert len(published) == len(set(published)) == 1000
+    for key in keys:
+        assert [number for name, number in published if name == key] == list(range(25))
+    assert await left(database) == 0
+
+
+async def test_while_brokers_are_away_nothing_leaves_the_outbox(database: Database) -> None:
+    await store(database, [event("a", 1)])
+    publisher = FakePublisher()
+    publisher.away = True
+    relay = Relay(database, publisher)
+    with pytest.raises(TemporaryError):
+        await relay.step()
+    assert await left(database) == 1
+    publisher.away = False
+    assert await relay.step() == 1
+
+
+async def test_a_relay_that_dies_after_publishing_causes_a_duplicate_without_effect(
+    database: Database,
+) -> None:
+    await store(database, [event("a", number) for number in range(10)])
+    dying, healthy = DyingPublisher(), FakePublisher()
+    with pytest.raises(KeyboardInterrupt):
+        await Relay(database, dying).step()
+    assert await left(database) == 10
+    await drain(Relay(database, healthy))
+    twice = [decode(record.payload) for record in dying.records + healthy.records]
+    assert len(twice) == 20
+    seen = []
+    for delivery in (twice[:10], twice[10:]):
+        async with database.work() as work:
+            seen += await PostgresInbox(work).fresh(delivery)
+            await work.commit()
+    assert seen == twice[:10]
+
+
+async def test_an_event_is_fresh_once_even_for_two_consumers_at_once(database: Database) -> None:
+    events = [decode(event("a", number).encode()) for number in range(50)]
+
+    async def consume(order: list[Incoming]) -> list[Incoming]:
+        async with database.work() as work:
+            fresh = await PostgresInbox(work).fresh(order)
+            await asyncio.sleep(0.05)
+            await work.commit()
+        return fresh
+
+    one, other = await asyncio.gather(consume([*events, *events]), consume(events[::-1]))
+    assert sorted(map(len, (one, other))) == [0, 50]
+
+
+async def test_the_inbox_forgets_what_no_broker_keeps(database: Database) -> None:
+    async with database.work() as work:
+        await PostgresInbox(work).fresh([decode(event("a", 1).encode())])
+        await work.run(text("UPDATE inbox SET seen_at = now() - interval '9 days'"))
+        await PostgresInbox(work).fresh([decode(event("a", 2).encode())])
+        assert await work.run(SQL["inbox_purge"], seconds=KEEP_SECONDS) == 1
+
+
+# From here on with real brokers.
+
+
+@asynccontextmanager
+async def consuming(kafka: Kafka, database: Database, handler) -> AsyncIterator[None]:  # noqa: ANN001 - any handler
+    settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
+    stop = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(open_source(PROCESS, settings, [MESSAGE_STATUS]))
+        task = asyncio.create_task(Consumer(source, database, handler, batch=100).run(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            await task
+
+
+async def until(what, seconds: float = 30.0) -> None:  # noqa: ANN001 - any question
+    async with asyncio.timeout(seconds):
+        while not what():
+            await asyncio.sleep(0.05)
+
+
+class Effects:
+    """A handler that stores inbox and effect together, and may be told to fail."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.done: list[tuple[str, int]] = []
+        self.failing: list[Exception] = []
+        self.poison = ""
+
+    async def __call__(self, events: Sequence[Incoming]) -> None:
+        if self.failing:
+            raise self.failing.pop()
+        async with self.database.work() as work:
+            fresh = await PostgresInbox(work).fresh(events)
+            if any(one.event.message_id == self.poison for one in fresh):
+                raise LookupError("no effect is possible")
+            await work.commit()
+        self.done += [(one.event.message_id, int(one.event.provider_id)) for one in fresh]
+
+
+async def test_events_go_the_whole_way_once_and_in_order(clean_kafka: Kafka, database: Database) -> None:
+    publisher = KafkaPublisher(client_config(PROCESS, KafkaSettings(kafka_bootstrap=clean_kafka.bootstrap)))
+    events = [event(f"key-{number % 10}", number) for number in range(200)]
+    await store(database, events)
+    await drain(Relay(database, publisher, batch=30))
+    await publisher.publish([Record(MESSAGE_STATUS.name, one.key, one.encode()) for one in events[:50]])
+    effects = Effects(database)
+    effects.failing = [TemporaryError("database away"), TemporaryError("database away")]
+    async with consuming(clean_kafka, database, effects):
+        await until(lambda: len(effects.done) == 200)
+    for key in {one.key for one in events}:
+        assert [n for name, n in effects.done if name == key] == [
+            n for n in range(200) if f"key-{n % 10}" == key
+        ]
+    async with consuming(clean_kafka, database, effects):
+        await publisher.publish([Record(MESSAGE_STATUS.name, "last", event("last", 1).encode())])
+        await until(lambda: ("last", 1) in effects.done)
+    assert len(effects.done) == 201
+    publisher.close()
+
+
+async def test_poison_is_parked_and_the_rest_goes_on(clean_kafka: Kafka, database: Database) -> None:
+    producer = Producer({"bootstrap.servers": clean_kafka.bootstrap})
+    producer.produce(MESSAGE_STATUS.name, b"\xff\xff not an event", b"key")
+    for number in range(5):
+        producer.produce(
+            MESSAGE_STATUS.name, event("bad" if number == 2 else "good", number).encode(), b"key"
+        )
+    assert producer.flush(10) == 0
+    effects = Effects(database)
+    effects.poison = "bad"
+    async with consuming(clean_kafka, database, effects):
+        await until(lambda: len(effects.done) == 4)
+        async with asyncio.timeout(10):
+            while True:
+                async with database.work() as work:
+                    parked = await work.rows(text("SELECT reason, payload FROM parked ORDER BY position"))
+                if len(parked) == 2:
+                    break
+    assert [number for _, number in effects.done] == [0, 1, 3, 4]
+    assert parked[0].reason.startswith("no event")
+    assert parked[1].reason == "LookupError in the handler"
+
+
+async def test_a_producer_without_brokers_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kit_kafka, "DELIVERY_SECONDS", 1.0)
+    settings = KafkaSettings(kafka_bootstrap=f"127.0.0.1:{free_port()}")
+    publisher = KafkaPublisher(client_config(PROCESS, settings))
+    with pytest.raises(TemporaryError, match="1 of 1 records"):
+        await publisher.publish([Record("message.status", "k", b"x")])
+    publisher.close()
+
+
+def test_topics_are_applied_and_grow_but_never_shrink(kafka: Kafka) -> None:
+    admin = kafka.admin()
+    apply(admin, TOPICS, 1)
+    apply(admin, [Topic("growing", key="k", owner="o", partitions=2)], 1)
+    await_partitions(kafka, "growing", 2)
+    apply(admin, [Topic("growing", key="k", owner="o", partitions=4, retention_ms=60_000)], 1)
+    await_partitions(kafka, "growing", 4)
+    apply(admin, [Topic("growing", key="k", owner="o", partitions=1, retention_ms=60_000)], 1)
+    await_partitions(kafka, "growing", 4)
+    assert len(admin.list_topics(timeout=5).topics["message.status"].partitions) == MESSAGE_STATUS.partitions
+
+
+def await_partitions(kafka: Kafka, topic: str, partitions: int) -> None:
+    def there() -> bool:
+        known = kafka.admin().list_topics(timeout=5).topics.get(topic)
+        return known is not None and len(known.partitions) == partitions
+
+    await_true(f"{topic} has {partitions} partitions", there, 10)
