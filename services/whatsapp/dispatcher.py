@@ -1,8 +1,8 @@
 """The dispatcher: claim, begin, call, settle. It may be killed at any moment.
 
 Claims and calls are made in small batches, so that a death leaves few messages uncertain. Results are written
-in batches with their events. When the database is away no new call is made (`begin` cannot be written), and results
-wait in memory until it is back: they are never more than the calls that were under way.
+in batches with their events. When the database is away no new call is made (`begin` cannot be written), and
+results wait in memory until it is back: they are never more than the calls that were under way.
 """
 
 from __future__ import annotations

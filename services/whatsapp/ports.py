@@ -23,7 +23,7 @@ class Engine(Protocol):
 
 
 class Claims(Protocol):
-    """Hands out messages, each to one dispatcher. Every method raises `TemporaryError` when the store is away."""
+    """Hands out messages, each to one dispatcher. All raise `TemporaryError` when the store is away."""
 
     async def claim(self, most: int) -> list[Claim]:
         """Take due messages for a while, as the numbers' buckets allow."""

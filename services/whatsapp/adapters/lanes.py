@@ -1,6 +1,6 @@
 """Connections to the provider: one client of a single connection per call under way, the last used first.
 
-A pool of httpx looks at every open connection before and after each request, which at 64 connections costs more
+A pool of httpx looks at every open connection before and after each request, which costs more at 64 of them
 than the request itself (80 instead of 350 messages per second on one core). A stack of lanes looks at none.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 3.0
 IDLE_SECONDS = 5.0
-"""An idle connection is closed sooner than servers do it: one closed under a request is an unknown outcome."""
+"""An idle connection is closed sooner than servers do it: one closed under a request leaves it unknown."""
 
 
 class Lanes:

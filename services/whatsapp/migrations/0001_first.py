@@ -1,7 +1,7 @@
 """Connections and their numbers, messages with their claims, callbacks as they came, outbox and inbox.
 
-Two tables do not begin with the company, since a callback tells a number and no company: `numbers` is the way from
-one to the other, and `callbacks` holds what has not been looked at yet.
+Two tables do not begin with the company, since a callback tells a number and no company: `numbers` is the way
+from one to the other, and `callbacks` holds what has not been looked at yet.
 """
 
 from __future__ import annotations

@@ -1,0 +1,67 @@
+"""A process of one of our services, as it runs in a pod, on a free loopback port without TLS."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+
+from services.contracts.ports import HEALTH_PATH
+from tests.controllers.process import Server, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+START_SECONDS = 30.0
+
+
+class ServiceProcess:
+    """Starts with `start`, ends with `stop` or `kill`; may be started again."""
+
+    def __init__(self, module: str, folder: Path, settings: Mapping[str, str]) -> None:
+        """Describe it.
+
+        Args:
+            module: below `services`, e.g. `whatsapp.entrypoints.api`.
+            folder: where its log goes.
+            settings: `ESQ_...` variables.
+        """
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.start_seconds = 0.0
+        self._module = f"services.{module}"
+        self._settings = dict(settings)
+        self._server = Server(module, folder / f"{module}-{self.port}.log")
+
+    def start(self, *, ready: bool = True) -> None:
+        """Start it; wait until it says it can do its work, unless told not to."""
+        own = {"ESQ_HOST": "127.0.0.1", "ESQ_PORT": str(self.port), "ESQ_GRACE_SECONDS": "0"}
+        began = time.monotonic()
+        self._server.launch([sys.executable, "-m", self._module], env={**os.environ, **own, **self._settings})
+        if ready:
+            self._server.await_ready(self.ready, START_SECONDS)
+        self.start_seconds = time.monotonic() - began
+
+    def ready(self) -> bool:
+        """Tell whether readiness answers 200."""
+        try:
+            return httpx.get(self.url + HEALTH_PATH, timeout=3, trust_env=False).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def stop(self) -> int | None:
+        """Ask it to end; return its exit code."""
+        return self._server.send(signal.SIGTERM, 30)
+
+    def kill(self) -> None:
+        """End it without a chance to tidy up."""
+        self._server.kill()
+
+    def tail(self) -> str:
+        """Return the end of its log."""
+        return self._server.tail()
