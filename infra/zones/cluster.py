@@ -14,7 +14,18 @@ import platformdirs
 
 from infra.errors import EsqError, ProblemsError
 from infra.shell import CommandFailedError, run
-from infra.zones import cgroups, control_plane, edge, foundation, network, nodes, pki, preflight, registry, toolbox
+from infra.zones import (
+    cgroups,
+    control_plane,
+    edge,
+    foundation,
+    network,
+    nodes,
+    pki,
+    preflight,
+    registry,
+    toolbox,
+)
 from infra.zones.layout import Layout, write
 from infra.zones.status import ClusterStatus, NodeStatus
 from infra.zones.supervision import Program, Supervisor, children, render
@@ -94,7 +105,9 @@ class Cluster:
                 network.create(self.spec)
             self._supervisor.start()
             self._await_api(step)
-            self._kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=foundation.manifests())
+            self._kubectl(
+                "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=foundation.manifests()
+            )
             self._await_nodes(step)
             step.note(f"{len(self.spec.zones)} nodes ready")
 
@@ -135,7 +148,9 @@ class Cluster:
         """Return the log file of every process by name; processes of a node are called `zone-a/kubelet`."""
         files = {path.stem: path for path in self._layout.logs.glob("*.log")}
         for zone in self.spec.zones:
-            files |= {f"{zone}/{path.stem}": path for path in (self._layout.node(zone) / "logs").glob("*.log")}
+            files |= {
+                f"{zone}/{path.stem}": path for path in (self._layout.node(zone) / "logs").glob("*.log")
+            }
         return dict(sorted(files.items()))
 
     def trust(self, authority: str) -> None:

@@ -44,7 +44,9 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
     commands = {
         "etcd": [str(tools.path("etcd")), *etcd(layout)],
         "apiserver": [str(tools.path("kube-apiserver")), *apiserver(spec, layout)],
-        "controller-manager": _after_api(layout, tools, "kube-controller-manager", controller_manager(spec, layout)),
+        "controller-manager": _after_api(
+            layout, tools, "kube-controller-manager", controller_manager(spec, layout)
+        ),
         "scheduler": _after_api(layout, tools, "kube-scheduler", scheduler(layout)),
         "proxy": _after_api(layout, tools, "kube-proxy", proxy(spec, layout)),
         "volumes": _after_api(layout, tools, "local-path-provisioner", volumes(layout)),
@@ -105,6 +107,8 @@ def apiserver(spec: ClusterSpec, layout: Layout) -> list[str]:
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/kubelet-client.crt",
         f"--kubelet-client-key={pki}/kubelet-client.key",
+        # A node is reached by its address: the host of the control plane knows no names of nodes.
+        "--kubelet-preferred-address-types=InternalIP",
         f"--service-account-key-file={pki}/{SERVICE_ACCOUNTS}.crt",
         f"--service-account-signing-key-file={pki}/{SERVICE_ACCOUNTS}.key",
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
@@ -124,7 +128,10 @@ def controller_manager(spec: ClusterSpec, layout: Layout) -> list[str]:
     pki = layout.pki
     kubeconfig = f"{pki}/controller-manager.kubeconfig"
     return [
-        *(f"--{each}={kubeconfig}" for each in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")),
+        *(
+            f"--{each}={kubeconfig}"
+            for each in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+        ),
         "--bind-address=127.0.0.1",
         "--leader-elect=false",
         "--use-service-account-credentials",
@@ -144,7 +151,10 @@ def scheduler(layout: Layout) -> list[str]:
     """Return the scheduler's flags."""
     kubeconfig = f"{layout.pki}/scheduler.kubeconfig"
     return [
-        *(f"--{each}={kubeconfig}" for each in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")),
+        *(
+            f"--{each}={kubeconfig}"
+            for each in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+        ),
         "--bind-address=127.0.0.1",
         "--leader-elect=false",
     ]
@@ -162,7 +172,12 @@ def proxy_config(spec: ClusterSpec, kubeconfig: Path, hostname: str) -> str:
             "detectLocalMode": "ClusterCIDR",
             "clusterCIDR": str(spec.pod_range),
             # The machine's limits are the host's business.
-            "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+            "conntrack": {
+                "maxPerCore": 0,
+                "min": 0,
+                "tcpEstablishedTimeout": "0s",
+                "tcpCloseWaitTimeout": "0s",
+            },
             "nftables": {"minSyncPeriod": "200ms", "syncPeriod": "30s"},
         }
     )
@@ -180,7 +195,9 @@ def proxy(spec: ClusterSpec, layout: Layout) -> list[str]:
 
 def volumes(layout: Layout) -> list[str]:
     """Return the flags of the volume provisioner."""
-    folders = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": ["/var/lib/esq/volumes"]}]}
+    folders = {
+        "nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": ["/var/lib/esq/volumes"]}]
+    }
     config = write(layout.config / "volumes.json", json.dumps(folders))
     return [
         "start",

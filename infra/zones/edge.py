@@ -44,16 +44,21 @@ frontend edge
 def render(spec: ClusterSpec, layout: Layout) -> str:
     """Return HAProxy's configuration: a backend per face of the platform, a server per zone in each."""
     head = _HEAD.format(
-        socket=layout.run / "edge.sock", address=spec.gateway, port=PORT, certificate=layout.pki / "gateway.pem"
+        socket=layout.run / "edge.sock",
+        address=spec.gateway,
+        port=PORT,
+        certificate=layout.pki / "gateway.pem",
     )
     rules = [f"    use_backend {face.service} if {{ path_beg {' '.join(face.prefixes)} }}" for face in FACES]
     missing = (
-        '    http-request return status 404 content-type application/problem+json string '
+        "    http-request return status 404 content-type application/problem+json string "
         '"{\\"title\\":\\"no such path at the edge\\",\\"status\\":404}" if !{ path_beg '
         + " ".join(prefix for face in FACES for prefix in face.prefixes)
         + " }"
     )
-    return head + "\n".join([missing, *rules]) + "\n" + "".join(_backend(face, spec, layout) for face in FACES)
+    return (
+        head + "\n".join([missing, *rules]) + "\n" + "".join(_backend(face, spec, layout) for face in FACES)
+    )
 
 
 def _backend(face: Face, spec: ClusterSpec, layout: Layout) -> str:

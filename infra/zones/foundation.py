@@ -40,7 +40,11 @@ def manifests() -> str:
 def _namespace() -> dict[str, Any]:
     # Helper pods make folders on the node, which needs a host path.
     labels = {"pod-security.kubernetes.io/enforce": "privileged"}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": STORAGE_NAMESPACE, "labels": labels}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": STORAGE_NAMESPACE, "labels": labels},
+    }
 
 
 def _scripts() -> dict[str, Any]:
@@ -82,7 +86,11 @@ def _rights() -> list[dict[str, Any]]:
         _rule([""], ["events"], ["create", "patch"]),
         _rule(["storage.k8s.io"], ["storageclasses"], _READ),
     ]
-    helpers = [_rule([""], ["pods"], _ALL), _rule([""], ["endpoints"], _ALL), _rule(["coordination.k8s.io"], ["leases"], _ALL)]
+    helpers = [
+        _rule([""], ["pods"], _ALL),
+        _rule([""], ["endpoints"], _ALL),
+        _rule(["coordination.k8s.io"], ["leases"], _ALL),
+    ]
     return [
         _role("ClusterRole", "esq:dns", dns),
         _binding("ClusterRoleBinding", "esq:dns", "ClusterRole", "esq:dns", "esq:dns"),

@@ -75,7 +75,8 @@ def init_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
     node, config = layout.node(zone), layout.config / zone
     binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
     sysctls = [
-        f"mount --bind {node / 'sysctl' / name.replace('/', '.')} /proc/sys/{name}" for name in _PRIVATE_SYSCTLS
+        f"mount --bind {node / 'sysctl' / name.replace('/', '.')} /proc/sys/{name}"
+        for name in _PRIVATE_SYSCTLS
     ]
     folders = " ".join(_FOLDERS.values())
     lines = [
@@ -103,7 +104,9 @@ def _write_files(spec: ClusterSpec, layout: Layout, zone: str) -> None:
     write(node / "etc/resolv.conf", f"nameserver {spec.node(zone)}\n", 0o644)
     write(node / "etc/hostname", f"{zone}\n", 0o644)
     write(node / "etc/cni/10-esq.conflist", cni(spec, zone), 0o644)
-    registry = f'server = "https://{spec.registry}"\n[host."https://{spec.registry}"]\nca = "{layout.pki}/ca.crt"\n'
+    registry = (
+        f'server = "https://{spec.registry}"\n[host."https://{spec.registry}"]\nca = "{layout.pki}/ca.crt"\n'
+    )
     write(layout.config / zone / "registries" / spec.registry / "hosts.toml", registry)
 
 

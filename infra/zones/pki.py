@@ -49,13 +49,25 @@ class Identity:
 
 def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
     """Return everyone who needs a certificate."""
-    api = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    api = (
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+    )
     nodes = (
-        Identity(zone, f"system:node:{zone}", "system:nodes", (zone,), (str(spec.node(zone)),)) for zone in spec.zones
+        Identity(zone, f"system:node:{zone}", "system:nodes", (zone,), (str(spec.node(zone)),))
+        for zone in spec.zones
     )
     return (
         Identity("admin", "esq-admin", "system:masters"),
-        Identity("apiserver", "kube-apiserver", "", (*api, "localhost"), (str(spec.control), str(spec.service_range[1]))),
+        Identity(
+            "apiserver",
+            "kube-apiserver",
+            "",
+            (*api, "localhost"),
+            (str(spec.control), str(spec.service_range[1])),
+        ),
         Identity("kubelet-client", "kube-apiserver-kubelet-client"),
         Identity("etcd", "etcd", "", ("localhost",)),
         Identity("etcd-client", "kube-apiserver-etcd-client"),
@@ -77,7 +89,10 @@ def ensure(spec: ClusterSpec, layout: Layout) -> None:
         _ensure_one(authority, identity, layout)
         write(layout.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, layout, identity))
     gateway = layout.pki / "gateway"
-    write(layout.pki / "gateway.pem", gateway.with_suffix(".crt").read_text() + gateway.with_suffix(".key").read_text())
+    write(
+        layout.pki / "gateway.pem",
+        gateway.with_suffix(".crt").read_text() + gateway.with_suffix(".key").read_text(),
+    )
     write(layout.kubeconfig, (layout.pki / "admin.kubeconfig").read_text())
     _encryption(layout)
 
@@ -123,7 +138,9 @@ def _ensure_one(authority: KeyPair, identity: Identity, layout: Layout) -> None:
     certificate, key = layout.pki / f"{identity.file}.crt", layout.pki / f"{identity.file}.key"
     if certificate.exists() and key.exists():
         pair = KeyPair(certificate=certificate.read_text(), key=key.read_text())
-        if identity.file == SERVICE_ACCOUNTS or still_good(pair, identity.names, dt.datetime.now(dt.UTC) + RENEW_BEFORE):
+        if identity.file == SERVICE_ACCOUNTS or still_good(
+            pair, identity.names, dt.datetime.now(dt.UTC) + RENEW_BEFORE
+        ):
             return
     pair = issue(
         authority, identity.user, identity.names, organization=identity.group, addresses=identity.addresses

@@ -37,14 +37,18 @@ _TRIALS = {
     "nf_tables": "nft add table inet trial",
     "bridge netfilter": "test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
 }
-_MODULES = "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay`), or use a kernel that has it."
+_MODULES = (
+    "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay`), or use a kernel that has it."
+)
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
 
 
 def check(spec: ClusterSpec, layout: Layout) -> list[Problem]:
     """Return everything that stands in the way of starting the cluster on this host."""
     if os.geteuid() != 0:
-        return [Problem("you are not root", "user", "Run the command as root: namespaces and mounts need it.")]
+        return [
+            Problem("you are not root", "user", "Run the command as root: namespaces and mounts need it.")
+        ]
     found = [*_packages(), *_control_groups(), *_resources(layout)]
     if not packages.missing():
         found += [*_kernel(), *_addresses(spec)]
@@ -81,7 +85,9 @@ def _control_groups() -> Iterator[Problem]:
         return
     missing = [name for name in _CONTROLLERS if not (MOUNT / name / "cgroup.procs").exists()]
     if missing:
-        yield Problem(f"controllers {', '.join(missing)} are not mounted", str(MOUNT), "Mount them (cgroup v1).")
+        yield Problem(
+            f"controllers {', '.join(missing)} are not mounted", str(MOUNT), "Mount them (cgroup v1)."
+        )
 
 
 def _resources(layout: Layout) -> Iterator[Problem]:
@@ -89,12 +95,16 @@ def _resources(layout: Layout) -> Iterator[Problem]:
     available = psutil.virtual_memory().available
     if not running and available < MEMORY_BYTES:
         yield Problem(
-            f"{available / GIBIBYTE:.1f} GiB available", "memory", f"Free {MEMORY_BYTES // GIBIBYTE} GiB or more."
+            f"{available / GIBIBYTE:.1f} GiB available",
+            "memory",
+            f"Free {MEMORY_BYTES // GIBIBYTE} GiB or more.",
         )
     folder = next(parent for parent in (layout.root, *layout.root.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     if free < DISK_BYTES:
-        yield Problem(f"{free / GIBIBYTE:.1f} GiB free", str(folder), f"Free {DISK_BYTES // GIBIBYTE} GiB or more.")
+        yield Problem(
+            f"{free / GIBIBYTE:.1f} GiB free", str(folder), f"Free {DISK_BYTES // GIBIBYTE} GiB or more."
+        )
 
 
 def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
@@ -109,7 +119,9 @@ def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
     for port in (PORT, 5000):
         if _wildcard_taken(port):
             yield Problem(
-                f"port {port} is taken on all addresses", "ports", f"End what listens there (`ss -ltnp sport = :{port}`)."
+                f"port {port} is taken on all addresses",
+                "ports",
+                f"End what listens there (`ss -ltnp sport = :{port}`).",
             )
 
 

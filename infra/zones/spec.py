@@ -1,10 +1,10 @@
 """What a cluster is called and where everything of it lives: one address plan, derived from a name and a /16.
 
-    X.Y.0.1      bridge: registry and edge
-    X.Y.0.10     control plane
-    X.Y.0.11..   nodes, one per zone
-    X.Y.16.0/20  pods, a /24 per zone
-    X.Y.128.0/17 services
+X.Y.0.1      bridge: registry and edge
+X.Y.0.10     control plane
+X.Y.0.11..   nodes, one per zone
+X.Y.16.0/20  pods, a /24 per zone
+X.Y.128.0/17 services
 """
 
 from __future__ import annotations

@@ -1,0 +1,47 @@
+"""Who owns which field under server-side apply, and how ownership by older ways of writing comes to us."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Object = dict[str, Any]
+
+DEFAULT_MANAGER = "pulumi-kubernetes"
+_BY_HAND = ("kubectl", "before-first-apply")
+"""Managers by prefix whose fields become ours: edits by hand are drift that the next deploy sets right."""
+_BY_PULUMI = frozenset({DEFAULT_MANAGER, "pulumi-kubernetes.exe", "pulumi-resource-kubernetes"})
+"""Managers that created or updated objects before apply; with a suffix it is another resource's own name."""
+
+
+def takeover(live: Object, manager: str) -> list[Object]:
+    """Return the JSON patch that hands the fields of older writers to `manager`; empty when there is nothing to hand over."""
+    entries = live["metadata"].get("managedFields") or []
+    ours = [each for each in entries if each["manager"] == manager and each["operation"] == "Apply"]
+    theirs = [each for each in entries if each not in ours and _is_taken(each)]
+    if not theirs:
+        return []
+    merged: Object = {}
+    for each in (*ours, *theirs):
+        merged = _merge(merged, each.get("fieldsV1") or {})
+    base = (*ours, *theirs)[0]
+    entry = {**base, "manager": manager, "operation": "Apply", "fieldsV1": merged}
+    rest = [each for each in entries if each not in ours and each not in theirs]
+    return [
+        {"op": "replace", "path": "/metadata/managedFields", "value": [entry, *rest]},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": live["metadata"]["resourceVersion"]},
+    ]
+
+
+def _is_taken(entry: Object) -> bool:
+    if entry.get("subresource"):
+        return False
+    by_pulumi = entry["manager"] in _BY_PULUMI and entry["operation"] == "Update"
+    return by_pulumi or entry["manager"].startswith(_BY_HAND)
+
+
+def _merge(one: Object, other: Object) -> Object:
+    merged = dict(one)
+    for key, value in other.items():
+        mine = merged.get(key)
+        merged[key] = _merge(mine, value) if isinstance(mine, dict) and isinstance(value, dict) else value
+    return merged

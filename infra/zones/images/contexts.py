@@ -1,0 +1,129 @@
+"""What goes into each image beside its Containerfile: a key that names it, and a way to lay it out in a folder."""
+
+from __future__ import annotations
+
+import compileall
+import hashlib
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.shell import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.zones.control_plane import Tools
+
+PROJECT = Path(__file__).resolve().parents[3]
+FOLDER = Path(__file__).parent
+SUITE = "bookworm"
+SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
+"""The host's own package sources, so that a mirror set up there is used here as well."""
+PYTHON = "3.11"
+_BUILD_SECONDS = 900.0
+_NOT_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
+
+
+@dataclass(frozen=True)
+class Context:
+    """The content of an image.
+
+    Attributes:
+        image: its name, and that of its folder with the Containerfile.
+        key: hash of the content; what is fetched counts by its pins.
+        lay: puts the content into the folder it is given.
+        parent: image it is built from; None for the first.
+    """
+
+    image: str
+    key: str
+    lay: Callable[[Path], None]
+    parent: str | None = "base"
+
+
+def contexts(tools: Tools) -> list[Context]:
+    """Return all images, parents first."""
+    return [
+        Context("base", _hash("1", SUITE, *_BASE_PACKAGES), _root_file_system, parent=None),
+        Context("postgres", _hash(_lock("patroni")), lambda folder: _libraries("patroni", folder)),
+        Context("redis", "", lambda _: None),
+        Context(
+            "kafka", _hash(*_names(tools.path("kafka"))), lambda folder: _jars(tools.path("kafka"), folder)
+        ),
+        Context(
+            "garage", _hash(str(tools.path("garage"))), lambda folder: _binary(tools.path("garage"), folder)
+        ),
+        Context("services", _hash(_lock("services"), *_sources()), _application),
+    ]
+
+
+_BASE_PACKAGES = ("python3",)
+_WITHOUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+
+
+def _root_file_system(folder: Path) -> None:
+    """Bootstrap Debian from the host's sources; no documentation, no package lists."""
+    run(
+        [
+            *("mmdebstrap", "--variant=apt", f"--include={','.join(_BASE_PACKAGES)}"),
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _WITHOUT),
+            '--customize-hook=rm -rf "$1"/var/log/*.log "$1"/var/log/apt "$1"/var/cache/apt/*.bin',
+            *(SUITE, str(folder / "rootfs.tar"), "-"),
+        ],
+        stdin=SOURCES.read_text(),
+        timeout=_BUILD_SECONDS,
+    )
+
+
+def _libraries(lock: str, folder: Path) -> None:
+    """Install a lock file's packages into `deps`, verified by hash, compiled to bytecode: a pod's file system is read-only."""
+    requirements = PROJECT / "locks" / f"{lock}.txt"
+    run(
+        [
+            *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--compile-bytecode"),
+            *("--python-version", PYTHON, "--require-hashes"),
+            *("--target", str(folder / "deps"), "--requirement", str(requirements)),
+        ],
+        timeout=_BUILD_SECONDS,
+    )
+    shutil.rmtree(folder / "deps" / "bin", ignore_errors=True)
+
+
+def _jars(libs: Path, folder: Path) -> None:
+    found = libs / "libs" if (libs / "libs").is_dir() else libs
+    shutil.copytree(found, folder / "libs")
+
+
+def _binary(path: Path, folder: Path) -> None:
+    shutil.copy2(path, folder / path.name)
+
+
+def _application(folder: Path) -> None:
+    _libraries("services", folder)
+    shutil.copytree(PROJECT / "services", folder / "services", ignore=_NOT_CODE)
+    compileall.compile_dir(folder / "services", quiet=1, stripdir=str(folder), prependdir="/opt/esq/app")
+
+
+def _sources() -> list[str]:
+    paths = sorted(
+        path
+        for path in (PROJECT / "services").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    )
+    return [f"{path.relative_to(PROJECT)}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in paths]
+
+
+def _names(folder: Path) -> list[str]:
+    """Return the file names below a folder: Maven's carry their versions, and their content was verified when fetched."""
+    return sorted(path.name for path in folder.rglob("*.jar"))
+
+
+def _lock(name: str) -> str:
+    return (PROJECT / "locks" / f"{name}.txt").read_text()
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

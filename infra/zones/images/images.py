@@ -1,0 +1,139 @@
+"""Building with buildah and pushing to a registry; both only where needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import ssl
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from infra.shell import run
+from infra.zones.images.contexts import FOLDER, Context, contexts
+
+if TYPE_CHECKING:
+    from infra.steps import Step, Steps
+    from infra.zones.control_plane import Tools
+
+_BUILD_SECONDS = 900.0
+_PUSH_SECONDS = 300.0
+_MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+)
+_KEY_LENGTH = 16
+
+
+class Images:
+    """The images of the platform.
+
+    Args:
+        cache: the user's cache folder.
+        tools: where Garage's binary and Kafka's jars are.
+    """
+
+    def __init__(self, cache: Path, tools: Tools) -> None:
+        self._cache = cache / "images"
+        self._tools = tools
+
+    def push(self, *, registry: str, ca: Path, steps: Steps) -> dict[str, str]:
+        """Make every image that is needed and not there; return references by digest, by image name.
+
+        Args:
+            registry: `host:port`, spoken to over TLS.
+            ca: certificate authority of the registry.
+            steps: told what happens.
+
+        Raises:
+            CommandFailedError: a build or a push failed; its output tells why.
+        """
+        references: dict[str, str] = {}
+        keys: dict[str | None, str] = {None: ""}
+        with (
+            steps.step("images") as step,
+            httpx.Client(verify=ssl.create_default_context(cafile=str(ca)), timeout=10.0) as client,
+        ):
+            fresh = 0
+            for context in contexts(self._tools):
+                key = _key(context, keys[context.parent])
+                keys[context.image] = key
+                digest = self._digest(key)
+                if digest is None or not _has(client, registry, context.image, digest):
+                    fresh += 1
+                    digest = self._make(context, keys, registry, ca, step)
+                references[context.image] = f"{registry}/esq/{context.image}@{digest}"
+            step.note(f"{fresh} of {len(references)} new" if fresh else "all there")
+        return references
+
+    def _make(
+        self, context: Context, keys: dict[str | None, str], registry: str, ca: Path, step: Step
+    ) -> str:
+        key = keys[context.image]
+        if not self._buildah(
+            "images", "--quiet", "--filter", f"reference={_local(context.image, key)}"
+        ).strip():
+            step.waiting(f"building {context.image}")
+            self._build(context, keys)
+        step.waiting(f"pushing {context.image}")
+        with tempfile.TemporaryDirectory() as trust:
+            (Path(trust) / "ca.crt").write_bytes(ca.read_bytes())
+            digest_file = Path(trust) / "digest"
+            self._buildah(
+                *("push", "--quiet", f"--cert-dir={trust}", f"--digestfile={digest_file}"),
+                *(_local(context.image, key), f"docker://{registry}/esq/{context.image}:{key}"),
+            )
+            digest = digest_file.read_text().strip()
+        (self._cache / f"{key}.digest").write_text(digest)
+        return digest
+
+    def _build(self, context: Context, keys: dict[str | None, str]) -> None:
+        parent = [] if context.parent is None else [f"--from={_local(context.parent, keys[context.parent])}"]
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._cache) as folder:
+            context.lay(Path(folder))
+            self._buildah(
+                *("build", "--quiet", "--isolation=chroot", "--network=host", "--layers=false", *parent),
+                # The host's package sources, only while building.
+                *("--volume=/etc/apt:/etc/apt:ro", f"--file={FOLDER / context.image / 'Containerfile'}"),
+                *(f"--tag={_local(context.image, keys[context.image])}", folder),
+            )
+
+    def _buildah(self, *words: str) -> str:
+        store = self._cache / "store"
+        return run(
+            [
+                "buildah",
+                f"--root={store}",
+                f"--runroot={self._cache / 'run'}",
+                "--storage-driver=overlay",
+                *words,
+            ],
+            timeout=_BUILD_SECONDS if words[0] == "build" else _PUSH_SECONDS,
+        )
+
+    def _digest(self, key: str) -> str | None:
+        path = self._cache / f"{key}.digest"
+        return path.read_text() if path.exists() else None
+
+
+def sizes(client: httpx.Client, registry: str, reference: str) -> int:
+    """Return the compressed bytes of an image in a registry, shared layers included."""
+    name, _, digest = reference.removeprefix(f"{registry}/").partition("@")
+    answer = client.get(f"https://{registry}/v2/{name}/manifests/{digest}", headers={"Accept": _MANIFESTS})
+    return sum(layer["size"] for layer in json.loads(answer.raise_for_status().content)["layers"])
+
+
+def _has(client: httpx.Client, registry: str, image: str, digest: str) -> bool:
+    url = f"https://{registry}/v2/esq/{image}/manifests/{digest}"
+    return client.head(url, headers={"Accept": _MANIFESTS}).is_success
+
+
+def _key(context: Context, parent: str) -> str:
+    recipe = (FOLDER / context.image / "Containerfile").read_text()
+    return hashlib.sha256(f"{recipe}\0{context.key}\0{parent}".encode()).hexdigest()[:_KEY_LENGTH]
+
+
+def _local(image: str, key: str) -> str:
+    return f"localhost/esq/{image}:{key}"
