@@ -121,10 +121,13 @@ async def _prepare(admin: asyncpg.Connection, name: str, password: str) -> None:
     """Create or correct the role and its schema. DDL takes no parameters: Postgres does the quoting."""
     role = await admin.fetchval("SELECT quote_ident($1)", name)
     secret = await admin.fetchval("SELECT quote_literal($1)", password)
+    database = await admin.fetchval("SELECT quote_ident(current_database())")
     verb = "ALTER" if await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name) else "CREATE"
     async with admin.transaction():
         await admin.execute(f"{verb} ROLE {role} LOGIN PASSWORD {secret}")
         await admin.execute(f"GRANT {role} TO CURRENT_USER")
+        # Nobody may connect who was not told that they may: the database takes it from the public.
+        await admin.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
         await admin.execute(f"CREATE SCHEMA IF NOT EXISTS {role} AUTHORIZATION {role}")
         await admin.execute(f"ALTER ROLE {role} SET search_path = {role}")
 
