@@ -91,7 +91,7 @@ class KafkaSource:
             logger=log,
         )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
-        self._trouble: str | None = "has not joined its group yet"
+        self._trouble: str | None = "no Kafka broker has answered yet"
         self._client.subscribe([topic.name for topic in topics])
 
     async def take(self, most: int) -> list[Delivery]:
@@ -115,14 +115,22 @@ class KafkaSource:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     def _take(self, most: int) -> list[Delivery]:
+        if self._trouble:
+            self._look_for_brokers()
         # consume() waits its whole time for a full batch, so the first record is awaited alone.
         first = self._client.poll(POLL_SECONDS)
-        if self._trouble and self._client.assignment():
-            self._trouble = None
         if first is None:
             return []
         messages = [first, *self._client.consume(most - 1, timeout=0)] if most > 1 else [first]
         return [_delivery(message) for message in messages if not self._failed(message)]
+
+    def _look_for_brokers(self) -> None:
+        """Take the trouble back when a broker answers. Membership is no part of it: it may wait for a dead member."""
+        try:
+            self._client.list_topics(timeout=POLL_SECONDS)
+        except KafkaException:
+            return
+        self._trouble = None
 
     def _failed(self, message: Message) -> bool:
         """Log an error event; true when this is no record."""

@@ -16,7 +16,6 @@ BINARIES = Path(os.environ.get("ESQ_POSTGRES_BIN", "/usr/lib/postgresql/15/bin")
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
 # Commits still reach the operating system: they survive `kill`, not the machine.
-# Commits still reach the operating system: they survive `kill`, though not the machine.
 _FAST = (
     "fsync=off",
     "full_page_writes=off",

@@ -100,6 +100,12 @@ class Server:
             self._process.kill()
             return self._process.wait()
 
+    def wait(self, seconds: float = 15.0) -> int:
+        """Wait for its end, which it reaches by itself; return the exit code."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} was not started")
+        return self._process.wait(seconds * SLOWNESS)
+
     def kill(self) -> None:
         """End it without a chance to tidy up."""
         self.send(signal.SIGKILL)

@@ -63,13 +63,24 @@ async def count(database: Database) -> int:
     return int(row[0])
 
 
+async def add_and_fail(database: Database) -> None:
+    async with database.work() as work:
+        await work.run(ADD)
+        raise RuntimeError
+
+
+async def add_as_on_a_standby(database: Database) -> None:
+    async with database.work() as work:
+        await work.run(text("SET default_transaction_read_only = on"))
+        await work.commit()
+        await work.run(ADD)
+
+
 async def test_what_is_not_committed_never_happened(database: Database) -> None:
     async with database.work() as work:
         await work.run(ADD)
     with pytest.raises(RuntimeError):
-        async with database.work() as work:
-            await work.run(ADD)
-            raise RuntimeError
+        await add_and_fail(database)
     assert await count(database) == 0
     async with database.work() as work:
         await work.run(ADD)
@@ -125,10 +136,7 @@ async def test_a_server_that_takes_no_writes_is_not_used(
 
 async def test_a_connection_whose_server_became_read_only_is_thrown_away(database: Database) -> None:
     with pytest.raises(TemporaryError):
-        async with database.work() as work:
-            await work.run(text("SET default_transaction_read_only = on"))
-            await work.commit()
-            await work.run(ADD)
+        await add_as_on_a_standby(database)
     async with database.work() as work:
         await work.run(ADD)
         await work.commit()

@@ -27,7 +27,7 @@ from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettin
 from tests.controllers.process import await_true, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from tests.controllers.kafka import Kafka
     from tests.integration.conftest import TestDatabase
@@ -183,9 +183,9 @@ async def consuming(kafka: Kafka, database: Database, handler) -> AsyncIterator[
             await task
 
 
-async def until(what, seconds: float = 30.0) -> None:  # noqa: ANN001 - any question
+async def until(what: Callable[[], bool], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
-        while not what():
+        while not what():  # noqa: ASYNC110 - the consumer's effects are looked at from outside
             await asyncio.sleep(0.05)
 
 
