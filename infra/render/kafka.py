@@ -44,9 +44,11 @@ def server(voters: Sequence[str]) -> str:
     return f"""\
 process.roles=broker,controller
 controller.quorum.voters={quorum}
-# Twice the defaults: an election for want of a core stops everybody.
-controller.quorum.election.timeout.ms=2000
-controller.quorum.fetch.timeout.ms=4000
+# Half as long again as the defaults: an election for want of a core stops everybody. Not more, for when the
+# leader's zone is lost, brokers are only judged after the election: 4 s and 2 s here cost producers 13.4 s
+# in all.
+controller.quorum.election.timeout.ms=1500
+controller.quorum.fetch.timeout.ms=3000
 listeners=CLIENTS://:{CLIENT_PORT},BROKERS://:{BROKER_PORT},CONTROLLERS://:{CONTROLLER_PORT}
 listener.security.protocol.map=CLIENTS:SASL_SSL,BROKERS:SASL_SSL,CONTROLLERS:SASL_SSL
 inter.broker.listener.name=BROKERS

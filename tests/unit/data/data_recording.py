@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -45,8 +46,16 @@ class Recording:
 def record(layer: str, settings: StackSettings) -> Recording:
     """Run the program of `stacks.layers.<layer>` to its end and return what it registered."""
     argv = [sys.executable, __file__, f"stacks.layers.{layer}"]
+    # The same modules as here, however this process came to see them.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        argv, input=settings.model_dump_json(), capture_output=True, text=True, check=False, timeout=120
+        argv,
+        env=environment,
+        input=settings.model_dump_json(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return Recording([tuple(each) for each in json.loads(done.stdout)])
