@@ -125,7 +125,7 @@ class KafkaSource:
         return [_delivery(message) for message in messages if not self._failed(message)]
 
     def _look_for_brokers(self) -> None:
-        """Take the trouble back when a broker answers. Membership is no part of it: it may wait for a dead member."""
+        """Take the trouble back when a broker answers; joining the group may yet wait for a dead member."""
         try:
             self._client.list_topics(timeout=POLL_SECONDS)
         except KafkaException:

@@ -126,8 +126,8 @@ async def _prepare(admin: asyncpg.Connection, name: str, password: str) -> None:
     async with admin.transaction():
         await admin.execute(f"{verb} ROLE {role} LOGIN PASSWORD {secret}")
         await admin.execute(f"GRANT {role} TO CURRENT_USER")
-        # Nobody may connect who was not told that they may: the database takes it from the public.
-        await admin.execute(f"GRANT CONNECT ON DATABASE {database} TO {role}")
+        # The deploy takes these rights from the public; COPY goes by way of temporary tables.
+        await admin.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}")
         await admin.execute(f"CREATE SCHEMA IF NOT EXISTS {role} AUTHORIZATION {role}")
         await admin.execute(f"ALTER ROLE {role} SET search_path = {role}")
 

@@ -163,6 +163,7 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
 
 
 async def test_migrations_may_run_twice_and_at_once(own_postgres: Postgres) -> None:
+    own_postgres.execute("REVOKE ALL ON DATABASE postgres FROM PUBLIC")
     settings = MigrateSettings(admin_database_url=SecretStr(own_postgres.url()))
     first = dict.fromkeys(migrated_services(), "it's-a-password")
     await asyncio.gather(migrate(settings, first), migrate(settings, first), migrate(settings, first))
@@ -173,3 +174,5 @@ async def test_migrations_may_run_twice_and_at_once(own_postgres: Postgres) -> N
     assert sorted(owners.splitlines()) == [f"{name}={name}" for name in sorted(first)]
     versions = own_postgres.execute("SELECT version_num FROM campaigns.alembic_version")
     assert versions == "campaigns_0001"
+    asked = "SELECT bool_and(has_database_privilege(rolname, 'postgres', 'CONNECT, TEMPORARY')) FROM pg_roles"
+    assert own_postgres.execute(f"{asked} WHERE rolname IN ('campaigns', 'contacts')") == "t"
