@@ -184,7 +184,12 @@ class CallbackKeeper:
     async def run(self, stop: asyncio.Event) -> None:
         """Purge until told to stop."""
         while not stop.is_set():
-            async with self._database.work() as work:
-                await work.run(SQL["purge_callbacks"], seconds=self._keep)
-                await work.commit()
+            await self.purge()
             await wait_or_stop(stop, PURGE_EVERY_SECONDS)
+
+    async def purge(self) -> int:
+        """Forget what is old enough; return how many that were."""
+        async with self._database.work() as work:
+            forgotten = await work.run(SQL["purge_callbacks"], seconds=self._keep)
+            await work.commit()
+        return forgotten

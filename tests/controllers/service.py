@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class ServiceProcess:

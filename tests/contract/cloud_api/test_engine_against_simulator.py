@@ -1,4 +1,4 @@
-"""The Cloud API engine against the simulator over real HTTP: what each side says is what the other understands."""
+"""The Cloud API engine against the simulator over real HTTP: what one says is what the other understands."""
 
 from __future__ import annotations
 

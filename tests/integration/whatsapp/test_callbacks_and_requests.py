@@ -1,0 +1,234 @@
+"""The worker's steps and the HTTP face on real Postgres."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from services.contracts.v1.events_pb2 import STATUS_DELIVERED, MessageRequested, StatusChanged
+from services.kit.auth import Tokens
+from services.kit.database import open_database
+from services.kit.events import Incoming, decode
+from services.kit.ids import uuid7
+from services.whatsapp.adapters.http import CALLBACK_BYTES
+from services.whatsapp.bootstrap import assemble_api
+from services.whatsapp.handlers import CallbackKeeper, Callbacks, Requests
+from services.whatsapp.settings import ApiSettings
+from services.whatsapp.signature import HEADER, sign
+from tests.integration.whatsapp.conftest import KEY, NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from uuid import UUID
+
+    from services.kit.database import Database
+    from tests.integration.whatsapp.conftest import Platform
+
+pytestmark = pytest.mark.integration
+SECRET = b"app-secret"
+
+
+@pytest.fixture
+def settings(platform: Platform) -> ApiSettings:
+    values = {
+        "database_url": platform.database.url("whatsapp"),
+        "token_key": KEY,
+        "app_secret": SECRET.decode(),
+        "verify_token": "verify",
+    }
+    return ApiSettings.model_validate(values)
+
+
+@pytest.fixture
+async def database(settings: ApiSettings) -> AsyncIterator[Database]:
+    async with open_database(settings, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client(settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
+    async with AsyncExitStack() as stack:
+        parts = await assemble_api(settings, stack)
+        transport = httpx.ASGITransport(parts.app)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://api"))
+
+
+def bearer(company: str = "acme", scope: str = "connections:write") -> dict[str, str]:
+    return {"Authorization": f"Bearer {Tokens(KEY).issue('test', company, [scope])}"}
+
+
+def status(tracker: UUID | None, kind: str, provider_id: str = "wamid.1", **more: Any) -> dict[str, Any]:
+    entry = {"id": provider_id, "status": kind, "timestamp": "1790000000"} | more
+    return entry | ({"biz_opaque_callback_data": str(tracker)} if tracker else {})
+
+
+def body(*statuses: dict[str, Any], number: str = NUMBER) -> bytes:
+    value = {"metadata": {"phone_number_id": number}, "statuses": statuses}
+    return json.dumps({"entry": [{"changes": [{"field": "messages", "value": value}]}]}).encode()
+
+
+async def post(client: httpx.AsyncClient, raw: bytes, signature: str | None = "right") -> int:
+    headers = {} if signature is None else {HEADER: sign(SECRET, raw) if signature == "right" else signature}
+    return (await client.post("/webhooks/cloud", content=raw, headers=headers)).status_code
+
+
+async def connected(client: httpx.AsyncClient, company: str = "acme", number: str = NUMBER) -> int:
+    answer = await client.put("/connections/main", json={"phone_number_id": number}, headers=bearer(company))
+    return answer.status_code
+
+
+def rows(platform: Platform, statement: str) -> list[str]:
+    return platform.database.execute(statement).splitlines()
+
+
+def told(platform: Platform) -> list[Any]:
+    return [
+        decode(bytes.fromhex(line)).event
+        for line in rows(platform, "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id")
+    ]
+
+
+async def test_a_signed_callback_is_stored_as_it_came(platform: Platform, client: httpx.AsyncClient) -> None:
+    raw = body(status(uuid7(), "sent")) + b"  "
+    assert await post(client, raw) == 200
+    assert rows(platform, "SELECT encode(body, 'hex') FROM whatsapp.callbacks") == [raw.hex()]
+
+
+@pytest.mark.parametrize(("signature", "answer"), [(None, 401), ("sha256=00", 403), ("", 403)])
+async def test_an_unsigned_or_forged_callback_is_refused_and_not_stored(
+    platform: Platform, client: httpx.AsyncClient, signature: str | None, answer: int
+) -> None:
+    assert await post(client, b"{}", signature) == answer
+    assert rows(platform, "SELECT count(*) FROM whatsapp.callbacks") == ["0"]
+
+
+async def test_a_body_beyond_the_providers_limit_is_refused(client: httpx.AsyncClient) -> None:
+    assert await post(client, b"x" * (CALLBACK_BYTES + 1)) == 413
+    assert await post(client, b"x" * (2 << 20)) == 200
+
+
+@pytest.mark.parametrize(("token", "answer"), [("verify", 200), ("wrong", 403)])
+async def test_the_handshake_shows_the_challenge_to_who_knows_the_token(
+    client: httpx.AsyncClient, token: str, answer: int
+) -> None:
+    query = {"hub.mode": "subscribe", "hub.challenge": "12345", "hub.verify_token": token}
+    shown = await client.get("/webhooks/cloud", params=query)
+    assert shown.status_code == answer
+    assert (shown.text == "12345") == (answer == 200)
+
+
+async def test_a_number_belongs_to_one_company(client: httpx.AsyncClient) -> None:
+    assert await connected(client) == 200
+    assert await connected(client) == 200
+    assert await connected(client, company="rival") == 409
+
+
+async def test_a_connection_needs_the_scope(client: httpx.AsyncClient) -> None:
+    answer = await client.put(
+        "/connections/main", json={"phone_number_id": "1"}, headers=bearer(scope="contacts:read")
+    )
+    assert answer.status_code == 403
+
+
+async def test_reports_move_messages_and_are_told_once(
+    platform: Platform, client: httpx.AsyncClient, database: Database
+) -> None:
+    await connected(client)
+    (message,) = platform.request(1)
+    for kind in ("delivered", "sent", "delivered", "sent"):
+        await post(client, body(status(message, kind)))
+    assert await Callbacks(database).step() == 4
+    assert await Callbacks(database).step() == 0
+    assert platform.states() == {"delivered": 1}
+    (event,) = told(platform)
+    assert isinstance(event, StatusChanged)
+    assert (event.message_id, event.campaign_id, event.status) == (str(message), "campaign", STATUS_DELIVERED)
+
+
+async def test_an_uncertain_message_is_resolved_by_our_echoed_id(
+    platform: Platform, client: httpx.AsyncClient, database: Database
+) -> None:
+    await connected(client)
+    (message,) = platform.request(1)
+    platform.database.execute("UPDATE whatsapp.messages SET state = 'uncertain'")
+    await post(client, body(status(message, "sent", "wamid.unheard-of")))
+    await Callbacks(database).step()
+    assert rows(platform, "SELECT state, provider_id FROM whatsapp.messages") == ["sent|wamid.unheard-of"]
+
+
+async def test_a_report_without_our_id_is_matched_by_the_providers(
+    platform: Platform, client: httpx.AsyncClient, database: Database
+) -> None:
+    await connected(client)
+    platform.request(1)
+    platform.database.execute("UPDATE whatsapp.messages SET state = 'accepted', provider_id = 'wamid.7'")
+    await post(client, body(status(None, "failed", "wamid.7", errors=[{"code": 131026}])))
+    await Callbacks(database).step()
+    assert rows(platform, "SELECT state, code FROM whatsapp.messages") == ["failed|131026"]
+
+
+async def test_another_companys_number_cannot_move_a_message(
+    platform: Platform, client: httpx.AsyncClient, database: Database
+) -> None:
+    await connected(client)
+    await connected(client, company="rival", number="666")
+    (message,) = platform.request(1)
+    await post(client, body(status(message, "read"), number="666"))
+    await Callbacks(database).step()
+    assert platform.states() == {"queued": 1}
+
+
+async def test_an_unreadable_callback_is_set_aside_and_the_rest_goes_on(
+    platform: Platform, client: httpx.AsyncClient, database: Database
+) -> None:
+    await connected(client)
+    (message,) = platform.request(1)
+    await post(client, b"{")
+    await post(client, body(status(message, "sent"), status(uuid7(), "sent")))
+    await Callbacks(database).step()
+    assert platform.states() == {"sent": 1}
+    assert rows(platform, "SELECT id, fault FROM whatsapp.callbacks ORDER BY id") == [
+        "1|the body is no JSON",
+        "2|",
+    ]
+
+
+async def test_old_callbacks_are_forgotten(platform: Platform, database: Database) -> None:
+    platform.database.execute(
+        "INSERT INTO whatsapp.callbacks (body, processed_at)"
+        " VALUES ('a', now() - interval '2 days'), ('b', now()), ('c', NULL)"
+    )
+    assert await CallbackKeeper(database, keep_seconds=86400).purge() == 1
+    assert rows(platform, "SELECT count(*) FROM whatsapp.callbacks") == ["2"]
+
+
+def requested(message: str, text: str = "Hello") -> Incoming:
+    event = MessageRequested(
+        message_id=message, campaign_id="c", contact_id="1", connection="main", to="+5511999999999", text=text
+    )
+    return Incoming(uuid7(), "acme", event)
+
+
+async def test_a_request_is_stored_once_however_often_it_comes(
+    platform: Platform, database: Database
+) -> None:
+    handle = Requests(database).handle
+    first, again = requested(str(uuid7())), requested(str(uuid7()))
+    await handle([first, again])
+    await handle([first, again])
+    # The same message in another event: the message's own id decides.
+    await handle([requested(first.event.message_id), requested(first.event.message_id)])
+    assert platform.states() == {"queued": 2}
+
+
+@pytest.mark.parametrize("wrong", [requested("no id"), requested(str(uuid7()), "x" * 4097)])
+async def test_a_request_that_makes_no_sense_is_refused_and_nothing_is_stored(
+    platform: Platform, database: Database, wrong: Incoming
+) -> None:
+    with pytest.raises(ValueError, match=r"UUID|longer"):
+        await Requests(database).handle([wrong])
+    assert platform.states() == {}

@@ -1,0 +1,224 @@
+"""Claims on real Postgres: leases, epochs, buckets, and that an old claim never wins."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.kit.database import open_database
+from services.kit.events import decode
+from services.whatsapp.adapters.claims import PostgresClaims
+from services.whatsapp.domain import Accepted, Claim, NotReached, Outcome, Refused, Result, Unknown
+from services.whatsapp.handlers import Sweeper
+from services.whatsapp.outcomes import decide
+from services.whatsapp.settings import DispatcherSettings
+from tests.integration.whatsapp.conftest import NUMBER, repeatable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from services.kit.database import Database
+    from tests.integration.whatsapp.conftest import Platform
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def settings(platform: Platform) -> DispatcherSettings:
+    values = {
+        "database_url": platform.database.url("whatsapp"),
+        "cloud_api_url": "http://127.0.0.1:9",
+        "cloud_api_token": "x",
+        "messages_per_second": 2000,
+    }
+    return DispatcherSettings.model_validate(values)
+
+
+@pytest.fixture
+async def database(settings: DispatcherSettings) -> AsyncIterator[Database]:
+    async with open_database(settings, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def claims(platform: Platform, database: Database, settings: DispatcherSettings) -> PostgresClaims:
+    connect(platform, "acme", "main", NUMBER)
+    return PostgresClaims(database, settings)
+
+
+def connect(platform: Platform, company: str, name: str, number: str, rate: str = "NULL") -> None:
+    platform.database.execute(f"INSERT INTO whatsapp.numbers VALUES ('{number}', '{company}')")
+    platform.database.execute(
+        "INSERT INTO whatsapp.connections (company, name, phone_number_id, rate, tokens, filled_at)"
+        f" VALUES ('{company}', '{name}', '{number}', {rate}, 0, now() - interval '1 hour')"
+    )
+
+
+def results(claims: Sequence[Claim], outcome: Outcome) -> list[Result]:
+    return [Result(claim, decide(outcome, claim.attempts, 5, repeatable())) for claim in claims]
+
+
+def lapse(platform: Platform) -> None:
+    """Let every lease end."""
+    platform.database.execute("UPDATE whatsapp.messages SET lease_until = now() - interval '1 second'")
+
+
+def told(platform: Platform) -> list[str]:
+    """Return the names of the events in the outbox, in order."""
+    lines = platform.database.execute(
+        "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
+    ).splitlines()
+    return [type(decode(bytes.fromhex(line)).event).__name__ for line in lines]
+
+
+async def sweep(database: Database) -> int:
+    return await Sweeper(database, every_seconds=1).step()
+
+
+async def test_a_claim_goes_through_begin_and_settle(platform: Platform, claims: PostgresClaims) -> None:
+    (wanted,) = platform.request(1)
+    (claim,) = await claims.claim(10)
+    assert (claim.message_id, claim.phone_number_id, claim.text, claim.epoch) == (wanted, NUMBER, "Hello", 1)
+    assert await claims.begin([claim]) == [claim]
+    assert await claims.settle(results([claim], Accepted("wamid.1"))) == 1
+    assert platform.states() == {"accepted": 1}
+    assert told(platform) == ["MessageAccepted"]
+
+
+async def test_what_is_claimed_is_claimed_by_nobody_else(platform: Platform, claims: PostgresClaims) -> None:
+    platform.request(200)
+    parts = await asyncio.gather(*(claims.claim(40) for _ in range(8)))
+    taken = [claim.message_id for part in parts for claim in part]
+    assert len(taken) == len(set(taken)) > 0
+
+
+async def test_a_claim_that_never_began_returns_to_the_queue(
+    platform: Platform, claims: PostgresClaims, database: Database
+) -> None:
+    platform.request(1)
+    (first,) = await claims.claim(1)
+    assert await sweep(database) == 0
+    lapse(platform)
+    assert await sweep(database) == 1
+    assert platform.states() == {"queued": 1}
+    (second,) = await claims.claim(1)
+    assert second.epoch == first.epoch + 1
+
+
+async def test_a_lapsed_claim_cannot_begin(platform: Platform, claims: PostgresClaims) -> None:
+    platform.request(1)
+    (claim,) = await claims.claim(1)
+    lapse(platform)
+    assert await claims.begin([claim]) == []
+
+
+async def test_a_claim_begins_once(platform: Platform, claims: PostgresClaims) -> None:
+    platform.request(1)
+    taken = await claims.claim(1)
+    assert len(await claims.begin(taken)) == 1
+    assert await claims.begin(taken) == []
+
+
+async def test_a_write_under_an_old_epoch_changes_nothing(
+    platform: Platform, claims: PostgresClaims, database: Database
+) -> None:
+    platform.request(1)
+    (stale,) = await claims.claim(1)
+    lapse(platform)
+    await sweep(database)
+    (current,) = await claims.claim(1)
+    assert await claims.begin([stale]) == []
+    assert await claims.begin([current]) == [current]
+    assert await claims.settle(results([stale], Refused(131026, "late"))) == 0
+    assert platform.states() == {"claimed": 1}
+    assert told(platform) == []
+    assert await claims.settle(results([current], Accepted("wamid.1"))) == 1
+    assert platform.states() == {"accepted": 1}
+
+
+async def test_an_attempt_of_which_nothing_is_heard_becomes_uncertain_and_is_not_claimed_again(
+    platform: Platform, claims: PostgresClaims, database: Database
+) -> None:
+    platform.request(1)
+    await claims.begin(await claims.claim(1))
+    lapse(platform)
+    assert await sweep(database) == 1
+    assert platform.states() == {"uncertain": 1}
+    assert told(platform) == ["MessageUncertain"]
+    assert await claims.claim(1) == []
+
+
+async def test_a_late_result_settles_what_the_sweep_called_uncertain(
+    platform: Platform, claims: PostgresClaims, database: Database
+) -> None:
+    platform.request(1)
+    began = await claims.begin(await claims.claim(1))
+    lapse(platform)
+    await sweep(database)
+    assert await claims.settle(results(began, Unknown("ReadTimeout"))) == 0
+    assert await claims.settle(results(began, Accepted("wamid.1"))) == 1
+    assert platform.states() == {"accepted": 1}
+    assert told(platform) == ["MessageUncertain", "MessageAccepted"]
+
+
+async def test_a_result_after_a_callback_does_not_move_the_message_back(
+    platform: Platform, claims: PostgresClaims
+) -> None:
+    platform.request(1)
+    began = await claims.begin(await claims.claim(1))
+    platform.database.execute("UPDATE whatsapp.messages SET state = 'delivered'")
+    assert await claims.settle(results(began, Accepted("wamid.1"))) == 0
+    assert platform.states() == {"delivered": 1}
+
+
+async def test_a_refused_message_waits_its_time_and_counts_its_attempts(
+    platform: Platform, claims: PostgresClaims
+) -> None:
+    platform.request(1)
+    began = await claims.begin(await claims.claim(1))
+    assert await claims.settle(results(began, Refused(131000, "busy"))) == 1
+    assert await claims.claim(1) == []
+    platform.database.execute("UPDATE whatsapp.messages SET due_at = now()")
+    (again,) = await claims.claim(1)
+    assert (again.attempts, again.epoch) == (1, 2)
+    assert told(platform) == []
+
+
+async def test_a_number_sends_no_faster_than_its_rate(platform: Platform, claims: PostgresClaims) -> None:
+    connect(platform, "acme", "slow", "777", rate="40")
+    platform.request(100, "slow")
+    assert len(await claims.claim(100)) == 10
+    assert len(await claims.claim(100)) <= 2
+
+
+async def test_a_held_number_does_not_stop_another(platform: Platform, claims: PostgresClaims) -> None:
+    connect(platform, "acme", "other", "777")
+    platform.request(1)
+    began = await claims.begin(await claims.claim(1))
+    await claims.settle(results(began, Refused(190, "token expired")))
+    platform.database.execute("UPDATE whatsapp.messages SET due_at = now()")
+    (wanted,) = platform.request(1, "other")
+    assert [claim.message_id for claim in await claims.claim(10)] == [wanted]
+
+
+async def test_a_throttled_number_goes_at_half_its_pace(platform: Platform, claims: PostgresClaims) -> None:
+    platform.request(3)
+    began = await claims.begin(await claims.claim(3))
+    await claims.settle(results(began, Refused(130429, "slow down")))
+    assert platform.database.execute("SELECT pace FROM whatsapp.connections") == "0.5"
+
+
+async def test_what_was_not_reached_is_queued_again(platform: Platform, claims: PostgresClaims) -> None:
+    platform.request(1)
+    began = await claims.begin(await claims.claim(1))
+    await claims.settle(results(began, NotReached("ConnectError")))
+    assert platform.states() == {"queued": 1}
+
+
+async def test_without_a_connection_messages_wait(platform: Platform, claims: PostgresClaims) -> None:
+    platform.request(1, "not-there-yet")
+    assert await claims.claim(10) == []
+    connect(platform, "acme", "not-there-yet", "777")
+    assert len(await claims.claim(10)) == 1

@@ -1,0 +1,93 @@
+"""The whole service: a request from Kafka goes out, and what became of it comes back on Kafka."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from services.contracts.topics import MESSAGE_REQUESTED, MESSAGE_STATUS
+from services.contracts.v1.events_pb2 import STATUS_READ, MessageRequested
+from services.kit.events import Outgoing, decode
+from services.kit.ids import uuid7
+from tests.controllers.process import await_true
+
+if TYPE_CHECKING:
+    from tests.controllers.kafka import Kafka
+    from tests.integration.whatsapp.conftest import Platform
+
+pytestmark = pytest.mark.integration
+
+
+def publish(kafka: Kafka, count: int) -> list[str]:
+    """Ask for messages, each twice as a relay may do."""
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    ids = [str(uuid7()) for _ in range(count)]
+    for message in ids:
+        event = MessageRequested(
+            message_id=message,
+            campaign_id="campaign",
+            contact_id="1",
+            connection="main",
+            to="+5511999999999",
+            text="Olá",
+        )
+        payload = Outgoing.of(MESSAGE_REQUESTED, "main", "acme", event).encode()
+        for _ in range(2):
+            producer.produce(MESSAGE_REQUESTED.name, payload, b"main")
+    producer.flush(30)
+    return ids
+
+
+class Listener:
+    """Reads what the service tells."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.read: set[str] = set()
+        self._consumer = Consumer(
+            {"bootstrap.servers": kafka.bootstrap, "group.id": "listener", "auto.offset.reset": "earliest"}
+        )
+        self._consumer.subscribe([MESSAGE_STATUS.name])
+
+    def listen(self) -> None:
+        """Take what is there."""
+        for record in self._consumer.consume(500, timeout=0.5):
+            if record.error() is None:
+                event = decode(record.value()).event
+                if getattr(event, "status", None) == STATUS_READ:
+                    self.read.add(event.message_id)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def test_each_message_is_sent_once_and_its_reading_is_told(platform: Platform, clean_kafka: Kafka) -> None:
+    api = platform.start("whatsapp", "api")
+    platform.settings["ESQ_CALLBACK_URL"] = f"{api.url}/webhooks/cloud"
+    simulator = platform.start_simulator(
+        latency={"median_ms": 5},
+        sent={"median_ms": 20},
+        delivered={"median_ms": 20},
+        read={"median_ms": 20},
+        read_rate=1,
+        failed_rate=0,
+        duplicate_rate=0.3,
+        reorder_rate=0.3,
+    )
+    platform.connect(api)
+    ids = publish(clean_kafka, 50)
+    platform.start("whatsapp", "worker", ESQ_KAFKA_BOOTSTRAP=clean_kafka.bootstrap)
+    platform.start("whatsapp", "dispatcher")
+    listener = Listener(clean_kafka)
+
+    def all_read() -> bool:
+        listener.listen()
+        return listener.read >= set(ids)
+
+    try:
+        await_true("every message is told as read", all_read, 90)
+    finally:
+        listener.close()
+    assert set(platform.ask(simulator, "POST", "/ledger/query", {"ids": ids}).values()) == {1}
+    assert platform.database.execute("SELECT count(*) FROM whatsapp.parked") == "0"
