@@ -146,7 +146,7 @@ async def test_consumers_at_once_agree_on_the_counts(units: PostgresUnits, datab
 
     async def consume(seed: int) -> None:
         shuffled = list(incoming)
-        random.Random(seed).shuffle(shuffled)  # noqa: S311 - any order will do
+        random.Random(seed).shuffle(shuffled)
         for at in range(0, len(shuffled), 60):
             await apply_news(shuffled[at : at + 60], units)
 

@@ -185,7 +185,7 @@ async def consuming(kafka: Kafka, database: Database, handler) -> AsyncIterator[
 
 async def until(what: Callable[[], bool], seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
-        while not what():  # noqa: ASYNC110 - the consumer's effects are looked at from outside
+        while not what():
             await asyncio.sleep(0.05)
 
 
