@@ -1,4 +1,4 @@
-"""Debian packages that a cluster runs on, and a program of each that tells whether it is there."""
+"""Debian packages that a cluster and its images stand on, and a program of each that tells whether it is there."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ PACKAGES: dict[str, str] = {
     "busybox-static": "/bin/busybox",
     "util-linux": "/usr/bin/nsenter",
     "procps": "/usr/sbin/sysctl",
+    "mmdebstrap": "/usr/bin/mmdebstrap",
+    "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg",
+    "buildah": "/usr/bin/buildah",
+    "maven": "/usr/bin/mvn",
+    "openjdk-17-jre-headless": "/usr/bin/java",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import ssl
 import tempfile
 from pathlib import Path
@@ -93,10 +94,11 @@ class Images:
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             context.lay(Path(folder))
+            # The host's package sources, only while building; a copy, since packages write there.
+            shutil.copytree("/etc/apt", Path(folder) / "apt")
             self._buildah(
                 *("build", "--quiet", "--isolation=chroot", "--network=host", "--layers=false", *parent),
-                # The host's package sources, only while building.
-                *("--volume=/etc/apt:/etc/apt:ro", f"--file={FOLDER / context.image / 'Containerfile'}"),
+                *(f"--volume={folder}/apt:/etc/apt", f"--file={FOLDER / context.image / 'Containerfile'}"),
                 *(f"--tag={_local(context.image, keys[context.image])}", folder),
             )
 

