@@ -21,7 +21,10 @@ class CommandFailedError(EsqError):
 
     def __init__(self, argv: Sequence[str], reason: str, output: str) -> None:
         super().__init__(
-            f"`{shlex.join(argv)}` {reason}", where=argv[0], remedy="Run the line by hand.", detail=output[-TAIL:]
+            f"`{shlex.join(argv)}` {reason}",
+            where=argv[0],
+            remedy="Run the line by hand.",
+            detail=output[-TAIL:],
         )
         self.argv = tuple(argv)
         self.output = output
@@ -66,7 +69,9 @@ def run(  # noqa: PLR0913 - each is one keyword of subprocess, under its own nam
     except FileNotFoundError as error:
         raise CommandFailedError(argv, "cannot be started: no such program", str(error)) from error
     except subprocess.TimeoutExpired as error:
-        output = error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout or ""
+        output = (
+            error.stdout.decode(errors="replace") if isinstance(error.stdout, bytes) else error.stdout or ""
+        )
         raise CommandFailedError(argv, f"did not end within {timeout:g} s", output) from error
     if check and done.returncode != 0:
         raise CommandFailedError(argv, f"ended with {done.returncode}", done.stdout)

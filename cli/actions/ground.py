@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 CONTROL_TOOLS = ("pulumi",)
 """What a deploy needs on any cluster."""
-ZONE_TOOLS = ("pulumi", "kubernetes", "etcd", "coredns", "local-path-provisioner", "garage")
-"""What the zones and their images are made of."""
+CLUSTER_TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
+"""What the zones are made of."""
+ZONE_TOOLS = (*CLUSTER_TOOLS, *CONTROL_TOOLS, "garage", "kafka")
+"""The same, and what the images that they run are made of."""
 
 _REGISTRY_REMEDY = "Push the images to your registry, and give their digests in ESQ_IMAGES as JSON."
 
@@ -153,7 +155,7 @@ def stand(environment: Environment, steps: Steps) -> Ground:
     if ground.cluster is None:
         ground.tools.ensure(CONTROL_TOOLS, steps)
         return ground
-    _prepare(ground.cluster, steps)
+    prepare(ground.cluster, steps)
     with steps.step("toolchain"):
         ground.tools.ensure(ZONE_TOOLS, steps)
     with steps.step("zones"):
@@ -161,7 +163,7 @@ def stand(environment: Environment, steps: Steps) -> Ground:
     return ground
 
 
-def _prepare(cluster: Cluster, steps: Steps) -> None:
+def prepare(cluster: Cluster, steps: Steps) -> None:
     """Install the packages that are missing, then ask for everything that still stands in the way."""
     from infra.zones import packages  # noqa: PLC0415 - a given cluster needs none of it
 
