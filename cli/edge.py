@@ -19,7 +19,7 @@ from infra.errors import EsqError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+PASSING = frozenset({408, 425, 429, 502, 503, 504})
 """Answers that another try may turn into a good one."""
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
@@ -43,6 +43,7 @@ class Edge:
         token_key: HMAC key of the environment's bearer tokens.
         company: the tenant all requests are for.
         deadline: on `clock`; after it nothing is tried again.
+        waiting: told why a request has to be tried again.
     """
 
     http: httpx.Client
@@ -51,6 +52,7 @@ class Edge:
     deadline: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    waiting: Callable[[str], None] = str
 
     def call(  # noqa: PLR0913 - each is one keyword of a request
         self,
@@ -103,6 +105,7 @@ class Edge:
                     where=str(self.http.base_url),
                     remedy="See `esq status`, then repeat the command: it goes on from there.",
                 )
+            self.waiting(f"{method} {path} again: {trouble}")
             self.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -120,5 +123,5 @@ def _refused(method: str, path: str, answer: httpx.Response) -> RefusedError:
     return RefusedError(
         f"{method} {path} was refused with {answer.status_code}: {reason}",
         where=str(answer.request.url),
-        remedy="Correct what was sent.",
+        remedy="Correct what was sent; when it is the platform's own fault, see the logs of the service.",
     )

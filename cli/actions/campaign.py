@@ -138,20 +138,24 @@ def send(order: Order, edge: Edge, keys: Path, steps: Steps) -> Sent:
     digest = _digest(order, edge.company)
     key, continued = _key(keys / digest)
     with steps.step("connection") as step:
+        edge.waiting = step.waiting
         number = {"phone_number_id": _number(edge.company, order.connection)}
         body = {**number, "messages_per_second": order.rate} if order.rate else number
         edge.call("PUT", f"/connections/{order.connection}", "connections:write", body=body)
         step.note(order.connection)
     with steps.step("contacts") as step:
+        edge.waiting = step.waiting
         imported = _import(order, edge, f"{order.contacts.stem[:40]}-{digest[:8]}")
         step.note(f"{imported['accepted']} accepted, {imported['rejected_total']} rejected")
     begun = edge.clock()
     with steps.step("campaign") as step:
+        edge.waiting = step.waiting
         sent = _create(order, edge, key, imported, continued=continued)
         _follow(sent, edge, step)
         sent.seconds = edge.clock() - begun
         step.note(_counted(sent.counts))
     with steps.step("ledger") as step:
+        edge.waiting = step.waiting
         sent.verdict = judge(sent.campaign, edge)
         step.note(", ".join(f"{count} {name}" for name, count in vars(sent.verdict).items()))
     (keys / digest).unlink(missing_ok=True)
