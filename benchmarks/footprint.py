@@ -1,7 +1,9 @@
-"""What a running platform costs: proportional memory (PSS) per part, and processor use while nothing is asked of it.
+"""What a running platform costs: memory (PSS) per part, and processor use while nothing is asked of it.
 
-Every process of a cluster descends from its supervisor: what a node's containers leave behind is adopted by the node's first process.
-PSS counts a page shared by n processes as 1/n in each, so the parts add up to what the machine really spends (Linux, proc(5), smaps_rollup).
+Every process of a cluster descends from its supervisor: what a node's containers leave behind is adopted by
+the node's first process.
+PSS counts a page shared by n processes as 1/n in each, so the parts add up to what the machine really
+spends (Linux, proc(5), smaps_rollup).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.zones import supervisor_pid
+from infra.zones.layout import RUNTIME
 
 WATCHED_SECONDS = 30.0
 MEBIBYTE = 1 << 20
@@ -24,7 +26,7 @@ SERVICE_MODULE = "services."
 
 
 def part(process: psutil.Process) -> str:
-    """Name the part of the platform that `process` belongs to, e.g. `kubelet`, `kafka`, `whatsapp.dispatcher`."""
+    """Name the part that `process` belongs to, e.g. `kubelet`, `kafka`, `whatsapp.dispatcher`."""
     argv = process.cmdline()
     for word in argv:
         if word.startswith(SERVICE_MODULE):
@@ -60,7 +62,11 @@ def measure(pid: int, seconds: float) -> dict[str, object]:
         "memory_mib": round(sum(memory.values()) / MEBIBYTE),
         "cores_used": round(sum(used.values()), 3),
         "parts": {
-            name: {"processes": count[name], "memory_mib": round(pss / MEBIBYTE, 1), "cores": round(used[name], 3)}
+            name: {
+                "processes": count[name],
+                "memory_mib": round(pss / MEBIBYTE, 1),
+                "cores": round(used[name], 3),
+            }
             for name, pss in memory.most_common()
         },
     }
@@ -72,7 +78,11 @@ def main() -> None:
     parser.add_argument("cluster", nargs="?", default="local")
     parser.add_argument("--seconds", type=float, default=WATCHED_SECONDS)
     chosen = parser.parse_args()
-    json.dump(measure(supervisor_pid(chosen.cluster), chosen.seconds), sys.stdout, indent=2)
+    json.dump(
+        measure(int((RUNTIME / chosen.cluster / "supervisor.pid").read_text()), chosen.seconds),
+        sys.stdout,
+        indent=2,
+    )
     sys.stdout.write("\n")
 
 

@@ -52,7 +52,7 @@ class Edge:
     deadline: float
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    waiting: Callable[[str], None] = str
+    waiting: Callable[[str], None] = lambda _: None
 
     def call(  # noqa: PLR0913 - each is one keyword of a request
         self,

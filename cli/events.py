@@ -20,6 +20,8 @@ _UNSEEN = frozenset({"pulumi:pulumi:Stack"})
 _QUIET = frozenset({"same", "read", "refresh"})
 _REPEATED = ("an unhandled error occurred", "update failed", "preview failed")
 """How the engine begins messages that tell again what was told before."""
+_EXPECTED = "using pulumi-resource-kubernetes from $PATH"
+"""We put it there ourselves, and only where the official one is missing."""
 _NAMED = 2
 """Resources under way that the line names; the rest are counted."""
 
@@ -131,8 +133,8 @@ class Run:
             self.waiting(self.line())
         elif event.severity == "error":
             self._error(event.urn, message)
-        elif event.severity == "warning":
-            self.warnings.append(message)
+        elif event.severity == "warning" and not message.startswith(_EXPECTED):
+            self.warnings += [message] if message not in self.warnings else []
 
     def _error(self, urn: str | None, message: str) -> None:
         if urn and not urn.endswith("::pulumi:pulumi:Stack") and "pulumi:pulumi:Stack::" not in urn:

@@ -19,7 +19,7 @@ class Step(Protocol):
     """A step under way."""
 
     def waiting(self, what: str) -> None:
-        """Say what the step waits for now, e.g. `zone-b: kubelet to answer`; replaces what was said before."""
+        """Say what the step waits for now, e.g. `zone-b: kubelet`; replaces what was said before."""
 
     def note(self, result: str) -> None:
         """Say how the step ended, e.g. `already running`; shown behind its name."""
@@ -29,7 +29,7 @@ class Steps(Protocol):
     """Shows steps as they begin and end."""
 
     def step(self, name: str) -> AbstractContextManager[Step]:
-        """Open the step called `name`; leaving it closes it with its elapsed seconds, an exception marks it failed."""
+        """Open the step called `name`; leaving closes it with its seconds, an exception marks it failed."""
 
 
 @dataclass

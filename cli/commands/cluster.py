@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,14 +24,11 @@ UNWELL = 1
 
 
 def _cluster(name: str | None, subnet: str | None = None) -> Cluster:
-    import dataclasses  # noqa: PLC0415 - help needs none of it
-
     from cli.actions import ground  # noqa: PLC0415 - same
     from cli.environment import find  # noqa: PLC0415 - same
 
-    environment = find("local")
-    given = {key: value for key, value in (("cluster", name), ("subnet", subnet)) if value}
-    environment = dataclasses.replace(environment, **given)
+    kept = find("local")
+    environment = replace(kept, cluster=name or kept.cluster, subnet=subnet or kept.subnet)
     return ground.zones(environment, ground.toolchain(output.steps(as_json=True)))
 
 
@@ -56,7 +54,7 @@ def down(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """End every process and take away namespaces, mounts, interfaces and control groups; state stays for the next `up`."""
+    """End every process and take away all but the state, with which the next `up` goes on."""
     cluster = _cluster(name)
     cluster.down(output.steps(as_json=json), purge=purge)
     if json:

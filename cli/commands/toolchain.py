@@ -19,7 +19,7 @@ def toolchain(context: typer.Context, *, json: AsJson = False) -> None:
 
 @app.command()
 def build(*, json: AsJson = False) -> None:
-    """Build every tool that is neither on PATH nor built; one after another, which on two cores is as fast as at once."""
+    """Build every tool that is neither on PATH nor built."""
     from cli.actions import ground  # noqa: PLC0415 - help needs none of it
     from cli.actions.packages import install  # noqa: PLC0415 - same
     from infra.zones import packages  # noqa: PLC0415 - same

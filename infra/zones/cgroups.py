@@ -1,6 +1,7 @@
 """Control groups of a cluster: one tree per zone in every mounted hierarchy (cgroup v1, hybrid layout).
 
-Run as a program it makes the group named by its argument afresh; it imports nothing of ours, so that a node starts without delay.
+Run as a program it makes the group named by its argument afresh; it imports nothing of ours, so that a node
+starts without delay.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def create(name: str, mount: Path = MOUNT) -> None:
 def remove(name: str, mount: Path = MOUNT) -> None:
     """Remove the group `name` with everything below, deepest first; its processes must have ended.
 
-    A node's stale container groups cost its next kubelet about 3 s each, which is why a zone starts with none.
+    A node's stale container groups cost its next kubelet about 3 s each, which is why a zone starts with
+    none.
     """
     for root in hierarchies(mount):
         for folder, _, _ in os.walk(root / name, topdown=False):

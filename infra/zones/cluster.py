@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
@@ -31,6 +30,8 @@ from infra.zones.status import ClusterStatus, NodeStatus
 from infra.zones.supervision import Program, Supervisor, children, render
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.errors import Problem
     from infra.steps import Step, Steps
     from infra.zones.control_plane import Tools

@@ -1,6 +1,7 @@
-"""The control plane's processes and how they are set: etcd, API server, controllers, scheduler, proxy, volumes.
+"""The control plane's processes and their flags: etcd, API server, controllers, scheduler, proxy, volumes.
 
-Times are chosen for the promise that a lost zone is noticed in seconds: nodes renew their lease every second or so and are given up after
+Times are chosen for the promise that a lost zone is noticed in seconds: nodes renew their lease every
+second or so and are given up after
 `NODE_GRACE`; pods leave a lost node `TOLERATION` later.
 """
 
@@ -57,7 +58,8 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
             [*inside, *argv],
             layout.log(name),
             priority=10 + order,
-            # The API server takes 5 s to leave on SIGTERM, waiting for watchers that are being stopped as well; it keeps nothing.
+            # The API server takes 5 s to leave on SIGTERM, waiting for watchers that are being stopped as
+            # well; it keeps nothing.
             signal="TERM" if name == "etcd" else "KILL",
             environment={"HOME": str(layout.run)},
         )
@@ -142,7 +144,8 @@ def controller_manager(spec: ClusterSpec, layout: Layout) -> list[str]:
         f"--service-cluster-ip-range={spec.service_range}",
         "--node-monitor-period=1s",
         f"--node-monitor-grace-period={NODE_GRACE}",
-        # Never 1: once all nodes were lost the limiter's stand-in for "never" also reports 1, is not swapped back, and evictions stop for good.
+        # Never 1: once all nodes were lost the limiter's stand-in for "never" also reports 1, is not
+        # swapped back, and evictions stop for good.
         "--node-eviction-rate=2",
     ]
 
@@ -186,7 +189,8 @@ def proxy_config(spec: ClusterSpec, kubeconfig: Path, hostname: str) -> str:
 def proxy(spec: ClusterSpec, layout: Layout) -> list[str]:
     """Return the flags of the proxy through which the host reaches ClusterIPs.
 
-    It bears the first zone's name because a proxy waits long for a node of its own name; with no pods here it matters nowhere else.
+    It bears the first zone's name because a proxy waits long for a node of its own name; with no pods here
+    it matters nowhere else.
     """
     path = layout.config / "proxy-control.json"
     write(path, proxy_config(spec, layout.pki / "proxy.kubeconfig", spec.zones[0]))

@@ -1,6 +1,7 @@
 """The edge: one HTTPS address of the host in front of all zones.
 
-It asks every zone itself whether a service is ready there, so that a lost zone is left after two failed questions and not when Kubernetes notices.
+It asks every zone itself whether a service is ready there, so that a lost zone is left after two failed
+questions and not when Kubernetes notices.
 A request is only tried in another zone when no connection was made, since then nobody has seen it.
 """
 
@@ -39,6 +40,11 @@ frontend edge
     bind {address}:{port} ssl crt {certificate} alpn h2,http/1.1
     http-request return status 200 content-type text/plain string ok if {{ path /edge/health }}
 """
+_SERVER = (
+    "    default-server check inter 1s fastinter 300ms downinter 500ms fall 2 rise 1",
+    "ssl verify required ca-file {authority} verifyhost {name} check-sni {name} sni str({name})",
+    "on-marked-down shutdown-sessions",
+)
 
 
 def render(spec: ClusterSpec, layout: Layout) -> str:
@@ -67,9 +73,7 @@ def _backend(face: Face, spec: ClusterSpec, layout: Layout) -> str:
         f"\nbackend {face.service}",
         f"    option httpchk GET {HEALTH_PATH}",
         "    http-check expect status 200",
-        f"    default-server check inter 1s fastinter 300ms downinter 500ms fall 2 rise 1 ssl verify required"
-        f" ca-file {authority} verifyhost {face.service} check-sni {face.service} sni str({face.service})"
-        " on-marked-down shutdown-sessions",
+        " ".join(_SERVER).format(authority=authority, name=face.service),
         *(f"    server {zone} {spec.node(zone)}:{face.node_port}" for zone in spec.zones),
     ]
     return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""What the API server is given once it answers: the rights of the cluster's own parts, and the storage class."""
+"""What the API server is given at first: rights of the cluster's own parts, and the storage class."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _role(kind: str, name: str, rules: list[dict[str, Any]], namespace: str = ""
     }
 
 
-def _binding(  # noqa: PLR0913 - the words of a binding
+def _binding(  # noqa: PLR0913, PLR0917 - the words of a binding
     kind: str, name: str, role_kind: str, role: str, user: str, namespace: str = ""
 ) -> dict[str, Any]:
     return {

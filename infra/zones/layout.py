@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUNTIME = Path("/run/esq")
-"""Sockets and process ids. Not in the state folder: a socket's path must be under 108 bytes, and a reboot must empty it."""
+"""Sockets and process ids: a socket's path must be under 108 bytes, and a reboot must empty it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Layout:
 
 
 def write(path: Path, text: str, mode: int = 0o600) -> Path:
-    """Write `text` so that a reader sees the old file or the new one, never half; unchanged text is not rewritten."""
+    """Write `text` so that a reader sees the old file or the new one; the same text is not rewritten."""
     if path.exists() and path.read_text() == text:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)

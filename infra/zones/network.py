@@ -1,6 +1,7 @@
 """The wires of a cluster: a bridge, and a network namespace for the control plane and for each zone.
 
-The host's own forwarding stays off, so nothing of a cluster reaches the outside and nothing outside reaches it.
+The host's own forwarding stays off, so nothing of a cluster reaches the outside and nothing outside reaches
+it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """A node: network namespace, own mounts, processes, host name; containerd, kubelet, proxy and DNS inside.
 
-Inside, every path and port is what a node of its own would have; on the host all of it lies in the cluster's state folder, and no mount shows.
-The node's first process is a supervisor that also reaps. Killing it is the death of the zone: the kernel ends everything else in the namespace at once.
+Inside, every path and port is what a node of its own would have; on the host all of it lies in the
+cluster's state folder, and no mount shows.
+The node's first process is a supervisor that also reaps. Killing it is the death of the zone: the kernel
+ends everything else in the namespace at once.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ exec nsenter --net=/run/netns/{group} unshare --mount --propagation private --pi
 """
 
 
-def init_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+def init_script(layout: Layout, zone: str) -> str:
     """Return the node's first process: it arranges the mounts and becomes the node's supervisor."""
     node, config = layout.node(zone), layout.config / zone
     binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
@@ -112,7 +114,7 @@ def _write_files(spec: ClusterSpec, layout: Layout, zone: str) -> None:
 
 def _write_configs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> None:
     config = layout.config / zone
-    write(config / "init.sh", init_script(spec, layout, zone), 0o700)
+    write(config / "init.sh", init_script(layout, zone), 0o700)
     write(config / "containerd.toml", containerd(layout, zone))
     write(config / "kubelet.json", kubelet(spec, layout, zone))
     write(config / "proxy.json", proxy_config(spec, layout.pki / "proxy.kubeconfig", zone))
@@ -156,7 +158,8 @@ def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) ->
 def containerd(layout: Layout, zone: str) -> str:
     """Return containerd's configuration (1.6, CRI v1).
 
-    `restrict_oom_score_adj` because without CAP_SYS_RESOURCE, as in many containers and virtual machines, every sandbox would fail.
+    `restrict_oom_score_adj` because without CAP_SYS_RESOURCE, as in many containers and virtual machines,
+    every sandbox would fail.
     """
     disabled = ("aufs", "btrfs", "zfs", "devmapper")
     plugins = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in disabled)
@@ -194,7 +197,7 @@ SystemdCgroup = false
 
 
 def cni(spec: ClusterSpec, zone: str) -> str:
-    """Return the pod network of a node: a bridge of its own, addresses from its /24, no masquerading since all routes are known."""
+    """Return the pod network of a node: a bridge and a /24; all routes are known, so nothing masquerades."""
     bridge = {
         "type": "bridge",
         "bridge": "pods",
@@ -265,7 +268,7 @@ def _reserved_mib() -> int:
 
 
 def corefile(spec: ClusterSpec, layout: Layout, zone: str) -> str:
-    """Return the configuration of a node's DNS: the cluster's names and nothing beyond, since nothing leads outside."""
+    """Return the configuration of a node's DNS: the cluster's names, as nothing leads outside."""
     return f"""\
 .:53 {{
     bind {spec.node(zone)}

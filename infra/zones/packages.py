@@ -1,4 +1,4 @@
-"""Debian packages that a cluster and its images stand on, and a program of each that tells whether it is there."""
+"""Debian packages that a cluster and its images stand on, and a program of each to look for."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Certificates of a cluster, made at its first start and renewed when a year is nearly over or an address changed.
+"""Certificates of a cluster, made at its first start and renewed before their year is over.
 
-One authority signs all; to Kubernetes the common name is the user and the organization the group, so rights follow from RBAC alone.
+One authority signs all; to Kubernetes the common name is the user and the organization the group, so rights
+follow from RBAC alone.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
 
 
 def ensure(spec: ClusterSpec, layout: Layout) -> None:
-    """Make or renew what is missing or nearly over; write kubeconfigs and the key that encrypts secrets at rest."""
+    """Make or renew what is missing or nearly over; write kubeconfigs and the key for secrets at rest."""
     authority = _authority(layout)
     for identity in identities(spec):
         _ensure_one(authority, identity, layout)

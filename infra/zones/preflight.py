@@ -1,6 +1,7 @@
-"""What a host must offer before anything is started: all that is missing is told together, each with its remedy.
+"""What a host must offer: all that is missing is told together, each with its remedy.
 
-Kernel features are tried in a network namespace that is thrown away at once: a truer answer than any list of modules.
+Kernel features are tried in a network namespace that is thrown away at once: a truer answer than any list
+of modules.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def _control_groups() -> Iterator[Problem]:
         yield Problem(
             "only cgroup v2 is mounted, on which the zones have not been proven yet",
             str(MOUNT),
-            "Boot with systemd.unified_cgroup_hierarchy=0, or deploy to a cluster of your own with --kubeconfig.",
+            "Boot with systemd.unified_cgroup_hierarchy=0, or use a cluster of your own with --kubeconfig.",
         )
         return
     missing = [name for name in _CONTROLLERS if not (MOUNT / name / "cgroup.procs").exists()]

@@ -50,7 +50,7 @@ class Program:
 
 
 def render(programs: Sequence[Program], *, socket: Path, pidfile: Path, log: Path) -> str:
-    """Return a supervisord configuration. A program that dies is started again at once, then ever more slowly."""
+    """Return a supervisord configuration: what dies is started again at once, then ever more slowly."""
     head = f"""\
 [supervisord]
 pidfile={pidfile}

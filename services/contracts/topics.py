@@ -1,4 +1,4 @@
-"""The Kafka topics: one declared table, applied by the deploy (brokers never create a topic by themselves)."""
+"""The Kafka topics: one declared table, applied by the deploy; brokers create none by themselves."""
 
 from __future__ import annotations
 

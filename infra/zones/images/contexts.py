@@ -1,4 +1,4 @@
-"""What goes into each image beside its Containerfile: a key that names it, and a way to lay it out in a folder."""
+"""What goes into each image beside its Containerfile, and a key that changes with it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _root_file_system(folder: Path) -> None:
 
 
 def _libraries(lock: str, folder: Path) -> None:
-    """Install a lock file's packages into `deps`, verified by hash, compiled to bytecode: a pod's file system is read-only."""
+    """Install a lock file's packages into `deps`: verified by hash, compiled, as a pod writes nothing."""
     requirements = PROJECT / "locks" / f"{lock}.txt"
     run(
         [
@@ -117,7 +117,7 @@ def _sources() -> list[str]:
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the file names below a folder: Maven's carry their versions, and their content was verified when fetched."""
+    """Return the names of jars below a folder: they carry versions, and their content was verified."""
     return sorted(path.name for path in folder.rglob("*.jar"))
 
 

@@ -1,4 +1,4 @@
-"""The tools that the platform is made of, each from PATH when it fits, else built from pinned and verified sources."""
+"""The tools of the platform: from PATH when they fit, else built from pinned and verified sources."""
 
 from infra.zones.toolchain.toolchain import Toolchain, ToolStatus
 

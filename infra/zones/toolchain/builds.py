@@ -1,4 +1,4 @@
-"""Building a tool from its pins into a folder. Whatever is fetched is verified by the client that fetches it."""
+"""Building a tool from its pins; whatever is fetched is verified by the client that fetches it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
@@ -17,6 +16,7 @@ from infra.zones.toolchain.tools import SOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from infra.zones.toolchain.tools import Tool
 

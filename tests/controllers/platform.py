@@ -1,0 +1,196 @@
+"""Drives a whole platform the way a person does: through the `esq` command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import platformdirs
+import psutil
+
+from infra.shell import run
+from infra.steps import QuietSteps
+from infra.zones import Cluster, ClusterSpec
+from infra.zones.toolchain import Toolchain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEPLOY_SECONDS = 900.0
+COMMAND_SECONDS = 300.0
+
+
+@dataclass
+class Platform:
+    """A `local` environment beside any other on the machine.
+
+    Attributes:
+        state: folder that takes the place of the user's state folder.
+        cluster: name of its cluster.
+        subnet: addresses of its cluster.
+    """
+
+    state: Path
+    cluster: str
+    subnet: str
+
+    def esq(self, *words: str, expect: int | None = 0, timeout: float = COMMAND_SECONDS) -> str:
+        """Run `esq WORDS` and return its standard output; another exit code than `expect` fails the test."""
+        done = subprocess.run(
+            [sys.executable, "-m", "cli.main", *words],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if expect is not None:
+            assert done.returncode == expect, (
+                f"esq {' '.join(words)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+            )
+        return done.stdout
+
+    def report(self, *words: str, expect: int = 0, timeout: float = COMMAND_SECONDS) -> Any:
+        """Run `esq WORDS --json` and return what it reports."""
+        return json.loads(self.esq(*words, "--json", expect=expect, timeout=timeout))
+
+    def status(self) -> dict[str, Any]:
+        """Return what `esq status local` reports, whether all is well or not."""
+        return dict(json.loads(self.esq("status", "local", "--json", expect=None) or "{}"))
+
+    def opened(self) -> Cluster:
+        """Return the cluster, to hurt it."""
+        spec = ClusterSpec.model_validate({"name": self.cluster, "subnet": self.subnet})
+        return Cluster(spec, self.state / "esq" / "clusters" / self.cluster, self._tools())
+
+    def kubectl(self, *words: str) -> str:
+        """Run kubectl as the administrator of the cluster."""
+        return run([str(self._tools().path("kubectl")), f"--kubeconfig={self.opened().kubeconfig}", *words])
+
+    def leftovers(self) -> list[str]:
+        """Return what is left of a cluster that was taken away: processes, namespaces, interfaces, groups, mounts."""
+        mark = f"esq-{self.cluster}"
+        found = [f"interface {line}" for line in run(["ip", "-o", "link"]).splitlines() if mark in line]
+        found += [f"namespace {line}" for line in run(["ip", "netns"]).splitlines() if mark in line]
+        found += [f"group {path}" for path in Path("/sys/fs/cgroup").glob(f"*/{mark}-*")]
+        found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if mark in line]
+        state = str(self.state / "esq" / "clusters")
+        for process in psutil.process_iter(["cmdline"]):
+            words = " ".join(process.info["cmdline"] or [])
+            found += [f"process {process.pid} {words[:100]}"] if state in words else []
+        return found
+
+    def keep(self, name: str, figures: dict[str, Any]) -> None:
+        """Keep figures beside the platform's state, and show them in the test's output."""
+        (self.state / f"{name}.json").write_text(json.dumps(figures, indent=2))
+        sys.stdout.write(f"{name}: {json.dumps(figures)}\n")
+
+    def _tools(self) -> Toolchain:
+        return Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start `esq WORDS --json` and return at once."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *words, "--json"],
+            env=self._environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def remove(self) -> None:
+        """Take the cluster away with everything in it; a platform that is gone already is fine."""
+        self.esq("cluster", "down", "--name", self.cluster, "--purge", expect=None)
+
+    def processes(self, module: str) -> Iterator[int]:
+        """Yield the host's process ids of `python3 -m MODULE` in the pods of this cluster."""
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                argv = (folder / "cmdline").read_text().split("\0")
+                groups = (folder / "cgroup").read_text()
+            except OSError:
+                continue
+            if module in argv and re.search(rf"/[^/]*{self.cluster}[^/]*/", groups):
+                yield int(folder.name)
+
+    def kill(self, module: str, deadline: float = 60.0) -> int:
+        """SIGKILL one process of MODULE, waiting until there is one; returns its process id."""
+        ends = time.monotonic() + deadline
+        while time.monotonic() < ends:
+            for pid in self.processes(module):
+                os.kill(pid, signal.SIGKILL)
+                return pid
+            time.sleep(0.2)
+        raise AssertionError(f"no process of {module} within {deadline:g} s")
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            "XDG_STATE_HOME": str(self.state),
+            "ESQ_CLUSTER": self.cluster,
+            "ESQ_SUBNET": self.subnet,
+        }
+
+
+@dataclass
+class Watcher:
+    """Asks a URL of the edge on a timetable and remembers when it was answered; any answer of a service counts.
+
+    Attributes:
+        url: what to ask.
+        ca: certificate authority of the edge.
+        period: seconds between two questions.
+    """
+
+    url: str
+    ca: Path
+    period: float = 0.2
+    answered: list[float] = field(default_factory=list)
+    failed: int = 0
+
+    def __enter__(self) -> Self:
+        """Begin to ask."""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._ask, name="watcher", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop asking."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    @property
+    def longest_gap(self) -> float:
+        """Seconds of the longest time without an answer."""
+        return max(
+            (b - a for a, b in zip(self.answered, self.answered[1:], strict=False)), default=float("inf")
+        )
+
+    def _ask(self) -> None:
+        with httpx.Client(verify=ssl.create_default_context(cafile=str(self.ca)), timeout=2.0) as client:
+            while not self._stop.wait(self.period):
+                try:
+                    answer = client.get(self.url)
+                except httpx.HTTPError:
+                    self.failed += 1
+                    continue
+                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                    self.answered.append(time.monotonic())
+                else:
+                    self.failed += 1
