@@ -114,7 +114,7 @@ class Api:
         answer = self._client.get(kind.path(namespace, name))
         return None if answer.status_code == NOT_FOUND else self._read(answer)
 
-    def list(self, kind: Kind, namespace: str | None, **selectors: str) -> list[Object]:
+    def matching(self, kind: Kind, namespace: str | None, **selectors: str) -> list[Object]:
         """Return the objects that match, e.g. `labelSelector="app=web"`."""
         return list(self._read(self._client.get(kind.path(namespace), params=selectors))["items"])
 

@@ -35,8 +35,9 @@ def takeover(live: Object, manager: str) -> list[Object]:
 def _is_taken(entry: Object) -> bool:
     if entry.get("subresource"):
         return False
-    by_pulumi = entry["manager"] in _BY_PULUMI and entry["operation"] == "Update"
-    return by_pulumi or entry["manager"].startswith(_BY_HAND)
+    manager = str(entry["manager"])
+    by_pulumi = manager in _BY_PULUMI and entry["operation"] == "Update"
+    return by_pulumi or manager.startswith(_BY_HAND)
 
 
 def _merge(one: Object, other: Object) -> Object:

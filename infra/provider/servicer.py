@@ -138,7 +138,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         for obj in objects:
             if namespace and obj["kind"] not in identity.CLUSTER_SCOPED:
                 obj.setdefault("metadata", {}).setdefault("namespace", namespace)
-        return provider_pb2.InvokeResponse(**{"return": encode({"result": objects})})
+        reply = {"return": encode({"result": objects})}
+        return provider_pb2.InvokeResponse(**reply)  # type: ignore[arg-type]  # a keyword of the language
 
     def Construct(
         self, request: provider_pb2.ConstructRequest, context: grpc.ServicerContext
@@ -425,9 +426,8 @@ def _input_faults(token: str, obj: Object) -> list[provider_pb2.CheckFailure]:
 
 
 def _detail(how: str, replacing: bool) -> provider_pb2.PropertyDiff:  # noqa: FBT001 - the second word of the kind
-    return provider_pb2.PropertyDiff(
-        kind=f"{how.upper()}_REPLACE" if replacing else how.upper(), inputDiff=True
-    )
+    name = f"{how.upper()}_REPLACE" if replacing else how.upper()
+    return provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.Value(name), inputDiff=True)
 
 
 def _state(live: Object, inputs: Values, manager: str, initial: str = "") -> Struct:

@@ -127,7 +127,7 @@ class Waiter:
         if not labels or "template" not in obj["spec"]:
             return []
         selector = ",".join(f"{key}={value}" for key, value in labels.items())
-        return self._api.list(
+        return self._api.matching(
             self._api.kind("v1", "Pod"), obj["metadata"]["namespace"], labelSelector=selector
         )
 
@@ -153,7 +153,7 @@ class Waiter:
         namespace = obj["metadata"].get("namespace")
         if namespace is None:
             return []
-        events = self._api.list(self._api.kind("v1", "Event"), namespace, fieldSelector="type=Warning")
+        events = self._api.matching(self._api.kind("v1", "Event"), namespace, fieldSelector="type=Warning")
         relevant = [each for each in events if each["involvedObject"].get("name") in names]
         return list(dict.fromkeys(f"{each.get('reason')}: {each.get('message')}" for each in relevant))
 

@@ -80,7 +80,7 @@ class Platform:
         return run([str(self._tools().path("kubectl")), f"--kubeconfig={self.opened().kubeconfig}", *words])
 
     def leftovers(self) -> list[str]:
-        """Return what is left of a cluster that was taken away: processes, namespaces, interfaces, groups, mounts."""
+        """Return what is left of a cluster that was taken away, in words; empty when nothing is."""
         mark = f"esq-{self.cluster}"
         found = [f"interface {line}" for line in run(["ip", "-o", "link"]).splitlines() if mark in line]
         found += [f"namespace {line}" for line in run(["ip", "netns"]).splitlines() if mark in line]
@@ -149,7 +149,7 @@ class Platform:
 
 @dataclass
 class Watcher:
-    """Asks a URL of the edge on a timetable and remembers when it was answered; any answer of a service counts.
+    """Asks a URL of the edge on a timetable and remembers when a service answered it.
 
     Attributes:
         url: what to ask.
