@@ -93,7 +93,7 @@ def test_every_process_keeps_the_rule(
     rule(deployment(services_layer, name)["template"])
 
 
-def _container(template: Pod) -> Any:  # noqa: ANN401 - JSON
+def _container(template: Pod) -> Any:
     return template["spec"]["containers"][0]
 
 
@@ -139,7 +139,7 @@ def test_a_drain_takes_one_replica_at_a_time(services_layer: Recording, name: st
 
 
 @pytest.mark.parametrize("face", FACES, ids=lambda face: face.service)
-def test_faces_are_where_the_edge_looks_for_them(services_layer: Recording, face: Any) -> None:  # noqa: ANN401 - a row of the table
+def test_faces_are_where_the_edge_looks_for_them(services_layer: Recording, face: Any) -> None:
     spec = services_layer.named("Service", face.service)["spec"]
     assert spec["type"] == "NodePort"
     assert spec["externalTrafficPolicy"] == "Local"
