@@ -1,0 +1,40 @@
+"""Addresses and names of a cluster never meet those of another or each other."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from infra.zones.spec import ClusterSpec
+
+INTERFACE_NAME_BYTES = 15
+
+
+def test_every_machine_has_its_own_address_on_the_bridge(spec: ClusterSpec) -> None:
+    addresses = [spec.gateway, *spec.machines.values()]
+    assert len(set(addresses)) == len(addresses) == 5
+    assert all(address in spec.lan for address in addresses)
+
+
+def test_pods_services_and_machines_do_not_overlap(spec: ClusterSpec) -> None:
+    networks = [spec.lan, spec.pod_range, spec.service_range]
+    assert not any(a.overlaps(b) for a in networks for b in networks if a is not b)
+    assert all(spec.pods(zone).subnet_of(spec.pod_range) for zone in spec.zones)
+    assert all(network.subnet_of(spec.subnet) for network in networks)
+
+
+def test_names_fit_into_an_interface(spec: ClusterSpec) -> None:
+    long = ClusterSpec.model_validate({"name": "ninechars", "subnet": "10.1.0.0/16"})
+    for each in (spec, long):
+        names = [each.bridge, *(each.port(machine) for machine in each.machines)]
+        assert all(len(name) <= INTERFACE_NAME_BYTES for name in names)
+        assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("name", "Too Long A Name"), ("name", "1st"), ("subnet", "10.1.0.0/24"), ("subnet", "no network"), ("color", "red")],
+)
+def test_what_cannot_be_is_refused(field: str, value: str) -> None:
+    with pytest.raises(ValidationError):
+        ClusterSpec.model_validate({field: value})
