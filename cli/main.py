@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -156,7 +157,8 @@ def _log_file() -> Path:
 
 
 def main() -> NoReturn:
-    """Run `esq` with this process's arguments."""
+    """Run `esq` with this process's arguments; being ended (SIGTERM) cleans up as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

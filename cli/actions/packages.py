@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.shell import run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from infra.steps import Steps
 
 INSTALL_SECONDS = 900.0
 UPDATE_SECONDS = 300.0
+POLICY = Path("/usr/sbin/policy-rc.d")
+"""Asked by Debian's packages whether they may start their service."""
 
 
 def installable() -> bool:
@@ -36,5 +40,20 @@ def install(packages: Sequence[str], steps: Steps) -> None:
         run(["apt-get", "update", "-q"], timeout=UPDATE_SECONDS, env=environment)
         step.waiting(", ".join(packages))
         argv = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
-        run(argv, timeout=INSTALL_SECONDS, env=environment)
+        with _nothing_starts():
+            run(argv, timeout=INSTALL_SECONDS, env=environment)
         step.note(f"installed {', '.join(packages)}")
+
+
+@contextmanager
+def _nothing_starts(policy: Path = POLICY) -> Iterator[None]:
+    """Keep Debian from starting what it installs, as we do that ourselves; a policy that is there stays."""
+    if policy.exists():
+        yield
+        return
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()

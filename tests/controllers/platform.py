@@ -73,11 +73,11 @@ class Platform:
     def opened(self) -> Cluster:
         """Return the cluster, to hurt it."""
         spec = ClusterSpec.model_validate({"name": self.cluster, "subnet": self.subnet})
-        return Cluster(spec, self.state / "esq" / "clusters" / self.cluster, self._tools())
+        return Cluster(spec, self.state / "esq" / "clusters" / self.cluster, self.tools())
 
     def kubectl(self, *words: str) -> str:
         """Run kubectl as the administrator of the cluster."""
-        return run([str(self._tools().path("kubectl")), f"--kubeconfig={self.opened().kubeconfig}", *words])
+        return run([str(self.tools().path("kubectl")), f"--kubeconfig={self.opened().kubeconfig}", *words])
 
     def leftovers(self) -> list[str]:
         """Return what is left of a cluster that was taken away, in words; empty when nothing is."""

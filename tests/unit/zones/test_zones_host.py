@@ -1,4 +1,4 @@
-"""Certificates, files, control groups and preflight: what a cluster does on a host, tried in temporary folders."""
+"""What a cluster does on a host, tried in temporary folders: certificates, files, groups, preflight."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 
-def test_certificates_are_made_once_and_only_their_owner_reads_keys(spec: ClusterSpec, layout: Layout) -> None:
+def test_certificates_are_made_once_and_only_their_owner_reads_keys(
+    spec: ClusterSpec, layout: Layout
+) -> None:
     pki.ensure(spec, layout)
     before = {path.name: path.read_bytes() for path in layout.pki.iterdir()}
     pki.ensure(spec, layout)
@@ -32,7 +34,9 @@ def test_certificates_are_made_once_and_only_their_owner_reads_keys(spec: Cluste
     assert stat.S_IMODE(layout.kubeconfig.stat().st_mode) == 0o600
 
 
-def test_the_kubeconfig_points_to_the_control_plane_as_administrator(spec: ClusterSpec, layout: Layout) -> None:
+def test_the_kubeconfig_points_to_the_control_plane_as_administrator(
+    spec: ClusterSpec, layout: Layout
+) -> None:
     pki.ensure(spec, layout)
     document = yaml.safe_load(layout.kubeconfig.read_text())
     assert document["clusters"][0]["cluster"]["server"] == f"https://{spec.control}:6443"
@@ -67,7 +71,9 @@ def test_control_groups_are_made_in_every_hierarchy_and_removed_with_all_below(t
     (tmp_path / "notes").mkdir()
     cgroups.create("zone", tmp_path)
     assert (tmp_path / "cpuset" / "zone" / "cpuset.cpus").read_text() == "0-1"
-    (tmp_path / "cpuset" / "zone" / "cpuset.cpus").unlink()  # the kernel takes its files along; a folder does not
+    (
+        tmp_path / "cpuset" / "zone" / "cpuset.cpus"
+    ).unlink()  # the kernel takes its files along; a folder does not
     (tmp_path / "memory" / "zone" / "pods" / "one").mkdir(parents=True)
     cgroups.remove("zone", tmp_path)
     assert not list(tmp_path.glob("*/zone"))

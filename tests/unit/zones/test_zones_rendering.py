@@ -78,7 +78,15 @@ def test_a_node_writes_everything_it_reads(spec: ClusterSpec, layout: Layout, to
     program = nodes.program(spec, layout, tools, "zone-a")
     assert program.signal == "KILL"
     written = {path.name for path in (layout.config / "zone-a").rglob("*") if path.is_file()}
-    wanted = {"start.sh", "init.sh", "containerd.toml", "kubelet.json", "proxy.json", "Corefile", "supervisor.conf"}
+    wanted = {
+        "start.sh",
+        "init.sh",
+        "containerd.toml",
+        "kubelet.json",
+        "proxy.json",
+        "Corefile",
+        "supervisor.conf",
+    }
     assert wanted <= written
     hosts = layout.config / "zone-a" / "registries" / spec.registry / "hosts.toml"
     assert f"{layout.pki}/ca.crt" in hosts.read_text()
@@ -92,7 +100,10 @@ def test_pods_ask_the_dns_of_their_own_node(spec: ClusterSpec, layout: Layout) -
 
 
 def test_the_pod_network_of_a_zone_is_its_own(spec: ClusterSpec) -> None:
-    ranges = [json.loads(nodes.cni(spec, zone))["plugins"][0]["ipam"]["ranges"][0][0]["subnet"] for zone in spec.zones]
+    ranges = [
+        json.loads(nodes.cni(spec, zone))["plugins"][0]["ipam"]["ranges"][0][0]["subnet"]
+        for zone in spec.zones
+    ]
     assert ranges == [str(spec.pods(zone)) for zone in spec.zones]
 
 
@@ -104,12 +115,16 @@ def test_volumes_wait_for_their_first_consumer() -> None:
 
 
 def test_no_part_of_the_cluster_is_an_administrator() -> None:
-    bindings = [each for each in yaml.safe_load_all(foundation.manifests()) if each["kind"].endswith("Binding")]
+    bindings = [
+        each for each in yaml.safe_load_all(foundation.manifests()) if each["kind"].endswith("Binding")
+    ]
     assert bindings
     assert all(each["roleRef"]["name"] != "cluster-admin" for each in bindings)
 
 
-def test_the_registry_speaks_tls_on_the_bridge_only(spec: ClusterSpec, layout: Layout, tmp_path: Path) -> None:
+def test_the_registry_speaks_tls_on_the_bridge_only(
+    spec: ClusterSpec, layout: Layout, tmp_path: Path
+) -> None:
     config = json.loads(registry.render(spec, layout, tmp_path))
     assert config["http"]["addr"] == f"{spec.gateway}:5000"
     assert config["http"]["tls"]["certificate"] == str(layout.pki / "gateway.crt")
@@ -129,7 +144,9 @@ def test_the_toolbox_is_an_image_of_busybox_alone(tmp_path: Path) -> None:
 
 
 def test_supervised_programs_start_again_and_keep_bounded_logs(tmp_path: Path) -> None:
-    program = supervision.Program("web", ["serve", "50%", "two words"], tmp_path / "web.log", environment={"A": "b"})
+    program = supervision.Program(
+        "web", ["serve", "50%", "two words"], tmp_path / "web.log", environment={"A": "b"}
+    )
     text = supervision.render([program], socket=tmp_path / "s", pidfile=tmp_path / "p", log=tmp_path / "l")
     assert "command=serve 50%% 'two words'\n" in text
     assert "autorestart=true\n" in text

@@ -33,7 +33,13 @@ def test_names_fit_into_an_interface(spec: ClusterSpec) -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("name", "Too Long A Name"), ("name", "1st"), ("subnet", "10.1.0.0/24"), ("subnet", "no network"), ("color", "red")],
+    [
+        ("name", "Too Long A Name"),
+        ("name", "1st"),
+        ("subnet", "10.1.0.0/24"),
+        ("subnet", "no network"),
+        ("color", "red"),
+    ],
 )
 def test_what_cannot_be_is_refused(field: str, value: str) -> None:
     with pytest.raises(ValidationError):
