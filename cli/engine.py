@@ -110,17 +110,19 @@ class Engine:
             Path(environment.backend.removeprefix("file://")).mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def up(self, layer: str, program: Callable[[], None], step: Step) -> Outcome:
-        """Bring the layer to what `program` declares.
+        """Bring the layer to what `program` declares, whatever has become of it since the last time.
 
         Raises:
             DeployFailedError: a resource was refused or did not become ready.
             BusyError: another run is at work.
         """
-        return self._run(layer, program, step, "up", lambda stack: partial(stack.up, suppress_outputs=True))
+        return self._run(
+            layer, program, step, "up", lambda stack: partial(stack.up, refresh=True, suppress_outputs=True)
+        )
 
     def preview(self, layer: str, program: Callable[[], None], step: Step) -> Outcome:
         """Say what `up` would do."""
-        return self._run(layer, program, step, "preview", lambda stack: stack.preview)
+        return self._run(layer, program, step, "preview", lambda stack: partial(stack.preview, refresh=True))
 
     def drift(self, layer: str, step: Step) -> Outcome:
         """Compare the cluster with what was deployed last; nothing is changed."""

@@ -76,6 +76,10 @@ class Api:
         self._kinds: dict[str, dict[str, Kind]] = {}
         self._lock = threading.Lock()
 
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
     def ping(self) -> None:
         """Raise `httpx.HTTPError` when nobody answers."""
         self._client.get("/version", timeout=5.0)

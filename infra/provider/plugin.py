@@ -24,12 +24,14 @@ def main() -> None:
     ]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=_THREADS), options=options)
     engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(sys.argv[-1])) if len(sys.argv) > 1 else None
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Servicer(engine), server)
+    servicer = Servicer(engine)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
     server.wait_for_termination()
+    servicer.close()
 
 
 if __name__ == "__main__":

@@ -120,6 +120,11 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         options = Options(force="enablePatchForce" in flags, upsert="upsertExistingObjects" in flags)
         self._api, self._life = api, Lifecycle(api, Waiter(api, self._stopped), options)
 
+    def close(self) -> None:
+        """Close all connections."""
+        if self._api is not None:
+            self._api.close()
+
     def Cancel(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> empty_pb2.Empty:  # noqa: ARG002, N802
         """End all waiting."""
         self._stopped.set()

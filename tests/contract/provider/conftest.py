@@ -1,0 +1,81 @@
+"""The provider against a real API server: by its own contract, and through the real engine."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import platformdirs
+import pytest
+
+from infra.provider import plugin_folder
+from infra.provider.api import Api
+from infra.provider.kubeconfig import load
+from infra.steps import QuietSteps
+from infra.zones.toolchain import Toolchain
+from tests.controllers.provider import Driver, Stack
+from tests.controllers.apiserver import ApiServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def api(server: ApiServer) -> Iterator[Api]:
+    api = Api(load(str(server.kubeconfig)))
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def namespace(api: Api) -> str:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    kind = api.kind("v1", "Namespace")
+    api.create(kind, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "test")
+    return name
+
+
+@pytest.fixture
+def driver(server: ApiServer) -> Iterator[Callable[..., Driver]]:
+    """Makes providers, configured by keyword."""
+    made: list[Driver] = []
+
+    def make(**settings: str) -> Driver:
+        made.append(Driver({"kubeconfig": str(server.kubeconfig), **settings}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.servicer.close()
+
+
+@pytest.fixture
+def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """A stack of the real engine with the plugin on its PATH."""
+    tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
+    folders = [str(plugin_folder(tmp_path / "plugin")), str(tools.path("pulumi").parent), os.environ["PATH"]]
+    (tmp_path / "backend").mkdir()
+    variables = {
+        "PATH": os.pathsep.join(folders),
+        "KUBECONFIG": str(server.kubeconfig),
+        "PULUMI_BACKEND_URL": (tmp_path / "backend").as_uri(),
+        "PULUMI_HOME": str(tmp_path / "home"),
+        "PULUMI_CONFIG_PASSPHRASE": "test",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return Stack()

@@ -1,0 +1,139 @@
+"""A real Kubernetes API server on loopback: etcd, kube-apiserver and the controllers; no node, so no pod ever runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import platformdirs
+import yaml
+
+from infra.authority import issue, new_authority
+from infra.provider.api import Api
+from infra.provider.kubeconfig import load
+from infra.steps import QuietSteps
+from infra.zones.toolchain import Toolchain
+from tests.controllers.process import Server, await_true, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+READY_SECONDS = 60.0
+
+
+class ApiServer:
+    """Starts with `start`, ends with `stop`; `kubeconfig` is that of an administrator.
+
+    Args:
+        folder: for data, certificates and logs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port, self._etcd_port = free_port(), free_port()
+        self._authority = new_authority()
+        self._servers = [
+            Server(name, folder / f"{name}.log") for name in ("etcd", "apiserver", "controllers")
+        ]
+        self._tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
+        self.kubeconfig = self.kubeconfig_of("admin", "system:masters")
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"https://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start all three and wait until objects can be made."""
+        self._certificates()
+        etcd, apiserver, controllers = self._servers
+        etcd.launch(self._etcd())
+        apiserver.launch(self._apiserver())
+        await_true("the API server", self._ready, READY_SECONDS)
+        controllers.launch(self._controllers())
+        api = Api(load(str(self.kubeconfig)))
+        kind = api.kind("v1", "ServiceAccount")
+        await_true("controllers", lambda: api.get(kind, "default", "default") is not None, READY_SECONDS)
+        api.close()
+
+    def stop(self) -> None:
+        """End all three."""
+        for server in reversed(self._servers):
+            server.kill()
+
+    def kubeconfig_of(self, user: str, group: str = "") -> Path:
+        """Write a kubeconfig for a user and return its path."""
+        pair = issue(self._authority, user, (), organization=group)
+        (self._folder / f"{user}.crt").write_text(pair.certificate)
+        (self._folder / f"{user}.key").write_text(pair.key)
+        (self._folder / "ca.crt").write_text(self._authority.certificate)
+        cluster = {"server": self.url, "certificate-authority": str(self._folder / "ca.crt")}
+        credentials = {
+            "client-certificate": f"{self._folder}/{user}.crt",
+            "client-key": f"{self._folder}/{user}.key",
+        }
+        path = self._folder / f"{user}.kubeconfig"
+        document = {
+            "current-context": "test",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": user, "user": credentials}],
+            "contexts": [{"name": "test", "context": {"cluster": "test", "user": user}}],
+        }
+        path.write_text(yaml.safe_dump(document))
+        return path
+
+    def _ready(self) -> bool:
+        context = load(str(self.kubeconfig)).context
+        try:
+            return httpx.get(f"{self.url}/readyz", verify=context, timeout=2).is_success
+        except httpx.HTTPError:
+            return False
+
+    def _certificates(self) -> None:
+        names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+        pair = issue(self._authority, "apiserver", names, addresses=("10.255.0.1",))
+        (self._folder / "server.crt").write_text(pair.certificate)
+        (self._folder / "server.key").write_text(pair.key)
+
+    def _etcd(self) -> list[str]:
+        url = f"http://127.0.0.1:{self._etcd_port}"
+        return [
+            str(self._tools.path("etcd")),
+            f"--data-dir={self._folder / 'etcd'}",
+            f"--listen-client-urls={url}",
+            f"--advertise-client-urls={url}",
+            f"--listen-peer-urls=http://127.0.0.1:{free_port()}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ]
+
+    def _apiserver(self) -> list[str]:
+        folder = self._folder
+        return [
+            str(self._tools.path("kube-apiserver")),
+            f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={self._port}",
+            "--service-cluster-ip-range=10.255.0.0/24",
+            f"--client-ca-file={folder}/ca.crt",
+            f"--tls-cert-file={folder}/server.crt",
+            f"--tls-private-key-file={folder}/server.key",
+            f"--service-account-key-file={folder}/server.crt",
+            f"--service-account-signing-key-file={folder}/server.key",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            "--anonymous-auth=false",
+            "--authorization-mode=RBAC",
+            "--endpoint-reconciler-type=none",
+        ]
+
+    def _controllers(self) -> list[str]:
+        return [
+            str(self._tools.path("kube-controller-manager")),
+            f"--kubeconfig={self.kubeconfig}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={free_port()}",
+            f"--service-account-private-key-file={self._folder}/server.key",
+            f"--root-ca-file={self._folder}/ca.crt",
+        ]
