@@ -28,6 +28,7 @@ SERVERS = {"postgresql-15": "/usr/lib/postgresql/15/bin/postgres", "redis-server
 """Debian packages of servers that tests start by themselves, and a program of each."""
 _TOOLS = {
     "contract": ("kubernetes", "etcd", "pulumi"),
+    "e2e": (),
     "integration": ("kubernetes", "etcd", "coredns", "local-path-provisioner", "pulumi", "garage", "kafka"),
 }
 

@@ -1,6 +1,7 @@
 """What differs between an object and its description, and whether that needs a new object.
 
-Only fields that the description has count: what others add is theirs. Values that Kubernetes writes in another form (`1000m` and `1`,
+Only fields that the description has count: what others add is theirs. Values that Kubernetes writes in
+another form (`1000m` and `1`,
 an empty list and none) are the same value.
 """
 
@@ -17,21 +18,20 @@ Path = tuple[str | int, ...]
 MISSING = object()
 
 _SUFFIXES = {
-    **{"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1)},
-    **{
-        "k": Decimal(10**3),
-        "M": Decimal(10**6),
-        "G": Decimal(10**9),
-        "T": Decimal(10**12),
-        "P": Decimal(10**15),
-    },
-    **{
-        "Ki": Decimal(2**10),
-        "Mi": Decimal(2**20),
-        "Gi": Decimal(2**30),
-        "Ti": Decimal(2**40),
-        "Pi": Decimal(2**50),
-    },
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "": Decimal(1),
+    "k": Decimal(10**3),
+    "M": Decimal(10**6),
+    "G": Decimal(10**9),
+    "T": Decimal(10**12),
+    "P": Decimal(10**15),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50),
 }
 
 _POD_MUTABLE = ("activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates")
@@ -108,8 +108,7 @@ def prune(live: Any, described: Any) -> Any:  # noqa: ANN401 - JSON
             if key in live or same(each, MISSING)
         }
     if isinstance(described, list) and isinstance(live, list):
-        kept = [prune(theirs, mine) for mine, theirs in zip(described, live, strict=False)]
-        return kept
+        return [prune(theirs, mine) for mine, theirs in zip(described, live, strict=False)]
     return None if live is MISSING else live
 
 
@@ -130,7 +129,9 @@ def differences(old: Any, new: Any, path: Path = ()) -> Iterator[tuple[Path, str
         yield path, "update"
 
 
-def replaces(group: str, kind: str, path: Path, old: Object, new: Object, *, mutable: bool = False) -> bool:
+def replaces(  # noqa: PLR0913 - what a difference is judged by
+    group: str, kind: str, path: Path, old: Object, new: Object, *, mutable: bool = False
+) -> bool:
     """Tell whether a difference at `path` needs a new object.
 
     Args:

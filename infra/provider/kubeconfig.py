@@ -104,7 +104,8 @@ def _tls(server: dict[str, Any], user: dict[str, Any]) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_NONE
     certificate, key = _material(user, "client-certificate"), _material(user, "client-key")
     if certificate and key:
-        # The standard library reads key pairs from files only; this one is gone before anyone else could look.
+        # The standard library reads key pairs from files only; this one is gone before anyone else could
+        # look.
         with tempfile.NamedTemporaryFile(suffix=".pem") as pair:
             pair.write(certificate + b"\n" + key)
             pair.flush()

@@ -115,7 +115,8 @@ class Lifecycle:
         try:
             kind = self._api.kind(obj["apiVersion"], obj["kind"])
             live = self._api.get(kind, obj["metadata"].get("namespace"), obj["metadata"]["name"])
-            # What would be handed over first cannot be handed over in a preview, so it must not count as a conflict.
+            # What would be handed over first cannot be handed over in a preview, so it must not count as a
+            # conflict.
             owned_by_hand = live is not None and bool(takeover(live, manager))
             return self._api.apply(kind, obj, manager, force=self._forced(obj) or owned_by_hand, dry_run=True)
         except k8s.NoSuchKindError:
@@ -138,9 +139,7 @@ class Lifecycle:
                 version = {**obj["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
                 return self._api.replace(kind, {**obj, "metadata": version}, manager)
             if live is not None and not is_patch(token):
-                handover = takeover(live, manager)
-                if handover:
-                    self._api.patch(kind, live, handover)
+                self._take_over(kind, live, manager)
             applied = self._api.apply(kind, obj, manager, force=self._forced(obj))
             if old_manager not in ("", manager):
                 self._release(kind, obj, old_manager)
@@ -189,6 +188,21 @@ class Lifecycle:
             raise _told(error, manager) from error
         if annotation(state, "pulumi.com/skipAwait") != "true":
             self._waiter.until_gone(kind, state, seconds, say)
+
+    def _take_over(self, kind: Kind, live: Object | None, manager: str) -> None:
+        """Hand the fields of older writers to `manager`, anew when the object changes while we look."""
+        for attempt in range(_RETRIES + 1):
+            handover = takeover(live, manager) if live is not None else []
+            if live is None or not handover:
+                return
+            try:
+                self._api.patch(kind, live, handover)
+            except k8s.ApiError as error:
+                if error.code != k8s.CONFLICT or attempt == _RETRIES:
+                    raise
+                live = self._api.get(kind, live["metadata"].get("namespace"), live["metadata"]["name"])
+            else:
+                return
 
     def _release(self, kind: Kind, obj: Object, manager: str) -> None:
         """Give up all fields that `manager` owns; an object that is gone has none."""

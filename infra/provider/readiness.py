@@ -137,7 +137,8 @@ def _ingress(obj: Object) -> str | None:
 
 
 def _claim(obj: Object) -> str | None:
-    # A claim may bind only with its first consumer, which the program has yet to make: waiting here would be for ever.
+    # A claim may bind only with its first consumer, which the program has yet to make: waiting here would
+    # be for ever.
     phase = (obj.get("status") or {}).get("phase")
     if phase == "Lost":
         raise Hopeless("the volume of the claim is lost")

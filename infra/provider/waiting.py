@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from infra.provider import readiness
 from infra.provider.api import ApiError, NoSuchKindError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
 
     from infra.provider.api import Api, Kind
@@ -168,10 +168,11 @@ def _held_by(live: Object) -> str:
         name for name in finalizers if name not in ("foregroundDeletion", "kubernetes.io/pvc-protection")
     ]
     reasons = [f"finalizers might be preventing deletion ({', '.join(others)})"] if others else []
-    for each in (live.get("status") or {}).get("conditions") or []:
-        if (
-            each["type"].startswith(("NamespaceDeletion", "NamespaceContent", "NamespaceFinalizers"))
-            and each["status"] == "True"
-        ):
-            reasons.append(str(each.get("message", "")))
+    conditions = (live.get("status") or {}).get("conditions") or []
+    reasons += [
+        str(each.get("message", ""))
+        for each in conditions
+        if each["type"].startswith(("NamespaceDeletion", "NamespaceContent", "NamespaceFinalizers"))
+        and each["status"] == "True"
+    ]
     return f": {'; '.join(reasons)}" if reasons else ""

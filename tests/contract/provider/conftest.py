@@ -14,8 +14,8 @@ from infra.provider.api import Api
 from infra.provider.kubeconfig import load
 from infra.steps import QuietSteps
 from infra.zones.toolchain import Toolchain
-from tests.controllers.provider import Driver, Stack
 from tests.controllers.apiserver import ApiServer
+from tests.controllers.provider import Driver, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

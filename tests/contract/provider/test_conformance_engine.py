@@ -13,6 +13,7 @@ from tests.controllers.provider import Driver, Stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = pytest.mark.contract
 
@@ -74,13 +75,16 @@ def program(namespace: str, replicas: int = 1) -> Callable[[], None]:
     return run
 
 
-def test_13_and_14_a_second_run_changes_nothing_and_secrets_stay_secret(stack: Stack, namespace: str) -> None:
+def test_13_and_14_a_second_run_changes_nothing_and_secrets_stay_secret(
+    stack: Stack, namespace: str, tmp_path: Path
+) -> None:
     first = stack.up(program(namespace))
     assert first == {"create": 10}
     assert stack.up(program(namespace)) == {"same": 10}
     assert stack.refresh(program(namespace)) == {"same": 10}
     assert stack.preview(program(namespace)) == {"same": 10}
-    state = stack.exported()
+    state = "".join(path.read_text() for path in tmp_path.joinpath("backend").rglob("*.json"))
+    assert "t-" in state
     assert "open sesame" not in state
     assert "b3BlbiBzZXNhbWU=" not in state
     assert stack.up(program(namespace, replicas=2)) == {"same": 9, "update": 1}
