@@ -1,4 +1,4 @@
-"""Seconds from nothing to three nodes Ready with the toolchain built, for an unchanged `up`, and down again."""
+"""Seconds from nothing to three nodes Ready, toolchain built; for an unchanged `up`; and down again."""
 
 from __future__ import annotations
 
