@@ -133,7 +133,7 @@ def test_an_interrupted_build_leaves_nothing_half_done(
     code = (
         "import signal, sys; from pathlib import Path; from infra.steps import QuietSteps;"
         "from infra.zones.toolchain import Toolchain;"
-        "signal.signal(signal.SIGTERM, signal.default_int_handler);"
+        "[signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)];"
         "Toolchain(Path(sys.argv[1]), QuietSteps()).ensure(['etcd'])"
     )
     building = subprocess.Popen(
