@@ -26,9 +26,13 @@ UNWELL = 1
 def _cluster(name: str | None, subnet: str | None = None) -> Cluster:
     from cli.actions import ground  # noqa: PLC0415 - same
     from cli.environment import find  # noqa: PLC0415 - same
+    from infra.zones import ClusterSpec  # noqa: PLC0415 - same
 
-    kept = find("local")
-    environment = replace(kept, cluster=name or kept.cluster, subnet=subnet or kept.subnet)
+    environment = find("local")
+    environment = replace(environment, cluster=name or environment.cluster)
+    before = ClusterSpec.kept(environment.clusters / environment.cluster)
+    if subnet or before:
+        environment = replace(environment, subnet=subnet or str(before.subnet if before else ""))
     return ground.zones(environment, ground.toolchain(output.steps(as_json=True)))
 
 

@@ -66,8 +66,6 @@ _PV_MUTABLE = (
 
 def same(described: Any, live: Any) -> bool:  # noqa: ANN401 - JSON
     """Tell whether a live value is what was described."""
-    if described == live:
-        return True
     if live is MISSING or live is None:
         return described in (None, "", False, 0) or described in ({}, [])
     if isinstance(described, dict) and isinstance(live, dict):
@@ -77,8 +75,8 @@ def same(described: Any, live: Any) -> bool:  # noqa: ANN401 - JSON
             same(mine, theirs) for mine, theirs in zip(described, live, strict=False)
         )
     if isinstance(described, bool) or isinstance(live, bool):
-        return False
-    return _same_quantity(described, live)
+        return described is live
+    return bool(described == live) or _same_quantity(described, live)
 
 
 def _same_quantity(one: Any, other: Any) -> bool:  # noqa: ANN401 - JSON
@@ -103,7 +101,7 @@ def prune(live: Any, described: Any) -> Any:  # noqa: ANN401 - JSON
         return described
     if isinstance(described, dict) and isinstance(live, dict):
         return {
-            key: prune(live[key], each)
+            key: prune(live.get(key, MISSING), each)
             for key, each in described.items()
             if key in live or same(each, MISSING)
         }

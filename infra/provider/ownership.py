@@ -32,6 +32,41 @@ def takeover(live: Object, manager: str) -> list[Object]:
     ]
 
 
+def left_alone(obj: Object, live: Object, path: tuple[str, ...], manager: str) -> Object:
+    """Return `obj` as it is applied when changes at `path` are ignored.
+
+    A field that others own and `manager` does not is left out, so that nothing is taken from them. Otherwise the live value is
+    put in: left out, the server would remove what nobody else holds. What is not live stays as described.
+    """
+    found: object = live
+    for step in path:
+        if not isinstance(found, dict) or step not in found:
+            return obj
+        found = found[step]
+    owners = [each for each in live["metadata"].get("managedFields") or [] if _owns(each, path)]
+    ours = any(each["manager"] == manager or _is_taken(each) for each in owners)
+    return _with(obj, path, found, keep=ours or not owners)
+
+
+def _owns(entry: Object, path: tuple[str, ...]) -> bool:
+    below: Object = entry.get("fieldsV1") or {}
+    for step in path:
+        if f"f:{step}" not in below:
+            return False
+        below = below[f"f:{step}"]
+    return True
+
+
+def _with(obj: Object, path: tuple[str, ...], value: object, *, keep: bool) -> Object:
+    """Return `obj` with `value` at `path`, or without the field there; a field that it has not is not added."""
+    head, rest = path[0], path[1:]
+    if head not in obj:
+        return obj
+    if rest:
+        return {**obj, head: _with(obj[head], rest, value, keep=keep)} if isinstance(obj[head], dict) else obj
+    return {**obj, head: value} if keep else {key: each for key, each in obj.items() if key != head}
+
+
 def _is_taken(entry: Object) -> bool:
     if entry.get("subresource"):
         return False

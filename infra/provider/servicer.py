@@ -14,6 +14,7 @@ from infra.provider import check, compare, identity
 from infra.provider.api import Api, ApiError
 from infra.provider.configuration import Configuration, configure
 from infra.provider.lifecycle import Lifecycle, Options, RefusedError
+from infra.provider.ownership import left_alone
 from infra.provider.replies import fail, init_failed
 from infra.provider.state import (
     another_cluster,
@@ -22,7 +23,6 @@ from infra.provider.state import (
     input_faults,
     stored,
     type_of,
-    without_foreign,
 )
 from infra.provider.values import UNKNOWN, Values, encode
 from infra.provider.waiting import Cancelled, NotReady, Waiter
@@ -256,7 +256,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         life, say = self._reachable(context), self._say(request.urn)
         manager = life.manager(obj, old)
         try:
-            obj = self._without_ignored(obj, tuple(request.ignoreChanges))
+            obj = self._without_ignored(obj, tuple(request.ignoreChanges), manager)
             if request.preview:
                 live = life.preview_update(obj, manager)
                 return provider_pb2.UpdateResponse(
@@ -358,8 +358,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
                 [str(error)],
             )
 
-    def _without_ignored(self, obj: Object, ignored: tuple[str, ...]) -> Object:
-        """Return `obj` without ignored fields that another manager owns, so that applying it takes nothing from them."""
+    def _without_ignored(self, obj: Object, ignored: tuple[str, ...], manager: str) -> Object:
+        """Return `obj` with ignored fields as they are, and without those that only others own."""
         if not ignored or self._life is None:
             return obj
         live = self._life.read(
@@ -368,7 +368,7 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
         if live is None:
             return obj
         for path in ignored:
-            obj = without_foreign(obj, live, tuple(path.split(".")))
+            obj = left_alone(obj, live, tuple(path.split(".")), manager)
         return obj
 
     def _namespaced(self, api_version: str, kind: str) -> bool | None:

@@ -93,15 +93,3 @@ def importable(live: Object) -> Object:
         **{key: each for key, each in live.items() if key not in _READ_INPUTS_WITHOUT},
         "metadata": metadata,
     }
-
-
-def without_foreign(obj: Object, live: Object, path: tuple[str, ...]) -> Object:
-    """Return `obj` without the ignored field at `path`, so that applying it takes nothing from its owner."""
-    head, rest = path[0], path[1:]
-    if head not in obj or head not in live:
-        return obj
-    if rest and isinstance(obj[head], dict) and isinstance(live[head], dict):
-        return {**obj, head: without_foreign(obj[head], live[head], rest)}
-    if rest:
-        return obj
-    return {key: each for key, each in obj.items() if key != head}

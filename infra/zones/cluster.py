@@ -110,6 +110,7 @@ class Cluster:
                 "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=foundation.manifests()
             )
             self._await_nodes(step)
+            self._await_processes(step)
             step.note(f"{len(self.spec.zones)} nodes ready")
 
     def down(self, steps: Steps, *, purge: bool = False) -> None:
@@ -193,6 +194,7 @@ class Cluster:
         """Write all files; return the supervisor's configuration."""
         spec, layout = self.spec, self._layout
         layout.make(spec.zones)
+        write(layout.spec, spec.model_dump_json())
         pki.ensure(spec, layout)
         (layout.config / "toolbox.tar").write_bytes(toolbox.archive())
         storage = platformdirs.user_cache_path("esq") / "registry"
@@ -251,6 +253,14 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise self._not_ready(f"not ready: {', '.join(sorted(missing))}", "")
             step.waiting(f"nodes {', '.join(sorted(missing))}")
+            time.sleep(_POLL)
+
+    def _await_processes(self, step: Step) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while waiting := [name for name, state in self._supervisor.states().items() if state != "RUNNING"]:
+            if time.monotonic() > deadline:
+                raise self._not_ready(f"not running: {', '.join(waiting)}", "")
+            step.waiting(f"processes {', '.join(waiting)}")
             time.sleep(_POLL)
 
     def _not_ready(self, what: str, detail: str) -> EsqError:

@@ -37,6 +37,11 @@ class Layout:
         return self.root / "logs"
 
     @property
+    def spec(self) -> Path:
+        """Name and addresses, so that later commands need only the name."""
+        return self.root / "spec.json"
+
+    @property
     def etcd(self) -> Path:
         """Data of etcd."""
         return self.root / "etcd"

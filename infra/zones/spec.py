@@ -10,9 +10,12 @@ X.Y.128.0/17 services
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 REGION = "local"
 _PREFIX = 16
@@ -44,6 +47,12 @@ class ClusterSpec(BaseModel):
         if subnet.prefixlen != _PREFIX:
             raise ValueError(f"{subnet} is no /16: nodes, pods and services share it")
         return subnet
+
+    @classmethod
+    def kept(cls, state: Path) -> ClusterSpec | None:
+        """Return the description of a cluster that was up before, from its state folder; None when it never was."""
+        path = state / "spec.json"
+        return cls.model_validate_json(path.read_text()) if path.exists() else None
 
     @property
     def bridge(self) -> str:

@@ -126,9 +126,9 @@ class Supervisor:
             EsqError: it does not run, or refuses.
         """
         transport = SupervisorTransport(None, None, f"unix://{self._layout.socket}")
-        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport)
         try:
-            return getattr(proxy.supervisor, method)(*words)
+            with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+                return getattr(proxy.supervisor, method)(*words)
         except (OSError, xmlrpc.client.Error) as error:
             raise EsqError(
                 f"the cluster's supervisor refuses {method}: {error}",

@@ -97,7 +97,8 @@ class Platform:
         (self.state / f"{name}.json").write_text(json.dumps(figures, indent=2))
         sys.stdout.write(f"{name}: {json.dumps(figures)}\n")
 
-    def _tools(self) -> Toolchain:
+    def tools(self) -> Toolchain:
+        """Return where the programs are."""
         return Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
 
     def start(self, *words: str) -> subprocess.Popen[str]:

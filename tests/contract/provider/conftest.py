@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import uuid
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def driver(server: ApiServer) -> Iterator[Callable[..., Driver]]:
 
 
 @pytest.fixture
-def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A stack of the real engine with the plugin on its PATH."""
     tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
     folders = [str(plugin_folder(tmp_path / "plugin")), str(tools.path("pulumi").parent), os.environ["PATH"]]
@@ -78,4 +79,9 @@ def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    return Stack()
+    # The SDK would make a loop for this thread and never close it.
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield Stack()
+    asyncio.set_event_loop(None)
+    loop.close()

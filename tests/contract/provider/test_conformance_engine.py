@@ -118,6 +118,33 @@ def test_an_object_that_is_there_can_be_read_and_imported(stack: Stack, namespac
     assert stack.up(imports).get("import") == 1
 
 
+def broken(namespace: str, image: str, replicas: int) -> Callable[[], None]:
+    """Return a program whose Deployment is waited for, briefly."""
+    labels = {"app": "broken"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": image}]}}
+
+    def run() -> None:
+        k8s.apps.v1.Deployment(
+            "d",
+            metadata={"namespace": namespace, "name": "broken"},
+            spec={"replicas": replicas, "selector": {"matchLabels": labels}, "template": pod},
+            opts=pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create="2s", update="20s")),
+        )
+
+    return run
+
+
+def test_23_and_24_the_engine_keeps_what_is_not_ready_and_updates_it(stack: Stack, namespace: str) -> None:
+    with pytest.raises(CommandError, match="was created and is not ready"):
+        stack.up(broken(namespace, "no/such:1", 1))
+    kept = stack.exported()
+    assert f"{namespace}/broken" in kept
+    assert "initErrors" in kept
+    # No pod ever runs here, so the mended program wants none.
+    assert stack.up(broken(namespace, "good:1", 0)) == {"update": 1}
+    assert "initErrors" not in stack.exported()
+
+
 def described(kind: str, **fields: object) -> Object:
     versions = {
         "Deployment": "apps/v1",

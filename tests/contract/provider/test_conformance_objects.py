@@ -219,6 +219,22 @@ def test_21_ignored_fields_are_left_to_whom_they_belong(
     assert after["spec"]["template"]["spec"]["containers"][0]["image"] == "app:3"
 
 
+def test_21_ignored_fields_that_are_ours_keep_their_live_value(
+    driver: Callable[..., Driver], api: Api, namespace: str
+) -> None:
+    asks, ignore = driver(), ("spec.replicas",)
+    state = state_of(asks.create(DEPLOYMENT, "app", deployment(namespace, replicas=3, **SKIP)))
+    # Twice: on the first update the fields come from the manager of creation, on the next they are ours.
+    for image in ("app:2", "app:3"):
+        changed = deployment(namespace, image, replicas=5, **SKIP)
+        assert asks.update(DEPLOYMENT, "app", state, changed, ignore=ignore)["spec"]["replicas"] == 3
+    # `kubectl scale` writes through the subresource, and owns the field from then on.
+    kind = api.kind("apps/v1", "Deployment")
+    path, headers = kind.path(namespace, "app", "scale"), {"Content-Type": "application/merge-patch+json"}
+    assert api._client.patch(path, json={"spec": {"replicas": 6}}, headers=headers).is_success
+    assert asks.update(DEPLOYMENT, "app", state, changed, ignore=ignore)["spec"]["replicas"] == 6
+
+
 def test_22_a_patch_gives_back_its_fields_only(
     driver: Callable[..., Driver], api: Api, namespace: str
 ) -> None:
