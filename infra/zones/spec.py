@@ -50,7 +50,7 @@ class ClusterSpec(BaseModel):
 
     @classmethod
     def kept(cls, state: Path) -> ClusterSpec | None:
-        """Return the description of a cluster that was up before, from its state folder; None when it never was."""
+        """Return what a state folder says of its cluster; None when it never was up."""
         path = state / "spec.json"
         return cls.model_validate_json(path.read_text()) if path.exists() else None
 
