@@ -16,6 +16,7 @@ from infra.provider.kubeconfig import load
 from infra.steps import QuietSteps
 from infra.zones.toolchain import Toolchain
 from tests.controllers.apiserver import ApiServer
+from tests.controllers.process import await_true
 from tests.controllers.provider import Driver, Stack
 
 if TYPE_CHECKING:
@@ -79,9 +80,22 @@ def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    # The SDK would make a loop for this thread and never close it.
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
+    # The SDK makes loops, here and in threads of its own, and does not close those of programs that failed.
+    loops: list[asyncio.AbstractEventLoop] = []
+    new_event_loop = asyncio.new_event_loop
+
+    def remembered() -> asyncio.AbstractEventLoop:
+        loops.append(new_event_loop())
+        return loops[-1]
+
+    monkeypatch.setattr(asyncio, "new_event_loop", remembered)
+    asyncio.set_event_loop(asyncio.new_event_loop())
     yield Stack()
     asyncio.set_event_loop(None)
-    loop.close()
+    for loop in loops:
+        if loop.is_running():
+            # The engine is gone; its program's thread has yet to notice.
+            loop.call_soon_threadsafe(loop.stop)
+    await_true("the programs' ends", lambda: not any(loop.is_running() for loop in loops), 10)
+    for loop in loops:
+        loop.close()

@@ -141,7 +141,7 @@ def test_23_and_24_the_engine_keeps_what_is_not_ready_and_updates_it(stack: Stac
     assert f"{namespace}/broken" in kept
     assert "initErrors" in kept
     # No pod ever runs here, so the mended program wants none.
-    assert stack.up(broken(namespace, "good:1", 0)) == {"update": 1}
+    assert stack.up(broken(namespace, "good:1", 0)) == {"same": 1, "update": 1}
     assert "initErrors" not in stack.exported()
 
 
