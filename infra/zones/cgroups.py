@@ -6,11 +6,15 @@ starts without delay.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import time
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
+BUSY_SECONDS = 5.0
+"""A killed process leaves its group a moment after its parent has heard of its end."""
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
 """A new cpuset is empty on v1, and no process may enter it until these are filled."""
 
@@ -20,6 +24,11 @@ def hierarchies(mount: Path = MOUNT) -> list[Path]:
     if (mount / "cgroup.controllers").exists():
         return [mount]
     return sorted({folder.resolve() for folder in mount.iterdir() if (folder / "cgroup.procs").exists()})
+
+
+def paths(name: str, mount: Path = MOUNT) -> list[Path]:
+    """Return where the group `name` is, for those who look whether it is left."""
+    return [root / name for root in hierarchies(mount) if (root / name).is_dir()]
 
 
 def create(name: str, mount: Path = MOUNT) -> None:
@@ -37,10 +46,28 @@ def remove(name: str, mount: Path = MOUNT) -> None:
 
     A node's stale container groups cost its next kubelet about 3 s each, which is why a zone starts with
     none.
+
+    Raises:
+        OSError: a process is still in it after `BUSY_SECONDS`.
     """
+    ends = time.monotonic() + BUSY_SECONDS
     for root in hierarchies(mount):
-        for folder, _, _ in os.walk(root / name, topdown=False):
+        while not _removed(root / name):
+            if time.monotonic() > ends:
+                raise OSError(errno.EBUSY, "a process is still in the control group", str(root / name))
+            time.sleep(0.02)
+
+
+def _removed(group: Path) -> bool:
+    """Remove `group` and everything below; False when a process of it has not quite ended."""
+    try:
+        for folder, _, _ in os.walk(group, topdown=False):
             Path(folder).rmdir()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import fcntl
 import os
 import shutil
 import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import platformdirs
 
-from infra.errors import EsqError, ProblemsError
-from infra.shell import CommandFailedError, run
+from infra.errors import ProblemsError, WrongUseError
+from infra.shell import CommandFailedError
 from infra.zones import (
     cgroups,
     control_plane,
@@ -23,23 +24,22 @@ from infra.zones import (
     pki,
     preflight,
     registry,
+    strays,
     toolbox,
 )
+from infra.zones.api import POLL_SECONDS, READY_SECONDS, Api, late
 from infra.zones.layout import Layout, write
+from infra.zones.spec import ClusterSpec
 from infra.zones.status import ClusterStatus, NodeStatus
 from infra.zones.supervision import Program, Supervisor, children, render
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from infra.errors import Problem
     from infra.steps import Step, Steps
     from infra.zones.control_plane import Tools
-    from infra.zones.spec import ClusterSpec
-
-READY_SECONDS = 120.0
-"""For the API server, and again for the nodes; they take a few on an idle machine."""
-_POLL = 0.1
 
 
 class Cluster:
@@ -56,6 +56,7 @@ class Cluster:
         self._layout = Layout(state, spec.name)
         self._tools = tools
         self._supervisor = Supervisor(self._layout)
+        self._api = Api(str(spec.control), self._layout, tools)
 
     @property
     def kubeconfig(self) -> Path:
@@ -91,9 +92,11 @@ class Cluster:
 
         Raises:
             ProblemsError: the host lacks something; nothing was started.
+            WrongUseError: it was made with another subnet or other zones; nothing was started.
             EsqError: it was started and did not become ready; the logs tell why.
         """
-        with steps.step(f"cluster {self.spec.name}") as step:
+        with steps.step(f"cluster {self.spec.name}") as step, self._alone():
+            self._refuse_another_spec()
             if self._unchanged():
                 step.note("already running")
                 return
@@ -101,16 +104,16 @@ class Cluster:
             if problems:
                 raise ProblemsError("this host cannot carry the zones yet", problems)
             self._configure()
-            if not network.present(self.spec):
-                self._supervisor.stop()
+            if self._supervisor.pid is None or not network.present(self.spec):
+                self._end_processes()
                 network.create(self.spec)
+            for zone in self.spec.zones:
+                network.heal(self.spec, zone)
             self._supervisor.start()
-            self._await_api(step)
-            self._kubectl(
-                "apply", "--server-side", "--force-conflicts", "--filename=-", stdin=foundation.manifests()
-            )
-            self._await_nodes(step)
-            self._await_processes(step)
+            self._supervisor.wake(self.spec.zones)
+            self._api.await_ready(step)
+            self._api.apply(foundation.manifests(), foundation.FIELD_MANAGER)
+            self._await_healthy(step)
             step.note(f"{len(self.spec.zones)} nodes ready")
 
     def down(self, steps: Steps, *, purge: bool = False) -> None:
@@ -120,8 +123,8 @@ class Cluster:
             steps: told what happens.
             purge: delete the state as well: volumes, certificates, etcd.
         """
-        with steps.step(f"cluster {self.spec.name} down"):
-            self._supervisor.stop()
+        with steps.step(f"cluster {self.spec.name} down"), self._alone():
+            self._end_processes()
             network.remove(self.spec)
             for zone in self.spec.zones:
                 cgroups.remove(self.spec.namespace(zone))
@@ -132,6 +135,9 @@ class Cluster:
     def status(self) -> ClusterStatus:
         """Return what the supervisor and the API server say."""
         states = self._supervisor.states()
+        for zone in self.spec.zones if states else ():
+            inner = self._supervisor.inner_states(zone) or {"supervisor": "UNKNOWN"}
+            states |= {f"{zone}/{name}": state for name, state in inner.items()}
         try:
             found = self._nodes() if states else ()
         except CommandFailedError:
@@ -184,6 +190,41 @@ class Cluster:
         """Bring a stopped zone back."""
         self._supervisor.call("startProcess", zone)
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for whoever else is bringing this cluster up or down."""
+        self._layout.lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._layout.lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _refuse_another_spec(self) -> None:
+        kept = ClusterSpec.kept(self._layout.root)
+        if kept is not None and kept != self.spec:
+            raise WrongUseError(
+                f"cluster {kept.name} was made with {kept.subnet} and {', '.join(kept.zones)}",
+                where=f"cluster {kept.name}",
+                remedy="Leave the subnet as it was, or delete the cluster first: `esq cluster down --purge`.",
+            )
+
+    def _nodes(self) -> tuple[NodeStatus, ...]:
+        known = {node.name: node for node in self._api.nodes()}
+        unknown = {zone: NodeStatus(name=zone, zone=zone, reason="never seen") for zone in self.spec.zones}
+        return tuple((unknown | known).values())
+
+    def _await_healthy(self, step: Step) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        while not (status := self.status()).healthy:
+            lacking = ", ".join(status.lacking) or "the API server"
+            if time.monotonic() > deadline:
+                raise late(self.spec.name, f"not ready: {lacking}")
+            step.waiting(lacking)
+            time.sleep(POLL_SECONDS)
+
+    def _end_processes(self) -> None:
+        self._supervisor.stop()
+        strays.end(self.spec, self._layout)
+
     def _unchanged(self) -> bool:
         if self._supervisor.pid is None or not network.present(self.spec):
             return False
@@ -194,9 +235,9 @@ class Cluster:
         """Write all files; return the supervisor's configuration."""
         spec, layout = self.spec, self._layout
         layout.make(spec.zones)
-        write(layout.spec, spec.model_dump_json())
         pki.ensure(spec, layout)
-        (layout.config / "toolbox.tar").write_bytes(toolbox.archive())
+        write(layout.spec, spec.model_dump_json(indent=2))
+        write(layout.config / "toolbox.tar", toolbox.archive())
         storage = platformdirs.user_cache_path("esq") / "registry"
         storage.mkdir(parents=True, exist_ok=True)
         files = {
@@ -206,8 +247,18 @@ class Cluster:
         if not (layout.config / "backends.pem").exists():
             write(layout.config / "backends.pem", self.ca.read_text())
         host = [
-            Program("registry", ["docker-registry", "serve", str(files["registry"])], layout.log("registry")),
-            Program("edge", ["haproxy", "-db", "-f", str(files["edge"])], layout.log("edge")),
+            Program(
+                "registry",
+                ["docker-registry", "serve", str(files["registry"])],
+                layout.log("registry"),
+                reads=[files["registry"], layout.pki / "gateway.pem"],
+            ),
+            Program(
+                "edge",
+                ["haproxy", "-db", "-f", str(files["edge"])],
+                layout.log("edge"),
+                reads=[files["edge"], layout.pki / "gateway.pem"],
+            ),
         ]
         programs = [
             *control_plane.programs(spec, layout, self._tools),
@@ -217,68 +268,3 @@ class Cluster:
         text = render(programs, socket=layout.socket, pidfile=layout.pidfile, log=layout.log("supervisor"))
         write(layout.supervisor, text)
         return text
-
-    def _kubectl(self, *words: str, stdin: str | None = None, timeout: float = 30.0) -> str:
-        return run(
-            [str(self._tools.path("kubectl")), f"--kubeconfig={self.kubeconfig}", *words],
-            stdin=stdin,
-            timeout=timeout,
-            env={"HOME": str(self._layout.run), "PATH": os.environ.get("PATH", "")},
-        )
-
-    def _nodes(self) -> tuple[NodeStatus, ...]:
-        answer = json.loads(self._kubectl("get", "nodes", "--output=json", "--request-timeout=5s"))
-        return tuple(_node(item) for item in answer["items"])
-
-    def _await_api(self, step: Step) -> None:
-        step.waiting("the API server")
-        deadline = time.monotonic() + READY_SECONDS
-        while True:
-            try:
-                self._kubectl("get", "--raw=/readyz", "--request-timeout=2s")
-            except CommandFailedError as error:
-                if time.monotonic() > deadline:
-                    raise self._not_ready("the API server does not answer", error.output) from error
-                time.sleep(_POLL)
-            else:
-                return
-
-    def _await_nodes(self, step: Step) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        wanted = set(self.spec.zones)
-        while True:
-            missing = wanted - {node.name for node in self._nodes() if node.ready}
-            if not missing:
-                return
-            if time.monotonic() > deadline:
-                raise self._not_ready(f"not ready: {', '.join(sorted(missing))}", "")
-            step.waiting(f"nodes {', '.join(sorted(missing))}")
-            time.sleep(_POLL)
-
-    def _await_processes(self, step: Step) -> None:
-        deadline = time.monotonic() + READY_SECONDS
-        while waiting := [name for name, state in self._supervisor.states().items() if state != "RUNNING"]:
-            if time.monotonic() > deadline:
-                raise self._not_ready(f"not running: {', '.join(waiting)}", "")
-            step.waiting(f"processes {', '.join(waiting)}")
-            time.sleep(_POLL)
-
-    def _not_ready(self, what: str, detail: str) -> EsqError:
-        return EsqError(
-            f"{what} after {READY_SECONDS:.0f} s",
-            where=f"cluster {self.spec.name}",
-            remedy=f"Read `esq cluster logs --name {self.spec.name}`, then run the same command again.",
-            detail=detail,
-        )
-
-
-def _node(item: dict[str, object]) -> NodeStatus:
-    metadata, status = item["metadata"], item["status"]
-    conditions = {each["type"]: each for each in status.get("conditions", [])}  # type: ignore[attr-defined]  # JSON
-    ready = conditions.get("Ready", {})
-    return NodeStatus(
-        name=metadata["name"],  # type: ignore[index]  # JSON
-        zone=metadata["labels"].get(nodes.ZONE_LABEL, ""),  # type: ignore[index]  # JSON
-        ready=ready.get("status") == "True",
-        reason="" if ready.get("status") == "True" else str(ready.get("message", "no condition yet")),
-    )

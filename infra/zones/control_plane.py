@@ -8,15 +8,16 @@ second or so and are given up after
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from infra.zones import wait
 from infra.zones.layout import write
 from infra.zones.pki import SERVICE_ACCOUNTS
 from infra.zones.supervision import Program
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from infra.zones.layout import Layout
     from infra.zones.spec import ClusterSpec
 
@@ -25,6 +26,8 @@ NODE_GRACE = "5s"
 TOLERATION = "5"
 """Seconds a pod stays bound to a lost node before its replacement is made."""
 STORAGE_NAMESPACE = "esq-storage"
+VOLUME_SCRIPTS = f"/api/v1/namespaces/{STORAGE_NAMESPACE}/configmaps/volumes"
+"""What the volume provisioner cannot start without; it may read it once its rights are there as well."""
 PROVISIONER = "esq.local/volumes"
 TOOLBOX = "localhost/esq/toolbox:1"
 """Image with busybox and nothing else: the sandbox of every pod, and the helper that makes volume folders."""
@@ -45,12 +48,27 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
     commands = {
         "etcd": [str(tools.path("etcd")), *etcd(layout)],
         "apiserver": [str(tools.path("kube-apiserver")), *apiserver(spec, layout)],
-        "controller-manager": _after_api(
-            layout, tools, "kube-controller-manager", controller_manager(spec, layout)
-        ),
-        "scheduler": _after_api(layout, tools, "kube-scheduler", scheduler(layout)),
-        "proxy": _after_api(layout, tools, "kube-proxy", proxy(spec, layout)),
-        "volumes": _after_api(layout, tools, "local-path-provisioner", volumes(layout)),
+        # Controllers that meet a fresh etcd give up and exit.
+        "controller-manager": [
+            *_after(wait.READY, "controller-manager", spec, layout),
+            str(tools.path("kube-controller-manager")),
+            *controller_manager(spec, layout),
+        ],
+        "scheduler": [
+            *_after(wait.READY, "scheduler", spec, layout),
+            str(tools.path("kube-scheduler")),
+            *scheduler(layout),
+        ],
+        "proxy": [
+            *_after(wait.READY, "proxy", spec, layout),
+            str(tools.path("kube-proxy")),
+            *proxy(spec, layout),
+        ],
+        "volumes": [
+            *_after(VOLUME_SCRIPTS, "volumes", spec, layout),
+            str(tools.path("local-path-provisioner")),
+            *volumes(layout),
+        ],
     }
     return [
         Program(
@@ -62,30 +80,38 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
             # well; it keeps nothing.
             signal="TERM" if name == "etcd" else "KILL",
             environment={"HOME": str(layout.run)},
+            reads=_reads(argv, layout),
         )
         for order, (name, argv) in enumerate(commands.items())
     ]
 
 
-def _after_api(layout: Layout, tools: Tools, program: str, flags: list[str]) -> list[str]:
-    """Start `program` once the API server is ready: controllers that meet a fresh etcd give up and exit."""
-    ready = f"{tools.path('kubectl')} --kubeconfig={layout.kubeconfig} get --raw=/readyz --request-timeout=2s"
-    wait = f'until {ready} >/dev/null 2>&1; do sleep 0.1; done; exec "$@"'
-    return ["sh", "-c", wait, program, str(tools.path(program)), *flags]
+def _reads(argv: list[str], layout: Layout) -> list[Path]:
+    """Return the configuration and certificates that are named in `argv`."""
+    named = [Path(word.rpartition("=")[2]) for word in argv]
+    ours = [path for path in named if path.is_relative_to(layout.pki) or path.is_relative_to(layout.config)]
+    return [*ours, layout.pki / "proxy.kubeconfig"] if "proxy" in argv else ours
+
+
+def _after(path: str, identity: str, spec: ClusterSpec, layout: Layout) -> list[str]:
+    """Return what starts the program behind it once the API server answers `path` to `identity`."""
+    return [sys.executable, "-I", "-S", wait.__file__, str(spec.control), path, str(layout.pki), identity]
 
 
 def etcd(layout: Layout) -> list[str]:
     """Return etcd's flags: writes are synced to disk, as data must survive a power cut."""
-    url, pki = "https://127.0.0.1:2379", layout.pki
+    url, peers, pki = "https://127.0.0.1:2379", "https://127.0.0.1:2380", layout.pki
     return [
         f"--data-dir={layout.etcd}",
         f"--listen-client-urls={url}",
         f"--advertise-client-urls={url}",
-        "--listen-peer-urls=http://127.0.0.1:2380",
-        f"--cert-file={pki}/etcd.crt",
-        f"--key-file={pki}/etcd.key",
-        f"--trusted-ca-file={pki}/ca.crt",
-        "--client-cert-auth",
+        f"--listen-peer-urls={peers}",
+        f"--initial-advertise-peer-urls={peers}",
+        f"--initial-cluster=default={peers}",
+        *(f"--{side}cert-file={pki}/etcd.crt" for side in ("", "peer-")),
+        *(f"--{side}key-file={pki}/etcd.key" for side in ("", "peer-")),
+        *(f"--{side}trusted-ca-file={pki}/ca.crt" for side in ("", "peer-")),
+        *(f"--{side}client-cert-auth" for side in ("", "peer-")),
         "--auto-compaction-retention=1h",
         "--log-level=warn",
     ]

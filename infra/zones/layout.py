@@ -52,6 +52,11 @@ class Layout:
         return self.root / "kubeconfig"
 
     @property
+    def lock(self) -> Path:
+        """Held while the cluster is brought up or down; beside the state, which may be deleted meanwhile."""
+        return self.root.with_name(f".{self.root.name}.lock")
+
+    @property
     def run(self) -> Path:
         """Sockets and process ids."""
         return RUNTIME / self.name
@@ -91,14 +96,15 @@ class Layout:
                 (self.node(zone) / part).mkdir(parents=True, exist_ok=True)
 
 
-def write(path: Path, text: str, mode: int = 0o600) -> Path:
-    """Write `text` so that a reader sees the old file or the new one; the same text is not rewritten."""
-    if path.exists() and path.read_text() == text:
+def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
+    """Write so that a reader sees the old file or the new one; the same content is not rewritten."""
+    data = content.encode() if isinstance(content, str) else content
+    if path.exists() and path.read_bytes() == data:
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.new")
     fresh.touch(mode=mode)
-    fresh.write_text(text)
+    fresh.write_bytes(data)
     fresh.chmod(mode)
     fresh.replace(path)
     return path

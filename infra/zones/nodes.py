@@ -17,7 +17,7 @@ from infra.zones import cgroups
 from infra.zones.control_plane import TOOLBOX, proxy_config
 from infra.zones.layout import write
 from infra.zones.spec import REGION
-from infra.zones.supervision import SUPERVISORD, Program, render
+from infra.zones.supervision import NODE_SOCKET, SUPERVISORD, Program, render
 
 if TYPE_CHECKING:
     from infra.zones.control_plane import Tools
@@ -56,7 +56,9 @@ def program(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> Progr
     _write_files(spec, layout, zone)
     _write_configs(spec, layout, tools, zone)
     start = write(layout.config / zone / "start.sh", start_script(spec, layout, zone), 0o700)
-    return Program(zone, [str(start)], layout.log(zone), priority=40, signal="KILL")
+    secrets = ("ca.crt", f"{zone}.crt", f"{zone}.kubeconfig", "proxy.kubeconfig", "dns.kubeconfig")
+    reads = [layout.config / zone, *(layout.pki / name for name in secrets)]
+    return Program(zone, [str(start)], layout.log(zone), priority=40, signal="KILL", reads=reads)
 
 
 def start_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
@@ -121,7 +123,7 @@ def _write_configs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -
     write(config / "Corefile", corefile(spec, layout, zone))
     rendered = render(
         node_programs(spec, layout, tools, zone),
-        socket=Path("/run/supervisor.sock"),
+        socket=NODE_SOCKET,
         pidfile=Path("/run/supervisor.pid"),
         log=layout.log(f"{zone}/supervisor"),
     )
@@ -134,7 +136,7 @@ def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) ->
     ctr = f"ctr --address {CONTAINERD_SOCKET} --namespace k8s.io"
     # The sandbox image must be there before the first pod; an import of what is there already costs nothing.
     kubelet_start = (
-        f"until {ctr} version >/dev/null 2>&1; do sleep 0.1; done; "
+        f"until [ -S {CONTAINERD_SOCKET} ]; do sleep 0.05; done; "
         f"{ctr} images list -q | grep -qx {TOOLBOX} || {ctr} images import {layout.config / 'toolbox.tar'}; "
         'exec "$@"'
     )
@@ -283,8 +285,3 @@ def corefile(spec: ClusterSpec, layout: Layout, zone: str) -> str:
     loadbalance
 }}
 """
-
-
-def group_paths(spec: ClusterSpec, zone: str) -> list[Path]:
-    """Return where the control groups of a zone are, for those who look whether any is left."""
-    return [path for path in cgroups.MOUNT.glob(f"*/{spec.namespace(zone)}") if path.is_dir()]

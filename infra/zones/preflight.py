@@ -112,11 +112,13 @@ def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
     remedy = "Choose another one with --subnet (ESQ_SUBNET), or take down what uses it."
     own = {spec.bridge}
     for route in json.loads(run(["ip", "-json", "-4", "route", "show"])):
-        if route["dst"] == "default" or route["dev"] in own:
+        if route["dst"] == "default" or route.get("dev") in own:
             continue
         network = IPv4Network(route["dst"], strict=False)
         if network.overlaps(spec.subnet):
-            yield Problem(f"{spec.subnet} overlaps {network} on {route['dev']}", "subnet", remedy)
+            yield Problem(
+                f"{spec.subnet} overlaps {network} on {route.get('dev', 'several devices')}", "subnet", remedy
+            )
     for port in (PORT, 5000):
         if _wildcard_taken(port):
             yield Problem(

@@ -12,7 +12,7 @@ class NodeStatus(BaseModel):
 
     name: str
     zone: str
-    ready: bool
+    ready: bool = False
     reason: str = ""
 
 
@@ -22,8 +22,8 @@ class ClusterStatus(BaseModel):
     Attributes:
         name: of the cluster.
         running: whether its supervisor runs.
-        processes: state by process name, e.g. `RUNNING`.
-        nodes: as the API server sees them; empty when it does not answer.
+        processes: state by process name, e.g. `RUNNING`; those of a node are called `zone-a/kubelet`.
+        nodes: of every zone, as the API server sees them; empty when it does not answer.
         kubeconfig: path of the administrator's kubeconfig.
         edge: address of the edge.
         registry: `host:port` of the registry.
@@ -40,11 +40,12 @@ class ClusterStatus(BaseModel):
     registry: str
 
     @property
+    def lacking(self) -> list[str]:
+        """Names of processes that do not run and of nodes that are not ready."""
+        processes = [name for name, state in self.processes.items() if state != "RUNNING"]
+        return processes + [f"node {node.name}" for node in self.nodes if not node.ready]
+
+    @property
     def healthy(self) -> bool:
         """Every process runs and every node is ready."""
-        return (
-            self.running
-            and bool(self.nodes)
-            and all(state == "RUNNING" for state in self.processes.values())
-            and all(node.ready for node in self.nodes)
-        )
+        return self.running and bool(self.nodes) and not self.lacking

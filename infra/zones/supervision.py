@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import signal
 import sys
 import time
 import xmlrpc.client
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from infra.zones.layout import Layout
 
 STOP_SECONDS = 30.0
+WAKE_SECONDS = 5.0
+"""A node's supervisor is there within one; a later one starts its programs a second later by itself."""
+NODE_SOCKET = Path("/run/supervisor.sock")
+"""Of the supervisor inside a node, as seen there."""
 SUPERVISORD = str(Path(sys.executable).with_name("supervisord"))
 SUPERVISORCTL = str(Path(sys.executable).with_name("supervisorctl"))
 
@@ -39,6 +45,7 @@ class Program:
         priority: lower starts earlier and stops later.
         signal: what ends it.
         environment: variables beside the supervisor's own.
+        reads: files, or folders of them, that it reads at its start only: it starts again when they change.
     """
 
     name: str
@@ -47,6 +54,12 @@ class Program:
     priority: int = 50
     signal: str = "TERM"
     environment: Mapping[str, str] = field(default_factory=dict)
+    reads: Sequence[Path] = ()
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """All variables; one of them makes the supervisor see that what the program reads has changed."""
+        return {**self.environment, **({"ESQ_READS": _digest(self.reads)} if self.reads else {})}
 
 
 def render(programs: Sequence[Program], *, socket: Path, pidfile: Path, log: Path) -> str:
@@ -73,8 +86,19 @@ serverurl=unix://{socket}
     return head + "".join(_section(program) for program in programs)
 
 
+def _digest(paths: Sequence[Path]) -> str:
+    files = sorted(
+        file for path in paths for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()
+    )
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
 def _section(program: Program) -> str:
-    environment = ",".join(f'{name}="{value}"' for name, value in program.environment.items())
+    environment = ",".join(f'{name}="{value}"' for name, value in program.variables.items())
     command = shlex.join(program.argv).replace("%", "%%")
     return f"""
 [program:{program.name}]
@@ -113,11 +137,33 @@ class Supervisor:
         return pid if alive else None
 
     def start(self) -> None:
-        """Start it with all of its programs, or let a running one take over a changed configuration."""
+        """Start it, or let a running one take over what has changed and start what does not run."""
         if self.pid is None:
             run([SUPERVISORD, "-c", str(self._layout.supervisor)])
-        else:
-            run([SUPERVISORCTL, "-c", str(self._layout.supervisor), "update"], timeout=120)
+            return
+        run([SUPERVISORCTL, "-c", str(self._layout.supervisor), "update"], timeout=120)
+        for name, state in self.states().items():
+            if state in {"STOPPED", "EXITED", "FATAL"}:
+                self.call("startProcess", name)
+
+    def wake(self, names: Sequence[str]) -> None:
+        """Let the supervisors inside nodes `names` start their programs at once.
+
+        A supervisor that nobody speaks to looks around once a second; being asked anything makes it look.
+        """
+        deadline = time.monotonic() + WAKE_SECONDS
+        self.states()
+        for name in names:
+            while not self.inner_states(name) and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+    def _hurry(self, seconds: float) -> None:
+        """Wait until it has ended, asking it all the while so that it looks around more often."""
+        deadline = time.monotonic() + seconds
+        while self.pid is not None and time.monotonic() < deadline:
+            with suppress(EsqError):
+                self.call("getState")
+            time.sleep(0.05)
 
     def call(self, method: str, *words: object) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
         """Call `supervisor.METHOD` and return its answer.
@@ -125,10 +171,8 @@ class Supervisor:
         Raises:
             EsqError: it does not run, or refuses.
         """
-        transport = SupervisorTransport(None, None, f"unix://{self._layout.socket}")
         try:
-            with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
-                return getattr(proxy.supervisor, method)(*words)
+            return _ask(self._layout.socket, method, *words)
         except (OSError, xmlrpc.client.Error) as error:
             raise EsqError(
                 f"the cluster's supervisor refuses {method}: {error}",
@@ -141,6 +185,15 @@ class Supervisor:
         if self.pid is None:
             return {}
         return {each["name"]: each["statename"] for each in self.call("getAllProcessInfo")}
+
+    def inner_states(self, name: str) -> dict[str, str]:
+        """Return the state of every program of a node's own supervisor; empty when the node is not there."""
+        try:
+            first = children(self.program_pid(name), deadline=0)
+            socket = Path(f"/proc/{first[0].pid}/root") / NODE_SOCKET.relative_to("/")
+            return {each["name"]: each["statename"] for each in _ask(socket, "getAllProcessInfo")}
+        except (IndexError, psutil.NoSuchProcess, OSError, xmlrpc.client.Error):
+            return {}
 
     def program_pid(self, name: str) -> int:
         """Return the process id of a program."""
@@ -157,12 +210,19 @@ class Supervisor:
             return
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         os.kill(pid, signal.SIGTERM)
-        _, left = psutil.wait_procs(family, timeout=STOP_SECONDS)
+        self._hurry(STOP_SECONDS)
+        _, left = psutil.wait_procs(family, timeout=1.0)
         for process in left:
             process.kill()
         _, left = psutil.wait_procs(left, timeout=STOP_SECONDS)
         if left:
             raise EsqError(f"processes {[process.pid for process in left]} do not end", where="cluster down")
+
+
+def _ask(socket: Path, method: str, *words: object) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
+    transport = SupervisorTransport(None, None, f"unix://{socket}")
+    with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+        return getattr(proxy.supervisor, method)(*words)
 
 
 def children(pid: int, deadline: float = 5.0) -> list[psutil.Process]:

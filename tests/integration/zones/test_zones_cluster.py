@@ -1,190 +1,338 @@
-"""A real cluster of its own: up, used, hurt, up again with its data, and gone without a trace."""
+"""Three zones on this machine: one story, told in order, from nothing to nothing."""
 
 from __future__ import annotations
 
 import json
-import time
-import urllib.request
+import os
+import signal
+import ssl
+import stat
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
+import httpx
+import psutil
 import pytest
 from typer.testing import CliRunner
 
-from infra.shell import CommandFailedError, run
+from infra.errors import WrongUseError
 from infra.steps import QuietSteps
-from infra.zones import Cluster, ClusterSpec
-from infra.zones.control_plane import TOOLBOX
-from infra.zones.toolchain import Toolchain
-from tests.controllers.platform import Platform
+from infra.zones import edge, toolbox
+from infra.zones.foundation import STORAGE_CLASS
+from infra.zones.nodes import ZONE_LABEL
+from tests.controllers.registry import push
+from tests.controllers.zones import Zones, eventually, host_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-NAME, SUBNET = "itest", "10.97.0.0/16"
+SLOW = 4.0
+"""Ceilings are this many times what an idle machine takes: tests share theirs."""
+READY_SECONDS = 8.0 * SLOW
+AGAIN_SECONDS = 1.0 * SLOW
+NOTICED_SECONDS = 6.0 * SLOW
+BACK_SECONDS = 8.0 * SLOW
+PODS_SECONDS = 60.0
+
+SERVE = 'mkdir -p /www && echo "$ZONE" > /www/index.html && exec busybox httpd -f -p 8080 -h /www'
+KEEP = 'echo "$WORD" >> /data/words && exec tail -f /dev/null'
+SERVICE = {
+    "apiVersion": "v1",
+    "kind": "Service",
+    "metadata": {"name": "web", "namespace": "default"},
+    "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+}
 
 
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
-    return Platform(state=tmp_path_factory.mktemp("zones"), cluster=NAME, subnet=SUBNET)
-
-
-@pytest.fixture(scope="module")
-def cluster(platform: Platform) -> Iterator[Cluster]:
-    tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
-    tools.ensure(("kubernetes", "etcd", "coredns", "local-path-provisioner"))
-    spec = ClusterSpec.model_validate({"name": NAME, "subnet": SUBNET})
-    cluster = Cluster(spec, platform.state / "esq" / "clusters" / NAME, tools)
-    cluster.up(QuietSteps())
-    try:
-        yield cluster
-    finally:
-        cluster.down(QuietSteps(), purge=True)
-
-
-def until(wanted: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Ask until the answer is true."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            answer = wanted()
-        except (CommandFailedError, OSError):
-            answer = None
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, "not within its deadline"
-        time.sleep(0.2)
-
-
-def workload() -> dict[str, Any]:
-    serve = "echo kept >> /data/file; exec busybox httpd -f -p 8080 -h /data"
-    container = {
-        "name": "web",
-        "image": TOOLBOX,
-        "imagePullPolicy": "Never",
-        "command": ["sh", "-c", serve],
-        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
-        "readinessProbe": {"httpGet": {"port": 8080, "path": "/file"}, "periodSeconds": 1},
-    }
+def web(image: str) -> dict[str, Any]:
+    """A web server in every zone that says where it is."""
     spread = {
         "maxSkew": 1,
-        "topologyKey": "topology.kubernetes.io/zone",
+        "topologyKey": ZONE_LABEL,
         "whenUnsatisfiable": "DoNotSchedule",
         "labelSelector": {"matchLabels": {"app": "web"}},
     }
-    claim = {
-        "metadata": {"name": "data"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    place = {"name": "ZONE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    container = {
+        "name": "web",
+        "image": image,
+        "command": ["sh", "-c", SERVE],
+        "env": [place],
+        "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
     }
-    pod = {"topologySpreadConstraints": [spread], "containers": [container]}
-    sets = {
+    return {
         "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": {"name": "web"},
+        "kind": "Deployment",
+        "metadata": {"name": "web", "namespace": "default"},
         "spec": {
             "replicas": 3,
-            "serviceName": "web",
-            "podManagementPolicy": "Parallel",
             "selector": {"matchLabels": {"app": "web"}},
-            "template": {"metadata": {"labels": {"app": "web"}}, "spec": pod},
-            "volumeClaimTemplates": [claim],
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {
+                    "containers": [container],
+                    "topologySpreadConstraints": [spread],
+                    "terminationGracePeriodSeconds": 0,
+                },
+            },
         },
     }
-    service = {
+
+
+def keeper(image: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A volume of unnamed class, and a pod that adds a word to a file on it."""
+    volume = {
         "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "web"},
-        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80, "targetPort": 8080}]},
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data", "namespace": "default"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "16Mi"}}},
     }
-    return {"apiVersion": "v1", "kind": "List", "items": [sets, service]}
+    container = {
+        "name": "keeper",
+        "image": image,
+        "command": ["sh", "-c", KEEP],
+        "env": [{"name": "WORD", "value": word}],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "keeper", "namespace": "default"},
+        "spec": {
+            "containers": [container],
+            "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+            "terminationGracePeriodSeconds": 0,
+        },
+    }
+    return volume, pod
 
 
-def ready(platform: Platform) -> int:
-    return int(
-        platform.kubectl("get", "statefulset", "web", "--output=jsonpath={.status.readyReplicas}") or 0
+@pytest.fixture
+def answers(zones: Zones) -> Callable[[], set[str]]:
+    """Asks the web servers by their ClusterIP from the host, some times; returns the zones that answered."""
+    address = zones.get("service", "web")["spec"]["clusterIP"]
+
+    def ask() -> set[str]:
+        heard = set()
+        for _ in range(12):
+            try:
+                heard.add(httpx.get(f"http://{address}", timeout=0.5).text.strip())
+            except httpx.HTTPError:
+                continue
+        return heard
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def image(zones: Zones) -> str:
+    """An image that nodes must pull from the registry."""
+    return push(toolbox.archive(), zones.cluster.registry, "itest/web", zones.cluster.ca)
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    """Settings of the machine before the cluster."""
+    return host_settings()
+
+
+def test_nothing_of_it_is_there_before(zones: Zones, before: dict[str, str]) -> None:
+    assert before
+    assert zones.leftovers() == []
+    assert zones.cluster.preflight() == []
+
+
+def test_three_zones_are_ready_soon(zones: Zones) -> None:
+    seconds = zones.up()
+    status = zones.cluster.status()
+    assert {(node.name, node.zone, node.ready) for node in status.nodes} == {
+        (zone, zone, True) for zone in ("zone-a", "zone-b", "zone-c")
+    }
+    assert seconds < READY_SECONDS
+    eventually(lambda: zones.cluster.status().healthy, within=BACK_SECONDS)
+    assert {"etcd", "edge", "zone-b", "zone-b/kubelet"} <= zones.cluster.status().processes.keys()
+    assert len(zones.leftovers()) > len(status.processes)  # what looks for leftovers has eyes
+
+
+def test_only_its_owner_reads_the_kubeconfig(zones: Zones) -> None:
+    assert stat.S_IMODE(zones.cluster.kubeconfig.stat().st_mode) == 0o600
+    assert stat.S_IMODE(zones.state.stat().st_mode) == 0o700
+
+
+def test_up_again_changes_nothing(zones: Zones) -> None:
+    before = zones.daemons()
+    seconds = zones.up()
+    assert zones.daemons() == before
+    assert zones.steps.steps[-1].notes == ["already running"]
+    assert seconds < AGAIN_SECONDS
+
+
+def test_without_a_certificate_nobody_answers(zones: Zones) -> None:
+    trusted = ssl.create_default_context(cafile=str(zones.cluster.ca))
+    for url in (
+        f"https://{zones.cluster.spec.control}:6443/api",
+        f"https://{zones.cluster.spec.node('zone-a')}:10250/pods",
+    ):
+        assert httpx.get(url, verify=trusted).status_code == httpx.codes.UNAUTHORIZED
+
+
+def test_the_edge_answers_over_tls(zones: Zones) -> None:
+    trusted = ssl.create_default_context(cafile=str(zones.cluster.ca))
+    address = f"https://{zones.cluster.address}"
+    assert httpx.get(f"{address}/edge/health", verify=trusted).status_code == httpx.codes.OK
+    assert httpx.get(f"{address}/elsewhere", verify=trusted).status_code == httpx.codes.NOT_FOUND
+    assert httpx.get(f"{address}/contacts", verify=trusted).status_code == httpx.codes.SERVICE_UNAVAILABLE
+
+
+def test_pods_in_every_zone_answer_the_host_through_a_cluster_ip(zones: Zones, image: str) -> None:
+    zones.apply(web(image), SERVICE)
+    zones.kubectl("rollout", "status", "deployment/web", f"--timeout={PODS_SECONDS:.0f}s")
+
+
+def test_every_zone_is_among_the_answers(answers: Callable[[], set[str]]) -> None:
+    eventually(lambda: answers() == {"zone-a", "zone-b", "zone-c"}, within=BACK_SECONDS)
+
+
+def test_names_resolve_in_a_pod(zones: Zones) -> None:
+    def inside(*words: str) -> str:
+        return zones.kubectl("exec", "deployment/web", "--", "busybox", *words)
+
+    assert str(zones.cluster.spec.service_range[1]) in inside(
+        "nslookup", "kubernetes.default.svc.cluster.local"
+    )
+    assert inside("wget", "-qO-", "http://web").startswith("zone-")
+
+
+def test_a_volume_outlives_its_pod(zones: Zones, image: str) -> None:
+    zones.apply(*keeper(image, "one"))
+    zones.kubectl("wait", "--for=condition=Ready", "pod/keeper", f"--timeout={PODS_SECONDS:.0f}s")
+    assert zones.get("pvc", "data")["spec"]["storageClassName"] == STORAGE_CLASS
+    zones.kubectl("delete", "pod", "keeper")
+    zones.apply(*keeper(image, "two"))
+    zones.kubectl("wait", "--for=condition=Ready", "pod/keeper", f"--timeout={PODS_SECONDS:.0f}s")
+    assert zones.kubectl("exec", "keeper", "--", "busybox", "cat", "/data/words").split() == ["one", "two"]
+
+
+def test_a_dead_process_comes_back(zones: Zones) -> None:
+    killed = zones.pid("kube-scheduler")
+    os.kill(killed, signal.SIGKILL)
+    eventually(
+        lambda: zones.cluster.status().healthy and zones.pid("kube-scheduler") != killed, within=BACK_SECONDS
     )
 
 
-def test_three_nodes_in_three_zones_become_ready(cluster: Cluster) -> None:
-    status = cluster.status()
-    assert status.healthy, status
-    assert {node.zone for node in status.nodes} == {"zone-a", "zone-b", "zone-c"}
+def test_a_killed_zone_comes_back_with_its_pods(zones: Zones, answers: Callable[[], set[str]]) -> None:
+    old = [psutil.Process(zones.pid("kubelet --config=" + str(zones.state / "config/zone-b")))]
+    zones.cluster.kill("zone-b")
+    assert psutil.wait_procs(old, timeout=BACK_SECONDS)[1] == []
+    eventually(lambda: zones.cluster.status().healthy, within=BACK_SECONDS)
+    eventually(lambda: "zone-b" in answers(), within=PODS_SECONDS)
 
 
-def test_up_again_changes_nothing(cluster: Cluster) -> None:
-    steps, pid = QuietSteps(), cluster.supervisor_pid
-    cluster.up(steps)
-    assert steps.steps[0].notes == ["already running"]
-    assert cluster.supervisor_pid == pid
+def test_a_lost_zone_is_noticed_and_back_when_it_returns(zones: Zones) -> None:
+    zones.cluster.stop("zone-c")
+    seconds = eventually(lambda: not zones.ready("zone-c"), within=NOTICED_SECONDS)
+    zones.cluster.start("zone-c")
+    back = eventually(lambda: zones.ready("zone-c"), within=BACK_SECONDS)
+    zones.figures.append(f"zone-c stopped: noticed after {seconds:.1f} s, ready {back:.1f} s after its start")
 
 
-def test_pods_spread_over_zones_answer_the_host_and_find_each_other(
-    cluster: Cluster, platform: Platform
+def test_a_cut_zone_is_noticed_and_back_when_it_is_healed(zones: Zones) -> None:
+    zones.cluster.cut("zone-a")
+    seconds = eventually(lambda: not zones.ready("zone-a"), within=NOTICED_SECONDS)
+    zones.cluster.heal("zone-a")
+    back = eventually(lambda: zones.ready("zone-a"), within=BACK_SECONDS)
+    zones.figures.append(f"zone-a cut: noticed after {seconds:.1f} s, ready {back:.1f} s after it was healed")
+
+
+def test_up_mends_what_is_not_there(zones: Zones) -> None:
+    zones.cluster.stop("zone-c")
+    zones.cluster.cut("zone-a")
+    zones.up()
+    assert zones.cluster.status().healthy
+
+
+def test_changed_configuration_is_taken_over_by_what_reads_it_only(
+    zones: Zones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kubectl = [str(platform.tools().path("kubectl")), f"--kubeconfig={cluster.kubeconfig}"]
-    until(lambda: platform.kubectl("get", "serviceaccount", "default"))
-    run([*kubectl, "apply", "--filename=-"], stdin=json.dumps(workload()))
-    until(lambda: ready(platform) == 3)
-    zones = platform.kubectl("get", "pods", "--output=jsonpath={.items[*].spec.nodeName}").split()
-    assert sorted(zones) == ["zone-a", "zone-b", "zone-c"]
-    address = platform.kubectl("get", "service", "web", "--output=jsonpath={.spec.clusterIP}")
-    with urllib.request.urlopen(f"http://{address}/file", timeout=5) as answer:
-        assert answer.read().startswith(b"kept")
-    found = platform.kubectl(
-        "exec", "web-0", "--", "busybox", "wget", "-qO-", "http://web.default.svc.cluster.local/file"
-    )
-    assert "kept" in found
+    before = zones.daemons()
+    rendered = edge.render
+    monkeypatch.setattr(edge, "render", lambda *words: rendered(*words) + "# another\n")
+    zones.up()
+    after = zones.daemons()
+    gone = {name for pid, name in before.items() if pid not in after}
+    assert gone == {"haproxy"}
 
 
-def test_a_dead_zone_is_noticed_and_comes_back_with_its_data(cluster: Cluster, platform: Platform) -> None:
-    begun = time.monotonic()
-    cluster.kill("zone-b")
-    until(lambda: not all(node.ready for node in cluster.status().nodes) or ready(platform) < 3, 20)
-    noticed = time.monotonic() - begun
-    until(lambda: cluster.status().healthy and ready(platform) == 3, 90)
-    platform.keep("zone-death", {"noticed_seconds": noticed, "whole_again_seconds": time.monotonic() - begun})
-    pods = platform.kubectl(
-        "get", "pods", "--output=jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}\n{end}"
-    )
-    hit = next(line.split()[0] for line in pods.splitlines() if line.endswith("zone-b"))
-    assert platform.kubectl("exec", hit, "--", "sh", "-c", "busybox cat /data/file").split() == [
-        "kept",
-        "kept",
+def test_up_takes_over_after_its_supervisor_was_killed(zones: Zones) -> None:
+    supervisor = zones.cluster.supervisor_pid
+    assert supervisor is not None
+    os.kill(supervisor, signal.SIGKILL)
+    eventually(lambda: zones.cluster.supervisor_pid is None, within=BACK_SECONDS)
+    zones.up()
+    assert zones.pid("/etcd --data-dir=")  # one, not two
+    eventually(lambda: zones.cluster.status().healthy, within=BACK_SECONDS)
+
+
+def test_another_subnet_under_the_same_name_is_refused(zones: Zones) -> None:
+    with pytest.raises(WrongUseError, match=r"10\.97\.0\.0/16"):
+        zones.opened("10.95.").up(QuietSteps())
+    assert zones.cluster.status().healthy
+
+
+def test_a_subnet_that_is_taken_is_told(zones: Zones, beside: Zones) -> None:
+    assert {problem.where for problem in beside.opened(zones.network).preflight()} == {"subnet"}
+
+
+def test_another_cluster_stands_beside_it(zones: Zones, beside: Zones) -> None:
+    before = zones.daemons()
+    beside.up()
+    eventually(lambda: beside.cluster.status().healthy, within=BACK_SECONDS)
+    assert len(beside.leftovers()) > len(before)
+    beside.cluster.down(QuietSteps(), purge=True)
+    assert beside.leftovers() == []
+    assert zones.daemons() == before
+    assert zones.cluster.status().healthy
+
+
+def test_the_command_line_tells_the_same(zones: Zones, caches: Path) -> None:
+    from cli.commands.cluster import app  # noqa: PLC0415 - only here
+
+    def esq(*words: str) -> str:
+        folders = {"XDG_STATE_HOME": str(zones.folder), "XDG_CACHE_HOME": str(caches)}
+        answer = CliRunner().invoke(app, [*words, "--name", zones.name], env=folders)
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout
+
+    told = json.loads(esq("status", "--json"))
+    assert told["edge"] == f"https://{zones.cluster.address}"
+    assert told["healthy"]
+    assert {"apiserver", "zone-a/kubelet"} <= set(esq("logs").split())
+    assert "starting containerd" in esq("logs", "zone-c/containerd", "--lines", "5000")
+
+
+def test_the_machine_keeps_its_settings(before: dict[str, str]) -> None:
+    assert host_settings() == before
+
+
+def test_down_leaves_nothing_but_the_state(zones: Zones) -> None:
+    zones.cluster.down(zones.steps)
+    assert zones.leftovers() == []
+    assert not zones.cluster.status().running
+
+
+def test_up_brings_the_same_cluster_back_with_its_data(zones: Zones) -> None:
+    zones.up()
+    zones.kubectl("wait", "--for=condition=Ready", "pod/keeper", f"--timeout={PODS_SECONDS:.0f}s")
+    assert zones.kubectl("exec", "keeper", "--", "busybox", "cat", "/data/words").split()[:2] == [
+        "one",
+        "two",
     ]
 
 
-def test_a_cut_zone_is_lost_and_healed(cluster: Cluster) -> None:
-    cluster.cut("zone-c")
-    until(lambda: any(not node.ready for node in cluster.status().nodes), 30)
-    cluster.heal("zone-c")
-    until(lambda: cluster.status().healthy, 60)
-
-
-def test_the_command_line_tells_the_same(
-    cluster: Cluster, platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from cli.commands.cluster import app  # noqa: PLC0415 - reads the variables below
-
-    monkeypatch.setenv("XDG_STATE_HOME", str(platform.state))
-    answer = CliRunner().invoke(app, ["status", "--name", NAME, "--json"])
-    assert answer.exit_code == 0, answer.output
-    assert json.loads(answer.stdout)["edge"] == f"https://{cluster.address}"
-    assert CliRunner().invoke(app, ["logs", "--name", NAME]).stdout.startswith("apiserver")
-
-
-def test_down_and_up_is_the_same_cluster(cluster: Cluster, platform: Platform) -> None:
-    before = platform.kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
-    cluster.down(QuietSteps())
-    assert platform.leftovers() == []
-    cluster.up(QuietSteps())
-    assert platform.kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}") == before
-    until(lambda: ready(platform) == 3, 90)
-    assert "kept" in platform.kubectl("exec", "web-0", "--", "sh", "-c", "busybox cat /data/file")
-
-
-def test_purged_it_leaves_nothing(cluster: Cluster, platform: Platform) -> None:
-    cluster.down(QuietSteps(), purge=True)
-    assert platform.leftovers() == []
-    assert not (platform.state / "esq" / "clusters" / NAME).exists()
+def test_a_purge_takes_the_state_away_as_well(zones: Zones) -> None:
+    zones.cluster.down(zones.steps, purge=True)
+    assert zones.leftovers() == []
+    assert not zones.state.exists()

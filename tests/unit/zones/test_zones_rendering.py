@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from infra.zones import control_plane, edge, foundation, nodes, registry, supervision, toolbox
+from infra.zones import control_plane, edge, foundation, nodes, registry, supervision, toolbox, wait
 from services.contracts.ports import FACES, HEALTH_PATH
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ def test_controllers_wait_for_the_api_server(spec: ClusterSpec, layout: Layout, 
     layout.config.mkdir(parents=True)
     programs = {program.name: program for program in control_plane.programs(spec, layout, tools)}
     assert set(programs) == {"etcd", "apiserver", "controller-manager", "scheduler", "proxy", "volumes"}
-    for name in ("controller-manager", "scheduler", "proxy", "volumes"):
-        assert any("until" in word and "/readyz" in word for word in programs[name].argv)
+    for name in ("controller-manager", "scheduler", "proxy"):
+        assert programs[name].argv[programs[name].argv.index(wait.__file__) + 2] == wait.READY
+    assert control_plane.VOLUME_SCRIPTS in programs["volumes"].argv
 
 
 def test_the_edge_asks_every_zone_of_every_face(spec: ClusterSpec, layout: Layout) -> None:

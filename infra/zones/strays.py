@@ -1,0 +1,59 @@
+"""Processes of a cluster that nobody supervises any more, because its supervisor was killed.
+
+They hold ports and files, so that neither `up` nor `down` could do its work beside them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from infra.errors import EsqError
+from infra.shell import run
+from infra.zones.network import NAMESPACES
+
+if TYPE_CHECKING:
+    from infra.zones.layout import Layout
+    from infra.zones.spec import ClusterSpec
+
+END_SECONDS = 10.0
+_HOST_PROGRAMS = {"supervisord", "haproxy", "docker-registry"}
+
+
+def find(spec: ClusterSpec, layout: Layout) -> list[psutil.Process]:
+    """Return what runs in the cluster's network namespaces, or on the host with its configuration."""
+    inside = {pid for machine in spec.machines for pid in _namespace_pids(spec.namespace(machine))}
+    return [
+        process
+        for process in psutil.process_iter(["name", "cmdline"])
+        if process.pid in inside or _serves(process, layout)
+    ]
+
+
+def end(spec: ClusterSpec, layout: Layout) -> None:
+    """Kill them; a node's first process takes its pods along.
+
+    Raises:
+        EsqError: one of them does not end.
+    """
+    found = find(spec, layout)
+    for process in found:
+        process.kill()
+    _, left = psutil.wait_procs(found, timeout=END_SECONDS)
+    if left:
+        raise EsqError(f"processes {[process.pid for process in left]} do not end", where=spec.name)
+
+
+def _namespace_pids(namespace: str) -> list[int]:
+    if not (NAMESPACES / namespace).exists():
+        return []
+    return [int(pid) for pid in run(["ip", "netns", "pids", namespace]).split()]
+
+
+def _serves(process: psutil.Process, layout: Layout) -> bool:
+    """Tell whether it is a host program of ours: by what it is, so that nobody's editor is taken for one."""
+    if process.info["name"] not in _HOST_PROGRAMS:
+        return False
+    return any(Path(word).is_relative_to(layout.config) for word in process.info["cmdline"] or ())

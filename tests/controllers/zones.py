@@ -1,0 +1,161 @@
+"""Holds a cluster of zones, and has eyes for what it does to the host."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from infra.shell import run
+from infra.steps import QuietSteps
+from infra.zones import Cluster, ClusterSpec, cgroups
+from infra.zones.layout import RUNTIME
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from infra.zones.control_plane import Tools
+
+DAEMONS = {
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kube-proxy",
+    "local-path-provisioner",
+    "haproxy",
+    "docker-registry",
+    "containerd",
+    "coredns",
+    "kubelet",
+    "unshare",
+}
+HOST_SETTINGS = (
+    "net/ipv4/ip_forward",
+    "vm/overcommit_memory",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+)
+
+
+@dataclass
+class Zones:
+    """A cluster under test.
+
+    Attributes:
+        folder: that takes the place of the user's state folder.
+        name: of the cluster.
+        network: how all of its addresses begin, e.g. `10.97.`.
+        tools: what it runs.
+        steps: what it told while it was brought up and down.
+        figures: what was measured, in sentences; shown at the end.
+    """
+
+    folder: Path
+    name: str
+    network: str
+    tools: Tools
+    steps: QuietSteps = field(default_factory=QuietSteps)
+    figures: list[str] = field(default_factory=list)
+
+    @property
+    def state(self) -> Path:
+        """Its state folder."""
+        return self.folder / "esq" / "clusters" / self.name
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster, opened anew as each command would."""
+        return self.opened(self.network)
+
+    def opened(self, network: str) -> Cluster:
+        """Return the cluster as if it had other addresses."""
+        spec = ClusterSpec.model_validate({"name": self.name, "subnet": f"{network}0.0/16"})
+        return Cluster(spec, self.state, self.tools)
+
+    def up(self) -> float:
+        """Bring it up; return the seconds that took."""
+        begun = time.monotonic()
+        self.cluster.up(self.steps)
+        return time.monotonic() - begun
+
+    def kubectl(self, *words: str, stdin: str | None = None) -> str:
+        """Run kubectl as the administrator."""
+        kubeconfig = f"--kubeconfig={self.cluster.kubeconfig}"
+        return run([str(self.tools.path("kubectl")), kubeconfig, *words], stdin=stdin, timeout=90)
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Apply objects."""
+        document = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(document))
+
+    def get(self, *words: str) -> dict[str, Any]:
+        """Return an object."""
+        return dict(json.loads(self.kubectl("get", *words, "--output=json")))
+
+    def ready(self, zone: str) -> bool:
+        """Tell whether the API server thinks that a node is ready."""
+        return next(node.ready for node in self.cluster.status().nodes if node.name == zone)
+
+    def pid(self, mark: str) -> int:
+        """Return the process id of the one process of this cluster with `mark` in its command line."""
+        (pid,) = [pid for pid, argv in self.processes().items() if mark in " ".join(argv)]
+        return pid
+
+    def processes(self) -> dict[int, list[str]]:
+        """Return the command lines of the cluster's supervisor and of all that descends from it, by process id."""
+        pid = self.cluster.supervisor_pid
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if pid else []
+        found = {}
+        for process in family:
+            with suppress(psutil.NoSuchProcess):  # a passing helper
+                found[process.pid] = process.cmdline()
+        return found
+
+    def daemons(self) -> dict[int, str]:
+        """Return process ids and names of what should run on and on."""
+        names = {pid: Path(argv[0]).name for pid, argv in self.processes().items() if argv}
+        return {pid: name for pid, name in names.items() if name in DAEMONS}
+
+    def leftovers(self) -> list[str]:
+        """Return in words what of the cluster is on the host."""
+        marks = (self.name, self.network)
+
+        def lines(what: str, text: str) -> list[str]:
+            return [f"{what}: {line}" for line in text.splitlines() if any(mark in line for mark in marks)]
+
+        found = [
+            *lines("interface", run(["ip", "-o", "link"])),
+            *lines("address", run(["ip", "-o", "address"])),
+            *lines("route", run(["ip", "route", "show", "table", "all"])),
+            *lines("namespace", run(["ip", "netns"])),
+            *lines("nft rule", run(["nft", "list", "ruleset"])),
+            *lines("mount", Path("/proc/self/mounts").read_text()),
+        ]
+        for zone in self.cluster.spec.zones:
+            found += [f"group: {path}" for path in cgroups.paths(self.cluster.spec.namespace(zone))]
+        for process in psutil.process_iter(["cmdline"]):
+            words = " ".join(process.info["cmdline"] or [])
+            found += [f"process: {process.pid} {words[:120]}"] if str(self.state) in words else []
+        found += [f"folder: {RUNTIME / self.name}"] if (RUNTIME / self.name).exists() else []
+        return found
+
+
+def host_settings() -> dict[str, str]:
+    """Return settings of the whole machine that nodes would like to change."""
+    return {name: (Path("/proc/sys") / name).read_text().strip() for name in HOST_SETTINGS}
+
+
+def eventually(question: Callable[[], object], within: float) -> float:
+    """Ask until the answer is truthy; return after how many seconds it was."""
+    begun = time.monotonic()
+    while not question():
+        assert time.monotonic() - begun < within, f"not within {within:g} s"
+        time.sleep(0.1)
+    return time.monotonic() - begun

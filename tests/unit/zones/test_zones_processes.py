@@ -1,0 +1,155 @@
+"""Who starts when, starts again and is ended: waiting for the API server, changed files, strays, kept specs."""
+
+from __future__ import annotations
+
+import http.server
+import ssl
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infra.errors import WrongUseError
+from infra.steps import QuietSteps
+from infra.zones import Cluster, ClusterSpec, cgroups, network, pki, strays, wait
+from infra.zones.layout import write
+from infra.zones.supervision import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from infra.zones.control_plane import Tools
+    from infra.zones.layout import Layout
+
+
+class _Answers(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == wait.READY else 403)
+        self.end_headers()
+        self.wfile.write(b"because")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An API server of few words, which asks for a certificate of the cluster."""
+    pki.ensure(spec, layout)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(layout.pki / "ca.crt"))
+    context.load_cert_chain(layout.pki / "apiserver.crt", layout.pki / "apiserver.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        monkeypatch.setattr(wait, "PORT", server.server_port)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("server")
+def test_an_api_server_that_answers_refuses_nothing(layout: Layout) -> None:
+    assert wait.refusal("127.0.0.1", wait.READY, layout.pki, "scheduler") is None
+
+
+@pytest.mark.usefixtures("server")
+def test_a_refusal_tells_why(layout: Layout) -> None:
+    assert wait.refusal("127.0.0.1", "/else", layout.pki, "scheduler") == "403 because"
+
+
+def test_an_api_server_that_is_not_there_is_told(
+    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pki.ensure(spec, layout)
+    monkeypatch.setattr(wait, "PORT", 1)
+    assert "refused" in (wait.refusal("127.0.0.1", wait.READY, layout.pki, "admin") or "")
+
+
+@pytest.mark.usefixtures("server")
+def test_who_waited_becomes_the_program(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    became: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("os.execv", lambda *words: became.append(words))
+    wait.main("127.0.0.1", wait.READY, str(layout.pki), "scheduler", "/tools/it", "--flag")
+    assert became == [("/tools/it", ("/tools/it", "--flag"))]
+
+
+def test_a_program_starts_again_only_when_what_it_reads_has_changed(tmp_path: Path) -> None:
+    folder = tmp_path / "config"
+    first = write(folder / "one", "1")
+
+    def told() -> dict[str, str]:
+        return Program("web", ["serve"], tmp_path / "log", reads=[folder, tmp_path / "missing"]).variables
+
+    before = told()
+    write(first, "1")
+    assert told() == before
+    write(first, "2")
+    changed = told()
+    assert changed != before
+    write(folder / "two", "2")
+    assert told() not in (before, changed)
+
+
+def test_a_program_that_reads_nothing_is_told_nothing(tmp_path: Path) -> None:
+    assert Program("web", ["serve"], tmp_path / "log", environment={"A": "b"}).variables == {"A": "b"}
+
+
+def test_only_our_own_programs_are_strays(
+    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def process(name: str, file: Path) -> SimpleNamespace:
+        return SimpleNamespace(pid=4_000_000, info={"name": name, "cmdline": [name, "-f", str(file)]})
+
+    edge = process("haproxy", layout.config / "haproxy.cfg")
+    supervisor = process("supervisord", layout.supervisor)
+    editor = process("vim", layout.config / "haproxy.cfg")
+    of_another = process("haproxy", layout.root.with_name("other") / "config" / "haproxy.cfg")
+    monkeypatch.setattr("psutil.process_iter", lambda _: [edge, editor, supervisor, of_another])
+    assert strays.find(spec, layout) == [edge, supervisor]
+
+
+def test_a_cluster_that_was_never_up_has_no_spec(layout: Layout) -> None:
+    assert ClusterSpec.kept(layout.root) is None
+
+
+def test_a_name_belongs_to_the_addresses_it_was_made_with(
+    spec: ClusterSpec, layout: Layout, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = spec.model_copy(update={"zones": ("zone-a", "zone-b")})
+    write(layout.spec, other.model_dump_json())
+    created: list[object] = []
+    monkeypatch.setattr(network, "create", created.append)
+    with pytest.raises(WrongUseError, match="zone-a, zone-b"):
+        Cluster(spec, layout.root, tools).up(QuietSteps())
+    assert ClusterSpec.kept(layout.root) == other
+    assert not created
+
+
+def test_a_group_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "cgroup.procs").touch()
+    cgroups.create("zone", tmp_path)
+    assert cgroups.paths("zone", tmp_path) == [tmp_path / "memory" / "zone"]
+    (tmp_path / "memory" / "zone" / "file").touch()
+    with pytest.raises(OSError, match="not empty"):
+        cgroups.remove("zone", tmp_path)
+
+
+def test_a_group_whose_processes_are_just_ending_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "memory" / "cgroup.procs").touch()
+    cgroups.create("zone", tmp_path)
+    answers = iter([False, False, True])
+    monkeypatch.setattr(cgroups, "_removed", lambda _: next(answers))
+    cgroups.remove("zone", tmp_path)
+    assert list(answers) == []
+    monkeypatch.setattr(cgroups, "_removed", lambda _: False)
+    monkeypatch.setattr(cgroups, "BUSY_SECONDS", 0.0)
+    with pytest.raises(OSError, match="a process is still in"):
+        cgroups.remove("zone", tmp_path)
