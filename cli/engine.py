@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import fcntl
+import hmac
+import json
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pulumi import automation as auto
-from pulumi.automation._stack import StackInitMode  # the classmethods make the SDK's own class, not ours
+from pulumi.automation._stack import StackInitMode
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
 from cli.events import Change, Run, clean
@@ -74,7 +76,15 @@ class Outcome:
 
 
 class _Stack(auto.Stack):
-    """Leaves out two questions that the SDK asks after each run: each starts the engine anew (0.4 s)."""
+    """Leaves out what the SDK asks before and after each run, since each question starts the engine anew (0.4 s).
+
+    Whether the stack is there, the run itself tells.
+    """
+
+    def __init__(self, name: str, workspace: auto.Workspace) -> None:
+        self.name = name
+        self.workspace = workspace
+        self._mode = StackInitMode.SELECT
 
     def outputs(self) -> dict[str, auto.OutputValue]:
         return {}
@@ -131,29 +141,43 @@ class Engine:
     def destroy(self, layer: str, step: Step) -> Outcome:
         """Remove all resources of the layer, then its stack."""
         outcome = self._run(layer, None, step, "destroy", lambda stack: stack.destroy)
-        if (stack := self._stack(layer, create=False)) is not None:
+        stack = self._stack(layer)
+        with suppress(StackNotFoundError):
             stack.workspace.remove_stack(stack.name, force=True)
+        self._sealed(layer).unlink(missing_ok=True)
         return outcome
 
     def configuration(self, layer: str) -> dict[str, str]:
         """Return the configuration that was kept with the layer; empty when there is none."""
-        stack = self._stack(layer, create=False)
-        if stack is None:
-            return {}
         prefix = f"{PROJECT}:"
-        return {key.removeprefix(prefix): value.value for key, value in stack.get_all_config().items()}
+        try:
+            kept = self._stack(layer).get_all_config()
+        except StackNotFoundError:
+            return {}
+        return {key.removeprefix(prefix): value.value for key, value in kept.items()}
 
     def configure(self, layer: str, plain: Mapping[str, str], secret: Mapping[str, str]) -> None:
-        """Keep configuration with the layer, the secret part encrypted."""
-        stack = self._stack(layer, create=True)
+        """Keep configuration with the layer, the secret part encrypted; nothing is done when it is there."""
+        if self._sealed(layer).is_file() and self._sealed(layer).read_text() == self._seal(layer, plain, secret):
+            return
         values = {key: auto.ConfigValue(value) for key, value in plain.items()}
         values |= {key: auto.ConfigValue(value, secret=True) for key, value in secret.items()}
-        if stack is not None:
-            stack.set_all_config({f"{PROJECT}:{key}": value for key, value in values.items()})
+        stack = self._stack(layer)
+        named = {f"{PROJECT}:{key}": value for key, value in values.items()}
+        _made(stack, partial(stack.set_all_config, named))
+        self._sealed(layer).write_text(self._seal(layer, plain, secret))
 
-    def _stack(
-        self, layer: str, *, create: bool, program: Callable[[], None] | None = None
-    ) -> auto.Stack | None:
+    def _sealed(self, layer: str) -> Path:
+        return self._work / f"{layer}.configured"
+
+    def _seal(self, layer: str, plain: Mapping[str, str], secret: Mapping[str, str]) -> str:
+        """Return what tells that these values are what the stack's file holds, and nothing of the values."""
+        file = self._work / f"Pulumi.{self.environment.name}-{layer}.yaml"
+        content = file.read_bytes() if file.is_file() else b""
+        values = json.dumps([dict(plain), dict(secret), self.environment.backend], sort_keys=True).encode()
+        return hmac.new(_passphrase(self.environment.folder).read_bytes(), content + values, "sha256").hexdigest()
+
+    def _stack(self, layer: str, program: Callable[[], None] | None = None) -> _Stack:
         settings = auto.ProjectSettings(
             name=PROJECT, runtime="python", backend=auto.ProjectBackend(self.environment.backend)
         )
@@ -163,12 +187,7 @@ class Engine:
         workspace = auto.LocalWorkspace(
             work_dir=str(self._work), program=program, env_vars=self._variables, project_settings=settings
         )
-        name = f"{self.environment.name}-{layer}"
-        try:
-            mode = StackInitMode.CREATE_OR_SELECT if create else StackInitMode.SELECT
-            return _Stack(name, workspace, mode)
-        except StackNotFoundError:
-            return None
+        return _Stack(f"{self.environment.name}-{layer}", workspace)
 
     def _run(
         self,
@@ -180,13 +199,14 @@ class Engine:
     ) -> Outcome:
         run = Run(step.waiting)
         with self._alone(verb):
-            stack = self._stack(layer, create=program is not None, program=program)
-            if stack is None:
-                return Outcome(layer, (), {})
+            stack = self._stack(layer, program)
             recovered = self._recover(stack, layer, step)
+            action = partial(method(stack), on_event=run.take, color="never")
             try:
                 with self._marked(layer):
-                    _patiently(partial(method(stack), on_event=run.take, color="never"), step)
+                    _patiently(action if program is None else partial(_made, stack, action), step)
+            except StackNotFoundError:
+                return Outcome(layer, (), {})
             except CommandError as error:
                 raise self._told(error, run, layer, verb) from error
         return Outcome(layer, tuple(run.changes), run.counts, tuple(run.warnings), recovered)
@@ -259,6 +279,15 @@ class Engine:
             remedy=f"Put it right and repeat `esq {again} {name}`: it goes on from what was reached.",
             detail="\n".join(told) or clean(str(error))[-_TAIL:],
         )
+
+
+def _made(stack: _Stack, action: Callable[[], Any]) -> None:
+    """Run `action`, making the stack first when it turns out not to be there."""
+    try:
+        action()
+    except StackNotFoundError:
+        stack.workspace.create_stack(stack.name)
+        action()
 
 
 def _patiently(action: Callable[[], Any], step: Step) -> None:

@@ -77,8 +77,7 @@ def load(
 
 
 def keep(engine: Engine, settings: StackSettings) -> None:
-    """Write the settings down as the configuration of their stack, if they are not there already."""
+    """Write the settings down as the configuration of their stack."""
     plain = {PLAIN: settings.model_dump_json(exclude={SECRET}, exclude_defaults=True)}
     secret = {SECRET: settings.credentials.model_dump_json()} if settings.credentials else {}
-    if engine.configuration(settings.layer) != {**plain, **secret}:
-        engine.configure(settings.layer, plain, secret)
+    engine.configure(settings.layer, plain, secret)

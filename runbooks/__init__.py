@@ -1,0 +1,1 @@
+"""Runbooks: what to do about an incident, one page each."""
