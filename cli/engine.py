@@ -76,7 +76,7 @@ class Outcome:
 
 
 class _Stack(auto.Stack):
-    """Leaves out what the SDK asks before and after each run, since each question starts the engine anew (0.4 s).
+    """Leaves out what the SDK asks before and after each run: each question starts the engine anew (0.4 s).
 
     Whether the stack is there, the run itself tells.
     """
@@ -158,14 +158,15 @@ class Engine:
 
     def configure(self, layer: str, plain: Mapping[str, str], secret: Mapping[str, str]) -> None:
         """Keep configuration with the layer, the secret part encrypted; nothing is done when it is there."""
-        if self._sealed(layer).is_file() and self._sealed(layer).read_text() == self._seal(layer, plain, secret):
+        seal = self._sealed(layer)
+        if seal.is_file() and seal.read_text() == self._seal(layer, plain, secret):
             return
         values = {key: auto.ConfigValue(value) for key, value in plain.items()}
         values |= {key: auto.ConfigValue(value, secret=True) for key, value in secret.items()}
         stack = self._stack(layer)
         named = {f"{PROJECT}:{key}": value for key, value in values.items()}
         _made(stack, partial(stack.set_all_config, named))
-        self._sealed(layer).write_text(self._seal(layer, plain, secret))
+        seal.write_text(self._seal(layer, plain, secret))
 
     def _sealed(self, layer: str) -> Path:
         return self._work / f"{layer}.configured"
@@ -175,7 +176,8 @@ class Engine:
         file = self._work / f"Pulumi.{self.environment.name}-{layer}.yaml"
         content = file.read_bytes() if file.is_file() else b""
         values = json.dumps([dict(plain), dict(secret), self.environment.backend], sort_keys=True).encode()
-        return hmac.new(_passphrase(self.environment.folder).read_bytes(), content + values, "sha256").hexdigest()
+        key = _passphrase(self.environment.folder).read_bytes()
+        return hmac.new(key, content + values, "sha256").hexdigest()
 
     def _stack(self, layer: str, program: Callable[[], None] | None = None) -> _Stack:
         settings = auto.ProjectSettings(

@@ -1,0 +1,91 @@
+"""How every promise stands, by the last evidence of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.evidence import EvidenceStore
+from infra.html import page
+from services.contracts.promises import PROMISES, Promise, Standing
+
+if TYPE_CHECKING:
+    from cli.environment import Environment
+    from infra.evidence import Evidence
+
+NEVER = "unmeasured"
+_TEMPLATE = Path(__file__).parents[1] / "html" / "promises.html.j2"
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+@dataclass(frozen=True)
+class Stand:
+    """A promise and what was last measured of it.
+
+    Attributes:
+        promise: what is promised.
+        evidence: the last record; None when it was never measured.
+        age: how old the record is.
+    """
+
+    promise: Promise
+    evidence: Evidence | None
+    age: dt.timedelta | None
+
+    @property
+    def verdict(self) -> str:
+        """`kept`, `behind`, `broken` or `unmeasured`."""
+        if self.evidence is None:
+            return NEVER
+        figures = self.evidence.distribution
+        return self.promise.standing(figures.median, figures.most).value
+
+    @property
+    def broken(self) -> bool:
+        """Whether the promise does not hold."""
+        return self.verdict == Standing.BROKEN
+
+    def report(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        found = self.evidence
+        return {
+            **asdict(self.promise),
+            "verdict": self.verdict,
+            "median": found.distribution.median if found else None,
+            "worst": found.distribution.most if found else None,
+            "runs": len(found.distribution.values) if found else 0,
+            "at": found.at.isoformat() if found else None,
+            "age_seconds": round(self.age.total_seconds()) if self.age else None,
+            "commit": found.commit if found else None,
+        }
+
+
+def store(environment: Environment) -> EvidenceStore:
+    """Return the evidence of an environment."""
+    return EvidenceStore(environment.folder / "evidence")
+
+
+def stand(evidence: EvidenceStore, now: dt.datetime | None = None) -> list[Stand]:
+    """Return how each promise stands at the time `now` (UTC)."""
+    now = now or dt.datetime.now(dt.UTC)
+    found = [(promise, evidence.latest(promise.id)) for promise in PROMISES]
+    return [Stand(promise, last, now - last.at if last else None) for promise, last in found]
+
+
+def age(delta: dt.timedelta | None) -> str:
+    """Say how long ago something was, in its largest unit."""
+    if delta is None:
+        return ""
+    seconds = delta.total_seconds()
+    return next(
+        (f"{seconds / size:.0f} {unit} ago" for size, unit in _UNITS if seconds >= size), f"{seconds:.0f} s ago"
+    )
+
+
+def html(environment: str, stands: list[Stand], now: dt.datetime | None = None) -> str:
+    """Return the page of all promises."""
+    rows = [{**each.report(), "measured": age(each.age)} for each in stands]
+    at = (now or dt.datetime.now(dt.UTC)).strftime("%Y-%m-%d %H:%M UTC")
+    return page(_TEMPLATE, environment=environment, standings=rows, at=at)
