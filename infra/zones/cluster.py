@@ -59,6 +59,11 @@ class Cluster:
         self._api = Api(str(spec.control), self._layout, tools)
 
     @property
+    def layout(self) -> Layout:
+        """Where its files are."""
+        return self._layout
+
+    @property
     def kubeconfig(self) -> Path:
         """Kubeconfig of the administrator, readable by its owner only."""
         return self._layout.kubeconfig
