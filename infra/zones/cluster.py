@@ -222,6 +222,8 @@ class Cluster:
             time.sleep(POLL_SECONDS)
 
     def _end_processes(self) -> None:
+        for zone in self.spec.zones:
+            cgroups.thaw(self.spec.namespace(zone))
         self._supervisor.stop()
         strays.end(self.spec, self._layout)
 

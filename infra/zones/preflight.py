@@ -36,10 +36,12 @@ DISK_BYTES = 8 * GIBIBYTE
 _TRIALS = {
     "bridges and veth pairs": "ip link add t0 type bridge && ip link add t1 type veth peer name t2",
     "nf_tables": "nft add table inet trial",
+    "loop devices": "losetup --find",
     "bridge netfilter": "test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
 }
 _MODULES = (
-    "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay`), or use a kernel that has it."
+    "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay loop`), "
+    "or use a kernel that has it."
 )
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
 
