@@ -86,7 +86,7 @@ class Line:
     def send(self, now: float) -> None:
         """Send what is due."""
         while self._waiting and self._waiting[0][0] <= now:
-            # A full or closed far end loses the frame, as a wire would; a wire that is gone is seen by `take`.
+            # A full far end loses the frame, as a wire would; one that is gone is seen by `take`.
             with suppress(OSError):
                 os.write(self._sink, self._waiting.popleft()[1])
 
@@ -119,7 +119,7 @@ def open_tap(name: str) -> int:
 def open_port(name: str) -> socket.socket:
     """Return a socket that hears what comes in at `name`, and sends out there."""
     port = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    port.setblocking(False)
+    os.set_blocking(port.fileno(), False)
     port.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
     port.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
     port.bind((name, _ETH_P_ALL))

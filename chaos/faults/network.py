@@ -21,7 +21,7 @@ _LOSS_STEPS = 10_000
 """Loss is drawn in hundredths of a percent."""
 _ALL = 100.0
 _BURST_SECONDS = 0.01
-"""A narrowed wire lets through at once what a timer tick at 100 Hz is worth, and never less than some frames."""
+"""A narrowed wire lets through at once what a timer tick at 100 Hz is worth, or at least some frames."""
 _BURST_BYTES = 16_384
 _QUEUE = "100ms"
 """How long a frame may wait for a narrowed wire before it is dropped."""

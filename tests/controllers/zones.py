@@ -137,6 +137,7 @@ class Zones:
             *lines("namespace", run(["ip", "netns"])),
             *lines("nft rule", run(["nft", "list", "ruleset"])),
             *lines("mount", Path("/proc/self/mounts").read_text()),
+            *lines("loop device", run(["losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE"])),
         ]
         for zone in self.cluster.spec.zones:
             found += [f"group: {path}" for path in cgroups.paths(self.cluster.spec.namespace(zone))]
