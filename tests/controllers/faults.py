@@ -14,7 +14,6 @@ from chaos.faults import hosts, render
 from infra.shell import run
 from infra.zones import cgroups, disks
 from infra.zones.layout import Layout
-from infra.zones.supervision import children
 from infra.zones.toolbox import TOOLBOX
 from tests.controllers.zones import eventually
 
@@ -108,8 +107,8 @@ class Machine:
 
     def volumes(self, zone: str) -> Path:
         """Return the disk of a zone's node as seen from the host."""
-        outer = int(self.zones.cluster.process(zone))
-        return Path(f"/proc/{children(outer)[0].pid}/root{disks.MOUNT_POINT}")
+        first = self.zones.pid(f"-n -c {self.layout.config / zone / 'supervisor.conf'}")
+        return Path(f"/proc/{first}/root{disks.MOUNT_POINT}")
 
     def reaches(self, source: str, destination: str, count: int = 1) -> bool:
         """Tell whether all of `count` pings from one machine to another are answered."""
@@ -152,7 +151,7 @@ class Machine:
             "name": name,
             "image": TOOLBOX,
             "imagePullPolicy": "Never",
-            "command": ["sh", "-c", "sleep 3600 & wait"],
+            "command": ["sh", "-c", "tail -f /dev/null & wait"],
             "resources": {"limits": {"memory": "256Mi"}},
         }
         self.zones.apply(

@@ -209,7 +209,7 @@ def test_processes_of_a_pod_are_frozen_and_killed(machine: Machine) -> None:
     found = hosts.processes(hosts.container_group(uid, container, "memory"))
     main = hosts.main_process(found)
     assert main is not None
-    assert [each.name for each in found] == ["sh", "sleep"]
+    assert [each.name for each in found] == ["sh", "tail"]
 
     def states() -> set[str]:
         stats = [Path(f"/proc/{each.pid}/stat").read_text() for each in found]
@@ -220,7 +220,7 @@ def test_processes_of_a_pod_are_frozen_and_killed(machine: Machine) -> None:
     eventually(lambda: states() == {"T"}, within=2)
     machine.heal(freeze)
     eventually(lambda: states() == {"S"}, within=2)
-    machine.hurt(processes.kill_processes("victim", hosts.named(found, "sleep")))
+    machine.hurt(processes.kill_processes("victim", hosts.named(found, "tail")))
     eventually(lambda: hosts.process(main.pid) is None, within=BACK_SECONDS)  # it waited for that one only
     machine.heal(freeze)
     eventually(lambda: restarts(machine) == 1, within=BACK_SECONDS)
