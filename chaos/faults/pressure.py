@@ -100,8 +100,9 @@ def memory_pressure(target: str, group: Path, headroom_bytes: int, before: int =
 
 def _on_disk(layout: Layout, zone: str, line: str, *, missing: int) -> Command:
     image = shlex.quote(str(disks.image(layout, zone)))
-    script = f"[ -e {image} ] || exit {missing}; mount -o loop {image} /mnt && {line}"
-    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
+    # Ends at the first failure: without the mount, /mnt is the host's.
+    script = f"[ -e {image} ] || exit {missing}; mount -o loop {image} /mnt; {line}"
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-ec", script)
 
 
 def _set(setting: Path, value: int) -> Command:

@@ -32,6 +32,7 @@ GIBIBYTE = 1 << 30
 MEMORY_BYTES = 2 * GIBIBYTE
 """Three nodes and the control plane take one; a platform on top takes some four more."""
 DISK_BYTES = 8 * GIBIBYTE
+"""Images, logs and volumes of a platform; the disks of nodes are sparse and promise more."""
 
 _TRIALS = {
     "bridges and veth pairs": "ip link add t0 type bridge && ip link add t1 type veth peer name t2",
