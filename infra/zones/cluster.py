@@ -109,6 +109,7 @@ class Cluster:
                 network.create(self.spec)
             for zone in self.spec.zones:
                 network.heal(self.spec, zone)
+                cgroups.thaw(self.spec.namespace(zone))
             self._supervisor.start()
             self._supervisor.wake(self.spec.zones)
             self._api.await_ready(step)
