@@ -114,6 +114,7 @@ class Cluster:
                 network.create(self.spec)
             for zone in self.spec.zones:
                 network.heal(self.spec, zone)
+                cgroups.thaw(self.spec.namespace(zone))
             self._supervisor.start()
             self._supervisor.wake(self.spec.zones)
             self._api.await_ready(step)
@@ -227,6 +228,8 @@ class Cluster:
             time.sleep(POLL_SECONDS)
 
     def _end_processes(self) -> None:
+        for zone in self.spec.zones:
+            cgroups.thaw(self.spec.namespace(zone))
         self._supervisor.stop()
         strays.end(self.spec, self._layout)
 

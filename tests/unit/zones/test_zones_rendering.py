@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from infra.zones import control_plane, edge, foundation, nodes, registry, supervision, toolbox, wait
+from infra.zones import control_plane, disks, edge, foundation, nodes, registry, supervision, toolbox, wait
 from services.contracts.ports import FACES, HEALTH_PATH
 
 if TYPE_CHECKING:
@@ -68,11 +68,22 @@ def test_only_requests_nobody_has_seen_are_sent_again(spec: ClusterSpec, layout:
     assert "retry-on conn-failure\n" in edge.render(spec, layout)
 
 
-def test_a_node_keeps_the_hosts_settings_and_paths_to_itself(layout: Layout) -> None:
-    script = nodes.init_script(layout, "zone-b")
+def test_a_node_keeps_the_hosts_settings_and_paths_to_itself(spec: ClusterSpec, layout: Layout) -> None:
+    script = nodes.init_script(spec, layout, "zone-b")
     assert script.index("make-rshared") < script.index("mount --bind") < script.index("exec ")
     for path in ("/var/lib/kubelet", "/var/lib/containerd", "/etc/cni/net.d", "/proc/sys/kernel/panic"):
         assert f" {path}\n" in script
+
+
+def test_a_node_is_in_its_groups_before_anything_else_and_mounts_its_disk_once_it_is_detached(
+    spec: ClusterSpec, layout: Layout
+) -> None:
+    script = nodes.init_script(spec, layout, "zone-b")
+    disk = disks.image(layout, "zone-b")
+    assert script.index(f"/{spec.namespace('zone-b')}") < script.index("mount ")
+    assert script.index(f"losetup -j '{disk}'") < script.index(
+        f"mount -o loop,noatime '{disk}' {disks.MOUNT_POINT}"
+    )
 
 
 def test_a_node_writes_everything_it_reads(spec: ClusterSpec, layout: Layout, tools: Tools) -> None:
