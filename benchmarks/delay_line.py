@@ -64,7 +64,8 @@ def megabits() -> float:
     """Return what one TCP connection carries."""
     receive = [*inside("zone-b"), "busybox", "nc", "-l", "-p", str(PORT)]
     send = f"head -c {BULK_MEBIBYTES}M /dev/zero | busybox nc {SPEC.node('zone-b')} {PORT}"
-    with subprocess.Popen(receive, stdout=subprocess.PIPE) as receiver:
+    # Its input stays open: at its end it would end the connection.
+    with subprocess.Popen(receive, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as receiver:
         time.sleep(0.2)
         begun = time.monotonic()
         with subprocess.Popen([*inside("zone-a"), "sh", "-c", send]):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,24 @@ if TYPE_CHECKING:
 PING_SECONDS = 1
 BULK_PORT = 7007
 VICTIM = "default/victim"
+_RECEIVE = """
+import socket, sys, time
+with socket.create_server((sys.argv[1], int(sys.argv[2]))) as server:
+    server.settimeout(20)
+    print(flush=True)
+    connection, _ = server.accept()
+    with connection:
+        connection.settimeout(20)
+        begun, size = time.monotonic(), 0
+        while piece := connection.recv(1 << 16):
+            size += len(piece)
+print(size, time.monotonic() - begun)
+"""
+_SEND = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as connection:
+    connection.sendall(bytes(int(sys.argv[3]) << 20))
+"""
 
 
 @dataclass(frozen=True)
@@ -125,16 +142,16 @@ class Machine:
 
     def megabits(self, source: str, destination: str, mebibytes: int = 2) -> float:
         """Return how many Mbit/s one TCP connection carries."""
-        receive = [*self.inside(destination), "busybox", "nc", "-l", "-p", str(BULK_PORT)]
-        send = f"head -c {mebibytes}M /dev/zero | busybox nc {self.spec.machines[destination]} {BULK_PORT}"
-        with subprocess.Popen(receive, stdout=subprocess.PIPE) as receiver:
-            eventually(lambda: self._listens(destination), within=5)
-            begun = time.monotonic()
-            with subprocess.Popen([*self.inside(source), "sh", "-c", send]):
-                assert receiver.stdout is not None
-                received = len(receiver.stdout.read())
-        assert received == mebibytes << 20
-        return received * 8 / 1e6 / (time.monotonic() - begun)
+        address = str(self.spec.machines[destination])
+        receive = [*self.inside(destination), sys.executable, "-c", _RECEIVE, address, str(BULK_PORT)]
+        send = [*self.inside(source), sys.executable, "-c", _SEND, address, str(BULK_PORT), str(mebibytes)]
+        with subprocess.Popen(receive, stdout=subprocess.PIPE, text=True) as receiver:
+            assert receiver.stdout is not None
+            receiver.stdout.readline()  # it listens
+            run(send, timeout=30)
+            size, seconds = receiver.stdout.readline().split()
+        assert int(size) == mebibytes << 20
+        return int(size) * 8 / 1e6 / float(seconds)
 
     def resolves(self, zone: str) -> bool:
         """Tell whether a zone's DNS knows a name."""
@@ -173,9 +190,6 @@ class Machine:
     def identity(self, pod: dict[str, Any]) -> tuple[str, str]:
         """Return uid and container id of a pod."""
         return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["containerID"]
-
-    def _listens(self, machine: str) -> bool:
-        return f":{BULK_PORT:04X} " in run([*self.inside(machine), "cat", "/proc/net/tcp", "/proc/net/tcp6"])
 
 
 def in_group(groups: Iterable[Path], *words: str) -> int:
