@@ -1,4 +1,4 @@
-"""The experiment that is under way in this process: what its activities act on, and where they say what they did.
+"""The experiment that is under way: what its activities act on, and where they say what they did.
 
 Chaos Toolkit calls activities as plain functions with the arguments of the experiment's file; what they need
 besides is found here.

@@ -1,4 +1,4 @@
-"""Experiments as they are written: Chaos Toolkit's form, and what ours adds to it under the extension `esq`."""
+"""Experiments as they are written: Chaos Toolkit's form, and what the extension `esq` adds to it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Addition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Literal["esq"] = EXTENSION
+    name: Literal["esq"] = "esq"
     runbook: str
     needs: Literal["zones", "kubernetes"] = "zones"
     traffic: tuple[ClientName, ...] = ()
@@ -132,7 +132,9 @@ def parse(name: str, document: dict[str, Any]) -> Experiment:
 def _wrong(name: str, addition: Addition) -> Iterator[Problem]:
     if not (RUNBOOKS / f"{addition.runbook}.md").is_file():
         yield Problem(
-            f"no such runbook: {addition.runbook}", f"{name}: runbook", f"Write runbooks/{addition.runbook}.md."
+            f"no such runbook: {addition.runbook}",
+            f"{name}: runbook",
+            f"Write runbooks/{addition.runbook}.md.",
         )
     for promise in addition.promises.keys() - BY_ID.keys():
         yield Problem(

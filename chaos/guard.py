@@ -32,7 +32,7 @@ def confirm(environment: str, named: str | None) -> None:
     Raises:
         WrongUseError: the name was not given, or is another.
     """
-    if environment != HARMLESS and named != environment:
+    if environment not in {HARMLESS, named}:
         raise WrongUseError(
             f"`{environment}` is not to be hurt by accident",
             where="--confirm",

@@ -186,7 +186,7 @@ class UndoJournal:
         """Have the entry on the disk, not only in memory, before anything is hurt."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self.folder / f".{entry.id}.new"
-        with fresh.open("w", opener=_owner_only) as file:
+        with open(fresh, "w", encoding="utf-8", opener=_owner_only) as file:
             file.write(entry.model_dump_json(indent=2))
             file.flush()
             os.fsync(file.fileno())

@@ -7,14 +7,14 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from chaos.context import Mark  # noqa: TC001 - pydantic reads the annotations when the class is made
-from chaos.timeline import Event, redundancy_back  # noqa: TC001 - same
-from chaos.traffic.figures import Figures  # noqa: TC001 - same
+from chaos.timeline import Event, redundancy_back
+from chaos.traffic.figures import Figures
 from infra.errors import EsqError
 from infra.evidence import Distribution
 from services.contracts.promises import BY_ID, ERROR_BUDGET_SECONDS, Standing
 
 OF_RECORD = ("edge", "kafka", "objects", "postgres")
-"""Clients of what holds truth. Redis holds what can be rebuilt: what it loses is told, and breaks no promise."""
+"""Clients of what holds truth. What Redis loses can be rebuilt: it is told, and breaks no promise."""
 
 
 class Campaign(BaseModel):
@@ -101,7 +101,9 @@ class Run(BaseModel):
             return float(getattr(self.campaign, figure))
         found = [each for key, each in self.lanes.items() if key == lane or key.startswith(f"{lane}.")]
         if not found or figure not in Figures.model_fields:
-            raise EsqError(f"no figure `{name}` in this run", where="experiment", remedy="See `esq chaos show`.")
+            raise EsqError(
+                f"no figure `{name}` in this run", where="experiment", remedy="See `esq chaos show`."
+            )
         values = [float(getattr(each, figure)) for each in found]
         return max(values) if figure == "gap" else sum(values)
 

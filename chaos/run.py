@@ -171,7 +171,9 @@ def _summary(found: Run) -> str:
         return f"aborted: {found.aborted}"
     gaps = [f"{name} {each.gap:.1f} s" for name, each in found.lanes.items() if ".write" in name]
     state = "" if found.good else ", not well again"
-    return f"gaps: {', '.join(gaps) or 'not measured'}; {found.lost} lost, {found.duplicated} duplicated{state}"
+    return (
+        f"gaps: {', '.join(gaps) or 'not measured'}; {found.lost} lost, {found.duplicated} duplicated{state}"
+    )
 
 
 @contextmanager

@@ -21,7 +21,9 @@ SECONDS = 10.0
 _GONE, _THERE = 404, 409
 
 
-def swap(core: client.CoreV1Api, namespace: str, deployment: str, secret: str, values: dict[str, str]) -> None:
+def swap(
+    core: client.CoreV1Api, namespace: str, deployment: str, secret: str, values: dict[str, str]
+) -> None:
     """Keep a copy of `secret`, change `values` in it, and let one pod of `deployment` start with that."""
     found = core.read_namespaced_secret(secret, namespace, _request_timeout=SECONDS)
     metadata = client.V1ObjectMeta(name=_kept(secret), labels={"app.kubernetes.io/part-of": "esq"})

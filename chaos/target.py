@@ -177,8 +177,8 @@ class Target:
     def place(self, who: str) -> Place:
         """Return the pod that `who` means: its name, or a part that it plays.
 
-        `postgres-primary`, `postgres-standby`, `redis-primary`, `kafka-controller`, a name such as `objects-1`, or
-        that of a workload such as `whatsapp-dispatcher`, of which a ready pod is taken.
+        `postgres-primary`, `postgres-standby`, `redis-primary`, `kafka-controller`, a name such as
+        `objects-1`, or that of a workload such as `whatsapp-dispatcher`, of which a ready pod is taken.
 
         Raises:
             WrongUseError: no pod is meant by it.
@@ -186,9 +186,9 @@ class Target:
         name = self._plays(who)
         workload = re.sub(r"-\d+$", "", name)
         for namespace, pods in ((DATA_NAMESPACE, self.data), (SERVICES_NAMESPACE, self.services)):
-            found = [each for each in pods.of(workload) if each.name == name or workload == name]
+            found = [each for each in pods.of(workload) if name in {each.name, workload}]
             if found:
-                return self._placed(namespace, sorted(found, key=lambda each: not each.ready)[0])
+                return self._placed(namespace, min(found, key=lambda each: not each.ready))
         raise WrongUseError(f"no pod is meant by `{who}`", where="experiment", remedy="See `esq status`.")
 
     def _placed(self, namespace: str, pod: Pod) -> Place:

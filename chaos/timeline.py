@@ -94,7 +94,9 @@ def observer(target: Target) -> Callable[[], Mapping[str, str]]:
         try:
             nodes = core.list_node(_request_timeout=ANSWER_SECONDS).items
             lead = core.read_namespaced_endpoints("postgres", DATA_NAMESPACE, _request_timeout=ANSWER_SECONDS)
-            stateful = apps.list_namespaced_stateful_set(DATA_NAMESPACE, _request_timeout=ANSWER_SECONDS).items
+            stateful = apps.list_namespaced_stateful_set(
+                DATA_NAMESPACE, _request_timeout=ANSWER_SECONDS
+            ).items
             services = apps.list_namespaced_deployment(
                 SERVICES_NAMESPACE, _request_timeout=ANSWER_SECONDS
             ).items
@@ -102,21 +104,25 @@ def observer(target: Target) -> Callable[[], Mapping[str, str]]:
             return {API: AWAY}
         seen = {API: THERE}
         for node in nodes:
-            ready = any(each.type == "Ready" and each.status == "True" for each in node.status.conditions or ())
+            ready = any(
+                each.type == "Ready" and each.status == "True" for each in node.status.conditions or ()
+            )
             seen[f"node {node.metadata.name}"] = "ready" if ready else "lost"
         seen["postgres lead"] = (lead.metadata.annotations or {}).get("leader", "nobody")
         addresses = [each.ip for subset in lead.subsets or () for each in subset.addresses or ()]
         seen["postgres address"] = ", ".join(addresses) or "none"
         for kind, found in (("", stateful), (SERVICE, services)):
             for each in found:
-                seen[f"{kind}{each.metadata.name}"] = f"{each.status.ready_replicas or 0}/{each.spec.replicas}"
+                seen[f"{kind}{each.metadata.name}"] = (
+                    f"{each.status.ready_replicas or 0}/{each.spec.replicas}"
+                )
         return seen
 
     return observe
 
 
 def redundancy_back(events: Sequence[Event], since: float) -> float:
-    """Return the seconds after `since` when the last service had all its replicas again; 0 if none lacked any.
+    """Return the seconds from `since` until every service had all its replicas again; 0 if none lacked any.
 
     A service that never came back counts as infinite.
     """

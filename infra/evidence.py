@@ -6,7 +6,7 @@ can be shown later together with where, on what and by which version it was.
 
 from __future__ import annotations
 
-import datetime as dt
+import datetime as dt  # noqa: TC003 - pydantic reads the annotations when the class is made
 import os
 import platform
 import statistics

@@ -30,7 +30,9 @@ def kill(who: str, process: str = "", container: str = "") -> str:
     main = hosts.main_process(found)
     chosen = hosts.named(found, process)[:1] if process else (main,) if main else ()
     if not chosen:
-        raise ActivityFailed(f"expected a process {process} in {place}, found {[each.name for each in found]}")
+        raise ActivityFailed(
+            f"expected a process {process} in {place}, found {[each.name for each in found]}"
+        )
     current().inject(processes.kill_processes(str(place), chosen))
     return place.pod
 
@@ -113,5 +115,7 @@ def _group(place: Place, container: str, controller: str) -> Path:
     known = place.containers.get(name)
     found = hosts.container_group(place.uid, known, controller) if known and target.zones else None
     if found is None:
-        raise ActivityFailed(f"expected a running container {name} in {place}, found {', '.join(names) or 'none'}")
+        raise ActivityFailed(
+            f"expected a running container {name} in {place}, found {', '.join(names) or 'none'}"
+        )
     return found

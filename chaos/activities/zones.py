@@ -1,4 +1,4 @@
-"""Actions on zones: dead, frozen, cut off, lossy, slow, narrow, full, without names; and the control plane."""
+"""Actions on zones (dead, frozen, cut off, lossy, slow, narrow, full, nameless) and the control plane."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _errors(run: Run) -> list[tuple[str, str, int]]:
 
 
 def _story(run: Run) -> list[tuple[float, str, str]]:
-    """Return what was done and what was noticed, in order: seconds from the first fault, what, how it shows."""
+    """Return what was done and noticed, in order: seconds from the first fault, what, how it shows."""
     told = [(mark.at, mark.what, "bad" if mark.hurts else "good") for mark in run.marks]
     told += [(event.at, f"{event.what}: {event.before} → {event.after}", "") for event in run.events]
     told += [

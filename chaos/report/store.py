@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -12,6 +11,7 @@ from chaos.result import Report
 from infra.errors import EsqError, WrongUseError
 
 if TYPE_CHECKING:
+    import datetime as dt
     from pathlib import Path
 
 

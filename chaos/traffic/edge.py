@@ -36,6 +36,8 @@ class EdgeTraffic:
             base_url=endpoints.edge,
             verify=ssl.create_default_context(cadata=endpoints.edge_authority),
             timeout=SECONDS,
+            # An attempt that is given up may leave its place in a pool taken for ever: no such limit.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             headers={"Authorization": f"Bearer {token}"},
         )
 
@@ -56,7 +58,9 @@ class EdgeTraffic:
         after: str | None = ""
         while after is not None:
             query = {"limit": "1000"} | ({"after": after} if after else {})
-            answer = (await self._http.get(f"/contacts/lists/{_LIST}/contacts", params=query)).raise_for_status()
+            answer = (
+                await self._http.get(f"/contacts/lists/{_LIST}/contacts", params=query)
+            ).raise_for_status()
             page = answer.json()
             found += [int(each["phone"].removeprefix("+55")) - _FIRST for each in page["contacts"]]
             after = page["next"]

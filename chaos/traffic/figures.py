@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MEANT = 0.01
-"""Share of attempts that may begin late or never before the run says more of the generator than of the server."""
+"""Share of attempts that may begin late before a run says more of the generator than of the server."""
 
 
 class Figures(BaseModel):
@@ -63,7 +64,7 @@ def longest_gap(begun: float, instants: Sequence[float], ended: float) -> tuple[
     The time up to the first and after the last counts as well: what never came back is a gap up to the end.
     """
     edges = [begun, *instants, ended]
-    gaps = [(after - before, before) for before, after in zip(edges, edges[1:], strict=False)]
+    gaps = [(after - before, before) for before, after in pairwise(edges)]
     return max(gaps, key=lambda gap: gap[0])
 
 

@@ -12,7 +12,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from chaos.traffic.timetable import Lane, Log
 
@@ -34,7 +35,7 @@ class KafkaTraffic:
     def __init__(self, endpoints: Endpoints) -> None:
         where = endpoints.kafka
         self._topic = f"esq.chaos.{endpoints.run}"
-        self._config: dict[str, str | int] = {
+        self._config: dict[str, str | int | float | bool] = {
             "bootstrap.servers": where["bootstrap"],
             "security.protocol": "SASL_SSL",
             "sasl.mechanism": where["mechanism"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ class ObjectsTraffic:
 
     async def open(self) -> None:
         """See `Client`."""
-        await self._call(lambda: self._s3.put_object(Bucket=self._bucket, Key=self._key(0), Body=_BODY))
+        await self._call(partial(self._put, 0))
 
     def lanes(self) -> Sequence[Lane]:
         """See `Client`."""
@@ -71,8 +72,7 @@ class ObjectsTraffic:
 
     async def close(self) -> None:
         """See `Client`."""
-        for key in await self._call(self._keys):
-            await self._call(lambda key=key: self._s3.delete_object(Bucket=self._bucket, Key=key))
+        await self._call(self._delete)
         self._threads.shutdown(wait=False)
         self._folder.cleanup()
 
@@ -83,13 +83,18 @@ class ObjectsTraffic:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix)
         return [each["Key"] for page in pages for each in page.get("Contents", ())]
 
+    def _put(self, sequence: int) -> None:
+        self._s3.put_object(Bucket=self._bucket, Key=self._key(sequence), Body=_BODY)
+
+    def _delete(self) -> None:
+        for key in self._keys():
+            self._s3.delete_object(Bucket=self._bucket, Key=key)
+
     async def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - what the S3 client returns
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def _write(self, sequence: int) -> None:
-        await self._call(
-            lambda: self._s3.put_object(Bucket=self._bucket, Key=self._key(sequence), Body=_BODY)
-        )
+        await self._call(partial(self._put, sequence))
 
     async def _read(self, _: int) -> None:
         await self._call(lambda: self._s3.get_object(Bucket=self._bucket, Key=self._key(0))["Body"].read())

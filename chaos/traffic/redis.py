@@ -39,7 +39,7 @@ class RedisTraffic:
             "socket_connect_timeout": SECONDS,
         }
         hosts = [tuple(each.rsplit(":", 1)) for each in where["sentinels"].split(",")]
-        sentinels = Sentinel(
+        sentinels = Sentinel(  # type: ignore[no-untyped-call]  # the library types its methods only
             [(host, int(port)) for host, port in hosts],
             sentinel_kwargs={**common, "password": where["sentinel_password"]},
         )

@@ -22,8 +22,16 @@ from cli.actions.promises import store
 from cli.actions.settings import credentials
 from infra.errors import EsqError
 from infra.evidence import Evidence, commit, host_facts, versions
-from infra.names import ADMIN_ROLE, DATA_NAMESPACE, DATABASE, KAFKA_ADMIN, MEDIA_BUCKET, pod_dns, service_dns
-from infra.names import STATEFUL_REPLICAS
+from infra.names import (
+    ADMIN_ROLE,
+    DATA_NAMESPACE,
+    DATABASE,
+    KAFKA_ADMIN,
+    MEDIA_BUCKET,
+    STATEFUL_REPLICAS,
+    pod_dns,
+    service_dns,
+)
 from infra.render import kafka, objects, postgres, redis
 from services.contracts.promises import BY_ID
 
@@ -90,7 +98,7 @@ def recover(environment: Environment, steps: Steps) -> list[Entry]:
     return undone
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - what the command was given
     environment: Environment, name: str, runs: int, named: str | None, command: str, steps: Steps
 ) -> tuple[Report, Path]:
     """Run an experiment some times; keep its report, and its figures as evidence.
@@ -177,9 +185,7 @@ def _keep(environment: Environment, report: Report, page: Path) -> None:
 def _endpoints(ground: Ground, found: Credentials, run: str) -> Endpoints:
     """Return where clients find the platform, for a run of that name."""
     authority = ground.cluster.ca.read_text() if ground.cluster is not None else ""
-    sentinels = (
-        pod_dns(f"redis-{number}", "redis", DATA_NAMESPACE) for number in range(STATEFUL_REPLICAS)
-    )
+    sentinels = (pod_dns(f"redis-{number}", "redis", DATA_NAMESPACE) for number in range(STATEFUL_REPLICAS))
     return Endpoints(
         run=run,
         authority=found.authority.certificate,

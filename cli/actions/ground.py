@@ -79,9 +79,7 @@ class Ground:
 
     def engine(self) -> Engine:
         """Return the engine for this cluster."""
-        return Engine(
-            self.environment, path=self.path, kubeconfig=self.kubeconfig, provider=self._provider
-        )
+        return Engine(self.environment, path=self.path, kubeconfig=self.kubeconfig, provider=self._provider)
 
     def push_images(self, steps: Steps) -> dict[str, str]:
         """Build and push what is not there yet; return image references by name.

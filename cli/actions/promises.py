@@ -80,7 +80,8 @@ def age(delta: dt.timedelta | None) -> str:
         return ""
     seconds = delta.total_seconds()
     return next(
-        (f"{seconds / size:.0f} {unit} ago" for size, unit in _UNITS if seconds >= size), f"{seconds:.0f} s ago"
+        (f"{seconds / size:.0f} {unit} ago" for size, unit in _UNITS if seconds >= size),
+        f"{seconds:.0f} s ago",
     )
 
 

@@ -24,7 +24,9 @@ _COLOURS = {"kept": "green", "behind": "yellow", "broken": "red"}
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="As `esq chaos list` names it.")]
 Env = Annotated[str, typer.Option("--env", help="The environment.")]
-Runs = Annotated[int, typer.Option(help="How often; a report gives minimum, median and maximum.", min=1, max=100)]
+Runs = Annotated[
+    int, typer.Option(help="How often; a report gives minimum, median and maximum.", min=1, max=100)
+]
 Confirm = Annotated[
     str | None, typer.Option(help="Name of the environment, to hurt any but `local`.", metavar="ENV")
 ]
@@ -38,7 +40,8 @@ def list_experiments(*, json: AsJson = False) -> None:
     found = [experiment.load(name) for name in experiment.names()]
     if json:
         rows = [
-            {"name": each.name, "title": each.title, "promises": list(each.addition.promises)} for each in found
+            {"name": each.name, "title": each.title, "promises": list(each.addition.promises)}
+            for each in found
         ]
         output.print_json({"experiments": rows})
         return
@@ -70,7 +73,7 @@ def show(name: Name, *, json: AsJson = False) -> None:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one per option
     name: Name,
     env: Env = "local",
     runs: Runs = 1,
@@ -81,7 +84,7 @@ def run(
 ) -> None:
     """Run an experiment. Exit code 99 when a promise does not hold, 1 when a run did not end well.
 
-    Whatever happens to this command, what it hurt is undone: by itself, by a timer, or by `esq chaos recover`.
+    Whatever happens to this command, what it hurt is undone: by it, by a timer, or by `esq chaos recover`.
     """
     from cli.actions import chaos as action  # noqa: PLC0415 - imports clients and SDK
     from cli.environment import find  # noqa: PLC0415 - same
@@ -133,8 +136,12 @@ def show_report(
 def _told(report: Report, page: Path, *, as_json: bool) -> None:
     if as_json:
         verdicts = [verdict.model_dump(mode="json") for verdict in report.verdicts]
-        runs = [run.model_dump(mode="json", exclude={"lanes": {"__all__": {"series"}}}) for run in report.runs]
-        output.print_json({"experiment": report.experiment, "page": str(page), "verdicts": verdicts, "runs": runs})
+        runs = [
+            run.model_dump(mode="json", exclude={"lanes": {"__all__": {"series"}}}) for run in report.runs
+        ]
+        output.print_json(
+            {"experiment": report.experiment, "page": str(page), "verdicts": verdicts, "runs": runs}
+        )
         return
     _show(report, page)
 
@@ -159,5 +166,7 @@ def _show(report: Report, page: Path) -> None:
     console.print(table)
     for number, run in enumerate(report.runs, 1):
         if not run.good:
-            console.print(f"[red]✗[/] run {number}: {run.aborted or run.status}{' (deviated)' * run.deviated}")
+            console.print(
+                f"[red]✗[/] run {number}: {run.aborted or run.status}{' (deviated)' * run.deviated}"
+            )
     console.print(f"report   {page}\nrunbook  runbooks/{report.runbook}.md")

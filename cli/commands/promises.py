@@ -25,9 +25,7 @@ Html = Annotated[Path | None, typer.Option(help="Write a page to this file as we
 
 
 @app.command()
-def promises(
-    env: Env = "local", html: Html = None, *, strict: Strict = False, json: AsJson = False
-) -> None:
+def promises(env: Env = "local", html: Html = None, *, strict: Strict = False, json: AsJson = False) -> None:
     """Show every promise with its last figure; exit code 99 when one is broken."""
     from cli.actions import promises as action  # noqa: PLC0415 - help needs none of it
     from cli.environment import find  # noqa: PLC0415 - same

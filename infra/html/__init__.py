@@ -23,7 +23,7 @@ def page(template: Path, **values: object) -> str:
 def figure(value: float | None) -> str:
     """Return a number as people write it: whole when it is, else with one decimal, two below ten."""
     if value is None:
-        return "–"
+        return "-"
     if value == int(value):
         return f"{value:.0f}"
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"  # noqa: PLR2004 - said in the docstring

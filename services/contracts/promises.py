@@ -1,4 +1,4 @@
-"""What the platform promises, in one table: experiments, thresholds, alerts and documents take their numbers here.
+"""What the platform promises, in one table: experiments, alerts and documents take their numbers here.
 
 Every promise names the command that measures it. A target is what the typical run (the median) has to reach,
 a ceiling is what no run may exceed. All figures are such that less is better.
@@ -68,9 +68,7 @@ PROMISES = (
         "s",
         _chaos("postgres-killed"),
     ),
-    Promise(
-        "postgres-frozen", f"Postgres primary frozen: {_WRITES}", 25, 45, "s", _chaos("postgres-frozen")
-    ),
+    Promise("postgres-frozen", f"Postgres primary frozen: {_WRITES}", 25, 45, "s", _chaos("postgres-frozen")),
     Promise(
         "postgres-node-lost",
         f"Node of the Postgres primary dies and returns: {_WRITES}",
@@ -80,7 +78,12 @@ PROMISES = (
         _chaos("node-died"),
     ),
     Promise(
-        "postgres-zone-lost", f"Zone of the Postgres primary lost: {_WRITES}", 25, 45, "s", _chaos("zone-lost")
+        "postgres-zone-lost",
+        f"Zone of the Postgres primary lost: {_WRITES}",
+        25,
+        45,
+        "s",
+        _chaos("zone-lost"),
     ),
     Promise(
         "postgres-partitioned",
@@ -121,9 +124,7 @@ PROMISES = (
         "writes",
         _chaos("zone-lost"),
     ),
-    Promise(
-        "messages-lost", "Campaign messages lost to a lost zone", 0, 0, "messages", _chaos("zone-lost")
-    ),
+    Promise("messages-lost", "Campaign messages lost to a lost zone", 0, 0, "messages", _chaos("zone-lost")),
     Promise(
         "messages-duplicated",
         "Campaign messages sent twice because of a lost zone",
