@@ -14,7 +14,6 @@ from infra.shell import run
 from infra.zones import cgroups, disks
 from infra.zones.layout import Layout
 from infra.zones.toolbox import TOOLBOX
-from tests.controllers.zones import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
