@@ -11,6 +11,9 @@ the port back into the bridge, as that must be done as well when the line was ki
 
 The order of frames is kept, so that jitter alone looks like no loss to TCP. Each direction holds
 `QUEUE_FRAMES` at most; what comes beyond is dropped, as a router would.
+
+Pings through a line of 20 ms took 41.1 ms on average, 0.5 ms more than asked each way. How much
+it can carry has not been measured.
 """
 
 from __future__ import annotations

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 BALLAST = ".chaos-ballast"
 """File in the root of a node's disk that takes the room of others."""
+_LAST_MEBIBYTES = 4
+"""Written out, as the file system takes some of what it calls free for itself."""
 PERIOD = 100_000
 """Microseconds over which a processor quota counts: the kernel's default and the kubelet's."""
 _MINIMUM_QUOTA = 1_000
@@ -44,9 +46,11 @@ def disk_full(layout: Layout, zone: str, leave_mebibytes: int = 0) -> Fault:
     if leave_mebibytes < 0:
         raise ValueError(f"{leave_mebibytes} MiB cannot be left")
     fill = (
-        "room=$(df --output=avail --block-size=1M /mnt | tail -n 1); "
-        f'[ "$room" -le {leave_mebibytes} ] || '
-        f"fallocate --length $((room - {leave_mebibytes}))MiB /mnt/{BALLAST}"
+        f"room=$(($(df --output=avail --block-size=1M /mnt | tail -n 1) - {leave_mebibytes})); "
+        f'[ "$room" -lt {_LAST_MEBIBYTES} ] || '
+        f"fallocate --length $((room - {_LAST_MEBIBYTES}))MiB /mnt/{BALLAST}; "
+        f'[ "$room" -le 0 ] || dd if=/dev/zero of=/mnt/{BALLAST} bs=64K count={_LAST_MEBIBYTES * 16} '
+        "oflag=append conv=notrunc,fsync || true"
     )
     return Fault(
         kind="disk-full",

@@ -56,4 +56,6 @@ def mount_lines(layout: Layout, zone: str) -> list[str]:
         f"for _ in $(seq {DETACH_SECONDS * 20}); do {detached} && break; sleep 0.05; done",
         detached,
         f"mount -o loop,noatime '{disk}' {MOUNT_POINT}",
+        # Syncs go straight to the host's disk: a third more of them, and no page is cached twice.
+        f'losetup --direct-io=on "$(findmnt -no SOURCE {MOUNT_POINT})"',
     ]
