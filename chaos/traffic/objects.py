@@ -86,6 +86,9 @@ class ObjectsTraffic:
     def _put(self, sequence: int) -> None:
         self._s3.put_object(Bucket=self._bucket, Key=self._key(sequence), Body=_BODY)
 
+    def _get(self) -> None:
+        self._s3.get_object(Bucket=self._bucket, Key=self._key(0))["Body"].read()
+
     def _delete(self) -> None:
         for key in self._keys():
             self._s3.delete_object(Bucket=self._bucket, Key=key)
@@ -97,4 +100,4 @@ class ObjectsTraffic:
         await self._call(partial(self._put, sequence))
 
     async def _read(self, _: int) -> None:
-        await self._call(lambda: self._s3.get_object(Bucket=self._bucket, Key=self._key(0))["Body"].read())
+        await self._call(self._get)

@@ -76,6 +76,12 @@ async def add_as_on_a_standby(database: Database) -> None:
         await work.run(ADD)
 
 
+async def add_thing(database: Database, name: str) -> None:
+    async with database.work() as work:
+        await work.run(text("INSERT INTO public.things VALUES (:name)"), name=name)
+        await work.commit()
+
+
 async def test_what_is_not_committed_never_happened(database: Database) -> None:
     async with database.work() as work:
         await work.run(ADD)
@@ -169,14 +175,10 @@ async def test_a_commit_that_no_standby_confirmed_is_not_taken_for_one(own_postg
     own_postgres.execute("SELECT pg_reload_conf()")
     database = connect(own_postgres.url("postgres", "campaigns"), statement=1.0)
     with pytest.raises(TemporaryError):
-        async with database.work() as work:
-            await work.run(text("INSERT INTO public.things VALUES ('only here')"))
-            await work.commit()
+        await add_thing(database, "only here")
     own_postgres.execute("ALTER SYSTEM RESET synchronous_standby_names")
     own_postgres.execute("SELECT pg_reload_conf()")
-    async with database.work() as work:
-        await work.run(text("INSERT INTO public.things VALUES ('confirmed')"))
-        await work.commit()
+    await add_thing(database, "confirmed")
     await database.close()
 
 
