@@ -96,10 +96,12 @@ class KafkaTraffic:
 
     def _make_topic(self) -> None:
         topic = NewTopic(self._topic, PARTITIONS, 3, config={"min.insync.replicas": "2"})
-        AdminClient(self._config).create_topics([topic])[self._topic].result(ADMIN_SECONDS)
+        admin = AdminClient(self._config)  # without a name of its own it would end before it has its answer
+        admin.create_topics([topic])[self._topic].result(ADMIN_SECONDS)
 
     def _drop_topic(self) -> None:
-        AdminClient(self._config).delete_topics([self._topic])[self._topic].result(ADMIN_SECONDS)
+        admin = AdminClient(self._config)
+        admin.delete_topics([self._topic])[self._topic].result(ADMIN_SECONDS)
 
     async def _write(self, partition: int, sequence: int) -> None:
         loop = asyncio.get_running_loop()
