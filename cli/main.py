@@ -34,6 +34,7 @@ COMMANDS = {
         "Compare the cluster with what was deployed; exit code 99 when it differs.",
     ),
     "destroy": ("cli.commands.destroy", "Take an environment away."),
+    "backup": ("cli.commands.backup", "Backups: take, list, try, restore, rebuild a lost environment."),
     "campaign": ("cli.commands.campaign", "Send a campaign and hold the ledger against it."),
     "cluster": ("cli.commands.cluster", "The three zones on this machine: up, down, status, logs."),
     "toolchain": ("cli.commands.toolchain", "List the tools, where they come from, and build them ahead."),

@@ -239,14 +239,15 @@ def _pod(  # noqa: PLR0913 - what pods differ in
         priority_class_name=work.NORMAL,
         security_context=work.confined_pod(UID),
         tolerations=work.leave_lost_nodes(),
-        containers=[_container(args, program, words, size, restores=restores)],
+        containers=[_container(args, program, words, size, restores=restores, serves=serves)],
         volumes=volumes,
     )
 
 
-def _container(
-    args: BackupArgs, program: str, words: list[str], size: Size, *, restores: bool
+def _container(  # noqa: PLR0913 - see above
+    args: BackupArgs, program: str, words: list[str], size: Size, *, restores: bool, serves: bool
 ) -> core.ContainerArgs:
+    answers = pod.ask_program(["pg_isready", "--quiet", "--host=/scratch"], period=2, failures=1, timeout=2)
     return core.ContainerArgs(
         name="main",
         image=args.image,
@@ -256,6 +257,7 @@ def _container(
         env=_environment(args, witness=program == "witness"),
         resources=work.resources(size),
         security_context=work.confined_container(),
+        readiness_probe=answers if serves else None,
         volume_mounts=[
             pod.mount("code", _CODE, read_only=True),
             pod.mount("tls", "/etc/esq/tls", read_only=True),

@@ -14,7 +14,9 @@ import datetime as dt
 import json
 import os
 import sys
+import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from infra.components.backup.inside import records, s3, selection, tools
 from services.contracts.backups import HEARTBEAT_SECONDS, SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from psycopg2.extensions import connection as Connection  # noqa: N812 - a class with a small name
 
@@ -33,8 +35,8 @@ if TYPE_CHECKING:
 
 REPORT = Path("/tmp/report.json")  # noqa: S108 - the pod's own
 DRILL = "drills/latest.json"
-BEATS = 6
-"""Heartbeats between two records."""
+LOOK_SECONDS = 60.0
+_PAUSE = 2.0
 _ARCHIVER = """SELECT last_archived_wal, last_archived_time, last_failed_time FROM pg_stat_archiver"""
 
 
@@ -106,8 +108,8 @@ def _repositories(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-_SOUND = (0, 2)
-"""pgBackRest's codes of a repository: it is well, or has no backup yet."""
+_SOUND = (0, 1, 2)
+"""pgBackRest's codes of a repository: it is well, or holds nothing, or has no backup yet."""
 
 
 def _drill(shelves: Sequence[Shelf], troubles: list[str]) -> dict[str, Any] | None:
@@ -123,27 +125,37 @@ def _drill(shelves: Sequence[Shelf], troubles: list[str]) -> dict[str, Any] | No
 
 
 class Witness:
-    """The loop. Whatever is away is told, and tried again at the next turn."""
+    """Two loops with a connection each, so that a store that hangs never holds up the heart."""
 
     def __init__(self, where: Mapping[str, object], shelves: Sequence[Shelf], file: Path = REPORT) -> None:
         self._where = where
         self._shelves = shelves
         self._file = file
-        self._database: Connection | None = None
 
-    def turn(self, number: int) -> None:
-        """Beat; every so often record and report."""
-        try:
-            if self._database is None or self._database.closed:
-                self._database = db.connect(**self._where)
-            db.beat(self._database)
-            if number % BEATS == 0:
-                self._look(self._database)
-        except psycopg2.Error as error:
-            sys.stderr.write(f"the database is away: {error}\n")
-            self._database = None
+    def beat(self) -> None:
+        """Write heartbeats until the database goes away.
 
-    def _look(self, database: Connection) -> None:
+        Raises:
+            psycopg2.Error: it did.
+        """
+        with closing(db.connect(**self._where)) as database:
+            while True:
+                db.beat(database)
+                time.sleep(HEARTBEAT_SECONDS)
+
+    def look(self) -> None:
+        """Record and report until the database goes away.
+
+        Raises:
+            psycopg2.Error: it did.
+        """
+        with closing(db.connect(**self._where)) as database:
+            while True:
+                self.look_once(database)
+                time.sleep(LOOK_SECONDS)
+
+    def look_once(self, database: Connection) -> None:
+        """Record what was closed, and write the report."""
         troubles = []
         for shelf in self._shelves:
             try:
@@ -160,6 +172,16 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, dt.datetime) else str(value)
 
 
+def again(action: Callable[[], None]) -> None:
+    """Run `action`, and again whenever the database went away."""
+    while True:
+        try:
+            action()
+        except psycopg2.Error as error:
+            sys.stderr.write(f"the database is away: {error}\n")
+            time.sleep(_PAUSE)
+
+
 def main() -> None:
     """Run until ended."""
     where = {
@@ -172,11 +194,10 @@ def main() -> None:
     }
     found = s3.stores()
     witness = Witness(where, [found[name] for name in os.environ["ESQ_WITNESSES"].split(",")])
-    number = 0
-    while True:
-        witness.turn(number)
-        number += 1
-        time.sleep(HEARTBEAT_SECONDS)
+    # Whatever nobody thought of ends the process: half a witness would tell half the truth.
+    threading.excepthook = lambda told: (threading.__excepthook__(told), os._exit(1))[0]
+    threading.Thread(target=again, args=(witness.beat,), name="heart").start()
+    again(witness.look)
 
 
 if __name__ == "__main__":
