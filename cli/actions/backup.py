@@ -39,7 +39,7 @@ def ground_of(environment: Environment, steps: Steps) -> Ground:
         raise EsqError(
             f"`{environment.name}` is not there",
             where=str(ground.kubeconfig),
-            remedy=f"Deploy it: `esq deploy {environment.name}`; or, lost: `esq backup rebuild {environment.name}`.",
+            remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq backup rebuild ...`.",
         )
     return ground
 
@@ -67,7 +67,9 @@ def now(environment: Environment, steps: Steps, *, full: bool) -> dict[str, Any]
     ground = ground_of(environment, steps)
     with steps.step("full backup" if full else "differential backup") as step:
         told = take(ground, step, full=full)
-        step.note(f"{told['seconds']:g} s, copied from {', '.join(sorted(set(told['copied_from'].values())))}")
+        step.note(
+            f"{told['seconds']:g} s, copied from {', '.join(sorted(set(told['copied_from'].values())))}"
+        )
     return told
 
 
@@ -137,7 +139,7 @@ def chosen(ground: Ground, wish: str) -> Choice:
         raise WrongUseError(
             f"`{wish}` cannot be restored: {error}",
             where="--to",
-            remedy=f"Give `latest`, a time such as 2026-01-31T12:00:00Z, or a label of `esq backup list {env}`.",
+            remedy=f"Give `latest`, a time (2026-01-31T12:00:00Z), or a label of `esq backup list {env}`.",
         ) from error
     return choice
 

@@ -139,7 +139,11 @@ class Health:
             "backups": {
                 "summary": self.backups.summary,
                 "troubles": list(self.backups.troubles),
-                **(self.backups.seen.model_dump(mode="json", exclude={"troubles"}) if self.backups.seen else {}),
+                **(
+                    self.backups.seen.model_dump(mode="json", exclude={"troubles"})
+                    if self.backups.seen
+                    else {}
+                ),
             },
             "services": [{**vars(service), "healthy": service.healthy} for service in self.services],
             "edge": [vars(door) for door in self.edge],

@@ -50,16 +50,22 @@ def rebuild(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]
     try:
         arguments = selection.from_vault(wish).arguments
     except ValueError as error:
-        raise WrongUseError(f"`{wish}` is no time: {error}", where="--to", remedy="E.g. 2026-01-31T12:00:00Z.") from error
+        raise WrongUseError(
+            f"`{wish}` is no time: {error}", where="--to", remedy="E.g. 2026-01-31T12:00:00Z."
+        ) from error
     ground = stand(environment, steps)
     engine = ground.engine()
     # Without them what is in the vault is noise.
     keeping.credentials(environment, engine)
     if ground.vault is None:
         raise WrongUseError(
-            f"`{environment.name}` has no vault", where="ESQ_VAULT", remedy="Restore with `esq backup restore`."
+            f"`{environment.name}` has no vault",
+            where="ESQ_VAULT",
+            remedy="Restore with `esq backup restore`.",
         )
-    settings = {each.layer: each for each in deploy.configured(environment, engine, ground, list(Layer), steps)}
+    settings = {
+        each.layer: each for each in deploy.configured(environment, engine, ground, list(Layer), steps)
+    }
     deploy.introduce(ground, list(settings.values()))
     return _steps(ground, engine, settings, wish, arguments, steps) | {
         "seconds": round(time.monotonic() - begun, 1)

@@ -1,16 +1,16 @@
 """Restoring in place: the running database becomes what it was at another moment.
 
-What is there is saved first, by a backup taken after the services have stopped, so that this can be undone by
-restoring that backup's label. The wish is a ConfigMap that Postgres' pods look at when they have no data. While
-it is there nobody has written to the restored database, so that a restore that was cut off can begin again
-with clearing; once it is gone, the restore is done, and only what was stopped remains to be started.
+What is there is saved first, by a backup taken after the services have stopped, so that this can be undone
+by restoring that backup's label. The wish is a ConfigMap that Postgres' pods look at when they have no data.
+While it is there nobody has written to the restored database, so that a restore that was cut off can begin
+again with clearing; once it is gone, the restore is done, and only what was stopped remains to be started.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -110,12 +110,11 @@ class Platform:
         """
         for ordinal in range(STATEFUL_REPLICAS):
             claim = f"data-{POSTGRES}-{ordinal}"
-            self._call(
-                lambda claim=claim: self._core.delete_namespaced_persistent_volume_claim(claim, DATA_NAMESPACE)
-            )
+            delete = self._core.delete_namespaced_persistent_volume_claim
+            self._call(partial(delete, claim, DATA_NAMESPACE))
         self.await_gone(step, "volumes", self._claims)
         for name in STATE:
-            self._call(lambda name=name: self._core.delete_namespaced_endpoints(name, DATA_NAMESPACE))
+            self._call(partial(self._core.delete_namespaced_endpoints, name, DATA_NAMESPACE))
 
     def _claims(self) -> list[str]:
         found = self._call(lambda: self._core.list_namespaced_persistent_volume_claim(DATA_NAMESPACE))
@@ -152,7 +151,10 @@ class Platform:
         Raises:
             EsqError: not within `RESTORE_SECONDS`.
         """
-        pods, deadline = KubernetesPods(self.ground.kubeconfig, DATA_NAMESPACE), time.monotonic() + RESTORE_SECONDS
+        pods, deadline = (
+            KubernetesPods(self.ground.kubeconfig, DATA_NAMESPACE),
+            time.monotonic() + RESTORE_SECONDS,
+        )
         while True:
             try:
                 report = of_postgres.read(pods)
@@ -202,7 +204,7 @@ def in_place(environment: Environment, wish: str, steps: Steps) -> dict[str, Any
         raise WrongUseError(
             f"a restore to `{under_way.get('wish')}` was cut off and has to be ended first",
             where=f"configmap {DATA_NAMESPACE}/{WISH}",
-            remedy=f"Repeat it: `esq backup restore {environment.name} --to {under_way.get('wish')} --in-place`.",
+            remedy=f"Repeat it first: `--to {under_way.get('wish')} --in-place`.",
         )
     undo = None
     if under_way is None:

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Backups that are known to restore: take, list, try, restore, rebuild.")
 
-Full = Annotated[bool, typer.Option("--full", help="A full one instead of what changed since the last full one.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="A full one instead of what changed since the last full one.")
+]
 To = Annotated[
     str | None,
-    typer.Option("--to", metavar="TIME", help="`latest`, a time (ISO 8601, UTC by default), or a backup's label."),
+    typer.Option(
+        "--to", metavar="TIME", help="`latest`, a time (ISO 8601, UTC by default), or a backup's label."
+    ),
 ]
 InPlace = Annotated[
     bool, typer.Option("--in-place", help="Set the running database back; without it, restore beside it.")
@@ -59,7 +63,7 @@ def now(env: Env, kubeconfig: Kubeconfig = None, *, full: Full = False, json: As
 @app.command("list")
 def listing(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
     """Show which backups there are, which moments can be restored, and how the last drill went."""
-    from cli.actions import backup as action  # noqa: PLC0415 - see above
+    from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
     found = action.listed(_find(env, kubeconfig), output.steps(as_json=True))
     if json:
@@ -77,8 +81,8 @@ def listing(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) ->
 
 @app.command()
 def drill(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Restore the latest state and a random second into scratch space, and check both; exit code 1 on a fault."""
-    from cli.actions import backup as action  # noqa: PLC0415 - see above
+    """Restore the latest state and a random second into scratch space, check both; exit code 1 on a fault."""
+    from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
     steps = output.steps(as_json=json)
     told = action.drill(_find(env, kubeconfig), steps)
@@ -118,12 +122,17 @@ def restore(  # noqa: PLR0913 - one per option
         if told["undo"]:
             typer.echo(f"To undo it: esq backup restore {env} --to {told['undo']} --in-place")
     elif not remove:
-        typer.echo(f"Serving after {told['seconds']:g} s: {told['host']}, database {told['database']}; accounts as ever.")
+        typer.echo(
+            f"Serving after {told['seconds']:g} s: {told['host']}, "
+            f"database {told['database']}, with the same accounts."
+        )
         typer.echo(f"Take it away with: esq backup restore {env} --remove")
 
 
-def _restore(environment: Environment, to: str, steps: Steps, *, in_place: bool, remove: bool) -> dict[str, Any]:
-    from cli.actions import backup as action  # noqa: PLC0415 - see above
+def _restore(
+    environment: Environment, to: str, steps: Steps, *, in_place: bool, remove: bool
+) -> dict[str, Any]:
+    from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
     if remove:
         return {"removed": action.remove(environment, steps)}
@@ -193,13 +202,17 @@ def _must_be_able_to_ask(env: str, *, yes: bool, as_json: bool) -> None:
 def _show_drill(told: dict[str, Any]) -> None:
     for copy in told.get("copies", []):
         typer.echo(
-            f"  {copy['wish']:30} from {copy['backup']} (repository {copy['repository']}): {copy['rows']} rows in "
-            f"{copy['minutes']} minutes, {copy['pages']} pages, {copy['rto_seconds']:g} s"
+            f"  {copy['wish']:30} from {copy['backup']} (repository {copy['repository']}): "
+            f"{copy['rows']} rows in {copy['minutes']} minutes, {copy['pages']} pages, "
+            f"{copy['rto_seconds']:g} s"
         )
     for fault in told["faults"]:
         typer.echo(f"  ! {fault}")
     if told["good"]:
-        typer.echo(f"Good: RPO {told['rpo_seconds']:g} s, RTO {told['rto_seconds']:g} s, {told['rows']} rows as recorded.")
+        typer.echo(
+            f"Good: RPO {told['rpo_seconds']:g} s, RTO {told['rto_seconds']:g} s, "
+            f"{told['rows']} rows as they were recorded."
+        )
 
 
 def _size(size: float) -> str:
@@ -211,4 +224,3 @@ def _size(size: float) -> str:
 
 
 _STEP = 1024
-

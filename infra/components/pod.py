@@ -41,7 +41,12 @@ def scratch(name: str, *, memory: bool = False, limit: str = "64Mi") -> core.Vol
 
 
 def config_files(
-    name: str, config_map: str, mode: int = 0o444, *, optional: bool = False, paths: Mapping[str, str] | None = None
+    name: str,
+    config_map: str,
+    mode: int = 0o444,
+    *,
+    optional: bool = False,
+    paths: Mapping[str, str] | None = None,
 ) -> core.VolumeArgs:
     """Return a volume with a file per key of `config_map`.
 
@@ -61,7 +66,7 @@ def config_files(
 def secret_files(
     name: str, secret: str, mode: int = 0o440, *, paths: Mapping[str, str] | None = None
 ) -> core.VolumeArgs:
-    """Return a volume with a file per key of `secret`, for the pod's group only; `paths` as in `config_files`."""
+    """Return a volume with a file per key of `secret`, for the pod's group; `paths` as in `config_files`."""
     source = core.SecretVolumeSourceArgs(secret_name=secret, default_mode=mode, items=_items(paths))
     return core.VolumeArgs(name=name, secret=source)
 

@@ -1,8 +1,8 @@
 """`garage.toml`: three nodes that each hold a copy of every object, in a zone of their own.
 
 The nodes' keys are made beforehand, so each node is told the names of all three at the start and none needs
-to be introduced to the others. They speak among themselves encrypted and authenticated. Garage has no TLS of its
-own for S3, so it serves that on loopback only, and HAProxy in the same pod carries it to the outside.
+to be introduced to the others. They speak among themselves encrypted and authenticated. Garage has no TLS for
+S3, so it serves that on loopback only, and HAProxy in the same pod carries it to the outside.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 - beside each Postgres: pushes its log, and serves whoever takes a backup, which must show the certificate
   `backup`;
-- where backups are taken: a pod of its own that knows all members, finds the primary and copies from a standby;
+- where backups are taken: a pod that knows all members, finds the primary and copies from a standby;
 - where backups are restored: on the spot, to whatever folder is named on the command line.
 
 Each repository is encrypted with a pass of its own before anything leaves the pod. The files hold S3 keys, so
@@ -75,7 +75,11 @@ def member(repositories: Sequence[Repository]) -> str:
         "tls-server-auth": f"{CLIENT}={STANZA}",
         **{f"tls-server-{kind}-file": f"/etc/esq/tls/{file}" for kind, file in _FILES.items()},
     }
-    spool = {"archive-async": "y", "spool-path": "/var/lib/postgresql/data/spool", "archive-push-queue-max": QUEUE}
+    spool = {
+        "archive-async": "y",
+        "spool-path": "/var/lib/postgresql/data/spool",
+        "archive-push-queue-max": QUEUE,
+    }
     here = {"pg1-path": DATA, "pg1-socket-path": SOCKETS, "pg1-user": ROLE, "pg1-database": "postgres"}
     return _file(_repositories(repositories) | _COMMON | tls | spool, here)
 

@@ -8,8 +8,8 @@ server more often and demote a primary over a short stall; the promise of no fal
 What is under `bootstrap.dcs` is read once, when the first member makes the cluster; later it lives in
 Kubernetes and is changed with `patronictl edit-config`. What is under `postgresql` is read at every start.
 
-The first member makes a new database cluster or, when files in `/etc/esq/restore` ask for it, restores one from
-a backup: two files for Patroni that differ in this only, and a script that chooses between them.
+The first member makes a new database cluster or, when a file in `/etc/esq/restore` asks for it, restores
+one: two files for Patroni that differ in this only, and a script that chooses between them.
 """
 
 from __future__ import annotations
@@ -87,7 +87,12 @@ _HBA = (
 
 
 def patroni(
-    *, scope: str, labels: Mapping[str, str], shared_buffers: str, max_connections: int, restoring: bool = False
+    *,
+    scope: str,
+    labels: Mapping[str, str],
+    shared_buffers: str,
+    max_connections: int,
+    restoring: bool = False,
 ) -> str:
     """Return `patroni.yml`; names, addresses and passwords of a member come from its environment.
 
@@ -243,4 +248,4 @@ GRANT USAGE ON SCHEMA {SCHEMA} TO {WITNESS_ROLE};
 GRANT SELECT, INSERT, DELETE ON {SCHEMA}.heartbeats TO {WITNESS_ROLE};
 GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.marks TO {WITNESS_ROLE};
 SQL
-"""
+"""  # noqa: S608 - the names are constants

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.credentials import VaultAccess
@@ -20,6 +19,8 @@ from infra.zones.layout import write
 from infra.zones.supervision import Program
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.zones.control_plane import Tools
     from infra.zones.layout import Layout
     from infra.zones.spec import ClusterSpec

@@ -51,7 +51,9 @@ def _timed(name: str, born: str, *columns: str) -> Table:
 
 def _by_id(name: str, key: str, *columns: str) -> Table:
     """Return a table whose only time is in its UUIDv7."""
-    least = "rpad(lpad(to_hex((extract(epoch FROM %(since)s::timestamptz) * 1000)::bigint), 12, '0'), 32, '0')"
+    least = (
+        "rpad(lpad(to_hex((extract(epoch FROM %(since)s::timestamptz) * 1000)::bigint), 12, '0'), 32, '0')"
+    )
     since = f"{key} >= {least}::uuid"
     return Table(name, (*columns, key), _OF_UUID7.format(column=key), since)
 
@@ -59,7 +61,9 @@ def _by_id(name: str, key: str, *columns: str) -> Table:
 TABLES = (
     _timed("contacts.contacts", "created_at", "company", "id", "phone"),
     _timed(
-        "campaigns.campaigns", "created_at", *("company", "id", "key", "name", "list_name", "text", "connection")
+        "campaigns.campaigns",
+        "created_at",
+        *("company", "id", "key", "name", "list_name", "text", "connection"),
     ),
     _by_id("campaigns.messages", "message_id", "company", "campaign_id", "contact_id"),
     _timed(
@@ -78,7 +82,7 @@ def checksums(table: Table) -> str:
     """
     row = f"hashtextextended(ROW({', '.join(table.columns)})::text, 0)::numeric"
     return (
-        f"SELECT date_trunc('minute', {table.born}) AS minute, count(*), sum({row})::text\n"  # noqa: S608 - own constants
+        f"SELECT date_trunc('minute', {table.born}) AS minute, count(*), sum({row})::text\n"
         f"FROM {table.name}\nWHERE {table.since} AND {table.born} < %(until)s GROUP BY 1 ORDER BY 1"
     )
 
@@ -99,9 +103,10 @@ class Invariant:
 INVARIANTS = (
     Invariant(
         "counts per state are what counting the messages gives",
-        """SELECT coalesce(c.company, m.company), coalesce(c.campaign_id, m.campaign_id), c.messages, m.messages
+        """SELECT company, campaign_id, c.messages, m.messages
 FROM (SELECT * FROM campaigns.counts WHERE messages <> 0) c
-FULL JOIN (SELECT company, campaign_id, state, count(*) AS messages FROM campaigns.messages GROUP BY 1, 2, 3) m
+FULL JOIN (SELECT company, campaign_id, state, count(*) AS messages FROM campaigns.messages
+           GROUP BY 1, 2, 3) m
 USING (company, campaign_id, state) WHERE c.messages IS DISTINCT FROM m.messages""",
     ),
     Invariant(
@@ -117,7 +122,8 @@ WHERE NOT EXISTS (SELECT FROM campaigns.campaigns c WHERE c.company = m.company 
     Invariant(
         "every message to be sent was planned by its campaign",
         """SELECT w.message_id FROM whatsapp.messages w
-WHERE NOT EXISTS (SELECT FROM campaigns.messages m WHERE m.company = w.company AND m.message_id = w.message_id)""",
+WHERE NOT EXISTS (SELECT FROM campaigns.messages m
+                  WHERE m.company = w.company AND m.message_id = w.message_id)""",
     ),
     Invariant(
         "a list has as many members as it says",

@@ -75,9 +75,7 @@ def _repositories(settings: StackSettings) -> tuple[Repository, ...]:
     return (own, outside)
 
 
-def _backup(
-    settings: StackSettings, postgres: KubernetesPostgres, objects: KubernetesObjects
-) -> BackupArgs:
+def _backup(settings: StackSettings, postgres: KubernetesPostgres, objects: KubernetesObjects) -> BackupArgs:
     members = (f"postgres-{ordinal}" for ordinal in range(STATEFUL_REPLICAS))
     return BackupArgs(
         namespace=DATA_NAMESPACE,

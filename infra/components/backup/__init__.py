@@ -1,4 +1,4 @@
-"""Backups: taken and copied by the clock, watched all the time, restored once a day to prove that they can be."""
+"""Backups: taken by the clock, watched all the time, restored once a day to prove that they can be."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
@@ -18,11 +19,13 @@ from pulumi_kubernetes.meta import v1 as meta
 from infra.components import backup as names
 from infra.components import pod
 from infra.components import workload as work
-from infra.components.backup import BackupArgs
 from infra.defaults import Size  # noqa: TC001 - shown in signatures
 from infra.names import VAULT
 from infra.render import pgbackrest
 from infra.render import postgres as render
+
+if TYPE_CHECKING:
+    from infra.components.backup import BackupArgs
 
 NAME = "backup"
 FIRST = "backup-first"
@@ -122,9 +125,7 @@ def _services(args: BackupArgs, opts: pulumi.ResourceOptions) -> list[pulumi.Res
     return found
 
 
-def _vault(
-    namespace: str, address: str, port: int, opts: pulumi.ResourceOptions
-) -> list[pulumi.Resource]:
+def _vault(namespace: str, address: str, port: int, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
     """Give a name to a store that has only an address, since certificates hold for names."""
     metadata = work.metadata(VAULT, namespace)
     ports = [core.ServicePortArgs(name="s3", port=port)]
@@ -224,7 +225,9 @@ def _pod(  # noqa: PLR0913 - what pods differ in
         paths={"tls.crt": "tls.crt", "tls.key": "tls.key", "ca.crt": "ca.crt"},
     )
     volumes = [
-        pod.config_files("code", NAME, paths={_key(path): path.relative_to(_ROOT).as_posix() for path in _FILES}),
+        pod.config_files(
+            "code", NAME, paths={_key(path): path.relative_to(_ROOT).as_posix() for path in _FILES}
+        ),
         certificate,
         pod.secret_files("pgbackrest", NAME, paths={config: "pgbackrest.conf", "vault.crt": "vault.crt"}),
         pod.secret_files("stores", NAME, paths={"stores.json": "stores.json"}),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +12,8 @@ from infra.components.report import NoAnswerError, first_answer
 from services.contracts.backups import STALE_SECONDS
 
 if TYPE_CHECKING:
+    import datetime as dt
+
     from infra.components.report import Pods
 
 REPORT = "/tmp/report.json"  # noqa: S108 - in the witness's pod
@@ -132,7 +133,7 @@ def _repository(repository: RepositoryState, seen: Seen, now: dt.datetime) -> li
     if (now - held[-1].ended).total_seconds() > STALE_SECONDS:
         found.append(f"the newest backup in {name} is {told(now - held[-1].ended)} old")
     wal = seen.archived_wal or ""
-    if repository.newest_wal and _WAL_DIGITS == len(wal) and repository.newest_wal < wal and not young:
+    if repository.newest_wal and len(wal) == _WAL_DIGITS and repository.newest_wal < wal and not young:
         found.append(f"{name} lacks a part of the log: no later second can be restored until the next backup")
     return found
 
@@ -153,7 +154,9 @@ def _drill(drill: DrillState | None, age: float, now: dt.datetime) -> list[str]:
 def summary(seen: Seen, now: dt.datetime) -> str:
     """Say in one line how the backups are."""
     newest = f"newest {told(now - seen.backups[-1].ended)} old" if seen.backups else "none yet"
-    archived = f"log archived {told(now - seen.archived_at)} ago" if seen.archived_at else "log not archived yet"
+    archived = (
+        f"log archived {told(now - seen.archived_at)} ago" if seen.archived_at else "log not archived yet"
+    )
     if seen.drill is None:
         return f"{newest}, {archived}, no drill yet"
     verdict = "good" if seen.drill.good else "failed"

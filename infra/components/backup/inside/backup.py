@@ -36,12 +36,13 @@ def prepare(deadline: float) -> None:
     while True:
         try:
             tools.run("pgbackrest", "stanza-create", timeout=STANZA_SECONDS)
-            return
         except tools.ToolError as error:
             last = error
-            if "stanza-upgrade" in str(error):
-                tools.run("pgbackrest", "stanza-upgrade", timeout=STANZA_SECONDS)
-                return
+        else:
+            return
+        if "stanza-upgrade" in str(last):
+            tools.run("pgbackrest", "stanza-upgrade", timeout=STANZA_SECONDS)
+            return
         if time.monotonic() > deadline:
             raise last
         time.sleep(_PAUSE)
@@ -107,7 +108,9 @@ def _result(
 ) -> dict[str, Any]:
     made = []
     try:
-        made = [each for each in selection.backups(tools.info()) if each.begun >= began.replace(microsecond=0)]
+        made = [
+            each for each in selection.backups(tools.info()) if each.begun >= began.replace(microsecond=0)
+        ]
     except (tools.ToolError, ValueError) as error:
         faults.append(str(error)[-300:])
     return {

@@ -18,6 +18,8 @@ Minutes = dict[dt.datetime, dict[str, tuple[int, str]]]
 """Per minute and table: how many rows, and the sum of their hashes."""
 
 ALWAYS = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_LIVELY = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15000}
+"""A host that is gone is noticed in seconds; the last one in milliseconds."""
 KEEP = "1 day"
 """Heartbeats are kept so long."""
 _SHOWN = 10
@@ -29,13 +31,15 @@ def connect(**words: object) -> Connection:
     Raises:
         psycopg2.OperationalError: the server cannot be reached.
     """
-    keep = {"keepalives_idle": 5, "keepalives_interval": 3, "keepalives_count": 3, "tcp_user_timeout": 15000}
-    found = psycopg2.connect(options="-c timezone=UTC", connect_timeout=5, **keep, **words)
+    more: dict[str, Any] = {**_LIVELY, "connect_timeout": 5, "options": "-c timezone=UTC", **words}
+    found: Connection = psycopg2.connect(**more)
     found.autocommit = True
     return found
 
 
-def ask(database: Connection, query: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+def ask(
+    database: Connection, query: str, values: Mapping[str, object] | None = None
+) -> list[tuple[Any, ...]]:
     """Return the rows of a query."""
     with database.cursor() as cursor:
         cursor.execute(query, values)
@@ -44,7 +48,7 @@ def ask(database: Connection, query: str, values: Mapping[str, object] | None = 
 
 def beat(database: Connection) -> None:
     """Write a heartbeat, and forget old ones."""
-    ask(database, f"INSERT INTO {SCHEMA}.heartbeats DEFAULT VALUES")  # noqa: S608 - own constant
+    ask(database, f"INSERT INTO {SCHEMA}.heartbeats DEFAULT VALUES")
     ask(database, f"DELETE FROM {SCHEMA}.heartbeats WHERE at < now() - interval '{KEEP}'")  # noqa: S608 - same
 
 

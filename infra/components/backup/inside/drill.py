@@ -117,7 +117,9 @@ def result(began: dt.datetime, copies: Sequence[Copy], versions: dict[str, str])
     rpo = round((began - latest.reached).total_seconds(), 1) if latest.reached else None
     faults = [f"{copy.wish}: {fault}" for copy in copies for fault in copy.faults[:_FAULTS]]
     if rpo is not None and rpo > RPO_SECONDS:
-        faults.append(f"the last {rpo:g} s before the drill would have been lost, {RPO_SECONDS} s are promised")
+        faults.append(
+            f"the last {rpo:g} s before the drill would have been lost, {RPO_SECONDS} s are promised"
+        )
     return {
         "began": began,
         "ended": dt.datetime.now(dt.UTC),
@@ -174,7 +176,12 @@ def main() -> None:
     try:
         told = drill(shelves, os.environ["ESQ_DATABASE"])
     except (selection.NotRestorableError, tools.ToolError, OSError) as error:
-        told = {"began": began, "ended": dt.datetime.now(dt.UTC), "good": False, "faults": [str(error)[-1000:]]}
+        told = {
+            "began": began,
+            "ended": dt.datetime.now(dt.UTC),
+            "good": False,
+            "faults": [str(error)[-1000:]],
+        }
     keep(shelves, told)
     tools.tell(told)
     sys.exit(0 if told["good"] else 1)

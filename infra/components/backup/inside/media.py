@@ -1,4 +1,4 @@
-"""Copies the media bucket to the vault, or back: what is missing there or different. Nothing is ever deleted."""
+"""Copies the media bucket to the vault, or back: what is missing or different. Nothing is ever deleted."""
 
 from __future__ import annotations
 

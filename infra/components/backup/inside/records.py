@@ -20,7 +20,9 @@ PREFIX = "witness/"
 class Shelf(Protocol):
     """The part of a bucket that records need."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """For people and for the marks of the witness."""
 
     def get(self, key: str) -> bytes | None:
         """Return an object; None when there is none."""

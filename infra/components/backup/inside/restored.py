@@ -85,7 +85,9 @@ def _await(server: subprocess.Popen[bytes], name: str) -> Connection:
     deadline = time.monotonic() + RESTORE_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise tools.ToolError(f"the restored Postgres ended with {server.returncode}; see the log of this pod")
+            raise tools.ToolError(
+                f"the restored Postgres ended with {server.returncode}; see the log of this pod"
+            )
         with suppress(psycopg2.OperationalError):
             return db.connect(host=str(SCRATCH), dbname=name, user="postgres")
         time.sleep(_PAUSE)

@@ -28,6 +28,7 @@ STORES = Path("/etc/esq/backup/stores.json")
 TIMEOUT = 20.0
 """Seconds without a byte."""
 NOT_FOUND = 404
+_ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 """TLS keeps a body whole that is passed on without being read first."""
 
@@ -146,17 +147,15 @@ def signed(  # noqa: PLR0913, PLR0917 - what a signature is over
     headers = {"host": urlsplit(store.url).netloc, "x-amz-content-sha256": digest, "x-amz-date": moment}
     names = ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-    canonical = "\n".join([method, path, query, lines, names, digest])
+    canonical = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
     scope = f"{day}/{store.region}/s3/aws4_request"
-    text = "\n".join(["AWS4-HMAC-SHA256", moment, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    text = f"{_ALGORITHM}\n{moment}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
     key = f"AWS4{store.key_secret}".encode()
     for part in (day, store.region, "s3", "aws4_request"):
         key = hmac.new(key, part.encode(), "sha256").digest()
     signature = hmac.new(key, text.encode(), "sha256").hexdigest()
-    credential = f"{store.key_id}/{scope}"
-    return headers | {
-        "Authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
-    }
+    words = (f"Credential={store.key_id}/{scope}", f"SignedHeaders={names}", f"Signature={signature}")
+    return headers | {"Authorization": f"{_ALGORITHM} {', '.join(words)}"}
 
 
 def stores(file: Path = STORES) -> dict[str, Store]:

@@ -32,7 +32,9 @@ def run(*argv: str, timeout: float) -> str:
         raise ToolError(f"{argv[0]} did not end within {timeout:g} s") from error
     sys.stderr.write(done.stderr)
     if done.returncode != 0:
-        raise ToolError(f"{' '.join(argv[:3])} ended with {done.returncode}: {(done.stdout + done.stderr)[-_TAIL:]}")
+        raise ToolError(
+            f"{' '.join(argv[:3])} ended with {done.returncode}: {(done.stdout + done.stderr)[-_TAIL:]}"
+        )
     return done.stdout
 
 
