@@ -146,6 +146,8 @@ def _repositories(repositories: Sequence[Repository]) -> dict[str, object]:
             f"{of}-s3-key-secret": repository.key_secret,
             f"{of}-cipher-type": "aes-256-cbc",
             f"{of}-cipher-pass": repository.cipher,
+            # A database has a thousand small files; as an object each, they would take minutes.
+            f"{of}-bundle": "y",
             f"{of}-retention-full-type": "time",
             f"{of}-retention-full": repository.days,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt  # noqa: TC003 - pydantic reads the annotations when the class is made
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,8 +13,6 @@ from infra.components.report import NoAnswerError, first_answer
 from services.contracts.backups import STALE_SECONDS
 
 if TYPE_CHECKING:
-    import datetime as dt
-
     from infra.components.report import Pods
 
 REPORT = "/tmp/report.json"  # noqa: S108 - in the witness's pod
