@@ -14,7 +14,7 @@ import pytest
 from infra.components.backup.inside import database as db
 from infra.components.backup.inside import drill, records, tools, witness
 from infra.render import postgres as render
-from services.contracts.backups import INVARIANTS, TABLES
+from services.contracts.backups import INVARIANTS, TABLES, checksums
 from services.kit.ids import uuid7
 from tests.controllers.postgres import BINARIES
 from tests.unit.data.test_backup_records import FakeShelf
@@ -194,12 +194,10 @@ def test_every_truth_is_a_query_that_runs(watched: Any) -> None:
         assert db.ask(watched, invariant.breaches) == []
 
 
-def test_a_checksum_is_answered_by_an_index(test_database: TestDatabase, watched: Any) -> None:
+def test_a_checksum_is_answered_by_an_index(watched: Any) -> None:
     """Once a minute over millions of rows: only the blocks of that minute may be read."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)
     until = since + dt.timedelta(minutes=1)
-    from services.contracts.backups import checksums  # noqa: PLC0415 - only here
-
     db.ask(watched, "SET enable_seqscan = off")
     for table in TABLES:
         if table.name == "campaigns.campaigns":

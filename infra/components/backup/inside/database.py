@@ -54,7 +54,8 @@ def beat(database: Connection) -> None:
 
 def newest_heartbeat(database: Connection, before: dt.datetime | None = None) -> dt.datetime | None:
     """Return when the last heartbeat was, or the last one before a moment; None when there is none."""
-    query = f"SELECT max(at) FROM {SCHEMA}.heartbeats WHERE at < coalesce(%(before)s::timestamptz, 'infinity')"  # noqa: S608 - same
+    until = "coalesce(%(before)s::timestamptz, 'infinity')"
+    query = f"SELECT max(at) FROM {SCHEMA}.heartbeats WHERE at < {until}"  # noqa: S608 - same
     ((found,),) = ask(database, query, {"before": before})
     return found  # type: ignore[no-any-return]  # a timestamptz or NULL
 
