@@ -230,7 +230,7 @@ SELECT 'CREATE DATABASE {database} OWNER {admin}'
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec
 REVOKE ALL ON DATABASE {database} FROM PUBLIC;
 -- All that taking a backup needs; the files it copies are read by the server's own user.
-GRANT pg_read_all_settings TO {BACKUP_ROLE};
+GRANT pg_read_all_settings, pg_checkpoint TO {BACKUP_ROLE};
 GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean),
     pg_create_restore_point(text), pg_switch_wal() TO {BACKUP_ROLE};
 -- The witness reads what it takes checksums of, and who has a transaction open.
