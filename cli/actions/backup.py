@@ -131,7 +131,8 @@ def chosen(ground: Ground, wish: str) -> Choice:
         NoAnswerError: the witness cannot be asked what there is.
     """
     try:
-        choice = selection.choose(seen(ground).backups, wish)
+        found = seen(ground)
+        choice = selection.choose(found.backups, wish, origin=found.origin)
         if wish != selection.LATEST and "--type=time" in choice.arguments:
             _must_be_past(selection.moment(wish))
     except (selection.NotRestorableError, ValueError) as error:
@@ -166,7 +167,7 @@ def beside(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]:
         )
     choice = chosen(ground, wish)
     with steps.step(f"restore {wish} beside") as step:
-        work.start(names.BESIDE, name=names.BESIDE, words=[wish])
+        work.start(names.BESIDE, name=names.BESIDE, words=choice.arguments)
         _await_serving(work, step)
         step.note(f"from backup {choice.backup.label}" if choice.backup else "")
     return {

@@ -163,7 +163,9 @@ def _pods(args: BackupArgs) -> dict[str, core.PodSpecArgs]:
         names.FULL: _pod(args, "backup", ["full"], args.job, config="runner.conf"),
         names.DIFFERENTIAL: _pod(args, "backup", ["diff"], args.job, config="runner.conf"),
         names.DRILL: _pod(args, "drill", [], args.restore, config="restorer.conf"),
-        names.BESIDE: _pod(args, "beside", ["latest"], args.restore, config="restorer.conf", serves=True),
+        names.BESIDE: _pod(
+            args, "beside", ["--type=default"], args.restore, config="restorer.conf", serves=True
+        ),
     }
     if args.vault is not None:
         found[names.MEDIA] = _pod(args, "media", ["out"], args.job, config="restorer.conf")

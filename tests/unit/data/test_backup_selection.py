@@ -111,3 +111,17 @@ def test_no_second_before_the_database_was_set_back() -> None:
     assert second is not None
     assert second > at(30)
     assert some_second(found, at(35), at(40)) is None
+
+
+def test_what_was_set_back_is_reached_from_backups_of_its_own_time() -> None:
+    found = backups(INFO)
+    choice = choose(found, at(40).isoformat(), origin=at(20))
+    assert choice.backup is not None
+    assert choice.backup.label == "F1_D1"
+    with pytest.raises(NotRestorableError, match="first moment"):
+        choose(found, at(29).isoformat(), origin=at(20))
+    with pytest.raises(NotRestorableError, match="since 2026-05-01T12:40:00Z"):
+        choose(found, "latest", origin=at(40))
+    before = choose(found, at(10).isoformat(), origin=at(20))
+    assert before.backup is not None
+    assert before.backup.label == "V1"

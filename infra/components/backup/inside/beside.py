@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from infra.components.backup.inside import restored, selection, tools
+from infra.components.backup.inside import restored, tools
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TLS = """\
 ssl = on
@@ -17,12 +21,11 @@ password_encryption = 'scram-sha-256'
 HBA = "hostssl all all all scram-sha-256\n"
 
 
-def main(wish: str) -> None:
-    """Restore `wish` and become the server."""
+def main(arguments: Sequence[str]) -> None:
+    """Restore with pgBackRest's `arguments` and become the server."""
     try:
-        choice = selection.choose(selection.backups(tools.info()), wish)
-        restored.fetch(choice.arguments)
-    except (selection.NotRestorableError, tools.ToolError, ValueError) as error:
+        restored.fetch(arguments)
+    except tools.ToolError as error:
         tools.tell({"good": False, "faults": [str(error)[-1500:]]})
         sys.exit(1)
     argv = restored.settle(HBA, listen="*", more=TLS)
@@ -30,4 +33,4 @@ def main(wish: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

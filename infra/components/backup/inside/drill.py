@@ -150,9 +150,7 @@ def drill(shelves: Sequence[Store], name: str) -> dict[str, Any]:
     second = some_second(found, origin, first.reached) if origin and first.reached else None
     if second is not None:
         wish = second.isoformat(timespec="milliseconds")
-        # The vault is where a disaster is recovered from: it is tried as well, wherever there is one.
-        vaulted = any(each.repository == selection.VAULT and each.ended < second for each in found)
-        choice = selection.choose(found, wish, repository=selection.VAULT if vaulted else None)
+        choice = selection.choose(found, wish, origin=origin)
         copies.append(examine(choice, recorded, wish, name)[0])
     versions = {"postgres": version, "pgbackrest": tools.run("pgbackrest", "version", timeout=10).split()[-1]}
     return result(began, copies, versions)

@@ -83,12 +83,20 @@ def moment(text: str) -> dt.datetime:
     return found.astimezone(dt.UTC) if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
-def choose(found: Sequence[Backup], wish: str, *, repository: int | None = None) -> Choice:
+def choose(
+    found: Sequence[Backup],
+    wish: str,
+    *,
+    origin: dt.datetime | None = None,
+    repository: int | None = None,
+) -> Choice:
     """Return how to restore `wish`.
 
     Args:
         found: backups, oldest first.
         wish: `latest`, the label of a backup, or a time (ISO 8601; UTC unless it says otherwise).
+        origin: when the database began, or was last set back. A time after it can only be reached from a
+            backup begun after it: earlier ones may belong to a past that is no more.
         repository: only from this one; otherwise the first that has what is needed.
 
     Raises:
@@ -99,11 +107,19 @@ def choose(found: Sequence[Backup], wish: str, *, repository: int | None = None)
     if not here:
         raise NotRestorableError("there is no backup yet")
     if wish == LATEST:
-        return _of(here[-1], ("--type=default",))
+        return _of(_since(here, origin)[-1], ("--type=default",))
     labelled = [each for each in here if each.label == wish]
     if labelled:
         return _of(labelled[-1], ("--type=immediate", "--target-action=promote"))
-    return _at(here, moment(wish))
+    target = moment(wish)
+    return _at(_since(here, origin) if origin is None or target > origin else here, target)
+
+
+def _since(found: Sequence[Backup], origin: dt.datetime | None) -> list[Backup]:
+    since = [each for each in found if origin is None or each.begun > origin]
+    if not since:
+        raise NotRestorableError(f"there is no backup yet of the time since {origin:%Y-%m-%dT%H:%M:%SZ}")
+    return since
 
 
 def _at(found: Sequence[Backup], target: dt.datetime) -> Choice:
