@@ -1,6 +1,6 @@
-"""A whole environment lost while it is written to, and rebuilt from its vault. Off unless asked for:
+"""A whole environment lost while it is written to, and rebuilt from its vault.
 
-./esq run -m pytest -m slow -s tests/e2e/test_disaster.py
+Off unless asked for: `./esq run -m pytest -m slow -s tests/e2e/test_disaster.py`.
 """
 
 from __future__ import annotations
