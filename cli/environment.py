@@ -67,6 +67,11 @@ class Environment:
         return self.backend == (self.folder / "backend").as_uri()
 
     @property
+    def vault(self) -> Path:
+        """Folder of the store that keeps its backups when its zones are lost."""
+        return self.clusters.parent / "vaults" / self.cluster
+
+    @property
     def zones(self) -> bool:
         """Whether this environment lives on zones of its own on this machine."""
         return self.given is None

@@ -34,6 +34,7 @@ COMMANDS = {
         "Compare the cluster with what was deployed; exit code 99 when it differs.",
     ),
     "destroy": ("cli.commands.destroy", "Take an environment away."),
+    "backup": ("cli.commands.backup", "Backups: take, list, try, restore, rebuild a lost environment."),
     "campaign": ("cli.commands.campaign", "Send a campaign and hold the ledger against it."),
     "promises": (
         "cli.commands.promises",

@@ -19,6 +19,7 @@ import datetime as dt
 import secrets
 import uuid
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -67,12 +68,16 @@ class PostgresCredentials(_Frozen):
         admin: password of `esq_admin`, which migrations use to make roles and schemas.
         services: password of each service's own role.
         patroni: password that Patroni members show each other before a switchover or restart is obeyed.
+        backup: password of `esq_backup`, which may begin and end a backup.
+        witness: password of `esq_witness`, which reads what it takes checksums of.
     """
 
     superuser: Secret = Field(default_factory=_password)
     replication: Secret = Field(default_factory=_password)
     admin: Secret = Field(default_factory=_password)
     patroni: Secret = Field(default_factory=_password)
+    backup: Secret = Field(default_factory=_password)
+    witness: Secret = Field(default_factory=_password)
     services: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
@@ -111,8 +116,10 @@ class ObjectsCredentials(_Frozen):
     Attributes:
         rpc_secret: 32 bytes in hex that nodes recognise each other by.
         admin_token: bearer token of the admin API.
-        key_id: S3 access key, in the form Garage imports.
+        key_id: S3 access key of the media bucket, in the form Garage imports.
         key_secret: S3 secret key.
+        backup_key_id: S3 access key of the backup bucket.
+        backup_key_secret: S3 secret key of it.
         node_keys: an Ed25519 key (seed and public half, hex) for each node, so that nodes know each other
             before they have met and keep their identity when a volume is lost.
     """
@@ -121,6 +128,8 @@ class ObjectsCredentials(_Frozen):
     admin_token: Secret = Field(default_factory=_password)
     key_id: str = Field(default_factory=lambda: f"GK{secrets.token_hex(12)}")
     key_secret: Secret = Field(default_factory=lambda: secrets.token_hex(32))
+    backup_key_id: str = Field(default_factory=lambda: f"GK{secrets.token_hex(12)}")
+    backup_key_secret: Secret = Field(default_factory=lambda: secrets.token_hex(32))
     node_keys: tuple[str, ...] = Field(
         default_factory=lambda: tuple(_node_key() for _ in range(STATEFUL_REPLICAS)), repr=False
     )
@@ -129,6 +138,50 @@ class ObjectsCredentials(_Frozen):
     def node_ids(self) -> tuple[str, ...]:
         """Public identity of each node: the second half of its key."""
         return tuple(key[64:] for key in self.node_keys)
+
+
+class BackupCredentials(_Frozen):
+    """What backups are encrypted with. Lost with the environment's folder, and every backup with it.
+
+    Attributes:
+        cipher: pass of the repository inside the environment.
+        vault_cipher: pass of the repository outside of it.
+    """
+
+    cipher: Secret = Field(default_factory=lambda: secrets.token_urlsafe(48))
+    vault_cipher: Secret = Field(default_factory=lambda: secrets.token_urlsafe(48))
+
+
+class VaultAccess(_Frozen):
+    """An S3 store outside of the environment's failure domain.
+
+    Attributes:
+        url: `https://host[:port]`; buckets stand in the path.
+        region: signatures cover it.
+        bucket: that is there already.
+        key_id: access key that may read, write and list the bucket.
+        key_secret: its secret.
+        authority: PEM of the authority that signed the store's certificate.
+        address: IP address behind the name of the Service `vault`, for a store that no name leads to.
+    """
+
+    url: str = Field(pattern=r"^https://[^/\s]+$")
+    region: str
+    bucket: str
+    key_id: str
+    key_secret: Secret
+    authority: str
+    address: str | None = None
+
+    @property
+    def host(self) -> str:
+        """Name of the store."""
+        return str(urlsplit(self.url).hostname)
+
+    @property
+    def port(self) -> int:
+        """Port of the store."""
+        return urlsplit(self.url).port or 443
 
 
 class ApplicationCredentials(_Frozen):
@@ -153,6 +206,7 @@ class Credentials(_Frozen):
     Attributes:
         authority: the environment's certificate authority.
         certificates: a key and certificate for each name of `infra.names.CERTIFICATE_NAMES`.
+        vault: where backups go that must outlive the environment; None: nowhere.
     """
 
     authority: KeyPair = Field(default_factory=new_authority)
@@ -161,6 +215,8 @@ class Credentials(_Frozen):
     redis: RedisCredentials = Field(default_factory=RedisCredentials)
     kafka: KafkaCredentials = Field(default_factory=KafkaCredentials)
     objects: ObjectsCredentials = Field(default_factory=ObjectsCredentials)
+    backup: BackupCredentials = Field(default_factory=BackupCredentials)
+    vault: VaultAccess | None = None
     application: ApplicationCredentials = Field(default_factory=ApplicationCredentials)
 
     @property

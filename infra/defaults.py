@@ -44,6 +44,12 @@ class Sizes(BaseModel):
         kafka: one JVM.
         kafka_heap: its heap; page cache and about 100 MiB of JVM stand outside of it.
         objects: one Garage node.
+        objects_proxy: the TLS in front of it.
+        backup_server: beside each Postgres; most of it is only used while a backup is copied.
+        witness: takes checksums all the time.
+        backup_job: a backup, or a copy of the media, for as long as it runs.
+        restore_job: a restored Postgres, for as long as it is looked at; its disk is the node's.
+        backup_days: any second of so many days can be restored.
         service: one replica of a process of the application.
         job: a migration or the like, for as long as it runs.
     """
@@ -59,6 +65,12 @@ class Sizes(BaseModel):
     kafka: Size
     kafka_heap: str
     objects: Size
+    objects_proxy: Size
+    backup_server: Size
+    witness: Size
+    backup_job: Size
+    restore_job: Size
+    backup_days: int = Field(ge=1)
     service: Size
     job: Size
 
@@ -73,6 +85,12 @@ LOCAL = Sizes(
     kafka=Size(cpu="50m", memory="320Mi", memory_limit="640Mi", storage="4Gi"),
     kafka_heap="256m",
     objects=Size(cpu="20m", memory="48Mi", memory_limit="192Mi", storage="4Gi"),
+    objects_proxy=Size(cpu="10m", memory="12Mi", memory_limit="64Mi"),
+    backup_server=Size(cpu="10m", memory="8Mi", memory_limit="256Mi"),
+    witness=Size(cpu="10m", memory="24Mi", memory_limit="128Mi"),
+    backup_job=Size(cpu="20m", memory="48Mi", memory_limit="256Mi"),
+    restore_job=Size(cpu="20m", memory="96Mi", memory_limit="512Mi", storage="4Gi"),
+    backup_days=2,
     service=Size(cpu="20m", memory="80Mi", memory_limit="256Mi"),
     job=Size(cpu="20m", memory="64Mi", memory_limit="256Mi"),
 )
@@ -87,6 +105,12 @@ FULL = Sizes(
     kafka=Size(cpu="1", memory="6Gi", memory_limit="6Gi", storage="100Gi"),
     kafka_heap="2g",
     objects=Size(cpu="500m", memory="1Gi", memory_limit="2Gi", storage="200Gi"),
+    objects_proxy=Size(cpu="100m", memory="64Mi", memory_limit="128Mi"),
+    backup_server=Size(cpu="100m", memory="64Mi", memory_limit="1Gi"),
+    witness=Size(cpu="50m", memory="64Mi", memory_limit="256Mi"),
+    backup_job=Size(cpu="200m", memory="256Mi", memory_limit="1Gi"),
+    restore_job=Size(cpu="500m", memory="1Gi", memory_limit="4Gi", storage="100Gi"),
+    backup_days=7,
     service=Size(cpu="250m", memory="256Mi", memory_limit="512Mi"),
     job=Size(cpu="100m", memory="128Mi", memory_limit="512Mi"),
 )

@@ -15,6 +15,10 @@ STATEFUL_REPLICAS = 3
 """Replicas of each stateful thing: one per zone. Two of three are the quorum of all four."""
 
 MEDIA_BUCKET = "media"
+BACKUP_BUCKET = "backups"
+"""In the environment's own object store: the first repository of its backups."""
+VAULT = "vault"
+"""Service by which pods reach the second one, which stands outside of the environment."""
 DATABASE = "esq"
 ADMIN_ROLE = "esq_admin"
 KAFKA_ADMIN = "esq"
@@ -46,9 +50,12 @@ def _application(service: str) -> tuple[str, ...]:
 
 
 CERTIFICATE_NAMES: dict[str, tuple[str, ...]] = {
-    "postgres": _data("postgres", "postgres-replica", "postgres-pods"),
+    "postgres": _data("postgres", "postgres-replica", "postgres-pods", "postgres-restored"),
     "redis": _data("redis"),
     "kafka": _data("kafka"),
+    "objects": _data("objects"),
+    # Shown to the backup servers beside each Postgres, which obey nobody else.
+    "backup": _data("backup"),
     **{service: _application(service) for service in SERVICES},
 }
-"""Subject alternative names by certificate. Garage serves S3 without TLS and so has none."""
+"""Subject alternative names by certificate."""

@@ -212,7 +212,7 @@ def _endpoints(ground: Ground, found: Credentials, run: str) -> Endpoints:
             "sentinel_password": found.redis.sentinel,
         },
         objects={
-            "url": f"http://{service_dns('objects', DATA_NAMESPACE)}:{objects.S3_PORT}",
+            "url": f"https://{service_dns('objects', DATA_NAMESPACE)}:{objects.S3_PORT}",
             "region": objects.REGION,
             "bucket": MEDIA_BUCKET,
             "key_id": found.objects.key_id,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cli.engine import Engine, Outcome
     from cli.environment import Environment
     from infra.config import StackSettings
-    from infra.steps import Steps
+    from infra.steps import Step, Steps
 
 
 @dataclass
@@ -71,7 +71,7 @@ def configured(
     """Return the settings of each layer, with images and the environment's credentials."""
     pushed = images(ground, layers, steps)
     with steps.step("settings and credentials") as step:
-        found = keeping.load(environment, engine, pushed, layers)
+        found = keeping.load(environment, engine, pushed, layers, ground.vault)
         step.note(found.told)
     return found.settings
 
@@ -113,14 +113,10 @@ def deploy(
     done = Deployed(stand(environment, steps))
     engine = done.ground.engine()
     settings = configured(environment, engine, done.ground, layers, steps)
-    _introduce(done.ground, settings)
+    introduce(done.ground, settings)
     if confirm is not None:
         confirm(previewed(engine, settings, steps))
-    for each in settings:
-        with steps.step(f"layer {each.layer}") as step:
-            keeping.keep(engine, each)
-            done.outcomes.append(outcome := engine.up(each.layer, program(each), step))
-            step.note(summary(outcome))
+    done.outcomes += [bring(engine, each, steps) for each in settings]
     if Layer.SERVICES in layers:
         with steps.step("checks") as step:
             done.health = wait_until_well(environment, done.ground, step)
@@ -128,7 +124,21 @@ def deploy(
     return done
 
 
-def _introduce(ground: Ground, settings: Sequence[StackSettings]) -> None:
+def bring(engine: Engine, settings: StackSettings, steps: Steps) -> Outcome:
+    """Bring one layer to what its program declares, as a step of its own."""
+    with steps.step(f"layer {settings.layer}") as step:
+        return raised(engine, settings, step)
+
+
+def raised(engine: Engine, settings: StackSettings, step: Step) -> Outcome:
+    """Bring one layer to what its program declares."""
+    keeping.keep(engine, settings)
+    outcome = engine.up(settings.layer, program(settings), step)
+    step.note(summary(outcome))
+    return outcome
+
+
+def introduce(ground: Ground, settings: Sequence[StackSettings]) -> None:
     """Let the edge trust the services' certificates, which the environment's own authority signs."""
     if ground.cluster is not None:
         for authority in {each.secrets.authority.certificate for each in settings if each.credentials}:

@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from cli.actions.packages import install
 from cli.engine import Engine
-from infra.errors import EsqError, Problem, ProblemsError
+from infra.credentials import VaultAccess
+from infra.errors import EsqError, Problem, ProblemsError, WrongUseError
 from infra.provider import ProviderServer, plugin_folder
 
 if TYPE_CHECKING:
@@ -77,6 +78,15 @@ class Ground:
             folders.append(str(plugin_folder()))
         return os.pathsep.join([*folders, os.environ.get("PATH", "")])
 
+    @property
+    def vault(self) -> VaultAccess | None:
+        """Where backups go that are to outlive the environment; None when nobody said so.
+
+        Raises:
+            WrongUseError: what was said cannot be used.
+        """
+        return self.cluster.vault if self.cluster is not None else given_vault()
+
     def engine(self) -> Engine:
         """Return the engine for this cluster."""
         return Engine(self.environment, path=self.path, kubeconfig=self.kubeconfig, provider=self._provider)
@@ -113,6 +123,26 @@ def given_images() -> dict[str, str]:
         ) from error
 
 
+def given_vault() -> VaultAccess | None:
+    """Return the S3 store that the user keeps for backups, from ESQ_VAULT.
+
+    Raises:
+        WrongUseError: it is not what `infra.credentials.VaultAccess` describes.
+    """
+    text = os.environ.get("ESQ_VAULT")
+    if not text:
+        return None
+    try:
+        return VaultAccess.model_validate_json(text)
+    except ValidationError as error:
+        fields = ", ".join(".".join(map(str, each["loc"])) or "JSON" for each in error.errors())
+        raise WrongUseError(
+            f"the vault cannot be used: {fields}",
+            where="ESQ_VAULT",
+            remedy="Give JSON with url, region, bucket, key_id, key_secret and authority (PEM).",
+        ) from error
+
+
 def official_provider() -> bool:
     """Return whether Pulumi's own Kubernetes provider is installed."""
     home = Path(os.environ.get("PULUMI_HOME", "~/.pulumi")).expanduser()
@@ -133,7 +163,8 @@ def zones(environment: Environment, tools: Toolchain) -> Cluster:
             for each in error.errors()
         ]
         raise ProblemsError("The zones cannot be called or numbered so", problems) from error
-    return Cluster(spec, state=environment.clusters / environment.cluster, tools=tools)
+    state = environment.clusters / environment.cluster
+    return Cluster(spec, state=state, tools=tools, vault=environment.vault)
 
 
 def toolchain(steps: Steps) -> Toolchain:

@@ -1,7 +1,8 @@
-"""How an environment is: nodes, data layer, services and edge, all asked at the same time."""
+"""How an environment is: nodes, data layer, backups, services and edge, all asked at the same time."""
 
 from __future__ import annotations
 
+import datetime as dt
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,9 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from infra import status
+from infra.components.backup import status as of_backups
 from infra.components.pods import KubernetesPods
+from infra.components.report import NoAnswerError
 from infra.errors import EsqError
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 from infra.processes import PROCESSES, REPLICAS
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from cli.actions.ground import Ground
     from cli.environment import Environment
+    from infra.components.backup.status import Seen
     from infra.components.report import Pods, Report
     from infra.steps import Step
 
@@ -78,11 +82,21 @@ class Door:
 
 
 @dataclass(frozen=True)
+class Backups:
+    """How the backups are: in one line, what is wrong, and everything the witness saw."""
+
+    summary: str
+    troubles: tuple[str, ...] = ()
+    seen: Seen | None = None
+
+
+@dataclass(frozen=True)
 class Health:
     """How an environment is."""
 
     nodes: tuple[Node, ...]
     data: tuple[Report, ...]
+    backups: Backups
     services: tuple[Service, ...]
     edge: tuple[Door, ...]
 
@@ -91,6 +105,7 @@ class Health:
         """Everything that is not as it should be, one sentence each."""
         found = [f"node {node.name} is not ready" for node in self.nodes if not node.ready]
         found += [f"{report.thing}: {report.summary}" for report in self.data if not report.healthy]
+        found += [f"backups: {trouble}" for trouble in self.backups.troubles]
         found += [
             f"{service.name}: {service.ready} of {service.wanted} ready in {len(service.zones)} zones"
             for service in self.services
@@ -121,6 +136,15 @@ class Health:
             "data": {
                 report.thing: [replica.model_dump() for replica in report.replicas] for report in self.data
             },
+            "backups": {
+                "summary": self.backups.summary,
+                "troubles": list(self.backups.troubles),
+                **(
+                    self.backups.seen.model_dump(mode="json", exclude={"troubles"})
+                    if self.backups.seen
+                    else {}
+                ),
+            },
             "services": [{**vars(service), "healthy": service.healthy} for service in self.services],
             "edge": [vars(door) for door in self.edge],
         }
@@ -140,12 +164,13 @@ def look(ground: Ground) -> Health:
             remedy=f"Deploy it: `esq deploy {ground.environment.name}`.",
         )
     services = KubernetesPods(kubeconfig, SERVICES_NAMESPACE)
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(5) as pool:
         nodes = pool.submit(_nodes, kubeconfig)
         data = pool.submit(status.data_layer, KubernetesPods(kubeconfig, DATA_NAMESPACE))
+        backups = pool.submit(_backups, KubernetesPods(kubeconfig, DATA_NAMESPACE))
         edge = pool.submit(_edge, ground)
         counted = pool.map(partial(_service, services), [process.name for process in PROCESSES])
-        return Health(nodes.result(), data.result(), tuple(counted), edge.result())
+        return Health(nodes.result(), data.result(), backups.result(), tuple(counted), edge.result())
 
 
 def wait_until_well(
@@ -189,6 +214,15 @@ def _nodes(kubeconfig: Path) -> tuple[Node, ...]:
         )
         for each in found
     )
+
+
+def _backups(pods: Pods) -> Backups:
+    now = dt.datetime.now(dt.UTC)
+    try:
+        seen = of_backups.read(pods)
+    except NoAnswerError as error:
+        return Backups("nobody watches them", (error.what,))
+    return Backups(of_backups.summary(seen, now), tuple(of_backups.troubles(seen, now)), seen)
 
 
 def _service(pods: Pods, name: str) -> Service:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cli.engine import Engine
     from cli.environment import Environment
+    from infra.credentials import VaultAccess
 
 PLAIN = "settings"
 """Configuration key of everything that is no secret, as JSON."""
@@ -53,9 +54,13 @@ def credentials(environment: Environment, engine: Engine) -> Credentials:
 
 
 def load(
-    environment: Environment, engine: Engine, images: Mapping[str, str], layers: Sequence[Layer]
+    environment: Environment,
+    engine: Engine,
+    images: Mapping[str, str],
+    layers: Sequence[Layer],
+    vault: VaultAccess | None = None,
 ) -> Found:
-    """Return the settings of `layers`; what is missing of the credentials is made.
+    """Return the settings of `layers`; what is missing of the credentials is made, the vault is as given.
 
     Raises:
         ProblemsError: settings that cannot be used, all of them named.
@@ -65,7 +70,7 @@ def load(
     if any(layer in _NEED for layer in layers):
         text = engine.configuration(Layer.DATA).get(SECRET)
         kept = Credentials.model_validate_json(text) if text else None
-        secrets = complete(kept)
+        secrets = complete(kept).model_copy(update={"vault": vault})
         if secrets != kept:
             found.told = "renewed what was missing or ageing" if kept else "made anew"
     for layer in layers:

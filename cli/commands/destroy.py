@@ -16,6 +16,13 @@ app = typer.Typer()
 KeepCluster = Annotated[
     bool, typer.Option("--keep-cluster", help="Remove what was deployed, and leave the zones running.")
 ]
+KeepBackups = Annotated[
+    bool,
+    typer.Option(
+        "--keep-backups",
+        help="Leave the vault and the keys to it: `esq backup rebuild` brings the environment back.",
+    ),
+]
 
 
 @app.command()
@@ -26,6 +33,7 @@ def destroy(  # noqa: PLR0913 - one per option
     backend: Backend = None,
     *,
     keep_cluster: KeepCluster = False,
+    keep_backups: KeepBackups = False,
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
@@ -37,7 +45,9 @@ def destroy(  # noqa: PLR0913 - one per option
     steps = output.steps(as_json=json)
     environment = find(env, kubeconfig=kubeconfig, backend=backend)
     whole = not layer and not keep_cluster
-    outcomes = action.destroy(environment, output.chosen(layer), steps, whole=whole)
+    outcomes = action.destroy(
+        environment, output.chosen(layer), steps, whole=whole, keep_backups=keep_backups
+    )
     if json:
         layers = [outcome.report() for outcome in outcomes]
         output.print_json({"environment": env, "layers": layers, "steps": output.timings(steps)})

@@ -43,6 +43,7 @@ def _show(found: Health) -> None:
         console.print(table)
     nodes = ", ".join(f"{node.name} {_mark(good=node.ready)}" for node in found.nodes)
     console.print(f"nodes  {nodes}")
+    console.print(f"backups {_mark(good=not found.backups.troubles)} {found.backups.summary}")
     doors = ", ".join(f"{door.path} {_mark(good=not door.trouble)}" for door in found.edge)
     if doors:
         console.print(f"edge   {doors}")

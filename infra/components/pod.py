@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pulumi_kubernetes.core import v1 as core
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def env(name: str, value: str) -> core.EnvVarArgs:
@@ -40,17 +40,39 @@ def scratch(name: str, *, memory: bool = False, limit: str = "64Mi") -> core.Vol
     )
 
 
-def config_files(name: str, config_map: str, mode: int = 0o444) -> core.VolumeArgs:
-    """Return a volume with a file per key of `config_map`."""
-    source = core.ConfigMapVolumeSourceArgs(name=config_map, default_mode=mode)
+def config_files(
+    name: str,
+    config_map: str,
+    mode: int = 0o444,
+    *,
+    optional: bool = False,
+    paths: Mapping[str, str] | None = None,
+) -> core.VolumeArgs:
+    """Return a volume with a file per key of `config_map`.
+
+    Args:
+        name: of the volume.
+        config_map: its source.
+        mode: of the files.
+        optional: an empty folder will do.
+        paths: where the files stand, by key; all of them under their keys when None.
+    """
+    source = core.ConfigMapVolumeSourceArgs(
+        name=config_map, default_mode=mode, optional=optional or None, items=_items(paths)
+    )
     return core.VolumeArgs(name=name, config_map=source)
 
 
-def secret_files(name: str, secret: str, mode: int = 0o440) -> core.VolumeArgs:
-    """Return a volume with a file per key of `secret`, for the pod's group only."""
-    return core.VolumeArgs(
-        name=name, secret=core.SecretVolumeSourceArgs(secret_name=secret, default_mode=mode)
-    )
+def secret_files(
+    name: str, secret: str, mode: int = 0o440, *, paths: Mapping[str, str] | None = None
+) -> core.VolumeArgs:
+    """Return a volume with a file per key of `secret`, for the pod's group; `paths` as in `config_files`."""
+    source = core.SecretVolumeSourceArgs(secret_name=secret, default_mode=mode, items=_items(paths))
+    return core.VolumeArgs(name=name, secret=source)
+
+
+def _items(paths: Mapping[str, str] | None) -> list[core.KeyToPathArgs] | None:
+    return [core.KeyToPathArgs(key=key, path=path) for key, path in sorted((paths or {}).items())] or None
 
 
 def ask_https(path: str, port: int, *, period: int, failures: int, timeout: int = 3) -> core.ProbeArgs:

@@ -1,9 +1,8 @@
 """`garage.toml`: three nodes that each hold a copy of every object, in a zone of their own.
 
 The nodes' keys are made beforehand, so each node is told the names of all three at the start and none needs
-to be introduced to the others. They speak among themselves encrypted and authenticated. S3 itself is served
-without TLS: Garage has none, and a proxy in front would be one more thing to lose. It is reached inside the
-cluster only.
+to be introduced to the others. They speak among themselves encrypted and authenticated. Garage has no TLS for
+S3, so it serves that on loopback only, and HAProxy in the same pod carries it to the outside.
 """
 
 from __future__ import annotations
@@ -14,8 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 S3_PORT = 3900
+"""HTTPS."""
+PLAIN_PORT = 3910
+"""S3 without TLS, on loopback."""
 RPC_PORT = 3901
 ADMIN_PORT = 3903
+PROXY_PORT = 3904
+"""The proxy tells here whether it has a Garage behind it."""
 REGION = "esq"
 """S3 region; signatures cover it, so clients must say the same."""
 REPLICATION = 3
@@ -50,7 +54,7 @@ bootstrap_peers = [
 ]
 
 [s3_api]
-api_bind_addr = "0.0.0.0:{S3_PORT}"
+api_bind_addr = "127.0.0.1:{PLAIN_PORT}"
 s3_region = "{REGION}"
 
 [admin]
@@ -71,4 +75,39 @@ cat "/etc/esq/secrets/node_key_${HOSTNAME##*-}" > $meta/node_key.new
 # The second half of the key is its public part.
 tail -c 32 $meta/node_key.new > $meta/node_key.pub
 mv $meta/node_key.new $meta/node_key
+"""
+
+
+def proxy() -> str:
+    """Return `haproxy.cfg` of the TLS in front of a pod's Garage.
+
+    Bytes are passed on as they are, so that signatures and uploads of any length stay what they were.
+    """
+    return f"""\
+global
+    maxconn 512
+    nbthread 1
+    log stderr local0 notice
+    ssl-default-bind-options ssl-min-ver TLSv1.2
+
+defaults
+    mode tcp
+    log global
+    timeout connect 2s
+    timeout client 60s
+    timeout server 60s
+    timeout check 2s
+
+frontend s3
+    bind :{S3_PORT} ssl crt /etc/esq/secrets/server.pem
+    default_backend garage
+
+frontend proxy
+    mode http
+    bind :{PROXY_PORT}
+    monitor-uri /ready
+    monitor fail if {{ nbsrv(garage) lt 1 }}
+
+backend garage
+    server garage 127.0.0.1:{PLAIN_PORT} check inter 2s fall 2 rise 1
 """

@@ -7,6 +7,9 @@ server more often and demote a primary over a short stall; the promise of no fal
 
 What is under `bootstrap.dcs` is read once, when the first member makes the cluster; later it lives in
 Kubernetes and is changed with `patronictl edit-config`. What is under `postgresql` is read at every start.
+
+The first member makes a new database cluster or, when a file in `/etc/esq/restore` asks for it, restores
+one: two files for Patroni that differ in this only, and a script that chooses between them.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import yaml
+
+from infra.render.pgbackrest import ARCHIVING, STANZA
+from services.contracts.backups import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +33,11 @@ RETRY_TIMEOUT = 5
 
 PORT = 5432
 REST_PORT = 8008
+
+BACKUP_ROLE = "esq_backup"
+WITNESS_ROLE = "esq_witness"
+RESTORE = "/etc/esq/restore"
+"""Folder of the wish to restore: a file `arguments` for pgBackRest, one a line."""
 
 _PARAMETERS = {
     # Detects a replica or client whose zone is gone in seconds rather than hours.
@@ -54,6 +65,17 @@ _PARAMETERS = {
     "log_min_duration_statement": "500ms",
 }
 
+_NEW = {"initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, "data-checksums"]}
+_RESTORED = {
+    "method": "restore",
+    "restore": {
+        "command": "/etc/esq/patroni/restore.sh",
+        "no_params": True,
+        # pgBackRest writes down where to stop and how to get the log.
+        "keep_existing_recovery_conf": True,
+    },
+}
+
 _HBA = (
     "local all all scram-sha-256",
     "local replication all scram-sha-256",
@@ -64,7 +86,14 @@ _HBA = (
 )
 
 
-def patroni(*, scope: str, labels: Mapping[str, str], shared_buffers: str, max_connections: int) -> str:
+def patroni(
+    *,
+    scope: str,
+    labels: Mapping[str, str],
+    shared_buffers: str,
+    max_connections: int,
+    restoring: bool = False,
+) -> str:
     """Return `patroni.yml`; names, addresses and passwords of a member come from its environment.
 
     Args:
@@ -72,6 +101,7 @@ def patroni(*, scope: str, labels: Mapping[str, str], shared_buffers: str, max_c
         labels: further labels that the members' pods carry.
         shared_buffers: Postgres's own cache, e.g. `64MB`.
         max_connections: connections for clients.
+        restoring: the first member restores a backup instead of making a new database cluster.
     """
     config = {
         "scope": scope,
@@ -89,7 +119,7 @@ def patroni(*, scope: str, labels: Mapping[str, str], shared_buffers: str, max_c
         },
         "bootstrap": {
             "dcs": _shared(max_connections),
-            "initdb": [{"encoding": "UTF8"}, {"locale": "C.UTF-8"}, "data-checksums"],
+            **(_RESTORED if restoring else _NEW),
             "post_init": "/etc/esq/patroni/post_init.sh",
         },
         "postgresql": {
@@ -99,7 +129,7 @@ def patroni(*, scope: str, labels: Mapping[str, str], shared_buffers: str, max_c
             "data_dir": "/var/lib/postgresql/data/pgdata",
             "bin_dir": "/usr/lib/postgresql/15/bin",
             "pgpass": "/run/postgresql/pgpass",
-            "parameters": {"shared_buffers": shared_buffers, **_PARAMETERS},
+            "parameters": {"shared_buffers": shared_buffers, **_PARAMETERS, **ARCHIVING},
             "pg_hba": list(_HBA),
             # A new standby must not wait for the primary's next checkpoint, minutes away.
             "basebackup": [{"checkpoint": "fast"}],
@@ -154,20 +184,68 @@ def _shared(max_connections: int) -> dict[str, object]:
     }
 
 
+def start() -> str:
+    """Return the script that starts Patroni, with the file that says how a first member begins."""
+    return f"""#!/bin/sh
+set -eu
+how=new
+if [ -s {RESTORE}/arguments ]; then how=restored; fi
+exec patroni "/etc/esq/patroni/$how.yml"
+"""
+
+
+def restore() -> str:
+    """Return the script that brings back the data of the first member."""
+    return f"""#!/bin/sh
+set -eu
+exec xargs -d '\\n' pgbackrest --stanza={STANZA} restore < {RESTORE}/arguments
+"""
+
+
 def post_init(*, database: str, admin: str) -> str:
-    """Return the script that Patroni runs once, on the first primary, to make the database and its owner.
+    """Return the script that Patroni runs on a first primary, new or restored: it may find its work done.
 
     Args:
         database: name of the database.
-        admin: role that owns it and may make roles; its password comes from ESQ_ADMIN_PASSWORD.
+        admin: role that owns it and may make roles. The passwords come from ESQ_ADMIN_PASSWORD,
+            ESQ_BACKUP_PASSWORD and ESQ_WITNESS_PASSWORD.
     """
     return f"""#!/bin/sh
 # Patroni gives the connection of the superuser as the first argument.
 set -eu
 psql -v ON_ERROR_STOP=1 -d "$1" <<'SQL'
-\\getenv password ESQ_ADMIN_PASSWORD
-CREATE ROLE {admin} LOGIN CREATEROLE PASSWORD :'password';
-CREATE DATABASE {database} OWNER {admin};
+\\getenv admin ESQ_ADMIN_PASSWORD
+\\getenv backup ESQ_BACKUP_PASSWORD
+\\getenv witness ESQ_WITNESS_PASSWORD
+-- Statements with passwords are in no log, however slow or wrong.
+SET log_min_duration_statement = -1;
+SET log_min_error_statement = 'panic';
+SELECT format('CREATE ROLE %I LOGIN', name)
+FROM unnest(ARRAY['{admin}', '{BACKUP_ROLE}', '{WITNESS_ROLE}']) AS name
+WHERE name NOT IN (SELECT rolname FROM pg_roles) \\gexec
+ALTER ROLE {admin} CREATEROLE PASSWORD :'admin';
+ALTER ROLE {BACKUP_ROLE} PASSWORD :'backup';
+ALTER ROLE {WITNESS_ROLE} PASSWORD :'witness';
+SELECT 'CREATE DATABASE {database} OWNER {admin}'
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec
 REVOKE ALL ON DATABASE {database} FROM PUBLIC;
+-- All that taking a backup needs; the files it copies are read by the server's own user.
+GRANT pg_read_all_settings, pg_checkpoint TO {BACKUP_ROLE};
+GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean),
+    pg_create_restore_point(text), pg_switch_wal() TO {BACKUP_ROLE};
+-- The witness reads what it takes checksums of, and who has a transaction open.
+GRANT pg_read_all_data, pg_read_all_stats TO {WITNESS_ROLE};
+GRANT CONNECT ON DATABASE {database} TO {WITNESS_ROLE};
 SQL
-"""
+psql -v ON_ERROR_STOP=1 -d "$1 dbname={database}" <<'SQL'
+CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+CREATE TABLE IF NOT EXISTS {SCHEMA}.heartbeats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp());
+CREATE TABLE IF NOT EXISTS {SCHEMA}.marks (store text PRIMARY KEY, until timestamptz NOT NULL);
+-- When this database began, and began again from a backup.
+CREATE TABLE IF NOT EXISTS {SCHEMA}.origins (at timestamptz PRIMARY KEY DEFAULT now());
+INSERT INTO {SCHEMA}.origins DEFAULT VALUES;
+GRANT USAGE ON SCHEMA {SCHEMA} TO {WITNESS_ROLE};
+GRANT SELECT, INSERT, DELETE ON {SCHEMA}.heartbeats TO {WITNESS_ROLE};
+GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.marks TO {WITNESS_ROLE};
+SQL
+"""  # noqa: S608 - the names are constants

@@ -26,6 +26,7 @@ from infra.zones import (
     registry,
     strays,
     toolbox,
+    vault,
 )
 from infra.zones.api import POLL_SECONDS, READY_SECONDS, Api, late
 from infra.zones.layout import Layout, write
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from infra.credentials import VaultAccess
     from infra.errors import Problem
     from infra.steps import Step, Steps
     from infra.zones.control_plane import Tools
@@ -49,10 +51,12 @@ class Cluster:
         spec: its name and addresses.
         state: its state folder; kept when the cluster is down, so that `up` brings the same cluster back.
         tools: where the programs are that it runs.
+        vault: folder of the store for backups, which no `down` deletes; None for none.
     """
 
-    def __init__(self, spec: ClusterSpec, state: Path, tools: Tools) -> None:
+    def __init__(self, spec: ClusterSpec, state: Path, tools: Tools, vault: Path | None = None) -> None:
         self.spec = spec
+        self._vault_folder = vault
         self._layout = Layout(state, spec.name)
         self._tools = tools
         self._supervisor = Supervisor(self._layout)
@@ -77,6 +81,12 @@ class Cluster:
     def address(self) -> str:
         """Address of the edge, which speaks HTTPS on 443."""
         return str(self.spec.gateway)
+
+    @property
+    def vault(self) -> VaultAccess | None:
+        """Where backups go that are to outlive the zones; None when there is no such store."""
+        found = vault.find(self._vault_folder, self._tools)
+        return found.access(self.spec, self._layout) if found else None
 
     @property
     def ca(self) -> Path:
@@ -127,7 +137,7 @@ class Cluster:
 
         Args:
             steps: told what happens.
-            purge: delete the state as well: volumes, certificates, etcd.
+            purge: delete the state as well: volumes, certificates, etcd; never the vault.
         """
         with steps.step(f"cluster {self.spec.name} down"), self._alone():
             self._end_processes()
@@ -248,8 +258,10 @@ class Cluster:
         write(layout.config / "toolbox.tar", toolbox.archive())
         storage = platformdirs.user_cache_path("esq") / "registry"
         storage.mkdir(parents=True, exist_ok=True)
+        store = vault.find(self._vault_folder, self._tools)
+        behind = vault.frontend(store, spec, layout) if store else ""
         files = {
-            "edge": write(layout.config / "haproxy.cfg", edge.render(spec, layout)),
+            "edge": write(layout.config / "haproxy.cfg", edge.render(spec, layout) + behind),
             "registry": write(layout.config / "registry.yml", registry.render(spec, layout, storage)),
         }
         if not (layout.config / "backends.pem").exists():
@@ -265,8 +277,9 @@ class Cluster:
                 "edge",
                 ["haproxy", "-db", "-f", str(files["edge"])],
                 layout.log("edge"),
-                reads=[files["edge"], layout.pki / "gateway.pem"],
+                reads=[files["edge"], layout.pki / "gateway.pem", layout.pki / "vault.pem"],
             ),
+            *([store.configured(spec, layout)] if store else []),
         ]
         programs = [
             *control_plane.programs(spec, layout, self._tools),

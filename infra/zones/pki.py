@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from infra.authority import KeyPair, issue, new_authority, still_good
+from infra.names import DATA_NAMESPACE, VAULT, service_dns
 from infra.zones.layout import write
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
         Identity("dns", "esq:dns"),
         Identity("volumes", "esq:volumes"),
         Identity("gateway", "gateway", "", ("localhost",), (str(spec.gateway),)),
+        Identity(VAULT, VAULT, "", (service_dns(VAULT, DATA_NAMESPACE),), (str(spec.gateway),)),
         Identity(SERVICE_ACCOUNTS, SERVICE_ACCOUNTS),
         *nodes,
     )
@@ -89,11 +91,13 @@ def ensure(spec: ClusterSpec, layout: Layout) -> None:
     for identity in identities(spec):
         _ensure_one(authority, identity, layout)
         write(layout.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, layout, identity))
-    gateway = layout.pki / "gateway"
-    write(
-        layout.pki / "gateway.pem",
-        gateway.with_suffix(".crt").read_text() + gateway.with_suffix(".key").read_text(),
-    )
+    for name in ("gateway", VAULT):
+        pair = layout.pki / name
+        # Both in one file, as HAProxy wants it.
+        write(
+            layout.pki / f"{name}.pem",
+            pair.with_suffix(".crt").read_text() + pair.with_suffix(".key").read_text(),
+        )
     write(layout.kubeconfig, (layout.pki / "admin.kubeconfig").read_text())
     _encryption(layout)
 

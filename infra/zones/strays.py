@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 END_SECONDS = 10.0
-_HOST_PROGRAMS = {"supervisord", "haproxy", "docker-registry"}
+_HOST_PROGRAMS = {"supervisord", "haproxy", "docker-registry", "garage"}
 
 
 def find(spec: ClusterSpec, layout: Layout) -> list[psutil.Process]:

@@ -49,6 +49,9 @@ class State(IntEnum):
 OPEN = (State.QUEUED, State.ACCEPTED)
 """States in which news are still awaited."""
 
+UNSETTLED = (State.QUEUED, State.UNCERTAIN, State.ACCEPTED)
+"""States that a lost event may have left a message in, though it is further or was never asked for."""
+
 
 class Stage(StrEnum):
     """Where a campaign is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.campaigns.domain import (
@@ -149,6 +150,48 @@ def _by_campaign(news: Iterable[News]) -> list[tuple[tuple[str, UUID], list[News
     for one in news:
         groups[one.company, one.campaign_id].append(one)
     return sorted(groups.items())
+
+
+async def request_again(chunk: int, units: Units, contacts: ContactPages) -> int:
+    """Ask again for every message of which an event may have been lost; return how many.
+
+    For the time after a loss of what travelled between the services. A second request is harmless: a message
+    has one id for ever, and whoever knows it already answers with where it is. A campaign whose list is gone,
+    and messages of contacts that left it, stay as they are.
+
+    Raises:
+        TemporaryError: the database or the contacts service is away; asking once more starts over.
+    """
+    async with units() as unit:
+        campaigns = await unit.campaigns.unsettled()
+    return sum([await _request_campaign_again(campaign, chunk, units, contacts) for campaign in campaigns])
+
+
+async def _request_campaign_again(
+    campaign: Campaign, chunk: int, units: Units, contacts: ContactPages
+) -> int:
+    """Go through the list once more, for it knows numbers and names."""
+    cursor, requested = None, 0
+    while True:
+        try:
+            _, page = await contacts.page(campaign.company, campaign.list_name, cursor, chunk)
+        except NotFoundError:
+            log.warning("Its list is gone", extra={"action": "request again", "campaign": campaign.id})
+            return requested
+        async with units() as unit:
+            known = await unit.campaigns.unsettled_of(campaign, [one.contact_id for one in page])
+            owed = [replace(one, message_id=known[one.contact_id]) for one in page if one.contact_id in known]
+            await unit.outbox.add([request_of(campaign, recipient) for recipient in owed])
+            await unit.commit()
+        requested += len(owed)
+        if len(page) < chunk:
+            log.info(
+                "Requested %d messages again",
+                requested,
+                extra={"action": "request again", "campaign": campaign.id},
+            )
+            return requested
+        cursor = page[-1].contact_id
 
 
 async def read_progress(company: str, campaign_id: UUID, units: Units) -> Progress:

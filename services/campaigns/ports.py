@@ -64,6 +64,14 @@ class Campaigns(Protocol):
         """Return how far a campaign is."""
         ...
 
+    async def unsettled(self) -> Sequence[Campaign]:
+        """Return the campaigns with messages of which an event may have been lost."""
+        ...
+
+    async def unsettled_of(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+        """Return the unsettled messages of these contacts, by contact."""
+        ...
+
     async def messages(
         self, company: str, campaign_id: UUID, after: UUID | None, limit: int
     ) -> list[tuple[UUID, State]]:

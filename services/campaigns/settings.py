@@ -13,11 +13,16 @@ class ApiSettings(ProcessSettings, DatabaseSettings, TokenSettings):
     service: str = "campaigns"
 
 
-class WorkerSettings(ApiSettings, KafkaSettings):
-    """What the campaigns worker is given."""
+class AskingSettings(ApiSettings):
+    """What every process is given that asks the contacts service."""
 
     contacts_url: str = Field(pattern=r"^https?://[^/\s]+$")
     """Where the contacts service answers, without a path."""
+
+
+class WorkerSettings(AskingSettings, KafkaSettings):
+    """What the campaigns worker is given."""
+
     plan_chunk: int = Field(default=500, ge=1, le=1000)
     """Recipients planned in one transaction."""
     plan_lease_seconds: float = Field(default=15.0, gt=0)

@@ -67,3 +67,31 @@ def status_changed(
         message_id=str(message_id), campaign_id=campaign_id, status=_STATUS[state], code=code or 0
     )
     return Outgoing.of(MESSAGE_STATUS, str(message_id), company, event)
+
+
+def standing(  # noqa: PLR0913, PLR0917 - the columns of a message
+    company: str,
+    message_id: UUID,
+    campaign_id: str,
+    state: State,
+    provider_id: str | None,
+    code: int | None,
+    reason: str | None,
+) -> Outgoing:
+    """Return the event that tells once more where a message is."""
+    message = str(message_id)
+    event: Event
+    match state:
+        case State.ACCEPTED:
+            event = MessageAccepted(
+                message_id=message, campaign_id=campaign_id, provider_id=provider_id or ""
+            )
+        case State.FAILED:
+            event = MessageFailed(
+                message_id=message, campaign_id=campaign_id, code=code or 0, reason=reason or ""
+            )
+        case State.UNCERTAIN:
+            return uncertain(company, message_id, campaign_id, reason or "")
+        case _:
+            return status_changed(company, message_id, campaign_id, state, code)
+    return Outgoing.of(MESSAGE_STATUS, message, company, event)

@@ -16,7 +16,8 @@ from services.kit.retry import wait_or_stop
 from services.kit.sql import load_queries
 from services.whatsapp.adapters.standings import Standings
 from services.whatsapp.callbacks import UnreadableCallbackError, read
-from services.whatsapp.events import status_changed, uncertain
+from services.whatsapp.domain import State
+from services.whatsapp.events import standing, status_changed, uncertain
 
 if TYPE_CHECKING:
     import asyncio
@@ -43,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class Requests:
-    """Stores requested messages, each once."""
+    """Stores requested messages, each once. Who asks again for one is told where it is."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -57,9 +58,29 @@ class Requests:
         async with self._database.work() as work:
             fresh = await PostgresInbox(work).fresh(events)
             wanted = [(it.company, it.event) for it in fresh if isinstance(it.event, MessageRequested)]
-            if wanted:
-                await work.run(SQL["store_requested"], **_columns(wanted))
+            if wanted and await work.run(SQL["store_requested"], **_columns(wanted)) < len(wanted):
+                await _answer(work, wanted)
             await work.commit()
+
+
+async def _answer(work: Work, wanted: Iterable[tuple[str, MessageRequested]]) -> None:
+    """Tell where requested messages are that have left the queue: their news may have been lost."""
+    columns = _columns(wanted)
+    rows = await work.rows(SQL["standing_of"], companies=columns["companies"], ids=columns["ids"])
+    await PostgresOutbox(work).add(
+        [
+            standing(
+                row.company,
+                row.message_id,
+                row.campaign_id,
+                State(row.state),
+                row.provider_id,
+                row.code,
+                row.reason,
+            )
+            for row in rows
+        ]
+    )
 
 
 def _columns(wanted: Iterable[tuple[str, MessageRequested]]) -> dict[str, list[Any]]:

@@ -19,6 +19,12 @@ SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:cam
                      CAST(:bodies AS text[]))
 ON CONFLICT DO NOTHING
 
+-- name: standing_of
+-- Where messages are of which there was news to tell.
+SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m.reason
+FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS w (company, message_id)
+JOIN messages m USING (company, message_id) WHERE m.state NOT IN ('queued', 'claimed')
+
 -- name: sendable_connections
 -- Connections that have something due and that no other dispatcher is claiming from, those first that waited longest.
 SELECT c.company, c.name, c.phone_number_id, coalesce(c.rate, :rate) AS rate, c.pace, c.tokens, c.filled_at,

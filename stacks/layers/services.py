@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.components.service import ProgramArgs, ServiceArgs
-from infra.components.service.jobs import KubernetesJob
+from infra.components.service.jobs import KubernetesJob, KubernetesTemplate
 from infra.components.service.kubernetes import KubernetesService
 from infra.names import (
     ADMIN_ROLE,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MIGRATE = "migrate"
 TOPICS = "topics"
+REQUEST_AGAIN = "request-again"
 _PROVED_BY = "campaigns"
 """The service whose certificate the jobs carry; nobody calls them."""
 
@@ -34,6 +35,7 @@ _PROVED_BY = "campaigns"
 def program(settings: StackSettings) -> None:
     """Declare the layer."""
     jobs = [KubernetesJob(_migrate(settings)), KubernetesJob(_topics(settings))]
+    KubernetesTemplate(_request_again(settings))
     after = pulumi.ResourceOptions(depends_on=[each.job for each in jobs])
     names = [KubernetesService(_process(settings, process), after).name for process in PROCESSES]
     pulumi.export("services", names)
@@ -88,6 +90,25 @@ def _topics(settings: StackSettings) -> ProgramArgs:
         secrets={"ESQ_KAFKA_PASSWORD": settings.secrets.kafka.admin},
         certificate=settings.secrets.certificates[_PROVED_BY],
         authority=settings.secrets.authority.certificate,
+    )
+
+
+def _request_again(settings: StackSettings) -> ProgramArgs:
+    """Return the job that a rebuild runs: it is the campaigns service, and so has its account."""
+    secrets = settings.secrets
+    return ProgramArgs(
+        name=REQUEST_AGAIN,
+        namespace=SERVICES_NAMESPACE,
+        image=settings.images["services"],
+        module="services.campaigns.entrypoints.request_again",
+        size=settings.sizes.job,
+        settings={**_base(settings, "campaigns"), "ESQ_CONTACTS_URL": _url("contacts-api")},
+        secrets={
+            "ESQ_DATABASE_URL": _database("campaigns", secrets.postgres.services["campaigns"]),
+            "ESQ_TOKEN_KEY": secrets.application.token_key,
+        },
+        certificate=secrets.certificates["campaigns"],
+        authority=secrets.authority.certificate,
     )
 
 

@@ -30,6 +30,7 @@ DAEMONS = {
     "local-path-provisioner",
     "haproxy",
     "docker-registry",
+    "garage",
     "containerd",
     "coredns",
     "kubelet",

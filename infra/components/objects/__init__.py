@@ -1,4 +1,4 @@
-"""Objects: an S3 store with a copy of everything in each zone, and a bucket."""
+"""Objects: an S3 store with a copy of everything in each zone, a bucket for media and one for backups."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.credentials import ObjectsCredentials  # noqa: TC001 - pydantic reads it when the class is made
+from infra.authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.credentials import ObjectsCredentials  # noqa: TC001 - same
 from infra.defaults import Size  # noqa: TC001 - same
-from infra.names import MEDIA_BUCKET
+from infra.names import BACKUP_BUCKET, MEDIA_BUCKET
 
 
 class ObjectsArgs(BaseModel):
@@ -16,12 +17,15 @@ class ObjectsArgs(BaseModel):
 
     Attributes:
         namespace: where it lives.
-        image: an image with Garage.
+        image: an image with Garage and HAProxy.
         tools: an image with Python, for the job that lays out zones and makes the bucket.
         storage_class: of the volumes.
         size: of each node.
+        proxy: of the TLS in front of each node.
         credentials: keys.
+        certificate: for the names of its Service.
         bucket: made at the first deploy; never deleted by one.
+        backup_bucket: the same, with a key of its own.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,8 +35,11 @@ class ObjectsArgs(BaseModel):
     tools: str
     storage_class: str
     size: Size
+    proxy: Size
     credentials: ObjectsCredentials = Field(repr=False)
+    certificate: KeyPair
     bucket: str = MEDIA_BUCKET
+    backup_bucket: str = BACKUP_BUCKET
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class ObjectsEndpoints:
     """Where it can be reached.
 
     Attributes:
-        url: of the S3 API. Buckets stand in the path, not in the host name.
+        url: of the S3 API, HTTPS. Buckets stand in the path, not in the host name.
         region: clients have to name it.
         bucket: name of the bucket.
         key_id: access key that may read and write the bucket.

@@ -1,7 +1,8 @@
-"""Objects in Garage: three pods, one per zone, and a Job that lays them out and makes the bucket.
+"""Objects in Garage: three pods, one per zone, and a Job that lays them out and makes the buckets.
 
 Readiness is Garage's own: enough nodes are up that every object can be read and written. Before the first
-layout no node is ready, which is why the Job does not wait for the pods to be.
+layout no node is ready, which is why the Job does not wait for the pods to be. S3 is served by the proxy
+beside Garage, for that has no TLS.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ class KubernetesObjects(pulumi.ComponentResource):
         apps.StatefulSet(NAME, metadata=metadata, spec=_stateful_set(args, digest), opts=after)
         work.disruption_budget(NAME, args.namespace, child)
         _layout_job(args, digest, after)
-        url = f"http://{service_dns(NAME, args.namespace)}:{render.S3_PORT}"
+        url = f"https://{service_dns(NAME, args.namespace)}:{render.S3_PORT}"
         self.endpoints = ObjectsEndpoints(url, render.REGION, args.bucket, args.credentials.key_id)
         self.register_outputs({"url": url, "bucket": args.bucket})
 
@@ -80,6 +81,7 @@ def _config(args: ObjectsArgs) -> dict[str, str]:
     ]
     return {
         "garage.toml": render.garage(peers),
+        "haproxy.cfg": render.proxy(),
         "layout.py": Path(__file__).with_name("layout.py").read_text(),
         "identity.sh": render.identity(),
     }
@@ -90,6 +92,9 @@ def _secrets(args: ObjectsArgs) -> dict[str, str]:
         "rpc_secret": args.credentials.rpc_secret,
         "admin_token": args.credentials.admin_token,
         "key_secret": args.credentials.key_secret,
+        "backup_key_secret": args.credentials.backup_key_secret,
+        # Certificate and key in one file, as HAProxy wants it.
+        "server.pem": args.certificate.certificate + args.certificate.key,
     }
 
 
@@ -161,7 +166,7 @@ def _stateful_set(args: ObjectsArgs, digest: str) -> apps.StatefulSetSpecArgs:
                 affinity=work.never_together(NAME),
                 tolerations=work.stay_on_lost_nodes(),
                 init_containers=[_identity(args)],
-                containers=[_node(args)],
+                containers=[_node(args), _proxy(args)],
                 volumes=[pod.config_files("config", NAME, mode=0o555), pod.secret_files("secrets", NAME)],
             ),
         ),
@@ -197,7 +202,6 @@ def _node(args: ObjectsArgs) -> core.ContainerArgs:
             pod.env("RUST_LOG", "garage=info"),
         ],
         ports=[
-            core.ContainerPortArgs(name="s3", container_port=render.S3_PORT),
             core.ContainerPortArgs(name="rpc", container_port=render.RPC_PORT),
             core.ContainerPortArgs(name="admin", container_port=render.ADMIN_PORT),
         ],
@@ -207,6 +211,23 @@ def _node(args: ObjectsArgs) -> core.ContainerArgs:
         liveness_probe=pod.ask_port(render.ADMIN_PORT, period=10, failures=6),
         readiness_probe=pod.ask_http("/health", render.ADMIN_PORT, period=2, failures=2),
         volume_mounts=_mounts(),
+    )
+
+
+def _proxy(args: ObjectsArgs) -> core.ContainerArgs:
+    return core.ContainerArgs(
+        name="tls",
+        image=args.image,
+        command=["haproxy", "-db", "-f", "/etc/esq/garage/haproxy.cfg"],
+        ports=[core.ContainerPortArgs(name="s3", container_port=render.S3_PORT)],
+        resources=work.resources(args.proxy),
+        security_context=work.confined_container(),
+        liveness_probe=pod.ask_port(render.S3_PORT, period=10, failures=6),
+        readiness_probe=pod.ask_http("/ready", render.PROXY_PORT, period=2, failures=2),
+        volume_mounts=[
+            pod.mount("config", "/etc/esq/garage", read_only=True),
+            pod.mount("secrets", "/etc/esq/secrets", read_only=True),
+        ],
     )
 
 
@@ -249,9 +270,12 @@ def _layout(args: ObjectsArgs) -> core.ContainerArgs:
             pod.env("ESQ_NODES", ",".join(f"{NAME}-{ordinal}={identity}" for ordinal, identity in ids)),
             pod.env("ESQ_URLS", ",".join(urls)),
             pod.env("ESQ_CAPACITY", str(_bytes(args.size.storage))),
-            pod.env("ESQ_BUCKET", args.bucket),
-            pod.env("ESQ_KEY_ID", args.credentials.key_id),
-            pod.env_secret("ESQ_KEY_SECRET", NAME, "key_secret"),
+            # Each bucket with the key that may use it, and no other.
+            pod.env("ESQ_BUCKETS", f"{args.bucket},{args.backup_bucket}"),
+            pod.env("ESQ_KEY_ID_0", args.credentials.key_id),
+            pod.env_secret("ESQ_KEY_SECRET_0", NAME, "key_secret"),
+            pod.env("ESQ_KEY_ID_1", args.credentials.backup_key_id),
+            pod.env_secret("ESQ_KEY_SECRET_1", NAME, "backup_key_secret"),
             pod.env_secret("ESQ_ADMIN_TOKEN", NAME, "admin_token"),
         ],
         resources=work.resources(_JOB_SIZE),

@@ -1,4 +1,4 @@
-"""Tells a Garage cluster which node is in which zone, and makes the key and the bucket.
+"""Tells a Garage cluster which node is in which zone, and makes keys and buckets.
 
 Runs as a Job of the deploy. Zones are those of the Kubernetes nodes that the pods run on; a pod's volume is
 bound to its node, so once assigned they stay. Only what differs is changed: a layout that is right is left
@@ -120,7 +120,7 @@ def make_bucket(garage: Garage, bucket: str, key_id: str, key_secret: str) -> st
     """Import the key, make the bucket, let the one use the other, where missing. Return a sentence."""
     done = []
     if key_id not in {key["id"] for key in garage.call("ListKeys")}:
-        key = {"accessKeyId": key_id, "secretAccessKey": key_secret, "name": "esq"}
+        key = {"accessKeyId": key_id, "secretAccessKey": key_secret, "name": bucket}
         garage.call("ImportKey", key)
         done.append("key imported")
     found = {alias: each["id"] for each in garage.call("ListBuckets") for alias in each["globalAliases"]}
@@ -134,15 +134,16 @@ def make_bucket(garage: Garage, bucket: str, key_id: str, key_secret: str) -> st
 
 
 def main(environment: dict[str, str]) -> None:
-    """Wait for the nodes, then bring layout, key and bucket to what they should be."""
+    """Wait for the nodes, then bring layout, keys and buckets to what they should be."""
     namespace = environment["ESQ_NAMESPACE"]
     ids = dict(pair.split("=") for pair in environment["ESQ_NODES"].split(","))
     garage = Garage(environment["ESQ_URLS"].split(","), environment["ESQ_ADMIN_TOKEN"])
     wait_for_nodes(garage, set(ids.values()), time.monotonic() + DEADLINE)
     wanted = {identity: zone_of(namespace, pod) for pod, identity in ids.items()}
     sys.stdout.write(lay_out(garage, wanted, int(environment["ESQ_CAPACITY"])) + "\n")
-    key_id, key_secret = environment["ESQ_KEY_ID"], environment["ESQ_KEY_SECRET"]
-    sys.stdout.write(make_bucket(garage, environment["ESQ_BUCKET"], key_id, key_secret) + "\n")
+    for number, bucket in enumerate(environment["ESQ_BUCKETS"].split(",")):
+        key_id, key_secret = environment[f"ESQ_KEY_ID_{number}"], environment[f"ESQ_KEY_SECRET_{number}"]
+        sys.stdout.write(make_bucket(garage, bucket, key_id, key_secret) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from infra.authority import KeyPair  # noqa: TC001 - pydantic reads the annotati
 from infra.credentials import PostgresCredentials  # noqa: TC001 - same
 from infra.defaults import Size  # noqa: TC001 - same
 from infra.names import ADMIN_ROLE, DATABASE
+from infra.render.pgbackrest import Repository  # noqa: TC001 - same
 
 
 class PostgresArgs(BaseModel):
@@ -17,7 +18,7 @@ class PostgresArgs(BaseModel):
 
     Attributes:
         namespace: where it lives.
-        image: an image with Postgres 15 and Patroni 4.
+        image: an image with Postgres 15, Patroni 4 and pgBackRest.
         storage_class: of the volumes.
         size: of each replica.
         shared_buffers: Postgres's own cache.
@@ -25,6 +26,9 @@ class PostgresArgs(BaseModel):
         credentials: passwords of all accounts.
         certificate: for the names of its Services and pods.
         authority: PEM of the authority that clients and members trust.
+        backup_server: size of the server beside each replica that backups are copied through.
+        repositories: where the log is archived.
+        vault_authority: PEM of the authority of the vault, if there is one.
         database: made at the first start.
         admin: role that owns the database and may make roles.
     """
@@ -40,6 +44,9 @@ class PostgresArgs(BaseModel):
     credentials: PostgresCredentials = Field(repr=False)
     certificate: KeyPair
     authority: str
+    backup_server: Size
+    repositories: tuple[Repository, ...] = Field(repr=False)
+    vault_authority: str = ""
     database: str = DATABASE
     admin: str = ADMIN_ROLE
 

@@ -3,6 +3,12 @@
 The Service `postgres` has no selector: the member that holds the lock writes its own address into the
 Endpoints of that name, in the same update. `postgres-config`, `postgres-sync` and `postgres-failover` carry
 no traffic; they keep the control plane from clearing away the Endpoints in which Patroni keeps its state.
+
+Beside each member runs a pgBackRest server: backups are taken by pods of their own, which show it a
+certificate. The log is archived by Postgres itself, and no failure of that ever stops it.
+
+The ConfigMap `postgres-restore` is made by whoever wants a backup restored, and by no layer: while it is
+there, a first member does not make a new database cluster but brings that backup back.
 """
 
 from __future__ import annotations
@@ -17,11 +23,15 @@ from infra.components import pod
 from infra.components import workload as work
 from infra.components.postgres import PostgresArgs, PostgresEndpoints
 from infra.names import STATEFUL_REPLICAS, service_dns
+from infra.render import pgbackrest
 from infra.render import postgres as render
 
 NAME = "postgres"
 PODS = "postgres-pods"
 REPLICA = "postgres-replica"
+ARCHIVE = "postgres-archive"
+"""Secret with pgBackRest's file."""
+RESTORE = "postgres-restore"
 UID = 999
 """`postgres` in the image."""
 
@@ -47,6 +57,13 @@ class KubernetesPostgres(pulumi.ComponentResource):
         needs: list[pulumi.Resource] = [
             core.ConfigMap(NAME, metadata=metadata, data=config, opts=child),
             core.Secret(NAME, metadata=metadata, string_data=pulumi.Output.secret(secrets), opts=child),
+            # No part of the digest: it is read at each use, and a change must not restart a database.
+            core.Secret(
+                ARCHIVE,
+                metadata=work.metadata(ARCHIVE, args.namespace, NAME),
+                string_data=pulumi.Output.secret(_archive(args)),
+                opts=child,
+            ),
             *_services(args.namespace, child),
             *_account(args.namespace, child),
         ]
@@ -67,15 +84,26 @@ class KubernetesPostgres(pulumi.ComponentResource):
 
 
 def _config(args: PostgresArgs) -> dict[str, str]:
-    return {
-        "patroni.yml": render.patroni(
+    def patroni(*, restoring: bool) -> str:
+        return render.patroni(
             scope=NAME,
             labels=work.labels(NAME),
             shared_buffers=args.shared_buffers,
             max_connections=args.max_connections,
-        ),
+            restoring=restoring,
+        )
+
+    return {
+        "new.yml": patroni(restoring=False),
+        "restored.yml": patroni(restoring=True),
+        "start.sh": render.start(),
+        "restore.sh": render.restore(),
         "post_init.sh": render.post_init(database=args.database, admin=args.admin),
     }
+
+
+def _archive(args: PostgresArgs) -> dict[str, str]:
+    return {"pgbackrest.conf": pgbackrest.member(args.repositories), "vault.crt": args.vault_authority}
 
 
 def _secrets(args: PostgresArgs) -> dict[str, str]:
@@ -84,6 +112,8 @@ def _secrets(args: PostgresArgs) -> dict[str, str]:
         "replication": args.credentials.replication,
         "patroni": args.credentials.patroni,
         "admin": args.credentials.admin,
+        "backup": args.credentials.backup,
+        "witness": args.credentials.witness,
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
         "ca.crt": args.authority,
@@ -158,11 +188,13 @@ def _stateful_set(args: PostgresArgs, digest: str) -> apps.StatefulSetSpecArgs:
                 tolerations=work.stay_on_lost_nodes(),
                 # A primary ends its last transactions and hands the lock over.
                 termination_grace_period_seconds=30,
-                containers=[_member(args)],
+                containers=[_member(args), _backup_server(args)],
                 volumes=[
                     pod.config_files("config", NAME, mode=0o555),
                     # Postgres refuses a key that others may read; root may own it if the group reads only.
                     pod.secret_files("tls", NAME, mode=0o640),
+                    pod.secret_files("archive", ARCHIVE),
+                    pod.config_files("restore", RESTORE, optional=True),
                     pod.scratch("run", memory=True),
                     pod.scratch("tmp"),
                 ],
@@ -175,7 +207,7 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
     return core.ContainerArgs(
         name=NAME,
         image=args.image,
-        command=["patroni", "/etc/esq/patroni/patroni.yml"],
+        command=["/etc/esq/patroni/start.sh"],
         env=_environment(args.namespace),
         ports=[
             core.ContainerPortArgs(name="postgres", container_port=render.PORT),
@@ -187,13 +219,37 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
         liveness_probe=pod.ask_https("/liveness", render.REST_PORT, period=10, failures=6),
         readiness_probe=pod.ask_https("/readiness", render.REST_PORT, period=2, failures=2),
         volume_mounts=[
-            pod.mount("data", "/var/lib/postgresql/data"),
+            *_mounts(),
             pod.mount("config", "/etc/esq/patroni", read_only=True),
-            pod.mount("tls", "/etc/esq/tls", read_only=True),
-            pod.mount("run", "/run/postgresql"),
-            pod.mount("tmp", "/tmp"),  # noqa: S108 - the pod's own, and the only place besides data it may write
+            pod.mount("restore", render.RESTORE, read_only=True),
         ],
     )
+
+
+def _backup_server(args: PostgresArgs) -> core.ContainerArgs:
+    """Return the container through which backups are copied; Postgres does without it."""
+    return core.ContainerArgs(
+        name="backup",
+        image=args.image,
+        command=["pgbackrest", "server"],
+        env=[pod.env_secret("PGPASSWORD", NAME, "backup")],
+        ports=[core.ContainerPortArgs(name="backup", container_port=pgbackrest.SERVER_PORT)],
+        resources=work.resources(args.backup_server),
+        security_context=work.confined_container(),
+        liveness_probe=pod.ask_port(pgbackrest.SERVER_PORT, period=30, failures=4),
+        readiness_probe=pod.ask_port(pgbackrest.SERVER_PORT, period=10, failures=6),
+        volume_mounts=_mounts(),
+    )
+
+
+def _mounts() -> list[core.VolumeMountArgs]:
+    return [
+        pod.mount("data", "/var/lib/postgresql/data"),
+        pod.mount("tls", "/etc/esq/tls", read_only=True),
+        pod.mount("archive", "/etc/pgbackrest", read_only=True),
+        pod.mount("run", "/run/postgresql"),
+        pod.mount("tmp", "/tmp"),  # noqa: S108 - the pod's own, and the only place besides data it may write
+    ]
 
 
 def _environment(namespace: str) -> list[core.EnvVarArgs]:
@@ -214,6 +270,8 @@ def _environment(namespace: str) -> list[core.EnvVarArgs]:
         pod.env_secret("PATRONI_REPLICATION_PASSWORD", NAME, "replication"),
         *_verified("REPLICATION"),
         pod.env_secret("ESQ_ADMIN_PASSWORD", NAME, "admin"),
+        pod.env_secret("ESQ_BACKUP_PASSWORD", NAME, "backup"),
+        pod.env_secret("ESQ_WITNESS_PASSWORD", NAME, "witness"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A job that the services need done before they start."""
+"""A job that the services need done before they start, and one that waits to be asked for."""
 
 from __future__ import annotations
 
@@ -39,6 +39,27 @@ class KubernetesJob(pulumi.ComponentResource):
             name,
             metadata=work.metadata(name, args.namespace, args.name),
             spec=_spec(args),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needs)),
+        )
+        self.register_outputs({})
+
+
+class KubernetesTemplate(pulumi.ComponentResource):
+    """A job that nothing starts: a suspended CronJob, of which `esq` makes a Job when it is needed."""
+
+    def __init__(self, args: ProgramArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("esq:services:Template", args.name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        needs = program.ground(args, child)
+        batch.CronJob(
+            args.name,
+            metadata=work.metadata(args.name, args.namespace),
+            spec=batch.CronJobSpecArgs(
+                # It has to name a time, though none comes.
+                schedule="0 0 1 1 *",
+                suspend=True,
+                job_template=batch.JobTemplateSpecArgs(spec=_spec(args)),
+            ),
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needs)),
         )
         self.register_outputs({})

@@ -18,7 +18,7 @@ from services.kit.retry import bounded
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.campaigns.settings import WorkerSettings
+    from services.campaigns.settings import AskingSettings
     from services.kit.auth import Tokens
 
 TIMEOUT = httpx.Timeout(5.0, connect=2.0)
@@ -65,7 +65,7 @@ class HttpContactPages:
 
 
 @asynccontextmanager
-async def open_contact_pages(settings: WorkerSettings, tokens: Tokens) -> AsyncIterator[HttpContactPages]:
+async def open_contact_pages(settings: AskingSettings, tokens: Tokens) -> AsyncIterator[HttpContactPages]:
     """Give a client for as long as the block lasts; connections are made when needed."""
     verify = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else True
     async with httpx.AsyncClient(

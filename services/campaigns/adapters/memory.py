@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from services.campaigns.commands import Plan, Progress
-from services.campaigns.domain import State, stage_of
+from services.campaigns.domain import UNSETTLED, State, stage_of
 from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.fakes import FakeInbox, FakeOutbox
 
@@ -46,7 +46,7 @@ class Tables:
     keys: dict[tuple[str, str], tuple[UUID, bytes]] = field(default_factory=dict)
     plans: dict[tuple[str, UUID], PlanRow] = field(default_factory=dict)
     messages: dict[tuple[str, UUID], dict[UUID, State]] = field(default_factory=dict)
-    contacts: set[tuple[str, UUID, UUID]] = field(default_factory=set)
+    contacts: dict[tuple[str, UUID, UUID], UUID] = field(default_factory=dict)
     counts: dict[tuple[str, UUID], dict[State, int]] = field(default_factory=dict)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     inbox: FakeInbox = field(default_factory=FakeInbox)
@@ -131,7 +131,7 @@ class FakeCampaigns:
         for recipient in recipients:
             contact = (campaign.company, campaign.id, recipient.contact_id)
             if contact not in self._tables.contacts:
-                self._tables.contacts.add(contact)
+                self._tables.contacts[contact] = recipient.message_id
                 self._messages(campaign.company, campaign.id)[recipient.message_id] = State.QUEUED
                 stored.add(recipient.message_id)
         return stored
@@ -162,6 +162,22 @@ class FakeCampaigns:
         planned, stage = sum(counts.values()), stage_of(row.ended, row.failure, counts)
         total = planned if row.ended else row.total
         return Progress(row.campaign, stage, row.failure, planned, total, counts)
+
+    async def unsettled(self) -> Sequence[Campaign]:
+        """See `Campaigns`."""
+        found = [key for key, known in self._tables.messages.items() if set(known.values()) & set(UNSETTLED)]
+        return [self._tables.plans[key].campaign for key in sorted(found)]
+
+    async def unsettled_of(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+        """See `Campaigns`."""
+        known = self._messages(campaign.company, campaign.id)
+        keys = {contact: (campaign.company, campaign.id, contact) for contact in contact_ids}
+        held = {
+            contact: self._tables.contacts[key]
+            for contact, key in keys.items()
+            if key in self._tables.contacts
+        }
+        return {contact: message for contact, message in held.items() if known[message] in UNSETTLED}
 
     async def messages(
         self, company: str, campaign_id: UUID, after: UUID | None, limit: int

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from services.campaigns.commands import Plan, Progress
-from services.campaigns.domain import Campaign, State, stage_of
+from services.campaigns.domain import UNSETTLED, Campaign, State, stage_of
 from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 FIRST = UUID(int=0)
+_UNSETTLED = [int(state) for state in UNSETTLED]
 
 
 class PostgresUnits:
@@ -164,6 +165,22 @@ class PostgresCampaigns:
             total=planned if row.planned else row.total,
             counts=counts,
         )
+
+    async def unsettled(self) -> Sequence[Campaign]:
+        """See `Campaigns`."""
+        rows = await self._work.rows(SQL["campaigns_unsettled"], states=_UNSETTLED)
+        return [_campaign(row) for row in rows]
+
+    async def unsettled_of(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+        """See `Campaigns`."""
+        rows = await self._work.rows(
+            SQL["messages_of"],
+            company=campaign.company,
+            campaign_id=campaign.id,
+            contact_ids=list(contact_ids),
+            states=_UNSETTLED,
+        )
+        return {row.contact_id: row.message_id for row in rows}
 
     async def messages(
         self, company: str, campaign_id: UUID, after: UUID | None, limit: int

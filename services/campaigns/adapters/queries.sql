@@ -75,6 +75,19 @@ WHERE c.company = :company AND c.id = :id
 -- Messages by state.
 SELECT state, messages FROM counts WHERE company = :company AND campaign_id = :id AND messages > 0
 
+-- name: campaigns_unsettled
+-- Campaigns with messages in one of these states.
+SELECT company, id, name, list_name, text, connection FROM campaigns c
+WHERE EXISTS (SELECT FROM messages m
+              WHERE m.company = c.company AND m.campaign_id = c.id AND m.state = ANY(CAST(:states AS smallint[])))
+ORDER BY company, id
+
+-- name: messages_of
+-- The messages of these contacts, as far as they are in one of these states.
+SELECT contact_id, message_id FROM messages
+WHERE company = :company AND campaign_id = :campaign_id AND contact_id = ANY(CAST(:contact_ids AS uuid[]))
+  AND state = ANY(CAST(:states AS smallint[]))
+
 -- name: messages_page
 -- Messages of a campaign by id.
 SELECT message_id, state FROM messages

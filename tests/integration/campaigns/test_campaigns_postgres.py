@@ -20,6 +20,7 @@ from services.campaigns.handlers import (
     plan_next_chunk,
     read_messages,
     read_progress,
+    request_again,
 )
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.database import Database, create_engine
@@ -164,3 +165,24 @@ async def test_a_campaign_that_is_given_up_says_why(units: PostgresUnits) -> Non
     await plan_all(units, FakeContactPages({}))
     progress = await read_progress("acme", campaign, units)
     assert (progress.stage, progress.failure) == (Stage.FAILED, "there is no such list")
+
+
+async def test_what_may_have_been_lost_is_requested_again(
+    test_database: TestDatabase, units: PostgresUnits
+) -> None:
+    campaign, contacts = await create_campaign(COMMAND, units), people(120)
+    while await plan_next_chunk(CHUNK, units, contacts) is not None:
+        pass
+    messages = await read_messages("acme", campaign, None, 500, units)
+    known = [
+        Incoming(
+            uuid7(), "acme", v1.StatusChanged(message_id=str(message), campaign_id=str(campaign), status=3)
+        )
+        for message, _ in messages[:20]
+    ]
+    await apply_news(known, units)
+    test_database.execute("DELETE FROM campaigns.outbox")
+    assert await request_again(50, units, contacts) == 100
+    again = test_database.execute("SELECT encode(payload, 'hex') FROM campaigns.outbox").splitlines()
+    asked = {decode(bytes.fromhex(line)).event.message_id for line in again}
+    assert asked == {str(message) for message, _ in messages[20:]}

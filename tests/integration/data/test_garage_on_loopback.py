@@ -13,6 +13,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from infra.authority import issue, new_authority
+from infra.components.backup.inside import s3
 from infra.components.objects import layout
 from infra.credentials import ObjectsCredentials
 from infra.render import objects as render
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 ADDRESSES = ("127.95.0.11", "127.95.0.12", "127.95.0.13")
+PROXY = 23900
 ZONES = ("zone-a", "zone-b", "zone-c")
 
 
@@ -43,6 +46,7 @@ class Node:
         (folder / "admin_token").write_text(credentials.admin_token)
         ids = zip(credentials.node_ids, ADDRESSES, strict=True)
         text = render.garage([f"{identity}@{address}:{render.RPC_PORT}" for identity, address in ids])
+        text = text.replace(f"127.0.0.1:{render.PLAIN_PORT}", f"{self.address}:{render.PLAIN_PORT}")
         text = text.replace("0.0.0.0", self.address).replace("/var/lib/garage", str(folder))  # noqa: S104 - replaced
         text = f'rpc_public_addr = "{self.address}:{render.RPC_PORT}"\n{text}'
         self.config.write_text(text.replace("/etc/esq/secrets", str(folder)))
@@ -99,7 +103,7 @@ def test_layout_bucket_and_objects(
     def s3(node: Node) -> boto3.client:
         return boto3.client(
             "s3",
-            endpoint_url=f"http://{node.address}:{render.S3_PORT}",
+            endpoint_url=f"http://{node.address}:{render.PLAIN_PORT}",
             region_name=render.REGION,
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
@@ -127,3 +131,53 @@ def test_status_is_asked_with_the_command_line(nodes: list[Node]) -> None:
     await_true("every node sees every other", all_up, 30)
     answer = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=10).stdout)
     assert {node["role"]["zone"] for node in answer["nodes"]} == set(ZONES)
+
+
+def test_s3_is_served_with_tls_by_the_proxy(
+    nodes: list[Node], garage: layout.Garage, credentials: ObjectsCredentials, tmp_path: Path
+) -> None:
+    """The rendered proxy in front of a node, and the client of the backups through it."""
+    key = (credentials.backup_key_id, credentials.backup_key_secret)
+    layout.make_bucket(garage, "backups", *key)
+    authority = new_authority()
+    pair = issue(authority, "objects", ["localhost"])
+    (tmp_path / "server.pem").write_text(pair.certificate + pair.key)
+    (tmp_path / "ca.crt").write_text(authority.certificate)
+    text = (
+        render.proxy()
+        .replace("/etc/esq/secrets", str(tmp_path))
+        .replace("127.0.0.1:", f"{nodes[0].address}:")
+    )
+    text = text.replace(f"bind :{render.S3_PORT}", f"bind 127.0.0.1:{PROXY}")
+    (tmp_path / "haproxy.cfg").write_text(
+        text.replace(f"bind :{render.PROXY_PORT}", f"bind 127.0.0.1:{PROXY + 1}")
+    )
+    proxy = subprocess.Popen(["haproxy", "-db", "-f", str(tmp_path / "haproxy.cfg")])
+    try:
+        url, ca = f"https://localhost:{PROXY}", str(tmp_path / "ca.crt")
+        store = s3.Store("backups", url, render.REGION, "backups", *key, ca)
+        await_true("the proxy", lambda: _answers(store), 15)
+        store.put("witness/Olá +1.json", b"one")
+        assert store.get("witness/Olá +1.json") == b"one"
+        assert store.get("witness/none") is None
+        for number in range(1, 4):
+            store.put(f"many/{number}", bytes(number))
+        assert [(entry.key, entry.size) for entry in store.list("many/")] == [
+            (f"many/{number}", number) for number in range(1, 4)
+        ]
+        (entry,) = store.list("many/3")
+        store.copy(s3.Entry("copies/3", entry.size, ""), store, "many/3")
+        assert store.get("copies/3") == bytes(3)
+        stranger = s3.Store("backups", url, render.REGION, "media", *key, ca)
+        with pytest.raises(OSError, match="403"):
+            stranger.get("a")
+    finally:
+        proxy.kill()
+        proxy.wait(10)
+
+
+def _answers(store: s3.Store) -> bool:
+    try:
+        return store.get("none") is None
+    except OSError:
+        return False

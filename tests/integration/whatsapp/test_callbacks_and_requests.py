@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from services.contracts.v1.events_pb2 import STATUS_DELIVERED, MessageRequested, StatusChanged
+from services.contracts.v1.events_pb2 import (
+    STATUS_DELIVERED,
+    MessageAccepted,
+    MessageRequested,
+    StatusChanged,
+)
 from services.kit.auth import Tokens
 from services.kit.database import open_database
 from services.kit.events import Incoming, decode
@@ -223,6 +228,22 @@ async def test_a_request_is_stored_once_however_often_it_comes(
     # The same message in another event: the message's own id decides.
     await handle([requested(first.event.message_id), requested(first.event.message_id)])
     assert platform.states() == {"queued": 2}
+
+
+async def test_who_asks_again_is_told_where_a_message_is(platform: Platform, database: Database) -> None:
+    """After a loss of what was in Kafka: the news of a message may have been in it."""
+    handle = Requests(database).handle
+    waiting, accepted, delivered = (str(uuid7()) for _ in range(3))
+    await handle([requested(message) for message in (waiting, accepted, delivered)])
+    move = "UPDATE whatsapp.messages SET state = '{}', provider_id = 'wamid.1' WHERE message_id = '{}'"
+    platform.database.execute(move.format("accepted", accepted))
+    platform.database.execute(move.format("delivered", delivered))
+    await handle([requested(message) for message in (waiting, accepted, delivered)])
+    assert platform.states() == {"queued": 1, "accepted": 1, "delivered": 1}
+    events = {event.message_id: event for event in told(platform)}
+    assert set(events) == {accepted, delivered}
+    assert isinstance(events[accepted], MessageAccepted)
+    assert events[delivered].status == STATUS_DELIVERED
 
 
 @pytest.mark.parametrize("wrong", [requested("no id"), requested(str(uuid7()), "x" * 4097)])

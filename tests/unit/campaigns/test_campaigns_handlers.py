@@ -15,6 +15,7 @@ from services.campaigns.handlers import (
     plan_next_chunk,
     read_messages,
     read_progress,
+    request_again,
 )
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
@@ -170,3 +171,28 @@ async def test_another_company_sees_nothing() -> None:
     units, campaign, _ = await planned(1)
     with pytest.raises(NotFoundError):
         await read_messages("other", campaign, None, 10, units)
+
+
+async def test_what_may_have_been_lost_is_requested_again_under_its_own_id() -> None:
+    units = FakeUnits()
+    campaign = await create_campaign(COMMAND, units)
+    contacts = FakeContactPages({("acme", "friends"): people(5)})
+    while await plan_next_chunk(CHUNK, units, contacts) is not None:
+        pass
+    ids = sorted(event.event.message_id for event in units.tables.outbox.events)
+    await apply_news(
+        [incoming(v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=3))], units
+    )
+    units.tables.outbox.events.clear()
+    assert await request_again(2, units, contacts) == 4
+    again = units.tables.outbox.events
+    assert sorted(event.event.message_id for event in again) == ids[1:]
+    assert {event.event.to for event in again} <= {one.phone for one in contacts.lists["acme", "friends"]}
+    assert (await read_progress("acme", campaign, units)).planned == 5
+
+
+async def test_a_list_that_is_gone_is_left_alone() -> None:
+    units, _, _ = await planned(3)
+    before = len(units.tables.outbox.events)
+    assert await request_again(2, units, FakeContactPages({})) == 0
+    assert len(units.tables.outbox.events) == before

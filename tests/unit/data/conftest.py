@@ -8,7 +8,7 @@ import pytest
 from data_recording import record
 
 from infra.config import Layer, StackSettings
-from infra.credentials import Credentials, complete
+from infra.credentials import Credentials, VaultAccess, complete
 
 if TYPE_CHECKING:
     from data_recording import Recording
@@ -16,9 +16,20 @@ if TYPE_CHECKING:
 DIGEST = "sha256:" + "0" * 64
 
 
+VAULT = VaultAccess(
+    url="https://vault.esq-data.svc.cluster.local:3900",
+    region="esq",
+    bucket="vault",
+    key_id="GK1",
+    key_secret="of-the-vault",
+    authority="PEM of the zones",
+    address="10.95.0.1",
+)
+
+
 @pytest.fixture(scope="session")
 def credentials() -> Credentials:
-    return complete()
+    return complete().model_copy(update={"vault": VAULT})
 
 
 @pytest.fixture(scope="session")

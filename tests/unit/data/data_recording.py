@@ -35,9 +35,9 @@ class Recording:
 
     def pods(self) -> dict[str, dict[str, Any]]:
         """Return the pod template of everything that makes pods, by kind and name."""
-        kinds = ("StatefulSet", "Deployment", "DaemonSet", "Job")
+        kinds = ("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob")
         return {
-            f"{kind} {each['metadata']['name']}": each["spec"]["template"]
+            f"{kind} {each['metadata']['name']}": each["spec"].get("jobTemplate", each)["spec"]["template"]
             for kind in kinds
             for each in self.of(kind)
         }

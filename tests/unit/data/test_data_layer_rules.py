@@ -80,9 +80,17 @@ STATEFUL_RULES = (probed, one_per_zone)
 
 
 def test_there_is_something_to_judge(data_layer: Recording) -> None:
-    kinds = [name.split("-")[0] for name in data_layer.pods()]
-    assert sorted(kinds) == [
-        "Job objects",
+    names = [name.rpartition("-")[0] if name.startswith("Job") else name for name in data_layer.pods()]
+    assert sorted(names) == [
+        "CronJob backup-diff",
+        "CronJob backup-drill",
+        "CronJob backup-full",
+        "CronJob backup-media",
+        "CronJob backup-media-back",
+        "CronJob postgres-restored",
+        "Deployment backup-witness",
+        "Job backup-first",
+        "Job objects-layout",
         "StatefulSet kafka",
         "StatefulSet objects",
         "StatefulSet postgres",
@@ -202,7 +210,8 @@ def test_namespaces_enforce_the_restricted_standard(cluster_layer: Recording) ->
 def test_truth_is_evicted_last(cluster_layer: Recording, data_layer: Recording) -> None:
     values = {each["metadata"]["name"]: each["value"] for each in cluster_layer.of("PriorityClass")}
     assert values["esq-data"] > values["esq-services"]
-    assert {pod["spec"]["priorityClassName"] for pod in data_layer.pods().values()} == {"esq-data"}
+    for name in STATEFUL:
+        assert data_layer.pods()[f"StatefulSet {name}"]["spec"]["priorityClassName"] == "esq-data"
 
 
 def test_the_local_data_layer_leaves_room_for_the_rest(data_layer: Recording) -> None:

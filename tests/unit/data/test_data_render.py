@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.render import kafka, objects, postgres, redis
+from infra.render import kafka, objects, pgbackrest, postgres, redis
+from services.contracts.backups import ARCHIVE_SECONDS, HEARTBEAT_SECONDS, RPO_SECONDS
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -52,3 +53,56 @@ def test_kafka_users_open_the_clients_door_only() -> None:
 
 def test_garage(snapshot: SnapshotAssertion) -> None:
     assert objects.garage(["aa@objects-0:3901", "bb@objects-1:3901"]) + objects.identity() == snapshot
+
+
+REPOSITORIES = tuple(
+    pgbackrest.Repository(
+        host=f"{name}.example",
+        port=3900,
+        region="esq",
+        bucket=name,
+        key_id="GK1",
+        key_secret="a-key",
+        cipher="a-pass",
+        authority="/ca.crt",
+        days=2,
+    )
+    for name in ("backups", "vault")
+)
+
+
+def test_pgbackrest_beside_postgres(snapshot: SnapshotAssertion) -> None:
+    assert pgbackrest.member(REPOSITORIES) == snapshot
+
+
+def test_pgbackrest_where_backups_are_taken(snapshot: SnapshotAssertion) -> None:
+    assert pgbackrest.runner(REPOSITORIES, ["postgres-0.pods", "postgres-1.pods"]) == snapshot
+
+
+def test_pgbackrest_where_backups_are_restored(snapshot: SnapshotAssertion) -> None:
+    assert pgbackrest.restorer(REPOSITORIES[:1]) == snapshot
+
+
+def test_a_repositorys_secrets_are_not_shown() -> None:
+    assert "a-key" not in repr(REPOSITORIES)
+    assert "a-pass" not in repr(REPOSITORIES)
+
+
+def test_a_first_member_restores_only_when_asked(snapshot: SnapshotAssertion) -> None:
+    words = {"scope": "postgres", "labels": {}, "shared_buffers": "64MB", "max_connections": 100}
+    new, restored = (postgres.patroni(**words, restoring=each) for each in (False, True))
+    differ = set(new.splitlines()) ^ set(restored.splitlines())
+    assert {line for line in differ if "initdb" in line or "method" in line}
+    assert postgres.start() + postgres.restore() == snapshot
+
+
+def test_the_log_is_archived_within_the_promise() -> None:
+    assert f"archive_timeout: {ARCHIVE_SECONDS}s" in postgres.patroni(
+        scope="postgres", labels={}, shared_buffers="64MB", max_connections=100
+    )
+    # Handing over takes seconds; the heartbeat is what measures it.
+    assert ARCHIVE_SECONDS + HEARTBEAT_SECONDS + 15 <= RPO_SECONDS
+
+
+def test_the_proxy_of_the_object_store(snapshot: SnapshotAssertion) -> None:
+    assert objects.proxy() == snapshot
