@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.evidence import EvidenceStore
+from infra.evidence import Distribution, EvidenceStore
 from infra.html import page
 from services.contracts.promises import PROMISES, Promise, Standing
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from infra.evidence import Evidence
 
 NEVER = "unmeasured"
+NEVER_SPAN = dt.timedelta(days=30)
+"""What must never happen is judged by all evidence of so long: a good run does not make a bad one undone."""
 _TEMPLATE = Path(__file__).parents[1] / "html" / "promises.html.j2"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
@@ -70,8 +72,18 @@ def store(environment: Environment) -> EvidenceStore:
 def stand(evidence: EvidenceStore, now: dt.datetime | None = None) -> list[Stand]:
     """Return how each promise stands at the time `now` (UTC)."""
     now = now or dt.datetime.now(dt.UTC)
-    found = [(promise, evidence.latest(promise.id)) for promise in PROMISES]
+    found = [(promise, _counting(promise, evidence, now)) for promise in PROMISES]
     return [Stand(promise, last, now - last.at if last else None) for promise, last in found]
+
+
+def _counting(promise: Promise, evidence: EvidenceStore, now: dt.datetime) -> Evidence | None:
+    """Return what a promise is judged by: the last record, or all of late where not one may ever happen."""
+    last = evidence.latest(promise.id)
+    if last is None or promise.ceiling > 0:
+        return last
+    late = [each for each in evidence.of(promise.id) if now - each.at <= NEVER_SPAN or each == last]
+    values = tuple(value for each in late for value in each.distribution.values)
+    return last.model_copy(update={"distribution": Distribution(values=values)})
 
 
 def age(delta: dt.timedelta | None) -> str:

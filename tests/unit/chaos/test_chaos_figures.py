@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_no_time_between_two_acknowledgements_is_longer_than_the_gap(
 ) -> None:
     edges = [0.0, *sorted(instants), ended]
     gap, since = longest_gap(0.0, sorted(instants), ended)
-    assert gap == max(b - a for a, b in zip(edges, edges[1:], strict=False))
+    assert gap == max(b - a for a, b in pairwise(edges))
     assert since in edges
 
 

@@ -60,6 +60,15 @@ def test_the_last_record_counts(store: EvidenceStore) -> None:
     assert len(store.of("kafka-killed")) == 2
 
 
+def test_what_must_never_happen_is_not_made_good_by_a_later_run(store: EvidenceStore) -> None:
+    store.add(evidence("writes-lost", 0.0, at=NOW - dt.timedelta(days=3)))
+    store.add(evidence("writes-lost", 1.0, 0.0, at=NOW - dt.timedelta(days=2)))
+    store.add(evidence("writes-lost", 0.0, at=NOW - dt.timedelta(days=1)))
+    assert {each.promise.id: each.verdict for each in stand(store, NOW)}["writes-lost"] == "broken"
+    later = NOW + dt.timedelta(days=60)
+    assert {each.promise.id: each.verdict for each in stand(store, later)}["writes-lost"] == "kept"
+
+
 def test_a_record_that_cannot_be_read_is_no_record_passed_over(store: EvidenceStore) -> None:
     file = store.add(evidence("kafka-killed", 9.0))
     file.write_text("{")

@@ -64,8 +64,12 @@ def test_the_edge_asks_every_zone_of_every_face(spec: ClusterSpec, layout: Layou
     assert f"bind {spec.gateway}:443 ssl" in text
 
 
-def test_only_requests_nobody_has_seen_are_sent_again(spec: ClusterSpec, layout: Layout) -> None:
-    assert "retry-on conn-failure\n" in edge.render(spec, layout)
+def test_only_requests_nobody_has_seen_or_that_only_ask_are_sent_again(
+    spec: ClusterSpec, layout: Layout
+) -> None:
+    text = edge.render(spec, layout)
+    assert "retry-on conn-failure empty-response 503\n" in text
+    assert "http-request disable-l7-retry unless METH_GET\n" in text
 
 
 def test_a_node_keeps_the_hosts_settings_and_paths_to_itself(spec: ClusterSpec, layout: Layout) -> None:
