@@ -103,9 +103,13 @@ class Health:
     @property
     def troubles(self) -> list[str]:
         """Everything that is not as it should be, one sentence each."""
+        return self.outages + [f"backups: {trouble}" for trouble in self.backups.troubles]
+
+    @property
+    def outages(self) -> list[str]:
+        """What does not serve as it should; time may mend it, which it does not do to old backups."""
         found = [f"node {node.name} is not ready" for node in self.nodes if not node.ready]
         found += [f"{report.thing}: {report.summary}" for report in self.data if not report.healthy]
-        found += [f"backups: {trouble}" for trouble in self.backups.troubles]
         found += [
             f"{service.name}: {service.ready} of {service.wanted} ready in {len(service.zones)} zones"
             for service in self.services
@@ -176,20 +180,20 @@ def look(ground: Ground) -> Health:
 def wait_until_well(
     environment: Environment, ground: Ground, step: Step, *, clock: Callable[[], float] = time.monotonic
 ) -> Health:
-    """Ask until all is well.
+    """Ask until all serves as it should.
 
     Raises:
         EsqError: it was not within `WELL_SECONDS`.
     """
     deadline = clock() + WELL_SECONDS
-    while not (found := look(ground)).healthy:
-        step.waiting("; ".join(found.troubles))
+    while (found := look(ground)).outages:
+        step.waiting("; ".join(found.outages))
         if clock() > deadline:
             raise EsqError(
                 f"`{environment.name}` was deployed, but is not well after {WELL_SECONDS:g} s",
                 where="checks",
                 remedy=f"See `esq status {environment.name}`.",
-                detail="\n".join(f"- {trouble}" for trouble in found.troubles),
+                detail="\n".join(f"- {trouble}" for trouble in found.outages),
             )
         time.sleep(_PAUSE)
     return found
