@@ -18,10 +18,10 @@ from chaos.target import Target
 from chaos.traffic.client import Endpoints
 from cli.actions import health
 from cli.actions.ground import look
-from cli.actions.promises import store
+from cli.actions.promises import record
 from cli.actions.settings import credentials
 from infra.errors import EsqError
-from infra.evidence import Evidence, commit, host_facts, versions
+from infra.evidence import commit, host_facts, versions
 from infra.names import (
     ADMIN_ROLE,
     DATA_NAMESPACE,
@@ -33,7 +33,6 @@ from infra.names import (
     service_dns,
 )
 from infra.render import kafka, objects, postgres, redis
-from services.contracts.promises import BY_ID
 
 if TYPE_CHECKING:
     from chaos.journal import Entry
@@ -164,22 +163,9 @@ def _report(  # noqa: PLR0913, PLR0917 - what a report says of a run
 
 
 def _keep(environment: Environment, report: Report, page: Path) -> None:
-    evidence = store(environment)
     for verdict in report.verdicts:
-        evidence.add(
-            Evidence(
-                promise=verdict.promise,
-                at=dt.datetime.now(dt.UTC),
-                environment=environment.name,
-                unit=BY_ID[verdict.promise].unit,
-                distribution=verdict.distribution,
-                command=report.command,
-                commit=report.commit,
-                versions=report.versions,
-                host=report.host,
-                detail={"experiment": report.experiment, "report": str(page), "metric": verdict.metric},
-            )
-        )
+        detail = {"experiment": report.experiment, "report": str(page), "metric": verdict.metric}
+        record(environment, verdict.promise, verdict.distribution.values, report.command, detail)
 
 
 def _endpoints(ground: Ground, found: Credentials, run: str) -> Endpoints:

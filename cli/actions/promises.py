@@ -7,19 +7,48 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.evidence import Distribution, EvidenceStore
+from infra.evidence import Distribution, Evidence, EvidenceStore, commit, host_facts, versions
 from infra.html import page
-from services.contracts.promises import PROMISES, Promise, Standing
+from services.contracts.promises import BY_ID, PROMISES, Promise, Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cli.environment import Environment
-    from infra.evidence import Evidence
 
 NEVER = "unmeasured"
 NEVER_SPAN = dt.timedelta(days=30)
 """What must never happen is judged by all evidence of so long: a good run does not make a bad one undone."""
 _TEMPLATE = Path(__file__).parents[1] / "html" / "promises.html.j2"
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def record(
+    environment: Environment, promise: str, values: Sequence[float], command: str, detail: dict[str, Any]
+) -> Evidence:
+    """Keep figures as evidence of a promise; return the record.
+
+    Args:
+        environment: what they were measured on.
+        promise: id of the promise.
+        values: one per run.
+        command: what measured them.
+        detail: what else is worth keeping, e.g. where the report is.
+    """
+    made = Evidence(
+        promise=promise,
+        at=dt.datetime.now(dt.UTC),
+        environment=environment.name,
+        unit=BY_ID[promise].unit,
+        distribution=Distribution(values=tuple(values)),
+        command=command,
+        commit=commit(),
+        versions=versions(),
+        host=host_facts(),
+        detail=detail,
+    )
+    store(environment).add(made)
+    return made
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from services.contracts.backups import RPO_SECONDS
+
 DAYS = 30
 AVAILABILITY = 0.9999
 ERROR_BUDGET_SECONDS = DAYS * 86_400 * (1 - AVAILABILITY)
@@ -132,6 +134,22 @@ PROMISES = (
         0,
         "messages",
         _chaos("zone-lost"),
+    ),
+    Promise(
+        "backup-rpo",
+        "Whole environment lost: newest acknowledged row that backups bring back is not older than",
+        RPO_SECONDS / 2,
+        RPO_SECONDS,
+        "s",
+        "esq backup drill local",
+    ),
+    Promise(
+        "backup-rto",
+        "Database restored from backups and checked",
+        60,
+        600,
+        "s",
+        "esq backup drill local",
     ),
     Promise(
         "false-failovers",
