@@ -13,9 +13,10 @@ import json
 import sys
 from pathlib import Path
 
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
+
+from infra.kubernetes import connect
 
 SECONDS = 10.0
 _GONE, _THERE = 404, 409
@@ -65,8 +66,7 @@ def _pods(core: client.CoreV1Api, namespace: str, deployment: str) -> list[clien
 
 def main(verb: str, kubeconfig: str, namespace: str, deployment: str, secret: str, *values: str) -> None:
     """Do what the command line says."""
-    settings = yaml.safe_load(Path(kubeconfig).read_text(encoding="utf-8"))
-    core = client.CoreV1Api(config.new_client_from_config_dict(settings))
+    core = client.CoreV1Api(connect(Path(kubeconfig)))
     if verb == "swap":
         swap(core, namespace, deployment, secret, json.loads(values[0]))
     else:

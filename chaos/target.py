@@ -6,16 +6,16 @@ import json
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from chaos.journal import UndoJournal
 from infra.components.pods import KubernetesPods
 from infra.errors import EsqError, WrongUseError
+from infra.kubernetes import connect
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
@@ -101,17 +101,13 @@ class Target:
             )
         return self.cluster
 
-    @cached_property
-    def _settings(self) -> Any:  # noqa: ANN401 - a kubeconfig
-        return yaml.safe_load(self.kubeconfig.read_text())
-
     def core(self) -> client.CoreV1Api:
         """Return a client for pods, nodes, endpoints and secrets; one of its own for each caller."""
-        return client.CoreV1Api(config.new_client_from_config_dict(self._settings))
+        return client.CoreV1Api(connect(self.kubeconfig))
 
     def apps(self) -> client.AppsV1Api:
         """Return a client for workloads."""
-        return client.AppsV1Api(config.new_client_from_config_dict(self._settings))
+        return client.AppsV1Api(connect(self.kubeconfig))
 
     @cached_property
     def data(self) -> KubernetesPods:

@@ -11,8 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import httpx
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
@@ -21,6 +20,7 @@ from infra.components.backup import status as of_backups
 from infra.components.pods import KubernetesPods
 from infra.components.report import NoAnswerError
 from infra.errors import EsqError
+from infra.kubernetes import connect
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 from infra.processes import PROCESSES, REPLICAS
 from services.contracts.ports import FACES
@@ -201,7 +201,7 @@ def wait_until_well(
 
 def _nodes(kubeconfig: Path) -> tuple[Node, ...]:
     try:
-        api = client.CoreV1Api(config.new_client_from_config_dict(yaml.safe_load(kubeconfig.read_text())))
+        api = client.CoreV1Api(connect(kubeconfig))
         found = api.list_node(_request_timeout=_TIMEOUT).items
     except (ApiException, HTTPError) as error:
         raise EsqError(

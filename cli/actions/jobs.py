@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from infra.errors import EsqError, WrongUseError
+from infra.kubernetes import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ class Jobs:
 
     @cached_property
     def _client(self) -> client.ApiClient:
-        return config.new_client_from_config_dict(yaml.safe_load(self.kubeconfig.read_text()))
+        return connect(self.kubeconfig)
 
     @cached_property
     def _batch(self) -> client.BatchV1Api:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from kubernetes import client, config
+from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
@@ -26,6 +25,7 @@ from infra.components.pods import KubernetesPods
 from infra.components.postgres import status as of_postgres
 from infra.components.report import NoAnswerError
 from infra.errors import EsqError, WrongUseError
+from infra.kubernetes import connect
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE, STATEFUL_REPLICAS
 from infra.processes import PROCESSES, REPLICAS
 
@@ -60,7 +60,7 @@ class Platform:
 
     @cached_property
     def _client(self) -> client.ApiClient:
-        return config.new_client_from_config_dict(yaml.safe_load(self.ground.kubeconfig.read_text()))
+        return connect(self.ground.kubeconfig)
 
     @cached_property
     def _apps(self) -> client.AppsV1Api:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import yaml
-from kubernetes import client, config, stream
+from kubernetes import client, stream
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 from websocket import WebSocketException
 
 from infra.components.report import NoAnswerError, Pod
+from infra.kubernetes import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +29,12 @@ class KubernetesPods:
 
     def __init__(self, kubeconfig: Path, namespace: str) -> None:
         self.namespace = namespace
-        self._settings = yaml.safe_load(kubeconfig.read_text())
+        self._kubeconfig = kubeconfig
         self._zones: dict[str, str] | None = None
 
     def _api(self) -> client.CoreV1Api:
         # `stream` replaces a method of its client while it runs, so that a shared one breaks others.
-        return client.CoreV1Api(config.new_client_from_config_dict(self._settings))
+        return client.CoreV1Api(connect(self._kubeconfig))
 
     def _zone(self, node: str | None) -> str | None:
         if self._zones is None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import platformdirs
 
 EXECUTABLE = "pulumi-resource-kubernetes"
+UNTIL_EOF = "--until-eof"
+"""Argument of a plugin that several engines attach to: it ends when its standard input does."""
 _PROJECT = Path(__file__).resolve().parents[2]
 
 

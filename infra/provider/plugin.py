@@ -9,10 +9,9 @@ from concurrent import futures
 import grpc
 from pulumi.runtime.proto import engine_pb2_grpc, provider_pb2_grpc
 
+from infra.provider.folder import UNTIL_EOF
 from infra.provider.servicer import Servicer
 
-UNTIL_EOF = "--until-eof"
-"""Argument of a plugin that several engines attach to: it ends when its standard input does."""
 _THREADS = 128
 """A resource that waits holds a thread; a layer has fewer resources than this."""
 _MOST_BYTES = 400 * 1024 * 1024

@@ -11,8 +11,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
-from infra.provider.folder import EXECUTABLE, plugin_folder
-from infra.provider.plugin import UNTIL_EOF
+from infra.provider.folder import EXECUTABLE, UNTIL_EOF, plugin_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
