@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cli.environment import Environment
+    from infra.provider import ProviderServer
     from infra.steps import Step
 
 PROJECT = "esq"
@@ -76,7 +77,7 @@ class Outcome:
 
 
 class _Stack(auto.Stack):
-    """Leaves out what the SDK asks before and after each run, since each question starts the engine anew (0.4 s).
+    """Leaves out what the SDK asks before and after each run: each question starts the engine anew (0.4 s).
 
     Whether the stack is there, the run itself tells.
     """
@@ -97,14 +98,18 @@ class _Stack(auto.Stack):
 class Engine:
     """Runs layers of one environment."""
 
-    def __init__(self, environment: Environment, *, path: str, kubeconfig: Path) -> None:
+    def __init__(
+        self, environment: Environment, *, path: str, kubeconfig: Path, provider: ProviderServer | None = None
+    ) -> None:
         """Prepare the environment's folder.
 
         Args:
             environment: whose stacks.
             path: PATH of the engine: its own program, and the provider where the official one is missing.
             kubeconfig: the cluster that the programs describe.
+            provider: serves all runs, where the official one is missing; None lets the engine start its own.
         """
+        self._provider = provider
         self.environment = environment
         self._work = environment.folder / "stacks"
         self._variables = {
@@ -158,14 +163,15 @@ class Engine:
 
     def configure(self, layer: str, plain: Mapping[str, str], secret: Mapping[str, str]) -> None:
         """Keep configuration with the layer, the secret part encrypted; nothing is done when it is there."""
-        if self._sealed(layer).is_file() and self._sealed(layer).read_text() == self._seal(layer, plain, secret):
+        seal = self._sealed(layer)
+        if seal.is_file() and seal.read_text() == self._seal(layer, plain, secret):
             return
         values = {key: auto.ConfigValue(value) for key, value in plain.items()}
         values |= {key: auto.ConfigValue(value, secret=True) for key, value in secret.items()}
         stack = self._stack(layer)
         named = {f"{PROJECT}:{key}": value for key, value in values.items()}
         _made(stack, partial(stack.set_all_config, named))
-        self._sealed(layer).write_text(self._seal(layer, plain, secret))
+        seal.write_text(self._seal(layer, plain, secret))
 
     def _sealed(self, layer: str) -> Path:
         return self._work / f"{layer}.configured"
@@ -175,17 +181,24 @@ class Engine:
         file = self._work / f"Pulumi.{self.environment.name}-{layer}.yaml"
         content = file.read_bytes() if file.is_file() else b""
         values = json.dumps([dict(plain), dict(secret), self.environment.backend], sort_keys=True).encode()
-        return hmac.new(_passphrase(self.environment.folder).read_bytes(), content + values, "sha256").hexdigest()
+        key = _passphrase(self.environment.folder).read_bytes()
+        return hmac.new(key, content + values, "sha256").hexdigest()
 
-    def _stack(self, layer: str, program: Callable[[], None] | None = None) -> _Stack:
+    def _stack(
+        self, layer: str, program: Callable[[], None] | None = None, *, running: bool = False
+    ) -> _Stack:
         settings = auto.ProjectSettings(
             name=PROJECT, runtime="python", backend=auto.ProjectBackend(self.environment.backend)
         )
+        attached = {"PULUMI_DEBUG_PROVIDERS": self._provider.attachment} if running and self._provider else {}
         # The SDK looks for the engine on this process's PATH, not on the one it is given.
         os.environ["PATH"] = self._variables["PATH"]
         os.environ["PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK"] = "true"
         workspace = auto.LocalWorkspace(
-            work_dir=str(self._work), program=program, env_vars=self._variables, project_settings=settings
+            work_dir=str(self._work),
+            program=program,
+            env_vars={**self._variables, **attached},
+            project_settings=settings,
         )
         return _Stack(f"{self.environment.name}-{layer}", workspace)
 
@@ -199,7 +212,7 @@ class Engine:
     ) -> Outcome:
         run = Run(step.waiting)
         with self._alone(verb):
-            stack = self._stack(layer, program)
+            stack = self._stack(layer, program, running=True)
             recovered = self._recover(stack, layer, step)
             action = partial(method(stack), on_event=run.take, color="never")
             try:

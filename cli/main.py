@@ -36,6 +36,11 @@ COMMANDS = {
     "destroy": ("cli.commands.destroy", "Take an environment away."),
     "backup": ("cli.commands.backup", "Backups: take, list, try, restore, rebuild a lost environment."),
     "campaign": ("cli.commands.campaign", "Send a campaign and hold the ledger against it."),
+    "promises": (
+        "cli.commands.promises",
+        "Show every promise with its last figure; exit code 99 when one is broken.",
+    ),
+    "chaos": ("cli.commands.chaos", "Hurt an environment on purpose, and see what it costs."),
     "cluster": ("cli.commands.cluster", "The three zones on this machine: up, down, status, logs."),
     "toolchain": ("cli.commands.toolchain", "List the tools, where they come from, and build them ahead."),
     "test": ("cli.commands.test", "Run the tests, or a part of them."),

@@ -12,6 +12,8 @@ import typer
 from infra.steps import QuietSteps
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from infra.config import Layer
     from infra.steps import Steps
 
@@ -51,6 +53,17 @@ def timings(shown: Steps) -> list[dict[str, Any]]:
         {"step": step.name, "seconds": round(step.seconds or 0.0, 3), "notes": step.notes}
         for step in shown.steps
     ]
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table in the style of all commands."""
+    from rich import box  # noqa: PLC0415 - machines do without
+    from rich.table import Table  # noqa: PLC0415 - same
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column)
+    return made
 
 
 def print_json(values: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.actions.ground import look
 from cli.actions.jobs import Jobs
+from cli.actions.promises import record
 from infra.components import backup as names
 from infra.components.backup import status
 from infra.components.backup.inside import selection
@@ -104,7 +105,18 @@ def drill(environment: Environment, steps: Steps) -> dict[str, Any]:
         name = work.start(names.DRILL)
         told = work.follow(name, step, DRILL_SECONDS, remedy=f"Repeat `esq backup drill {environment.name}`.")
         step.note("good" if told["good"] else f"{len(told['faults'])} faults")
+    _keep(environment, told)
     return told
+
+
+def _keep(environment: Environment, told: dict[str, Any]) -> None:
+    """Keep what a good drill measured as evidence; a bad one measured nothing that could be relied on."""
+    if not told["good"]:
+        return
+    for promise, figure in (("backup-rpo", "rpo_seconds"), ("backup-rto", "rto_seconds")):
+        if told[figure] is not None:
+            command = f"esq backup drill {environment.name}"
+            record(environment, promise, [float(told[figure])], command, {"drill": told})
 
 
 def listed(environment: Environment, steps: Steps) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from cli.actions.packages import install
 from cli.engine import Engine
 from infra.credentials import VaultAccess
 from infra.errors import EsqError, Problem, ProblemsError, WrongUseError
-from infra.provider import plugin_folder
+from infra.provider import ProviderServer, plugin_folder
 
 if TYPE_CHECKING:
     from cli.environment import Environment
@@ -67,6 +67,10 @@ class Ground:
         return f"https://{self.cluster.address}" if self.cluster is not None else ""
 
     @cached_property
+    def _provider(self) -> ProviderServer | None:
+        return None if official_provider() else ProviderServer(self.kubeconfig)
+
+    @cached_property
     def path(self) -> str:
         """PATH of the engine: its program, and the provider where the official one is not installed."""
         folders = [str(self.tools.path("pulumi").parent)]
@@ -85,7 +89,7 @@ class Ground:
 
     def engine(self) -> Engine:
         """Return the engine for this cluster."""
-        return Engine(self.environment, path=self.path, kubeconfig=self.kubeconfig)
+        return Engine(self.environment, path=self.path, kubeconfig=self.kubeconfig, provider=self._provider)
 
     def push_images(self, steps: Steps) -> dict[str, str]:
         """Build and push what is not there yet; return image references by name.

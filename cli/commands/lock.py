@@ -24,6 +24,7 @@ _COMPILE = (
 )
 _LOCKS: dict[str, tuple[str, ...]] = {
     "uv": ("locks/uv.in",),
+    "go": ("locks/go.in",),
     "esq": ("pyproject.toml", "--group", "dev", "--group", "services"),
     # The images run the very versions that the tests ran.
     "services": ("--group", "pyproject.toml:services", "--constraint", "locks/esq.txt"),

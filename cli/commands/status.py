@@ -57,18 +57,8 @@ def _mark(*, good: bool) -> str:
     return "[green]✓[/]" if good else "[red]✗[/]"
 
 
-def _table(*columns: str) -> Table:
-    from rich import box  # noqa: PLC0415 - machines do without
-    from rich.table import Table  # noqa: PLC0415 - same
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column)
-    return table
-
-
 def _data(found: Health) -> Table:
-    table = _table("data", "replica", "zone", "role", "state", "lag")
+    table = output.table("data", "replica", "zone", "role", "state", "lag")
     for report in found.data:
         for replica in report.replicas:
             lag = "" if replica.lag is None else f"{replica.lag} {replica.lag_unit}"
@@ -79,7 +69,7 @@ def _data(found: Health) -> Table:
 
 def _services(found: Health) -> Table:
     zones = sorted({node.zone for node in found.nodes})
-    table = _table("service", "ready", *zones)
+    table = output.table("service", "ready", *zones)
     for service in found.services:
         ready = f"[{'green' if service.healthy else 'red'}]{service.ready}/{service.wanted}[/]"
         table.add_row(service.name, ready, *(str(service.zones.get(zone, "")) for zone in zones))

@@ -4,5 +4,6 @@ What it must do is written down in `README.md` and held by `tests/contract/provi
 """
 
 from infra.provider.folder import plugin_folder
+from infra.provider.server import ProviderServer
 
-__all__ = ["plugin_folder"]
+__all__ = ["ProviderServer", "plugin_folder"]

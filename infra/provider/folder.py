@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
-import tempfile
 from pathlib import Path
+
+import platformdirs
 
 EXECUTABLE = "pulumi-resource-kubernetes"
 _PROJECT = Path(__file__).resolve().parents[2]
@@ -14,9 +16,10 @@ def plugin_folder(target: Path | None = None) -> Path:
     """Write the executable for this very interpreter into `target` and return that folder.
 
     Args:
-        target: folder to write to; one below the system's temporary folder when None.
+        target: folder to write to; one in the user's cache when None.
     """
-    folder = target or Path(tempfile.gettempdir()) / f"esq-provider-{abs(hash((sys.executable, _PROJECT))):x}"
+    digest = hashlib.sha256(f"{sys.executable}\0{_PROJECT}".encode()).hexdigest()[:12]
+    folder = target or platformdirs.user_cache_path("esq") / "provider" / digest
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     script = folder / EXECUTABLE
     fresh = folder / f".{EXECUTABLE}.new"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import httpx
 import yaml
 from google.protobuf import empty_pb2
-from pulumi.runtime.proto import engine_pb2, plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from infra.provider import check, compare, identity
 from infra.provider.api import Api, ApiError
@@ -30,7 +31,6 @@ from infra.provider.waiting import Cancelled, NotReady, Waiter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import grpc
     from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 
 Object = dict[str, Any]
@@ -59,6 +59,12 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
         return plugin_pb2.PluginInfo(version=VERSION)
+
+    def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
+        """Serve another run of the engine, which found this process running."""
+        self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(request.address))
+        self._stopped.clear()
+        return empty_pb2.Empty()
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> provider_pb2.GetSchemaResponse:  # noqa: ANN401 - the message has no type of its own
         return provider_pb2.GetSchemaResponse(schema='{"name":"kubernetes","version":"' + VERSION + '"}')

@@ -13,8 +13,9 @@ SENTINEL_PORT = 26379
 MASTER = "esq"
 """What Sentinels and clients call the group of servers."""
 QUORUM = 2
-DOWN_AFTER_MS = 5_000
-"""Milliseconds without an answer after which a Sentinel takes a server for dead."""
+DOWN_AFTER_MS = 6_500
+"""Milliseconds without an answer after which a Sentinel takes a server for dead. It asks once a second, so
+that a stall of 5 s can be up to 6 s old in its eyes: that is to be borne."""
 FAILOVER_TIMEOUT_MS = 15_000
 """Milliseconds a failover may take; the next try waits twice as long, so the customary 180 s cost minutes."""
 LAG = 10

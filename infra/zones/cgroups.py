@@ -41,6 +41,13 @@ def create(name: str, mount: Path = MOUNT) -> None:
                 (group / setting).write_text((root / setting).read_text())
 
 
+def thaw(name: str, mount: Path = MOUNT) -> None:
+    """Let the group `name` run if it was frozen: what is frozen cannot even die."""
+    state = mount / "freezer" / name / "freezer.state"
+    if state.exists():
+        state.write_text("THAWED")
+
+
 def remove(name: str, mount: Path = MOUNT) -> None:
     """Remove the group `name` with everything below, deepest first; its processes must have ended.
 
@@ -51,6 +58,7 @@ def remove(name: str, mount: Path = MOUNT) -> None:
         OSError: a process is still in it after `BUSY_SECONDS`.
     """
     ends = time.monotonic() + BUSY_SECONDS
+    thaw(name, mount)
     for root in hierarchies(mount):
         while not _removed(root / name):
             if time.monotonic() > ends:

@@ -63,6 +63,11 @@ class Cluster:
         self._api = Api(str(spec.control), self._layout, tools)
 
     @property
+    def layout(self) -> Layout:
+        """Where its files are."""
+        return self._layout
+
+    @property
     def kubeconfig(self) -> Path:
         """Kubeconfig of the administrator, readable by its owner only."""
         return self._layout.kubeconfig
@@ -119,6 +124,7 @@ class Cluster:
                 network.create(self.spec)
             for zone in self.spec.zones:
                 network.heal(self.spec, zone)
+                cgroups.thaw(self.spec.namespace(zone))
             self._supervisor.start()
             self._supervisor.wake(self.spec.zones)
             self._api.await_ready(step)
@@ -232,6 +238,8 @@ class Cluster:
             time.sleep(POLL_SECONDS)
 
     def _end_processes(self) -> None:
+        for zone in self.spec.zones:
+            cgroups.thaw(self.spec.namespace(zone))
         self._supervisor.stop()
         strays.end(self.spec, self._layout)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from infra.zones import wait
+from infra.zones.disks import MOUNT_POINT
 from infra.zones.layout import write
 from infra.zones.pki import SERVICE_ACCOUNTS
 from infra.zones.supervision import Program
@@ -225,9 +226,7 @@ def proxy(spec: ClusterSpec, layout: Layout) -> list[str]:
 
 def volumes(layout: Layout) -> list[str]:
     """Return the flags of the volume provisioner."""
-    folders = {
-        "nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": ["/var/lib/esq/volumes"]}]
-    }
+    folders = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [MOUNT_POINT]}]}
     config = write(layout.config / "volumes.json", json.dumps(folders))
     return [
         "start",

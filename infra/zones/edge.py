@@ -2,7 +2,8 @@
 
 It asks every zone itself whether a service is ready there, so that a lost zone is left after two failed
 questions and not when Kubernetes notices.
-A request is only tried in another zone when no connection was made, since then nobody has seen it.
+A request is only tried in another zone when no connection was made, since then nobody has seen it, or when
+it asks for something only: that may be asked again wherever the first answer was none, or a 503.
 """
 
 from __future__ import annotations
@@ -34,11 +35,12 @@ defaults
     timeout http-request 10s
     retries 2
     option redispatch 1
-    retry-on conn-failure
+    retry-on conn-failure empty-response 503
 
 frontend edge
     bind {address}:{port} ssl crt {certificate} alpn h2,http/1.1
     http-request return status 200 content-type text/plain string ok if {{ path /edge/health }}
+    http-request disable-l7-retry unless METH_GET
 """
 _SERVER = (
     "    default-server check inter 1s fastinter 300ms downinter 500ms fall 2 rise 1",

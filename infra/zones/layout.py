@@ -92,7 +92,7 @@ class Layout:
         for folder in (self.pki, self.config, self.logs, self.etcd, self.run):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for zone in zones:
-            for part in ("kubelet", "containerd", "volumes", "pods", "containers", "cni", "logs"):
+            for part in ("kubelet", "containerd", "pods", "containers", "cni", "logs"):
                 (self.node(zone) / part).mkdir(parents=True, exist_ok=True)
 
 

@@ -31,7 +31,8 @@ def present(spec: ClusterSpec) -> bool:
 def create(spec: ClusterSpec) -> None:
     """Lay the wires, taking away whatever an interrupted start left."""
     remove(spec)
-    _batch([f"link add {spec.bridge} type bridge nf_call_iptables 0", f"link set {spec.bridge} up"])
+    bridge = f"link add {spec.bridge} address {spec.bridge_mac} type bridge nf_call_iptables 0"
+    _batch([bridge, f"link set {spec.bridge} up"])
     _batch([f"addr add {spec.gateway}/{spec.lan.prefixlen} dev {spec.bridge}"])
     for machine in spec.machines:
         _attach(spec, machine)
@@ -40,12 +41,16 @@ def create(spec: ClusterSpec) -> None:
 
 
 def remove(spec: ClusterSpec) -> None:
-    """Take the wires away; those that are not there are fine."""
+    """Take the wires away, with whatever judges frames on them; those that are not there are fine."""
     for machine in spec.machines:
         if (NAMESPACES / spec.namespace(machine)).exists():
             run(["ip", "netns", "delete", spec.namespace(machine)])
         run(["ip", "link", "delete", spec.port(machine)], check=False)
     run(["ip", "link", "delete", spec.bridge], check=False)
+    for line in run(["nft", "list", "tables", "bridge"]).splitlines():
+        name = line.split()[-1]
+        if name.startswith(spec.tables):
+            run(["nft", "delete", "table", "bridge", name])
 
 
 def cut(spec: ClusterSpec, zone: str) -> None:

@@ -2,6 +2,8 @@
 
 Inside, every path and port is what a node of its own would have; on the host all of it lies in the
 cluster's state folder, and no mount shows.
+Its volumes lie on a disk of its own. All of it, pods or not, is in the zone's control groups, so that a zone
+can be slowed down or frozen as a whole.
 The node's first process is a supervisor that also reaps. Killing it is the death of the zone: the kernel
 ends everything else in the namespace at once.
 """
@@ -13,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.zones import cgroups
+from infra.zones import cgroups, disks
 from infra.zones.control_plane import TOOLBOX, proxy_config
 from infra.zones.layout import write
 from infra.zones.spec import REGION
@@ -45,7 +47,6 @@ _FOLDERS = {
     "pods": "/var/log/pods",
     "containers": "/var/log/containers",
     "cni-state": "/var/lib/cni",
-    "volumes": "/var/lib/esq/volumes",
     "etc/cni": "/etc/cni/net.d",
 }
 _FILES = {"etc/hosts": "/etc/hosts", "etc/resolv.conf": "/etc/resolv.conf", "etc/hostname": "/etc/hostname"}
@@ -74,22 +75,25 @@ exec nsenter --net=/run/netns/{group} unshare --mount --propagation private --pi
 """
 
 
-def init_script(layout: Layout, zone: str) -> str:
-    """Return the node's first process: it arranges the mounts and becomes the node's supervisor."""
+def init_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+    """Return the node's first process: it enters its control groups, mounts, and becomes the supervisor."""
     node, config = layout.node(zone), layout.config / zone
     binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
     sysctls = [
         f"mount --bind {node / 'sysctl' / name.replace('/', '.')} /proc/sys/{name}"
         for name in _PRIVATE_SYSCTLS
     ]
-    folders = " ".join(_FOLDERS.values())
+    folders = " ".join((*_FOLDERS.values(), disks.MOUNT_POINT))
+    groups = f"{cgroups.MOUNT}/*/{spec.namespace(zone)}"
     lines = [
         "#!/bin/sh",
         "set -eu",
+        f'for group in {groups}; do echo 0 > "$group/cgroup.procs"; done',
         "mount --make-rshared /",
         "mount -t tmpfs -o mode=755 tmpfs /run",
         f"mkdir -p {folders}",
         *binds,
+        *disks.mount_lines(layout, zone),
         *sysctls,
         "mount --make-rshared /",
         f"hostname {zone}",
@@ -102,6 +106,7 @@ def _write_files(spec: ClusterSpec, layout: Layout, zone: str) -> None:
     node = layout.node(zone)
     for folder in _FOLDERS:
         (node / folder).mkdir(parents=True, exist_ok=True)
+    disks.ensure(layout, zone)
     for name, value in _PRIVATE_SYSCTLS.items():
         write(node / "sysctl" / name.replace("/", "."), value)
     write(node / "etc/hosts", f"127.0.0.1 localhost\n{spec.node(zone)} {zone}\n", 0o644)
@@ -116,7 +121,7 @@ def _write_files(spec: ClusterSpec, layout: Layout, zone: str) -> None:
 
 def _write_configs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> None:
     config = layout.config / zone
-    write(config / "init.sh", init_script(layout, zone), 0o700)
+    write(config / "init.sh", init_script(spec, layout, zone), 0o700)
     write(config / "containerd.toml", containerd(layout, zone))
     write(config / "kubelet.json", kubelet(spec, layout, zone))
     write(config / "proxy.json", proxy_config(spec, layout.pki / "proxy.kubeconfig", zone))

@@ -32,14 +32,17 @@ GIBIBYTE = 1 << 30
 MEMORY_BYTES = 2 * GIBIBYTE
 """Three nodes and the control plane take one; a platform on top takes some four more."""
 DISK_BYTES = 8 * GIBIBYTE
+"""Images, logs and volumes of a platform; the disks of nodes are sparse and promise more."""
 
 _TRIALS = {
     "bridges and veth pairs": "ip link add t0 type bridge && ip link add t1 type veth peer name t2",
     "nf_tables": "nft add table inet trial",
+    "loop devices": "losetup --find",
     "bridge netfilter": "test -e /proc/sys/net/bridge/bridge-nf-call-iptables",
 }
 _MODULES = (
-    "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay`), or use a kernel that has it."
+    "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay loop`), "
+    "or use a kernel that has it."
 )
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
 

@@ -60,6 +60,16 @@ class ClusterSpec(BaseModel):
         return f"esq-{self.name}"
 
     @property
+    def bridge_mac(self) -> str:
+        """Hardware address of the bridge; were it not given, it would change with the ports."""
+        return "02:00:" + ":".join(f"{byte:02x}" for byte in self.gateway.packed)
+
+    @property
+    def tables(self) -> str:
+        """How the names of all tables of nftables begin that judge frames in the bridge."""
+        return f"esq-{self.name}-"
+
+    @property
     def gateway(self) -> IPv4Address:
         """Address of the bridge: registry and edge listen here."""
         return self.subnet[1]

@@ -23,12 +23,13 @@ _HOST_PROGRAMS = {"supervisord", "haproxy", "docker-registry", "garage"}
 
 
 def find(spec: ClusterSpec, layout: Layout) -> list[psutil.Process]:
-    """Return what runs in the cluster's network namespaces, or on the host with its configuration."""
+    """Return what runs in the cluster's network namespaces, or on the host for it."""
     inside = {pid for machine in spec.machines for pid in _namespace_pids(spec.namespace(machine))}
+    helpers = _helpers(layout)
     return [
         process
         for process in psutil.process_iter(["name", "cmdline"])
-        if process.pid in inside or _serves(process, layout)
+        if process.pid in inside or _serves(process, layout) or _helps(process, helpers)
     ]
 
 
@@ -50,6 +51,16 @@ def _namespace_pids(namespace: str) -> list[int]:
     if not (NAMESPACES / namespace).exists():
         return []
     return [int(pid) for pid in run(["ip", "netns", "pids", namespace]).split()]
+
+
+def _helpers(layout: Layout) -> dict[str, str]:
+    """Return file by process id of what keeps its process id beside the cluster's sockets."""
+    return {file.read_text().strip(): str(file) for file in layout.run.glob("*.pid")}
+
+
+def _helps(process: psutil.Process, helpers: dict[str, str]) -> bool:
+    """Tell whether it was told to keep its process id there and did: the number alone may be another's."""
+    return helpers.get(str(process.pid)) in (process.info["cmdline"] or ())
 
 
 def _serves(process: psutil.Process, layout: Layout) -> bool:

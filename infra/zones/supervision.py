@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import shlex
 import signal
+import socket
 import sys
 import time
 import xmlrpc.client
@@ -15,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from supervisor.xmlrpc import SupervisorTransport
 
 from infra.errors import EsqError
 from infra.shell import run
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from infra.zones.layout import Layout
 
 STOP_SECONDS = 30.0
+INNER_SECONDS = 3.0
+"""A node's supervisor answers within a few milliseconds, unless the zone is frozen."""
 WAKE_SECONDS = 5.0
 """A node's supervisor is there within one; a later one starts its programs a second later by itself."""
 NODE_SOCKET = Path("/run/supervisor.sock")
@@ -172,7 +175,7 @@ class Supervisor:
             EsqError: it does not run, or refuses.
         """
         try:
-            return _ask(self._layout.socket, method, *words)
+            return _ask(self._layout.socket, method, *words, timeout=STOP_SECONDS)
         except (OSError, xmlrpc.client.Error) as error:
             raise EsqError(
                 f"the cluster's supervisor refuses {method}: {error}",
@@ -187,11 +190,12 @@ class Supervisor:
         return {each["name"]: each["statename"] for each in self.call("getAllProcessInfo")}
 
     def inner_states(self, name: str) -> dict[str, str]:
-        """Return the state of every program of a node's own supervisor; empty when the node is not there."""
+        """Return the state of every program of a node's supervisor; empty when the node does not answer."""
         try:
             first = children(self.program_pid(name), deadline=0)
-            socket = Path(f"/proc/{first[0].pid}/root") / NODE_SOCKET.relative_to("/")
-            return {each["name"]: each["statename"] for each in _ask(socket, "getAllProcessInfo")}
+            path = Path(f"/proc/{first[0].pid}/root") / NODE_SOCKET.relative_to("/")
+            answer = _ask(path, "getAllProcessInfo", timeout=INNER_SECONDS)
+            return {each["name"]: each["statename"] for each in answer}
         except (IndexError, psutil.NoSuchProcess, OSError, xmlrpc.client.Error):
             return {}
 
@@ -219,9 +223,34 @@ class Supervisor:
             raise EsqError(f"processes {[process.pid for process in left]} do not end", where="cluster down")
 
 
-def _ask(socket: Path, method: str, *words: object) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
-    transport = SupervisorTransport(None, None, f"unix://{socket}")
-    with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as proxy:
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a socket in the file system; supervisor's own has no deadline."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _Transport(xmlrpc.client.Transport):
+    """Speaks over such a connection, which it closes as its parent would."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__()
+        self._kept = _Connection(path, timeout)
+
+    def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
+        self._connection = (host, self._kept)
+        return self._kept
+
+
+def _ask(path: Path, method: str, *words: object, timeout: float) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
+    transport = _Transport(path, timeout)
+    with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
         return getattr(proxy.supervisor, method)(*words)
 
 

@@ -33,17 +33,19 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
     """Build the API on Postgres."""
     health = Health()
     database = await stack.enter_async_context(open_database(settings, settings))
-    health.add("database", database.reason)
-    return Parts(build_app(settings, health, PostgresUnits(database)), health)
+    health.add("database", database.reason, shared=True)
+    reading = PostgresUnits(database, reading=True)
+    return Parts(build_app(settings, health, PostgresUnits(database), reading), health)
 
 
-def build_app(settings: ApiSettings, health: Health, units: Units) -> FastAPI:
-    """Build the HTTP face on any store."""
+def build_app(settings: ApiSettings, health: Health, units: Units, reading: Units | None = None) -> FastAPI:
+    """Build the HTTP face on any store; `reading` is for what writes nothing, `units` when not given."""
     from services.campaigns.entrypoints.routes import router  # noqa: PLC0415 - the worker has no addresses
 
     tokens = Tokens(settings.token_key.get_secret_value())
     app = create_app("esq campaigns", health, routers=[router], tokens=tokens)
     app.state.units = units
+    app.state.reading = reading or units
     return app
 
 

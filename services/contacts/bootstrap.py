@@ -25,7 +25,7 @@ async def assemble_api(settings: Settings, stack: AsyncExitStack) -> Parts:
     """Build the API on Postgres."""
     health = Health()
     database = await stack.enter_async_context(open_database(settings, settings))
-    health.add("database", database.reason)
+    health.add("database", database.reason, shared=True)
     return Parts(build_app(settings, health, PostgresContacts(database)), health)
 
 

@@ -3,6 +3,8 @@
 A connection is used only if it answered lately and leads to a server that takes writes; one that timed out is
 thrown away with all its like, since the server behind it may be gone. Whatever may pass by itself is a
 `TemporaryError`.
+
+What only reads goes on while there is no primary: from a standby, which may be a little behind.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import asyncio
 import socket
 import ssl
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
 PING_AFTER_SECONDS = 1.0
 PING_SECONDS = 2.0
 _PING = text("SELECT 1")
+READ_SECONDS = 3.0
+"""For a unit that only reads: pages are small, and who reads waits for them."""
+AWAY_SECONDS = 2.0
+"""After the primary failed a reader, others are spared the same wait for this long."""
 IDLE_TRANSACTION_SECONDS = 15.0
 """The server ends a transaction whose client is silent for so long: it frees the claims of a lost zone."""
 DEAD_PEER_SECONDS = 10
@@ -102,8 +108,10 @@ class Work:
 class Database:
     """The service's own part of Postgres."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, standby: AsyncEngine | None = None) -> None:
         self._engine = engine
+        self._standby = standby
+        self._away_until = 0.0
 
     @asynccontextmanager
     async def work(self) -> AsyncIterator[Work]:
@@ -112,12 +120,40 @@ class Database:
         Raises:
             TemporaryError: the server is away, not writable or too slow, at the beginning or in the block.
         """
+        async with _begin(self._engine) as work:
+            yield work
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Work]:
+        """Begin a unit that only reads: on the primary or, while it is away, on a standby.
+
+        Raises:
+            TemporaryError: neither answers in time, or what answered was lost in the block: read again.
+        """
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(_timely(READ_SECONDS))
+            if self._standby is not None and time.monotonic() < self._away_until:
+                yield await stack.enter_async_context(_begin(self._standby))
+            else:
+                await stack.enter_async_context(self._distrusting())
+                yield await self._first_that_answers(stack)
+
+    async def _first_that_answers(self, stack: AsyncExitStack) -> Work:
         try:
-            async with self._engine.connect() as connection:
-                yield Work(connection)
-        except Exception as error:
-            if passes_by_itself(error):
-                raise TemporaryError("the database is not available") from error
+            return await stack.enter_async_context(_begin(self._engine, READ_SECONDS / 2))
+        except TemporaryError:
+            if self._standby is None:
+                raise
+            self._away_until = time.monotonic() + AWAY_SECONDS
+        return await stack.enter_async_context(_begin(self._standby))
+
+    @asynccontextmanager
+    async def _distrusting(self) -> AsyncIterator[None]:
+        """Send other readers to the standby for a while when the block fails."""
+        try:
+            yield
+        except TemporaryError:
+            self._away_until = time.monotonic() + AWAY_SECONDS
             raise
 
     async def reason(self) -> str | None:
@@ -131,28 +167,65 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._engine.dispose()
+        for engine in (self._engine, self._standby):
+            if engine is not None:
+                await engine.dispose()
+
+
+@asynccontextmanager
+async def _begin(engine: AsyncEngine, connect_seconds: float | None = None) -> AsyncIterator[Work]:
+    """Begin a transaction; what may pass by itself becomes a `TemporaryError`."""
+    try:
+        async with AsyncExitStack() as stack:
+            async with asyncio.timeout(connect_seconds):
+                connection = await stack.enter_async_context(engine.connect())
+            yield Work(connection)
+    except Exception as error:
+        if passes_by_itself(error):
+            raise TemporaryError("the database is not available") from error
+        raise
+
+
+@asynccontextmanager
+async def _timely(seconds: float) -> AsyncIterator[None]:
+    """Give the block so long; a lost server may never answer."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise TemporaryError("the database did not answer in time") from error
 
 
 @asynccontextmanager
 async def open_database(process: ProcessSettings, settings: DatabaseSettings) -> AsyncIterator[Database]:
     """Give the service its database for as long as the block lasts; connections are made when needed."""
-    engine = create_engine(process, settings)
+    url = settings.database_standby_url
+    standby = create_engine(process, settings, url.get_secret_value(), attributes="any") if url else None
+    database = Database(create_engine(process, settings), standby)
     try:
-        yield Database(engine)
+        yield database
     finally:
-        await engine.dispose()
+        await database.close()
 
 
-def create_engine(process: ProcessSettings, settings: DatabaseSettings) -> AsyncEngine:
-    """Build the engine with its limits and its guards."""
+def create_engine(
+    process: ProcessSettings, settings: DatabaseSettings, url: str = "", attributes: str = "read-write"
+) -> AsyncEngine:
+    """Build an engine with its limits and its guards.
+
+    Args:
+        process: whose it is.
+        settings: its limits, and where the primary is.
+        url: where else it leads, if not to the primary.
+        attributes: what a server must be like to be talked to: `read-write`, or `any`.
+    """
     engine = create_async_engine(
-        settings.database_url.get_secret_value(),
+        url or settings.database_url.get_secret_value(),
         pool_size=settings.database_pool,
         max_overflow=settings.database_overflow,
         pool_timeout=settings.database_wait_seconds,
         pool_use_lifo=True,
-        connect_args=_connect_arguments(process, settings),
+        connect_args={**_connect_arguments(process, settings), "target_session_attrs": attributes},
     )
     event.listen(engine.sync_engine, "connect", _keep_alive)
     event.listen(engine.sync_engine, "checkin", _remember_use)
@@ -167,7 +240,6 @@ def _connect_arguments(process: ProcessSettings, settings: DatabaseSettings) -> 
     return {
         "timeout": settings.database_connect_seconds,
         "command_timeout": statement + 2,
-        "target_session_attrs": "read-write",
         "ssl": ssl.create_default_context(cafile=str(process.ca_file)) if process.ca_file else False,
         "server_settings": {
             "application_name": f"esq-{process.service}",

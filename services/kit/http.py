@@ -73,7 +73,8 @@ def _add_health(app: FastAPI, health: Health) -> None:
         reasons = await health.reasons()
         if reasons:
             return problem(503, "Not ready", "; ".join(reasons.values()), reasons=reasons)
-        return JSONResponse({"status": "ready"})
+        degraded = await health.degraded()
+        return JSONResponse({"status": "degraded", "reasons": degraded} if degraded else {"status": "ready"})
 
     async def metrics() -> Response:
         from prometheus_client import CONTENT_TYPE_LATEST, generate_latest  # noqa: PLC0415 - first scrape loads it

@@ -68,6 +68,8 @@ class DatabaseSettings(SettingsGroup):
 
     database_url: SecretStr
     """`postgresql+asyncpg://role:password@host:port/database`."""
+    database_standby_url: SecretStr | None = None
+    """The same for a standby: read from while the primary is away; unset means that reads wait as well."""
     database_pool: int = Field(default=5, ge=1, le=50)
     """Connections kept open."""
     database_overflow: int = Field(default=5, ge=0, le=50)

@@ -33,7 +33,7 @@ async def assemble_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Pa
         open_client(settings, seconds=settings.callback_seconds, connections=POSTS)
     )
     health = Health()
-    health.add("database", database.reason)
+    health.add("database", database.reason, shared=True)
     controls = Controls(database, settings.initial_behaviour())
     ledger = Ledger(database)
     receiver = Receiver(str(settings.callback_url), settings.app_secret.get_secret_value().encode())

@@ -35,7 +35,7 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
     """Take connections and callbacks."""
     database = await stack.enter_async_context(open_database(settings, settings))
     health = Health()
-    health.add("database", database.reason)
+    health.add("database", database.reason, shared=True)
     app = create_app(
         "esq whatsapp",
         health,

@@ -42,8 +42,8 @@ def program(settings: StackSettings) -> None:
     pulumi.export("faces", {face.service: face.node_port for face in FACES})
 
 
-def _database(role: str, password: str) -> str:
-    host = service_dns("postgres", DATA_NAMESPACE)
+def _database(role: str, password: str, service: str = "postgres") -> str:
+    host = service_dns(service, DATA_NAMESPACE)
     return f"postgresql+asyncpg://{role}:{password}@{host}:{postgres.PORT}/{DATABASE}"
 
 
@@ -141,7 +141,10 @@ def _plain(settings: StackSettings, process: Process) -> dict[str, str]:
 
 def _secret(settings: StackSettings, process: Process) -> dict[str, str]:
     secrets = settings.secrets
-    values = {"ESQ_DATABASE_URL": _database(process.service, secrets.postgres.services[process.service])}
+    password = secrets.postgres.services[process.service]
+    values = {"ESQ_DATABASE_URL": _database(process.service, password)}
+    if process.kind == "api":
+        values["ESQ_DATABASE_STANDBY_URL"] = _database(process.service, password, "postgres-replica")
     if process.kafka:
         values["ESQ_KAFKA_PASSWORD"] = secrets.kafka.services[process.service]
     shared = {

@@ -87,6 +87,9 @@ class Platform:
         found += [f"group {path}" for path in Path("/sys/fs/cgroup").glob(f"*/{mark}-*")]
         found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if mark in line]
         state = str(self.state / "esq" / "clusters")
+        loops = run(["losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE"]).splitlines()
+        found += [f"loop device {line}" for line in loops if state in line]
+        found += [f"table {line}" for line in run(["nft", "list", "tables"]).splitlines() if mark in line]
         for process in psutil.process_iter(["cmdline"]):
             words = " ".join(process.info["cmdline"] or [])
             found += [f"process {process.pid} {words[:100]}"] if state in words else []

@@ -138,12 +138,14 @@ class Zones:
             *lines("namespace", run(["ip", "netns"])),
             *lines("nft rule", run(["nft", "list", "ruleset"])),
             *lines("mount", Path("/proc/self/mounts").read_text()),
+            *lines("loop device", run(["losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE"])),
         ]
         for zone in self.cluster.spec.zones:
             found += [f"group: {path}" for path in cgroups.paths(self.cluster.spec.namespace(zone))]
         for process in psutil.process_iter(["cmdline"]):
             words = " ".join(process.info["cmdline"] or [])
-            found += [f"process: {process.pid} {words[:120]}"] if str(self.state) in words else []
+            ours = str(self.state) in words or f"{RUNTIME / self.name}/" in words
+            found += [f"process: {process.pid} {words[:120]}"] if ours else []
         found += [f"folder: {RUNTIME / self.name}"] if (RUNTIME / self.name).exists() else []
         return found
 

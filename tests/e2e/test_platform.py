@@ -92,13 +92,62 @@ def test_a_campaign_survives_killed_dispatchers_and_a_cut_zone(
     assert watcher.longest_gap < EDGE_GAP_CEILING
 
 
-def test_all_is_well_again_within_the_promise(platform: Platform) -> None:
-    deadline = time.monotonic() + 60
+def well_within(platform: Platform, seconds: float) -> None:
+    """Wait until all is well."""
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if platform.status().get("healthy"):
             return
         time.sleep(1)
     pytest.fail(platform.esq("status", "local", expect=None))
+
+
+def test_all_is_well_again_within_the_promise(platform: Platform) -> None:
+    well_within(platform, 60)
+
+
+@pytest.mark.parametrize("experiment", ["postgres-killed", "zone-lost"])
+def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
+    out = platform.esq("chaos", "run", experiment, "--json", expect=None, timeout=900)
+    told = json.loads(out)
+    (run,) = told["runs"]
+    assert (run["status"], run["deviated"], run["aborted"]) == ("completed", False, "")
+    for name, lane in run["lanes"].items():
+        assert lane["acked"] > 0, name
+        assert lane["duplicated"] == 0, name
+        assert lane["lost"] == 0 or name.startswith("redis"), name
+    if run["campaign"]:
+        assert (run["campaign"]["lost"], run["campaign"]["duplicated"]) == (0, 0)
+    figures = {each["promise"]: each["distribution"]["values"] for each in told["verdicts"]}
+    platform.keep(experiment, figures)
+    well_within(platform, 120)
+
+
+def test_a_killed_experiment_is_undone_by_its_timer(platform: Platform) -> None:
+    running = platform.start("chaos", "run", "zone-cut")
+    journal = platform.state / "esq" / "environments" / "local" / "chaos" / "open"
+    deadline = time.monotonic() + 120
+    while not list(journal.glob("*.json")):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    running.kill()
+    running.communicate()
+    while list(journal.glob("*.json")):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    well_within(platform, 180)
+
+
+def test_backups_are_known_to_restore(platform: Platform) -> None:
+    platform.report("backup", "now", "local", timeout=600)
+    told = platform.report("backup", "drill", "local", timeout=900)
+    assert told["good"], told["faults"]
+    platform.keep("drill", {"rpo": told["rpo_seconds"], "rto": told["rto_seconds"]})
+    promises = platform.esq("promises", "local", "--json", expect=None)
+    verdicts = {each["id"]: each["verdict"] for each in json.loads(promises)["promises"]}
+    assert verdicts["backup-rto"] != "unmeasured"
+    assert verdicts["writes-lost"] == "kept"
 
 
 def test_a_second_deploy_changes_nothing(platform: Platform) -> None:

@@ -25,6 +25,8 @@ _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 )
 _KEY_LENGTH = 16
+_COMPRESSION = "zstd"
+"""Three nodes unpack every image on the same cores: gzip takes three times as long."""
 
 
 class Images:
@@ -83,10 +85,11 @@ class Images:
             digest_file = Path(trust) / "digest"
             self._buildah(
                 *("push", "--quiet", f"--cert-dir={trust}", f"--digestfile={digest_file}"),
+                f"--compression-format={_COMPRESSION}",
                 *(_local(context.image, key), f"docker://{registry}/esq/{context.image}:{key}"),
             )
             digest = digest_file.read_text().strip()
-        (self._cache / f"{key}.digest").write_text(digest)
+        self._noted(key).write_text(digest)
         return digest
 
     def _build(self, context: Context, keys: dict[str | None, str]) -> None:
@@ -116,8 +119,12 @@ class Images:
         )
 
     def _digest(self, key: str) -> str | None:
-        path = self._cache / f"{key}.digest"
+        path = self._noted(key)
         return path.read_text() if path.exists() else None
+
+    def _noted(self, key: str) -> Path:
+        """Return where the digest of an image is noted, which the compression is a part of."""
+        return self._cache / f"{key}.{_COMPRESSION}.digest"
 
 
 def sizes(client: httpx.Client, registry: str, reference: str) -> int:

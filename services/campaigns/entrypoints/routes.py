@@ -92,7 +92,7 @@ async def create(
 @router.get("/{campaign_id}")
 async def progress(request: Request, caller: Reader, campaign_id: UUID) -> CampaignAnswer:
     """Return how far a campaign is, with its messages counted by state."""
-    found = await handlers.read_progress(caller.company, campaign_id, _units(request))
+    found = await handlers.read_progress(caller.company, campaign_id, _reading(request))
     return CampaignAnswer(
         id=campaign_id,
         name=found.campaign.name,
@@ -113,11 +113,16 @@ async def messages(
     limit: Annotated[int, Query(ge=1, le=PAGE)] = 500,
 ) -> MessagesAnswer:
     """Return a page of a campaign's messages, by id."""
-    page = await handlers.read_messages(caller.company, campaign_id, after, limit, _units(request))
+    page = await handlers.read_messages(caller.company, campaign_id, after, limit, _reading(request))
     answers = [MessageAnswer(id=message_id, state=state.label) for message_id, state in page]
     return MessagesAnswer(messages=answers, next=page[-1][0] if len(page) == limit else None)
 
 
 def _units(request: Request) -> Units:
     units: Units = request.app.state.units
+    return units
+
+
+def _reading(request: Request) -> Units:
+    units: Units = request.app.state.reading
     return units

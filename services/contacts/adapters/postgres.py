@@ -60,19 +60,19 @@ class PostgresContacts:
 
     async def lists(self, company: str, after: str, limit: int) -> list[ContactList]:
         """See `Contacts`."""
-        async with self._database.work() as work:
+        async with self._database.reading() as work:
             rows = await work.rows(SQL["lists_page"], company=company, after=after, most=limit)
         return [ContactList(row.id, row.name, row.contacts) for row in rows]
 
     async def find_list(self, company: str, name: str) -> ContactList | None:
         """See `Contacts`."""
-        async with self._database.work() as work:
+        async with self._database.reading() as work:
             row = await work.row(SQL["list_find"], company=company, name=name)
         return ContactList(row.id, row.name, row.contacts) if row else None
 
     async def page(self, company: str, list_id: UUID, after: UUID | None, limit: int) -> list[Contact]:
         """See `Contacts`."""
-        async with self._database.work() as work:
+        async with self._database.reading() as work:
             rows = await work.rows(
                 SQL["members_page"], company=company, list_id=list_id, after=after or FIRST, most=limit
             )

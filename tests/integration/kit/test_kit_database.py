@@ -76,6 +76,12 @@ async def add_as_on_a_standby(database: Database) -> None:
         await work.run(ADD)
 
 
+async def add_thing(database: Database, name: str) -> None:
+    async with database.work() as work:
+        await work.run(text("INSERT INTO public.things VALUES (:name)"), name=name)
+        await work.commit()
+
+
 async def test_what_is_not_committed_never_happened(database: Database) -> None:
     async with database.work() as work:
         await work.run(ADD)
@@ -159,6 +165,53 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
     for _ in range(4):
         async with database.work() as work:
             await work.row(one)
+    await database.close()
+
+
+async def test_a_commit_that_no_standby_confirmed_is_not_taken_for_one(own_postgres: Postgres) -> None:
+    own_postgres.execute("CREATE TABLE things (name text)")
+    own_postgres.execute("CREATE ROLE campaigns LOGIN; GRANT ALL ON things TO campaigns")
+    own_postgres.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (\"nobody\")'")
+    own_postgres.execute("SELECT pg_reload_conf()")
+    database = connect(own_postgres.url("postgres", "campaigns"), statement=1.0)
+    with pytest.raises(TemporaryError):
+        await add_thing(database, "only here")
+    own_postgres.execute("ALTER SYSTEM RESET synchronous_standby_names")
+    own_postgres.execute("SELECT pg_reload_conf()")
+    await add_thing(database, "confirmed")
+    await database.close()
+
+
+async def test_reads_go_on_from_a_standby_while_the_primary_is_away(
+    own_postgres: Postgres, test_database: TestDatabase
+) -> None:
+    own_postgres.execute("CREATE ROLE campaigns LOGIN")
+    settings = DatabaseSettings(database_url=SecretStr(own_postgres.url("postgres", "campaigns")))
+    test_database.execute(f"ALTER DATABASE {test_database.name} SET default_transaction_read_only = on")
+    standby = create_engine(PROCESS, settings, test_database.url("campaigns"), attributes="any")
+    database = Database(create_engine(PROCESS, settings), standby)
+    where = text("SELECT current_database() AS name")
+
+    async def read() -> str:
+        async with database.reading() as work:
+            row = await work.row(where)
+        assert row is not None
+        return str(row.name)
+
+    assert await read() == "postgres"
+    await asyncio.to_thread(own_postgres.kill)
+    with pytest.raises(TemporaryError):  # in the middle of it: nobody can take over half a unit
+        await read()
+    assert await read() == test_database.name
+    with pytest.raises(TemporaryError):
+        async with database.work() as work:
+            await work.row(where)
+    assert await read() == test_database.name
+    await asyncio.to_thread(own_postgres.start)
+    deadline = time.monotonic() + 15
+    while await read() != "postgres":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.2)
     await database.close()
 
 

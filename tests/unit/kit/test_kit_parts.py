@@ -258,6 +258,23 @@ async def test_readiness_names_every_reason() -> None:
     assert await health.reasons() == {"database": "away"}
 
 
+async def test_what_all_replicas_lack_takes_none_of_them_out_of_rotation() -> None:
+    health, answer = Health(), ["not reached yet"]
+
+    async def database() -> str | None:
+        return answer[0] or None
+
+    health.add("database", database, shared=True)
+    assert await health.reasons() == {"database": "not reached yet"}
+    health._asked = float("-inf")
+    answer[0] = ""
+    assert await health.reasons() == {}
+    health._asked = float("-inf")
+    answer[0] = "away"
+    assert await health.reasons() == {}
+    assert await health.degraded() == {"database": "away"}
+
+
 async def test_fakes_do_as_the_ports_say() -> None:
     inbox, outbox, publisher = FakeInbox(), FakeOutbox(), FakePublisher()
     event = decode(Outgoing.of(MESSAGE_REQUESTED, "k", "acme", v1.MessageRequested()).encode())

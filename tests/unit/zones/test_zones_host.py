@@ -11,7 +11,7 @@ import yaml
 from infra.authority import KeyPair
 from infra.errors import Problem, ProblemsError
 from infra.steps import QuietSteps
-from infra.zones import Cluster, cgroups, network, packages, pki, preflight
+from infra.zones import Cluster, cgroups, disks, network, packages, pki, preflight
 from infra.zones.layout import write
 from infra.zones.supervision import Supervisor
 
@@ -78,6 +78,31 @@ def test_control_groups_are_made_in_every_hierarchy_and_removed_with_all_below(t
     cgroups.remove("zone", tmp_path)
     assert not list(tmp_path.glob("*/zone"))
     cgroups.remove("zone", tmp_path)
+
+
+def test_what_is_frozen_is_thawed_before_its_group_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "freezer" / "zone").mkdir(parents=True)
+    (tmp_path / "freezer" / "cgroup.procs").touch()
+    state = tmp_path / "freezer" / "zone" / "freezer.state"
+    state.write_text("FROZEN")
+    monkeypatch.setattr(cgroups, "_removed", lambda _: state.read_text() == "THAWED")
+    cgroups.remove("zone", tmp_path)
+    cgroups.thaw("none", tmp_path)
+
+
+def test_a_disk_is_made_once_sparse_and_for_its_owner_only(layout: Layout) -> None:
+    layout.node("zone-a").mkdir(parents=True)
+    disk = disks.image(layout, "zone-a")
+    disk.with_suffix(".new").write_text("of an interrupted start")
+    disks.ensure(layout, "zone-a")
+    made = disk.stat()
+    assert (made.st_size, stat.S_IMODE(made.st_mode)) == (disks.SIZE_BYTES, 0o600)
+    assert made.st_blocks * 512 < 64 << 20
+    disks.ensure(layout, "zone-a")
+    assert disk.stat().st_mtime_ns == made.st_mtime_ns
+    assert sorted(path.name for path in disk.parent.iterdir()) == ["volumes.img"]
 
 
 def test_who_is_not_root_is_told_so_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import ssl
 import threading
 from types import SimpleNamespace
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infra.errors import WrongUseError
+from infra.errors import EsqError, WrongUseError
 from infra.steps import QuietSteps
-from infra.zones import Cluster, ClusterSpec, cgroups, network, pki, strays, wait
+from infra.zones import Cluster, ClusterSpec, cgroups, network, pki, strays, supervision, wait
+from infra.zones import layout as layouts
 from infra.zones.layout import write
-from infra.zones.supervision import Program
+from infra.zones.supervision import Program, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,6 +112,35 @@ def test_only_our_own_programs_are_strays(
     of_another = process("haproxy", layout.root.with_name("other") / "config" / "haproxy.cfg")
     monkeypatch.setattr("psutil.process_iter", lambda _: [edge, editor, supervisor, of_another])
     assert strays.find(spec, layout) == [edge, supervisor]
+
+
+def test_a_helper_is_a_stray_when_its_process_id_is_its_own(
+    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(layouts, "RUNTIME", tmp_path)
+    layout.run.mkdir()
+    (layout.run / "delay.pid").write_text("7\n")
+    monkeypatch.setattr(strays, "_namespace_pids", lambda _: [])
+    words = ["python3", "line.py", str(layout.run / "delay.pid")]
+    helper, editor, other = (
+        SimpleNamespace(pid=pid, info={"name": argv[0], "cmdline": argv})
+        for pid, argv in ((7, words), (8, ["vi", words[-1]]), (7, ["python3", "mine.py"]))
+    )
+    monkeypatch.setattr("psutil.process_iter", lambda _: [helper, editor, other])
+    assert strays.find(spec, layout) == [helper]
+
+
+def test_a_supervisor_that_stands_still_is_not_waited_for(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(layouts, "RUNTIME", tmp_path)
+    monkeypatch.setattr(supervision, "STOP_SECONDS", 0.05)
+    layout.run.mkdir()
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(layout.socket))
+        silent.listen()
+        with pytest.raises(EsqError, match="timed out"):
+            Supervisor(layout).call("getState")
 
 
 def test_a_cluster_that_was_never_up_has_no_spec(layout: Layout) -> None:

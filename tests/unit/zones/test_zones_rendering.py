@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from infra.zones import control_plane, edge, foundation, nodes, registry, supervision, toolbox, wait
+from infra.zones import control_plane, disks, edge, foundation, nodes, registry, supervision, toolbox, wait
 from services.contracts.ports import FACES, HEALTH_PATH
 
 if TYPE_CHECKING:
@@ -64,15 +64,30 @@ def test_the_edge_asks_every_zone_of_every_face(spec: ClusterSpec, layout: Layou
     assert f"bind {spec.gateway}:443 ssl" in text
 
 
-def test_only_requests_nobody_has_seen_are_sent_again(spec: ClusterSpec, layout: Layout) -> None:
-    assert "retry-on conn-failure\n" in edge.render(spec, layout)
+def test_only_requests_nobody_has_seen_or_that_only_ask_are_sent_again(
+    spec: ClusterSpec, layout: Layout
+) -> None:
+    text = edge.render(spec, layout)
+    assert "retry-on conn-failure empty-response 503\n" in text
+    assert "http-request disable-l7-retry unless METH_GET\n" in text
 
 
-def test_a_node_keeps_the_hosts_settings_and_paths_to_itself(layout: Layout) -> None:
-    script = nodes.init_script(layout, "zone-b")
+def test_a_node_keeps_the_hosts_settings_and_paths_to_itself(spec: ClusterSpec, layout: Layout) -> None:
+    script = nodes.init_script(spec, layout, "zone-b")
     assert script.index("make-rshared") < script.index("mount --bind") < script.index("exec ")
     for path in ("/var/lib/kubelet", "/var/lib/containerd", "/etc/cni/net.d", "/proc/sys/kernel/panic"):
         assert f" {path}\n" in script
+
+
+def test_a_node_is_in_its_groups_before_anything_else_and_mounts_its_disk_once_it_is_detached(
+    spec: ClusterSpec, layout: Layout
+) -> None:
+    script = nodes.init_script(spec, layout, "zone-b")
+    disk = disks.image(layout, "zone-b")
+    assert script.index(f"/{spec.namespace('zone-b')}") < script.index("mount ")
+    assert script.index(f"losetup -j '{disk}'") < script.index(
+        f"mount -o loop,noatime '{disk}' {disks.MOUNT_POINT}"
+    )
 
 
 def test_a_node_writes_everything_it_reads(spec: ClusterSpec, layout: Layout, tools: Tools) -> None:

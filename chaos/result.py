@@ -1,0 +1,190 @@
+"""What came of an experiment: each run as it was seen, and all runs against the promises. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chaos.context import Mark  # noqa: TC001 - pydantic reads the annotations when the class is made
+from chaos.timeline import Event, redundancy_back
+from chaos.traffic.figures import Figures
+from infra.errors import EsqError
+from infra.evidence import Distribution
+from services.contracts.promises import BY_ID, ERROR_BUDGET_SECONDS, Standing
+
+OF_RECORD = ("edge", "kafka", "objects", "postgres")
+"""Clients of what holds truth. What Redis loses can be rebuilt: it is told, and breaks no promise."""
+
+
+class Campaign(BaseModel):
+    """The ledger's verdict on the campaign that was sent meanwhile, in messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    planned: int
+    seconds: float
+    lost: int
+    duplicated: int
+    uncertain: int
+
+
+class Run(BaseModel):
+    """One run. All times are seconds on the machine's monotonic clock.
+
+    Attributes:
+        began: when the traffic began.
+        ended: when it was told to stop.
+        marks: what the experiment did.
+        lanes: what clients saw, by lane.
+        events: what changed in the cluster.
+        campaign: verdict of the campaign, if one was sent.
+        failovers: leads that moved, over Postgres, Redis and Kafka.
+        status: of Chaos Toolkit: `completed`, `failed`, `aborted`, `interrupted`.
+        deviated: whether all was not well again when it should have been.
+        aborted: why the guard ended it; empty when it did not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    began: float
+    ended: float
+    marks: tuple[Mark, ...] = ()
+    lanes: dict[str, Figures] = Field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    campaign: Campaign | None = None
+    failovers: int = 0
+    status: str = "completed"
+    deviated: bool = False
+    aborted: str = ""
+
+    @property
+    def good(self) -> bool:
+        """Whether it ran to its end, and all was well again; promises are another question."""
+        return self.status == "completed" and not self.deviated and not self.aborted
+
+    @property
+    def hurt_at(self) -> float:
+        """When the first fault was injected; the beginning when none was."""
+        return next((mark.at for mark in self.marks if mark.hurts), self.began)
+
+    @property
+    def lost(self) -> int:
+        """Acknowledged writes that are gone from what holds truth."""
+        return sum(each.lost for name, each in self.lanes.items() if name.startswith(OF_RECORD))
+
+    @property
+    def duplicated(self) -> int:
+        """Writes that are there twice."""
+        return sum(each.duplicated for each in self.lanes.values())
+
+    @property
+    def budget(self) -> float:
+        """Share of a month's error budget that the gap at the edge cost."""
+        edge = self.lanes.get("edge.read")
+        return edge.gap / ERROR_BUDGET_SECONDS if edge else 0.0
+
+    def metric(self, name: str) -> float:
+        """Return a figure by name: `lost`, `failovers`, `redundancy`, `campaign.lost`, `kafka.write.gap`, ...
+
+        Of lanes that are parts of one (partitions), the longest gap and the sum of counts are returned.
+
+        Raises:
+            EsqError: this run has no such figure.
+        """
+        if name in {"lost", "duplicated", "failovers"}:
+            return float(getattr(self, name))
+        if name == "redundancy":
+            return round(redundancy_back(self.events, self.hurt_at), 2)
+        lane, _, figure = name.rpartition(".")
+        if lane == "campaign" and self.campaign is not None:
+            return float(getattr(self.campaign, figure))
+        found = [each for key, each in self.lanes.items() if key == lane or key.startswith(f"{lane}.")]
+        if not found or figure not in Figures.model_fields:
+            raise EsqError(
+                f"no figure `{name}` in this run", where="experiment", remedy="See `esq chaos show`."
+            )
+        values = [float(getattr(each, figure)) for each in found]
+        return max(values) if figure == "gap" else sum(values)
+
+
+class Verdict(BaseModel):
+    """A promise against the figures of all runs."""
+
+    model_config = ConfigDict(frozen=True)
+
+    promise: str
+    sentence: str
+    metric: str
+    target: float
+    ceiling: float
+    unit: str
+    distribution: Distribution
+    standing: Standing
+
+
+class Report(BaseModel):
+    """An experiment and all of its runs.
+
+    Attributes:
+        experiment: its name.
+        title: in one line.
+        environment: what it was run on.
+        at: when it began (UTC, ISO 8601).
+        command: what was typed.
+        promises: metric by promise.
+        runs: in order.
+        host: facts of the machine.
+        versions: of what was measured.
+        commit: of the code.
+        runbook: name of the runbook.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    title: str
+    description: str
+    environment: str
+    at: str
+    command: str
+    promises: dict[str, str]
+    runs: tuple[Run, ...]
+    host: dict[str, Any]
+    versions: dict[str, str]
+    commit: str
+    runbook: str
+
+    @property
+    def complete(self) -> list[Run]:
+        """The runs whose figures count: those that ran to their end with a timetable that was kept."""
+        return [run for run in self.runs if run.status == "completed" and not run.aborted]
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Each promise against the figures of the complete runs."""
+        return [self._verdict(promise, metric) for promise, metric in self.promises.items() if self.complete]
+
+    @property
+    def good(self) -> bool:
+        """Whether every run was good."""
+        return all(run.good for run in self.runs)
+
+    @property
+    def broken(self) -> list[Verdict]:
+        """The promises that do not hold."""
+        return [each for each in self.verdicts if each.standing is Standing.BROKEN]
+
+    def _verdict(self, name: str, metric: str) -> Verdict:
+        promise = BY_ID[name]
+        figures = Distribution(values=tuple(run.metric(metric) for run in self.complete))
+        return Verdict(
+            promise=name,
+            sentence=promise.sentence,
+            metric=metric,
+            target=promise.target,
+            ceiling=promise.ceiling,
+            unit=promise.unit,
+            distribution=figures,
+            standing=promise.standing(figures.median, figures.most),
+        )

@@ -1,0 +1,140 @@
+"""Who noticed what and when: changes in the cluster while an experiment runs, as its API server tells them.
+
+It explains where the seconds of a gap go: the node called lost, the lead that moves, the address that
+follows, the replicas that come back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from kubernetes.client.exceptions import ApiException
+from pydantic import BaseModel, ConfigDict
+from urllib3.exceptions import HTTPError
+
+from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
+
+    from chaos.target import Target
+
+PERIOD_SECONDS = 0.5
+ANSWER_SECONDS = 1.0
+API = "control plane"
+AWAY, THERE = "does not answer", "answers"
+SERVICE = "service "
+
+
+class Event(BaseModel):
+    """Something that changed.
+
+    Attributes:
+        at: when it was seen (seconds, the machine's monotonic clock).
+        what: e.g. `node zone-b`, `postgres lead`, `service contacts-api`.
+        before: its state before.
+        after: its state now.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    what: str
+    before: str
+    after: str
+
+
+class Timeline:
+    """Looks at the cluster twice a second as long as its block lasts."""
+
+    def __init__(self, observe: Callable[[], Mapping[str, str]]) -> None:
+        self.events: list[Event] = []
+        self._observe = observe
+        self._last: dict[str, str] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="timeline", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to look."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop looking."""
+        self._stop.set()
+        self._thread.join(timeout=10)
+
+    def state(self) -> dict[str, str]:
+        """Return what was seen last."""
+        return dict(self._last)
+
+    def take(self, seen: Mapping[str, str], at: float) -> None:
+        """Note what differs from what was seen before."""
+        for what, after in seen.items():
+            before = self._last.get(what)
+            if before is not None and before != after:
+                self.events.append(Event(at=at, what=what, before=before, after=after))
+        self._last |= seen
+
+    def _look(self) -> None:
+        while not self._stop.is_set():
+            begun = time.monotonic()
+            self.take(self._observe(), time.monotonic())
+            self._stop.wait(max(0.0, PERIOD_SECONDS - (time.monotonic() - begun)))
+
+
+def observer(target: Target) -> Callable[[], Mapping[str, str]]:
+    """Return what looks at nodes, the lead of Postgres, and the replicas of every workload."""
+    core, apps = target.core(), target.apps()
+
+    def observe() -> Mapping[str, str]:
+        try:
+            nodes = core.list_node(_request_timeout=ANSWER_SECONDS).items
+            lead = core.read_namespaced_endpoints("postgres", DATA_NAMESPACE, _request_timeout=ANSWER_SECONDS)
+            stateful = apps.list_namespaced_stateful_set(
+                DATA_NAMESPACE, _request_timeout=ANSWER_SECONDS
+            ).items
+            services = apps.list_namespaced_deployment(
+                SERVICES_NAMESPACE, _request_timeout=ANSWER_SECONDS
+            ).items
+        except (ApiException, HTTPError):
+            return {API: AWAY}
+        seen = {API: THERE}
+        for node in nodes:
+            ready = any(
+                each.type == "Ready" and each.status == "True" for each in node.status.conditions or ()
+            )
+            seen[f"node {node.metadata.name}"] = "ready" if ready else "lost"
+        seen["postgres lead"] = (lead.metadata.annotations or {}).get("leader", "nobody")
+        addresses = [each.ip for subset in lead.subsets or () for each in subset.addresses or ()]
+        seen["postgres address"] = ", ".join(addresses) or "none"
+        for kind, found in (("", stateful), (SERVICE, services)):
+            for each in found:
+                seen[f"{kind}{each.metadata.name}"] = (
+                    f"{each.status.ready_replicas or 0}/{each.spec.replicas}"
+                )
+        return seen
+
+    return observe
+
+
+def redundancy_back(events: Sequence[Event], since: float) -> float:
+    """Return the seconds from `since` until every service had all its replicas again; 0 if none lacked any.
+
+    A service that never came back counts as infinite.
+    """
+    lacking: set[str] = set()
+    back = since
+    for event in events:
+        if event.at < since or not event.what.startswith(SERVICE):
+            continue
+        ready, wanted = event.after.split("/")
+        if int(ready) < int(wanted):
+            lacking.add(event.what)
+        elif event.what in lacking:
+            lacking.discard(event.what)
+            back = max(back, event.at)
+    return float("inf") if lacking else back - since

@@ -1,0 +1,207 @@
+"""Hurts a cluster, and has eyes for what a fault changes on the machine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chaos.faults import hosts, render
+from infra.shell import run
+from infra.zones import cgroups, disks
+from infra.zones.layout import Layout
+from infra.zones.toolbox import TOOLBOX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from chaos.faults import Command, Fault
+    from infra.zones.spec import ClusterSpec
+    from tests.controllers.zones import Zones
+
+PING_SECONDS = 1
+BULK_PORT = 7007
+VICTIM = "default/victim"
+_RECEIVE = """
+import socket, sys, time
+with socket.create_server((sys.argv[1], int(sys.argv[2]))) as server:
+    server.settimeout(20)
+    print(flush=True)
+    connection, _ = server.accept()
+    with connection:
+        connection.settimeout(20)
+        begun, size = time.monotonic(), 0
+        while piece := connection.recv(1 << 16):
+            size += len(piece)
+print(size, time.monotonic() - begun)
+"""
+_SEND = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as connection:
+    connection.sendall(bytes(int(sys.argv[3]) << 20))
+"""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A machine with a cluster on it.
+
+    Attributes:
+        zones: the cluster.
+    """
+
+    zones: Zones
+
+    @property
+    def spec(self) -> ClusterSpec:
+        """What the cluster is called."""
+        return self.zones.cluster.spec
+
+    @property
+    def layout(self) -> Layout:
+        """Files of the cluster."""
+        return Layout(self.zones.state, self.spec.name)
+
+    def hurt(self, fault: Fault) -> None:
+        """Inject a fault; a command that fails, fails the test."""
+        self.do(fault.inject)
+
+    def heal(self, fault: Fault) -> None:
+        """Undo a fault, and undo it again."""
+        self.do(fault.undo)
+        self.do(fault.undo)
+
+    def die_after(self, fault: Fault, commands: int) -> None:
+        """Let who injects a fault be killed after some of the commands, pasted into a shell."""
+        done = subprocess.run(
+            ["sh", "-ec", f"{render(fault.inject[:commands])}\nkill -KILL $$"],
+            check=False,
+            capture_output=True,
+        )
+        assert done.returncode == -9, done.stderr
+
+    def do(self, commands: Iterable[Command]) -> None:
+        """Run commands."""
+        for command in commands:
+            run(command)
+
+    def picture(self) -> dict[str, object]:
+        """Return what faults change, in a form that is the same when nothing is hurt."""
+        found: dict[str, object] = {
+            "links": sorted(
+                line.split(": ", 1)[1].split(" qlen")[0]
+                for line in run(["ip", "-o", "link"]).splitlines()
+                if self.spec.name in line
+            ),
+            "tables": [
+                line for line in run(["nft", "list", "tables"]).splitlines() if self.spec.name in line
+            ],
+            "lines": sorted(path.name for path in self.layout.run.glob("delay-*")),
+        }
+        for zone in self.spec.zones:
+            port, namespace = self.spec.port(zone), self.spec.namespace(zone)
+            found |= {
+                f"{zone} port": _shape(["tc", "qdisc", "show", "dev", port]),
+                f"{zone} eth0": _shape(["tc", "-netns", namespace, "qdisc", "show", "dev", "eth0"]),
+                f"{zone} offload": run([*self.inside(zone), "ethtool", "-k", "eth0"]),
+                f"{zone} freezer": (cgroups.MOUNT / "freezer" / namespace / "freezer.state").read_text(),
+                f"{zone} quota": hosts.cpu_quota(hosts.zone_group(self.spec, zone, "cpu")),
+                f"{zone} files": sorted(path.name for path in self.volumes(zone).iterdir()),
+            }
+        return found
+
+    def whole(self) -> bool:
+        """Tell whether every process runs and every node is ready."""
+        return self.zones.cluster.status().healthy
+
+    def inside(self, machine: str) -> list[str]:
+        """Return how a command is begun in a machine's network."""
+        return ["nsenter", f"--net=/run/netns/{self.spec.namespace(machine)}"]
+
+    def volumes(self, zone: str) -> Path:
+        """Return the disk of a zone's node as seen from the host."""
+        first = self.zones.pid(f"-n -c {self.layout.config / zone / 'supervisor.conf'}")
+        return Path(f"/proc/{first}/root{disks.MOUNT_POINT}")
+
+    def reaches(self, source: str, destination: str, count: int = 1) -> bool:
+        """Tell whether all of `count` pings from one machine to another are answered."""
+        address = str(self.spec.machines[destination])
+        words = ["busybox", "ping", "-q", "-A", "-c", str(count), "-W", str(PING_SECONDS), address]
+        done = subprocess.run([*self.inside(source), *words], check=False, capture_output=True, text=True)
+        return f" {count} packets received" in done.stdout
+
+    def round_trips(self, source: str, destination: str, count: int = 10) -> list[float]:
+        """Return the milliseconds that pings took."""
+        address = str(self.spec.machines[destination])
+        text = run([*self.inside(source), "busybox", "ping", "-A", "-c", str(count), "-W", "2", address])
+        return [float(line.split("time=")[1].split()[0]) for line in text.splitlines() if "time=" in line]
+
+    def megabits(self, source: str, destination: str, mebibytes: int = 2) -> float:
+        """Return how many Mbit/s one TCP connection carries."""
+        address = str(self.spec.machines[destination])
+        receive = [*self.inside(destination), sys.executable, "-c", _RECEIVE, address, str(BULK_PORT)]
+        send = [*self.inside(source), sys.executable, "-c", _SEND, address, str(BULK_PORT), str(mebibytes)]
+        with subprocess.Popen(receive, stdout=subprocess.PIPE, text=True) as receiver:
+            assert receiver.stdout is not None
+            receiver.stdout.readline()  # it listens
+            run(send, timeout=30)
+            size, seconds = receiver.stdout.readline().split()
+        assert int(size) == mebibytes << 20
+        return int(size) * 8 / 1e6 / float(seconds)
+
+    def resolves(self, zone: str) -> bool:
+        """Tell whether a zone's DNS knows a name."""
+        words = ["busybox", "nslookup", "-type=a", "kubernetes.default.svc.cluster.local"]
+        asked = [*words, str(self.spec.node(zone))]
+        with suppress(subprocess.TimeoutExpired):
+            return subprocess.run(asked, check=False, capture_output=True, timeout=2).returncode == 0
+        return False
+
+    def victim(self, zone: str) -> tuple[str, str]:
+        """Make a pod to hurt; return its uid and its container's id."""
+        name = VICTIM.rpartition("/")[2]
+        container = {
+            "name": name,
+            "image": TOOLBOX,
+            "imagePullPolicy": "Never",
+            "command": ["sh", "-c", "tail -f /dev/null & wait"],
+            "resources": {"limits": {"memory": "256Mi"}},
+        }
+        self.zones.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "namespace": "default"},
+                "spec": {
+                    "containers": [container],
+                    "nodeName": zone,
+                    "terminationGracePeriodSeconds": 0,
+                    "enableServiceLinks": False,
+                },
+            }
+        )
+        self.zones.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
+        return self.identity(self.zones.get("pod", name))
+
+    def identity(self, pod: dict[str, Any]) -> tuple[str, str]:
+        """Return uid and container id of a pod."""
+        return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["containerID"]
+
+
+def in_group(groups: Iterable[Path], *words: str) -> int:
+    """Run a command as a member of control groups; return how it ended."""
+    enter = "; ".join(f"echo 0 > {group}/cgroup.procs" for group in groups)
+    return subprocess.run(["sh", "-ec", f'{enter}; exec "$@"', "sh", *words], check=False).returncode
+
+
+def allocate(mebibytes: int) -> list[str]:
+    """Return a command that holds so much memory for a moment."""
+    return [sys.executable, "-I", "-S", "-c", f"bytearray(b'x') * ({mebibytes} << 20)"]
+
+
+def _shape(command: list[str]) -> list[str]:
+    """Return the queues of a device without their numbers."""
+    return [line.split()[1] for line in run(command).splitlines()]

@@ -1,0 +1,20 @@
+"""A cluster on paper, and a way to run commands as whoever undoes a fault would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from infra.zones.layout import Layout
+from infra.zones.spec import ClusterSpec
+
+
+@pytest.fixture
+def spec() -> ClusterSpec:
+    return ClusterSpec.model_validate({"name": "paper", "subnet": "10.200.0.0/16"})
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(tmp_path / "state", "paper")
