@@ -64,7 +64,7 @@ def test_a_lost_environment_is_rebuilt_within_the_promise(lost: Platform, tmp_pa
         lose(lost)
         gone = time.time()
     sending.kill()
-    sending.wait(30)
+    sending.communicate(timeout=30)
     lost.esq("cluster", "down", "--name", lost.cluster, "--purge", timeout=120)
     report = lost.report("backup", "rebuild", "local", "--yes", timeout=REBUILD_SECONDS)
     found = opened_writer(lost).found()
