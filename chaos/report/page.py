@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +62,8 @@ def _run(number: int, run: Run) -> dict[str, Any]:
 
 
 def _cells(figures: Figures, run: Run, scale: float) -> Sequence[dict[str, float | str]]:
-    """Return a cell per second: red where nothing was acknowledged, the paler the slower."""
-    usual = max((count for count, _ in figures.series), default=0)
+    """Return a cell per second: red where nothing was acknowledged, amber where little was or it was slow."""
+    usual = statistics.median([count for count, _ in figures.series] or [0])
     cells: list[dict[str, float | str]] = []
     for second, (count, worst) in enumerate(figures.series[: int(run.ended - run.began) + 1]):
         kind = "bad" if count == 0 else "fair" if worst > 1.0 or count < usual / 2 else "good"
