@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _LOCK = threading.Lock()
-"""The library writes the certificates of a kubeconfig into files that all clients of a process share, and names
-a file before it has filled it: another thread may read half a certificate."""
+"""The library writes certificates of a kubeconfig into files that all clients of a process share, and names a
+file before it has filled it: another thread may read half a certificate."""
 
 
 def connect(kubeconfig: Path) -> client.ApiClient:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from chaos.traffic.client import Endpoints
@@ -26,6 +27,7 @@ OPEN_SECONDS = 30.0
 HISTORY_SECONDS = 60.0
 """A service may need so long to be whole again after the fault before what it holds can be read."""
 CLOSE_SECONDS = 30.0
+_THREADS = 64
 LEAD_SECONDS = 0.2
 """Between saying `ready` and the first attempt."""
 
@@ -71,6 +73,8 @@ async def insist(what: str, call: Callable[[], Awaitable[object]], seconds: floa
 async def main() -> None:
     """Run the traffic that standard input asks for."""
     loop = asyncio.get_running_loop()
+    # Names are resolved in threads: few of them would be a queue of its own.
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="names"))
     reader = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     wanted = json.loads(await reader.readline())

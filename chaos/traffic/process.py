@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 READY_SECONDS = 90.0
 RESULT_SECONDS = 240.0
 END_SECONDS = 60.0
-_OPTIONS = "options timeout:1 attempts:3 rotate"
+_OPTIONS = "options timeout:1 attempts:3"
 _ENTER = 'mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@"'
 
 
@@ -62,11 +62,18 @@ class Traffic:
             TrafficFailedError: one of them has not.
         """
         resolver = Path(self._folder.name) / "resolv.conf"
-        lines = [*(f"nameserver {each}" for each in self._nameservers), _OPTIONS]
-        resolver.write_text("\n".join(lines) + "\n")
+        # The same place in the loopback network as the zones have in theirs, so that clusters do not meet.
+        listen = f"127.{self._nameservers[0].split('.', 1)[1]}"
+        resolver.write_text(f"nameserver {listen}\n{_OPTIONS}\n")
         resolver.chmod(0o644)
         enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, str(resolver)]
         with self._errors.open("w") as errors:
+            self._names = subprocess.Popen(
+                [sys.executable, "-m", "chaos.traffic.names", listen, *self._nameservers],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
             self._process = subprocess.Popen(
                 [*enter, sys.executable, "-m", "chaos.traffic"],
                 stdin=subprocess.PIPE,
@@ -145,4 +152,6 @@ class Traffic:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        self._names.kill()
+        self._names.wait()
         self._folder.cleanup()

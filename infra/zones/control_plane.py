@@ -237,6 +237,6 @@ def volumes(layout: Layout) -> list[str]:
         f"--provisioner-name={PROVISIONER}",
         f"--helper-image={TOOLBOX}",
         "--configmap-name=volumes",
-        # A volume is a helper pod of some seconds: with the default of four, a data layer waits for three rounds.
+        # A volume is a helper pod of some seconds: with the default of four, twelve are three rounds.
         "--worker-threads=12",
     ]
