@@ -30,12 +30,12 @@ class Fan(asyncio.DatagramProtocol):
         self._servers = servers
         self._open: dict[int, tuple[bytes, Address]] = {}
         self._next = 0
-        self._transport: asyncio.DatagramTransport | None = None
+        self._transports: list[asyncio.DatagramTransport] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember what to send by."""
+        """Remember what to send by: first the way to the servers, then the way to the clients."""
         if isinstance(transport, asyncio.DatagramTransport):
-            self._transport = transport
+            self._transports.append(transport)
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Spread a question, or give an answer back."""
@@ -48,17 +48,13 @@ class Fan(asyncio.DatagramProtocol):
         self._next = (self._next + 1) % _IDS
         self._open[self._next] = (data[:2], client)
         for server in self._servers:
-            self._send(self._next.to_bytes(2) + data[2:], (server, PORT))
+            self._transports[0].sendto(self._next.to_bytes(2) + data[2:], (server, PORT))
 
     def _answer(self, data: bytes) -> None:
         number = int.from_bytes(data[:2])
         if data[3] & _RCODE in _GOOD and number in self._open:
             original, client = self._open.pop(number)
-            self._send(original + data[2:], client)
-
-    def _send(self, data: bytes, address: Address) -> None:
-        if self._transport is not None:
-            self._transport.sendto(data, address)
+            self._transports[-1].sendto(original + data[2:], client)
 
     def error_received(self, exc: Exception) -> None:
         """Pass over a server that refuses: the others were asked as well."""
@@ -67,7 +63,10 @@ class Fan(asyncio.DatagramProtocol):
 async def main(listen: str, servers: Sequence[str]) -> None:
     """Serve until the process is ended."""
     loop = asyncio.get_running_loop()
-    await loop.create_datagram_endpoint(lambda: Fan(servers), local_addr=(listen, PORT))
+    fan = Fan(servers)
+    # Two ways: what is bound to a loopback address reaches nobody else.
+    await loop.create_datagram_endpoint(lambda: fan, local_addr=("0.0.0.0", 0))  # noqa: S104 - the zones' network is ours
+    await loop.create_datagram_endpoint(lambda: fan, local_addr=(listen, PORT))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
