@@ -67,10 +67,6 @@ class Timeline:
         self._stop.set()
         self._thread.join(timeout=10)
 
-    def state(self) -> dict[str, str]:
-        """Return what was seen last."""
-        return dict(self._last)
-
     def take(self, seen: Mapping[str, str], at: float) -> None:
         """Note what differs from what was seen before."""
         for what, after in seen.items():

@@ -21,6 +21,9 @@ Env = Annotated[str, typer.Argument(metavar="ENV", help="The environment, e.g. `
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
+STANDINGS = {"kept": "green", "behind": "yellow", "broken": "red"}
+"""Colour of each standing of a promise."""
+
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Layers = Annotated[
     list[str] | None,

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Hurt an environment on purpose, and see what it costs.")
 
 FAILED = 1
-_COLOURS = {"kept": "green", "behind": "yellow", "broken": "red"}
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="As `esq chaos list` names it.")]
 Env = Annotated[str, typer.Option("--env", help="The environment.")]
@@ -156,7 +155,7 @@ def _show(report: Report, page: Path) -> None:
     table = output.table("promise", "target, ceiling", "min", "median", "max", "verdict")
     table.columns[0].no_wrap = True
     for each in report.verdicts:
-        figures, colour = each.distribution, _COLOURS[each.standing.value]
+        figures, colour = each.distribution, output.STANDINGS[each.standing.value]
         table.add_row(
             each.promise,
             f"{figure(each.target)}, {figure(each.ceiling)} {each.unit}",

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 UNMEASURED = 1
-_COLOURS = {"kept": "green", "behind": "yellow", "broken": "red"}
 
 Env = Annotated[str, typer.Argument(metavar="[ENV]", help="The environment.")]
 Strict = Annotated[bool, typer.Option("--strict", help="End with 1 when a promise was never measured.")]
@@ -54,7 +53,7 @@ def _show(found: list[Stand]) -> None:
     table.columns[0].no_wrap = True
     for each in found:
         row, promise = each.report(), each.promise
-        colour = _COLOURS.get(each.verdict, "dim")
+        colour = output.STANDINGS.get(each.verdict, "dim")
         table.add_row(
             promise.id,
             f"{figure(promise.target)}, {figure(promise.ceiling)} {promise.unit}",
