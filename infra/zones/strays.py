@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from infra.errors import EsqError
 from infra.shell import run
+from infra.zones import supervision
 from infra.zones.network import NAMESPACES
 
 if TYPE_CHECKING:
     from infra.zones.layout import Layout
     from infra.zones.spec import ClusterSpec
 
-END_SECONDS = 10.0
 _HOST_PROGRAMS = {"supervisord", "haproxy", "docker-registry", "garage"}
 
 
@@ -39,12 +38,7 @@ def end(spec: ClusterSpec, layout: Layout) -> None:
     Raises:
         EsqError: one of them does not end.
     """
-    found = find(spec, layout)
-    for process in found:
-        process.kill()
-    _, left = psutil.wait_procs(found, timeout=END_SECONDS)
-    if left:
-        raise EsqError(f"processes {[process.pid for process in left]} do not end", where=spec.name)
+    supervision.kill(find(spec, layout), where=spec.name)
 
 
 def _namespace_pids(namespace: str) -> list[int]:

@@ -22,7 +22,7 @@ from infra.errors import EsqError
 from infra.shell import run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from infra.zones.layout import Layout
 
@@ -133,11 +133,10 @@ class Supervisor:
         """Process id; None when it does not run."""
         try:
             pid = int(self._layout.pidfile.read_text())
-            process = psutil.Process(pid)
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
+            words = psutil.Process(pid).cmdline()
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):  # a dead one is a NoSuchProcess as well
             return None
-        alive = process.status() != psutil.STATUS_ZOMBIE and str(self._layout.supervisor) in process.cmdline()
-        return pid if alive else None
+        return pid if str(self._layout.supervisor) in words else None
 
     def start(self) -> None:
         """Start it, or let a running one take over what has changed and start what does not run."""
@@ -216,11 +215,7 @@ class Supervisor:
         os.kill(pid, signal.SIGTERM)
         self._hurry(STOP_SECONDS)
         _, left = psutil.wait_procs(family, timeout=1.0)
-        for process in left:
-            process.kill()
-        _, left = psutil.wait_procs(left, timeout=STOP_SECONDS)
-        if left:
-            raise EsqError(f"processes {[process.pid for process in left]} do not end", where="cluster down")
+        kill(left, where="cluster down")
 
 
 class _Connection(http.client.HTTPConnection):
@@ -252,6 +247,21 @@ def _ask(path: Path, method: str, *words: object, timeout: float) -> Any:  # noq
     transport = _Transport(path, timeout)
     with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
         return getattr(proxy.supervisor, method)(*words)
+
+
+def kill(processes: Iterable[psutil.Process], where: str) -> None:
+    """Kill them all and wait until they are gone; one that is gone already is as well.
+
+    Raises:
+        EsqError: one of them does not end.
+    """
+    found = list(processes)
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    _, left = psutil.wait_procs(found, timeout=STOP_SECONDS)
+    if left:
+        raise EsqError(f"processes {[process.pid for process in left]} do not end", where=where)
 
 
 def children(pid: int, deadline: float = 5.0) -> list[psutil.Process]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+import services
 from services.kit.database import Database, create_engine
 from services.kit.entrypoints.migrate import MigrateSettings, migrate, migrated_services
 from services.kit.errors import TemporaryError
@@ -215,6 +217,12 @@ async def test_reads_go_on_from_a_standby_while_the_primary_is_away(
     await database.close()
 
 
+def newest_migration(service: str) -> str:
+    """Return the revision that a migrated schema of `service` has."""
+    files = (Path(services.__path__[0]) / service / "migrations").glob("[0-9]*.py")
+    return f"{service}_{max(file.name[:4] for file in files)}"
+
+
 async def test_migrations_may_run_twice_and_at_once(own_postgres: Postgres) -> None:
     own_postgres.execute("REVOKE ALL ON DATABASE postgres FROM PUBLIC")
     settings = MigrateSettings(admin_database_url=SecretStr(own_postgres.url()))
@@ -226,7 +234,7 @@ async def test_migrations_may_run_twice_and_at_once(own_postgres: Postgres) -> N
     )
     assert sorted(owners.splitlines()) == [f"{name}={name}" for name in sorted(first)]
     versions = own_postgres.execute("SELECT version_num FROM campaigns.alembic_version")
-    assert versions == "campaigns_0001"
+    assert versions == newest_migration("campaigns")
     asked = "SELECT has_database_privilege('contacts', 'postgres', right_) FROM unnest({}) AS r (right_)"
     rights = "ARRAY['CONNECT', 'TEMPORARY']"
     assert own_postgres.execute(asked.format(rights)).splitlines() == ["t", "t"]
