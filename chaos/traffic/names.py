@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 PORT = 53
 _IDS = 1 << 16
@@ -23,50 +23,67 @@ _RCODE, _GOOD = 0x0F, (0, 3)
 Address = tuple[str, int]
 
 
-class Fan(asyncio.DatagramProtocol):
-    """Questions of clients, spread to all servers under our own numbers; the first good answer goes back."""
+class _Side(asyncio.DatagramProtocol):
+    """One of the two sockets: hands on what it receives."""
 
-    def __init__(self, servers: Sequence[str]) -> None:
-        self._servers = servers
-        self._open: dict[int, tuple[bytes, Address]] = {}
-        self._next = 0
-        self._transports: list[asyncio.DatagramTransport] = []
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember what to send by: first the way to the servers, then the way to the clients."""
-        if isinstance(transport, asyncio.DatagramTransport):
-            self._transports.append(transport)
+    def __init__(self, received: Callable[[bytes, Address], None]) -> None:
+        self._received = received
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        """Spread a question, or give an answer back."""
-        if addr[1] == PORT and addr[0] in self._servers:
-            self._answer(data)
-        else:
-            self._ask(data, addr)
-
-    def _ask(self, data: bytes, client: Address) -> None:
-        self._next = (self._next + 1) % _IDS
-        self._open[self._next] = (data[:2], client)
-        for server in self._servers:
-            self._transports[0].sendto(self._next.to_bytes(2) + data[2:], (server, PORT))
-
-    def _answer(self, data: bytes) -> None:
-        number = int.from_bytes(data[:2])
-        if data[3] & _RCODE in _GOOD and number in self._open:
-            original, client = self._open.pop(number)
-            self._transports[-1].sendto(original + data[2:], client)
+        """Hand it on."""
+        self._received(data, addr)
 
     def error_received(self, exc: Exception) -> None:
         """Pass over a server that refuses: the others were asked as well."""
 
 
+class Fan:
+    """Questions of clients, spread to all servers under our own numbers; the first good answer goes back.
+
+    Two sockets, as what is bound to a loopback address reaches nobody else.
+    """
+
+    def __init__(self, servers: Sequence[Address]) -> None:
+        self._servers = servers
+        self._open: dict[int, tuple[bytes, Address]] = {}
+        self._next = 0
+        self._inner: asyncio.DatagramTransport
+        self._outer: asyncio.DatagramTransport
+
+    async def listen(self, address: Address) -> Address:
+        """Serve at this address, and tell it (port 0 takes a free one)."""
+        loop = asyncio.get_running_loop()
+        # The zones' network is ours, and its address on this host is not known here.
+        self._inner, _ = await loop.create_datagram_endpoint(
+            lambda: _Side(self._answer),
+            local_addr=("0.0.0.0", 0),  # noqa: S104 - see above
+        )
+        self._outer, _ = await loop.create_datagram_endpoint(lambda: _Side(self._ask), local_addr=address)
+        host, port = self._outer.get_extra_info("sockname")
+        return str(host), int(port)
+
+    def close(self) -> None:
+        """Close both sockets."""
+        self._inner.close()
+        self._outer.close()
+
+    def _ask(self, data: bytes, client: Address) -> None:
+        self._next = (self._next + 1) % _IDS
+        self._open[self._next] = (data[:2], client)
+        for server in self._servers:
+            self._inner.sendto(self._next.to_bytes(2) + data[2:], server)
+
+    def _answer(self, data: bytes, server: Address) -> None:
+        number = int.from_bytes(data[:2])
+        good = server in self._servers and data[3] & _RCODE in _GOOD
+        if good and number in self._open:
+            original, client = self._open.pop(number)
+            self._outer.sendto(original + data[2:], client)
+
+
 async def main(listen: str, servers: Sequence[str]) -> None:
     """Serve until the process is ended."""
-    loop = asyncio.get_running_loop()
-    fan = Fan(servers)
-    # Two ways: what is bound to a loopback address reaches nobody else.
-    await loop.create_datagram_endpoint(lambda: fan, local_addr=("0.0.0.0", 0))  # noqa: S104 - the zones' network is ours
-    await loop.create_datagram_endpoint(lambda: fan, local_addr=(listen, PORT))
+    await Fan([(server, PORT) for server in servers]).listen((listen, PORT))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
