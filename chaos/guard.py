@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
+from chaos.watcher import Watcher
 from infra.errors import EsqError, WrongUseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Self
 
     from chaos.target import Target
     from infra.steps import Step
 
 HARMLESS = "local"
 """The one environment that may be hurt without being asked for by name."""
-LOOK_SECONDS = 0.5
 WELL_SECONDS = 180.0
 _PAUSE = 1.0
 
@@ -73,7 +71,7 @@ def await_well(target: Target, step: Step, seconds: float = WELL_SECONDS) -> lis
     return []
 
 
-class Guard:
+class Guard(Watcher):
     """Watches what clients suffer as long as its block lasts.
 
     Args:
@@ -88,27 +86,15 @@ class Guard:
         limits: Mapping[str, float],
         abort: Callable[[str], None],
     ) -> None:
+        super().__init__("guard", self._bearable)
         self._silence = silence
         self._limits = limits
         self._abort = abort
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="guard", daemon=True)
 
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop watching."""
-        self._stop.set()
-        self._thread.join(timeout=10)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
-            if reason := exceeded(self._silence(), self._limits):
-                self._abort(reason)
-                return
+    def _bearable(self) -> bool:
+        if reason := exceeded(self._silence(), self._limits):
+            self._abort(reason)
+        return not reason
 
 
 def exceeded(silence: Mapping[str, float], limits: Mapping[str, float]) -> str:

@@ -6,7 +6,6 @@ follows, the replicas that come back.
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,15 +13,14 @@ from kubernetes.client.exceptions import ApiException
 from pydantic import BaseModel, ConfigDict
 from urllib3.exceptions import HTTPError
 
+from chaos.watcher import Watcher
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Self
 
     from chaos.target import Target
 
-PERIOD_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
 API = "control plane"
 AWAY, THERE = "does not answer", "answers"
@@ -47,25 +45,14 @@ class Event(BaseModel):
     after: str
 
 
-class Timeline:
-    """Looks at the cluster twice a second as long as its block lasts."""
+class Timeline(Watcher):
+    """Looks at the cluster as long as its block lasts."""
 
     def __init__(self, observe: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__("timeline", self._note)
         self.events: list[Event] = []
         self._observe = observe
         self._last: dict[str, str] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="timeline", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin to look."""
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop looking."""
-        self._stop.set()
-        self._thread.join(timeout=10)
 
     def take(self, seen: Mapping[str, str], at: float) -> None:
         """Note what differs from what was seen before."""
@@ -75,11 +62,9 @@ class Timeline:
                 self.events.append(Event(at=at, what=what, before=before, after=after))
         self._last |= seen
 
-    def _look(self) -> None:
-        while not self._stop.is_set():
-            begun = time.monotonic()
-            self.take(self._observe(), time.monotonic())
-            self._stop.wait(max(0.0, PERIOD_SECONDS - (time.monotonic() - begun)))
+    def _note(self) -> bool:
+        self.take(self._observe(), time.monotonic())
+        return True
 
 
 def observer(target: Target) -> Callable[[], Mapping[str, str]]:

@@ -13,17 +13,18 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from infra.errors import EsqError, WrongUseError
-from infra.kubernetes import connect
+from infra.kubernetes import ask, connect, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from infra.steps import Step
 
 TIMEOUT = 10.0
 PAUSE = 0.5
-_NOT_FOUND = 404
+GONE_SECONDS = 120.0
+"""For a removed Job and its pods; longer than any pod may take to end."""
 _CONFLICT = 409
 _TAIL = 40
 
@@ -65,7 +66,7 @@ class Jobs:
             WrongUseError: there is a Job of that name already.
         """
         called = name or f"{template}-{time.strftime('%H%M%S', time.gmtime())}"
-        found = self._call(lambda: self._batch.read_namespaced_cron_job(template, self.namespace))
+        found = ask(lambda: self._batch.read_namespaced_cron_job(template, self.namespace))
         if found is None:
             raise EsqError(
                 f"there is no `{template}` in this environment",
@@ -89,7 +90,7 @@ class Jobs:
                 raise WrongUseError(
                     f"there is a `{called}` already", where=self.namespace, remedy="Wait for it or remove it."
                 ) from error
-            raise _away(error) from error
+            raise refusal(error) from error
         return called
 
     def follow(self, name: str, step: Step, seconds: float, *, remedy: str) -> dict[str, Any]:
@@ -100,7 +101,7 @@ class Jobs:
         """
         deadline = time.monotonic() + seconds
         while True:
-            status = self._call(lambda: self._batch.read_namespaced_job_status(name, self.namespace))
+            status = ask(lambda: self._batch.read_namespaced_job_status(name, self.namespace))
             ended = status is None or status.status.succeeded or status.status.failed
             if ended:
                 return self._told(name, remedy)
@@ -116,17 +117,26 @@ class Jobs:
 
     def pod(self, name: str) -> Any:  # noqa: ANN401 - the client has no types
         """Return the newest pod of a Job; None when there is none."""
-        found = self._call(
-            lambda: self._core.list_namespaced_pod(self.namespace, label_selector=f"job-name={name}")
-        )
+        found = ask(lambda: self._core.list_namespaced_pod(self.namespace, label_selector=f"job-name={name}"))
         pods = sorted(found.items if found else [], key=lambda each: str(each.metadata.creation_timestamp))
         return pods[-1] if pods else None
 
     def remove(self, name: str) -> bool:
-        """Remove a Job with its pods; tell whether there was one."""
+        """Remove a Job with its pods; tell whether there was one.
+
+        Raises:
+            EsqError: it is still there after `GONE_SECONDS`.
+        """
         policy = client.V1DeleteOptions(propagation_policy="Foreground")
-        done = self._call(lambda: self._batch.delete_namespaced_job(name, self.namespace, body=policy))
-        while self._call(lambda: self._batch.read_namespaced_job(name, self.namespace)) is not None:
+        done = ask(lambda: self._batch.delete_namespaced_job(name, self.namespace, body=policy))
+        deadline = time.monotonic() + GONE_SECONDS
+        while ask(lambda: self._batch.read_namespaced_job(name, self.namespace)) is not None:
+            if time.monotonic() > deadline:
+                raise EsqError(
+                    f"{name} does not go",
+                    where=f"job {self.namespace}/{name}",
+                    remedy="See what holds its pod, then repeat the command.",
+                )
             time.sleep(PAUSE)
         return done is not None
 
@@ -172,15 +182,6 @@ class Jobs:
         found = self.pod(name)
         return f"pod {found.metadata.name}: {found.status.phase.lower()}" if found else "its pod"
 
-    def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types
-        """Ask; None when there is no such thing."""
-        try:
-            return call()
-        except (ApiException, HTTPError) as error:
-            if getattr(error, "status", None) == _NOT_FOUND:
-                return None
-            raise _away(error) from error
-
 
 def _last_json(log: str) -> dict[str, Any] | None:
     for line in reversed(log.splitlines()):
@@ -189,12 +190,3 @@ def _last_json(log: str) -> dict[str, Any] | None:
         except ValueError:
             continue
     return None
-
-
-def _away(error: Exception) -> EsqError:
-    return EsqError(
-        "the cluster does not answer as it should",
-        where="Kubernetes API",
-        remedy="See `esq status ENV`, then repeat.",
-        detail=str(error)[:500],
-    )

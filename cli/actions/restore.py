@@ -14,8 +14,6 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from cli.actions import backup
 from cli.actions.health import wait_until_well
@@ -25,7 +23,7 @@ from infra.components.pods import KubernetesPods
 from infra.components.postgres import status as of_postgres
 from infra.components.report import NoAnswerError
 from infra.errors import EsqError, WrongUseError
-from infra.kubernetes import connect
+from infra.kubernetes import ask, connect
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE, STATEFUL_REPLICAS
 from infra.processes import PROCESSES, REPLICAS
 
@@ -45,7 +43,6 @@ GONE_SECONDS = 180.0
 RESTORE_SECONDS = 3900.0
 _TIMEOUT = 10.0
 _PAUSE = 0.5
-_NOT_FOUND = 404
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class Platform:
 
     def wish(self) -> dict[str, str] | None:
         """Return the wish that is under way; None when there is none."""
-        found = self._call(lambda: self._core.read_namespaced_config_map(WISH, DATA_NAMESPACE))
+        found = ask(lambda: self._core.read_namespaced_config_map(WISH, DATA_NAMESPACE))
         return None if found is None else dict(found.data or {})
 
     def wish_for(self, wish: str, arguments: Sequence[str]) -> None:
@@ -81,11 +78,11 @@ class Platform:
         body = client.V1ConfigMap(
             metadata=metadata, data={"wish": wish, "arguments": "".join(f"{each}\n" for each in arguments)}
         )
-        self._call(lambda: self._core.create_namespaced_config_map(DATA_NAMESPACE, body))
+        ask(lambda: self._core.create_namespaced_config_map(DATA_NAMESPACE, body))
 
     def forget(self) -> None:
         """End the wish."""
-        self._call(lambda: self._core.delete_namespaced_config_map(WISH, DATA_NAMESPACE))
+        ask(lambda: self._core.delete_namespaced_config_map(WISH, DATA_NAMESPACE))
 
     def scale(self, replicas: int) -> None:
         """Set the replicas of every service and of the witness (which is one or none)."""
@@ -95,12 +92,12 @@ class Platform:
 
     def _scale_deployment(self, name: str, namespace: str, replicas: int) -> None:
         body = {"spec": {"replicas": replicas}}
-        self._call(lambda: self._apps.patch_namespaced_deployment_scale(name, namespace, body))
+        ask(lambda: self._apps.patch_namespaced_deployment_scale(name, namespace, body))
 
     def scale_postgres(self, replicas: int) -> None:
         """Set the replicas of Postgres."""
         body = {"spec": {"replicas": replicas}}
-        self._call(lambda: self._apps.patch_namespaced_stateful_set_scale(POSTGRES, DATA_NAMESPACE, body))
+        ask(lambda: self._apps.patch_namespaced_stateful_set_scale(POSTGRES, DATA_NAMESPACE, body))
 
     def clear(self, step: Step) -> None:
         """Delete Postgres' volumes, and what Patroni remembers of them.
@@ -111,20 +108,20 @@ class Platform:
         for ordinal in range(STATEFUL_REPLICAS):
             claim = f"data-{POSTGRES}-{ordinal}"
             delete = self._core.delete_namespaced_persistent_volume_claim
-            self._call(partial(delete, claim, DATA_NAMESPACE))
+            ask(partial(delete, claim, DATA_NAMESPACE))
         self.await_gone(step, "volumes", self._claims)
         for name in STATE:
-            self._call(partial(self._core.delete_namespaced_endpoints, name, DATA_NAMESPACE))
+            ask(partial(self._core.delete_namespaced_endpoints, name, DATA_NAMESPACE))
 
     def _claims(self) -> list[str]:
-        found = self._call(lambda: self._core.list_namespaced_persistent_volume_claim(DATA_NAMESPACE))
+        found = ask(lambda: self._core.list_namespaced_persistent_volume_claim(DATA_NAMESPACE))
         held = [each.metadata.name for each in found.items]
         return [name for name in held if name.startswith(f"data-{POSTGRES}-")]
 
     def pods(self, namespace: str, name: str = "") -> list[str]:
         """Return the names of pods that still run: of the workload `name`, or all."""
         selector = f"app.kubernetes.io/name={name}" if name else "app.kubernetes.io/part-of=esq"
-        found = self._call(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector))
+        found = ask(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector))
         ended = {"Succeeded", "Failed"}
         return [each.metadata.name for each in found.items if each.status.phase not in ended]
 
@@ -174,20 +171,6 @@ class Platform:
                     detail=told,
                 )
             time.sleep(_PAUSE)
-
-    def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types
-        """Do it; None when there is no such thing."""
-        try:
-            return call()
-        except (ApiException, HTTPError) as error:
-            if getattr(error, "status", None) == _NOT_FOUND:
-                return None
-            raise EsqError(
-                "the cluster refused a step of the restore",
-                where="Kubernetes API",
-                remedy="Put it right and repeat the command; it goes on from here.",
-                detail=str(error)[:500],
-            ) from error
 
 
 def in_place(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]:

@@ -34,6 +34,8 @@ def client_config(process: ProcessSettings, settings: KafkaSettings) -> dict[str
         "reconnect.backoff.max.ms": 1000,
         "socket.keepalive.enable": "true",
         "socket.timeout.ms": 10_000,
+        # The name of the brokers still gives the address of one that died with its node: on to the next soon.
+        "socket.connection.setup.timeout.ms": 3_000,
         "log_level": 3,
     }
     protocol = "SASL" if settings.kafka_username else ""
