@@ -46,6 +46,7 @@ class KafkaTraffic:
             "reconnect.backoff.max.ms": 500,
             "socket.timeout.ms": 5_000,
             "socket.connection.setup.timeout.ms": 2_000,
+            "topic.metadata.refresh.interval.ms": 10_000,
             "log_level": 0,
         }
         self._producer = Producer(

@@ -158,6 +158,7 @@ def _shared(max_connections: int) -> dict[str, object]:
         "retry_timeout": RETRY_TIMEOUT,
         # Any one standby may acknowledge a commit, and only one that surely has all of them is promoted.
         # Strict: with no standby left writes wait, for an acknowledged write must not depend on one disk.
+        # What Patroni lacks for that is in components/postgres/strict.py.
         "synchronous_mode": "quorum",
         "synchronous_mode_strict": True,
         "synchronous_node_count": 1,
@@ -190,7 +191,7 @@ def start() -> str:
 set -eu
 how=new
 if [ -s {RESTORE}/arguments ]; then how=restored; fi
-exec patroni "/etc/esq/patroni/$how.yml"
+exec python3 /etc/esq/patroni/strict.py "/etc/esq/patroni/$how.yml"
 """
 
 

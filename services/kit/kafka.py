@@ -36,6 +36,8 @@ def client_config(process: ProcessSettings, settings: KafkaSettings) -> dict[str
         "socket.timeout.ms": 10_000,
         # The name of the brokers still gives the address of one that died with its node: on to the next soon.
         "socket.connection.setup.timeout.ms": 3_000,
+        # A broker that is cut off from the others may still answer, as a leader that it is no more: ask them.
+        "topic.metadata.refresh.interval.ms": 10_000,
         "log_level": 3,
     }
     protocol = "SASL" if settings.kafka_username else ""

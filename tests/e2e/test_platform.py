@@ -106,7 +106,6 @@ def test_all_is_well_again_within_the_promise(platform: Platform) -> None:
     well_within(platform, 60)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["postgres-killed", "zone-lost"])
 def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
     out = platform.esq("chaos", "run", experiment, "--json", expect=None, timeout=900)
@@ -124,7 +123,6 @@ def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
     well_within(platform, 120)
 
 
-@pytest.mark.slow
 def test_a_killed_experiment_is_undone_by_its_timer(platform: Platform) -> None:
     running = platform.start("chaos", "run", "zone-cut")
     journal = platform.state / "esq" / "environments" / "local" / "chaos" / "open"
@@ -141,7 +139,6 @@ def test_a_killed_experiment_is_undone_by_its_timer(platform: Platform) -> None:
     well_within(platform, 180)
 
 
-@pytest.mark.slow
 def test_backups_are_known_to_restore(platform: Platform) -> None:
     platform.report("backup", "now", "local", timeout=600)
     told = platform.report("backup", "drill", "local", timeout=900)

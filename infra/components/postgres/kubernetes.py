@@ -13,6 +13,8 @@ there, a first member does not make a new database cluster but brings that backu
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
@@ -97,6 +99,7 @@ def _config(args: PostgresArgs) -> dict[str, str]:
         "new.yml": patroni(restoring=False),
         "restored.yml": patroni(restoring=True),
         "start.sh": render.start(),
+        "strict.py": Path(__file__).with_name("strict.py").read_text(),
         "restore.sh": render.restore(),
         "post_init.sh": render.post_init(database=args.database, admin=args.admin),
     }

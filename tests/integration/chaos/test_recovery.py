@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.controllers.zones import Zones
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 ZONE, OTHER = "zone-b", "zone-c"
 UNDONE_SECONDS = 40.0
