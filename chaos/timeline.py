@@ -7,13 +7,14 @@ follows, the replicas that come back.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import ApiException
 from pydantic import BaseModel, ConfigDict
 from urllib3.exceptions import HTTPError
 
 from chaos.watcher import Watcher
+from infra.kubernetes import read
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
@@ -67,39 +68,51 @@ class Timeline(Watcher):
         return True
 
 
+_CORE, _APPS = "/api/v1", "/apis/apps/v1"
+_LEAD = f"{_CORE}/namespaces/{DATA_NAMESPACE}/endpoints/postgres"
+_WORKLOADS = {
+    "": f"{_APPS}/namespaces/{DATA_NAMESPACE}/statefulsets",
+    SERVICE: f"{_APPS}/namespaces/{SERVICES_NAMESPACE}/deployments",
+}
+
+
 def observer(target: Target) -> Callable[[], Mapping[str, str]]:
     """Return what looks at nodes, the lead of Postgres, and the replicas of every workload."""
-    core, apps = target.core(), target.apps()
+    api = target.core().api_client
+
+    def look() -> dict[str, str]:
+        seen = {API: THERE}
+        for node in read(api, f"{_CORE}/nodes", ANSWER_SECONDS)["items"]:
+            seen[f"node {node['metadata']['name']}"] = "ready" if _ready(node) else "lost"
+        seen |= _lead(read(api, _LEAD, ANSWER_SECONDS))
+        for kind, path in _WORKLOADS.items():
+            for each in read(api, path, ANSWER_SECONDS)["items"]:
+                replicas = f"{each['status'].get('readyReplicas', 0)}/{each['spec']['replicas']}"
+                seen[f"{kind}{each['metadata']['name']}"] = replicas
+        return seen
 
     def observe() -> Mapping[str, str]:
         try:
-            nodes = core.list_node(_request_timeout=ANSWER_SECONDS).items
-            lead = core.read_namespaced_endpoints("postgres", DATA_NAMESPACE, _request_timeout=ANSWER_SECONDS)
-            stateful = apps.list_namespaced_stateful_set(
-                DATA_NAMESPACE, _request_timeout=ANSWER_SECONDS
-            ).items
-            services = apps.list_namespaced_deployment(
-                SERVICES_NAMESPACE, _request_timeout=ANSWER_SECONDS
-            ).items
+            return look()
         except (ApiException, HTTPError):
             return {API: AWAY}
-        seen = {API: THERE}
-        for node in nodes:
-            ready = any(
-                each.type == "Ready" and each.status == "True" for each in node.status.conditions or ()
-            )
-            seen[f"node {node.metadata.name}"] = "ready" if ready else "lost"
-        seen["postgres lead"] = (lead.metadata.annotations or {}).get("leader", "nobody")
-        addresses = [each.ip for subset in lead.subsets or () for each in subset.addresses or ()]
-        seen["postgres address"] = ", ".join(addresses) or "none"
-        for kind, found in (("", stateful), (SERVICE, services)):
-            for each in found:
-                seen[f"{kind}{each.metadata.name}"] = (
-                    f"{each.status.ready_replicas or 0}/{each.spec.replicas}"
-                )
-        return seen
 
     return observe
+
+
+def _ready(node: Mapping[str, Any]) -> bool:
+    conditions = {each["type"]: each["status"] for each in node["status"].get("conditions", [])}
+    return conditions.get("Ready") == "True"
+
+
+def _lead(endpoints: Mapping[str, Any]) -> dict[str, str]:
+    addresses = [
+        each["ip"] for subset in endpoints.get("subsets") or [] for each in subset.get("addresses") or []
+    ]
+    return {
+        "postgres lead": (endpoints["metadata"].get("annotations") or {}).get("leader", "nobody"),
+        "postgres address": ", ".join(addresses) or "none",
+    }
 
 
 def redundancy_back(events: Sequence[Event], since: float) -> float:

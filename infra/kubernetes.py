@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,22 @@ def connect(kubeconfig: Path) -> client.ApiClient:
     settings = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     with _LOCK:
         return config.new_client_from_config_dict(settings)
+
+
+def read(api: client.ApiClient, path: str, seconds: float) -> dict[str, Any]:
+    """Return what is at a path of the API server, as JSON.
+
+    For whoever looks often: the library's own models cost six times as much.
+
+    Raises:
+        ApiException: the API server refused.
+        HTTPError: it did not answer within `seconds`.
+    """
+    auth = ["BearerToken"]
+    answer, _, _ = api.call_api(
+        path, "GET", auth_settings=auth, _preload_content=False, _request_timeout=seconds
+    )
+    return dict(json.loads(answer.data))
 
 
 def ask(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types

@@ -249,7 +249,7 @@ def kubelet(spec: ClusterSpec, layout: Layout, zone: str) -> str:
             "nodeStatusReportFrequency": "30s",
             "nodeLeaseDurationSeconds": 4,
             "syncFrequency": "10s",
-            # What ends again and again is started again soon: Kubernetes would wait 10 s, and up to 5 minutes.
+            # What ends again and again is started again soon, not after 10 s to 5 minutes.
             "featureGates": {"KubeletCrashLoopBackOffMax": True},
             "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
             "imageGCHighThresholdPercent": 100,
