@@ -76,7 +76,8 @@ class Sizes(BaseModel):
 
 
 LOCAL = Sizes(
-    postgres=Size(cpu="50m", memory="160Mi", memory_limit="448Mi", storage="4Gi"),
+    # Commits that wait for a standby keep their connections: all of those have to fit.
+    postgres=Size(cpu="50m", memory="160Mi", memory_limit="1Gi", storage="4Gi"),
     postgres_shared_buffers="64MB",
     postgres_max_connections=200,
     redis=Size(cpu="10m", memory="24Mi", memory_limit="96Mi", storage="1Gi"),

@@ -162,8 +162,9 @@ def _shared(max_connections: int) -> dict[str, object]:
         "synchronous_mode": "quorum",
         "synchronous_mode_strict": True,
         "synchronous_node_count": 1,
-        # A standby further behind than this does not stand for election (bytes).
-        "maximum_lag_on_failover": 1_048_576,
+        # Who may follow is decided by the quorum. What a primary cut off from its standbys wrote and could not
+        # commit counts as lag as well, and with the default of 1 MiB nobody would take over from it (bytes).
+        "maximum_lag_on_failover": 1 << 30,
         # A crashed Postgres may recover by itself for this long (seconds); the default would hold writes 5
         # minutes.
         "primary_start_timeout": 10,
