@@ -162,7 +162,7 @@ def _shared(max_connections: int) -> dict[str, object]:
         "synchronous_mode": "quorum",
         "synchronous_mode_strict": True,
         "synchronous_node_count": 1,
-        # Who may follow is decided by the quorum. What a primary cut off from its standbys wrote and could not
+        # The quorum decides who may follow. What a primary cut off from its standbys wrote and could not
         # commit counts as lag as well, and with the default of 1 MiB nobody would take over from it (bytes).
         "maximum_lag_on_failover": 1 << 30,
         # A crashed Postgres may recover by itself for this long (seconds); the default would hold writes 5
