@@ -5,8 +5,8 @@ ttl, and 20 s is its floor for ttl; a lost zone then costs 16 to 29 s of writes.
 server more often and demote a primary over a short stall; the promise of no false failover under stalls of
 5 s needs the rest of the ttl.
 
-What is under `bootstrap.dcs` is read once, when the first member makes the cluster; later it lives in
-Kubernetes and is changed with `patronictl edit-config`. What is under `postgresql` is read at every start.
+What is under `bootstrap.dcs` lives in Kubernetes: the first member puts it there, and each new primary brings
+it up to date (see components/postgres/member.py). What is under `postgresql` is read at every start.
 
 The first member makes a new database cluster or, when a file in `/etc/esq/restore` asks for it, restores
 one: two files for Patroni that differ in this only, and a script that chooses between them.
@@ -158,7 +158,7 @@ def _shared(max_connections: int) -> dict[str, object]:
         "retry_timeout": RETRY_TIMEOUT,
         # Any one standby may acknowledge a commit, and only one that surely has all of them is promoted.
         # Strict: with no standby left writes wait, for an acknowledged write must not depend on one disk.
-        # What Patroni lacks for that is in components/postgres/strict.py.
+        # What Patroni lacks for that is in components/postgres/member.py.
         "synchronous_mode": "quorum",
         "synchronous_mode_strict": True,
         "synchronous_node_count": 1,
@@ -192,7 +192,7 @@ def start() -> str:
 set -eu
 how=new
 if [ -s {RESTORE}/arguments ]; then how=restored; fi
-exec python3 /etc/esq/patroni/strict.py "/etc/esq/patroni/$how.yml"
+exec python3 /etc/esq/patroni/member.py "/etc/esq/patroni/$how.yml"
 """
 
 

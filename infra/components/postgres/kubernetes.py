@@ -99,7 +99,7 @@ def _config(args: PostgresArgs) -> dict[str, str]:
         "new.yml": patroni(restoring=False),
         "restored.yml": patroni(restoring=True),
         "start.sh": render.start(),
-        "strict.py": Path(__file__).with_name("strict.py").read_text(),
+        "member.py": Path(__file__).with_name("member.py").read_text(),
         "restore.sh": render.restore(),
         "post_init.sh": render.post_init(database=args.database, admin=args.admin),
     }
@@ -265,6 +265,7 @@ def _environment(namespace: str) -> list[core.EnvVarArgs]:
         pod.env("PATRONI_POSTGRESQL_CONNECT_ADDRESS", f"{address}:{render.PORT}"),
         pod.env("PATRONI_RESTAPI_CONNECT_ADDRESS", f"{address}:{render.REST_PORT}"),
         pod.env("PATRONI_RESTAPI_USERNAME", "patroni"),
+        pod.env("PATRONICTL_CONFIG_FILE", "/etc/esq/patroni/new.yml"),
         pod.env_secret("PATRONI_RESTAPI_PASSWORD", NAME, "patroni"),
         pod.env("PATRONI_SUPERUSER_USERNAME", "postgres"),
         pod.env_secret("PATRONI_SUPERUSER_PASSWORD", NAME, "superuser"),

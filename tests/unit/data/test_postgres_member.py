@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from infra.components.postgres import strict
-from infra.components.postgres.strict import Ha, SyncHandler, global_config
+from infra.components.postgres import member as own
+from infra.components.postgres.member import Ha, SyncHandler, global_config
 
 QUORUM = {"synchronous_mode": "quorum", "synchronous_mode_strict": True}
 
@@ -32,18 +33,32 @@ class Member:
         self.clock = Clock()
         self.done: list[str] = []
         self.streaming = {"postgres-1", "postgres-2"}
-        self.ha = object.__new__(strict.StrictHa)
+        self.ha = object.__new__(own.StrictHa)
         self.ha._begin()
-        self.ha.cluster = SimpleNamespace(sync=SimpleNamespace(voters=["postgres-1", "postgres-2"]))
+        self.ha._declared = False
+        self.held: dict[str, Any] = {"ttl": 30, "pause": True}
+        self.ha.patroni = SimpleNamespace(config={"bootstrap": {"dcs": {"ttl": 20}}})
+        self.ha.dcs = SimpleNamespace(set_config_value=self.share)
+        self.ha.cluster = SimpleNamespace(
+            sync=SimpleNamespace(voters=["postgres-1", "postgres-2"]),
+            config=SimpleNamespace(data=self.held, version=1),
+        )
         self.ha.state_handler = SimpleNamespace(
             is_primary=lambda: True,
             sync_handler=SimpleNamespace(current_state=lambda _: SimpleNamespace(active=self.streaming)),
         )
-        monkeypatch.setattr(strict, "time", self.clock)
+        monkeypatch.setattr(own, "time", self.clock)
         monkeypatch.setattr(Ha, "_process_quorum_replication", lambda _: self.done.append("voters"))
         monkeypatch.setattr(Ha, "enforce_primary_role", lambda *_: "primary")
         monkeypatch.setattr(Ha, "demote", lambda _, mode: self.done.append(mode))
         monkeypatch.setattr(Ha, "is_paused", lambda _: False)
+
+    def share(self, value: str, version: int) -> bool:
+        """Take what the members share."""
+        assert version == 1
+        self.held.clear()
+        self.held |= json.loads(value)
+        return True
 
     def loop(self, seconds: float = 5.0) -> str:
         """Do a pass of Patroni's loop, after some seconds."""
@@ -85,7 +100,7 @@ def test_a_commit_always_waits_for_some_standby(
     global_config.update(None, settings)
     found: list[Any] = []
     monkeypatch.setattr(SyncHandler, "set_synchronous_standby_names", lambda _, *given: found.append(given))
-    object.__new__(strict.StrictSyncHandler).set_synchronous_standby_names(sync, num)
+    object.__new__(own.StrictSyncHandler).set_synchronous_standby_names(sync, num)
     assert found == [(sync, asked)]
 
 
@@ -130,3 +145,11 @@ def test_a_promotion_begins_anew(member: Member) -> None:
     member.loop()
     member.ha.state_handler.is_primary, member.streaming = lambda: True, set()
     assert {member.loop() for _ in range(10)} == {"primary"}
+
+
+def test_a_primary_brings_what_is_shared_up_to_what_is_declared(member: Member) -> None:
+    member.loop()
+    assert member.held == {"ttl": 20, "pause": True}
+    member.held["ttl"] = 40
+    member.loop()
+    assert member.held["ttl"] == 40

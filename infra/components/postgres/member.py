@@ -1,4 +1,4 @@
-"""Starts Patroni with its strict synchronous mode made strict, and with a primary that makes way.
+"""A member of the database cluster: Patroni with strict commits, and with a primary that makes way.
 
 Patroni 4.1 forgets, in quorum mode, what the standbys have when none of them streams: it empties the list of
 voters, so that nobody may follow a primary that then dies; and a primary that starts with an empty list
@@ -13,11 +13,15 @@ it for ever and cannot commit. So one that had standbys and has had none for `PA
 once: of the others, one that the rest of them can follow takes over. If nobody does, as with all standbys
 dead, it is primary again after Patroni's usual backoff, and waits.
 
+Last, what the members share (`bootstrap.dcs`) is read by Patroni in a new cluster only. Here each primary
+brings it up to what is declared, so that a deploy changes it; what is not declared, as a pause, stays.
+
 Run in the pod by `start.sh`; it needs nothing but Patroni.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +61,7 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
 
     def __init__(self, patroni: Any) -> None:  # noqa: ANN401 - Patroni publishes no types
         super().__init__(patroni)
+        self._declared = False
         self._begin()
 
     def _begin(self) -> None:
@@ -74,7 +79,17 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
             self._released_leader_key_timestamp = time.time()
             self.demote("immediate")
             return "stepping down, since no standby streams from here"
+        elif not self._declared:
+            self._declare()
         return str(super().enforce_primary_role(message, promote_message))
+
+    def _declare(self) -> None:
+        """Change what the members share to what this member's file says, once."""
+        held = self.cluster.config
+        if held:
+            wanted = {**held.data, **self.patroni.config["bootstrap"]["dcs"]}
+            text = json.dumps(wanted, separators=(",", ":"))
+            self._declared = wanted == held.data or bool(self.dcs.set_config_value(text, held.version))
 
     def _deserted(self) -> bool:
         """Look who streams; tell whether nobody has for long, and somebody did before."""
