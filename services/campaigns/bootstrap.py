@@ -54,10 +54,11 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     from services.campaigns.adapters.contacts import open_contact_pages  # noqa: PLC0415 - see above
     from services.campaigns.handlers import apply_news  # noqa: PLC0415
     from services.campaigns.planner import Planner  # noqa: PLC0415
-    from services.kit.consumer import Consumer, open_source  # noqa: PLC0415
+    from services.kit.consumer import Consumer  # noqa: PLC0415
     from services.kit.inbox import InboxKeeper  # noqa: PLC0415
     from services.kit.kafka import open_publisher  # noqa: PLC0415
     from services.kit.outbox import Relay  # noqa: PLC0415
+    from services.kit.source import open_source  # noqa: PLC0415
 
     health, tokens = Health(), Tokens(settings.token_key.get_secret_value())
     database = await stack.enter_async_context(open_database(settings, settings))
@@ -70,7 +71,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     planner = Planner(
         PlanNextChunk(settings.plan_chunk, settings.plan_lease_seconds), units, contacts, relay.wake
     )
-    consumer = Consumer(source, database, partial(apply_news, units=units), batch=settings.kafka_batch)
+    consumer = Consumer(source, publisher, partial(apply_news, units=units), batch=settings.kafka_batch)
     tasks = [
         Task("planner", planner.run),
         Task("relay", relay.run),

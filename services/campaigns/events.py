@@ -58,7 +58,7 @@ def news_of(incoming: Incoming) -> News | None:
     """Return what an event tells about a message; None when it tells nothing that is counted here.
 
     Raises:
-        ValueError: an id that is none; the record is parked.
+        ValueError: an id that is none; the event is set aside.
     """
     state = _state_of(incoming)
     if state is None or isinstance(incoming.event, v1.MessageRequested):

@@ -3,252 +3,167 @@
 - Order: a batch holds records as the partitions gave them and is handled before the next is taken.
 - At least once: offsets are committed after the effect; a death in between repeats it, and the inbox
   suppresses that.
-- What passes by itself (`TemporaryError`) is tried again until it does: nothing is skipped for an absent
-  database.
-- What does not: the batch is taken apart, each event tried alone, and the one that still fails is parked with
-  its reason in the table `parked` for people; the rest goes on. Bytes that are no event are parked at once.
+- A dependency that is away (`TemporaryError`): the partitions are held and tried again until it is back, while
+  this member stays in its group. Nothing is skipped and nothing used up.
+- An event that fails for another reason: the batch is taken apart, each event tried alone, and the one that
+  still fails waits in the retry topic of this service; after its budget it is a dead letter. The rest goes on.
+- An event of a newer schema waits in the same way, but for hours: a consumer that knows it is on its way.
+- Bytes that are no event are a dead letter at once.
+
+What failed is written elsewhere before its offset is committed, so it is never in neither place; in both after
+a death, and then the inbox suppresses the second.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+import time
+from typing import TYPE_CHECKING
 
-from confluent_kafka import Consumer as KafkaClient
-from confluent_kafka import KafkaException, TopicPartition
 from prometheus_client import Counter
 
+from services.kit import trace
 from services.kit.errors import TemporaryError
-from services.kit.events import Incoming, MalformedError, decode
-from services.kit.kafka import client_config
-from services.kit.retry import pause_before, wait_or_stop
-from services.kit.sql import load_queries
+from services.kit.events import MalformedError, NewerSchemaError, decode
+from services.kit.letters import Budget, Reason, Setback
+from services.kit.retry import pause_before
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    import asyncio
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from confluent_kafka import KafkaError, Message
-
-    from services.contracts.topics import Topic
-    from services.kit.database import Database
-    from services.kit.settings import KafkaSettings, ProcessSettings
+    from services.kit.events import Incoming
+    from services.kit.kafka import Publisher
+    from services.kit.letters import Delivery
+    from services.kit.source import KafkaSource
 
     Handler = Callable[[Sequence[Incoming]], Awaitable[None]]
 
-POLL_SECONDS = 1.0
-SESSION_MS = 10_000
-"""A consumer not heard of for so long has its partitions given to others."""
-SQL = load_queries(Path(__file__).with_name("kit.sql"))
-CONSUMED = Counter("esq_consumed", "Records handled", ["topic"])
-PARKED = Counter("esq_parked", "Records put aside for people", ["topic"])
+CONSUMED = Counter("esq_consumed", "Records done with, whatever became of them", ["topic"])
+RETRIED = Counter("esq_retried", "Records put off for another attempt", ["topic", "reason"])
+DEAD = Counter("esq_dead", "Records that became dead letters", ["topic", "reason"])
 log = logging.getLogger(__name__)
-Result = TypeVar("Result")
-Arguments = TypeVarTuple("Arguments")
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """A record as it came.
-
-    Attributes:
-        topic: where it was read.
-        partition: number within the topic.
-        offset: position within the partition.
-        key: as bytes.
-        payload: as bytes.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    payload: bytes | None
-
-
-class KafkaSource:
-    """A member of a consumer group; every call of librdkafka runs in one thread of its own."""
-
-    def __init__(self, config: dict[str, str | int], group: str, topics: Sequence[Topic]) -> None:
-        self._client = KafkaClient(
-            config
-            | {
-                "group.id": group,
-                "enable.auto.commit": "false",
-                "auto.offset.reset": "earliest",
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": SESSION_MS,
-                "heartbeat.interval.ms": 2_000,
-                "queued.max.messages.kbytes": 8_192,
-                "queued.min.messages": 2_000,
-                "fetch.wait.max.ms": 500,
-                "error_cb": self._on_error,
-            },
-            logger=log,
-        )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
-        self._trouble: str | None = "no Kafka broker has answered yet"
-        self._client.subscribe([topic.name for topic in topics])
-
-    async def take(self, most: int) -> list[Delivery]:
-        """Wait up to a second for records; return those that are there, at most so many."""
-        return await self._in_thread(self._take, most)
-
-    async def commit(self, deliveries: Sequence[Delivery]) -> None:
-        """Tell the group that these are done."""
-        await self._in_thread(self._commit, deliveries)
-
-    async def close(self) -> None:
-        """Leave the group, so that others take over at once."""
-        await self._in_thread(self._client.close)
-        self._thread.shutdown(wait=False)
-
-    def reason(self) -> str | None:
-        """Return why no records can come, or None."""
-        return self._trouble
-
-    async def _in_thread(self, call: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
-
-    def _take(self, most: int) -> list[Delivery]:
-        if self._trouble:
-            self._look_for_brokers()
-        # consume() waits its whole time for a full batch, so the first record is awaited alone.
-        first = self._client.poll(POLL_SECONDS)
-        if first is None:
-            return []
-        messages = [first, *self._client.consume(most - 1, timeout=0)] if most > 1 else [first]
-        return [_delivery(message) for message in messages if not self._failed(message)]
-
-    def _look_for_brokers(self) -> None:
-        """Take the trouble back when a broker answers; joining the group may yet wait for a dead member."""
-        try:
-            self._client.list_topics(timeout=POLL_SECONDS)
-        except KafkaException:
-            return
-        self._trouble = None
-
-    def _failed(self, message: Message) -> bool:
-        """Log an error event; true when this is no record."""
-        error = message.error()
-        if error is not None:
-            log.warning("Kafka reports: %s", error.str(), extra={"action": "consume"})
-        return error is not None
-
-    def _commit(self, deliveries: Sequence[Delivery]) -> None:
-        ends: dict[tuple[str, int], int] = {}
-        for delivery in deliveries:
-            ends[delivery.topic, delivery.partition] = delivery.offset + 1
-        offsets = [TopicPartition(topic, number, end) for (topic, number), end in ends.items()]
-        try:
-            self._client.commit(offsets=offsets, asynchronous=False)
-        except KafkaException as error:
-            # The partitions may be another's by now: it repeats the batch, and the inbox suppresses that.
-            log.warning("Offsets not committed: %s", error, extra={"action": "commit"})
-
-    def _on_error(self, error: KafkaError) -> None:
-        log.warning("Kafka client: %s", error.str(), extra={"action": "consume"})
-        if error.name() == "_ALL_BROKERS_DOWN":
-            self._trouble = "all Kafka brokers are away"
-
-
-def _delivery(message: Message) -> Delivery:
-    """Copy what matters out of librdkafka's message."""
-    topic, partition, offset = message.topic(), message.partition(), message.offset()
-    if topic is None or partition is None or offset is None:
-        raise TypeError("a record without a place: error events are sorted out before")
-    return Delivery(topic, partition, offset, message.key(), message.value())
 
 
 class Consumer:
     """Gives batches of events to a handler that stores effect and inbox in one transaction."""
 
-    def __init__(
-        self, source: KafkaSource, database: Database, handler: Handler, *, batch: int = 500
+    def __init__(  # noqa: PLR0913 - what it works with, and its limits by name
+        self,
+        source: KafkaSource,
+        publisher: Publisher,
+        handler: Handler,
+        *,
+        batch: int = 500,
+        budget: Budget | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
-        self._database = database
+        self._publisher = publisher
         self._handler = handler
         self._batch = batch
+        self._budget = budget or Budget()
+        self._clock = clock
+        self._waits = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until told to stop; the batch in hand is finished first."""
         while not stop.is_set():
-            deliveries = await self._source.take(self._batch)
-            if deliveries and await self.handle(deliveries, stop):
-                await self._source.commit(deliveries)
+            due, early = self._due(await self._source.take(self._batch))
+            for partition in early:
+                await self._source.hold(partition, partition[0].not_before - self._clock())
+            if due:
+                await self._handle(due)
 
-    async def handle(self, deliveries: Sequence[Delivery], stop: asyncio.Event) -> bool:
-        """Let every record have its effect or be parked; False when stopped before that."""
-        attempt = 1
-        while True:
-            try:
-                await self._handle_once(deliveries)
-            except TemporaryError as error:
-                attempt += 1
-                log.warning("Batch waits, attempt %d: %s", attempt, error, extra={"action": "consume"})
-                if await wait_or_stop(stop, pause_before(attempt)):
-                    return False
+    def _due(self, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[list[Delivery]]]:
+        """Part what may be tried now from what has to wait, the latter by partition."""
+        now = self._clock()
+        due: list[Delivery] = []
+        early: dict[tuple[str, int], list[Delivery]] = {}
+        for each in deliveries:
+            place = each.topic, each.partition
+            if place in early or each.not_before > now:
+                early.setdefault(place, []).append(each)
             else:
-                for delivery in deliveries:
-                    CONSUMED.labels(delivery.topic).inc()
-                return True
+                due.append(each)
+        return due, list(early.values())
 
-    async def _handle_once(self, deliveries: Sequence[Delivery]) -> None:
-        """Handle the batch whole; when it fails for good, one by one."""
-        events = [event for delivery in deliveries if (event := await self._decode(delivery))]
+    async def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Let every record have its effect, or be written where it is tried again or looked at."""
         try:
-            if events:
-                await self._handler(events)
+            setbacks = await self._effects(deliveries)
+            await self._write(setbacks)
+        except TemporaryError as error:
+            self._waits += 1
+            log.warning("Batch waits, attempt %d: %s", self._waits, error, extra={"action": "consume"})
+            await self._source.hold(deliveries, pause_before(self._waits + 1))
+            return
+        self._waits = 0
+        await self._source.commit(deliveries)
+        for each in deliveries:
+            CONSUMED.labels(each.topic).inc()
+        for each in setbacks:
+            self._tell(each)
+
+    async def _effects(self, deliveries: Sequence[Delivery]) -> list[Setback]:
+        """Handle the batch whole or, when that fails for good, one by one; return what has no effect."""
+        readable, setbacks = _read(deliveries)
+        try:
+            await self._call([event for _, event in readable])
         except TemporaryError:
             raise
         except Exception:
-            log.exception("A batch of %d failed; taking it apart", len(events), extra={"action": "consume"})
-            for delivery in deliveries:
-                await self._handle_alone(delivery)
+            log.exception("A batch of %d failed; taking it apart", len(readable), extra={"action": "consume"})
+            alone = [await self._alone(delivery, event) for delivery, event in readable]
+            setbacks += [each for each in alone if each]
+        return setbacks
 
-    async def _handle_alone(self, delivery: Delivery) -> None:
-        """Handle one record; park it when it fails for good."""
-        event = await self._decode(delivery)
-        if event is None:
-            return
+    async def _alone(self, delivery: Delivery, event: Incoming) -> Setback | None:
+        """Handle one event; return why not."""
         try:
-            await self._handler([event])
+            await self._call([event])
         except TemporaryError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the record is kept and the rest goes on
-            await self._park(delivery, f"{type(error).__name__} in the handler")
+            return Setback(delivery, Reason.FAILED, f"{type(error).__name__} in the handler")
+        return None
 
-    async def _decode(self, delivery: Delivery) -> Incoming | None:
+    async def _call(self, events: Sequence[Incoming]) -> None:
+        if events:
+            with trace.within(trace.shared(event.traceparent for event in events)):
+                await self._handler(events)
+
+    async def _write(self, setbacks: Sequence[Setback]) -> None:
+        """Have the brokers acknowledge what is to be tried again, and dead letters."""
+        now = self._clock()
+        if setbacks:
+            records = [each.record(self._source.service, self._budget, now) for each in setbacks]
+            await self._publisher.publish(records)
+
+    def _tell(self, setback: Setback) -> None:
+        """Count and log a setback that is written."""
+        final = setback.is_final(self._budget)
+        origin = setback.delivery.origin
+        (DEAD if final else RETRIED).labels(origin.split("/", 1)[0], setback.reason).inc()
+        log.log(
+            logging.ERROR if final else logging.WARNING,
+            "%s after attempt %d: %s",
+            "A dead letter" if final else "To be tried again",
+            setback.attempt,
+            setback.detail,
+            extra={"action": "dead" if final else "retry", "origin": origin, "reason": setback.reason},
+        )
+
+
+def _read(deliveries: Sequence[Delivery]) -> tuple[list[tuple[Delivery, Incoming]], list[Setback]]:
+    """Part the events from what cannot be read here."""
+    readable: list[tuple[Delivery, Incoming]] = []
+    setbacks: list[Setback] = []
+    for each in deliveries:
         try:
-            return decode(delivery.payload)
+            readable.append((each, decode(each.payload)))
         except MalformedError as error:
-            await self._park(delivery, f"no event: {error}")
-            return None
-
-    async def _park(self, delivery: Delivery, reason: str) -> None:
-        """Keep the record and why it failed."""
-        where = {"topic": delivery.topic, "partition": delivery.partition, "position": delivery.offset}
-        async with self._database.work() as work:
-            await work.run(
-                SQL["park"], key=delivery.key, payload=delivery.payload, reason=reason[:500], **where
-            )
-            await work.commit()
-        PARKED.labels(delivery.topic).inc()
-        log.error("Parked a record: %s", reason, extra={"action": "park", **where})
-
-
-@asynccontextmanager
-async def open_source(
-    process: ProcessSettings, settings: KafkaSettings, topics: Sequence[Topic]
-) -> AsyncIterator[KafkaSource]:
-    """Join the group `esq-<service>` for as long as the block lasts."""
-    source = KafkaSource(client_config(process, settings), f"esq-{process.service}", topics)
-    try:
-        yield source
-    finally:
-        await source.close()
+            setbacks.append(Setback(each, Reason.MALFORMED, f"no event: {error}"))
+        except NewerSchemaError as error:
+            setbacks.append(Setback(each, Reason.NEWER, str(error)))
+    return readable, setbacks

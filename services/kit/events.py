@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.contracts.v1.events_pb2 import (
     Envelope,
@@ -17,6 +18,7 @@ from services.contracts.v1.events_pb2 import (
     MessageUncertain,
     StatusChanged,
 )
+from services.kit import trace
 from services.kit.ids import uuid7
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 Event = MessageRequested | MessageAccepted | MessageFailed | MessageUncertain | StatusChanged
 VERSION = 1
+"""Raised when what an event means changes so that those who do not know must not handle it."""
+_FIRST_EVENT = 16
+"""Envelope fields from this number on are events."""
 _FIELDS: dict[type, str] = {
     MessageRequested: "message_requested",
     MessageAccepted: "message_accepted",
@@ -34,7 +39,11 @@ _FIELDS: dict[type, str] = {
 
 
 class MalformedError(ValueError):
-    """The bytes are no event of the contracts: parked, never retried."""
+    """The bytes are no event of the contracts: a dead letter at once, never retried."""
+
+
+class NewerSchemaError(ValueError):
+    """An event of a later version than this process knows: the process that knows it is on its way."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +70,13 @@ class Outgoing:
         return cls(topic, key, company, event, uuid7())
 
     def encode(self) -> bytes:
-        """Return the envelope's bytes."""
-        envelope = Envelope(event_id=str(self.event_id), company=self.company, version=VERSION)
+        """Return the envelope's bytes; it belongs to the trace of the work that is being done."""
+        envelope = Envelope(
+            event_id=str(self.event_id),
+            company=self.company,
+            version=VERSION,
+            traceparent=trace.traceparent(),
+        )
         envelope.occurred_at.FromDatetime(datetime.now(UTC))
         getattr(envelope, _FIELDS[type(self.event)]).CopyFrom(self.event)
         return envelope.SerializeToString()
@@ -76,24 +90,34 @@ class Incoming:
         event_id: the same on every delivery.
         company: the tenant.
         event: the message of the contracts.
+        traceparent: of the work that it tells; may be empty.
     """
 
     event_id: UUID
     company: str
     event: Event
+    traceparent: str = ""
 
 
 def decode(payload: bytes | None) -> Incoming:
     """Read an envelope.
 
     Raises:
-        MalformedError: not an envelope, or one without id, company or a known event.
+        MalformedError: not an envelope, or one without id, company or event.
+        NewerSchemaError: its version, or its event, is not known here yet.
     """
     try:
         envelope = Envelope.FromString(payload or b"")
-        field = envelope.WhichOneof("event")
-        if field is None or not envelope.company:
-            raise MalformedError("an envelope without company or known event")
-        return Incoming(UUID(envelope.event_id), envelope.company, getattr(envelope, field))
+        event_id = UUID(envelope.event_id)
     except (DecodeError, ValueError) as error:
         raise MalformedError(str(error)) from error
+    field = envelope.WhichOneof("event")
+    if envelope.version > VERSION or (field is None and _holds_unknown_event(envelope)):
+        raise NewerSchemaError(f"version {envelope.version}, of which {VERSION} is known here")
+    if field is None or not envelope.company:
+        raise MalformedError("an envelope without company or event")
+    return Incoming(event_id, envelope.company, getattr(envelope, field), envelope.traceparent)
+
+
+def _holds_unknown_event(envelope: Envelope) -> bool:
+    return any(field.field_number >= _FIRST_EVENT for field in UnknownFieldSet(envelope))

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.contracts.ports import HEALTH_PATH, LIVE_PATH
+from services.kit import trace
 from services.kit.errors import ServiceError, TemporaryError, TooLargeError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _defect)
     app.add_middleware(BodyLimit, limits=dict(body_bytes or {}))
+    app.add_middleware(Traced)
     return app
 
 
@@ -120,6 +122,19 @@ async def _defect(request: Request, error: Exception) -> JSONResponse:
         extra={"action": request.method, "path": request.url.path},
     )
     return problem(500, "Failed", "an unexpected error; it has been logged")
+
+
+class Traced:
+    """Does the work of each request as part of the caller's trace, or of a new one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        told = dict(scope.get("headers", ())).get(trace.HEADER.encode(), b"")
+        with trace.within(told.decode("latin-1")):
+            await self._app(scope, receive, send)
 
 
 class BodyLimit:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from confluent_kafka import KafkaException, Producer
@@ -14,7 +14,7 @@ from confluent_kafka import KafkaException, Producer
 from services.kit.errors import TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from confluent_kafka import KafkaError, Message
 
@@ -59,12 +59,14 @@ class Record:
     Attributes:
         topic: name of the topic.
         key: decides the partition.
-        payload: an encoded envelope.
+        payload: an encoded envelope; None takes the key out of a compacted topic.
+        headers: what is told beside it.
     """
 
     topic: str
-    key: str
-    payload: bytes
+    key: str | bytes | None
+    payload: bytes | None
+    headers: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
 class Publisher(Protocol):
@@ -119,7 +121,13 @@ class KafkaPublisher:
 
         try:
             for record in records:
-                self._producer.produce(record.topic, record.payload, record.key, on_delivery=report)
+                self._producer.produce(
+                    record.topic,
+                    record.payload,
+                    record.key,
+                    headers=dict(record.headers),
+                    on_delivery=report,
+                )
         except (KafkaException, BufferError) as error:
             troubles.append(str(error))
         self._producer.flush(DELIVERY_SECONDS + 1)

@@ -2,29 +2,55 @@
 
 -- name: outbox_add
 -- Events written in the business transaction.
-INSERT INTO outbox (lane, company, event_id, topic, key, payload)
-SELECT * FROM unnest(CAST(:lanes AS smallint[]), CAST(:companies AS text[]), CAST(:event_ids AS uuid[]),
-                     CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:payloads AS bytea[]))
+INSERT INTO outbox (lane, company, event_id, topic, key, payload, traceparent)
+SELECT *, :traceparent FROM unnest(
+    CAST(:lanes AS smallint[]), CAST(:companies AS text[]), CAST(:event_ids AS uuid[]),
+    CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:payloads AS bytea[]))
 
 -- name: outbox_claim_lanes
 -- Lanes that hold events and that no other relay has: the locks last as long as the transaction.
 SELECT l.lane FROM outbox_lane l
-WHERE EXISTS (SELECT FROM outbox o WHERE o.lane = l.lane)
+WHERE EXISTS (
+    SELECT FROM outbox o
+    WHERE o.lane = l.lane AND o.xid >= pg_snapshot_xmin(l.done) AND NOT pg_visible_in_snapshot(o.xid, l.done))
 ORDER BY random() LIMIT :lanes
 FOR UPDATE OF l SKIP LOCKED
 
 -- name: outbox_read
--- The oldest events of the claimed lanes.
-SELECT id, lane, topic, key, payload FROM outbox WHERE lane = ANY(CAST(:lanes AS smallint[])) ORDER BY id LIMIT :most
+-- The oldest events of the claimed lanes, and how far they reach: a row without event for a lane that has none.
+SELECT l.lane, CAST(coalesce(l.upto, pg_current_snapshot()) AS text) AS upto,
+       e.id, e.topic, e.key, e.payload, e.traceparent
+FROM outbox_lane l LEFT JOIN LATERAL (
+    SELECT o.id, o.topic, o.key, o.payload, o.traceparent FROM outbox o
+    WHERE o.lane = l.lane AND o.id > l.position
+      AND o.xid >= pg_snapshot_xmin(l.done) AND NOT pg_visible_in_snapshot(o.xid, l.done)
+      AND (l.upto IS NULL OR pg_visible_in_snapshot(o.xid, l.upto))
+    ORDER BY o.id LIMIT :most) e ON true
+WHERE l.lane = ANY(CAST(:lanes AS smallint[]))
+ORDER BY e.id
 
--- name: outbox_delete
--- Events that the brokers have acknowledged.
-DELETE FROM outbox WHERE lane = ANY(CAST(:lanes AS smallint[])) AND id = ANY(CAST(:ids AS bigint[]))
+-- name: outbox_advance
+-- What the brokers have acknowledged: all that `upto` shows or, where a position is given, its beginning.
+UPDATE outbox_lane l SET
+    done = CASE WHEN p.position IS NULL THEN CAST(p.upto AS pg_snapshot) ELSE l.done END,
+    upto = CASE WHEN p.position IS NULL THEN NULL ELSE CAST(p.upto AS pg_snapshot) END,
+    position = coalesce(p.position, 0)
+FROM unnest(CAST(:lanes AS smallint[]), CAST(:uptos AS text[]), CAST(:positions AS bigint[]))
+     AS p (lane, upto, position)
+WHERE l.lane = p.lane
 
--- name: outbox_age
+-- name: outbox_waiting
 -- How many events wait (counted up to a bound), and for how many seconds the oldest has.
 SELECT count(*) AS waiting, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS seconds
-FROM (SELECT created_at FROM outbox LIMIT 10000) AS counted
+FROM (
+    SELECT o.created_at FROM outbox_lane l JOIN outbox o ON o.lane = l.lane AND o.id > l.position
+    AND o.xid >= pg_snapshot_xmin(l.done) AND NOT pg_visible_in_snapshot(o.xid, l.done)
+    LIMIT 10000) AS counted
+
+-- name: outbox_oldest_segment
+-- The segment whose turn is next, when it holds anything: its events are 30 seconds old or older.
+SELECT segment FROM (SELECT (extract(epoch FROM clock_timestamp())::bigint / 30 + 1) % 3 AS segment) AS next
+WHERE EXISTS (SELECT FROM outbox o WHERE o.segment = next.segment)
 
 -- name: inbox_add
 -- The events that are seen for the first time. Inserted in one order everywhere, so that two consumers never deadlock.
@@ -36,8 +62,3 @@ ON CONFLICT DO NOTHING RETURNING event_id
 -- name: inbox_purge
 -- Forget events that no broker keeps any more.
 DELETE FROM inbox WHERE seen_at < now() - make_interval(secs => :seconds)
-
--- name: park
--- A record that could not be handled.
-INSERT INTO parked (topic, partition, position, key, payload, reason)
-VALUES (:topic, :partition, :position, :key, :payload, :reason) ON CONFLICT DO NOTHING

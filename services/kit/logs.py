@@ -12,6 +12,8 @@ import re
 import sys
 from datetime import UTC, datetime
 
+from services.kit import trace
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 _PRIVATE = (
     (re.compile(r"\+\d{8,15}"), "+***"),
@@ -37,7 +39,7 @@ class JsonLines(logging.Formatter):
         self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line: time (UTC), level, service, source, message, then what `extra` gave."""
+        """Return the line: time (UTC), level, service, source, message, trace, then what `extra` gave."""
         line: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -45,6 +47,8 @@ class JsonLines(logging.Formatter):
             "source": record.name,
             "message": record.getMessage(),
         }
+        if belongs := trace.current():
+            line["trace_id"] = belongs.trace_id
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)

@@ -3,20 +3,29 @@
 Order: a key always falls in the same lane, a lane belongs to one relay at a time (row lock), and a relay
 publishes a lane's events by their id. So events of one key keep the order of their ids, provided their
 writers held the lock of the thing the key names, as they do when they update its row first. A relay that dies
-between the brokers' acknowledgement and its delete leaves the events to the next: delivered twice, and
+between the brokers' acknowledgement and its commit leaves the events to the next: delivered twice, and
 suppressed by each inbox.
+
+No event is deleted. A lane remembers the snapshot up to which it is published: what became visible since is
+what is to be published next, however late its transaction committed. Segments of the table take turns, and one
+that is published is emptied whole, which leaves nothing to vacuum.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import zlib
+from collections import Counter as Counts
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import Counter, Gauge
+from sqlalchemy import text
 
+from services.kit import trace
+from services.kit.errors import TemporaryError
 from services.kit.kafka import Record
 from services.kit.sql import load_queries
 
@@ -35,6 +44,10 @@ CLAIM = 4
 BATCH = 500
 IDLE_SECONDS = 0.2
 """Between two looks at an empty outbox; `Relay.wake` cuts it short."""
+EMPTY_SECONDS = 5.0
+"""Between two looks for a segment to be emptied, and between two measurements under load."""
+LOCK = text("SET LOCAL lock_timeout = '500ms'")
+"""Other relays wait behind who waits for a segment, so that is not long; the next look has more luck."""
 SQL = load_queries(Path(__file__).with_name("kit.sql"))
 PUBLISHED = Counter("esq_outbox_published", "Events brought to Kafka")
 WAITING = Gauge("esq_outbox_waiting", "Events in the outbox, counted up to 10000")
@@ -68,6 +81,7 @@ class PostgresOutbox:
             topics=[event.topic.name for event in events],
             keys=[event.key for event in events],
             payloads=[event.encode() for event in events],
+            traceparent=trace.traceparent(),
         )
 
 
@@ -84,6 +98,7 @@ class Relay:
         self._publisher = publisher
         self._batch = batch
         self._awake = asyncio.Event()
+        self._look_at = 0.0
 
     def wake(self) -> None:
         """Look at once: this process has just committed events."""
@@ -96,28 +111,63 @@ class Relay:
             TemporaryError: database or brokers are away; the caller starts it again.
         """
         while not stop.is_set():
-            if await self.step() == 0:
+            published = await self.step()
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + EMPTY_SECONDS
                 await self._measure()
+                await self.empty()
+            if not published:
                 await self._rest()
 
     async def step(self) -> int:
         """Publish one batch of free lanes; return how many events went out."""
         async with self._database.work() as work:
             lanes = [row.lane for row in await work.rows(SQL["outbox_claim_lanes"], lanes=CLAIM)]
-            rows = await work.rows(SQL["outbox_read"], lanes=lanes, most=self._batch) if lanes else []
-            if not rows:
+            if not lanes:
                 return 0
-            await self._publisher.publish([_record(row) for row in rows])
-            await work.run(SQL["outbox_delete"], lanes=lanes, ids=[row.id for row in rows])
+            most = self._batch // len(lanes)
+            rows = await work.rows(SQL["outbox_read"], lanes=lanes, most=most)
+            records = [_record(row) for row in rows if row.id is not None]
+            if records:
+                await self._publisher.publish(records)
+            await work.run(SQL["outbox_advance"], **_progress(rows, most))
             await work.commit()
-        PUBLISHED.inc(len(rows))
-        log.debug("Published %d events", len(rows), extra={"action": "relay", "events": len(rows)})
-        return len(rows)
+        PUBLISHED.inc(len(records))
+        log.debug("Published %d events", len(records), extra={"action": "relay", "events": len(records)})
+        return len(records)
+
+    async def empty(self) -> bool:
+        """Empty the segment whose turn is next, if everything in it is published; tell whether it was."""
+        async with self._database.work() as work:
+            row = await work.row(SQL["outbox_oldest_segment"])
+        if row is None:
+            return False
+        try:
+            return await self._empty(f"outbox_{row.segment}")
+        except TemporaryError as error:
+            log.info("%s is not emptied yet: %s", f"outbox_{row.segment}", error, extra={"action": "empty"})
+            return False
+
+    async def _empty(self, segment: str) -> bool:
+        async with self._database.work() as work:
+            await work.run(LOCK)
+            # No writer is in it from here on, so what is not to be seen now never will be.
+            await work.run(text(f"LOCK TABLE {segment} IN ACCESS EXCLUSIVE MODE"))
+            unpublished = await work.row(
+                text(
+                    f"SELECT o.id FROM {segment} o JOIN outbox_lane l ON l.lane = o.lane"  # noqa: S608 - a name of ours
+                    " WHERE NOT pg_visible_in_snapshot(o.xid, l.done) LIMIT 1"
+                )
+            )
+            if unpublished is None:
+                await work.run(text(f"TRUNCATE {segment}"))
+                await work.commit()
+        return unpublished is None
 
     async def _measure(self) -> None:
-        """Tell metrics what still waits (in lanes that others hold)."""
+        """Tell metrics what still waits."""
         async with self._database.work() as work:
-            row = await work.row(SQL["outbox_age"])
+            row = await work.row(SQL["outbox_waiting"])
         if row is not None:
             WAITING.set(row.waiting)
             OLDEST.set(float(row.seconds))
@@ -132,6 +182,16 @@ class Relay:
             return
 
 
-def _record(row: Row[tuple[int, int, str, str, bytes]]) -> Record:
+def _progress(rows: Sequence[Row[Any]], most: int) -> dict[str, list[Any]]:
+    """Return how far each lane is published: to the end of what was visible, or to its last event in here."""
+    uptos = {row.lane: row.upto for row in rows}
+    last = {row.lane: row.id for row in rows}
+    counts = Counts(row.lane for row in rows)
+    positions = [last[lane] if counts[lane] == most else None for lane in uptos]
+    return {"lanes": [*uptos], "uptos": [*uptos.values()], "positions": positions}
+
+
+def _record(row: Row[Any]) -> Record:
     """Turn an outbox row into a Kafka record."""
-    return Record(topic=row.topic, key=row.key, payload=row.payload)
+    headers = {trace.HEADER: row.traceparent} if row.traceparent else {}
+    return Record(row.topic, row.key, row.payload, headers)

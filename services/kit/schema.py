@@ -1,7 +1,6 @@
 """Tables that the kit needs in a service's schema. Migrations run these texts: a released one never changes.
 
-The outbox and what is parked are the service's own queues, not things of a company, so their keys begin
-otherwise.
+The outbox is the service's own queue, not a thing of a company, so its keys begin otherwise.
 """
 
 from __future__ import annotations
@@ -42,4 +41,41 @@ INBOX_V1 = (
         PRIMARY KEY (topic, partition, position)
     )""",
 )
-"""Events whose effect is stored, and records that could not be handled, kept for people."""
+"""Events whose effect is stored. `parked` is what releases before dead letters put aside; nothing writes it."""
+
+OUTBOX_V2 = (
+    "ALTER TABLE outbox RENAME TO outbox_v1",
+    "CREATE SEQUENCE outbox_ids",
+    """CREATE TABLE outbox (
+        lane smallint NOT NULL,
+        id bigint NOT NULL DEFAULT nextval('outbox_ids'),
+        xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+        segment smallint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp())::bigint / 30 % 3)::smallint,
+        company text NOT NULL,
+        event_id uuid NOT NULL,
+        topic text NOT NULL,
+        key text NOT NULL,
+        payload bytea NOT NULL,
+        traceparent text NOT NULL DEFAULT '',
+        created_at timestamptz NOT NULL DEFAULT now()
+    ) PARTITION BY LIST (segment)""",
+    *(
+        f"CREATE TABLE outbox_{segment} PARTITION OF outbox FOR VALUES IN ({segment})"
+        " WITH (autovacuum_enabled = off)"
+        for segment in range(3)
+    ),
+    "CREATE INDEX outbox_unpublished ON outbox (lane, xid)",
+    """ALTER TABLE outbox_lane
+        ADD done pg_snapshot NOT NULL DEFAULT '1:1:',
+        ADD upto pg_snapshot,
+        ADD position bigint NOT NULL DEFAULT 0""",
+    """INSERT INTO outbox (lane, company, event_id, topic, key, payload, created_at)
+        SELECT lane, company, event_id, topic, key, payload, created_at FROM outbox_v1 ORDER BY id""",
+    "DROP TABLE outbox_v1",
+)
+"""The same without row churn: rows are never updated or deleted, a segment is emptied whole (ADR 20).
+
+A lane tells what of it is published: all that was visible in the snapshot `done` and, while more than a batch
+is on its way, what is visible in `upto` up to the id `position`. Segments take turns of 30 seconds. The release
+before runs on it as well: it deletes what it publishes.
+"""

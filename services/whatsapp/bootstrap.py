@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.kit.auth import Tokens
-from services.kit.consumer import Consumer, open_source
+from services.kit.consumer import Consumer
 from services.kit.database import open_database
 from services.kit.health import Health
 from services.kit.http import create_app
@@ -15,6 +15,7 @@ from services.kit.inbox import InboxKeeper
 from services.kit.kafka import open_publisher
 from services.kit.outbox import Relay
 from services.kit.process import Parts
+from services.kit.source import open_source
 from services.kit.tasks import Task
 from services.whatsapp.adapters import http
 from services.whatsapp.adapters.claims import PostgresClaims
@@ -64,7 +65,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     health.add("database", database.reason)
     health.add("kafka", kafka)
     keeper = CallbackKeeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
-    consumer = Consumer(source, database, Requests(database).handle, batch=settings.kafka_batch)
+    consumer = Consumer(source, publisher, Requests(database).handle, batch=settings.kafka_batch)
     tasks = (
         Task("requests", consumer.run),
         Task("callbacks", Callbacks(database).run),

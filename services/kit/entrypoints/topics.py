@@ -96,7 +96,7 @@ def _wanted(topic: Topic, replicas: int) -> dict[str, str]:
     return {
         "retention.ms": str(topic.retention_ms),
         "min.insync.replicas": str(min(MIN_INSYNC_REPLICAS, replicas)),
-        "cleanup.policy": "delete",
+        "cleanup.policy": topic.cleanup,
     }
 
 

@@ -7,14 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from confluent_kafka import Producer
 from pydantic import SecretStr
 from sqlalchemy import text
 
 from services.contracts.topics import MESSAGE_STATUS, TOPICS, Topic
 from services.contracts.v1 import events_pb2 as v1
 from services.kit import kafka as kit_kafka
-from services.kit.consumer import Consumer, open_source
+from services.kit.consumer import Consumer
 from services.kit.database import Database, create_engine
 from services.kit.entrypoints.topics import apply
 from services.kit.errors import TemporaryError
@@ -22,8 +21,10 @@ from services.kit.events import Incoming, Outgoing, decode
 from services.kit.fakes import FakePublisher
 from services.kit.inbox import KEEP_SECONDS, SQL, PostgresInbox
 from services.kit.kafka import KafkaPublisher, Record, client_config
+from services.kit.outbox import SQL as OUTBOX_SQL
 from services.kit.outbox import PostgresOutbox, Relay
 from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
+from services.kit.source import open_source
 from tests.controllers.process import await_true, free_port
 
 if TYPE_CHECKING:
@@ -70,9 +71,9 @@ def told(records: Sequence[Record]) -> list[tuple[str, int]]:
 
 async def left(database: Database) -> int:
     async with database.work() as work:
-        row = await work.row(text("SELECT count(*) FROM outbox"))
+        row = await work.row(OUTBOX_SQL["outbox_waiting"])
     assert row is not None
-    return int(row[0])
+    return int(row.waiting)
 
 
 class SlowPublisher(FakePublisher):
@@ -111,6 +112,67 @@ async def test_two_relays_publish_each_event_once_and_keep_the_order_of_keys(dat
     for key in keys:
         assert [number for name, number in published if name == key] == list(range(25))
     assert await left(database) == 0
+
+
+async def test_an_event_that_is_committed_late_is_published_all_the_same(database: Database) -> None:
+    async with database.work() as late:
+        await PostgresOutbox(late).add([event("late", 1)])
+        await store(database, [event("early", 2)])
+        publisher = FakePublisher()
+        await drain(Relay(database, publisher))
+        assert told(publisher.records) == [("early", 2)]
+        await late.commit()
+    await drain(Relay(database, publisher))
+    assert told(publisher.records) == [("early", 2), ("late", 1)]
+
+
+async def test_more_than_a_batch_is_published_in_order_while_others_write(database: Database) -> None:
+    await store(database, [event("a", number) for number in range(100)])
+    publisher = FakePublisher()
+    relay = Relay(database, publisher, batch=8)
+    for number in range(100, 110):
+        assert await relay.step()
+        await store(database, [event("a", number)])
+    await drain(relay)
+    assert told(publisher.records) == [("a", number) for number in range(110)]
+
+
+async def segments(database: Database) -> dict[int, int]:
+    async with database.work() as work:
+        rows = await work.rows(text("SELECT segment, count(*) FROM outbox GROUP BY 1"))
+    return {row.segment: row[1] for row in rows}
+
+
+async def test_a_segment_is_emptied_only_when_it_is_published(database: Database) -> None:
+    """All three are filled as if a minute had passed: the next in turn is one of them."""
+    publisher = FakePublisher()
+    relay = Relay(database, publisher)
+    await store(database, [event("a", number) for number in range(3)])
+    async with database.work() as work:
+        await work.run(text("UPDATE outbox SET segment = id % 3"))
+        await work.commit()
+    assert not await relay.empty()
+    assert await segments(database) == {0: 1, 1: 1, 2: 1}
+    await drain(relay)
+    assert await relay.empty()
+    assert sorted((await segments(database)).values()) == [1, 1]
+    await store(database, [event("a", 3)])
+    await drain(relay)
+    assert told(publisher.records) == [("a", number) for number in range(4)]
+
+
+async def test_a_segment_with_a_writer_in_it_is_left_alone(database: Database) -> None:
+    relay = Relay(database, FakePublisher())
+    await store(database, [event("a", number) for number in range(3)])
+    async with database.work() as work:
+        await work.run(text("UPDATE outbox SET segment = id % 3"))
+        await work.commit()
+    await drain(relay)
+    async with database.work() as writer:
+        await writer.run(text("UPDATE outbox SET created_at = now()"))
+        assert not await relay.empty()
+    assert await segments(database) == {0: 1, 1: 1, 2: 1}
+    assert await relay.empty()
 
 
 async def test_while_brokers_are_away_nothing_leaves_the_outbox(database: Database) -> None:
@@ -170,12 +232,12 @@ async def test_the_inbox_forgets_what_no_broker_keeps(database: Database) -> Non
 
 
 @asynccontextmanager
-async def consuming(kafka: Kafka, database: Database, handler) -> AsyncIterator[None]:  # noqa: ANN001 - any handler
+async def consuming(kafka: Kafka, handler) -> AsyncIterator[None]:  # noqa: ANN001 - any handler
     settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(open_source(PROCESS, settings, [MESSAGE_STATUS]))
-        task = asyncio.create_task(Consumer(source, database, handler, batch=100).run(stop))
+        task = asyncio.create_task(Consumer(source, FakePublisher(), handler, batch=100).run(stop))
         try:
             yield
         finally:
@@ -196,15 +258,12 @@ class Effects:
         self.database = database
         self.done: list[tuple[str, int]] = []
         self.failing: list[Exception] = []
-        self.poison = ""
 
     async def __call__(self, events: Sequence[Incoming]) -> None:
         if self.failing:
             raise self.failing.pop()
         async with self.database.work() as work:
             fresh = await PostgresInbox(work).fresh(events)
-            if any(one.event.message_id == self.poison for one in fresh):
-                raise LookupError("no effect is possible")
             await work.commit()
         self.done += [(one.event.message_id, int(one.event.provider_id)) for one in fresh]
 
@@ -217,40 +276,17 @@ async def test_events_go_the_whole_way_once_and_in_order(clean_kafka: Kafka, dat
     await publisher.publish([Record(MESSAGE_STATUS.name, one.key, one.encode()) for one in events[:50]])
     effects = Effects(database)
     effects.failing = [TemporaryError("database away"), TemporaryError("database away")]
-    async with consuming(clean_kafka, database, effects):
+    async with consuming(clean_kafka, effects):
         await until(lambda: len(effects.done) == 200)
     for key in {one.key for one in events}:
         assert [n for name, n in effects.done if name == key] == [
             n for n in range(200) if f"key-{n % 10}" == key
         ]
-    async with consuming(clean_kafka, database, effects):
+    async with consuming(clean_kafka, effects):
         await publisher.publish([Record(MESSAGE_STATUS.name, "last", event("last", 1).encode())])
         await until(lambda: ("last", 1) in effects.done)
     assert len(effects.done) == 201
     publisher.close()
-
-
-async def test_poison_is_parked_and_the_rest_goes_on(clean_kafka: Kafka, database: Database) -> None:
-    producer = Producer({"bootstrap.servers": clean_kafka.bootstrap})
-    producer.produce(MESSAGE_STATUS.name, b"\xff\xff not an event", b"key")
-    for number in range(5):
-        producer.produce(
-            MESSAGE_STATUS.name, event("bad" if number == 2 else "good", number).encode(), b"key"
-        )
-    assert producer.flush(10) == 0
-    effects = Effects(database)
-    effects.poison = "bad"
-    async with consuming(clean_kafka, database, effects):
-        await until(lambda: len(effects.done) == 4)
-        async with asyncio.timeout(10):
-            while True:
-                async with database.work() as work:
-                    parked = await work.rows(text("SELECT reason, payload FROM parked ORDER BY position"))
-                if len(parked) == 2:
-                    break
-    assert [number for _, number in effects.done] == [0, 1, 3, 4]
-    assert parked[0].reason.startswith("no event")
-    assert parked[1].reason == "LookupError in the handler"
 
 
 async def test_a_producer_without_brokers_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
