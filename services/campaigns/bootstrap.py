@@ -57,6 +57,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     from services.kit.consumer import Consumer  # noqa: PLC0415
     from services.kit.inbox import InboxKeeper  # noqa: PLC0415
     from services.kit.kafka import open_publisher  # noqa: PLC0415
+    from services.kit.lag import LagWatch  # noqa: PLC0415
     from services.kit.outbox import Relay  # noqa: PLC0415
     from services.kit.source import open_source  # noqa: PLC0415
 
@@ -76,6 +77,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
         Task("planner", planner.run),
         Task("relay", relay.run),
         Task("consumer", consumer.run),
+        Task("lag", LagWatch(settings, settings, [MESSAGE_STATUS], source.written_at).run),
         Task("inbox keeper", InboxKeeper(database).run),
     ]
     return Parts(create_app("esq campaigns worker", health), health, tasks)

@@ -3,15 +3,16 @@
 - Order: a batch holds records as the partitions gave them and is handled before the next is taken.
 - At least once: offsets are committed after the effect; a death in between repeats it, and the inbox
   suppresses that.
-- A dependency that is away (`TemporaryError`): the partitions are held and tried again until it is back, while
-  this member stays in its group. Nothing is skipped and nothing used up.
+- A dependency that is away (`TemporaryError`): the partitions are held and tried again until it is back,
+  while this member stays in its group. Nothing is skipped, and no attempt is used up.
 - An event that fails for another reason: the batch is taken apart, each event tried alone, and the one that
-  still fails waits in the retry topic of this service; after its budget it is a dead letter. The rest goes on.
+  still fails waits in the retry topic of this service; after its budget it is a dead letter. The rest goes
+  on.
 - An event of a newer schema waits in the same way, but for hours: a consumer that knows it is on its way.
 - Bytes that are no event are a dead letter at once.
 
-What failed is written elsewhere before its offset is committed, so it is never in neither place; in both after
-a death, and then the inbox suppresses the second.
+What failed is written elsewhere before its offset is committed, so it is never in neither place; in both
+after a death, and then the inbox suppresses the second.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ class Consumer:
         await self._source.commit(deliveries)
         for each in deliveries:
             CONSUMED.labels(each.topic).inc()
-        for each in setbacks:
-            self._tell(each)
+        for setback in setbacks:
+            self._tell(setback)
 
     async def _effects(self, deliveries: Sequence[Delivery]) -> list[Setback]:
         """Handle the batch whole or, when that fails for good, one by one; return what has no effect."""

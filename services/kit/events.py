@@ -120,4 +120,5 @@ def decode(payload: bytes | None) -> Incoming:
 
 
 def _holds_unknown_event(envelope: Envelope) -> bool:
-    return any(field.field_number >= _FIRST_EVENT for field in UnknownFieldSet(envelope))
+    unknown = UnknownFieldSet(envelope)
+    return any(unknown[place].field_number >= _FIRST_EVENT for place in range(len(unknown)))

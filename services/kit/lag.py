@@ -1,66 +1,95 @@
-"""How far a consumer group is behind: records and seconds, per topic, of the partitions of this member."""
+"""How far a consumer group is behind, per topic: records, and the age of the oldest of them.
+
+Asked over a connection of its own: on the consumer's, each question would wait behind a fetch that waits for
+records itself. The whole group is asked about, so that partitions nobody has are counted as well.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections import Counter
 from typing import TYPE_CHECKING
 
-from confluent_kafka import KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # see entrypoints/topics.py
 from prometheus_client import Gauge
 
+from services.contracts.topics import retry_topic
+from services.kit.kafka import client_config
+from services.kit.retry import wait_or_stop
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
 
-    from confluent_kafka import Consumer
+    from services.contracts.topics import Topic
+    from services.kit.settings import KafkaSettings, ProcessSettings
 
-    from services.kit.letters import Delivery
+    Place = tuple[str, int]
 
 MEASURE_SECONDS = 10.0
-CALL_SECONDS = 1.0
-LAG = Gauge("esq_consumer_lag", "Records not handled yet; add up over members", ["topic", "group"])
+CALL_SECONDS = 5.0
+LAG = Gauge("esq_consumer_lag", "Records the group has not handled; any member tells", ["topic", "group"])
 OLDEST = Gauge(
-    "esq_consumer_oldest_seconds", "Age of the oldest record not handled, at most", ["topic", "group"]
+    "esq_consumer_oldest_seconds",
+    "Age of the oldest record not handled, at most, of this member",
+    ["topic", "group"],
 )
+_EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call] # its stubs
+log = logging.getLogger(__name__)
 
 
-class Lag:
-    """Asks the brokers once in a while; what is held is not fetched, so what was fetched cannot tell."""
+class LagWatch:
+    """Measures once in a while; while brokers are away the figures stay as they are.
 
-    def __init__(self, client: Consumer, group: str) -> None:
-        self._client = client
-        self._group = group
-        self._due = 0.0
-        self._written_at: dict[tuple[str, int], float] = {}
-        self._topics: set[str] = set()
+    Args:
+        process: whose group it is.
+        settings: where the brokers are.
+        topics: what the group reads, its retry topics aside.
+        written_at: when the record was written, in seconds since 1970, that this member took last of each
+            partition, as the first of a batch: what waits there is not older.
+    """
 
-    def taken(self, deliveries: Iterable[Delivery]) -> None:
-        """Remember how old the first record of each partition was: what was not handled is not older."""
-        for each in reversed(list(deliveries)):
-            self._written_at[each.topic, each.partition] = each.written_at
+    def __init__(
+        self,
+        process: ProcessSettings,
+        settings: KafkaSettings,
+        topics: Sequence[Topic],
+        written_at: Mapping[Place, float],
+    ) -> None:
+        self._group = f"esq-{process.service}"
+        self._admin = AdminClient(dict(client_config(process, settings)), logger=log)
+        read = [*topics, *(retry_topic(topic, process.service) for topic in topics)]
+        self._names = [topic.name for topic in read]
+        self._places = [TopicPartition(topic.name, n) for topic in read for n in range(topic.partitions)]
+        self._written_at = written_at
 
-    def measure(self) -> None:
-        """Set the metrics, when it is time for that; while brokers are away they stay as they are."""
-        if time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + MEASURE_SECONDS
-        try:
-            self._ask()
-        except KafkaException:
-            return
+    async def run(self, stop: asyncio.Event) -> None:
+        """Measure until told to stop."""
+        while not await wait_or_stop(stop, MEASURE_SECONDS):
+            try:
+                lags = await asyncio.to_thread(self._ask)
+            except (KafkaException, TimeoutError) as error:
+                log.warning("Lag not measured: %s", error, extra={"action": "lag"})
+            else:
+                self._tell(lags)
 
-    def _ask(self) -> None:
-        lags: Counter[str] = Counter(dict.fromkeys(self._topics, 0))
-        ages: dict[str, float] = {}
-        places = self._client.assignment()
-        for place in self._client.committed(places, timeout=CALL_SECONDS) if places else ():
-            low, high = self._client.get_watermark_offsets(place, timeout=CALL_SECONDS)
-            waiting = high - max(low, place.offset)
-            lags[place.topic] += waiting
-            written_at = self._written_at.get((place.topic, place.partition))
-            if waiting and written_at is not None:
-                ages[place.topic] = max(ages.get(place.topic, 0.0), time.time() - written_at)
-        for topic, lag in lags.items():
-            LAG.labels(topic, self._group).set(lag)
-            OLDEST.labels(topic, self._group).set(ages.get(topic, 0.0))
-        self._topics |= lags.keys()
+    def _ask(self) -> dict[Place, int]:
+        """Return how many records wait in each partition."""
+        group = ConsumerGroupTopicPartitions(self._group)
+        asked = self._admin.list_consumer_group_offsets([group], request_timeout=CALL_SECONDS)[self._group]
+        first, end = self._ends(_EARLIEST), self._ends(_LATEST)
+        done = {(it.topic, it.partition): it.offset for it in asked.result(CALL_SECONDS).topic_partitions}
+        return {place: end[place] - max(first[place], done.get(place, 0)) for place in end}
+
+    def _ends(self, which: OffsetSpec) -> dict[Place, int]:
+        asked = self._admin.list_offsets(dict.fromkeys(self._places, which), request_timeout=CALL_SECONDS)
+        return {(it.topic, it.partition): found.result(CALL_SECONDS).offset for it, found in asked.items()}
+
+    def _tell(self, lags: Mapping[Place, int]) -> None:
+        now = time.time()
+        for name in self._names:
+            waiting = {place: lag for place, lag in lags.items() if place[0] == name and lag > 0}
+            ages = (now - self._written_at[place] for place in waiting if place in self._written_at)
+            LAG.labels(name, self._group).set(sum(waiting.values()))
+            OLDEST.labels(name, self._group).set(max(ages, default=0.0))

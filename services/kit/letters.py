@@ -127,13 +127,13 @@ class Setback:
         """
         delivery, origin = self.delivery, self.delivery.origin
         topic = origin.split("/", 1)[0]
+        first = delivery.header(FAILED_AT) or datetime.fromtimestamp(now, UTC).isoformat("T", "seconds")
         headers: dict[str, str | bytes] = {
             ORIGIN: origin,
             ATTEMPT: str(self.attempt),
             REASON: self.reason,
             DETAIL: self.detail[:LONGEST_DETAIL],
-            FAILED_AT: delivery.header(FAILED_AT)
-            or datetime.fromtimestamp(now, UTC).isoformat("T", "seconds"),
+            FAILED_AT: first,
         }
         if told := delivery.header(trace.HEADER):
             headers[trace.HEADER] = told

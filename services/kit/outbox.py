@@ -7,8 +7,8 @@ between the brokers' acknowledgement and its commit leaves the events to the nex
 suppressed by each inbox.
 
 No event is deleted. A lane remembers the snapshot up to which it is published: what became visible since is
-what is to be published next, however late its transaction committed. Segments of the table take turns, and one
-that is published is emptied whole, which leaves nothing to vacuum.
+what is to be published next, however late its transaction committed. Segments of the table take turns, and
+one that is published is emptied whole, which leaves nothing to vacuum.
 """
 
 from __future__ import annotations

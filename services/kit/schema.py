@@ -41,7 +41,7 @@ INBOX_V1 = (
         PRIMARY KEY (topic, partition, position)
     )""",
 )
-"""Events whose effect is stored. `parked` is what releases before dead letters put aside; nothing writes it."""
+"""Events whose effect is stored. `parked` holds what earlier releases put aside; nothing writes it now."""
 
 OUTBOX_V2 = (
     "ALTER TABLE outbox RENAME TO outbox_v1",
@@ -76,6 +76,6 @@ OUTBOX_V2 = (
 """The same without row churn: rows are never updated or deleted, a segment is emptied whole (ADR 20).
 
 A lane tells what of it is published: all that was visible in the snapshot `done` and, while more than a batch
-is on its way, what is visible in `upto` up to the id `position`. Segments take turns of 30 seconds. The release
-before runs on it as well: it deletes what it publishes.
+is on its way, what is visible in `upto` up to the id `position`. Segments take turns of 30 seconds. The
+release before runs on it as well: it deletes what it publishes.
 """

@@ -7,14 +7,13 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast
 
 from confluent_kafka import Consumer as KafkaClient
 from confluent_kafka import KafkaException, TopicPartition
 
 from services.contracts.topics import retry_topic
 from services.kit.kafka import client_config
-from services.kit.lag import Lag
 from services.kit.letters import Delivery
 
 if TYPE_CHECKING:
@@ -34,7 +33,12 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class KafkaSource:
-    """The group `esq-<service>` on topics and their retry topics; librdkafka is called in one thread."""
+    """The group `esq-<service>` on topics and their retry topics; librdkafka is called in one thread.
+
+    Attributes:
+        service: who reads.
+        written_at: when the record was written that came last as the first of a batch, by partition.
+    """
 
     def __init__(self, config: dict[str, str | int], service: str, topics: Sequence[Topic]) -> None:
         self.service = service
@@ -58,7 +62,7 @@ class KafkaSource:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-consumer")
         self._trouble: str | None = "no Kafka broker has answered yet"
         self._held: dict[tuple[str, int], float] = {}
-        self._lag = Lag(self._client, group)
+        self.written_at: dict[tuple[str, int], float] = {}
         names = [name for topic in topics for name in (topic.name, retry_topic(topic, service).name)]
         self._client.subscribe(names, on_revoke=self._on_gone, on_lost=self._on_gone)
 
@@ -67,7 +71,7 @@ class KafkaSource:
         return await self._in_thread(self._take, most)
 
     async def hold(self, deliveries: Sequence[Delivery], seconds: float) -> None:
-        """Have these again, and what follows them in their partitions, not before so many seconds have passed.
+        """Have these again, and what follows them in their partitions, after so many seconds.
 
         Meanwhile `take` keeps this member in its group and brings what other partitions have.
         """
@@ -92,14 +96,13 @@ class KafkaSource:
     def _take(self, most: int) -> list[Delivery]:
         if self._trouble:
             self._look_for_brokers()
-        self._lag.measure()
         # consume() waits its whole time for a full batch, so the first record is awaited alone.
         first = self._client.poll(self._resume())
         if first is None:
             return []
         messages = [first, *self._client.consume(most - 1, timeout=0)] if most > 1 else [first]
-        deliveries = [_delivery(message) for message in messages if not self._failed(message)]
-        self._lag.taken(deliveries)
+        deliveries = [delivery_of(message) for message in messages if not self._failed(message)]
+        self.written_at.update(_first_written(deliveries))
         return deliveries
 
     def _resume(self) -> float:
@@ -126,6 +129,7 @@ class KafkaSource:
     def _on_gone(self, _client: KafkaClient, places: Iterable[TopicPartition]) -> None:
         for place in places:
             self._held.pop((place.topic, place.partition), None)
+            self.written_at.pop((place.topic, place.partition), None)
 
     def _look_for_brokers(self) -> None:
         """Take the trouble back when a broker answers; joining the group may yet wait for a dead member."""
@@ -165,12 +169,22 @@ def _firsts(deliveries: Iterable[Delivery]) -> dict[tuple[str, int], int]:
     return firsts
 
 
-def _delivery(message: Message) -> Delivery:
+def _first_written(deliveries: Iterable[Delivery]) -> dict[tuple[str, int], float]:
+    """Return when the first record of each partition was written."""
+    written: dict[tuple[str, int], float] = {}
+    for each in deliveries:
+        written.setdefault((each.topic, each.partition), each.written_at)
+    return written
+
+
+def delivery_of(message: Message) -> Delivery:
     """Copy what matters out of librdkafka's message."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
         raise TypeError("a record without a place: error events are sorted out before")
-    headers = {name: value or b"" for name, value in message.headers() or ()}
+    # What comes are pairs with bytes; the client's stubs tell what may be given as well.
+    pairs = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+    headers = {name: value or b"" for name, value in pairs}
     _, milliseconds = message.timestamp()
     return Delivery(topic, partition, offset, message.key(), message.value(), headers, milliseconds / 1000)
 

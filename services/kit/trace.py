@@ -1,4 +1,4 @@
-"""The trace that work belongs to (W3C Trace Context): from a request into the outbox, through Kafka, into logs.
+"""The trace that work belongs to (W3C Trace Context): from a request by way of outbox and Kafka into logs.
 
 Only the identity is carried, no spans are recorded. It costs a context variable, and whoever adds a recorder
 later finds the ids in every record and log line that was written before.

@@ -13,6 +13,7 @@ from services.kit.health import Health
 from services.kit.http import create_app
 from services.kit.inbox import InboxKeeper
 from services.kit.kafka import open_publisher
+from services.kit.lag import LagWatch
 from services.kit.outbox import Relay
 from services.kit.process import Parts
 from services.kit.source import open_source
@@ -68,6 +69,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     consumer = Consumer(source, publisher, Requests(database).handle, batch=settings.kafka_batch)
     tasks = (
         Task("requests", consumer.run),
+        Task("lag", LagWatch(settings, settings, [MESSAGE_REQUESTED], source.written_at).run),
         Task("callbacks", Callbacks(database).run),
         Task("sweep", Sweeper(database, every_seconds=settings.sweep_seconds).run),
         Task("relay", Relay(database, publisher).run),

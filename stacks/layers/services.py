@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MIGRATE = "migrate"
 TOPICS = "topics"
 REQUEST_AGAIN = "request-again"
+DEAD_LETTERS = "dlq"
 _PROVED_BY = "campaigns"
 """The service whose certificate the jobs carry; nobody calls them."""
 
@@ -36,6 +37,7 @@ def program(settings: StackSettings) -> None:
     """Declare the layer."""
     jobs = [KubernetesJob(_migrate(settings)), KubernetesJob(_topics(settings))]
     KubernetesTemplate(_request_again(settings))
+    KubernetesTemplate(_dead_letters(settings))
     after = pulumi.ResourceOptions(depends_on=[each.job for each in jobs])
     names = [KubernetesService(_process(settings, process), after).name for process in PROCESSES]
     pulumi.export("services", names)
@@ -80,13 +82,22 @@ def _migrate(settings: StackSettings) -> ProgramArgs:
 
 
 def _topics(settings: StackSettings) -> ProgramArgs:
+    return _on_kafka(settings, TOPICS, "services.kit.entrypoints.topics")
+
+
+def _dead_letters(settings: StackSettings) -> ProgramArgs:
+    return _on_kafka(settings, DEAD_LETTERS, "services.kit.entrypoints.dlq")
+
+
+def _on_kafka(settings: StackSettings, name: str, module: str) -> ProgramArgs:
+    """Return a job that is Kafka's administrator and nobody else."""
     return ProgramArgs(
-        name=TOPICS,
+        name=name,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
-        module="services.kit.entrypoints.topics",
+        module=module,
         size=settings.sizes.job,
-        settings={**_base(settings, TOPICS), **_kafka(KAFKA_ADMIN)},
+        settings={**_base(settings, name), **_kafka(KAFKA_ADMIN)},
         secrets={"ESQ_KAFKA_PASSWORD": settings.secrets.kafka.admin},
         certificate=settings.secrets.certificates[_PROVED_BY],
         authority=settings.secrets.authority.certificate,

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from services.contracts.topics import MESSAGE_STATUS, TOPICS, Topic
 from services.contracts.v1 import events_pb2 as v1
 from services.kit import kafka as kit_kafka
-from services.kit.consumer import Consumer
-from services.kit.database import Database, create_engine
+from services.kit.database import Database
 from services.kit.entrypoints.topics import apply
 from services.kit.errors import TemporaryError
 from services.kit.events import Incoming, Outgoing, decode
@@ -23,32 +20,16 @@ from services.kit.inbox import KEEP_SECONDS, SQL, PostgresInbox
 from services.kit.kafka import KafkaPublisher, Record, client_config
 from services.kit.outbox import SQL as OUTBOX_SQL
 from services.kit.outbox import PostgresOutbox, Relay
-from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings
-from services.kit.source import open_source
+from services.kit.settings import KafkaSettings
+from tests.controllers.consuming import PROCESS, Effects, consuming, event, until
 from tests.controllers.process import await_true, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Sequence
 
     from tests.controllers.kafka import Kafka
-    from tests.integration.conftest import TestDatabase
 
 pytestmark = pytest.mark.integration
-PROCESS = ProcessSettings(service="campaigns")
-
-
-@pytest.fixture
-async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
-    settings = DatabaseSettings(database_url=SecretStr(test_database.url("campaigns")))
-    database = Database(create_engine(PROCESS, settings))
-    yield database
-    await database.close()
-
-
-def event(key: str, number: int) -> Outgoing:
-    return Outgoing.of(
-        MESSAGE_STATUS, key, "acme", v1.MessageAccepted(message_id=key, provider_id=str(number))
-    )
 
 
 async def store(database: Database, events: Sequence[Outgoing]) -> None:
@@ -229,43 +210,6 @@ async def test_the_inbox_forgets_what_no_broker_keeps(database: Database) -> Non
 
 
 # From here on with real brokers.
-
-
-@asynccontextmanager
-async def consuming(kafka: Kafka, handler) -> AsyncIterator[None]:  # noqa: ANN001 - any handler
-    settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
-    stop = asyncio.Event()
-    async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(open_source(PROCESS, settings, [MESSAGE_STATUS]))
-        task = asyncio.create_task(Consumer(source, FakePublisher(), handler, batch=100).run(stop))
-        try:
-            yield
-        finally:
-            stop.set()
-            await task
-
-
-async def until(what: Callable[[], bool], seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not what():
-            await asyncio.sleep(0.05)
-
-
-class Effects:
-    """A handler that stores inbox and effect together, and may be told to fail."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.done: list[tuple[str, int]] = []
-        self.failing: list[Exception] = []
-
-    async def __call__(self, events: Sequence[Incoming]) -> None:
-        if self.failing:
-            raise self.failing.pop()
-        async with self.database.work() as work:
-            fresh = await PostgresInbox(work).fresh(events)
-            await work.commit()
-        self.done += [(one.event.message_id, int(one.event.provider_id)) for one in fresh]
 
 
 async def test_events_go_the_whole_way_once_and_in_order(clean_kafka: Kafka, database: Database) -> None:

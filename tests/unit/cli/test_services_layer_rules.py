@@ -80,7 +80,7 @@ def test_every_process_has_a_deployment(services_layer: Recording) -> None:
 @pytest.mark.parametrize("rule", COMMON)
 def test_every_pod_keeps_the_rule(services_layer: Recording, rule: Callable[[Pod], None]) -> None:
     templates = services_layer.pods()
-    assert len(templates) == len(NAMES) + 3
+    assert len(templates) == len(NAMES) + 4
     for template in templates.values():
         rule(template)
 

@@ -1,0 +1,94 @@
+"""A consumer of the kit at work on a real broker, and a handler that can be told to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from services.contracts.topics import MESSAGE_STATUS
+from services.contracts.v1 import events_pb2 as v1
+from services.kit import trace
+from services.kit.consumer import Consumer
+from services.kit.events import Incoming, Outgoing
+from services.kit.inbox import PostgresInbox
+from services.kit.kafka import open_publisher
+from services.kit.lag import LagWatch
+from services.kit.settings import KafkaSettings, ProcessSettings
+from services.kit.source import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from services.kit.consumer import Handler
+    from services.kit.database import Database
+    from services.kit.letters import Budget
+    from tests.controllers.kafka import Kafka
+
+PROCESS = ProcessSettings(service="campaigns")
+
+
+def event(key: str, number: int) -> Outgoing:
+    """Return an event whose place in the order of its key can be read from it."""
+    return Outgoing.of(
+        MESSAGE_STATUS, key, "acme", v1.MessageAccepted(message_id=key, provider_id=str(number))
+    )
+
+
+@asynccontextmanager
+async def consuming(kafka: Kafka, handler: Handler, budget: Budget | None = None) -> AsyncIterator[None]:
+    """Consume `message.status` as the campaigns service, as long as the block lasts."""
+    settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
+    stop = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        source = await stack.enter_async_context(open_source(PROCESS, settings, [MESSAGE_STATUS]))
+        publisher = await stack.enter_async_context(open_publisher(PROCESS, settings))
+        consumer = Consumer(source, publisher, handler, batch=100, budget=budget)
+        lag = LagWatch(PROCESS, settings, [MESSAGE_STATUS], source.written_at)
+        tasks = [asyncio.create_task(consumer.run(stop)), asyncio.create_task(lag.run(stop))]
+        try:
+            yield
+        finally:
+            stop.set()
+            await asyncio.gather(*tasks)
+
+
+async def until(what: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait until it is so."""
+    async with asyncio.timeout(seconds):
+        while not what():
+            await asyncio.sleep(0.05)
+
+
+class Effects:
+    """A handler that stores inbox and effect together, and may be told to fail.
+
+    Attributes:
+        done: what had its effect, in order.
+        traces: the trace that each batch was handled in.
+        failing: raised once each, last first.
+        poison: messages that can have no effect.
+        tried: when an event of those was handled alone or as a batch of its own: twice for each attempt.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.done: list[tuple[str, int]] = []
+        self.traces: list[str] = []
+        self.failing: list[Exception] = []
+        self.poison: set[str] = set()
+        self.tried: list[float] = []
+
+    async def __call__(self, events: Sequence[Incoming]) -> None:
+        """Handle a batch."""
+        if self.failing:
+            raise self.failing.pop()
+        async with self.database.work() as work:
+            fresh = await PostgresInbox(work).fresh(events)
+            if any(one.event.message_id in self.poison for one in fresh):
+                self.tried += [time.monotonic()] if len(fresh) == 1 else []
+                raise LookupError("no effect is possible")
+            await work.commit()
+        self.traces.append(getattr(trace.current(), "trace_id", ""))
+        self.done += [(one.event.message_id, int(getattr(one.event, "provider_id", 0))) for one in fresh]

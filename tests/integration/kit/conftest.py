@@ -1,0 +1,25 @@
+"""The database as the campaigns service sees it: the kit's tables are in its schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from services.kit.database import Database, create_engine
+from services.kit.settings import DatabaseSettings
+from tests.controllers.consuming import PROCESS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.integration.conftest import TestDatabase
+
+
+@pytest.fixture
+async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
+    settings = DatabaseSettings(database_url=SecretStr(test_database.url("campaigns")))
+    database = Database(create_engine(PROCESS, settings))
+    yield database
+    await database.close()

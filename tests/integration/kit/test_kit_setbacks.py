@@ -1,0 +1,218 @@
+"""What becomes of events that cannot be handled: put off, waited for, dead, replayed, dropped."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from confluent_kafka import Producer
+from prometheus_client import REGISTRY
+
+from services.contracts.topics import DAY_MS, MESSAGE_STATUS, dead_name, retry_name
+from services.contracts.v1 import events_pb2 as v1
+from services.kit import lag, source, trace
+from services.kit.deadletters import DROPPED, REPLAYED, KafkaLetters, chosen, settle
+from services.kit.events import VERSION
+from services.kit.kafka import KafkaPublisher, client_config
+from services.kit.letters import Budget
+from services.kit.settings import KafkaSettings
+from tests.controllers.consuming import PROCESS, Effects, consuming, event, until
+from tests.controllers.process import await_true
+
+if TYPE_CHECKING:
+    from services.kit.database import Database
+    from services.kit.deadletters import Letter
+    from tests.controllers.kafka import Kafka
+    from tests.controllers.postgres import Postgres
+
+pytestmark = pytest.mark.integration
+QUICK = Budget(pause_seconds=0.5, failed=3, newer=2)
+TOPIC = MESSAGE_STATUS.name
+
+
+def produce(kafka: Kafka, *payloads: bytes, key: bytes = b"key") -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap})
+    for payload in payloads:
+        producer.produce(TOPIC, payload, key)
+    assert producer.flush(10) == 0
+
+
+def letters(kafka: Kafka) -> list[Letter]:
+    return KafkaLetters({"bootstrap.servers": kafka.bootstrap}).read()
+
+
+def count(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+async def test_bytes_that_are_no_event_are_dead_at_once_and_the_rest_goes_on(
+    clean_kafka: Kafka, database: Database
+) -> None:
+    before = count("esq_dead_total", topic=TOPIC, reason="malformed")
+    good = [event("good", number).encode() for number in range(4)]
+    produce(clean_kafka, good[0], b"\xff\xff not an event", *good[1:])
+    effects = Effects(database)
+    async with consuming(clean_kafka, effects):
+        await until(lambda: len(effects.done) == 4)
+        await until(lambda: len(letters(clean_kafka)) == 1)
+    (letter,) = letters(clean_kafka)
+    told = letter.told()
+    assert told["reason"] == "malformed"
+    assert told["attempts"] == 1
+    assert letter.record.payload == b"\xff\xff not an event"
+    assert letter.id.startswith(f"campaigns/{TOPIC}/")
+    assert [number for _, number in effects.done] == [0, 1, 2, 3]
+    assert count("esq_dead_total", topic=TOPIC, reason="malformed") == before + 1
+
+
+async def test_what_fails_comes_again_later_and_holds_up_nobody(
+    clean_kafka: Kafka, database: Database
+) -> None:
+    effects = Effects(database)
+    effects.poison = {"bad"}
+    produce(clean_kafka, event("bad", 1).encode(), event("good", 2).encode())
+    async with consuming(clean_kafka, effects, Budget(pause_seconds=1.0, failed=50)):
+        await until(lambda: len(effects.tried) >= 3)
+        assert effects.done == [("good", 2)]
+        assert effects.tried[2] - effects.tried[0] >= 0.9
+        effects.poison = set()
+        await until(lambda: effects.done == [("good", 2), ("bad", 1)])
+    assert letters(clean_kafka) == []
+
+
+async def test_when_the_budget_is_used_up_a_dead_letter_tells_all_about_it(
+    clean_kafka: Kafka, database: Database
+) -> None:
+    effects = Effects(database)
+    effects.poison = {"bad"}
+    with trace.within("") as begun:
+        produce(clean_kafka, event("bad", 1).encode())
+    async with consuming(clean_kafka, effects, QUICK):
+        await until(lambda: len(letters(clean_kafka)) == 1)
+    (letter,) = letters(clean_kafka)
+    told = letter.told()
+    assert len(effects.tried) == 2 * 3
+    assert effects.done == []
+    assert (told["reason"], told["attempts"]) == ("failed", 3)
+    assert told["detail"] == "LookupError in the handler"
+    assert (told["event"], told["company"]) == ("message_accepted", "acme")
+    assert told["failed_at"] <= told["dead_at"]
+    shown = letter.shown()
+    assert shown["key"] == "key"
+    assert shown["envelope"]["traceparent"].split("-")[1] == begun.trace_id
+
+
+@pytest.mark.parametrize("newer", ["version", "event"])
+async def test_a_newer_schema_waits_without_being_handled(
+    clean_kafka: Kafka, database: Database, newer: str
+) -> None:
+    envelope = v1.Envelope.FromString(event("new", 1).encode())
+    if newer == "version":
+        envelope.version = VERSION + 1
+    else:
+        envelope.ClearField("message_accepted")
+    # An event with number 99, of no fields, that only a later release knows.
+    produce(clean_kafka, envelope.SerializeToString() + (b"\x9a\x06\x00" if newer == "event" else b""))
+    effects = Effects(database)
+    async with consuming(clean_kafka, effects, QUICK):
+        await until(lambda: len(letters(clean_kafka)) == 1)
+    told = letters(clean_kafka)[0].told()
+    assert (told["reason"], told["attempts"]) == ("newer schema", 2)
+    assert effects.done == []
+
+
+async def test_a_stalled_dependency_is_waited_for_inside_the_group(
+    clean_kafka: Kafka, database: Database, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Longer than a member may be silent: who does not poll is thrown out of the group."""
+    silent_ms = 10_000
+    monkeypatch.setattr(source, "SESSION_MS", silent_ms)
+    monkeypatch.setattr(
+        source, "client_config", lambda *args: client_config(*args) | {"max.poll.interval.ms": silent_ms}
+    )
+    monkeypatch.setattr(lag, "MEASURE_SECONDS", 0.2)
+    effects = Effects(database)
+    async with consuming(clean_kafka, effects, QUICK):
+        produce(clean_kafka, event("a", 0).encode())
+        await until(lambda: len(effects.done) == 1)
+        member = await asyncio.to_thread(members, clean_kafka)
+        await asyncio.to_thread(postgres.kill)
+        try:
+            produce(clean_kafka, *(event("a", number).encode() for number in range(1, 20)))
+            stalled = time.monotonic()
+            await until(lambda: time.monotonic() - stalled > silent_ms / 1000 + 3)
+            labels = {"topic": TOPIC, "group": "esq-campaigns"}
+            assert count("esq_consumer_lag", **labels) == 19
+            assert count("esq_consumer_oldest_seconds", **labels) > silent_ms / 1000
+        finally:
+            await asyncio.to_thread(postgres.start)
+        await until(lambda: len(effects.done) == 20)
+        assert await asyncio.to_thread(members, clean_kafka) == member
+        await until(lambda: count("esq_consumer_lag", **labels) == 0)
+    assert [number for _, number in effects.done] == list(range(20))
+    assert letters(clean_kafka) == []
+
+
+def members(kafka: Kafka) -> set[str]:
+    admin = kafka.admin()
+    described = admin.describe_consumer_groups(["esq-campaigns"])["esq-campaigns"].result(10)
+    return {member.member_id for member in described.members}
+
+
+async def test_replayed_letters_have_their_effect_once_and_dropped_ones_none(
+    clean_kafka: Kafka, database: Database
+) -> None:
+    publisher = KafkaPublisher(client_config(PROCESS, KafkaSettings(kafka_bootstrap=clean_kafka.bootstrap)))
+    effects = Effects(database)
+    effects.poison = {"mended", "hopeless"}
+    for name in ("mended", "hopeless"):
+        produce(clean_kafka, event(name, 1).encode(), key=name.encode())
+    async with consuming(clean_kafka, effects, QUICK):
+        await until(lambda: len(letters(clean_kafka)) == 2)
+        found = {letter.shown()["key"]: letter for letter in letters(clean_kafka)}
+        await settle([found["hopeless"]], DROPPED, publisher, datetime.now(UTC))
+        assert [letter.id for letter in letters(clean_kafka)] == [found["mended"].id]
+        effects.poison = {"hopeless"}
+        for _ in range(2):
+            await settle(
+                chosen(letters(clean_kafka), ["campaigns"]) or [found["mended"]],
+                REPLAYED,
+                publisher,
+                datetime.now(UTC),
+            )
+        await until(lambda: effects.done == [("mended", 1)])
+        produce(clean_kafka, event("last", 1).encode(), key=b"mended")
+        await until(lambda: ("last", 1) in effects.done)
+    assert effects.done == [("mended", 1), ("last", 1)]
+    assert letters(clean_kafka) == []
+    publisher.close()
+
+
+async def test_a_handler_works_in_the_trace_of_its_event(clean_kafka: Kafka, database: Database) -> None:
+    with trace.within("") as begun:
+        produce(clean_kafka, event("a", 1).encode())
+    effects = Effects(database)
+    async with consuming(clean_kafka, effects):
+        await until(lambda: len(effects.done) == 1)
+    assert effects.traces == [begun.trace_id]
+
+
+def test_each_consumer_has_its_topics_as_they_are_declared(kafka: Kafka) -> None:
+    known = kafka.admin().list_topics(timeout=5).topics
+    assert len(known[retry_name(TOPIC, "campaigns")].partitions) == 3
+    dead = dead_name(TOPIC, "campaigns")
+    assert len(known[dead].partitions) == 1
+
+    def configured() -> bool:
+        from confluent_kafka.admin import ConfigResource, ResourceType  # noqa: PLC0415 - its stubs forget them
+
+        admin, resource = kafka.admin(), ConfigResource(ResourceType.TOPIC, dead)
+        found = next(iter(admin.describe_configs([resource]).values())).result(10)
+        return set(found["cleanup.policy"].value.split(",")) == {"compact", "delete"} and found[
+            "retention.ms"
+        ].value == str(30 * DAY_MS)
+
+    await_true("the dead-letter topic is configured", configured, 10)
