@@ -65,7 +65,7 @@ def show(env: Env, letters: Letters, kubeconfig: Kubeconfig = None, *, json: AsJ
 
 @app.command()
 def replay(env: Env, letters: Letters, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Give letters back to the service that could not handle them, and to no other; an effect happens once."""
+    """Give letters back to the service that could not handle them; what had its effect has none again."""
     _settle(env, kubeconfig, ["replay", *letters], "Replayed", as_json=json)
 
 
@@ -73,7 +73,7 @@ def replay(env: Env, letters: Letters, kubeconfig: Kubeconfig = None, *, json: A
 def drop(
     env: Env, letters: Letters, kubeconfig: Kubeconfig = None, *, yes: Yes = False, json: AsJson = False
 ) -> None:
-    """Give letters up: their events never have an effect. Asks first; `--yes` for those who cannot be asked."""
+    """Give letters up: their events never have an effect. Asks first, unless `--yes` is given."""
     if not yes:
         if json:
             raise WrongUseError(

@@ -50,9 +50,13 @@ def lock() -> None:
 
 @app.command()
 def generate() -> None:
-    """Renew the Python code of the Protobuf schemas."""
+    """Renew what is made from the Protobuf schemas and the topics: code, baseline, AsyncAPI document."""
+    from cli.actions import contracts  # noqa: PLC0415 - imports the code, which is renewed first
+
     generate_into(PROJECT / SCHEMAS)
     typer.echo(str(SCHEMAS))
+    for written in contracts.renew(PROJECT):
+        typer.echo(str(written))
 
 
 def generate_into(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
@@ -36,9 +36,9 @@ LISTED = {
 class FakeJobs:
     """Takes the place of the cluster's jobs."""
 
-    told: dict[str, Any] = {}
-    asked: list[tuple[str, ...]] = []
-    removed: list[str] = []
+    told: ClassVar[dict[str, Any]]
+    asked: ClassVar[list[tuple[str, ...]]]
+    removed: ClassVar[list[str]]
 
     def __init__(self, *_: object) -> None: ...
 
