@@ -1,9 +1,9 @@
 """The outbox by deleted rows (before) and by snapshots and segments (after), side by side on one Postgres.
 
-Each design is driven by the same writer, at a pace, while one relay publishes into nothing: what is measured is
-the database's part. Then it drains a backlog as fast as it can. Both are done once more while somebody holds an
-old snapshot, as a long report or a dump does, which forbids vacuuming. Time is pressed together by ten, for
-both: segments take turns of 3 s instead of 30, autovacuum looks every 6 s instead of 60.
+Each design is driven by the same writer, at a pace, while one relay publishes into nothing: what is measured
+is the database's part. Then it drains a backlog as fast as it can. Both are done once more while somebody
+holds an old snapshot, as a long report or a dump does, which forbids vacuuming. Time is pressed together by
+ten, for both: segments take turns of 3 s instead of 30, autovacuum looks every 6 s instead of 60.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from services.kit.kafka import Record
 
-SECONDS = 9.0
+SECONDS = 8.0
 PACE = 2000
 """Events per second of the writer, in transactions of `BATCH`."""
 BATCH = 50
-BACKLOG = 20_000
+BACKLOG = 60_000
 PRESSED = 10
 SAMPLE_SECONDS = 0.5
 ADD = text(
@@ -133,22 +133,19 @@ class After:
         await self._relay.empty()
 
 
+def events(count: int) -> list[Outgoing]:
+    """Return events of a size that is common, each with a key of its own."""
+    return [
+        Outgoing.of(MESSAGE_STATUS, key, "acme", MessageAccepted(message_id=key, provider_id="w" * 60))
+        for key in (str(uuid7()) for _ in range(count))
+    ]
+
+
 async def write(design: Before | After, until: float) -> int:
     """Write at the pace; return how many events."""
     written, began = 0, time.monotonic()
     while time.monotonic() < until:
-        await design.add(
-            [
-                Outgoing(
-                    MESSAGE_STATUS,
-                    key,
-                    "acme",
-                    MessageAccepted(message_id=key, provider_id="w" * 60),
-                    uuid7(),
-                )
-                for key in (str(uuid7()) for _ in range(BATCH))
-            ]
-        )
+        await design.add(events(BATCH))
         written += BATCH
         await asyncio.sleep(max(0.0, began + written / PACE - time.monotonic()))
     return written
@@ -208,13 +205,7 @@ async def measure(design: Before | After, database: Database) -> dict[str, Any]:
         "mib_at_the_end": round(sampled[-1] / 2**20, 1),
     }
     for _ in range(BACKLOG // 1000):
-        key = [str(uuid7()) for _ in range(1000)]
-        await design.add(
-            [
-                Outgoing(MESSAGE_STATUS, each, "acme", MessageAccepted(message_id=each), uuid7())
-                for each in key
-            ]
-        )
+        await design.add(events(1000))
     drained, seconds = await relay(design, lambda: True)
     return {**figures, "backlog_events_per_second": round(drained / seconds)}
 

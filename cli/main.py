@@ -45,7 +45,7 @@ COMMANDS = {
     "cluster": ("cli.commands.cluster", "The three zones on this machine: up, down, status, logs."),
     "toolchain": ("cli.commands.toolchain", "List the tools, where they come from, and build them ahead."),
     "test": ("cli.commands.test", "Run the tests, or a part of them."),
-    "generate": ("cli.commands.lock", "Renew the generated Protobuf code after a change to the schemas."),
+    "generate": ("cli.commands.lock", "Renew what is made from schemas and topics after a change to them."),
     "lock": ("cli.commands.lock", "Renew the lock files after a change to pyproject.toml."),
 }
 """Module and one line of help of each command, in the order they are listed."""

@@ -42,7 +42,7 @@ LANES = 8
 CLAIM = 4
 """Lanes a relay takes at once, so that two relays share the work."""
 BATCH = 2000
-"""Events a relay takes at once: of a long backlog all is looked through for each batch. 9 MB of longest texts."""
+"""Events a relay takes at once, 9 MB at most: of a long backlog all is looked through for each batch."""
 IDLE_SECONDS = 0.2
 """Between two looks at an empty outbox; `Relay.wake` cuts it short."""
 EMPTY_SECONDS = 5.0
@@ -123,15 +123,15 @@ class Relay:
     async def step(self) -> int:
         """Publish one batch of free lanes; return how many events went out."""
         async with self._database.work() as work:
-            lanes = [row.lane for row in await work.rows(SQL["outbox_claim_lanes"], lanes=CLAIM)]
-            if not lanes:
+            claimed = await work.rows(SQL["outbox_claim_lanes"], lanes=CLAIM)
+            if not claimed:
                 return 0
-            most = self._batch // len(lanes)
+            lanes, most = [row.lane for row in claimed], self._batch // len(claimed)
             rows = await work.rows(SQL["outbox_read"], lanes=lanes, most=most)
             records = [_record(row) for row in rows if row.id is not None]
             if records:
                 await self._publisher.publish(records)
-            await work.run(SQL["outbox_advance"], **_progress(rows, most))
+            await _advance(work, rows, most, claimed[0].highest)
             await work.commit()
         PUBLISHED.inc(len(records))
         log.debug("Published %d events", len(records), extra={"action": "relay", "events": len(records)})
@@ -183,13 +183,22 @@ class Relay:
             return
 
 
-def _progress(rows: Sequence[Row[Any]], most: int) -> dict[str, list[Any]]:
-    """Return how far each lane is published: to the end of what was visible, or to its last event in here."""
-    uptos = {row.lane: row.upto for row in rows}
-    last = {row.lane: row.id for row in rows}
+async def _advance(work: Work, rows: Sequence[Row[Any]], most: int, highest: int) -> None:
+    """Write how far each lane is: up to its last event in here, or to the end of what could be seen."""
     counts = Counts(row.lane for row in rows)
-    positions = [last[lane] if counts[lane] == most else None for lane in uptos]
-    return {"lanes": [*uptos], "uptos": [*uptos.values()], "positions": positions}
+    last = {row.lane: row for row in rows}
+    partly = [row for row in last.values() if counts[row.lane] == most]
+    wholly = [row for row in last.values() if counts[row.lane] < most]
+    if partly:
+        lanes, uptos = _columns(partly)
+        await work.run(SQL["outbox_advance"], lanes=lanes, uptos=uptos, positions=[row.id for row in partly])
+    if wholly:
+        lanes, uptos = _columns(wholly)
+        await work.run(SQL["outbox_finish"], lanes=lanes, uptos=uptos, highest=highest)
+
+
+def _columns(rows: Sequence[Row[Any]]) -> tuple[list[int], list[str]]:
+    return [row.lane for row in rows], [row.upto for row in rows]
 
 
 def _record(row: Row[Any]) -> Record:

@@ -48,7 +48,8 @@ OUTBOX_V2 = (
     "CREATE SEQUENCE outbox_ids",
     """CREATE TABLE outbox (
         lane smallint NOT NULL,
-        id bigint NOT NULL DEFAULT nextval('outbox_ids'),
+        id bigint NOT NULL
+            DEFAULT CASE WHEN pg_current_xact_id() IS NOT NULL THEN nextval('outbox_ids') END,
         xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
         segment smallint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp())::bigint / 30 % 3)::smallint,
         company text NOT NULL,
@@ -64,11 +65,14 @@ OUTBOX_V2 = (
         " WITH (autovacuum_enabled = off)"
         for segment in range(3)
     ),
-    "CREATE INDEX outbox_unpublished ON outbox (lane, xid)",
+    "CREATE INDEX outbox_in_order ON outbox (lane, id)",
     """ALTER TABLE outbox_lane
         ADD done pg_snapshot NOT NULL DEFAULT '1:1:',
         ADD upto pg_snapshot,
-        ADD position bigint NOT NULL DEFAULT 0""",
+        ADD position bigint NOT NULL DEFAULT 0,
+        ADD floor bigint NOT NULL DEFAULT 0,
+        ADD next_floor bigint NOT NULL DEFAULT 0,
+        ADD next_floor_after xid8 NOT NULL DEFAULT '0'""",
     """INSERT INTO outbox (lane, company, event_id, topic, key, payload, created_at)
         SELECT lane, company, event_id, topic, key, payload, created_at FROM outbox_v1 ORDER BY id""",
     "DROP TABLE outbox_v1",
@@ -76,6 +80,10 @@ OUTBOX_V2 = (
 """The same without row churn: rows are never updated or deleted, a segment is emptied whole (ADR 20).
 
 A lane tells what of it is published: all that was visible in the snapshot `done` and, while more than a batch
-is on its way, what is visible in `upto` up to the id `position`. Segments take turns of 30 seconds. The
-release before runs on it as well: it deletes what it publishes.
+is on its way, what is visible in `upto` up to the id `position`. So that what is published is not looked
+through again, ids below `floor` are done with. A transaction has its xid before its first id (that is what
+the CASE is for): the highest id at some moment is a floor as soon as all transactions of that moment have
+ended, which is when none below the xid `next_floor_after` runs.
+
+Segments take turns of 30 seconds. The release before runs on it as well: it deletes what it publishes.
 """

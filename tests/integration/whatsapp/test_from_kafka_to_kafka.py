@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, Producer
 
 from services.contracts.topics import MESSAGE_REQUESTED, MESSAGE_STATUS
 from services.contracts.v1.events_pb2 import STATUS_READ, MessageRequested
+from services.kit.deadletters import KafkaLetters
 from services.kit.events import Outgoing, decode
 from services.kit.ids import uuid7
 from tests.controllers.process import await_true
@@ -90,4 +91,4 @@ def test_each_message_is_sent_once_and_its_reading_is_told(platform: Platform, c
     finally:
         listener.close()
     assert set(platform.ask(simulator, "POST", "/ledger/query", {"ids": ids}).values()) == {1}
-    assert platform.database.execute("SELECT count(*) FROM whatsapp.parked") == "0"
+    assert KafkaLetters({"bootstrap.servers": clean_kafka.bootstrap}).read() == []
