@@ -24,6 +24,7 @@ from services.kit import outbox as kit
 from services.kit.database import Database, create_engine
 from services.kit.events import Outgoing
 from services.kit.ids import uuid7
+from services.kit.kafka import Record
 from services.kit.outbox import CLAIM, PostgresOutbox, Relay, lane_of
 from services.kit.schema import OUTBOX_V1, OUTBOX_V2
 from services.kit.settings import DatabaseSettings, ProcessSettings
@@ -32,7 +33,6 @@ from tests.controllers.postgres import Postgres
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.kit.kafka import Record
 
 SECONDS = 8.0
 PACE = 2000
@@ -98,6 +98,7 @@ class Before:
             lanes = [row.lane for row in await work.rows(CLAIM_LANES, lanes=CLAIM)]
             rows = await work.rows(READ, lanes=lanes, most=kit.BATCH) if lanes else []
             if rows:
+                await Nowhere().publish([Record(row.topic, row.key, row.payload) for row in rows])
                 await work.run(DELETE, lanes=lanes, ids=[row.id for row in rows])
                 await work.commit()
         return len(rows)

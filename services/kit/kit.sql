@@ -8,11 +8,12 @@ SELECT *, :traceparent FROM unnest(
     CAST(:topics AS text[]), CAST(:keys AS text[]), CAST(:payloads AS bytea[]))
 
 -- name: outbox_claim_lanes
--- Lanes that hold events and that no other relay has: the locks last as long as the transaction.
-SELECT l.lane, (SELECT last_value FROM outbox_ids) AS highest FROM outbox_lane l
-WHERE EXISTS (
+-- Lanes that hold events and that no other relay has: the locks last as long as the transaction. Each lane is
+-- looked into by its index and no further than the first event, which EXISTS would leave to statistics.
+SELECT l.lane, (SELECT last_value FROM outbox_ids) AS highest FROM outbox_lane l CROSS JOIN LATERAL (
     SELECT FROM outbox o
-    WHERE o.lane = l.lane AND o.id >= l.floor AND NOT pg_visible_in_snapshot(o.xid, l.done))
+    WHERE o.lane = l.lane AND o.id >= l.floor AND NOT pg_visible_in_snapshot(o.xid, l.done)
+    ORDER BY o.id LIMIT 1) e
 ORDER BY random() LIMIT :lanes
 FOR UPDATE OF l SKIP LOCKED
 
