@@ -77,7 +77,7 @@ OUTBOX_V2 = (
         SELECT lane, company, event_id, topic, key, payload, created_at FROM outbox_v1 ORDER BY id""",
     "DROP TABLE outbox_v1",
 )
-"""The same without row churn: rows are never updated or deleted, a segment is emptied whole (ADR 20).
+"""The same without row churn: rows are never updated or deleted, a segment is emptied whole (ADR 21).
 
 A lane tells what of it is published: all that was visible in the snapshot `done` and, while more than a batch
 is on its way, what is visible in `upto` up to the id `position`. So that what is published is not looked
