@@ -3,7 +3,7 @@
 Each design is driven by the same writer, at a pace, while one relay publishes into nothing: what is measured
 is the database's part. Then it drains a backlog as fast as it can. Both are done once more while somebody
 holds an old snapshot, as a long report or a dump does, which forbids vacuuming. Time is pressed together by
-ten, for both: segments take turns of 3 s instead of 30, autovacuum looks every 6 s instead of 60.
+ten, for both: segments take turns of 2 s instead of 20, autovacuum looks every 6 s instead of 60.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class After:
 
     tables = (
         *OUTBOX_V1,
-        *(statement.replace("/ 30 %", f"/ {30 // PRESSED} %") for statement in OUTBOX_V2),
+        *(statement.replace("/ 20 %", f"/ {20 // PRESSED} %") for statement in OUTBOX_V2),
     )
 
     def __init__(self, database: Database) -> None:
@@ -156,7 +156,7 @@ async def relay(design: Before | After, stop: Callable[[], bool]) -> tuple[int, 
     """Publish until told to stop and nothing is left; return how many, and the seconds that took."""
     published, busy, tidied = 0, 0.0, time.monotonic()
     while True:
-        began = time.monotonic()
+        began, ending = time.monotonic(), stop()
         found = await design.step()
         busy += time.monotonic() - began if found else 0.0
         published += found
@@ -164,7 +164,7 @@ async def relay(design: Before | After, stop: Callable[[], bool]) -> tuple[int, 
             tidied = time.monotonic()
             await design.tidy()
         if not found:
-            if stop():
+            if ending:
                 return published, busy
             await asyncio.sleep(0.02)
 
@@ -194,9 +194,9 @@ async def measure(design: Before | After, database: Database) -> dict[str, Any]:
     """Write and relay side by side, then drain a backlog."""
     wal = await _wal(database)
     end = time.monotonic() + SECONDS
-    written, (published, busy), sampled = await asyncio.gather(
-        write(design, end), relay(design, lambda: time.monotonic() >= end), sizes(database, end)
-    )
+    writing = asyncio.create_task(write(design, end))
+    (published, busy), sampled = await asyncio.gather(relay(design, writing.done), sizes(database, end))
+    written = await writing
     if written != published:
         raise AssertionError(f"{written} written, {published} published")
     figures = {
@@ -241,7 +241,7 @@ async def run(server: Postgres) -> dict[str, Any]:
 
 def main() -> None:
     """Print the figures as JSON."""
-    turn = str(kit.SQL["outbox_oldest_segment"]).replace("/ 30 +", f"/ {30 // PRESSED} +")
+    turn = str(kit.SQL["outbox_oldest_segment"]).replace("/ 20 +", f"/ {20 // PRESSED} +")
     kit.SQL["outbox_oldest_segment"] = text(turn)
     server = Postgres()
     try:

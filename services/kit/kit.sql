@@ -60,8 +60,8 @@ FROM (
     LIMIT 10000) AS counted
 
 -- name: outbox_oldest_segment
--- The segment whose turn is next, when it holds anything: its events are 30 seconds old or older.
-SELECT segment FROM (SELECT (extract(epoch FROM clock_timestamp())::bigint / 30 + 1) % 3 AS segment) AS next
+-- The segment whose turn is next, when it holds anything: its events are 20 seconds old or older.
+SELECT segment FROM (SELECT (extract(epoch FROM clock_timestamp())::bigint / 20 + 1) % 3 AS segment) AS next
 WHERE EXISTS (SELECT FROM outbox o WHERE o.segment = next.segment)
 
 -- name: inbox_add

@@ -51,7 +51,7 @@ OUTBOX_V2 = (
         id bigint NOT NULL
             DEFAULT CASE WHEN pg_current_xact_id() IS NOT NULL THEN nextval('outbox_ids') END,
         xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
-        segment smallint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp())::bigint / 30 % 3)::smallint,
+        segment smallint NOT NULL DEFAULT (extract(epoch FROM clock_timestamp())::bigint / 20 % 3)::smallint,
         company text NOT NULL,
         event_id uuid NOT NULL,
         topic text NOT NULL,
@@ -85,5 +85,5 @@ through again, ids below `floor` are done with. A transaction has its xid before
 the CASE is for): the highest id at some moment is a floor as soon as all transactions of that moment have
 ended, which is when none below the xid `next_floor_after` runs.
 
-Segments take turns of 30 seconds. The release before runs on it as well: it deletes what it publishes.
+Segments take turns of 20 seconds. The release before runs on it as well: it deletes what it publishes.
 """

@@ -14,7 +14,8 @@ from prometheus_client import REGISTRY
 from services.contracts.topics import DAY_MS, MESSAGE_STATUS, dead_name, retry_name
 from services.contracts.v1 import events_pb2 as v1
 from services.kit import lag, source, trace
-from services.kit.deadletters import DROPPED, REPLAYED, KafkaLetters, chosen, settle
+from services.kit.deadletters import REPLAYED, KafkaLetters, settle
+from services.kit.entrypoints import dlq
 from services.kit.events import VERSION
 from services.kit.kafka import KafkaPublisher, client_config
 from services.kit.letters import Budget
@@ -173,16 +174,18 @@ async def test_replayed_letters_have_their_effect_once_and_dropped_ones_none(
     async with consuming(clean_kafka, effects, QUICK):
         await until(lambda: len(letters(clean_kafka)) == 2)
         found = {letter.shown()["key"]: letter for letter in letters(clean_kafka)}
-        await settle([found["hopeless"]], DROPPED, publisher, datetime.now(UTC))
+        job = dlq.DlqSettings(kafka_bootstrap=clean_kafka.bootstrap)
+        listed = await dlq.run(job, "list", [])
+        assert (listed["total"], listed["counts"][0]["letters"]) == (2, 2)
+        dropped = await dlq.run(job, "drop", [found["hopeless"].id])
+        assert dropped == {"good": True, "total": 1, "ids": [found["hopeless"].id]}
         assert [letter.id for letter in letters(clean_kafka)] == [found["mended"].id]
+        shown = await dlq.run(job, "show", [found["mended"].id])
+        assert shown["letters"][0]["reason"] == "failed"
         effects.poison = {"hopeless"}
-        for _ in range(2):
-            await settle(
-                chosen(letters(clean_kafka), ["campaigns"]) or [found["mended"]],
-                REPLAYED,
-                publisher,
-                datetime.now(UTC),
-            )
+        assert (await dlq.run(job, "replay", ["campaigns"]))["ids"] == [found["mended"].id]
+        assert not (await dlq.run(job, "replay", ["campaigns"]))["good"]
+        await settle([found["mended"]], REPLAYED, publisher, datetime.now(UTC))
         await until(lambda: effects.done == [("mended", 1)])
         produce(clean_kafka, event("last", 1).encode(), key=b"mended")
         await until(lambda: ("last", 1) in effects.done)
