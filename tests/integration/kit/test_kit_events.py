@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -106,6 +107,35 @@ async def test_an_event_that_is_committed_late_is_published_all_the_same(databas
         await late.commit()
     await drain(Relay(database, publisher))
     assert told(publisher.records[100:]) == [("late", 1)]
+
+
+async def test_nothing_is_lost_or_disordered_while_transactions_overlap(database: Database) -> None:
+    """Each writer commits when it likes, so that ids become visible in another order than they were given."""
+    publisher, draws = FakePublisher(), Random(1)
+    relays = [Relay(database, publisher, batch=16) for _ in range(2)]
+    writing = True
+
+    async def write(key: str) -> None:
+        for number in range(0, 100, 5):
+            async with database.work() as work:
+                await PostgresOutbox(work).add([event(key, number + more) for more in range(5)])
+                await asyncio.sleep(draws.uniform(0, 0.02))
+                await work.commit()
+
+    async def relay(one: Relay) -> None:
+        while writing:
+            await one.step()
+        await drain(one)
+
+    relaying = [asyncio.create_task(relay(one)) for one in relays]
+    keys = [f"key-{number}" for number in range(6)]
+    await asyncio.gather(*(write(key) for key in keys))
+    writing = False
+    await asyncio.gather(*relaying)
+    published = told(publisher.records)
+    assert len(published) == 600
+    for key in keys:
+        assert [number for name, number in published if name == key] == list(range(100))
 
 
 async def test_what_is_published_is_not_looked_through_again(database: Database) -> None:
