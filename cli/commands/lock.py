@@ -29,6 +29,7 @@ _LOCKS: dict[str, tuple[str, ...]] = {
     # The images run the very versions that the tests ran.
     "services": ("--group", "pyproject.toml:services", "--constraint", "locks/esq.txt"),
     "patroni": ("--group", "pyproject.toml:patroni"),
+    "benchmarks": ("--group", "pyproject.toml:benchmarks"),
 }
 
 
