@@ -1,4 +1,4 @@
-"""Addresses for operators: a process's queues, seen and controlled. The token's scope counts, not its company.
+"""Addresses for operators: a process's queues. The token's scope lets in; its company does not matter.
 
 `app.state.queues` names them; see `cli/actions/queue.py` for who asks.
 """

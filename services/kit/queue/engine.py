@@ -29,7 +29,7 @@ from services.kit.queue.job import (
     Stats,
     Verdict,
 )
-from services.kit.queue.scripts import KEYS, SCRIPTS
+from services.kit.queue.scripts import KEYS, SCRIPTS, Value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ class RedisQueue:
         _check(jobs)
         if not jobs:
             return Added(0, 0)
-        values: list[object] = [
+        values: list[Value] = [
             self._rules.most_waiting,
             int(owed),
             _micros(self._rules.remember_seconds),
@@ -139,7 +139,7 @@ class RedisQueue:
         """See `Queue`."""
         if not leases:
             return []
-        values: list[object] = [_micros(self._rules.lease_seconds)]
+        values: list[Value] = [_micros(self._rules.lease_seconds)]
         for lease in leases:
             values += (lease.id.bytes, lease.epoch)
         held = await self._run("extend", values)
@@ -149,7 +149,7 @@ class RedisQueue:
         """See `Queue`."""
         if not outcomes:
             return []
-        values: list[object] = [self._rules.attempts, _micros(self._rules.remember_seconds)]
+        values: list[Value] = [self._rules.attempts, _micros(self._rules.remember_seconds)]
         for outcome in outcomes:
             delay, reason = _micros(outcome.delay), outcome.reason.encode()[:255]
             values += (outcome.id.bytes, outcome.epoch, int(outcome.verdict), delay, reason)
@@ -183,7 +183,7 @@ class RedisQueue:
 
     async def dead(self, most: int) -> list[DeadLetter]:
         """See `Queue`."""
-        found = await self._connection.call(
+        found: Any = await self._connection.call(
             lambda client: client.lrange(self._keys["dead"], 0, most - 1), f"queue {self._name}"
         )
         return [_letter(each) for each in found]
@@ -193,7 +193,7 @@ class RedisQueue:
     ) -> Controls:
         """See `Queue`."""
         given = {"paused": paused, "draining": draining, "limit": limit}
-        fields = {
+        fields: dict[str | bytes, Value] = {
             name: float(value) if name == "limit" else int(value)
             for name, value in given.items()
             if value is not None
@@ -241,7 +241,7 @@ class RedisQueue:
         found = await self._connection.call(lambda client: client.info("replication"), f"queue {self._name}")
         return str(found["master_replid"])
 
-    async def _run(self, script: str, values: Sequence[object]) -> Any:  # noqa: ANN401 - what Lua returns
+    async def _run(self, script: str, values: Sequence[Value]) -> Any:  # noqa: ANN401 - what Lua returns
         now = 0 if self._clock is None else _micros(self._clock())
         return await self._connection.call(
             lambda client: SCRIPTS[script].run(client, tuple(self._keys.values()), (now, *values)),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+Value = bytes | str | int | float
 FOLDER = Path(__file__).with_name("scripts")
 NAMES = ("enqueue", "reserve", "extend", "settle", "stats", "adopt", "adopted")
 KEYS = (
@@ -44,7 +45,7 @@ class Script:
     text: str
     sha: str
 
-    async def run(self, client: Redis, keys: Sequence[str], values: Sequence[object]) -> Any:  # noqa: ANN401 - what Lua returns
+    async def run(self, client: Redis, keys: Sequence[str], values: Sequence[Value]) -> Any:  # noqa: ANN401 - what Lua returns
         """Run it; a server that does not know it yet (new, restarted, failed over) is sent its text."""
         try:
             return await client.evalsha(self.sha, len(keys), *keys, *values)
