@@ -10,8 +10,16 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import (
+    ClusterDownError,
+    MasterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.kit.errors import TemporaryError
@@ -22,18 +30,10 @@ if TYPE_CHECKING:
     from services.kit.settings import ProcessSettings, RedisSettings
 
 Result = TypeVar("Result")
-_PASSING = (
-    "OOM",
-    "NOREPLICAS",
-    "READONLY",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "CLUSTERDOWN",
-    "TRYAGAIN",
-    "BUSY",
-)
+_PASSING = (OutOfMemoryError, ReadOnlyError, MasterDownError, ClusterDownError, TryAgainError)
 """Refusals of a server that is full, cut off, starting or being replaced."""
+_PASSING_WORDS = ("NOREPLICAS", "MISCONF", "LOADING", "BUSY", "UNKILLABLE")
+"""The same, where the library has no class for it."""
 
 
 class Connection:
@@ -77,7 +77,7 @@ class Connection:
         except (TimeoutError, RedisTimeoutError) as error:
             raise TemporaryError(f"{what}: Redis did not answer in {seconds:.1f} s") from error
         except ResponseError as error:
-            if str(error).startswith(_PASSING):
+            if isinstance(error, _PASSING) or str(error).startswith(_PASSING_WORDS):
                 raise TemporaryError(f"{what}: Redis refuses for now: {str(error)[:100]}") from error
             raise
         except (RedisError, OSError) as error:

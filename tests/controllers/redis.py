@@ -16,17 +16,19 @@ START_SECONDS = 15.0
 class Redis:
     """Starts with `start`, ends with `stop`; what it holds is gone after `kill`, as nothing is written down."""
 
-    def __init__(self, *options: str) -> None:
+    def __init__(self, *options: str, password: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="esq-redis-"))
         self.port = free_port()
         self.address = f"127.0.0.1:{self.port}"
-        self._options = options
+        self._options = (*options, *(("--requirepass", password) if password else ()))
+        self._login = ("-a", password, "--no-auth-warning") if password else ()
         self._server = Server("redis", self.folder / "log")
 
     def start(self) -> None:
         """Start it and wait until it answers."""
         place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        self._server.launch(["redis-server", *place, "--save", "", "--appendonly", "no", *self._options])
+        plain = ["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]
+        self._server.launch(["redis-server", *place, *plain, *self._options])
         self._server.await_ready(self.ready, START_SECONDS)
 
     def stop(self) -> None:
@@ -44,5 +46,5 @@ class Redis:
 
     def ask(self, *command: str) -> str:
         """Run a command and return its answer as text."""
-        asked = ["redis-cli", "-p", str(self.port), *command]
+        asked = ["redis-cli", "-p", str(self.port), *self._login, *command]
         return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
