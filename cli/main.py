@@ -36,6 +36,7 @@ COMMANDS = {
     "destroy": ("cli.commands.destroy", "Take an environment away."),
     "backup": ("cli.commands.backup", "Backups: take, list, try, restore, rebuild a lost environment."),
     "campaign": ("cli.commands.campaign", "Send a campaign and hold the ledger against it."),
+    "queue": ("cli.commands.queue", "The queues: what waits, and holding or draining them."),
     "promises": (
         "cli.commands.promises",
         "Show every promise with its last figure; exit code 99 when one is broken.",

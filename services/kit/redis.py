@@ -104,19 +104,20 @@ async def open_redis(process: ProcessSettings, settings: RedisSettings) -> Async
     }
     if process.ca_file:
         options |= {"ssl": True, "ssl_ca_certs": str(process.ca_file)}
-    client = _client(settings, options)
+    primary, *others = _clients(settings, options)
     try:
-        yield Connection(client, seconds=settings.redis_seconds)
+        yield Connection(primary, seconds=settings.redis_seconds)
     finally:
-        await client.aclose()
+        for client in (primary, *others):
+            await client.aclose()
 
 
-def _client(settings: RedisSettings, options: dict[str, Any]) -> Redis:
-    """Return the client of one server, or of whom the Sentinels call the primary."""
+def _clients(settings: RedisSettings, options: dict[str, Any]) -> list[Redis]:
+    """Return the client of one server, or of whom the Sentinels call the primary, and those of Sentinels."""
     password = settings.redis_password.get_secret_value() if settings.redis_password else None
     if not settings.redis_sentinels:
         host, _, port = settings.redis_server.rpartition(":")
-        return Redis(host=host, port=int(port), password=password, **options)
+        return [Redis(host=host, port=int(port), password=password, **options)]
     known = [each.rpartition(":") for each in settings.redis_sentinels.split(",")]
     own = {name: value for name, value in options.items() if name != "max_connections"}
     own["socket_timeout"] = settings.redis_seconds
@@ -124,4 +125,4 @@ def _client(settings: RedisSettings, options: dict[str, Any]) -> Redis:
         own["password"] = settings.redis_sentinel_password.get_secret_value()
     sentinels = Sentinel([(host, int(port)) for host, _, port in known], sentinel_kwargs=own)  # type: ignore[no-untyped-call]  # the library types its methods only
     primary: Redis = sentinels.master_for(settings.redis_master, password=password, **options)
-    return primary
+    return [primary, *sentinels.sentinels]
