@@ -30,6 +30,7 @@ _LOCKS: dict[str, tuple[str, ...]] = {
     "services": ("--group", "pyproject.toml:services", "--constraint", "locks/esq.txt"),
     "patroni": ("--group", "pyproject.toml:patroni"),
     "benchmarks": ("--group", "pyproject.toml:benchmarks"),
+    "benchmarks-arq": ("--group", "pyproject.toml:benchmarks-arq"),
 }
 
 
