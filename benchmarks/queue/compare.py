@@ -6,7 +6,7 @@ Each peer is one worker process at the same concurrency; Redis is emptied betwee
 - latency: one job each 10 ms to an idle worker, from the instant it was due to be sent until it starts;
 - urgent: the same, of priority 0, while a million jobs of a low priority are being worked off (10 ms each);
 - killed: jobs of 20 ms; the worker is killed with -9 and another started, while a trickle of others goes on;
-  what has not run half a minute later is lost. Peers are told to miss a dead worker after 2 s, where they can.
+  what has not run half a minute later is lost. Peers miss a dead worker after 2 s, where they can be told.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter as Count
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from services.kit.errors import TemporaryError
 from services.kit.queue.job import Fate, Verdict
 from services.kit.retry import wait_or_stop
 
@@ -17,9 +19,11 @@ if TYPE_CHECKING:
     from services.kit.queue.job import Lease, QueueName, Stats
     from services.kit.queue.port import Queue
 
+log = logging.getLogger(__name__)
 LABELS = ("queue", "class")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
+UP = Gauge("esq_queue_up", "1 when Redis answered the last look", LABELS)
 DEPTH = Gauge("esq_queue_depth", "Jobs that could run now", [*LABELS, "priority"])
 DELAYED = Gauge("esq_queue_delayed", "Jobs whose time has not come", LABELS)
 LEASED = Gauge("esq_queue_leased", "Jobs in the hands of workers", LABELS)
@@ -75,13 +79,14 @@ class Watch:
         self._every = every_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Look until told to stop; without Redis the gauges stay as they were, and `up` is another's to tell.
-
-        Raises:
-            TemporaryError: Redis is away.
-        """
+        """Look until told to stop. Without Redis the gauges stay as they were, save the one that says so."""
+        name = self._queue.name
         while not stop.is_set():
-            show(self._queue.name, await self._queue.stats())
+            try:
+                show(name, await self._queue.stats())
+            except TemporaryError as error:
+                UP.labels(name.domain, name.kind).set(0)
+                log.warning("Queue %s cannot be seen: %s", name, error, extra={"action": "watch"})
             await wait_or_stop(stop, self._every)
 
 
@@ -90,6 +95,7 @@ def show(name: QueueName, stats: Stats) -> None:
     for priority, depth in enumerate(stats.waiting):
         DEPTH.labels(name.domain, name.kind, str(priority)).set(depth)
     values = {
+        UP: 1,
         DELAYED: stats.delayed,
         LEASED: stats.leased,
         OLDEST: stats.oldest_seconds,
