@@ -36,6 +36,7 @@ COMMANDS = {
     "destroy": ("cli.commands.destroy", "Take an environment away."),
     "backup": ("cli.commands.backup", "Backups: take, list, try, restore, rebuild a lost environment."),
     "campaign": ("cli.commands.campaign", "Send a campaign and hold the ledger against it."),
+    "queue": ("cli.commands.queue", "The queues: what waits, and holding or draining them."),
     "dlq": ("cli.commands.dlq", "Dead letters: list, show, replay, drop."),
     "promises": (
         "cli.commands.promises",

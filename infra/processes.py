@@ -15,11 +15,13 @@ class Process:
         service: whose database role, Kafka user and certificate it has.
         kind: name of its entry point, e.g. `worker`.
         kafka: whether it reads or writes topics.
+        redis: whether it uses queues.
     """
 
     service: str
     kind: str
     kafka: bool = False
+    redis: bool = False
 
     @property
     def name(self) -> str:
@@ -41,7 +43,7 @@ PROCESSES = (
     Process("contacts", "api"),
     Process("campaigns", "api", kafka=True),
     Process("campaigns", "worker", kafka=True),
-    Process("whatsapp", "api", kafka=True),
+    Process("whatsapp", "api", kafka=True, redis=True),
     Process("whatsapp", "worker", kafka=True),
     Process("whatsapp", "dispatcher", kafka=True),
     Process("simulator", "api"),

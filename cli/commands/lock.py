@@ -29,6 +29,8 @@ _LOCKS: dict[str, tuple[str, ...]] = {
     # The images run the very versions that the tests ran.
     "services": ("--group", "pyproject.toml:services", "--constraint", "locks/esq.txt"),
     "patroni": ("--group", "pyproject.toml:patroni"),
+    "benchmarks": ("--group", "pyproject.toml:benchmarks"),
+    "benchmarks-arq": ("--group", "pyproject.toml:benchmarks-arq"),
 }
 
 

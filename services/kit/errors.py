@@ -1,7 +1,7 @@
 """What can go wrong, by what the caller can do about it.
 
-The raiser says whether trying again helps: `TemporaryError` does, the rest do not. HTTP faces turn each into
-a status.
+The raiser says whether trying again helps: in a moment for a `TemporaryError`, after a while for a
+`BusyError`, never for the rest. HTTP faces turn each into a status.
 """
 
 from __future__ import annotations
@@ -26,6 +26,23 @@ class TemporaryError(ServiceError):
 
     def __init__(self, what: str, *, retry_after: float = 1.0) -> None:
         super().__init__(what)
+        self.retry_after = retry_after
+
+
+class BusyError(ServiceError):
+    """There is more work than could be done in time: come back later rather than wait here.
+
+    Attributes:
+        wait: seconds that the work would have waited.
+        retry_after: seconds after which trying again is worth while.
+    """
+
+    status = 429
+    title = "Too much to do"
+
+    def __init__(self, what: str, *, wait: float, retry_after: float) -> None:
+        super().__init__(what)
+        self.wait = wait
         self.retry_after = retry_after
 
 

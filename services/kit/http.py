@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from services.contracts.ports import HEALTH_PATH, LIVE_PATH
 from services.kit import trace
-from services.kit.errors import ServiceError, TemporaryError, TooLargeError
+from services.kit.errors import BusyError, ServiceError, TemporaryError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,7 +92,7 @@ async def _service_error(_request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, ServiceError):
         raise error
     response = problem(error.status, error.title, str(error))
-    if isinstance(error, TemporaryError):
+    if isinstance(error, TemporaryError | BusyError):
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return response
 

@@ -7,9 +7,9 @@ A service composes the groups it needs: `class Settings(ProcessSettings, Databas
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when it runs
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.contracts.ports import HTTP_PORT
@@ -95,6 +95,38 @@ class KafkaSettings(SettingsGroup):
     """SASL mechanism."""
     kafka_batch: int = Field(default=500, ge=1, le=5000)
     """Most records that are handled in one transaction."""
+
+
+class RedisSettings(SettingsGroup):
+    """Where Redis is: by its Sentinels, or one server without any, which is for tests."""
+
+    redis_sentinels: str = ""
+    """`host:port` of Sentinels, comma separated: any of them knows the primary."""
+    redis_master: str = "esq"
+    """What the Sentinels call the group of servers."""
+    redis_server: str = ""
+    """`host:port` of a single server, where there are no Sentinels."""
+    redis_password: SecretStr | None = None
+    """Of the servers."""
+    redis_sentinel_password: SecretStr | None = None
+    """Of the Sentinels."""
+    redis_seconds: float = Field(default=1.0, gt=0, le=10)
+    """For a call, with finding the primary and connecting to it."""
+    redis_arrival_seconds: float = Field(default=1.0, gt=0, le=10)
+    """Longest wait for an arrival; a worker that missed its wake-up is so late."""
+    redis_connections: int = Field(default=16, ge=2, le=200)
+    """Most that are open at once; a worker that waits for arrivals holds one."""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Self:
+        """Refuse settings that name no server, or addresses without a port."""
+        if bool(self.redis_sentinels) == bool(self.redis_server):
+            raise ValueError("either ESQ_REDIS_SENTINELS or ESQ_REDIS_SERVER must be set, not both")
+        for address in (self.redis_sentinels or self.redis_server).split(","):
+            host, _, port = address.rpartition(":")
+            if not host or not port.isdigit():
+                raise ValueError(f"not host:port: {address!r}")
+        return self
 
 
 class TokenSettings(SettingsGroup):

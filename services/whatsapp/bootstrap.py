@@ -16,6 +16,10 @@ from services.kit.kafka import open_publisher
 from services.kit.lag import LagWatch
 from services.kit.outbox import Relay
 from services.kit.process import Parts
+from services.kit.queue import admin
+from services.kit.queue.engine import RedisQueue
+from services.kit.queue.metrics import Watch
+from services.kit.redis import open_redis
 from services.kit.source import open_source
 from services.kit.tasks import Task
 from services.whatsapp.adapters import http
@@ -24,6 +28,7 @@ from services.whatsapp.adapters.cloud_engine import CloudApiEngine
 from services.whatsapp.adapters.lanes import open_lanes
 from services.whatsapp.dispatcher import Dispatcher
 from services.whatsapp.handlers import CallbackKeeper, Callbacks, Requests, Sweeper
+from services.whatsapp.queues import QUEUES
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -34,14 +39,15 @@ DAY_SECONDS = 86_400.0
 
 
 async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
-    """Take connections and callbacks."""
+    """Take connections and callbacks; show the queues. Readiness does not ask Redis: callbacks need none."""
     database = await stack.enter_async_context(open_database(settings, settings))
+    redis = await stack.enter_async_context(open_redis(settings, settings))
     health = Health()
     health.add("database", database.reason, shared=True)
     app = create_app(
         "esq whatsapp",
         health,
-        routers=[http.router],
+        routers=[http.router, admin.router],
         tokens=Tokens(settings.token_key.get_secret_value()),
         body_bytes={http.CALLBACK_PATH: http.CALLBACK_BYTES},
     )
@@ -50,7 +56,10 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
         settings.app_secret.get_secret_value().encode(),
         settings.verify_token.get_secret_value().encode(),
     )
-    return Parts(app, health)
+    queues = [RedisQueue(redis, name, rules) for name, rules in QUEUES.items()]
+    app.state.queues = {str(queue.name): queue for queue in queues}
+    watches = [Task(f"watch {queue.name}", Watch(queue).run) for queue in queues]
+    return Parts(app, health, watches)
 
 
 async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from pydantic import AnyHttpUrl, Field, SecretStr
 
-from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings, TokenSettings
+from services.kit.settings import (
+    DatabaseSettings,
+    KafkaSettings,
+    ProcessSettings,
+    RedisSettings,
+    TokenSettings,
+)
 
 
 class WhatsappSettings(ProcessSettings, DatabaseSettings):
@@ -13,8 +19,8 @@ class WhatsappSettings(ProcessSettings, DatabaseSettings):
     service: str = "whatsapp"
 
 
-class ApiSettings(WhatsappSettings, TokenSettings):
-    """Of the process that takes connections and callbacks."""
+class ApiSettings(WhatsappSettings, TokenSettings, RedisSettings):
+    """Of the process that takes connections and callbacks, and shows the queues to operators."""
 
     app_secret: SecretStr
     """Key of the signature on every callback."""

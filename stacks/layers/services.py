@@ -15,10 +15,12 @@ from infra.names import (
     DATABASE,
     KAFKA_ADMIN,
     SERVICES_NAMESPACE,
+    STATEFUL_REPLICAS,
+    pod_dns,
     service_dns,
 )
 from infra.processes import PROCESSES, REPLICAS
-from infra.render import kafka, postgres
+from infra.render import kafka, postgres, redis
 from services.contracts.ports import FACES, HTTP_PORT
 
 if TYPE_CHECKING:
@@ -54,6 +56,14 @@ def _kafka(username: str) -> dict[str, str]:
         "ESQ_KAFKA_BOOTSTRAP": f"{service_dns('kafka', DATA_NAMESPACE)}:{kafka.CLIENT_PORT}",
         "ESQ_KAFKA_MECHANISM": kafka.MECHANISM,
         "ESQ_KAFKA_USERNAME": username,
+    }
+
+
+def _redis() -> dict[str, str]:
+    hosts = (pod_dns(f"redis-{ordinal}", "redis", DATA_NAMESPACE) for ordinal in range(STATEFUL_REPLICAS))
+    return {
+        "ESQ_REDIS_SENTINELS": ",".join(f"{host}:{redis.SENTINEL_PORT}" for host in hosts),
+        "ESQ_REDIS_MASTER": redis.MASTER,
     }
 
 
@@ -147,7 +157,8 @@ def _plain(settings: StackSettings, process: Process) -> dict[str, str]:
         "simulator-api": {"ESQ_CALLBACK_URL": f"{_url('whatsapp-api')}/webhooks/cloud"},
     }
     values = {**_base(settings, process.service), **own.get(process.name, {})}
-    return {**values, **_kafka(process.service)} if process.kafka else values
+    values |= _kafka(process.service) if process.kafka else {}
+    return values | (_redis() if process.redis else {})
 
 
 def _secret(settings: StackSettings, process: Process) -> dict[str, str]:
@@ -158,6 +169,9 @@ def _secret(settings: StackSettings, process: Process) -> dict[str, str]:
         values["ESQ_DATABASE_STANDBY_URL"] = _database(process.service, password, "postgres-replica")
     if process.kafka:
         values["ESQ_KAFKA_PASSWORD"] = secrets.kafka.services[process.service]
+    if process.redis:
+        values["ESQ_REDIS_PASSWORD"] = secrets.redis.password
+        values["ESQ_REDIS_SENTINEL_PASSWORD"] = secrets.redis.sentinel
     shared = {
         "ESQ_TOKEN_KEY": secrets.application.token_key,
         "ESQ_CLOUD_API_TOKEN": secrets.application.cloud_api_token,

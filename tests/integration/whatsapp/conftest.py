@@ -43,6 +43,7 @@ class Platform:
             "ESQ_APP_SECRET": "app-secret",
             "ESQ_VERIFY_TOKEN": "verify",
             "ESQ_CLOUD_API_TOKEN": "cloud-token",
+            "ESQ_REDIS_SERVER": f"127.0.0.1:{free_port()}",
             "ESQ_CALLBACK_URL": f"http://127.0.0.1:{free_port()}/webhooks/cloud",
             "ESQ_CLOUD_API_URL": f"http://127.0.0.1:{free_port()}",
         }

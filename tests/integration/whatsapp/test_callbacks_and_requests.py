@@ -24,6 +24,8 @@ from services.whatsapp.bootstrap import assemble_api
 from services.whatsapp.handlers import CallbackKeeper, Callbacks, Requests
 from services.whatsapp.settings import ApiSettings
 from services.whatsapp.signature import HEADER, sign
+from tests.controllers.process import free_port
+from tests.controllers.redis import Redis
 from tests.integration.whatsapp.conftest import KEY, NUMBER
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def settings(platform: Platform) -> ApiSettings:
         "token_key": KEY,
         "app_secret": SECRET.decode(),
         "verify_token": "verify",
+        "redis_server": f"127.0.0.1:{free_port()}",
     }
     return ApiSettings.model_validate(values)
 
@@ -253,3 +256,27 @@ async def test_a_request_that_makes_no_sense_is_refused_and_nothing_is_stored(
     with pytest.raises(ValueError, match=r"UUID|longer"):
         await Requests(database).handle([wrong])
     assert platform.states() == {}
+
+
+async def test_operators_see_the_queues_and_without_redis_are_told_so(settings: ApiSettings) -> None:
+    server = Redis()
+    headers = bearer("operators", "queues:read queues:write")
+    try:
+        server.start()
+        given = settings.model_copy(update={"redis_server": server.address})
+        async with AsyncExitStack() as stack:
+            parts = await assemble_api(given, stack)
+            transport = httpx.ASGITransport(parts.app)
+            api = await stack.enter_async_context(
+                httpx.AsyncClient(transport=transport, base_url="http://api")
+            )
+            queues = (await api.get("/queues", headers=headers)).json()["queues"]
+            assert [each["queue"] for each in queues] == ["whatsapp.dispatch"]
+            paused = await api.patch("/queues/whatsapp.dispatch", json={"paused": True}, headers=headers)
+            assert paused.json()["paused"]
+            server.kill()
+            answer = await api.get("/queues", headers=headers)
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert await parts.health.reasons() == {}, "callbacks need no Redis"
+    finally:
+        server.stop()

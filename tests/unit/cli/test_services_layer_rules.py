@@ -185,6 +185,19 @@ def test_each_process_is_given_the_secrets_it_needs_and_no_more(services_layer: 
     assert not any("ESQ_ADMIN_DATABASE_URL" in names for names in given.values())
 
 
+def test_who_uses_queues_knows_every_sentinel_and_both_passwords(services_layer: Recording) -> None:
+    for process in PROCESSES:
+        template = deployment(services_layer, process.name)["template"]
+        given = {each["name"]: each.get("value", "") for each in _container(template)["env"]}
+        secrets = {name for name in _secret(services_layer, process.name) if name.startswith("ESQ_REDIS_")}
+        if process.redis:
+            assert len(given["ESQ_REDIS_SENTINELS"].split(",")) == 3
+            assert secrets == {"ESQ_REDIS_PASSWORD", "ESQ_REDIS_SENTINEL_PASSWORD"}
+        else:
+            assert not secrets
+            assert "ESQ_REDIS_SENTINELS" not in given
+
+
 def test_each_service_logs_in_as_itself(services_layer: Recording) -> None:
     for process in PROCESSES:
         url = _secret(services_layer, process.name)["ESQ_DATABASE_URL"]

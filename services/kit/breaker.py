@@ -1,0 +1,115 @@
+"""Circuit breakers and bulkheads: an operation that is in trouble is asked less, and harms only itself.
+
+A breaker opens after some failures in a row: callers are then refused at once instead of waiting each for its
+timeout, and the other side is left in peace. After a while one call tries again. A bulkhead bounds the calls
+under way, so that one slow operation cannot take every connection and all memory of a process. Both refuse
+with `TemporaryError`, which says when to return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Gauge
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
+
+from services.kit.errors import ServiceError, TemporaryError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+STATES = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
+STATE = Gauge("esq_breaker_state", "0 closed, 1 trying again, 2 open", ["operation"])
+UNDER_WAY = Gauge("esq_bulkhead_under_way", "Calls under way", ["operation"])
+REFUSED = Counter("esq_breaker_refused", "Calls that were refused without being made", ["operation", "by"])
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Tell whether the other side answered, only not as was wished: it is well."""
+    return isinstance(error, ServiceError) and not isinstance(error, TemporaryError)
+
+
+class Breaker:
+    """One outside operation, as all callers of a process share it."""
+
+    def __init__(
+        self,
+        operation: str,
+        *,
+        failures: int = 5,
+        open_seconds: float = 5.0,
+        most: int = 64,
+        wait_seconds: float = 0.5,
+    ) -> None:
+        """Describe it.
+
+        Args:
+            operation: name in metrics and errors, e.g. `cloud-api.send`.
+            failures: in a row, after which it opens.
+            open_seconds: before one call tries again.
+            most: calls under way at once.
+            wait_seconds: that a call waits for its place among them.
+        """
+        self.operation = operation
+        self._most = most
+        self._open_seconds = open_seconds
+        self._wait_seconds = wait_seconds
+        self._places = asyncio.Semaphore(most)
+        self._trying = False
+        self._breakers = AsyncCircuitBreakerFactory(
+            failures,
+            open_seconds,
+            exclude=[(ServiceError, _is_refusal), asyncio.CancelledError],
+        )
+        STATE.labels(operation).set(STATES[CLOSED])
+
+    @asynccontextmanager
+    async def call(self) -> AsyncIterator[None]:
+        """Make a call in this block.
+
+        Raises:
+            TemporaryError: it was not made: the breaker is open, or too many are under way.
+        """
+        async with self._place(), self._circuit():
+            yield
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            REFUSED.labels(self.operation, "bulkhead").inc()
+            raise TemporaryError(f"{self.operation}: {self._most} calls are under way already") from None
+        UNDER_WAY.labels(self.operation).inc()
+        try:
+            yield
+        finally:
+            UNDER_WAY.labels(self.operation).dec()
+            self._places.release()
+
+    @asynccontextmanager
+    async def _circuit(self) -> AsyncIterator[None]:
+        circuit = await self._breakers.get_breaker(self.operation)
+        context = circuit.context
+        # The library lets everybody try when its time has come; one is enough to know.
+        trial = context.state != CLOSED
+        if trial and self._trying:
+            raise self._refusal()
+        self._trying = trial
+        try:
+            async with circuit:
+                STATE.labels(self.operation).set(STATES[context.state])
+                yield
+        except OpenedState:
+            raise self._refusal() from None
+        finally:
+            self._trying = self._trying and not trial
+            STATE.labels(self.operation).set(STATES[context.state])
+
+    def _refusal(self) -> TemporaryError:
+        REFUSED.labels(self.operation, "breaker").inc()
+        return TemporaryError(f"{self.operation} fails for now", retry_after=self._open_seconds)

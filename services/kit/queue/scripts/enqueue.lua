@@ -1,0 +1,91 @@
+#!lua
+-- Adds jobs, all or none.
+-- ARGV: now, most waiting, owed, remember, then for each job: id, priority, company, not before, deadline, payload.
+-- Returns {'added', number}, or why not: {'draining'}, {'full', wait} or {'late', wait, beyond the deadline}.
+local FIRST, FIELDS = 5, 6
+local most, owed, remember = tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4])
+local count = (#ARGV - FIRST + 1) / FIELDS
+
+-- Jobs that would go before a new one: all that is more urgent, and as many rounds of the ring as the company
+-- has jobs in its lane; never more than there are.
+local function ahead(priority, company)
+  local lane = lane_of(priority, company)
+  local all = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority + 1)
+  local urgent = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority)
+  local own = redis.call('ZLEXCOUNT', WAITING, '[' .. lane .. '\0', '(' .. lane .. '\1')
+  local lanes = redis.call('ZCOUNT', RING, priority * SPAN, '(' .. string.format('%.0f', (priority + 1) * SPAN))
+  return math.min(all, urgent + own * math.max(lanes, 1))
+end
+
+if not owed then
+  if redis.call('HGET', META, 'draining') == '1' then
+    return {'draining'}
+  end
+  local rate, silence = capacity(), away()
+  local waiting = redis.call('ZCARD', WAITING) + redis.call('ZCARD', DELAYED)
+  if waiting + count > most then
+    return {'full', rate > 0 and math.ceil(count * 1000000 / rate) or 1000000}
+  end
+  local before, wait, late = {}, 0, 0
+  for at = FIRST, #ARGV, FIELDS do
+    local start, deadline = math.max(now, tonumber(ARGV[at + 3])), tonumber(ARGV[at + 4])
+    if deadline > 0 then
+      local lane = lane_of(ARGV[at + 1], ARGV[at + 2])
+      before[lane] = (before[lane] or ahead(tonumber(ARGV[at + 1]), ARGV[at + 2])) + 1
+      local own = silence + (rate > 0 and (before[lane] - 1) * 1000000 / rate or 0)
+      -- A job that begins later finds the queue as it will be then, which nobody knows.
+      if start > now then
+        own = 0
+      end
+      if start + own >= deadline then
+        wait, late = math.max(wait, own), math.max(late, start + own - deadline)
+      end
+    end
+  end
+  if late > 0 then
+    return {'late', math.ceil(wait), math.ceil(late)}
+  end
+end
+
+local ids = {}
+for at = FIRST, #ARGV, FIELDS do
+  ids[#ids + 1] = ARGV[at]
+end
+local known = redis.call('HMGET', JOBS, unpack(ids))
+local added, records, members, seen, twice = 0, {}, {}, {}, {}
+for n, id in ipairs(ids) do
+  local at = FIRST + (n - 1) * FIELDS
+  local priority, company, not_before = tonumber(ARGV[at + 1]), ARGV[at + 2], tonumber(ARGV[at + 3])
+  local deadline, payload = tonumber(ARGV[at + 4]), ARGV[at + 5]
+  local remembered = remember > 0 and tonumber(redis.call('ZSCORE', DONE, id) or 0) > now
+  if not (known[n] or remembered or twice[id]) then
+    twice[id] = true
+    added = added + 1
+    -- Jobs of one batch keep their order.
+    local ready = not_before > 0 and not_before or now + n - 1
+    records[#records + 1] = id
+    records[#records + 1] = struct.pack(RECORD, priority, 0, 0, ready, deadline, #company, company) .. payload
+    if not_before > now then
+      redis.call('ZADD', DELAYED, ready, id)
+    else
+      local lane = lane_of(priority, company)
+      members[#members + 1] = 0
+      members[#members + 1] = member_of(lane, ready, id)
+      joined(lane, ready, seen)
+      if deadline > 0 then
+        redis.call('ZADD', DEADLINES, deadline, id)
+      end
+    end
+  end
+end
+if added > 0 then
+  redis.call('HSET', JOBS, unpack(records))
+  redis.call('HINCRBY', META, 'added', added)
+end
+if #members > 0 then
+  redis.call('ZADD', WAITING, unpack(members))
+end
+if added > 0 then
+  wake()
+end
+return {'added', added}

@@ -1,0 +1,50 @@
+"""A real Redis on a free loopback port, in a folder of its own; Debian's, as in the image."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.controllers.process import Server, free_port
+
+START_SECONDS = 15.0
+
+
+class Redis:
+    """Starts with `start`, ends with `stop`; what it holds is gone after `kill`, as nothing is written down."""
+
+    def __init__(self, *options: str, password: str = "") -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="esq-redis-"))
+        self.port = free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self._options = (*options, *(("--requirepass", password) if password else ()))
+        self._login = ("-a", password, "--no-auth-warning") if password else ()
+        self._server = Server("redis", self.folder / "log")
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        plain = ["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]
+        self._server.launch(["redis-server", *place, *plain, *self._options])
+        self._server.await_ready(self.ready, START_SECONDS)
+
+    def stop(self) -> None:
+        """End it and take its folder away."""
+        self._server.send(signal.SIGTERM)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def kill(self) -> None:
+        """End it at once; `start` brings back an empty one."""
+        self._server.kill()
+
+    def ready(self) -> bool:
+        """Tell whether it answers."""
+        return self.ask("ping") == "PONG"
+
+    def ask(self, *command: str) -> str:
+        """Run a command and return its answer as text."""
+        asked = ["redis-cli", "-p", str(self.port), *self._login, *command]
+        return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
