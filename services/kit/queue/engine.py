@@ -193,7 +193,7 @@ class RedisQueue:
     ) -> Controls:
         """See `Queue`."""
         given = {"paused": paused, "draining": draining, "limit": limit}
-        fields: dict[str | bytes, Value] = {
+        fields: dict[Any, Value] = {
             name: float(value) if name == "limit" else int(value)
             for name, value in given.items()
             if value is not None
