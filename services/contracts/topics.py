@@ -43,14 +43,21 @@ MESSAGE_REQUESTED = Topic(
     key="connection",
     owner="campaigns",
     consumers=("whatsapp",),
-    events=("message_requested",),
+    events=("message_requested", "campaign_halted"),
 )
 MESSAGE_STATUS = Topic(
     "message.status",
     key="message",
     owner="whatsapp",
     consumers=("campaigns",),
-    events=("message_accepted", "message_failed", "message_uncertain", "status_changed"),
+    events=(
+        "message_accepted",
+        "message_failed",
+        "message_uncertain",
+        "status_changed",
+        "message_recalled",
+        "message_expired",
+    ),
 )
 
 

@@ -9,6 +9,11 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Urgency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    URGENCY_BULK: _ClassVar[Urgency]
+    URGENCY_REPLY: _ClassVar[Urgency]
+
 class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     STATUS_UNSPECIFIED: _ClassVar[Status]
@@ -16,6 +21,8 @@ class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STATUS_DELIVERED: _ClassVar[Status]
     STATUS_READ: _ClassVar[Status]
     STATUS_FAILED: _ClassVar[Status]
+URGENCY_BULK: Urgency
+URGENCY_REPLY: Urgency
 STATUS_UNSPECIFIED: Status
 STATUS_SENT: Status
 STATUS_DELIVERED: Status
@@ -23,7 +30,7 @@ STATUS_READ: Status
 STATUS_FAILED: Status
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "status_changed")
+    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "status_changed", "message_recalled", "message_expired", "campaign_halted")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     COMPANY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -34,6 +41,9 @@ class Envelope(_message.Message):
     MESSAGE_FAILED_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_UNCERTAIN_FIELD_NUMBER: _ClassVar[int]
     STATUS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_RECALLED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_HALTED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     company: str
     version: int
@@ -44,23 +54,44 @@ class Envelope(_message.Message):
     message_failed: MessageFailed
     message_uncertain: MessageUncertain
     status_changed: StatusChanged
-    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ...) -> None: ...
+    message_recalled: MessageRecalled
+    message_expired: MessageExpired
+    campaign_halted: CampaignHalted
+    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ..., message_recalled: _Optional[_Union[MessageRecalled, _Mapping]] = ..., message_expired: _Optional[_Union[MessageExpired, _Mapping]] = ..., campaign_halted: _Optional[_Union[CampaignHalted, _Mapping]] = ...) -> None: ...
 
 class MessageRequested(_message.Message):
-    __slots__ = ("message_id", "campaign_id", "contact_id", "connection", "to", "text")
+    __slots__ = ("message_id", "campaign_id", "contact_id", "connection", "to", "text", "run", "urgency", "not_after", "expires_at")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
     TO_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    URGENCY_FIELD_NUMBER: _ClassVar[int]
+    NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     message_id: str
     campaign_id: str
     contact_id: str
     connection: str
     to: str
     text: str
-    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., connection: _Optional[str] = ..., to: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+    run: int
+    urgency: Urgency
+    not_after: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., connection: _Optional[str] = ..., to: _Optional[str] = ..., text: _Optional[str] = ..., run: _Optional[int] = ..., urgency: _Optional[_Union[Urgency, str]] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CampaignHalted(_message.Message):
+    __slots__ = ("campaign_id", "connection", "run")
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    CONNECTION_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    campaign_id: str
+    connection: str
+    run: int
+    def __init__(self, campaign_id: _Optional[str] = ..., connection: _Optional[str] = ..., run: _Optional[int] = ...) -> None: ...
 
 class MessageAccepted(_message.Message):
     __slots__ = ("message_id", "campaign_id", "provider_id")
@@ -105,3 +136,21 @@ class StatusChanged(_message.Message):
     status: Status
     code: int
     def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., code: _Optional[int] = ...) -> None: ...
+
+class MessageRecalled(_message.Message):
+    __slots__ = ("message_id", "campaign_id", "run")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_FIELD_NUMBER: _ClassVar[int]
+    message_id: str
+    campaign_id: str
+    run: int
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., run: _Optional[int] = ...) -> None: ...
+
+class MessageExpired(_message.Message):
+    __slots__ = ("message_id", "campaign_id")
+    MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
+    message_id: str
+    campaign_id: str
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ...) -> None: ...

@@ -47,7 +47,7 @@ def field(file: FileDescriptorProto, of: str, name: str) -> FieldDescriptorProto
 
 
 def enum(file: FileDescriptorProto) -> EnumDescriptorProto:
-    return file.enum_type[0]
+    return next(each for each in file.enum_type if each.name == "Status")
 
 
 def remove_field(file: FileDescriptorProto) -> None:
@@ -121,12 +121,12 @@ def test_additions_break_nobody_and_are_named() -> None:
     file = schemas()
     message(file, "MessageFailed").field.add(name="severity", number=5, type=9, label=1)
     enum(file).value.add(name="STATUS_PLAYED", number=5)
-    file.message_type.add(name="MessageExpired").field.add(name="message_id", number=1, type=9, label=1)
+    file.message_type.add(name="MessagePlayed").field.add(name="message_id", number=1, type=9, label=1)
     before, after = listing(schemas()), listing(file)
     assert breaks(before, after) == []
     assert additions(before, after) == [
         "esq.v1.MessageFailed.severity",
-        "esq.v1.MessageExpired.message_id",
+        "esq.v1.MessagePlayed.message_id",
         "esq.v1.Status.STATUS_PLAYED",
     ]
 
