@@ -105,7 +105,7 @@ class MemoryQueue:
             start = max(now, job.not_before.timestamp() if job.not_before else now)
             wait = 0.0
             if self._rate() and start <= now:
-                wait = (self._ahead(lane, now) + batch[lane]) / self._rate()
+                wait = self._ahead(lane, batch[lane], now) / self._rate()
             batch[lane] += 1
             if job.deadline and start + wait >= job.deadline.timestamp():
                 waits.append(wait)
@@ -115,12 +115,12 @@ class MemoryQueue:
                 f"queue {self.name}: the wait is {max(waits):.1f} s", wait=max(waits), retry_after=beyond
             )
 
-    def _ahead(self, lane: tuple[int, str], now: float) -> int:
+    def _ahead(self, lane: tuple[int, str], joined: int, now: float) -> int:
         waiting = Counter(each.lane for each in self._waiting(now))
         urgent = sum(count for each, count in waiting.items() if each[0] < lane[0])
         lanes = sum(1 for each in waiting if each[0] == lane[0])
         everything = sum(count for each, count in waiting.items() if each[0] <= lane[0])
-        return min(everything, urgent + waiting[lane] * max(lanes, 1))
+        return min(everything + joined, urgent + (waiting[lane] + joined + 1) * lanes)
 
     def _rate(self) -> float:
         limit = self._controls.limit

@@ -102,18 +102,22 @@ class Worker:
     async def _run_one(self, lease: Lease) -> None:
         began = time.monotonic()
         try:
-            self._outcomes.append(await self._outcome(lease))
+            outcome = await self._outcome(lease)
+            self._outcomes += [outcome] if outcome else []
         finally:
             metrics.ran(self._queue.name, time.monotonic() - began)
             self._ended.set()
 
-    async def _outcome(self, lease: Lease) -> Outcome:
+    async def _outcome(self, lease: Lease) -> Outcome | None:
+        """Return how to settle it; None to let the lease end, so that a report is made again."""
         try:
             if lease.fate is not Fate.RUN:
                 await self._handler.lost(lease)
                 return lease.done() if lease.fate is Fate.EXPIRED else lease.dead("its workers died")
             await self._handler.run(lease)
         except TemporaryError as error:
+            if lease.fate is not Fate.RUN:
+                return None
             return lease.retry(self._queue.rules.pause(max(1, lease.attempt), self._rng), str(error))
         except Exception as error:
             log.exception("Job %s failed", lease.id, extra={"action": "job", "queue": str(self._queue.name)})

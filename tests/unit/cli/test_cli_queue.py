@@ -160,6 +160,19 @@ def test_a_live_view_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> Non
     assert "list --json" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("platform")
+def test_a_live_view_ends_with_ctrl_c(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    clock.sleeps = [lambda: None, interrupted]
+    assert run(["queue", "top"]) == 130
+    assert NAME in capsys.readouterr().out
+
+
 def test_drain_follows_until_it_is_empty(edge: Edge, queue: MemoryQueue, clock: Clock) -> None:
     clock.sleeps = [lambda: None, lambda: finish(queue)]
     with QuietSteps().step("drain") as step:

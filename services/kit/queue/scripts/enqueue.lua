@@ -6,15 +6,23 @@ local FIRST, FIELDS = 5, 6
 local most, owed, remember = tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4])
 local count = (#ARGV - FIRST + 1) / FIELDS
 
--- Jobs that would go before a new one: all that is more urgent, and as many rounds of the ring as the company
--- has jobs in its lane; never more than there are.
-local function ahead(priority, company)
+-- What decides how long the lane of a company waits.
+local function look(priority, company)
   local lane = lane_of(priority, company)
-  local all = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority + 1)
-  local urgent = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority)
-  local own = redis.call('ZLEXCOUNT', WAITING, '[' .. lane .. '\0', '(' .. lane .. '\1')
-  local lanes = redis.call('ZCOUNT', RING, priority * SPAN, '(' .. string.format('%.0f', (priority + 1) * SPAN))
-  return math.min(all, urgent + own * math.max(lanes, 1))
+  return {
+    all = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority + 1),
+    urgent = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority),
+    own = redis.call('ZLEXCOUNT', WAITING, '[' .. lane .. '\0', '(' .. lane .. '\1'),
+    lanes = redis.call('ZCOUNT', RING, priority * SPAN, '(' .. string.format('%.0f', (priority + 1) * SPAN)),
+    joined = 0,
+  }
+end
+
+-- Jobs that would go before one more in the lane: all that is more urgent, and a round of the ring for each job
+-- of its company; never more than there are.
+local function ahead(line)
+  local rounds = (line.own + line.joined + 1) * line.lanes
+  return math.min(line.all + line.joined, line.urgent + rounds)
 end
 
 if not owed then
@@ -26,13 +34,14 @@ if not owed then
   if waiting + count > most then
     return {'full', rate > 0 and math.ceil(count * 1000000 / rate) or 1000000}
   end
-  local before, wait, late = {}, 0, 0
+  local lines, wait, late = {}, 0, 0
   for at = FIRST, #ARGV, FIELDS do
     local start, deadline = math.max(now, tonumber(ARGV[at + 3])), tonumber(ARGV[at + 4])
     if deadline > 0 then
       local lane = lane_of(ARGV[at + 1], ARGV[at + 2])
-      before[lane] = (before[lane] or ahead(tonumber(ARGV[at + 1]), ARGV[at + 2])) + 1
-      local own = silence + (rate > 0 and (before[lane] - 1) * 1000000 / rate or 0)
+      lines[lane] = lines[lane] or look(tonumber(ARGV[at + 1]), ARGV[at + 2])
+      local own = silence + (rate > 0 and ahead(lines[lane]) * 1000000 / rate or 0)
+      lines[lane].joined = lines[lane].joined + 1
       -- A job that begins later finds the queue as it will be then, which nobody knows.
       if start > now then
         own = 0
