@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.exceptions import (
     ClusterDownError,
     MasterDownError,
@@ -120,7 +120,9 @@ def _clients(settings: RedisSettings, options: dict[str, Any]) -> list[Redis]:
         return [Redis(host=host, port=int(port), password=password, **options)]
     known = [each.rpartition(":") for each in settings.redis_sentinels.split(",")]
     own = {name: value for name, value in options.items() if name != "max_connections"}
-    own["socket_timeout"] = settings.redis_seconds
+    # They are asked one after the other: one that is dead or mute leaves time for the others within a call.
+    own["socket_timeout"] = own["socket_connect_timeout"] = settings.redis_seconds / 4
+    own["retry"] = Retry(NoBackoff(), 0)
     if settings.redis_sentinel_password:
         own["password"] = settings.redis_sentinel_password.get_secret_value()
     sentinels = Sentinel([(host, int(port)) for host, _, port in known], sentinel_kwargs=own)  # type: ignore[no-untyped-call]  # the library types its methods only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
@@ -313,8 +314,9 @@ async def test_scripts_touch_no_key_that_was_not_declared(redis: Redis, connecti
         await RedisQueue(connection, QueueName("test", "other"), RULES).enqueue(jobs(1))
 
 
-async def test_the_primary_is_found_by_its_sentinels(tmp_path: Path) -> None:
+async def test_the_primary_is_found_by_its_sentinels_though_one_is_dead_and_one_mute(tmp_path: Path) -> None:
     redis = Redis(password="secret")
+    mute = socket.create_server(("127.0.0.1", 0))
     port = free_port()
     sentinel = Server("sentinel", tmp_path / "log")
     config = tmp_path / "sentinel.conf"
@@ -326,7 +328,7 @@ async def test_the_primary_is_found_by_its_sentinels(tmp_path: Path) -> None:
         )
         sentinel.launch(["redis-server", str(config), "--sentinel"])
         settings = RedisSettings(
-            redis_sentinels=f"127.0.0.1:{free_port()},127.0.0.1:{port}",
+            redis_sentinels=f"127.0.0.1:{free_port()},127.0.0.1:{mute.getsockname()[1]},127.0.0.1:{port}",
             redis_password="secret",  # type: ignore[arg-type]  # as the environment gives it
             redis_sentinel_password="guarded",  # type: ignore[arg-type]
         )
@@ -339,6 +341,7 @@ async def test_the_primary_is_found_by_its_sentinels(tmp_path: Path) -> None:
             [lease] = (await queue.reserve(1)).leases
             assert lease.fate is Fate.RUN
     finally:
+        mute.close()
         sentinel.kill()
         redis.stop()
 
