@@ -92,7 +92,8 @@ LOCAL = Sizes(
     backup_job=Size(cpu="20m", memory="48Mi", memory_limit="256Mi"),
     restore_job=Size(cpu="20m", memory="96Mi", memory_limit="512Mi", storage="4Gi"),
     backup_days=2,
-    service=Size(cpu="20m", memory="80Mi", memory_limit="256Mi"),
+    # As much as a broker: who answers is not to starve while all of a returned zone starts.
+    service=Size(cpu="50m", memory="80Mi", memory_limit="256Mi"),
     job=Size(cpu="20m", memory="64Mi", memory_limit="256Mi"),
 )
 

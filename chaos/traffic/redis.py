@@ -6,7 +6,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
+from redis.backoff import NoBackoff
 
 from chaos.traffic.timetable import Lane, Log
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 SECONDS = 1.0
 """To connect, and for an answer."""
+SENTINEL_SECONDS = 0.5
+"""The same for each Sentinel, asked one after the other: two that are dead leave time for the third."""
 KEEP_SECONDS = 3600
 
 
@@ -41,7 +45,13 @@ class RedisTraffic:
         hosts = [tuple(each.rsplit(":", 1)) for each in where["sentinels"].split(",")]
         sentinels = Sentinel(  # type: ignore[no-untyped-call]  # the library types its methods only
             [(host, int(port)) for host, port in hosts],
-            sentinel_kwargs={**common, "password": where["sentinel_password"]},
+            sentinel_kwargs={
+                **common,
+                "socket_timeout": SENTINEL_SECONDS,
+                "socket_connect_timeout": SENTINEL_SECONDS,
+                "retry": Retry(NoBackoff(), 0),
+                "password": where["sentinel_password"],
+            },
         )
         self._primary = sentinels.master_for(where["master"], password=where["password"], **common)
 

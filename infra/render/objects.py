@@ -44,7 +44,9 @@ consistency_mode = "consistent"
 compression_level = 1
 # Nodes that lost each other say so within seconds.
 rpc_ping_timeout_msec = 5000
-rpc_timeout_msec = 10000
+# A node that died is asked for another minute, until it has missed four pings: who asks has to get over it
+# and ask the third within the patience of its own client.
+rpc_timeout_msec = 1000
 rpc_bind_addr = "0.0.0.0:{RPC_PORT}"
 # The kubelet gives secrets to the pod's group; Garage would want them readable by one user only.
 allow_world_readable_secrets = true

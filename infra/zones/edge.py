@@ -1,7 +1,8 @@
 """The edge: one HTTPS address of the host in front of all zones.
 
 It asks every zone itself whether a service is ready there, so that a lost zone is left after two failed
-questions and not when Kubernetes notices.
+questions and not when Kubernetes notices. A lost zone takes no connection, which is known after a second; one
+that takes it and is slow has three, since leaving it cuts off its requests and burdens the others.
 A request is only tried in another zone when no connection was made, since then nobody has seen it, or when
 it asks for something only: that may be asked again wherever the first answer was none, or a 503.
 """
@@ -29,7 +30,7 @@ defaults
     mode http
     log global
     timeout connect 1s
-    timeout check 1s
+    timeout check 3s
     timeout client 60s
     timeout server 60s
     timeout http-request 10s

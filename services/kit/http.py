@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from services.contracts.ports import HEALTH_PATH, LIVE_PATH
 from services.kit import trace
@@ -53,6 +54,7 @@ def create_app(
     app.add_exception_handler(ServiceError, _service_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _defect)
     app.add_middleware(BodyLimit, limits=dict(body_bytes or {}))
     app.add_middleware(Traced)
@@ -112,6 +114,11 @@ async def _validation_error(_request: Request, error: Exception) -> JSONResponse
         raise error
     faults = [{"where": ".".join(map(str, fault["loc"])), "what": fault["msg"]} for fault in error.errors()]
     return problem(422, "Not acceptable", "the request does not have the expected form", faults=faults)
+
+
+async def _gone(_request: Request, _error: Exception) -> Response:
+    """Answer nobody: the caller left while its body was read. That is no defect of ours."""
+    return Response(status_code=499)
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:

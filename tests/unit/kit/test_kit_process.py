@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import httpx
 import jwt
 import pytest
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 
 from services.kit import tasks
 from services.kit.auth import Caller, Tokens, allowed
@@ -22,7 +22,7 @@ from services.kit.tasks import Task, guard
 from tests.controllers.process import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, MutableMapping
 
 KEY = "k" * 32
 router = APIRouter()
@@ -51,6 +51,11 @@ async def defect() -> None:
 @router.post("/echo")
 async def echo(body: dict[str, int]) -> dict[str, int]:
     return body
+
+
+@router.post("/stream")
+async def stream(request: Request) -> int:
+    return sum([len(chunk) async for chunk in request.stream()])
 
 
 @pytest.fixture
@@ -160,6 +165,22 @@ async def test_a_task_that_fails_is_started_again_and_told_by_readiness(
     assert (runs, await health.reasons()) == (4, {})
     stop.set()
     await asyncio.wait_for(guarded, 1)
+
+
+async def test_a_caller_that_leaves_is_no_defect(health: Health, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app("things", health, routers=[router])
+    sent = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: MutableMapping[str, object]) -> None:
+        sent.append(message.get("status"))
+
+    scope = {"type": "http", "method": "POST", "path": "/stream", "query_string": b"", "headers": []}
+    await app(scope, receive, send)
+    assert sent[0] == 499
+    assert not caplog.records
 
 
 async def test_a_process_serves_drains_and_ends(health: Health) -> None:
