@@ -51,7 +51,9 @@ _PARAMETERS = {
     # Short statements only: compiling them costs more than it saves.
     "jit": "off",
     "max_wal_size": "512MB",
-    "wal_keep_size": "128MB",
+    # A former primary that is rewound starts at the redo point before it parted, and has only what the new
+    # primary still keeps. Segments are closed every half a minute for the archive: this is half an hour.
+    "wal_keep_size": "1GB",
     "password_encryption": "scram-sha-256",
     "ssl": "on",
     "ssl_min_protocol_version": "TLSv1.2",
