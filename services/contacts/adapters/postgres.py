@@ -28,7 +28,9 @@ class PostgresContacts:
     async def begin_import(self, company: str, list_name: str, import_id: UUID) -> UUID:
         """See `Contacts`."""
         async with self._database.work() as work:
-            row = await work.row(SQL["list_make"], company=company, id=uuid7(), name=list_name)
+            # A known list is found without its lock, else imports into it wait for each other's commits.
+            row = await work.row(SQL["list_find"], company=company, name=list_name)
+            row = row or await work.row(SQL["list_make"], company=company, id=uuid7(), name=list_name)
             if row is None:
                 raise LookupError("an upsert returns its row")
             await work.run(SQL["import_begin"], company=company, id=import_id, list_id=row.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -243,7 +244,8 @@ class MemoryQueue:
         return verdict
 
     async def arrival(self, seconds: float) -> None:
-        """See `Queue`; there is nobody to wait for."""
+        """See `Queue`; there is nobody to wait for, only others to let run."""
+        await asyncio.sleep(0)
 
     async def stats(self) -> Stats:
         """See `Queue`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import text
 
 from services.contacts.adapters.memory import FakeContacts
 from services.contacts.adapters.postgres import PostgresContacts
@@ -15,6 +16,7 @@ from services.contacts.commands import ImportContacts
 from services.contacts.handlers import import_contacts, read_page
 from services.kit.database import Database, create_engine
 from services.kit.errors import NotFoundError
+from services.kit.ids import uuid7
 from services.kit.settings import DatabaseSettings, ProcessSettings
 
 if TYPE_CHECKING:
@@ -28,11 +30,16 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-async def stored(test_database: TestDatabase) -> AsyncIterator[PostgresContacts]:
+async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
     settings = DatabaseSettings(database_url=SecretStr(test_database.url("contacts")))
     database = Database(create_engine(ProcessSettings(service="contacts"), settings))
-    yield PostgresContacts(database)
+    yield database
     await database.close()
+
+
+@pytest.fixture
+def stored(database: Database) -> PostgresContacts:
+    return PostgresContacts(database)
 
 
 def phone(number: int) -> str:
@@ -51,7 +58,8 @@ async def send(
 
 
 async def everyone(contacts: Contacts, name: str = "friends", company: str = "acme") -> dict[str, str]:
-    found, after = {}, None
+    found: dict[str, str] = {}
+    after = None
     while True:
         _, page = await read_page(company, name, after, 700, contacts)
         found |= {one.phone: one.name for one in page}
@@ -90,6 +98,15 @@ async def test_two_imports_of_the_same_people_at_once_count_each_once(stored: Po
     assert sum(one.accepted for one in done) == 6000
     assert sum(one.duplicates for one in done) == 12000
     assert len(await everyone(stored)) == 6000
+
+
+async def test_an_import_begins_while_another_into_its_list_commits(
+    stored: PostgresContacts, database: Database
+) -> None:
+    begun = await stored.begin_import("acme", "friends", uuid7())
+    async with database.work() as other, asyncio.timeout(5):
+        await other.run(text("UPDATE lists SET contacts = contacts + 1"))
+        assert await stored.begin_import("acme", "friends", uuid7()) == begun
 
 
 async def test_companies_share_nothing(stored: PostgresContacts) -> None:
