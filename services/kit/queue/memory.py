@@ -243,7 +243,7 @@ class MemoryQueue:
             )
         return verdict
 
-    async def arrival(self, seconds: float) -> None:
+    async def arrival(self, seconds: float) -> None:  # noqa: ARG002 - the port has it
         """See `Queue`; there is nobody to wait for, only others to let run."""
         await asyncio.sleep(0)
 
