@@ -119,9 +119,10 @@ class MemoryQueue:
     def _ahead(self, lane: tuple[int, str], joined: int, now: float) -> int:
         waiting = Counter(each.lane for each in self._waiting(now))
         urgent = sum(count for each, count in waiting.items() if each[0] < lane[0])
-        lanes = sum(1 for each in waiting if each[0] == lane[0])
+        others = sum(1 for each in waiting if each[0] == lane[0] and each != lane)
         everything = sum(count for each, count in waiting.items() if each[0] <= lane[0])
-        return min(everything + joined, urgent + (waiting[lane] + joined + 1) * lanes)
+        before = waiting[lane] + joined
+        return min(everything + joined, urgent + before + (before + 1) * others)
 
     def _rate(self) -> float:
         limit = self._controls.limit

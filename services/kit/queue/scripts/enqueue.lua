@@ -18,11 +18,12 @@ local function look(priority, company)
   }
 end
 
--- Jobs that would go before one more in the lane: all that is more urgent, and a round of the ring for each job
--- of its company; never more than there are.
+-- Jobs that would go before one more in the lane: all that is more urgent, what the company has there already,
+-- and a turn of each other lane for each of those and one more; never more than there are.
 local function ahead(line)
-  local rounds = (line.own + line.joined + 1) * line.lanes
-  return math.min(line.all + line.joined, line.urgent + rounds)
+  local before = line.own + line.joined
+  local others = line.own > 0 and line.lanes - 1 or line.lanes
+  return math.min(line.all + line.joined, line.urgent + before + (before + 1) * others)
 end
 
 if not owed then
