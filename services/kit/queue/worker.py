@@ -103,7 +103,8 @@ class Worker:
         began = time.monotonic()
         try:
             outcome = await self._outcome(lease)
-            self._outcomes += [outcome] if outcome else []
+            if outcome:
+                self._outcomes.append(outcome)
         finally:
             metrics.ran(self._queue.name, time.monotonic() - began)
             self._ended.set()

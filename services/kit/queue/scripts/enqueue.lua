@@ -7,13 +7,14 @@ local most, owed, remember = tonumber(ARGV[2]), ARGV[3] == '1', tonumber(ARGV[4]
 local count = (#ARGV - FIRST + 1) / FIELDS
 
 -- What decides how long the lane of a company waits.
-local function look(priority, company)
-  local lane = lane_of(priority, company)
+local function look(lane, priority)
+  local own = redis.call('ZLEXCOUNT', WAITING, '[' .. lane .. '\0', '(' .. lane .. '\1')
+  local lanes = redis.call('ZCOUNT', RING, priority * SPAN, '(' .. string.format('%.0f', (priority + 1) * SPAN))
   return {
     all = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority + 1),
     urgent = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority),
-    own = redis.call('ZLEXCOUNT', WAITING, '[' .. lane .. '\0', '(' .. lane .. '\1'),
-    lanes = redis.call('ZCOUNT', RING, priority * SPAN, '(' .. string.format('%.0f', (priority + 1) * SPAN)),
+    own = own,
+    others = own > 0 and lanes - 1 or lanes,
     joined = 0,
   }
 end
@@ -22,8 +23,7 @@ end
 -- and a turn of each other lane for each of those and one more; never more than there are.
 local function ahead(line)
   local before = line.own + line.joined
-  local others = line.own > 0 and line.lanes - 1 or line.lanes
-  return math.min(line.all + line.joined, line.urgent + before + (before + 1) * others)
+  return math.min(line.all + line.joined, line.urgent + before + (before + 1) * line.others)
 end
 
 if not owed then
@@ -40,7 +40,7 @@ if not owed then
     local start, deadline = math.max(now, tonumber(ARGV[at + 3])), tonumber(ARGV[at + 4])
     if deadline > 0 then
       local lane = lane_of(ARGV[at + 1], ARGV[at + 2])
-      lines[lane] = lines[lane] or look(tonumber(ARGV[at + 1]), ARGV[at + 2])
+      lines[lane] = lines[lane] or look(lane, tonumber(ARGV[at + 1]))
       local own = silence + (rate > 0 and ahead(lines[lane]) * 1000000 / rate or 0)
       lines[lane].joined = lines[lane].joined + 1
       -- A job that begins later finds the queue as it will be then, which nobody knows.
