@@ -14,23 +14,12 @@ from services.kit.queue.memory import MemoryQueue
 from services.kit.queue.port import Queue
 from services.kit.redis import open_redis
 from services.kit.settings import ProcessSettings, RedisSettings
+from tests.clock import Clock
 from tests.controllers.redis import Redis
 
 RULES = QueueRules(
     lease_seconds=30, attempts=3, patience_seconds=60, risk_seconds=5, remember_seconds=0, most_waiting=2000
 )
-
-
-class Clock:
-    """Time that passes when the test says so."""
-
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def pass_by(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

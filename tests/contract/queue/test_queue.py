@@ -13,7 +13,8 @@ import pytest
 from services.kit.errors import BusyError, InvalidError, TemporaryError
 from services.kit.queue.job import Added, Controls, Fate, Job, Lease, QueueRules, Verdict, id_of
 from services.kit.queue.port import Queue
-from tests.contract.queue.conftest import RULES, Clock, Make
+from tests.clock import Clock
+from tests.contract.queue.conftest import RULES, Make
 
 pytestmark = pytest.mark.contract
 

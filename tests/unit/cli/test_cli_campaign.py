@@ -14,23 +14,12 @@ from cli.actions import campaign
 from cli.edge import AwayError, Edge, RefusedError
 from infra.errors import EsqError, WrongUseError
 from infra.steps import QuietSteps
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 KEY = "k" * 32
-
-
-class Clock:
-    """Time that passes by sleeping only."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @dataclass
@@ -97,7 +86,7 @@ class FakePlatform:
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture
@@ -108,7 +97,7 @@ def platform() -> FakePlatform:
 @pytest.fixture
 def edge(platform: FakePlatform, clock: Clock) -> Edge:
     http = httpx.Client(transport=httpx.MockTransport(platform), base_url="https://edge")
-    return Edge(http, KEY, "acme", deadline=60.0, clock=clock, sleep=clock.sleep)
+    return Edge(http, KEY, "acme", deadline=60.0, clock=clock, sleep=clock.pass_by)
 
 
 @pytest.fixture

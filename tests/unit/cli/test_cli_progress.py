@@ -8,20 +8,12 @@ import pytest
 from rich.console import Console
 
 from cli.progress import QUIET_SECONDS, RichSteps
-
-
-class Clock:
-    """Time that is set."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0.0)
 
 
 @pytest.fixture

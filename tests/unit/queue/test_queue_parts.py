@@ -16,20 +16,12 @@ from services.kit.queue.memory import MemoryQueue
 from services.kit.queue.metrics import Watch
 from services.kit.queue.worker import Worker
 from services.kit.settings import RedisSettings, SettingsError, load
+from tests.clock import Clock
 
 if TYPE_CHECKING:
     from services.kit.queue.job import Lease
 
 RULES = QueueRules(lease_seconds=10, attempts=1)
-
-
-class Clock:
-    """Time that passes when the test says so."""
-
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -74,11 +66,11 @@ async def test_a_report_that_cannot_be_written_is_asked_for_again(queue: MemoryQ
     handler = Reporting()
     await queue.enqueue([Job(uuid4(), "acme")])
     await queue.reserve(1)
-    clock.now += 11
+    clock.pass_by(11)
     await work_a_little(queue, handler)
     assert (await queue.dead(1), handler.reported) == ([], 0)
     handler.away = False
-    clock.now += 11
+    clock.pass_by(11)
     await work_a_little(queue, handler)
     assert handler.reported == 1
     assert [letter.reason for letter in await queue.dead(1)] == ["its workers died"]
