@@ -283,7 +283,7 @@ async def test_failures_are_retried_buried_or_reported(connection: Connection) -
 
 
 async def test_all_keys_of_a_queue_share_a_slot_and_every_script_is_given_them() -> None:
-    redis = Redis("--cluster-enabled", "yes")
+    redis = Redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     try:
         redis.start()
         redis.ask("cluster", "addslotsrange", "0", "16383")
