@@ -151,7 +151,8 @@ class KafkaTraffic:
     def _read(self, consumer: Consumer, number: int) -> list[int]:
         """Return the values of a partition up to its present end, each record once.
 
-        Records are told apart by their offset: what is asked is what the log holds, not how often it was read.
+        Records are told apart by their offset: what is asked is what the log holds, not how often it was
+        read.
         """
         place = TopicPartition(self._topic, number, 0)
         _, end = consumer.get_watermark_offsets(place, timeout=ADMIN_SECONDS)
