@@ -11,9 +11,12 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from services.contracts.v1.events_pb2 import (
+    CampaignHalted,
     Envelope,
     MessageAccepted,
+    MessageExpired,
     MessageFailed,
+    MessageRecalled,
     MessageRequested,
     MessageUncertain,
     StatusChanged,
@@ -24,7 +27,16 @@ from services.kit.ids import uuid7
 if TYPE_CHECKING:
     from services.contracts.topics import Topic
 
-Event = MessageRequested | MessageAccepted | MessageFailed | MessageUncertain | StatusChanged
+Event = (
+    MessageRequested
+    | CampaignHalted
+    | MessageAccepted
+    | MessageFailed
+    | MessageUncertain
+    | StatusChanged
+    | MessageRecalled
+    | MessageExpired
+)
 VERSION = 1
 """Raised when what an event means changes so that those who do not know must not handle it."""
 _FIRST_EVENT = 16
@@ -35,6 +47,9 @@ _FIELDS: dict[type, str] = {
     MessageFailed: "message_failed",
     MessageUncertain: "message_uncertain",
     StatusChanged: "status_changed",
+    MessageRecalled: "message_recalled",
+    MessageExpired: "message_expired",
+    CampaignHalted: "campaign_halted",
 }
 
 

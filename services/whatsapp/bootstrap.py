@@ -27,8 +27,9 @@ from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.adapters.cloud_engine import CloudApiEngine
 from services.whatsapp.adapters.lanes import open_lanes
 from services.whatsapp.dispatcher import Dispatcher
-from services.whatsapp.handlers import CallbackKeeper, Callbacks, Requests, Sweeper
+from services.whatsapp.handlers import CallbackKeeper, Callbacks, Sweeper
 from services.whatsapp.queues import QUEUES
+from services.whatsapp.requests import Requests
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack

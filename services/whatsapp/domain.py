@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """Where a message stands. The first three are ours, the others are facts about the provider."""
+    """Where a message stands. From `accepted` on these are facts about the provider, before that ours.
+
+    `recalled` was not begun and waits to be asked for again; `expired` was not begun and never will be.
+    """
 
     QUEUED = "queued"
     CLAIMED = "claimed"
+    RECALLED = "recalled"
+    EXPIRED = "expired"
     UNCERTAIN = "uncertain"
     ACCEPTED = "accepted"
     SENT = "sent"
@@ -42,6 +47,8 @@ class Status(StrEnum):
 _RANK = {
     State.QUEUED: 0,
     State.CLAIMED: 0,
+    State.RECALLED: 0,
+    State.EXPIRED: 0,
     State.UNCERTAIN: 0,
     State.ACCEPTED: 1,
     State.SENT: 2,

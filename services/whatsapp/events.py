@@ -11,7 +11,9 @@ from services.contracts.v1.events_pb2 import (
     STATUS_READ,
     STATUS_SENT,
     MessageAccepted,
+    MessageExpired,
     MessageFailed,
+    MessageRecalled,
     MessageUncertain,
     StatusChanged,
 )
@@ -59,6 +61,15 @@ def uncertain(company: str, message_id: UUID, campaign_id: str, reason: str) -> 
     return Outgoing.of(MESSAGE_STATUS, str(message_id), company, event)
 
 
+def handed_back(company: str, message_id: UUID, campaign_id: str, state: State, run: int) -> Outgoing:
+    """Return the event of a message that was not begun: under this run, or, when it expired, for good."""
+    message = str(message_id)
+    event: Event = MessageRecalled(message_id=message, campaign_id=campaign_id, run=run)
+    if state is State.EXPIRED:
+        event = MessageExpired(message_id=message, campaign_id=campaign_id)
+    return Outgoing.of(MESSAGE_STATUS, message, company, event)
+
+
 def status_changed(
     company: str, message_id: UUID, campaign_id: str, state: State, code: int | None
 ) -> Outgoing:
@@ -77,6 +88,7 @@ def standing(  # noqa: PLR0913, PLR0917 - the columns of a message
     provider_id: str | None,
     code: int | None,
     reason: str | None,
+    run: int,
 ) -> Outgoing:
     """Return the event that tells once more where a message is."""
     message = str(message_id)
@@ -92,6 +104,8 @@ def standing(  # noqa: PLR0913, PLR0917 - the columns of a message
             )
         case State.UNCERTAIN:
             return uncertain(company, message_id, campaign_id, reason or "")
+        case State.RECALLED | State.EXPIRED:
+            return handed_back(company, message_id, campaign_id, state, run)
         case _:
             return status_changed(company, message_id, campaign_id, state, code)
     return Outgoing.of(MESSAGE_STATUS, message, company, event)

@@ -1,102 +1,42 @@
-"""What the worker does with requests, callbacks and lapsed leases. Each step is one transaction."""
+"""What the worker does with callbacks and with messages nobody works on. Each step is one transaction."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from prometheus_client import Counter
 
-from services.contracts.v1.events_pb2 import MessageRequested
-from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
 from services.kit.retry import wait_or_stop
 from services.kit.sql import load_queries
 from services.whatsapp.adapters.standings import Standings
 from services.whatsapp.callbacks import UnreadableCallbackError, read
 from services.whatsapp.domain import State
-from services.whatsapp.events import standing, status_changed, uncertain
+from services.whatsapp.events import handed_back, status_changed, uncertain
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Row
 
     from services.kit.database import Database, Work
-    from services.kit.events import Incoming
     from services.whatsapp.callbacks import Report
 
 CALLBACKS = 50
 """Raw callbacks in one transaction; each may hold many reports."""
 LAPSED = 500
-"""Leases in one transaction."""
+"""Leases, and messages handed back, in one transaction."""
 IDLE_SECONDS = 0.1
 PURGE_EVERY_SECONDS = 3600.0
-LONGEST_TEXT = 4096
 NO_RESULT = "sent to the provider, and no answer was written"
 REPORTS = Counter("esq_callback_reports", "Reports of callbacks by what became of them", ["fate"])
 LEASES = Counter("esq_leases_lapsed", "Leases that lapsed by what became of the message", ["state"])
+HANDED_BACK = Counter("esq_messages_handed_back", "Messages that were not begun and never will be", ["state"])
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 log = logging.getLogger(__name__)
-
-
-class Requests:
-    """Stores requested messages, each once. Who asks again for one is told where it is."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def handle(self, events: Sequence[Incoming]) -> None:
-        """Store a batch with its inbox.
-
-        Raises:
-            ValueError: an id is no UUID or a text too long; the consumer sets that event aside.
-        """
-        async with self._database.work() as work:
-            fresh = await PostgresInbox(work).fresh(events)
-            wanted = [(it.company, it.event) for it in fresh if isinstance(it.event, MessageRequested)]
-            if wanted and await work.run(SQL["store_requested"], **_columns(wanted)) < len(wanted):
-                await _answer(work, wanted)
-            await work.commit()
-
-
-async def _answer(work: Work, wanted: Iterable[tuple[str, MessageRequested]]) -> None:
-    """Tell where requested messages are that have left the queue: their news may have been lost."""
-    columns = _columns(wanted)
-    rows = await work.rows(SQL["standing_of"], companies=columns["companies"], ids=columns["ids"])
-    await PostgresOutbox(work).add(
-        [
-            standing(
-                row.company,
-                row.message_id,
-                row.campaign_id,
-                State(row.state),
-                row.provider_id,
-                row.code,
-                row.reason,
-            )
-            for row in rows
-        ]
-    )
-
-
-def _columns(wanted: Iterable[tuple[str, MessageRequested]]) -> dict[str, list[Any]]:
-    """Return the columns, messages in one order everywhere so that two workers never deadlock."""
-    rows = sorted((company, UUID(event.message_id), event) for company, event in wanted)
-    if any(len(event.text) > LONGEST_TEXT for _, _, event in rows):
-        raise ValueError(f"a text is longer than {LONGEST_TEXT} characters")
-    return {
-        "companies": [company for company, _, _ in rows],
-        "ids": [message_id for _, message_id, _ in rows],
-        "campaigns": [event.campaign_id for _, _, event in rows],
-        "contacts": [event.contact_id for _, _, event in rows],
-        "connections": [event.connection for _, _, event in rows],
-        "recipients": [event.to for _, _, event in rows],
-        "bodies": [event.text for _, _, event in rows],
-    }
 
 
 class Callbacks:
@@ -161,7 +101,7 @@ async def _apply(work: Work, reports: Sequence[Report]) -> None:
 
 
 class Sweeper:
-    """Takes care of claims whose holder is gone."""
+    """Takes care of claims whose holder is gone, and of messages that may not be begun any more."""
 
     def __init__(self, database: Database, *, every_seconds: float) -> None:
         self._database = database
@@ -170,7 +110,7 @@ class Sweeper:
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep until told to stop."""
         while not stop.is_set():
-            while await self.step() == LAPSED:
+            while max(await self.step(), await self.hand_back()) == LAPSED:
                 continue
             await wait_or_stop(stop, self._every)
 
@@ -193,6 +133,24 @@ class Sweeper:
                 extra={"action": "sweep", "queued": released, "uncertain": len(doubted)},
             )
         return max(released, len(doubted))
+
+    async def hand_back(self) -> int:
+        """Tell of waiting messages that are halted or late; return the larger number of the two."""
+        async with self._database.work() as work:
+            halted = await work.rows(SQL["hand_back_halted"], most=LAPSED)
+            late = await work.rows(SQL["hand_back_late"], most=LAPSED)
+            await tell_handed_back(work, [*halted, *late])
+            await work.commit()
+        return max(len(halted), len(late))
+
+
+async def tell_handed_back(work: Work, rows: Sequence[Row[Any]]) -> None:
+    """Put the news of messages that were not begun into the outbox."""
+    for row in rows:
+        HANDED_BACK.labels(row.state).inc()
+    await PostgresOutbox(work).add(
+        [handed_back(row.company, row.message_id, row.campaign_id, State(row.state), row.run) for row in rows]
+    )
 
 
 class CallbackKeeper:

@@ -12,16 +12,58 @@ ON CONFLICT (company, name) DO UPDATE SET phone_number_id = excluded.phone_numbe
     held_until = NULL
 
 -- name: store_requested
--- Messages to be sent; one that is there already stays as it is.
-INSERT INTO messages (company, message_id, campaign_id, contact_id, connection, recipient, body)
+-- Messages to be sent. One that is there stays as it is, unless it was not begun and is asked for under a later run.
+INSERT INTO messages AS m (company, message_id, campaign_id, contact_id, connection, recipient, body, run, not_after,
+                           expires_at)
 SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:campaigns AS text[]),
                      CAST(:contacts AS text[]), CAST(:connections AS text[]), CAST(:recipients AS text[]),
-                     CAST(:bodies AS text[]))
-ON CONFLICT DO NOTHING
+                     CAST(:bodies AS text[]), CAST(:runs AS int[]), CAST(:not_afters AS timestamptz[]),
+                     CAST(:expiries AS timestamptz[]))
+ON CONFLICT (company, message_id) DO UPDATE
+SET state = 'queued', run = excluded.run, not_after = excluded.not_after, expires_at = excluded.expires_at,
+    due_at = now(), reason = NULL
+WHERE m.state IN ('queued', 'recalled') AND m.run < excluded.run
+
+-- name: halt
+-- From here on nothing of these campaigns' runs is begun.
+INSERT INTO halts AS h (company, campaign_id, connection, run)
+SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:campaigns AS text[]), CAST(:connections AS text[]),
+                     CAST(:runs AS int[]))
+ON CONFLICT (company, campaign_id, connection) DO UPDATE
+SET run = greatest(h.run, excluded.run), halted_at = now()
+
+-- name: hand_back_halted
+-- Messages that wait under a halted run. A halt is looked at for a day: longer nothing stays under way.
+WITH back AS (
+    SELECT m.company, m.message_id FROM halts h JOIN messages m
+      ON m.company = h.company AND m.campaign_id = h.campaign_id AND m.connection = h.connection AND m.run <= h.run
+    WHERE h.halted_at > now() - interval '1 day' AND m.state = 'queued'
+    ORDER BY m.company, m.message_id LIMIT :most FOR UPDATE OF m SKIP LOCKED)
+UPDATE messages m SET state = 'recalled'
+FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
+RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
+
+-- name: hand_back_late
+-- Messages whose time is over before they were begun: for good, or until they are asked for again.
+WITH back AS (
+    SELECT m.company, m.message_id FROM messages m
+    WHERE m.state = 'queued' AND least(m.not_after, m.expires_at) <= now()
+    ORDER BY m.company, m.message_id LIMIT :most FOR UPDATE OF m SKIP LOCKED)
+UPDATE messages m SET state = CASE WHEN m.expires_at <= now() THEN 'expired' ELSE 'recalled' END
+FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
+RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
+
+-- name: hand_back_of_halted
+-- Of these messages, those that are asked for under a run that is halted already.
+UPDATE messages m SET state = 'recalled'
+FROM halts h, unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS w (company, message_id)
+WHERE m.company = w.company AND m.message_id = w.message_id AND m.state = 'queued'
+  AND m.company = h.company AND m.campaign_id = h.campaign_id AND m.connection = h.connection AND m.run <= h.run
+RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
 
 -- name: standing_of
 -- Where messages are of which there was news to tell.
-SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m.reason
+SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m.reason, m.run
 FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS w (company, message_id)
 JOIN messages m USING (company, message_id) WHERE m.state NOT IN ('queued', 'claimed')
 
@@ -45,6 +87,9 @@ WITH picked AS (
     CROSS JOIN LATERAL (
         SELECT m.company, m.message_id FROM messages m
         WHERE m.company = s.company AND m.connection = s.connection AND m.state = 'queued' AND m.due_at <= now()
+          AND least(m.not_after, m.expires_at) > now() IS NOT FALSE AND NOT EXISTS (
+            SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
+                                  AND h.connection = m.connection AND h.run >= m.run)
         ORDER BY m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
 UPDATE messages m
 SET state = 'claimed', epoch = m.epoch + 1, attempted_at = NULL,
@@ -61,11 +106,15 @@ FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:tokens AS 
 WHERE c.company = b.company AND c.name = b.name
 
 -- name: begin_attempts
--- The calls are made now: from here on nobody else may make them. Only for claims that still hold.
+-- The calls are made now: from here on nobody else may make them. Only for claims that still hold, of campaigns that
+-- were not halted meanwhile, and in time.
 UPDATE messages m SET attempted_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => :lease)
 FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:epochs AS int[])) AS c (company, message_id, epoch)
 WHERE m.company = c.company AND m.message_id = c.message_id AND m.epoch = c.epoch
   AND m.state = 'claimed' AND m.attempted_at IS NULL AND m.lease_until > clock_timestamp()
+  AND least(m.not_after, m.expires_at) > clock_timestamp() IS NOT FALSE AND NOT EXISTS (
+    SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
+                          AND h.connection = m.connection AND h.run >= m.run)
 RETURNING m.company, m.message_id
 
 -- name: settle
@@ -102,7 +151,7 @@ FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:seconds AS
 WHERE c.company = h.company AND c.name = h.name
 
 -- name: release_lapsed
--- Claims whose holder is gone before it began: as if never claimed.
+-- Claims that were not begun, as their holder is gone or they may not be: as if never claimed.
 UPDATE messages m SET state = 'queued', lease_until = NULL
 FROM (SELECT company, message_id FROM messages
       WHERE state = 'claimed' AND attempted_at IS NULL AND lease_until < now()

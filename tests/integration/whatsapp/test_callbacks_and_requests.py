@@ -21,7 +21,8 @@ from services.kit.events import Incoming, decode
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.http import CALLBACK_BYTES
 from services.whatsapp.bootstrap import assemble_api
-from services.whatsapp.handlers import CallbackKeeper, Callbacks, Requests
+from services.whatsapp.handlers import CallbackKeeper, Callbacks
+from services.whatsapp.requests import Requests
 from services.whatsapp.settings import ApiSettings
 from services.whatsapp.signature import HEADER, sign
 from tests.controllers.process import free_port

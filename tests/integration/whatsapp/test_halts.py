@@ -1,0 +1,181 @@
+"""Halts, runs and times on real Postgres: what was not begun comes back, what was begun stays as it is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from services.contracts.v1.events_pb2 import CampaignHalted, MessageExpired, MessageRecalled, MessageRequested
+from services.kit.database import open_database
+from services.kit.events import Incoming, decode
+from services.kit.ids import uuid7
+from services.whatsapp.adapters.claims import PostgresClaims
+from services.whatsapp.handlers import LAPSED, Sweeper
+from services.whatsapp.requests import Requests
+from services.whatsapp.settings import DispatcherSettings
+from tests.integration.whatsapp.conftest import NUMBER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.kit.database import Database
+    from tests.integration.whatsapp.conftest import Platform
+
+pytestmark = pytest.mark.integration
+CAMPAIGN = "c"
+
+
+@pytest.fixture
+def settings(platform: Platform) -> DispatcherSettings:
+    values = {
+        "database_url": platform.database.url("whatsapp"),
+        "cloud_api_url": "http://127.0.0.1:9",
+        "cloud_api_token": "x",
+        "messages_per_second": 2000,
+    }
+    return DispatcherSettings.model_validate(values)
+
+
+@pytest.fixture
+async def database(settings: DispatcherSettings) -> AsyncIterator[Database]:
+    async with open_database(settings, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def claims(platform: Platform, database: Database, settings: DispatcherSettings) -> PostgresClaims:
+    platform.database.execute(f"INSERT INTO whatsapp.numbers VALUES ('{NUMBER}', 'acme')")
+    platform.database.execute(
+        "INSERT INTO whatsapp.connections (company, name, phone_number_id, tokens, filled_at)"
+        f" VALUES ('acme', 'main', '{NUMBER}', 0, now() - interval '1 hour')"
+    )
+    return PostgresClaims(database, settings)
+
+
+def requested(message: str, run: int = 0, **times: datetime) -> Incoming:
+    event = MessageRequested(
+        message_id=message,
+        campaign_id=CAMPAIGN,
+        contact_id="1",
+        connection="main",
+        to="+5511999999999",
+        text="Hello",
+        run=run,
+    )
+    for name, time in times.items():
+        getattr(event, name).FromDatetime(time)
+    return Incoming(uuid7(), "acme", event)
+
+
+def halted(run: int = 0, campaign: str = CAMPAIGN, company: str = "acme") -> Incoming:
+    event = CampaignHalted(campaign_id=campaign, connection="main", run=run)
+    return Incoming(uuid7(), company, event)
+
+
+def told(platform: Platform) -> list[Any]:
+    """Return the events in the outbox, in order."""
+    lines = platform.database.execute(
+        "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
+    ).splitlines()
+    return [decode(bytes.fromhex(line)).event for line in lines]
+
+
+def fresh(count: int) -> list[str]:
+    return [str(uuid7()) for _ in range(count)]
+
+
+async def test_a_halt_takes_back_what_waits_and_nothing_that_was_begun(
+    platform: Platform, database: Database, claims: PostgresClaims
+) -> None:
+    requests, sweeper, ids = Requests(database), Sweeper(database, every_seconds=1), fresh(6)
+    await requests.handle([requested(one) for one in ids])
+    begun = await claims.begin(await claims.claim(2))
+    held = await claims.claim(2)
+    await requests.handle([halted()])
+    assert await claims.claim(10) == [], "nothing of a halted run is claimed"
+    assert await claims.begin(held) == [], "and none that was claimed before is begun"
+    assert await sweeper.hand_back() == 2
+    platform.database.execute("UPDATE whatsapp.messages SET lease_until = now() WHERE attempted_at IS NULL")
+    await sweeper.step()
+    assert await sweeper.hand_back() == 2
+    assert platform.states() == {"claimed": 2, "recalled": 4}
+    assert {event.message_id for event in told(platform)} == set(ids) - {str(one.message_id) for one in begun}
+    assert {(type(event), event.run) for event in told(platform)} == {(MessageRecalled, 0)}
+
+
+async def test_other_campaigns_companies_and_later_runs_go_on(
+    database: Database, claims: PostgresClaims
+) -> None:
+    requests, [message] = Requests(database), fresh(1)
+    await requests.handle([halted(0), halted(7, campaign="another"), halted(7, company="other")])
+    await requests.handle([requested(message, run=1)])
+    await Sweeper(database, every_seconds=1).hand_back()
+    assert [str(one.message_id) for one in await claims.begin(await claims.claim(5))] == [message]
+
+
+async def test_a_request_under_a_halted_run_comes_back_at_once(
+    platform: Platform, database: Database
+) -> None:
+    """As from the retry topic, hours after the halt."""
+    requests, ids = Requests(database), fresh(2)
+    await requests.handle([halted(1)])
+    await requests.handle([requested(one, run) for run, one in enumerate(ids)])
+    assert Counter(event.run for event in told(platform)) == {0: 1, 1: 1}
+    assert platform.states() == {"recalled": 2}
+
+
+async def test_what_came_back_is_sent_under_a_later_run_and_never_under_an_earlier(
+    platform: Platform, database: Database, claims: PostgresClaims
+) -> None:
+    requests, [message] = Requests(database), fresh(1)
+    await requests.handle([requested(message), halted()])
+    await Sweeper(database, every_seconds=1).hand_back()
+    await requests.handle([requested(message, run=0)])
+    assert platform.states() == {"recalled": 1}, "the run is over"
+    assert len(told(platform)) == 2, "and who asks again is told so"
+    await requests.handle([requested(message, run=1), requested(message, run=0)])
+    assert len(await claims.begin(await claims.claim(5))) == 1
+    await requests.handle([requested(message, run=2)])
+    assert platform.states() == {"claimed": 1}, "what was begun is not begun again"
+
+
+async def test_the_time_of_a_message_is_over_for_now_or_for_good(
+    platform: Platform, database: Database, claims: PostgresClaims
+) -> None:
+    past, future = datetime.now(UTC) - timedelta(seconds=1), datetime.now(UTC) + timedelta(hours=1)
+    late, over, both, early = fresh(4)
+    await Requests(database).handle(
+        [
+            requested(late, not_after=past, expires_at=future),
+            requested(over, expires_at=past),
+            requested(both, not_after=past, expires_at=past),
+            requested(early, not_after=future, expires_at=future),
+        ]
+    )
+    assert [str(one.message_id) for one in await claims.claim(5)] == [early]
+    await Sweeper(database, every_seconds=1).hand_back()
+    kinds = {event.message_id: type(event) for event in told(platform)}
+    assert kinds == {late: MessageRecalled, over: MessageExpired, both: MessageExpired}
+    assert platform.states() == {"claimed": 1, "recalled": 1, "expired": 2}
+
+
+async def test_a_claim_that_is_too_late_is_not_begun(
+    platform: Platform, database: Database, claims: PostgresClaims
+) -> None:
+    await Requests(database).handle([requested(one) for one in fresh(2)])
+    held = await claims.claim(2)
+    platform.database.execute("UPDATE whatsapp.messages SET expires_at = now()")
+    assert await claims.begin(held) == []
+
+
+async def test_many_come_back_in_bounded_transactions_each_once(
+    platform: Platform, database: Database
+) -> None:
+    count, sweeper, requests = LAPSED + 7, Sweeper(database, every_seconds=1), Requests(database)
+    await requests.handle([requested(one) for one in fresh(count)])
+    await requests.handle([halted()])
+    assert [await sweeper.hand_back() for _ in range(3)] == [LAPSED, 7, 0]
+    assert len({event.message_id for event in told(platform)}) == len(told(platform)) == count
