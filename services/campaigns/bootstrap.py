@@ -6,6 +6,7 @@ small.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,8 @@ def build_app(settings: ApiSettings, health: Health, units: Units, reading: Unit
 async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
     """Build planner, relay and consumer on Postgres, Kafka and the contacts service."""
     from services.campaigns.adapters.contacts import open_contact_pages  # noqa: PLC0415 - see above
-    from services.campaigns.handlers import apply_news  # noqa: PLC0415
-    from services.campaigns.planner import Planner  # noqa: PLC0415
+    from services.campaigns.news import apply_news  # noqa: PLC0415
+    from services.campaigns.planner import Planner, Scheduler  # noqa: PLC0415
     from services.kit.consumer import Consumer  # noqa: PLC0415
     from services.kit.inbox import InboxKeeper  # noqa: PLC0415
     from services.kit.kafka import open_publisher  # noqa: PLC0415
@@ -75,6 +76,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     consumer = Consumer(source, publisher, partial(apply_news, units=units), batch=settings.kafka_batch)
     tasks = [
         Task("planner", planner.run),
+        Task("scheduler", Scheduler(units, partial(datetime.now, UTC)).run),
         Task("relay", relay.run),
         Task("consumer", consumer.run),
         Task("lag", LagWatch(settings, settings, [MESSAGE_STATUS], source.written_at).run),

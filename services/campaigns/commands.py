@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from uuid import UUID
 
-    from services.campaigns.domain import Campaign, Stage, State
+    from services.campaigns.domain import Campaign, State
+    from services.campaigns.lifecycle import Action, Missed, Stage, Status
 
 
 @dataclass(frozen=True)
 class CreateCampaign:
-    """Send a text to a list.
+    """Send a text to a list: now, at a time, or when somebody starts it.
 
     Attributes:
         company: the tenant.
@@ -23,6 +25,9 @@ class CreateCampaign:
         list_name: of the contacts service.
         text: may hold `{name}`.
         connection: name of the company's connection.
+        start: whether it starts at once; otherwise it is a draft, unless it has a time.
+        start_at: when it starts.
+        missed: what becomes of it when that time is missed.
     """
 
     company: str
@@ -31,6 +36,45 @@ class CreateCampaign:
     list_name: str
     text: str
     connection: str
+    start: bool = True
+    start_at: datetime | None = None
+    missed: Missed | None = None
+
+
+@dataclass(frozen=True)
+class NewCampaign:
+    """A campaign as it is first stored.
+
+    Attributes:
+        campaign: what it is.
+        key: the caller's idempotency key.
+        digest: tells another request with the same key.
+        status: what is asked of it first.
+        start_at: when a scheduled one starts.
+        missed: what becomes of it when that time is missed.
+    """
+
+    campaign: Campaign
+    key: str
+    digest: bytes
+    status: Status
+    start_at: datetime | None
+    missed: Missed
+
+
+@dataclass(frozen=True)
+class ActOnCampaign:
+    """Start, pause, resume or cancel a campaign.
+
+    Attributes:
+        company: the tenant.
+        campaign_id: which one.
+        action: what is asked of it.
+    """
+
+    company: str
+    campaign_id: UUID
+    action: Action
 
 
 @dataclass(frozen=True)
@@ -54,11 +98,71 @@ class Plan:
         campaign: what is planned.
         cursor: the last contact that is planned, None at the beginning.
         epoch: number of the claim; only its holder may write.
+        complete: each contact of the list has its message; what came back is asked for again.
     """
 
     campaign: Campaign
     cursor: UUID | None
     epoch: int
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class Owed:
+    """What a resumed campaign still waits for.
+
+    Attributes:
+        pending: messages that came back wait to be asked for again.
+        awaited: messages of an earlier run may still come back.
+    """
+
+    pending: bool
+    awaited: bool
+
+
+@dataclass(frozen=True)
+class Due:
+    """A scheduled campaign whose time has come.
+
+    Attributes:
+        campaign: which one.
+        start_at: its time.
+        missed: what becomes of it when that is long ago.
+    """
+
+    campaign: Campaign
+    start_at: datetime
+    missed: Missed
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A message of which an event may have been lost.
+
+    Attributes:
+        message_id: which one.
+        run: under which it was requested.
+    """
+
+    message_id: UUID
+    run: int
+
+
+@dataclass(frozen=True)
+class Result:
+    """A message and what became of it so far.
+
+    Attributes:
+        message_id: which one.
+        contact_id: whose it is.
+        state: where it is.
+        changed_at: since when; None where nobody keeps time.
+    """
+
+    message_id: UUID
+    contact_id: UUID
+    state: State
+    changed_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -72,6 +176,8 @@ class Progress:
         planned: messages that exist.
         total: contacts on the list; once all are planned, the same as `planned`; None before the first look.
         counts: messages by state.
+        start_at: when a scheduled one starts.
+        note: what happened to it by itself, if anything.
     """
 
     campaign: Campaign
@@ -80,3 +186,5 @@ class Progress:
     planned: int
     total: int | None
     counts: Mapping[State, int]
+    start_at: datetime | None = None
+    note: str | None = None

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections import Counter
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from services.kit.errors import InvalidError
@@ -29,11 +29,17 @@ _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class State(IntEnum):
-    """Where a message is. The numbers are stored and rank it on the ladder; gaps leave room."""
+    """Where a message is. The numbers are stored and rank it on the ladder; gaps leave room.
 
+    `PENDING` is not asked for at present; a message comes back there, off the ladder, when it was not begun.
+    `CANCELLED` was never begun and never will be: its campaign was cancelled, or its contact left the list.
+    """
+
+    PENDING = -10
     QUEUED = 0
     UNCERTAIN = 10
     EXPIRED = 20
+    CANCELLED = 25
     ACCEPTED = 30
     SENT = 40
     FAILED = 50
@@ -46,20 +52,11 @@ class State(IntEnum):
         return self.name.lower()
 
 
-OPEN = (State.QUEUED, State.ACCEPTED)
+OPEN = (State.PENDING, State.QUEUED, State.ACCEPTED)
 """States in which news are still awaited."""
 
 UNSETTLED = (State.QUEUED, State.UNCERTAIN, State.ACCEPTED)
 """States that a lost event may have left a message in, though it is further or was never asked for."""
-
-
-class Stage(StrEnum):
-    """Where a campaign is."""
-
-    PLANNING = "planning"
-    RUNNING = "running"
-    FINISHED = "finished"
-    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -73,6 +70,7 @@ class Campaign:
         list_name: of the contacts service.
         text: may hold `{name}`.
         connection: name of the company's connection that sends it.
+        run: counts the resumptions; messages are requested under it.
     """
 
     company: str
@@ -81,6 +79,7 @@ class Campaign:
     list_name: str
     text: str
     connection: str
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,15 +160,6 @@ def checked_text(text: str) -> str:
 def personalised(text: str, name: str) -> str:
     """Return the text for one recipient. A name's own braces are left as they are."""
     return text.replace("{name}", name[:NAME_CHARACTERS])
-
-
-def stage_of(planned: bool, failure: str | None, counts: Mapping[State, int]) -> Stage:  # noqa: FBT001 - a fact
-    """Return where a campaign is, from what is known of its plan and its messages."""
-    if failure is not None:
-        return Stage.FAILED
-    if not planned:
-        return Stage.PLANNING
-    return Stage.RUNNING if any(counts.get(state, 0) for state in OPEN) else Stage.FINISHED
 
 
 def digest_of(*parts: str) -> bytes:

@@ -39,8 +39,25 @@ class News:
     state: State
 
 
+@dataclass(frozen=True)
+class Recall:
+    """A message that was not begun under its run, and will not be.
+
+    Attributes:
+        company: the tenant.
+        campaign_id: whose message it is.
+        message_id: which one.
+        run: under which it had been requested.
+    """
+
+    company: str
+    campaign_id: UUID
+    message_id: UUID
+    run: int
+
+
 def request_of(campaign: Campaign, recipient: Recipient) -> Outgoing:
-    """Return the event that asks for a recipient's message to be sent."""
+    """Return the event that asks for a recipient's message to be sent, under the campaign's run."""
     event = v1.MessageRequested(
         message_id=str(recipient.message_id),
         campaign_id=str(campaign.id),
@@ -48,10 +65,23 @@ def request_of(campaign: Campaign, recipient: Recipient) -> Outgoing:
         connection=campaign.connection,
         to=recipient.phone,
         text=personalised(campaign.text, recipient.name),
+        run=campaign.run,
     )
-    return Outgoing.of(
-        MESSAGE_REQUESTED, f"{campaign.company}/{campaign.connection}", campaign.company, event
-    )
+    return Outgoing.of(MESSAGE_REQUESTED, _key(campaign), campaign.company, event)
+
+
+def halt_of(campaign: Campaign) -> Outgoing:
+    """Return the event that takes back the campaign's run and those before it.
+
+    It has the key of the requests, and whoever writes it holds the plan that they are written under: so it
+    comes after all of them.
+    """
+    event = v1.CampaignHalted(campaign_id=str(campaign.id), connection=campaign.connection, run=campaign.run)
+    return Outgoing.of(MESSAGE_REQUESTED, _key(campaign), campaign.company, event)
+
+
+def _key(campaign: Campaign) -> str:
+    return f"{campaign.company}/{campaign.connection}"
 
 
 def news_of(incoming: Incoming) -> News | None:
@@ -60,11 +90,22 @@ def news_of(incoming: Incoming) -> News | None:
     Raises:
         ValueError: an id that is none; the event is set aside.
     """
-    state = _state_of(incoming)
-    if state is None or isinstance(incoming.event, v1.MessageRequested):
+    state, event = _state_of(incoming), incoming.event
+    if state is None or isinstance(event, v1.MessageRequested | v1.CampaignHalted):
         return None
-    event = incoming.event
     return News(incoming.company, UUID(event.campaign_id), UUID(event.message_id), state)
+
+
+def recall_of(incoming: Incoming) -> Recall | None:
+    """Return what an event takes back, if it does.
+
+    Raises:
+        ValueError: an id that is none; the event is set aside.
+    """
+    event = incoming.event
+    if not isinstance(event, v1.MessageRecalled):
+        return None
+    return Recall(incoming.company, UUID(event.campaign_id), UUID(event.message_id), event.run)
 
 
 def _state_of(incoming: Incoming) -> State | None:
@@ -75,6 +116,8 @@ def _state_of(incoming: Incoming) -> State | None:
             return State.FAILED
         case v1.MessageUncertain():
             return State.UNCERTAIN
+        case v1.MessageExpired():
+            return State.EXPIRED
         case v1.StatusChanged(status=status):
             return _OF_STATUS.get(status)
         case _:

@@ -1,21 +1,25 @@
-"""The planner: a background task that plans campaigns as long as there are any."""
+"""Background tasks: the planner plans campaigns as long as there are any, the scheduler starts those due."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.campaigns.handlers import plan_next_chunk
+from services.campaigns.handlers import start_due
+from services.campaigns.planning import plan_next_chunk
 from services.kit.retry import wait_or_stop
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from datetime import datetime
 
     from services.campaigns.commands import PlanNextChunk
     from services.campaigns.ports import ContactPages, Units
 
 IDLE_SECONDS = 0.5
 """Between two looks when nothing waits to be planned."""
+LOOK_SECONDS = 1.0
+"""Between two looks for a scheduled campaign that is due."""
 
 
 class Planner:
@@ -44,3 +48,21 @@ class Planner:
                 await wait_or_stop(stop, IDLE_SECONDS)
             elif planned:
                 self._announce()
+
+
+class Scheduler:
+    """Starts scheduled campaigns. Any number may run: each campaign is started by one."""
+
+    def __init__(self, units: Units, clock: Callable[[], datetime]) -> None:
+        self._units = units
+        self._clock = clock
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start what is due until told to stop.
+
+        Raises:
+            TemporaryError: the database is away; the caller starts it again.
+        """
+        while not stop.is_set():
+            if await start_due(self._clock(), self._units) is None:
+                await wait_or_stop(stop, LOOK_SECONDS)

@@ -7,53 +7,41 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
     from uuid import UUID
 
-    from services.campaigns.commands import Plan, Progress
+    from services.campaigns.commands import Due, NewCampaign, Owed, Plan, Progress, Result, Unsettled
     from services.campaigns.domain import Campaign, Move, Recipient, State
+    from services.campaigns.lifecycle import Status
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
 
 class Campaigns(Protocol):
-    """Campaigns, their plans and their messages, inside a unit of work."""
+    """Campaigns and their counts, inside a unit of work."""
 
-    async def add(self, campaign: Campaign, key: str, digest: bytes) -> bool:
-        """Store a campaign and its plan; False when the company used this key before."""
+    async def add(self, new: NewCampaign) -> bool:
+        """Store a campaign; False when the company used this key before."""
         ...
 
     async def by_key(self, company: str, key: str) -> tuple[UUID, bytes] | None:
         """Return the campaign that was made with this key, and the digest of its request."""
         ...
 
-    async def claim_plan(self, lease_seconds: float) -> Plan | None:
-        """Take a plan that nobody works on, for so long."""
+    async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
+        """Return a campaign as it stands; nobody else changes what is asked of it until the unit ends."""
         ...
 
-    async def hold_plan(self, plan: Plan, cursor: UUID | None, lease_seconds: float) -> bool:
-        """Move a plan's cursor and its lease's end (0 gives it back); False when another has it by now."""
+    async def ask(self, campaign: Campaign, status: Status, note: str | None = None) -> None:
+        """Store what is asked of a campaign from now on, and its run."""
         ...
 
-    async def end_plan(self, plan: Plan, failure: str | None) -> bool:
-        """Close a plan: complete, or given up for a reason; False when another has it by now."""
+    async def status(self, company: str, campaign_id: UUID) -> Status | None:
+        """Return what was asked of a campaign; it stays that until the unit ends."""
         ...
 
-    async def set_total(self, campaign: Campaign, total: int) -> None:
-        """Remember how many contacts the list has."""
-        ...
-
-    async def add_recipients(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
-        """Store messages of contacts that have none in this campaign; return the ids of those stored."""
-        ...
-
-    async def hold_messages(
-        self, company: str, campaign_id: UUID, message_ids: Sequence[UUID]
-    ) -> Mapping[UUID, State]:
-        """Lock messages and return where they are."""
-        ...
-
-    async def move_messages(self, company: str, campaign_id: UUID, moves: Sequence[Move]) -> None:
-        """Store where messages are now."""
+    async def due(self, now: datetime) -> Due | None:
+        """Take a scheduled campaign whose time has come and that nobody else is starting."""
         ...
 
     async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
@@ -64,17 +52,93 @@ class Campaigns(Protocol):
         """Return how far a campaign is."""
         ...
 
-    async def unsettled(self) -> Sequence[Campaign]:
+    async def page(self, company: str, before: UUID | None, limit: int) -> list[Progress]:
+        """Return how far a company's campaigns are, the newest first, those made before the given one."""
+        ...
+
+    async def unsettled(self) -> Sequence[tuple[Campaign, Status]]:
         """Return the campaigns with messages of which an event may have been lost."""
         ...
 
-    async def unsettled_of(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+
+class Plans(Protocol):
+    """Plans: who works on the list of a campaign, and how far they are. Inside a unit of work."""
+
+    async def open(self, campaign: Campaign) -> None:
+        """Have a campaign planned: from the beginning, from where it was paused, or what came back."""
+        ...
+
+    async def park(self, campaign: Campaign) -> None:
+        """Have nobody plan a campaign; who is at it has lost the claim."""
+        ...
+
+    async def claim(self, lease_seconds: float) -> Plan | None:
+        """Take a plan that nobody works on, for so long."""
+        ...
+
+    async def hold(self, plan: Plan, cursor: UUID | None, lease_seconds: float) -> bool:
+        """Move a plan's cursor and its lease's end (0 gives it back); False when another has it by now."""
+        ...
+
+    async def end(self, plan: Plan, failure: str | None) -> bool:
+        """Close a plan: complete, or given up for a reason; False when another has it by now."""
+        ...
+
+    async def begin_walk(self, plan: Plan) -> bool:
+        """Remember when a walk for what came back began; False when another has the plan by now."""
+        ...
+
+    async def walk_again(self, plan: Plan, pause_seconds: float) -> bool:
+        """Have another walk begin in a while; False when another has the plan by now."""
+        ...
+
+    async def set_total(self, campaign: Campaign, total: int) -> None:
+        """Remember how many contacts the list has."""
+        ...
+
+
+class Messages(Protocol):
+    """Messages of campaigns, inside a unit of work. Who changes states changes the counts too."""
+
+    async def add(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
+        """Store messages of contacts that have none in this campaign; return the ids of those stored."""
+        ...
+
+    async def hold(
+        self, company: str, campaign_id: UUID, message_ids: Sequence[UUID]
+    ) -> Mapping[UUID, State]:
+        """Lock messages and return where they are."""
+        ...
+
+    async def move(self, company: str, campaign_id: UUID, moves: Sequence[Move]) -> None:
+        """Store where messages are now."""
+        ...
+
+    async def recall(self, company: str, campaign_id: UUID, runs: Mapping[UUID, int], to: State) -> int:
+        """Move queued messages off the ladder that were requested under just that run; return how many."""
+        ...
+
+    async def take_pending(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+        """Queue what is pending of these contacts under the campaign's run; return messages by contact."""
+        ...
+
+    async def cancel_pending(self, company: str, campaign_id: UUID, most: int) -> int:
+        """Cancel what is pending, so many at most; return how many."""
+        ...
+
+    async def cancel_left(self, campaign: Campaign) -> int:
+        """Cancel what was pending before the walk began that is being ended; return how many."""
+        ...
+
+    async def owed(self, campaign: Campaign) -> Owed:
+        """Return what a resumed campaign still waits for."""
+        ...
+
+    async def unsettled(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, Unsettled]:
         """Return the unsettled messages of these contacts, by contact."""
         ...
 
-    async def messages(
-        self, company: str, campaign_id: UUID, after: UUID | None, limit: int
-    ) -> list[tuple[UUID, State]]:
+    async def page(self, company: str, campaign_id: UUID, after: UUID | None, limit: int) -> list[Result]:
         """Return messages by id, those after the given one."""
         ...
 
@@ -83,6 +147,8 @@ class Unit(Protocol):
     """One transaction: what is not committed never happened."""
 
     campaigns: Campaigns
+    plans: Plans
+    messages: Messages
     outbox: Outbox
     inbox: Inbox
 

@@ -11,30 +11,46 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.campaigns.commands import Plan, Progress
-from services.campaigns.domain import UNSETTLED, State, stage_of
+from services.campaigns.adapters.memory_messages import FakeMessages, MessageRow
+from services.campaigns.commands import Due, Plan, Progress
+from services.campaigns.domain import UNSETTLED
+from services.campaigns.lifecycle import Status, stage_of
 from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.fakes import FakeInbox, FakeOutbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
-    from services.campaigns.domain import Campaign, Move, Recipient
-    from services.campaigns.ports import Campaigns
+    from services.campaigns.commands import NewCampaign
+    from services.campaigns.domain import Campaign, Recipient, State
+    from services.campaigns.ports import Campaigns, Messages, Plans
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
+
+    Key = tuple[str, UUID]
+
+
+@dataclass
+class CampaignRow:
+    """A campaign as it is stored."""
+
+    new: NewCampaign
+    campaign: Campaign
+    status: Status
+    note: str | None = None
 
 
 @dataclass
 class PlanRow:
     """A plan as it is stored."""
 
-    campaign: Campaign
     cursor: UUID | None = None
     epoch: int = 0
     leased_until: float = 0.0
     ended: bool = False
+    complete: bool = False
     failure: str | None = None
     total: int | None = None
 
@@ -43,11 +59,10 @@ class PlanRow:
 class Tables:
     """Everything that is stored."""
 
-    keys: dict[tuple[str, str], tuple[UUID, bytes]] = field(default_factory=dict)
-    plans: dict[tuple[str, UUID], PlanRow] = field(default_factory=dict)
-    messages: dict[tuple[str, UUID], dict[UUID, State]] = field(default_factory=dict)
-    contacts: dict[tuple[str, UUID, UUID], UUID] = field(default_factory=dict)
-    counts: dict[tuple[str, UUID], dict[State, int]] = field(default_factory=dict)
+    campaigns: dict[Key, CampaignRow] = field(default_factory=dict)
+    plans: dict[Key, PlanRow] = field(default_factory=dict)
+    messages: dict[Key, dict[UUID, MessageRow]] = field(default_factory=dict)
+    counts: dict[Key, dict[State, int]] = field(default_factory=dict)
     outbox: FakeOutbox = field(default_factory=FakeOutbox)
     inbox: FakeInbox = field(default_factory=FakeInbox)
 
@@ -71,6 +86,8 @@ class FakeUnit:
         self._units = units
         self._tables = copy.deepcopy(units.tables)
         self.campaigns: Campaigns = FakeCampaigns(self._tables)
+        self.plans: Plans = FakePlans(self._tables)
+        self.messages: Messages = FakeMessages(self._tables.messages)
         self.outbox: Outbox = self._tables.outbox
         self.inbox: Inbox = self._tables.inbox
 
@@ -85,67 +102,43 @@ class FakeCampaigns:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def add(self, campaign: Campaign, key: str, digest: bytes) -> bool:
+    async def add(self, new: NewCampaign) -> bool:
         """See `Campaigns`."""
-        if (campaign.company, key) in self._tables.keys:
+        if await self.by_key(new.campaign.company, new.key):
             return False
-        self._tables.keys[campaign.company, key] = (campaign.id, digest)
-        self._tables.plans[campaign.company, campaign.id] = PlanRow(campaign)
+        row = CampaignRow(new, new.campaign, new.status)
+        self._tables.campaigns[new.campaign.company, new.campaign.id] = row
         return True
 
     async def by_key(self, company: str, key: str) -> tuple[UUID, bytes] | None:
         """See `Campaigns`."""
-        return self._tables.keys.get((company, key))
+        for (owner, campaign_id), row in self._tables.campaigns.items():
+            if (owner, row.new.key) == (company, key):
+                return campaign_id, row.new.digest
+        return None
 
-    async def claim_plan(self, lease_seconds: float) -> Plan | None:
+    async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""
-        now = time.monotonic()
-        waiting = [row for row in self._tables.plans.values() if not row.ended and row.leased_until <= now]
-        if not waiting:
-            return None
-        row = min(waiting, key=lambda one: one.leased_until)
-        row.epoch, row.leased_until = row.epoch + 1, now + lease_seconds
-        return Plan(row.campaign, row.cursor, row.epoch)
+        return await self.progress(company, campaign_id)
 
-    async def hold_plan(self, plan: Plan, cursor: UUID | None, lease_seconds: float) -> bool:
+    async def ask(self, campaign: Campaign, status: Status, note: str | None = None) -> None:
         """See `Campaigns`."""
-        row = self._row(plan)
-        if row is not None:
-            row.cursor, row.leased_until = cursor, time.monotonic() + lease_seconds
-        return row is not None
+        row = self._tables.campaigns[campaign.company, campaign.id]
+        row.campaign, row.status, row.note = campaign, status, note
 
-    async def end_plan(self, plan: Plan, failure: str | None) -> bool:
+    async def status(self, company: str, campaign_id: UUID) -> Status | None:
         """See `Campaigns`."""
-        row = self._row(plan)
-        if row is not None:
-            row.ended, row.failure = True, failure
-        return row is not None
+        row = self._tables.campaigns.get((company, campaign_id))
+        return row.status if row else None
 
-    async def set_total(self, campaign: Campaign, total: int) -> None:
+    async def due(self, now: datetime) -> Due | None:
         """See `Campaigns`."""
-        self._tables.plans[campaign.company, campaign.id].total = total
-
-    async def add_recipients(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
-        """See `Campaigns`."""
-        stored = set()
-        for recipient in recipients:
-            contact = (campaign.company, campaign.id, recipient.contact_id)
-            if contact not in self._tables.contacts:
-                self._tables.contacts[contact] = recipient.message_id
-                self._messages(campaign.company, campaign.id)[recipient.message_id] = State.QUEUED
-                stored.add(recipient.message_id)
-        return stored
-
-    async def hold_messages(
-        self, company: str, campaign_id: UUID, message_ids: Sequence[UUID]
-    ) -> Mapping[UUID, State]:
-        """See `Campaigns`."""
-        known = self._messages(company, campaign_id)
-        return {message_id: known[message_id] for message_id in message_ids if message_id in known}
-
-    async def move_messages(self, company: str, campaign_id: UUID, moves: Sequence[Move]) -> None:
-        """See `Campaigns`."""
-        self._messages(company, campaign_id).update({move.message_id: move.after for move in moves})
+        waiting = [
+            Due(row.campaign, row.new.start_at, row.new.missed)
+            for row in self._tables.campaigns.values()
+            if row.status is Status.SCHEDULED and row.new.start_at and row.new.start_at <= now
+        ]
+        return min(waiting, key=lambda one: one.start_at, default=None)
 
     async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
         """See `Campaigns`."""
@@ -155,44 +148,99 @@ class FakeCampaigns:
 
     async def progress(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""
-        row = self._tables.plans.get((company, campaign_id))
+        row = self._tables.campaigns.get((company, campaign_id))
         if row is None:
             return None
+        plan = self._tables.plans.get((company, campaign_id), PlanRow())
         counts = {state: n for state, n in self._tables.counts.get((company, campaign_id), {}).items() if n}
-        planned, stage = sum(counts.values()), stage_of(row.ended, row.failure, counts)
-        total = planned if row.ended else row.total
-        return Progress(row.campaign, stage, row.failure, planned, total, counts)
+        planned, stage = sum(counts.values()), stage_of(row.status, plan.ended, plan.failure, counts)
+        total = planned if plan.ended else plan.total
+        return Progress(row.campaign, stage, plan.failure, planned, total, counts, row.new.start_at, row.note)
 
-    async def unsettled(self) -> Sequence[Campaign]:
+    async def page(self, company: str, before: UUID | None, limit: int) -> list[Progress]:
         """See `Campaigns`."""
-        found = [key for key, known in self._tables.messages.items() if set(known.values()) & set(UNSETTLED)]
-        return [self._tables.plans[key].campaign for key in sorted(found)]
+        ids = sorted((key[1] for key in self._tables.campaigns if key[0] == company), reverse=True)
+        wanted = [one for one in ids if before is None or one < before][:limit]
+        return [found for one in wanted if (found := await self.progress(company, one))]
 
-    async def unsettled_of(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+    async def unsettled(self) -> Sequence[tuple[Campaign, Status]]:
         """See `Campaigns`."""
-        known = self._messages(campaign.company, campaign.id)
-        keys = {contact: (campaign.company, campaign.id, contact) for contact in contact_ids}
-        held = {
-            contact: self._tables.contacts[key]
-            for contact, key in keys.items()
-            if key in self._tables.contacts
-        }
-        return {contact: message for contact, message in held.items() if known[message] in UNSETTLED}
+        found = [
+            key
+            for key, known in self._tables.messages.items()
+            if {one.state for one in known.values()} & set(UNSETTLED)
+        ]
+        rows = [self._tables.campaigns[key] for key in sorted(found)]
+        return [(row.campaign, row.status) for row in rows]
 
-    async def messages(
-        self, company: str, campaign_id: UUID, after: UUID | None, limit: int
-    ) -> list[tuple[UUID, State]]:
-        """See `Campaigns`."""
-        known = sorted(self._messages(company, campaign_id).items())
-        return [one for one in known if after is None or one[0] > after][:limit]
+
+class FakePlans:
+    """See `ports.Plans`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def open(self, campaign: Campaign) -> None:
+        """See `Plans`."""
+        row = self._tables.plans.setdefault((campaign.company, campaign.id), PlanRow())
+        row.complete = row.complete or row.ended
+        row.cursor = None if row.complete else row.cursor
+        row.ended, row.leased_until, row.epoch = False, 0.0, row.epoch + 1
+
+    async def park(self, campaign: Campaign) -> None:
+        """See `Plans`."""
+        row = self._tables.plans.get((campaign.company, campaign.id))
+        if row is not None and not row.ended:
+            row.leased_until, row.epoch = float("inf"), row.epoch + 1
+
+    async def claim(self, lease_seconds: float) -> Plan | None:
+        """See `Plans`."""
+        now = time.monotonic()
+        waiting = [
+            key for key, row in self._tables.plans.items() if not row.ended and row.leased_until <= now
+        ]
+        if not waiting:
+            return None
+        key = min(waiting, key=lambda one: self._tables.plans[one].leased_until)
+        row, campaign = self._tables.plans[key], self._tables.campaigns[key].campaign
+        row.epoch, row.leased_until = row.epoch + 1, now + lease_seconds
+        return Plan(campaign, row.cursor, row.epoch, row.complete)
+
+    async def hold(self, plan: Plan, cursor: UUID | None, lease_seconds: float) -> bool:
+        """See `Plans`."""
+        row = self._row(plan)
+        if row is not None:
+            row.cursor, row.leased_until = cursor, time.monotonic() + lease_seconds
+        return row is not None
+
+    async def end(self, plan: Plan, failure: str | None) -> bool:
+        """See `Plans`."""
+        row = self._row(plan)
+        if row is not None:
+            row.ended, row.failure = True, failure
+        return row is not None
+
+    async def begin_walk(self, plan: Plan) -> bool:
+        """See `Plans`."""
+        for message in self._tables.messages.get((plan.campaign.company, plan.campaign.id), {}).values():
+            message.came_back_in_walk = False
+        return self._row(plan) is not None
+
+    async def walk_again(self, plan: Plan, pause_seconds: float) -> bool:
+        """See `Plans`."""
+        row = self._row(plan)
+        if row is not None:
+            row.cursor, row.complete, row.leased_until = None, True, time.monotonic() + pause_seconds
+        return row is not None
+
+    async def set_total(self, campaign: Campaign, total: int) -> None:
+        """See `Plans`."""
+        self._tables.plans[campaign.company, campaign.id].total = total
 
     def _row(self, plan: Plan) -> PlanRow | None:
         """Return the plan if the claim still holds."""
         row = self._tables.plans[plan.campaign.company, plan.campaign.id]
         return row if row.epoch == plan.epoch and not row.ended else None
-
-    def _messages(self, company: str, campaign_id: UUID) -> dict[UUID, State]:
-        return self._tables.messages.setdefault((company, campaign_id), {})
 
 
 class FakeContactPages:

@@ -1,32 +1,38 @@
-"""Campaigns, plans and messages in Postgres."""
+"""Campaigns in Postgres, and the unit of work around them, their plans and their messages."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from services.campaigns.commands import Plan, Progress
-from services.campaigns.domain import UNSETTLED, Campaign, State, stage_of
+from services.campaigns.adapters.postgres_messages import UNSETTLED_NUMBERS, PostgresMessages
+from services.campaigns.adapters.postgres_plans import PostgresPlans
+from services.campaigns.adapters.rows import campaign_of, progress_of
+from services.campaigns.commands import Due
+from services.campaigns.domain import State
+from services.campaigns.lifecycle import Missed, Status
 from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Row
 
-    from services.campaigns.domain import Move, Recipient
-    from services.campaigns.ports import Campaigns
+    from services.campaigns.commands import NewCampaign, Progress
+    from services.campaigns.domain import Campaign
+    from services.campaigns.ports import Campaigns, Messages, Plans
     from services.kit.database import Database, Work
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
-FIRST = UUID(int=0)
-_UNSETTLED = [int(state) for state in UNSETTLED]
+LAST = UUID(int=(1 << 128) - 1)
 
 
 class PostgresUnits:
@@ -53,6 +59,8 @@ class PostgresUnit:
     def __init__(self, work: Work) -> None:
         self._work = work
         self.campaigns: Campaigns = PostgresCampaigns(work)
+        self.plans: Plans = PostgresPlans(work)
+        self.messages: Messages = PostgresMessages(work)
         self.outbox: Outbox = PostgresOutbox(work)
         self.inbox: Inbox = PostgresInbox(work)
 
@@ -67,21 +75,23 @@ class PostgresCampaigns:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    async def add(self, campaign: Campaign, key: str, digest: bytes) -> bool:
+    async def add(self, new: NewCampaign) -> bool:
         """See `Campaigns`."""
+        campaign = new.campaign
         added = await self._work.run(
             SQL["campaign_add"],
             company=campaign.company,
             id=campaign.id,
-            key=key,
-            digest=digest,
+            key=new.key,
+            digest=new.digest,
             name=campaign.name,
             list_name=campaign.list_name,
             text=campaign.text,
             connection=campaign.connection,
+            status=new.status.value,
+            start_at=new.start_at,
+            missed=new.missed.value,
         )
-        if added:
-            await self._work.run(SQL["plan_add"], company=campaign.company, id=campaign.id)
         return added == 1
 
     async def by_key(self, company: str, key: str) -> tuple[UUID, bytes] | None:
@@ -89,55 +99,31 @@ class PostgresCampaigns:
         row = await self._work.row(SQL["campaign_by_key"], company=company, key=key)
         return (row.id, bytes(row.digest)) if row else None
 
-    async def claim_plan(self, lease_seconds: float) -> Plan | None:
+    async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""
-        row = await self._work.row(SQL["plan_claim"], seconds=lease_seconds)
-        return Plan(_campaign(row), row.cursor, row.epoch) if row else None
+        row = await self._work.row(SQL["campaign_hold"], company=company, id=campaign_id)
+        return (await self._progresses(company, [row]))[0] if row else None
 
-    async def hold_plan(self, plan: Plan, cursor: UUID | None, lease_seconds: float) -> bool:
-        """See `Campaigns`."""
-        held = await self._work.run(SQL["plan_hold"], cursor=cursor, seconds=lease_seconds, **_key(plan))
-        return held == 1
-
-    async def end_plan(self, plan: Plan, failure: str | None) -> bool:
-        """See `Campaigns`."""
-        return await self._work.run(SQL["plan_end"], failure=failure, **_key(plan)) == 1
-
-    async def set_total(self, campaign: Campaign, total: int) -> None:
+    async def ask(self, campaign: Campaign, status: Status, note: str | None = None) -> None:
         """See `Campaigns`."""
         await self._work.run(
-            SQL["plan_total"], company=campaign.company, campaign_id=campaign.id, total=total
-        )
-
-    async def add_recipients(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
-        """See `Campaigns`."""
-        rows = await self._work.rows(
-            SQL["messages_add"],
+            SQL["campaign_ask"],
             company=campaign.company,
-            campaign_id=campaign.id,
-            message_ids=[recipient.message_id for recipient in recipients],
-            contact_ids=[recipient.contact_id for recipient in recipients],
+            id=campaign.id,
+            status=status.value,
+            run=campaign.run,
+            note=note,
         )
-        return {row.message_id for row in rows}
 
-    async def hold_messages(
-        self, company: str, campaign_id: UUID, message_ids: Sequence[UUID]
-    ) -> Mapping[UUID, State]:
+    async def status(self, company: str, campaign_id: UUID) -> Status | None:
         """See `Campaigns`."""
-        rows = await self._work.rows(
-            SQL["messages_hold"], company=company, campaign_id=campaign_id, message_ids=message_ids
-        )
-        return {row.message_id: State(row.state) for row in rows}
+        row = await self._work.row(SQL["campaign_share"], company=company, id=campaign_id)
+        return Status(row.status) if row else None
 
-    async def move_messages(self, company: str, campaign_id: UUID, moves: Sequence[Move]) -> None:
+    async def due(self, now: datetime) -> Due | None:
         """See `Campaigns`."""
-        await self._work.run(
-            SQL["messages_move"],
-            company=company,
-            campaign_id=campaign_id,
-            message_ids=[move.message_id for move in moves],
-            states=[int(move.after) for move in moves],
-        )
+        row = await self._work.row(SQL["campaign_due"], now=now)
+        return Due(campaign_of(row), row.start_at, Missed(row.missed)) if row else None
 
     async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
         """See `Campaigns`."""
@@ -152,51 +138,24 @@ class PostgresCampaigns:
     async def progress(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""
         row = await self._work.row(SQL["progress"], company=company, id=campaign_id)
-        if row is None:
-            return None
-        rows = await self._work.rows(SQL["counts_read"], company=company, id=campaign_id)
-        counts = {State(one.state): int(one.messages) for one in rows}
-        planned = sum(counts.values())
-        return Progress(
-            campaign=_campaign(row),
-            stage=stage_of(row.planned, row.failure, counts),
-            failure=row.failure,
-            planned=planned,
-            total=planned if row.planned else row.total,
-            counts=counts,
-        )
+        return (await self._progresses(company, [row]))[0] if row else None
 
-    async def unsettled(self) -> Sequence[Campaign]:
-        """See `Campaigns`."""
-        rows = await self._work.rows(SQL["campaigns_unsettled"], states=_UNSETTLED)
-        return [_campaign(row) for row in rows]
-
-    async def unsettled_of(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+    async def page(self, company: str, before: UUID | None, limit: int) -> list[Progress]:
         """See `Campaigns`."""
         rows = await self._work.rows(
-            SQL["messages_of"],
-            company=campaign.company,
-            campaign_id=campaign.id,
-            contact_ids=list(contact_ids),
-            states=_UNSETTLED,
+            SQL["campaigns_page"], company=company, before=before or LAST, most=limit
         )
-        return {row.contact_id: row.message_id for row in rows}
+        return await self._progresses(company, rows)
 
-    async def messages(
-        self, company: str, campaign_id: UUID, after: UUID | None, limit: int
-    ) -> list[tuple[UUID, State]]:
+    async def unsettled(self) -> Sequence[tuple[Campaign, Status]]:
         """See `Campaigns`."""
-        rows = await self._work.rows(
-            SQL["messages_page"], company=company, campaign_id=campaign_id, after=after or FIRST, most=limit
-        )
-        return [(row.message_id, State(row.state)) for row in rows]
+        rows = await self._work.rows(SQL["campaigns_unsettled"], states=UNSETTLED_NUMBERS)
+        return [(campaign_of(row), Status(row.status)) for row in rows]
 
-
-def _campaign(row: Row[Any]) -> Campaign:
-    """Read a campaign's columns."""
-    return Campaign(row.company, row.id, row.name, row.list_name, row.text, row.connection)
-
-
-def _key(plan: Plan) -> dict[str, object]:
-    """Return what a plan is found by while the claim lasts."""
-    return {"company": plan.campaign.company, "campaign_id": plan.campaign.id, "epoch": plan.epoch}
+    async def _progresses(self, company: str, rows: Sequence[Row[Any]]) -> list[Progress]:
+        """Add the counts to campaigns and plans."""
+        ids = [row.id for row in rows]
+        counts: dict[UUID, dict[State, int]] = defaultdict(dict)
+        for one in await self._work.rows(SQL["counts_of"], company=company, ids=ids):
+            counts[one.campaign_id][State(one.state)] = int(one.messages)
+        return [progress_of(row, counts[row.id]) for row in rows]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from services.campaigns.adapters.contacts import open_contact_pages
 from services.campaigns.adapters.postgres import PostgresUnits
-from services.campaigns.handlers import request_again
+from services.campaigns.again import request_again
 from services.campaigns.settings import AskingSettings
 from services.kit import logs
 from services.kit.auth import Tokens

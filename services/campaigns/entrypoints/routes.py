@@ -6,26 +6,37 @@ from typing import TYPE_CHECKING, Annotated
 from uuid import UUID  # noqa: TC003 - FastAPI reads the annotations when it runs
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.responses import StreamingResponse
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from services.campaigns import handlers
-from services.campaigns.commands import CreateCampaign
-from services.campaigns.domain import Stage  # noqa: TC001 - pydantic reads the annotation when it runs
+from services.campaigns.commands import ActOnCampaign, CreateCampaign
+from services.campaigns.lifecycle import Action, Missed, Stage  # noqa: TC001 - FastAPI reads them
+from services.campaigns.results import csv_of
 from services.kit.auth import Caller, allowed
 
 if TYPE_CHECKING:
+    from services.campaigns.commands import Progress, Result
     from services.campaigns.ports import Units
 
 PAGE = 1000
 """Most messages of one page; as many as a ledger answers about at once."""
+CAMPAIGNS = 100
+"""Most campaigns of one page."""
 CONNECTION = r"^[a-z0-9][a-z0-9-]{0,62}$"
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 Reader = Annotated[Caller, Depends(allowed("campaigns:read"))]
 Writer = Annotated[Caller, Depends(allowed("campaigns:write"))]
+Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=200)]
 
 
 class NewCampaign(BaseModel):
-    """A text to a list of contacts; `{name}` in the text becomes each contact's name."""
+    """A text to a list of contacts; `{name}` in the text becomes each contact's name.
+
+    It starts at once, at `at`, or with `"start": false` when it is asked to. When nothing could start it
+    within five minutes of `at`, `missed` says what becomes of it: it starts late, is cancelled, or is a draft
+    again.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,6 +44,17 @@ class NewCampaign(BaseModel):
     list: str = Field(min_length=1, max_length=100)
     text: str = Field(min_length=1, max_length=4096)
     connection: str = Field(pattern=CONNECTION)
+    start: bool = True
+    at: AwareDatetime | None = None
+    missed: Missed | None = None
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> NewCampaign:
+        if self.at is not None and not self.start:
+            raise ValueError("a campaign starts at a time or when it is asked to: leave out `at` or `start`")
+        if self.missed is not None and self.at is None:
+            raise ValueError("`missed` is about `at`, which is not given")
+        return self
 
 
 class Created(BaseModel):
@@ -44,7 +66,8 @@ class Created(BaseModel):
 class CampaignAnswer(BaseModel):
     """How far a campaign is.
 
-    `total` is null until the list has been looked at; `failure` says why planning was given up.
+    `total` is null until the list has been looked at; `failure` says why planning was given up, `note` what
+    happened to the campaign by itself. `run` counts how often it was resumed.
     """
 
     id: UUID
@@ -54,13 +77,48 @@ class CampaignAnswer(BaseModel):
     planned: int
     total: int | None
     counts: dict[str, int]
+    at: AwareDatetime | None
+    run: int
+    note: str | None
+
+    @classmethod
+    def of(cls, found: Progress) -> CampaignAnswer:
+        """Write down what was found."""
+        return cls(
+            id=found.campaign.id,
+            name=found.campaign.name,
+            state=found.stage,
+            failure=found.failure,
+            planned=found.planned,
+            total=found.total,
+            counts={state.label: count for state, count in sorted(found.counts.items())},
+            at=found.start_at,
+            run=found.campaign.run,
+            note=found.note,
+        )
+
+
+class CampaignsAnswer(BaseModel):
+    """A page of campaigns, the newest first; `next` is given as `before` for the next, null at the end."""
+
+    campaigns: list[CampaignAnswer]
+    next: UUID | None
 
 
 class MessageAnswer(BaseModel):
-    """A message and where it is on the ladder."""
+    """A message, whose it is, where it is on the ladder and since when."""
 
     id: UUID
+    contact: UUID
     state: str
+    since: AwareDatetime | None
+
+    @classmethod
+    def of(cls, found: Result) -> MessageAnswer:
+        """Write down what was found."""
+        return cls(
+            id=found.message_id, contact=found.contact_id, state=found.state.label, since=found.changed_at
+        )
 
 
 class MessagesAnswer(BaseModel):
@@ -71,13 +129,8 @@ class MessagesAnswer(BaseModel):
 
 
 @router.post("", status_code=202)
-async def create(
-    request: Request,
-    caller: Writer,
-    body: NewCampaign,
-    idempotency_key: Annotated[str, Header(min_length=8, max_length=200)],
-) -> Created:
-    """Create a campaign; it is planned and sent from here on. The same key never makes a second one."""
+async def create(request: Request, caller: Writer, body: NewCampaign, idempotency_key: Key) -> Created:
+    """Create a campaign. The same key never makes a second one."""
     command = CreateCampaign(
         company=caller.company,
         key=idempotency_key,
@@ -85,23 +138,55 @@ async def create(
         list_name=body.list,
         text=body.text,
         connection=body.connection,
+        start=body.start,
+        start_at=body.at,
+        missed=body.missed,
     )
     return Created(id=await handlers.create_campaign(command, _units(request)))
+
+
+@router.get("")
+async def campaigns(
+    request: Request,
+    caller: Reader,
+    before: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=CAMPAIGNS)] = 50,
+) -> CampaignsAnswer:
+    """Return a page of campaigns, the newest first."""
+    page = await handlers.list_campaigns(caller.company, before, limit, _reading(request))
+    last = page[-1].campaign.id if len(page) == limit else None
+    return CampaignsAnswer(campaigns=[CampaignAnswer.of(found) for found in page], next=last)
 
 
 @router.get("/{campaign_id}")
 async def progress(request: Request, caller: Reader, campaign_id: UUID) -> CampaignAnswer:
     """Return how far a campaign is, with its messages counted by state."""
-    found = await handlers.read_progress(caller.company, campaign_id, _reading(request))
-    return CampaignAnswer(
-        id=campaign_id,
-        name=found.campaign.name,
-        state=found.stage,
-        failure=found.failure,
-        planned=found.planned,
-        total=found.total,
-        counts={state.label: count for state, count in sorted(found.counts.items())},
-    )
+    return CampaignAnswer.of(await handlers.read_progress(caller.company, campaign_id, _reading(request)))
+
+
+@router.post("/{campaign_id}/clone", status_code=201)
+async def clone(request: Request, caller: Writer, campaign_id: UUID, idempotency_key: Key) -> Created:
+    """Make a draft like a campaign."""
+    made = await handlers.clone_campaign(caller.company, campaign_id, idempotency_key, _units(request))
+    return Created(id=made)
+
+
+@router.post("/{campaign_id}/{action}")
+async def act(request: Request, caller: Writer, campaign_id: UUID, action: Action) -> CampaignAnswer:
+    """Start, pause, resume or cancel a campaign. Asked once more it changes nothing.
+
+    Pausing takes back what has not been begun; what was begun goes out. Resuming asks for it again.
+    """
+    command = ActOnCampaign(caller.company, campaign_id, action)
+    return CampaignAnswer.of(await handlers.act_on_campaign(command, _units(request)))
+
+
+@router.get("/{campaign_id}/results.csv")
+async def results(request: Request, caller: Reader, campaign_id: UUID) -> StreamingResponse:
+    """Return what became of every message, as CSV, a page at a time."""
+    await handlers.read_progress(caller.company, campaign_id, _reading(request))
+    rows = csv_of(caller.company, campaign_id, PAGE, _reading(request))
+    return StreamingResponse(rows, media_type="text/csv")
 
 
 @router.get("/{campaign_id}/messages")
@@ -114,8 +199,8 @@ async def messages(
 ) -> MessagesAnswer:
     """Return a page of a campaign's messages, by id."""
     page = await handlers.read_messages(caller.company, campaign_id, after, limit, _reading(request))
-    answers = [MessageAnswer(id=message_id, state=state.label) for message_id, state in page]
-    return MessagesAnswer(messages=answers, next=page[-1][0] if len(page) == limit else None)
+    answers = [MessageAnswer.of(one) for one in page]
+    return MessagesAnswer(messages=answers, next=page[-1].message_id if len(page) == limit else None)
 
 
 def _units(request: Request) -> Units:

@@ -12,16 +12,13 @@ from sqlalchemy import text
 
 from services.campaigns.adapters.memory import FakeContactPages
 from services.campaigns.adapters.postgres import PostgresUnits
+from services.campaigns.again import request_again
 from services.campaigns.commands import CreateCampaign, PlanNextChunk
-from services.campaigns.domain import Recipient, Stage, State
-from services.campaigns.handlers import (
-    apply_news,
-    create_campaign,
-    plan_next_chunk,
-    read_messages,
-    read_progress,
-    request_again,
-)
+from services.campaigns.domain import Recipient, State
+from services.campaigns.handlers import create_campaign, read_messages, read_progress
+from services.campaigns.lifecycle import Stage
+from services.campaigns.news import apply_news
+from services.campaigns.planning import plan_next_chunk
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.database import Database, create_engine
 from services.kit.events import Incoming, decode
@@ -156,8 +153,8 @@ async def test_consumers_at_once_agree_on_the_counts(units: PostgresUnits, datab
     assert progress.counts == {State.DELIVERED: 200}
     assert progress.stage is Stage.FINISHED
     page = await read_messages("acme", campaign, None, 150, units)
-    rest = await read_messages("acme", campaign, page[-1][0], 150, units)
-    assert [str(message) for message, _ in page + rest] == sorted(ids)
+    rest = await read_messages("acme", campaign, page[-1].message_id, 150, units)
+    assert [str(one.message_id) for one in page + rest] == sorted(ids)
 
 
 async def test_a_campaign_that_is_given_up_says_why(units: PostgresUnits) -> None:
@@ -176,13 +173,15 @@ async def test_what_may_have_been_lost_is_requested_again(
     messages = await read_messages("acme", campaign, None, 500, units)
     known = [
         Incoming(
-            uuid7(), "acme", v1.StatusChanged(message_id=str(message), campaign_id=str(campaign), status=3)
+            uuid7(),
+            "acme",
+            v1.StatusChanged(message_id=str(one.message_id), campaign_id=str(campaign), status=3),
         )
-        for message, _ in messages[:20]
+        for one in messages[:20]
     ]
     await apply_news(known, units)
     test_database.execute("DELETE FROM campaigns.outbox")
     assert await request_again(50, units, contacts) == 100
     again = test_database.execute("SELECT encode(payload, 'hex') FROM campaigns.outbox").splitlines()
     asked = {decode(bytes.fromhex(line)).event.message_id for line in again}
-    assert asked == {str(message) for message, _ in messages[20:]}
+    assert asked == {str(one.message_id) for one in messages[20:]}

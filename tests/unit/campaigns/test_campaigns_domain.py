@@ -11,14 +11,12 @@ from hypothesis import strategies as st
 
 from services.campaigns.domain import (
     Move,
-    Stage,
     State,
     checked_text,
     differences,
     highest,
     moves,
     personalised,
-    stage_of,
 )
 from services.kit.errors import InvalidError
 
@@ -85,7 +83,7 @@ def test_news_of_unknown_messages_move_nothing() -> None:
 
 def test_stored_numbers_never_change() -> None:
     assert {state.label: int(state) for state in State} == {
-        "queued": 0, "uncertain": 10, "expired": 20, "accepted": 30,
+        "pending": -10, "queued": 0, "uncertain": 10, "expired": 20, "cancelled": 25, "accepted": 30,
         "sent": 40, "failed": 50, "delivered": 60, "read": 70,
     }  # fmt: skip
 
@@ -105,18 +103,3 @@ def test_a_text_must_fit_with_the_longest_name() -> None:
 def test_names_are_put_in_and_not_read_as_placeholders() -> None:
     assert personalised("Oi {name}, {name}!", "{name}") == "Oi {name}, {name}!"
     assert personalised("Oi {name}!", "Ana") == "Oi Ana!"
-
-
-@pytest.mark.parametrize(
-    ("planned", "failure", "counts", "stage"),
-    [
-        (False, None, {}, Stage.PLANNING),
-        (True, "no list", {}, Stage.FAILED),
-        (True, None, {State.QUEUED: 1, State.SENT: 2}, Stage.RUNNING),
-        (True, None, {State.ACCEPTED: 1}, Stage.RUNNING),
-        (True, None, {State.SENT: 2, State.UNCERTAIN: 1}, Stage.FINISHED),
-        (True, None, {}, Stage.FINISHED),
-    ],
-)
-def test_stage(planned: bool, failure: str | None, counts: dict[State, int], stage: Stage) -> None:  # noqa: FBT001
-    assert stage_of(planned, failure, counts) is stage

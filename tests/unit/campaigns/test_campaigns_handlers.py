@@ -7,16 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.campaigns.adapters.memory import FakeContactPages, FakeUnits
+from services.campaigns.again import request_again
 from services.campaigns.commands import CreateCampaign, PlanNextChunk
-from services.campaigns.domain import Recipient, Stage, State
-from services.campaigns.handlers import (
-    apply_news,
-    create_campaign,
-    plan_next_chunk,
-    read_messages,
-    read_progress,
-    request_again,
-)
+from services.campaigns.domain import Recipient, State
+from services.campaigns.handlers import create_campaign, read_messages, read_progress
+from services.campaigns.lifecycle import Stage
+from services.campaigns.news import apply_news
+from services.campaigns.planning import plan_next_chunk
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.events import Event, Incoming
@@ -70,7 +67,7 @@ async def test_planning_ends_with_one_request_per_contact() -> None:
     progress = await read_progress("acme", campaign, units)
     assert (progress.stage, progress.planned, progress.total) == (Stage.RUNNING, 5, 5)
     assert progress.counts == {State.QUEUED: 5}
-    assert [str(message) for message, _ in await read_messages("acme", campaign, None, 9, units)] == sorted(
+    assert [str(one.message_id) for one in await read_messages("acme", campaign, None, 9, units)] == sorted(
         ids
     )
     request = units.tables.outbox.events[0]
