@@ -234,8 +234,16 @@ def _follow(sent: Sent, edge: Edge, step: Step) -> None:
             )
         if found["state"] == "finished":
             return
+        if found["state"] == "cancelled":
+            raise EsqError(
+                f"the campaign was cancelled: {_counted(sent.counts)}",
+                where=sent.campaign,
+                remedy="See `esq campaign show`. To send it after all, give it another text or list.",
+            )
         total = found["total"] if found["total"] is not None else sent.planned
-        step.waiting(bar(sent.planned - sent.counts.get("queued", 0), int(total)))
+        left = sent.counts.get("queued", 0) + sent.counts.get("pending", 0)
+        paused = " (paused)" if found["state"] == "paused" else ""
+        step.waiting(bar(sent.planned - left, int(total)) + paused)
         if edge.clock() > edge.deadline:
             raise EsqError(
                 f"the campaign has not ended in time: {_counted(sent.counts)}",

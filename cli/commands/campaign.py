@@ -1,9 +1,12 @@
-"""`esq campaign send`."""
+"""`esq campaign send | list | show | start | pause | resume | cancel | export`."""
 
 from __future__ import annotations
 
+import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -12,10 +15,13 @@ from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotatio
 from infra.errors import BrokenPromiseError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from cli.actions.campaign import Order, Sent
+    from cli.edge import Edge
     from infra.steps import Steps
 
-app = typer.Typer(help="Send a campaign and hold the ledger against it.")
+app = typer.Typer(help="Send campaigns and hold the ledger against them; hold, resume, cancel, export them.")
 
 Env = Annotated[str, typer.Option("--env", help="The environment.")]
 Company = Annotated[str, typer.Option(help="Whose campaign it is.")]
@@ -23,7 +29,16 @@ Contacts = Annotated[Path, typer.Option(help="CSV file with a column `phone` and
 Text = Annotated[Path, typer.Option(help="Text file; `{name}` becomes each contact's name.")]
 Connection = Annotated[str, typer.Option(help="Name of the company's number that sends it.")]
 Rate = Annotated[float | None, typer.Option(help="Messages per second that the number is granted.")]
+Campaign = Annotated[
+    UUID, typer.Argument(metavar="CAMPAIGN", help="Its id, as `esq campaign list` shows it.")
+]
+Most = Annotated[int, typer.Option(help="How many at most.", min=1, max=10_000)]
+Out = Annotated[Path | None, typer.Option(help="File to write; standard output by default.")]
 Timeout = Annotated[float, typer.Option(help="Seconds after which to stop following.")]
+
+
+ANSWER_SECONDS = 30.0
+EXPORT_SECONDS = 600.0
 
 
 @app.callback()
@@ -67,6 +82,171 @@ def send(  # noqa: PLR0913 - one per option
         where=f"campaign {sent.campaign}",
         remedy="Keep the cluster as it is and look into the logs of whatsapp-dispatcher.",
     )
+
+
+@app.command("list")
+def list_(
+    *,
+    company: Company,
+    most: Most = 20,
+    env: Env = "local",
+    kubeconfig: Kubeconfig = None,
+    json: AsJson = False,
+) -> None:
+    """Show a company's campaigns, the newest first."""
+    from cli.actions import campaigns as action  # noqa: PLC0415 - help needs none of it
+
+    with _edge(env, company, kubeconfig, output.steps(as_json=json)) as edge:
+        found = action.latest(edge, most)
+    if json:
+        output.print_json({"environment": env, "campaigns": found})
+    else:
+        _print(found)
+
+
+@app.command()
+def show(
+    campaign: Campaign,
+    *,
+    company: Company,
+    env: Env = "local",
+    kubeconfig: Kubeconfig = None,
+    json: AsJson = False,
+) -> None:
+    """Show how far a campaign is."""
+    from cli.actions import campaigns as action  # noqa: PLC0415 - help needs none of it
+
+    with _edge(env, company, kubeconfig, output.steps(as_json=json)) as edge:
+        found = action.show(edge, str(campaign))
+    _show(found, env, as_json=json)
+
+
+@app.command()
+def start(
+    campaign: Campaign,
+    *,
+    company: Company,
+    env: Env = "local",
+    kubeconfig: Kubeconfig = None,
+    json: AsJson = False,
+) -> None:
+    """Start a draft, or a scheduled campaign before its time."""
+    _act(campaign, "start", company, env, kubeconfig, as_json=json)
+
+
+@app.command()
+def pause(
+    campaign: Campaign,
+    *,
+    company: Company,
+    env: Env = "local",
+    kubeconfig: Kubeconfig = None,
+    json: AsJson = False,
+) -> None:
+    """Begin nothing more of it. What was begun goes out; what was not comes back within seconds."""
+    _act(campaign, "pause", company, env, kubeconfig, as_json=json)
+
+
+@app.command()
+def resume(
+    campaign: Campaign,
+    *,
+    company: Company,
+    env: Env = "local",
+    kubeconfig: Kubeconfig = None,
+    json: AsJson = False,
+) -> None:
+    """Go on where it was paused; nobody gets it twice."""
+    _act(campaign, "resume", company, env, kubeconfig, as_json=json)
+
+
+@app.command()
+def cancel(
+    campaign: Campaign,
+    *,
+    company: Company,
+    env: Env = "local",
+    kubeconfig: Kubeconfig = None,
+    json: AsJson = False,
+) -> None:
+    """Begin nothing more of it, for good."""
+    _act(campaign, "cancel", company, env, kubeconfig, as_json=json)
+
+
+@app.command()
+def export(
+    campaign: Campaign,
+    *,
+    company: Company,
+    out: Out = None,
+    env: Env = "local",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Write what became of each message, as CSV."""
+    from cli.actions import campaigns as action  # noqa: PLC0415 - help needs none of it
+
+    with _edge(env, company, kubeconfig, output.steps(as_json=out is None), EXPORT_SECONDS) as edge:
+        if out is None:
+            action.export(edge, str(campaign), sys.stdout)
+            return
+        with out.open("w", encoding="utf-8", newline="") as file:
+            written = action.export(edge, str(campaign), file)
+    typer.echo(f"{written} messages in {out}")
+
+
+def _act(  # noqa: PLR0913 - what the command was given
+    campaign: UUID, action: str, company: str, env: str, kubeconfig: Path | None, *, as_json: bool
+) -> None:
+    from cli.actions import campaigns  # noqa: PLC0415 - help needs none of it
+
+    with _edge(env, company, kubeconfig, output.steps(as_json=as_json)) as edge:
+        found = campaigns.act(edge, str(campaign), action)
+    _show(found, env, as_json=as_json)
+
+
+@contextmanager
+def _edge(
+    env: str, company: str, kubeconfig: Path | None, steps: Steps, seconds: float = ANSWER_SECONDS
+) -> Iterator[Edge]:
+    from cli.actions.campaign import deadline  # noqa: PLC0415 - see above
+    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - see above
+    from cli.environment import find  # noqa: PLC0415 - see above
+
+    environment = find(env, kubeconfig=kubeconfig)
+    with through_the_edge(environment, company, deadline(seconds), steps) as edge:
+        yield edge
+
+
+def _show(found: dict[str, Any], env: str, *, as_json: bool) -> None:
+    if as_json:
+        output.print_json({"environment": env, **found})
+    else:
+        _print([found])
+
+
+def _print(found: list[dict[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - machines do without
+
+    shown = output.table("campaign", "name", "state", "messages", "of", "counts", "run", "remark")
+    for each in found:
+        counts = ", ".join(f"{count} {state}" for state, count in each["counts"].items() if count)
+        total = "" if each["total"] is None else str(each["total"])
+        remark = (
+            each["failure"]
+            or each["note"]
+            or (f"starts {each['at']}" if each["state"] == "scheduled" else "")
+        )
+        shown.add_row(
+            each["id"],
+            each["name"],
+            each["state"],
+            str(each["planned"]),
+            total,
+            counts,
+            str(each["run"]),
+            remark,
+        )
+    Console().print(shown)
 
 
 def _send(  # noqa: PLR0913, PLR0917 - what the command was given

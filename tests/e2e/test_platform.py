@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -90,6 +90,39 @@ def test_a_campaign_survives_killed_dispatchers_and_a_cut_zone(
     figures = {"edge_gap_seconds": watcher.longest_gap, "failed": watcher.failed, **report["verdict"]}
     platform.keep("campaign-under-faults", figures)
     assert watcher.longest_gap < EDGE_GAP_CEILING
+
+
+def test_a_paused_campaign_stands_still_and_goes_on_where_it_was(
+    platform: Platform, contacts: Callable[[int], Path], text: Path
+) -> None:
+    sending = platform.start(*campaign(contacts(1500), text, "initech"))
+    of = ("--company", "initech", "--env", "local")
+    begun = found(platform, lambda each: each["counts"].get("pending", 0) == 0 < each["planned"], of)
+    platform.report("campaign", "pause", begun["id"], *of)
+    paused = found(platform, lambda each: each["counts"].get("queued", 0) == 0, of)
+    assert paused["state"] == "paused"
+    assert paused["counts"]["pending"] > 0
+    assert len(platform.esq("campaign", "export", begun["id"], *of).splitlines()) == paused["planned"] + 1
+    assert platform.report("campaign", "resume", begun["id"], *of)["run"] == 1
+    out, err = sending.communicate(timeout=300)
+    assert sending.returncode == 0, out + err
+    report = json.loads(out)
+    assert report["planned"] == 1500
+    assert report["verdict"] == {"lost": 0, "duplicated": 0, "uncertain": 0}
+
+
+def found(
+    platform: Platform, wanted: Callable[[dict[str, Any]], bool], of: tuple[str, ...], seconds: float = 60
+) -> dict[str, Any]:
+    """Wait until a company's campaign is as wanted, and return it."""
+    deadline = time.monotonic() + seconds
+    seen: list[dict[str, Any]] = []
+    while time.monotonic() < deadline:
+        seen = platform.report("campaign", "list", *of)["campaigns"]
+        if seen and wanted(seen[0]):
+            return seen[0]
+        time.sleep(0.5)
+    pytest.fail(f"not in time: {seen}")
 
 
 def well_within(platform: Platform, seconds: float) -> None:

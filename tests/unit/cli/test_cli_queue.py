@@ -24,6 +24,7 @@ from services.kit.http import create_app
 from services.kit.queue import admin
 from services.kit.queue.job import Controls, Job, QueueName, QueueRules
 from services.kit.queue.memory import MemoryQueue
+from tests.controllers.asgi import client_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,20 +71,7 @@ def http(queue: MemoryQueue) -> httpx.Client:
     async def busy() -> None:
         raise BusyError("the wait is 61 s", wait=61, retry_after=31)
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        async def ask() -> httpx.Response:
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-                asked = client.build_request(
-                    request.method, request.url, headers=request.headers, content=request.read()
-                )
-                answered = await client.send(asked)
-                return httpx.Response(
-                    answered.status_code, headers=answered.headers, content=answered.content
-                )
-
-        return asyncio.run(ask())
-
-    return httpx.Client(transport=httpx.MockTransport(answer), base_url="https://edge")
+    return client_of(app)
 
 
 @pytest.fixture
