@@ -13,6 +13,11 @@ it for ever and cannot commit. So one that had standbys and has had none for `PA
 once: of the others, one that the rest of them can follow takes over. If nobody does, as with all standbys
 dead, it is primary again after Patroni's usual backoff, and waits.
 
+And a primary that died with its node and returns within the lock's `ttl` still holds the lock: Patroni
+recovers it in single-user mode, starts it as a standby and promotes it, for some 20 s, while two standbys
+stand ready. So a member that starts and finds the lock its own, and no Postgres running, leaves the lead to
+them.
+
 Last, what the members share (`bootstrap.dcs`) is read by Patroni in a new cluster only. Here each primary
 brings it up to what is declared, so that a deploy changes it; what is not declared, as a pause, stays.
 
@@ -57,11 +62,12 @@ class StrictSyncHandler(SyncHandler):  # type: ignore[misc]  # Patroni publishes
 
 
 class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
-    """Remembers the standbys it had, and makes way when it has had none for long."""
+    """Remembers the standbys it had, and makes way when it has had none for long, or when it returns."""
 
     def __init__(self, patroni: Any) -> None:  # noqa: ANN401 - Patroni publishes no types
         super().__init__(patroni)
         self._declared = False
+        self._returns = True
         self._begin()
 
     def _begin(self) -> None:
@@ -69,19 +75,31 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
         self._streaming = self._accompanied = False
         self._alone_since: float | None = None
 
+    def recover(self) -> str:
+        """Have Postgres run again or, right after this process began, have a standby lead that runs."""
+        returns, self._returns = self._returns, False
+        if returns and strict() and self.has_lock() and self.update_lock() and self.is_failover_possible():
+            self.watchdog.disable()
+            self._make_way()
+            return "leaving the lead to a standby, after a return"
+        return str(super().recover())
+
     def enforce_primary_role(self, message: str, promote_message: str) -> str:
         """Be primary, or make way."""
         if not self.state_handler.is_primary():
             self._begin()
         elif strict() and self._deserted() and not self.is_paused():
             self._begin()
-            # Patroni's own backoff: the others race for the lock, and this member does not for a while.
-            self._released_leader_key_timestamp = time.time()
-            self.demote("immediate")
+            self._make_way()
             return "stepping down, since no standby streams from here"
         elif not self._declared:
             self._declare()
         return str(super().enforce_primary_role(message, promote_message))
+
+    def _make_way(self) -> None:
+        """Let go of the lock; by Patroni's own backoff the others race for it, and not this member."""
+        self._released_leader_key_timestamp = time.time()
+        self.demote("immediate")
 
     def _declare(self) -> None:
         """Change what the members share to what this member's file says, once."""

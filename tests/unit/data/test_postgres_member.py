@@ -36,6 +36,8 @@ class Member:
         self.ha = object.__new__(own.StrictHa)
         self.ha._begin()
         self.ha._declared = False
+        self.ha._returns = True
+        self.locked = self.ready = True
         self.held: dict[str, Any] = {"ttl": 30, "pause": True}
         self.ha.patroni = SimpleNamespace(config={"bootstrap": {"dcs": {"ttl": 20}}})
         self.ha.dcs = SimpleNamespace(set_config_value=self.share)
@@ -52,6 +54,11 @@ class Member:
         monkeypatch.setattr(Ha, "enforce_primary_role", lambda *_: "primary")
         monkeypatch.setattr(Ha, "demote", lambda _, mode: self.done.append(mode))
         monkeypatch.setattr(Ha, "is_paused", lambda _: False)
+        monkeypatch.setattr(Ha, "recover", lambda _: "recovering")
+        monkeypatch.setattr(Ha, "has_lock", lambda _: self.locked)
+        monkeypatch.setattr(Ha, "update_lock", lambda _: self.locked)
+        monkeypatch.setattr(Ha, "is_failover_possible", lambda _: self.ready)
+        self.ha.watchdog = SimpleNamespace(disable=lambda: None)
 
     def share(self, value: str, version: int) -> bool:
         """Take what the members share."""
@@ -153,3 +160,19 @@ def test_a_primary_brings_what_is_shared_up_to_what_is_declared(member: Member) 
     member.held["ttl"] = 40
     member.loop()
     assert member.held["ttl"] == 40
+
+
+def test_a_primary_that_returns_leaves_the_lead_to_a_standby_once(member: Member) -> None:
+    assert member.ha.recover() == "leaving the lead to a standby, after a return"
+    assert member.done == ["immediate"]
+    assert member.ha._released_leader_key_timestamp > 0
+    assert member.ha.recover() == "recovering"
+
+
+@pytest.mark.parametrize(("locked", "ready"), [(False, True), (True, False)])
+def test_who_returns_without_the_lead_or_alone_recovers(member: Member, locked: bool, ready: bool) -> None:  # noqa: FBT001 - a table's columns
+    member.locked, member.ready = locked, ready
+    assert member.ha.recover() == "recovering"
+    member.locked = member.ready = True
+    assert member.ha.recover() == "recovering", "a Postgres that crashes later is started where it was"
+    assert member.done == []
