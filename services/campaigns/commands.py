@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from services.campaigns.timetable import Times
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,23 +13,24 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.campaigns.domain import Campaign, State
-    from services.campaigns.lifecycle import Action, Missed, Stage, Status
+    from services.campaigns.lifecycle import Action, Stage, Status
 
 
 @dataclass(frozen=True)
 class CreateCampaign:
-    """Send a text to a list: now, at a time, or when somebody starts it.
+    """Send a text to a list: now, at a time, or when somebody starts it; always, or in a window.
 
     Attributes:
         company: the tenant.
         key: the caller's idempotency key: the same key makes one campaign, however often it is sent.
         name: for people.
         list_name: of the contacts service.
-        text: may hold `{name}`.
+        text: may hold `{name}` and the variables.
         connection: name of the company's connection.
+        more_texts: variations of the text.
+        variables: what placeholders stand for.
         start: whether it starts at once; otherwise it is a draft, unless it has a time.
-        start_at: when it starts.
-        missed: what becomes of it when that time is missed.
+        times: what it has to do with time.
     """
 
     company: str
@@ -36,9 +39,10 @@ class CreateCampaign:
     list_name: str
     text: str
     connection: str
+    more_texts: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
     start: bool = True
-    start_at: datetime | None = None
-    missed: Missed | None = None
+    times: Times = field(default_factory=Times)
 
 
 @dataclass(frozen=True)
@@ -50,16 +54,14 @@ class NewCampaign:
         key: the caller's idempotency key.
         digest: tells another request with the same key.
         status: what is asked of it first.
-        start_at: when a scheduled one starts.
-        missed: what becomes of it when that time is missed.
+        times: what it has to do with time.
     """
 
     campaign: Campaign
     key: str
     digest: bytes
     status: Status
-    start_at: datetime | None
-    missed: Missed
+    times: Times
 
 
 @dataclass(frozen=True)
@@ -121,21 +123,6 @@ class Owed:
 
 
 @dataclass(frozen=True)
-class Due:
-    """A scheduled campaign whose time has come.
-
-    Attributes:
-        campaign: which one.
-        start_at: its time.
-        missed: what becomes of it when that is long ago.
-    """
-
-    campaign: Campaign
-    start_at: datetime
-    missed: Missed
-
-
-@dataclass(frozen=True)
 class Unsettled:
     """A message of which an event may have been lost.
 
@@ -176,7 +163,8 @@ class Progress:
         planned: messages that exist.
         total: contacts on the list; once all are planned, the same as `planned`; None before the first look.
         counts: messages by state.
-        start_at: when a scheduled one starts.
+        status: what was last asked of it.
+        times: what it has to do with time.
         note: what happened to it by itself, if anything.
     """
 
@@ -186,5 +174,6 @@ class Progress:
     planned: int
     total: int | None
     counts: Mapping[State, int]
-    start_at: datetime | None = None
+    status: Status
+    times: Times
     note: str | None = None

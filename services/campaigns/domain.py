@@ -1,4 +1,4 @@
-"""What a campaign is, the ladder its messages climb, and its text.
+"""What a campaign is, and the ladder its messages climb.
 
 The ladder is an order: whatever news come, in whatever order and however often, a message is where the
 highest of them puts it. `failed` stands above `sent` and below `delivered`, because a provider may withdraw
@@ -9,23 +9,15 @@ can tell.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from services.kit.errors import InvalidError
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from uuid import UUID
-
-TEXT_CHARACTERS = 4096
-"""The provider takes no longer text."""
-NAME_CHARACTERS = 100
-"""Longest name that contacts keep: what `{name}` may grow to."""
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class State(IntEnum):
@@ -71,6 +63,10 @@ class Campaign:
         text: may hold `{name}`.
         connection: name of the company's connection that sends it.
         run: counts the resumptions; messages are requested under it.
+        more_texts: variations; each contact gets one of all texts, always the same.
+        variables: what placeholders stand for; `name` is for contacts that have none.
+        closes_at: end of the window that it sends in; what is not begun by then comes back.
+        expires_at: what is not begun by then never is.
     """
 
     company: str
@@ -80,6 +76,10 @@ class Campaign:
     text: str
     connection: str
     run: int = 0
+    more_texts: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    closes_at: datetime | None = None
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -138,28 +138,6 @@ def differences(climbed: Iterable[Move]) -> dict[State, int]:
         changes[move.before] -= 1
         changes[move.after] += 1
     return {state: change for state, change in changes.items() if change}
-
-
-def checked_text(text: str) -> str:
-    """Return a text that every recipient can be sent.
-
-    Raises:
-        InvalidError: empty, too long with the longest name, or with a placeholder other than `{name}`.
-    """
-    text = text.strip()
-    unknown = sorted({found for found in _PLACEHOLDER.findall(text) if found != "name"})
-    if unknown:
-        raise InvalidError(f"the text has unknown placeholders: {', '.join(unknown)}; only {{name}} is known")
-    if not text or "\x00" in text:
-        raise InvalidError("the text is empty or no text")
-    if len(text) + text.count("{name}") * (NAME_CHARACTERS - len("{name}")) > TEXT_CHARACTERS:
-        raise InvalidError(f"with the longest name the text has more than {TEXT_CHARACTERS} characters")
-    return text
-
-
-def personalised(text: str, name: str) -> str:
-    """Return the text for one recipient. A name's own braces are left as they are."""
-    return text.replace("{name}", name[:NAME_CHARACTERS])
 
 
 def digest_of(*parts: str) -> bytes:

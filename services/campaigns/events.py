@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from services.campaigns.domain import Campaign, Recipient, State, personalised
+from services.campaigns.domain import State
+from services.campaigns.texts import text_for
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.events import Outgoing
 
 if TYPE_CHECKING:
+    from services.campaigns.domain import Campaign, Recipient
     from services.kit.events import Incoming
 
 _OF_STATUS = {
@@ -64,9 +66,13 @@ def request_of(campaign: Campaign, recipient: Recipient) -> Outgoing:
         contact_id=str(recipient.contact_id),
         connection=campaign.connection,
         to=recipient.phone,
-        text=personalised(campaign.text, recipient.name),
+        text=text_for(campaign, recipient),
         run=campaign.run,
     )
+    if campaign.closes_at:
+        event.not_after.FromDatetime(campaign.closes_at)
+    if campaign.expires_at:
+        event.expires_at.FromDatetime(campaign.expires_at)
     return Outgoing.of(MESSAGE_REQUESTED, _key(campaign), campaign.company, event)
 
 

@@ -7,21 +7,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.campaigns.commands import CreateCampaign, NewCampaign
-from services.campaigns.domain import Campaign, State, checked_text, digest_of
+from services.campaigns.domain import Campaign, digest_of
 from services.campaigns.events import halt_of
-from services.campaigns.lifecycle import AFTER, Action, Missed, Status, is_due, when_missed
-from services.kit.errors import ConflictError, NotFoundError
+from services.campaigns.lifecycle import AFTER, Action, Status, is_due
+from services.campaigns.texts import problems
+from services.campaigns.timetable import Times
+from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.ids import uuid7
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from uuid import UUID
 
     from services.campaigns.commands import ActOnCampaign, Progress, Result
     from services.campaigns.ports import Unit, Units
 
-CANCEL_MOST = 5000
-"""Messages cancelled in one transaction."""
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +28,7 @@ async def create_campaign(command: CreateCampaign, units: Units) -> UUID:
     """Store a campaign, and have it planned if it starts at once; return its id, the same for the same key.
 
     Raises:
-        InvalidError: the text cannot be sent.
+        InvalidError: the texts cannot be sent, or the times make no sense; all that is wrong is said.
         ConflictError: the key was used for another request.
     """
     new = _new(command)
@@ -47,26 +46,60 @@ async def create_campaign(command: CreateCampaign, units: Units) -> UUID:
 
 
 def _new(command: CreateCampaign) -> NewCampaign:
-    text = checked_text(command.text)
-    campaign = Campaign(command.company, uuid7(), command.name, command.list_name, text, command.connection)
-    status, more = Status.ACTIVE, []
-    if command.start_at is not None:
-        status, more = Status.SCHEDULED, [command.start_at.isoformat(), str(command.missed)]
-    elif not command.start:
-        status, more = Status.DRAFT, ["draft"]
-    digest = digest_of(command.name, command.list_name, text, command.connection, *more)
-    return NewCampaign(campaign, command.key, digest, status, command.start_at, command.missed or Missed.LATE)
+    text, *more = [text.strip() for text in (command.text, *command.more_texts)]
+    wrong = problems([text, *more], command.variables) + command.times.problems()
+    if wrong:
+        raise InvalidError("; ".join(wrong))
+    campaign = Campaign(
+        company=command.company,
+        id=uuid7(),
+        name=command.name,
+        list_name=command.list_name,
+        text=text,
+        connection=command.connection,
+        more_texts=tuple(more),
+        variables=command.variables,
+        expires_at=command.times.expires_at,
+    )
+    return NewCampaign(campaign, command.key, _digest(command, text), _first_status(command), command.times)
+
+
+def _digest(command: CreateCampaign, text: str) -> bytes:
+    """Tell requests apart. What is not asked for is left out, as before it could be."""
+    plain = (command.name, command.list_name, text, command.connection)
+    more = (command.more_texts, sorted(command.variables.items()), command.start, command.times)
+    return digest_of(*plain) if more == ((), [], True, Times()) else digest_of(*plain, repr(more))
+
+
+def _first_status(command: CreateCampaign) -> Status:
+    if command.times.start_at is not None:
+        return Status.SCHEDULED
+    if not command.start:
+        return Status.DRAFT
+    return Status.WAITING if command.times.window else Status.ACTIVE
 
 
 async def clone_campaign(company: str, campaign_id: UUID, key: str, units: Units) -> UUID:
-    """Store a draft like a campaign; return its id, the same for the same key.
+    """Store a draft like a campaign, without its dates; return its id, the same for the same key.
 
     Raises:
         NotFoundError: the company has no such campaign.
         ConflictError: the key was used for another request.
     """
-    like = (await read_progress(company, campaign_id, units)).campaign
-    command = CreateCampaign(company, key, like.name, like.list_name, like.text, like.connection, start=False)
+    found = await read_progress(company, campaign_id, units)
+    like = found.campaign
+    command = CreateCampaign(
+        company=company,
+        key=key,
+        name=like.name,
+        list_name=like.list_name,
+        text=like.text,
+        connection=like.connection,
+        more_texts=like.more_texts,
+        variables=like.variables,
+        start=False,
+        times=Times(window=found.times.window),
+    )
     return await create_campaign(command, units)
 
 
@@ -82,62 +115,26 @@ async def act_on_campaign(command: ActOnCampaign, units: Units) -> Progress:
         if held is None:
             raise NotFoundError("there is no such campaign")
         if is_due(command.action, held.stage):
-            await _take(command.action, held.campaign, unit)
+            await _take(command.action, held, unit)
             await unit.commit()
-            log.info(
-                "%s a campaign",
-                command.action.value,
-                extra={"action": command.action.value, "campaign": command.campaign_id},
-            )
-    if command.action is Action.CANCEL:
-        await _cancel_pending(command.company, command.campaign_id, units)
+            done = command.action.value
+            log.info("%s a campaign", done, extra={"action": done, "campaign": command.campaign_id})
     return await read_progress(command.company, command.campaign_id, units)
 
 
-async def _take(action: Action, campaign: Campaign, unit: Unit) -> None:
+async def _take(action: Action, held: Progress, unit: Unit) -> None:
     """Take an action: have it planned under its next run, or have nothing more of its run begun."""
+    campaign, status = held.campaign, AFTER[action]
     if action is Action.RESUME:
         campaign = replace(campaign, run=campaign.run + 1)
-    await unit.campaigns.ask(campaign, AFTER[action])
-    if AFTER[action] is Status.ACTIVE:
+    if status is Status.ACTIVE and held.times.window:
+        status = Status.WAITING
+    await unit.campaigns.ask(campaign, status)
+    if status is Status.ACTIVE:
         await unit.plans.open(campaign)
-    else:
+    elif action in {Action.PAUSE, Action.CANCEL}:
         await unit.plans.park(campaign)
         await unit.outbox.add([halt_of(campaign)])
-
-
-async def _cancel_pending(company: str, campaign_id: UUID, units: Units) -> None:
-    """Cancel what is asked for by nobody; what is, comes back and is cancelled then."""
-    moved = CANCEL_MOST
-    while moved == CANCEL_MOST:
-        async with units() as unit:
-            moved = await unit.messages.cancel_pending(company, campaign_id, CANCEL_MOST)
-            if moved:
-                await unit.campaigns.count(
-                    company, campaign_id, {State.PENDING: -moved, State.CANCELLED: moved}
-                )
-            await unit.commit()
-
-
-async def start_due(now: datetime, units: Units) -> UUID | None:
-    """Start a scheduled campaign whose time has come, or do what it wants when that was missed.
-
-    Returns:
-        Its id, None when none was due.
-    """
-    async with units() as unit:
-        due = await unit.campaigns.due(now)
-        if due is None:
-            return None
-        status, note = when_missed(due.start_at, now, due.missed)
-        await unit.campaigns.ask(due.campaign, status, note)
-        if status is Status.ACTIVE:
-            await unit.plans.open(due.campaign)
-        await unit.commit()
-    log.info(
-        "A scheduled campaign is %s now", status.value, extra={"action": "start", "campaign": due.campaign.id}
-    )
-    return due.campaign.id
 
 
 async def read_progress(company: str, campaign_id: UUID, units: Units) -> Progress:

@@ -15,19 +15,16 @@ from services.kit.errors import ConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from services.campaigns.domain import State
 
-GRACE_SECONDS = 300.0
-"""A start later than this after its time has been missed."""
-
 
 class Status(StrEnum):
-    """What was last asked of a campaign. Stored."""
+    """What was last asked of a campaign, or became of it by itself. Stored."""
 
     DRAFT = "draft"
     SCHEDULED = "scheduled"
+    WAITING = "waiting"
     ACTIVE = "active"
     PAUSED = "paused"
     CANCELLED = "cancelled"
@@ -38,6 +35,7 @@ class Stage(StrEnum):
 
     DRAFT = "draft"
     SCHEDULED = "scheduled"
+    WAITING = "waiting"
     PLANNING = "planning"
     RUNNING = "running"
     PAUSED = "paused"
@@ -66,7 +64,7 @@ class Missed(StrEnum):
     """It is a draft again, and somebody decides."""
 
 
-_UNDER_WAY = frozenset({Stage.PLANNING, Stage.RUNNING})
+_UNDER_WAY = frozenset({Stage.WAITING, Stage.PLANNING, Stage.RUNNING})
 _BEFORE = {
     Action.START: frozenset({Stage.DRAFT, Stage.SCHEDULED}),
     Action.PAUSE: _UNDER_WAY,
@@ -113,12 +111,3 @@ def stage_of(status: Status, planned: bool, failure: str | None, counts: Mapping
     if not planned:
         return Stage.PLANNING
     return Stage.RUNNING if any(counts.get(state, 0) for state in OPEN) else Stage.FINISHED
-
-
-def when_missed(start_at: datetime, now: datetime, missed: Missed) -> tuple[Status, str | None]:
-    """Return what becomes of a scheduled campaign whose time has come, and a note when that needs a word."""
-    late = (now - start_at).total_seconds()
-    if late <= GRACE_SECONDS or missed is Missed.LATE:
-        return Status.ACTIVE, None
-    note = f"its start at {start_at.isoformat(timespec='seconds')} was missed by {late:.0f} s"
-    return (Status.CANCELLED if missed is Missed.SKIP else Status.DRAFT), note

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from operator import itemgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from services.campaigns.domain import State, differences, highest, moves
@@ -27,12 +26,14 @@ async def apply_news(events: Sequence[Incoming], units: Units) -> None:
     """Move messages up the ladder and count, once per event, in one transaction."""
     async with units() as unit:
         fresh = await unit.inbox.fresh(events)
-        news = [one for event in fresh if (one := news_of(event))]
-        for (company, campaign_id), of_campaign in _by_campaign(news):
-            await _climb(company, campaign_id, of_campaign, unit)
-        recalls = [recall for event in fresh if (recall := recall_of(event))]
-        for (company, campaign_id), taken_back in _by_campaign(recalls):
-            await _take_back(company, campaign_id, taken_back, unit)
+        news = _by_campaign(one for event in fresh if (one := news_of(event)))
+        recalls = _by_campaign(recall for event in fresh if (recall := recall_of(event)))
+        # One order everywhere, of campaigns and inside of each: two workers never wait for each other.
+        for company, campaign_id in sorted({*news, *recalls}):
+            if taken_back := recalls.get((company, campaign_id)):
+                await _take_back(company, campaign_id, taken_back, unit)
+            if told := news.get((company, campaign_id)):
+                await _climb(company, campaign_id, told, unit)
         await unit.commit()
 
 
@@ -62,9 +63,8 @@ async def _climb(company: str, campaign_id: UUID, news: Iterable[News], unit: Un
         )
 
 
-def _by_campaign(news: Iterable[One]) -> list[tuple[tuple[str, UUID], list[One]]]:
-    """Return the news per campaign, in one order everywhere: two workers never wait for each other."""
+def _by_campaign(news: Iterable[One]) -> dict[tuple[str, UUID], list[One]]:
     groups: dict[tuple[str, UUID], list[One]] = defaultdict(list)
     for one in news:
         groups[one.company, one.campaign_id].append(one)
-    return sorted(groups.items(), key=itemgetter(0))
+    return groups

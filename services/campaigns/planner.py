@@ -1,11 +1,11 @@
-"""Background tasks: the planner plans campaigns as long as there are any, the scheduler starts those due."""
+"""Background tasks: the planner plans campaigns as long as there are any, the scheduler looks after them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.campaigns.handlers import start_due
 from services.campaigns.planning import plan_next_chunk
+from services.campaigns.scheduling import look_after
 from services.kit.retry import wait_or_stop
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 0.5
 """Between two looks when nothing waits to be planned."""
 LOOK_SECONDS = 1.0
-"""Between two looks for a scheduled campaign that is due."""
+"""Between two looks for a campaign that is due."""
 
 
 class Planner:
@@ -51,18 +51,18 @@ class Planner:
 
 
 class Scheduler:
-    """Starts scheduled campaigns. Any number may run: each campaign is started by one."""
+    """Looks after campaigns whose time has come. Any number may run: each campaign is held by one."""
 
     def __init__(self, units: Units, clock: Callable[[], datetime]) -> None:
         self._units = units
         self._clock = clock
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Start what is due until told to stop.
+        """Look after what is due until told to stop.
 
         Raises:
             TemporaryError: the database is away; the caller starts it again.
         """
         while not stop.is_set():
-            if await start_due(self._clock(), self._units) is None:
+            if await look_after(self._clock(), self._units) is None:
                 await wait_or_stop(stop, LOOK_SECONDS)

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from services.campaigns.commands import Due, NewCampaign, Owed, Plan, Progress, Result, Unsettled
+    from services.campaigns.commands import NewCampaign, Owed, Plan, Progress, Result, Unsettled
     from services.campaigns.domain import Campaign, Move, Recipient, State
     from services.campaigns.lifecycle import Status
+    from services.campaigns.timetable import Turn
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
@@ -32,16 +33,20 @@ class Campaigns(Protocol):
         """Return a campaign as it stands; nobody else changes what is asked of it until the unit ends."""
         ...
 
-    async def ask(self, campaign: Campaign, status: Status, note: str | None = None) -> None:
-        """Store what is asked of a campaign from now on, and its run."""
+    async def ask(self, campaign: Campaign, status: Status) -> None:
+        """Store what is asked of a campaign from now on, and its run; it is to be looked at."""
+        ...
+
+    async def turn(self, campaign: Campaign, turn: Turn) -> None:
+        """Store what became of a campaign by itself, its run, and when it is to be looked at again."""
         ...
 
     async def status(self, company: str, campaign_id: UUID) -> Status | None:
         """Return what was asked of a campaign; it stays that until the unit ends."""
         ...
 
-    async def due(self, now: datetime) -> Due | None:
-        """Take a scheduled campaign whose time has come and that nobody else is starting."""
+    async def due(self, now: datetime) -> Progress | None:
+        """Hold a campaign that is to be looked at by now and that nobody else is looking at."""
         ...
 
     async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:

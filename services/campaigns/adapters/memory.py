@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from services.campaigns.adapters.memory_messages import FakeMessages, MessageRow
-from services.campaigns.commands import Due, Plan, Progress
+from services.campaigns.commands import Plan, Progress
 from services.campaigns.domain import UNSETTLED
 from services.campaigns.lifecycle import Status, stage_of
 from services.kit.errors import NotFoundError, TemporaryError
@@ -20,16 +21,19 @@ from services.kit.fakes import FakeInbox, FakeOutbox
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     from services.campaigns.commands import NewCampaign
     from services.campaigns.domain import Campaign, Recipient, State
     from services.campaigns.ports import Campaigns, Messages, Plans
+    from services.campaigns.timetable import Turn
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
     Key = tuple[str, UUID]
+
+EVER = datetime.min.replace(tzinfo=UTC)
+"""To be looked at, whatever the time."""
 
 
 @dataclass
@@ -40,6 +44,7 @@ class CampaignRow:
     campaign: Campaign
     status: Status
     note: str | None = None
+    next_at: datetime | None = EVER
 
 
 @dataclass
@@ -121,24 +126,30 @@ class FakeCampaigns:
         """See `Campaigns`."""
         return await self.progress(company, campaign_id)
 
-    async def ask(self, campaign: Campaign, status: Status, note: str | None = None) -> None:
+    async def ask(self, campaign: Campaign, status: Status) -> None:
         """See `Campaigns`."""
         row = self._tables.campaigns[campaign.company, campaign.id]
-        row.campaign, row.status, row.note = campaign, status, note
+        row.campaign, row.status, row.note, row.next_at = campaign, status, None, EVER
+
+    async def turn(self, campaign: Campaign, turn: Turn) -> None:
+        """See `Campaigns`."""
+        row = self._tables.campaigns[campaign.company, campaign.id]
+        row.campaign, row.status = replace(campaign, closes_at=turn.closes_at), turn.status
+        row.note, row.next_at = turn.note or row.note, turn.next_at
 
     async def status(self, company: str, campaign_id: UUID) -> Status | None:
         """See `Campaigns`."""
         row = self._tables.campaigns.get((company, campaign_id))
         return row.status if row else None
 
-    async def due(self, now: datetime) -> Due | None:
+    async def due(self, now: datetime) -> Progress | None:
         """See `Campaigns`."""
-        waiting = [
-            Due(row.campaign, row.new.start_at, row.new.missed)
-            for row in self._tables.campaigns.values()
-            if row.status is Status.SCHEDULED and row.new.start_at and row.new.start_at <= now
+        due = [
+            (row.next_at, key)
+            for key, row in self._tables.campaigns.items()
+            if row.next_at and row.next_at <= now
         ]
-        return min(waiting, key=lambda one: one.start_at, default=None)
+        return await self.progress(*min(due)[1]) if due else None
 
     async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
         """See `Campaigns`."""
@@ -155,7 +166,9 @@ class FakeCampaigns:
         counts = {state: n for state, n in self._tables.counts.get((company, campaign_id), {}).items() if n}
         planned, stage = sum(counts.values()), stage_of(row.status, plan.ended, plan.failure, counts)
         total = planned if plan.ended else plan.total
-        return Progress(row.campaign, stage, plan.failure, planned, total, counts, row.new.start_at, row.note)
+        return Progress(
+            row.campaign, stage, plan.failure, planned, total, counts, row.status, row.new.times, row.note
+        )
 
     async def page(self, company: str, before: UUID | None, limit: int) -> list[Progress]:
         """See `Campaigns`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,10 +11,9 @@ from uuid import UUID
 
 from services.campaigns.adapters.postgres_messages import UNSETTLED_NUMBERS, PostgresMessages
 from services.campaigns.adapters.postgres_plans import PostgresPlans
-from services.campaigns.adapters.rows import campaign_of, progress_of
-from services.campaigns.commands import Due
+from services.campaigns.adapters.rows import campaign_of, progress_of, window_text
 from services.campaigns.domain import State
-from services.campaigns.lifecycle import Missed, Status
+from services.campaigns.lifecycle import Status
 from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from services.campaigns.commands import NewCampaign, Progress
     from services.campaigns.domain import Campaign
     from services.campaigns.ports import Campaigns, Messages, Plans
+    from services.campaigns.timetable import Turn
     from services.kit.database import Database, Work
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
@@ -89,8 +90,12 @@ class PostgresCampaigns:
             text=campaign.text,
             connection=campaign.connection,
             status=new.status.value,
-            start_at=new.start_at,
-            missed=new.missed.value,
+            start_at=new.times.start_at,
+            missed=new.times.missed.value,
+            send_window=window_text(new.times.window),
+            expires_at=new.times.expires_at,
+            more_texts=list(campaign.more_texts),
+            variables=json.dumps(dict(campaign.variables)),
         )
         return added == 1
 
@@ -104,15 +109,19 @@ class PostgresCampaigns:
         row = await self._work.row(SQL["campaign_hold"], company=company, id=campaign_id)
         return (await self._progresses(company, [row]))[0] if row else None
 
-    async def ask(self, campaign: Campaign, status: Status, note: str | None = None) -> None:
+    async def ask(self, campaign: Campaign, status: Status) -> None:
+        """See `Campaigns`."""
+        await self._work.run(SQL["campaign_ask"], status=status.value, **_of(campaign))
+
+    async def turn(self, campaign: Campaign, turn: Turn) -> None:
         """See `Campaigns`."""
         await self._work.run(
-            SQL["campaign_ask"],
-            company=campaign.company,
-            id=campaign.id,
-            status=status.value,
-            run=campaign.run,
-            note=note,
+            SQL["campaign_turn"],
+            status=turn.status.value,
+            closes_at=turn.closes_at,
+            next_at=turn.next_at,
+            note=turn.note,
+            **_of(campaign),
         )
 
     async def status(self, company: str, campaign_id: UUID) -> Status | None:
@@ -120,10 +129,10 @@ class PostgresCampaigns:
         row = await self._work.row(SQL["campaign_share"], company=company, id=campaign_id)
         return Status(row.status) if row else None
 
-    async def due(self, now: datetime) -> Due | None:
+    async def due(self, now: datetime) -> Progress | None:
         """See `Campaigns`."""
         row = await self._work.row(SQL["campaign_due"], now=now)
-        return Due(campaign_of(row), row.start_at, Missed(row.missed)) if row else None
+        return (await self._progresses(row.company, [row]))[0] if row else None
 
     async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
         """See `Campaigns`."""
@@ -159,3 +168,8 @@ class PostgresCampaigns:
         for one in await self._work.rows(SQL["counts_of"], company=company, ids=ids):
             counts[one.campaign_id][State(one.state)] = int(one.messages)
         return [progress_of(row, counts[row.id]) for row in rows]
+
+
+def _of(campaign: Campaign) -> dict[str, object]:
+    """Return which campaign is changed, and its run."""
+    return {"company": campaign.company, "id": campaign.id, "run": campaign.run}

@@ -2,8 +2,10 @@
 
 -- name: campaign_add
 -- A campaign, unless its company used the key before.
-INSERT INTO campaigns (company, id, key, digest, name, list_name, text, connection, status, start_at, missed)
-VALUES (:company, :id, :key, :digest, :name, :list_name, :text, :connection, :status, :start_at, :missed)
+INSERT INTO campaigns (company, id, key, digest, name, list_name, text, connection, status, start_at, missed,
+                       send_window, expires_at, more_texts, variables, next_at)
+VALUES (:company, :id, :key, :digest, :name, :list_name, :text, :connection, :status, :start_at, :missed,
+        CAST(:send_window AS jsonb), :expires_at, :more_texts, CAST(:variables AS jsonb), now())
 ON CONFLICT (company, key) DO NOTHING
 
 -- name: plan_open
@@ -22,23 +24,31 @@ WHERE company = :company AND campaign_id = :id AND ended_at IS NULL
 
 -- name: campaign_hold
 -- A campaign as it stands, held until the transaction ends.
-SELECT c.company, c.id, c.name, c.list_name, c.text, c.connection, c.run, c.status, c.start_at, c.note,
-       p.ended_at IS NOT NULL AS planned, p.failure, p.total
+SELECT c.company, c.id, c.name, c.list_name, c.text, c.more_texts, c.variables, c.connection, c.run, c.status, c.closes_at,
+       c.expires_at, c.start_at, c.missed, c.send_window, c.note, p.ended_at IS NOT NULL AS planned, p.failure, p.total
 FROM campaigns c LEFT JOIN plans p ON p.company = c.company AND p.campaign_id = c.id
 WHERE c.company = :company AND c.id = :id FOR UPDATE OF c
 
 -- name: campaign_ask
--- What was asked of a campaign.
-UPDATE campaigns SET status = :status, run = :run, note = :note WHERE company = :company AND id = :id
+-- What was asked of a campaign; what follows by itself is looked at at once.
+UPDATE campaigns SET status = :status, run = :run, note = NULL, next_at = now() WHERE company = :company AND id = :id
+
+-- name: campaign_turn
+-- What became of a campaign by itself, and when it is to be looked at again.
+UPDATE campaigns SET status = :status, run = :run, closes_at = :closes_at, next_at = :next_at,
+    note = coalesce(:note, note)
+WHERE company = :company AND id = :id
 
 -- name: campaign_share
 -- What was asked of a campaign, and nothing else may be until the transaction ends.
 SELECT status FROM campaigns WHERE company = :company AND id = :id FOR SHARE
 
 -- name: campaign_due
--- A scheduled campaign whose time has come.
-SELECT company, id, name, list_name, text, connection, run, start_at, missed FROM campaigns
-WHERE status = 'scheduled' AND start_at <= :now ORDER BY start_at LIMIT 1 FOR UPDATE SKIP LOCKED
+-- A campaign that is to be looked at and that nobody else is looking at.
+SELECT c.company, c.id, c.name, c.list_name, c.text, c.more_texts, c.variables, c.connection, c.run, c.status, c.closes_at,
+       c.expires_at, c.start_at, c.missed, c.send_window, c.note, p.ended_at IS NOT NULL AS planned, p.failure, p.total
+FROM campaigns c LEFT JOIN plans p ON p.company = c.company AND p.campaign_id = c.id
+WHERE c.next_at <= :now ORDER BY c.next_at LIMIT 1 FOR UPDATE OF c SKIP LOCKED
 
 -- name: campaign_by_key
 -- What a key was used for.
@@ -53,7 +63,8 @@ WHERE (p.company, p.campaign_id) = (
     WHERE ended_at IS NULL AND leased_until <= now()
     ORDER BY leased_until LIMIT 1 FOR UPDATE SKIP LOCKED
 ) AND c.company = p.company AND c.id = p.campaign_id
-RETURNING c.company, c.id, c.name, c.list_name, c.text, c.connection, c.run, p.cursor, p.epoch, p.complete
+RETURNING c.company, c.id, c.name, c.list_name, c.text, c.more_texts, c.variables, c.connection, c.run, c.closes_at,
+          c.expires_at, p.cursor, p.epoch, p.complete
 
 -- name: plan_hold
 -- The planner's way forward, if the plan is still its own.
@@ -152,15 +163,15 @@ ON CONFLICT (company, campaign_id, state) DO UPDATE SET messages = counts.messag
 
 -- name: progress
 -- A campaign and its plan.
-SELECT c.company, c.id, c.name, c.list_name, c.text, c.connection, c.run, c.status, c.start_at, c.note,
-       p.ended_at IS NOT NULL AS planned, p.failure, p.total
+SELECT c.company, c.id, c.name, c.list_name, c.text, c.more_texts, c.variables, c.connection, c.run, c.status, c.closes_at,
+       c.expires_at, c.start_at, c.missed, c.send_window, c.note, p.ended_at IS NOT NULL AS planned, p.failure, p.total
 FROM campaigns c LEFT JOIN plans p ON p.company = c.company AND p.campaign_id = c.id
 WHERE c.company = :company AND c.id = :id
 
 -- name: campaigns_page
 -- Campaigns of a company, the newest first.
-SELECT c.company, c.id, c.name, c.list_name, c.text, c.connection, c.run, c.status, c.start_at, c.note,
-       p.ended_at IS NOT NULL AS planned, p.failure, p.total
+SELECT c.company, c.id, c.name, c.list_name, c.text, c.more_texts, c.variables, c.connection, c.run, c.status, c.closes_at,
+       c.expires_at, c.start_at, c.missed, c.send_window, c.note, p.ended_at IS NOT NULL AS planned, p.failure, p.total
 FROM campaigns c LEFT JOIN plans p ON p.company = c.company AND p.campaign_id = c.id
 WHERE c.company = :company AND c.id < :before ORDER BY c.id DESC LIMIT :most
 
@@ -171,7 +182,8 @@ WHERE company = :company AND campaign_id = ANY(CAST(:ids AS uuid[])) AND message
 
 -- name: campaigns_unsettled
 -- Campaigns with messages in one of these states.
-SELECT company, id, name, list_name, text, connection, run, status FROM campaigns c
+SELECT company, id, name, list_name, text, more_texts, variables, connection, run, status, closes_at, expires_at
+FROM campaigns c
 WHERE EXISTS (SELECT FROM messages m
               WHERE m.company = c.company AND m.campaign_id = c.id AND m.state = ANY(CAST(:states AS smallint[])))
 ORDER BY company, id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID  # noqa: TC003 - FastAPI reads the annotations when it runs
 
@@ -11,8 +12,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from services.campaigns import handlers
 from services.campaigns.commands import ActOnCampaign, CreateCampaign
-from services.campaigns.lifecycle import Action, Missed, Stage  # noqa: TC001 - FastAPI reads them
+from services.campaigns.lifecycle import Action, Missed, Stage
 from services.campaigns.results import csv_of
+from services.campaigns.timetable import Times
+from services.campaigns.windows import Window
 from services.kit.auth import Caller, allowed
 
 if TYPE_CHECKING:
@@ -23,11 +26,32 @@ PAGE = 1000
 """Most messages of one page; as many as a ledger answers about at once."""
 CAMPAIGNS = 100
 """Most campaigns of one page."""
+NO_NUL = r"^[^\x00]*$"
+"""The database takes no NUL."""
 CONNECTION = r"^[a-z0-9][a-z0-9-]{0,62}$"
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 Reader = Annotated[Caller, Depends(allowed("campaigns:read"))]
 Writer = Annotated[Caller, Depends(allowed("campaigns:write"))]
+Variable = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
 Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=200)]
+
+
+class NewWindow(BaseModel):
+    """When a campaign may send: hours of a zone's clocks on days of the week, 0 is Monday.
+
+    It ends on the next day when `to` is not after `from`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    zone: str = Field(max_length=64)
+    days: frozenset[int] = frozenset(range(7))
+    begins: dt.time = Field(alias="from")
+    ends: dt.time = Field(alias="to")
+
+    def window(self) -> Window:
+        """Return it as the domain has it."""
+        return Window(self.zone, self.days, self.begins.replace(tzinfo=None), self.ends.replace(tzinfo=None))
 
 
 class NewCampaign(BaseModel):
@@ -35,18 +59,24 @@ class NewCampaign(BaseModel):
 
     It starts at once, at `at`, or with `"start": false` when it is asked to. When nothing could start it
     within five minutes of `at`, `missed` says what becomes of it: it starts late, is cancelled, or is a draft
-    again.
+    again. Outside of `window` it waits; what is not begun by `expires_at` never is. Each contact gets one of
+    the text and its `variations`. `variables` are what further placeholders stand for; the variable `name` is
+    for contacts that have no name.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=100)
-    list: str = Field(min_length=1, max_length=100)
+    name: str = Field(min_length=1, max_length=100, pattern=NO_NUL)
+    list: str = Field(min_length=1, max_length=100, pattern=NO_NUL)
     text: str = Field(min_length=1, max_length=4096)
     connection: str = Field(pattern=CONNECTION)
+    variations: list[Annotated[str, Field(max_length=4096)]] = Field(default=[], max_length=20)
+    variables: dict[Variable, Annotated[str, Field(max_length=500)]] = Field(default={}, max_length=50)
     start: bool = True
     at: AwareDatetime | None = None
     missed: Missed | None = None
+    window: NewWindow | None = None
+    expires_at: AwareDatetime | None = None
 
     @model_validator(mode="after")
     def _one_beginning(self) -> NewCampaign:
@@ -55,6 +85,11 @@ class NewCampaign(BaseModel):
         if self.missed is not None and self.at is None:
             raise ValueError("`missed` is about `at`, which is not given")
         return self
+
+    def times(self) -> Times:
+        """Return what it has to do with time."""
+        window = self.window.window() if self.window else None
+        return Times(self.at, self.missed or Missed.LATE, window, self.expires_at)
 
 
 class Created(BaseModel):
@@ -92,7 +127,7 @@ class CampaignAnswer(BaseModel):
             planned=found.planned,
             total=found.total,
             counts={state.label: count for state, count in sorted(found.counts.items())},
-            at=found.start_at,
+            at=found.times.start_at,
             run=found.campaign.run,
             note=found.note,
         )
@@ -138,9 +173,10 @@ async def create(request: Request, caller: Writer, body: NewCampaign, idempotenc
         list_name=body.list,
         text=body.text,
         connection=body.connection,
+        more_texts=tuple(body.variations),
+        variables=body.variables,
         start=body.start,
-        start_at=body.at,
-        missed=body.missed,
+        times=body.times(),
     )
     return Created(id=await handlers.create_campaign(command, _units(request)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,15 +23,17 @@ from services.campaigns.handlers import (
     list_campaigns,
     read_messages,
     read_progress,
-    start_due,
 )
 from services.campaigns.lifecycle import Action, Missed, Stage
 from services.campaigns.news import apply_news
 from services.campaigns.planning import plan_next_chunk
 from services.campaigns.results import csv_of
+from services.campaigns.scheduling import look_after
+from services.campaigns.timetable import Times
+from services.campaigns.windows import Window
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.database import Database, create_engine
-from services.kit.errors import ConflictError, NotFoundError
+from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.events import Incoming, decode
 from services.kit.ids import uuid7
 from services.kit.settings import DatabaseSettings, ProcessSettings
@@ -47,7 +49,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 COMMAND = CreateCampaign("acme", "key-0001", "Welcome", "friends", "Oi {name}!", "main")
 CHUNK = PlanNextChunk(chunk=2, lease_seconds=15)
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = datetime(2126, 3, 1, 12, tzinfo=UTC)
+"""Long after whatever is asked of a campaign while a test runs."""
+EVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 class World:
@@ -84,6 +88,12 @@ class World:
 
     async def act(self, campaign: UUID, action: Action) -> Stage:
         return (await act_on_campaign(ActOnCampaign("acme", campaign, action), self.units)).stage
+
+    async def look_after(self, now: datetime = EVER) -> None:
+        """Let become of campaigns what is due; by default only what was asked of them has come."""
+        for _ in range(10):
+            if await look_after(now, self.units) is None:
+                return
 
     async def hear(self, *events: Event) -> None:
         await apply_news([Incoming(uuid7(), "acme", event) for event in events], self.units)
@@ -213,6 +223,7 @@ async def test_a_cancelled_campaign_never_sends_what_was_not_begun(world: World)
     await world.act(campaign, Action.PAUSE)
     await world.recall(campaign, first[:2])
     assert await world.act(campaign, Action.CANCEL) is Stage.CANCELLED
+    await world.look_after()
     assert await world.look(campaign) == (Stage.CANCELLED, {State.CANCELLED: 2, State.QUEUED: 3})
     await world.recall(campaign, first[2:4])
     await world.deliver(campaign, first[4:])
@@ -275,14 +286,93 @@ async def test_a_draft_waits_until_it_is_started(world: World) -> None:
 async def test_a_schedule_is_kept_or_what_was_wished_for_when_it_is_missed(
     world: World, missed: Missed, late: float, stage: Stage
 ) -> None:
-    campaign = await create_campaign(replace(COMMAND, start_at=NOON, missed=missed), world.units)
-    assert await start_due(NOON - timedelta(seconds=1), world.units) is None
-    assert (await read_progress("acme", campaign, world.units)).stage is Stage.SCHEDULED
-    assert await start_due(NOON + timedelta(seconds=late), world.units) == campaign
-    assert await start_due(NOON + timedelta(days=1), world.units) is None, "each starts once"
+    times = Times(start_at=LATER, missed=missed)
+    campaign = await create_campaign(replace(COMMAND, times=times), world.units)
+    await world.look_after(LATER - timedelta(seconds=1))
+    assert await world.look(campaign) == (Stage.SCHEDULED, {})
+    await world.look_after(LATER + timedelta(seconds=late))
     found = await read_progress("acme", campaign, world.units)
-    assert (found.stage, found.start_at) == (stage, NOON)
+    assert (found.stage, found.times) == (stage, times)
     assert (found.note is None) == (stage is Stage.PLANNING)
+    await world.plan()
+    assert len(world.requests()) == (5 if stage is Stage.PLANNING else 0)
+
+
+async def test_outside_of_its_window_a_campaign_waits_and_what_was_not_begun_goes_out_in_the_next(
+    world: World,
+) -> None:
+    window = Window("UTC", frozenset(range(7)), time(9), time(18))
+    campaign = await create_campaign(replace(COMMAND, times=Times(window=window)), world.units)
+    await world.plan()
+    await world.look_after(LATER.replace(hour=8))
+    assert await world.look(campaign) == (Stage.WAITING, {}), "nothing before the window"
+    await world.look_after(LATER.replace(hour=9))
+    await world.plan()
+    first = world.requests(run=1)
+    assert len(first) == 5
+    ends = {event.not_after.ToDatetime(UTC) for event in world.events()}
+    assert ends == {LATER.replace(hour=18)}, "whatsapp hands back by itself what it did not begin"
+    await world.accept(campaign, first[:2])
+    await world.look_after(LATER.replace(hour=18))
+    await world.recall(campaign, first[2:], run=1)
+    assert await world.look(campaign) == (Stage.WAITING, {State.PENDING: 3, State.ACCEPTED: 2})
+    await world.plan()
+    await world.look_after(LATER.replace(hour=9) + timedelta(days=1))
+    await world.plan()
+    assert sorted(world.requests(run=2)) == sorted(first[2:])
+    await world.deliver(campaign, first)
+    await world.look_after(LATER + timedelta(days=3))
+    assert (await world.look(campaign))[0] is Stage.FINISHED, "and what has ended waits for no window"
+
+
+async def test_a_pause_outlasts_windows(world: World) -> None:
+    window = Window("UTC", frozenset(range(7)), time(9), time(18))
+    campaign = await create_campaign(replace(COMMAND, times=Times(window=window)), world.units)
+    await world.look_after(LATER.replace(hour=8))
+    assert await world.act(campaign, Action.PAUSE) is Stage.PAUSED
+    await world.look_after(LATER.replace(hour=9))
+    assert (await world.look(campaign))[0] is Stage.PAUSED
+    assert await world.act(campaign, Action.RESUME) is Stage.WAITING
+    await world.look_after(LATER.replace(hour=10))
+    await world.plan()
+    assert (await world.look(campaign))[0] is Stage.RUNNING
+
+
+async def test_what_is_not_begun_when_a_campaign_expires_never_is(world: World) -> None:
+    times = Times(expires_at=LATER)
+    campaign = await create_campaign(replace(COMMAND, times=times), world.units)
+    await world.plan()
+    first = world.requests()
+    assert {event.expires_at.ToDatetime(UTC) for event in world.events()} == {LATER}
+    await world.act(campaign, Action.PAUSE)
+    await world.recall(campaign, first[:2])
+    await world.look_after(LATER)
+    await world.hear(*(v1.MessageExpired(message_id=one, campaign_id=str(campaign)) for one in first[2:]))
+    counts = {State.CANCELLED: 2, State.EXPIRED: 3}
+    assert await world.look(campaign) == (Stage.CANCELLED, counts)
+    assert "expired at" in str((await read_progress("acme", campaign, world.units)).note)
+
+
+async def test_each_contact_has_its_variation_with_its_name(world: World) -> None:
+    variables = {"name": "friend", "shop": "Acme"}
+    command = replace(COMMAND, text="Oi {name}, {shop}!", more_texts=("Hi {name}!",), variables=variables)
+    await create_campaign(command, world.units)
+    await world.plan()
+    texts = {event.text for event in world.events()}
+    assert texts <= {f"Oi P{n}, Acme!" for n in range(5)} | {f"Hi P{n}!" for n in range(5)}
+    assert len(texts) == 5
+
+
+async def test_all_that_is_wrong_with_a_campaign_is_said_at_once(world: World) -> None:
+    window = Window("Mars/Olympus", frozenset({9}), time(9), time(18))
+    wrong = replace(
+        COMMAND, text="Oi {nome}", more_texts=(" ",), variables={"shop": "x"}, times=Times(window=window)
+    )
+    with pytest.raises(InvalidError) as refused:
+        await create_campaign(wrong, world.units)
+    for problem in ("text 1 has unknown", "text 2 is empty", "variable shop", "Mars", "days"):
+        assert problem in str(refused.value)
+    assert await list_campaigns("acme", None, 10, world.units) == []
 
 
 async def test_a_clone_is_a_draft_of_its_own(world: World) -> None:

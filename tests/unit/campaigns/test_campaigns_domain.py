@@ -1,4 +1,4 @@
-"""The ladder, whatever the order of the news, and the text."""
+"""The ladder, whatever the order of the news."""
 
 from __future__ import annotations
 
@@ -12,13 +12,10 @@ from hypothesis import strategies as st
 from services.campaigns.domain import (
     Move,
     State,
-    checked_text,
     differences,
     highest,
     moves,
-    personalised,
 )
-from services.kit.errors import InvalidError
 
 if TYPE_CHECKING:
     from random import Random
@@ -86,20 +83,3 @@ def test_stored_numbers_never_change() -> None:
         "pending": -10, "queued": 0, "uncertain": 10, "expired": 20, "cancelled": 25, "accepted": 30,
         "sent": 40, "failed": 50, "delivered": 60, "read": 70,
     }  # fmt: skip
-
-
-@pytest.mark.parametrize("text", ["", "  ", "Hi {nome}", "Hi {}", "Hi {name.__class__}", "x" * 4097, "\x00"])
-def test_texts_that_cannot_be_sent_are_refused(text: str) -> None:
-    with pytest.raises(InvalidError):
-        checked_text(text)
-
-
-def test_a_text_must_fit_with_the_longest_name() -> None:
-    assert checked_text("x" * 3996 + "{name}")
-    with pytest.raises(InvalidError):
-        checked_text("x" * 3997 + "{name}")
-
-
-def test_names_are_put_in_and_not_read_as_placeholders() -> None:
-    assert personalised("Oi {name}, {name}!", "{name}") == "Oi {name}, {name}!"
-    assert personalised("Oi {name}!", "Ana") == "Oi Ana!"

@@ -21,6 +21,7 @@ from services.kit.errors import ConflictError
         (Status.ACTIVE, True, None, {State.CANCELLED: 2, State.EXPIRED: 1}, Stage.FINISHED),
         (Status.ACTIVE, True, None, {}, Stage.FINISHED),
         (Status.DRAFT, False, None, {}, Stage.DRAFT),
+        (Status.WAITING, False, None, {}, Stage.WAITING),
         (Status.PAUSED, True, None, {State.QUEUED: 1}, Stage.PAUSED),
         (Status.CANCELLED, True, None, {State.QUEUED: 1}, Stage.CANCELLED),
     ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from services.campaigns.handlers import act_on_campaign, create_campaign, read_m
 from services.campaigns.lifecycle import Action, Stage
 from services.campaigns.news import apply_news
 from services.campaigns.planning import plan_next_chunk
+from services.campaigns.scheduling import look_after
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError
 from services.kit.events import Incoming
@@ -181,6 +183,8 @@ def test_once_cancelled_what_is_not_begun_never_is(seed: int, monkeypatch: pytes
     async def live() -> None:
         world = await lived(seed)
         await world.act(Action.CANCEL)
+        while await look_after(datetime.now(UTC), world.units):
+            pass
         await world.settle()
         [(_, campaign)] = world.units.tables.campaigns
         rows = await read_messages("acme", campaign, None, 100, world.units)
