@@ -31,7 +31,7 @@ def campaign_of(row: Row[Any]) -> Campaign:
         connection=row.connection,
         run=row.run,
         more_texts=tuple(row.more_texts),
-        variables=json.loads(row.variables),
+        variables=row.variables,
         closes_at=row.closes_at,
         expires_at=row.expires_at,
     )
@@ -61,9 +61,8 @@ def window_text(window: Window | None) -> str | None:
     return json.dumps({"zone": window.zone, "days": sorted(window.days), "begins": begins, "ends": ends})
 
 
-def _window(stored: str | None) -> Window | None:
+def _window(stored: Mapping[str, Any] | None) -> Window | None:
     if stored is None:
         return None
-    read = json.loads(stored)
-    begins, ends = (dt.time.fromisoformat(read[name]) for name in ("begins", "ends"))
-    return Window(read["zone"], frozenset(read["days"]), begins, ends)
+    begins, ends = (dt.time.fromisoformat(stored[name]) for name in ("begins", "ends"))
+    return Window(stored["zone"], frozenset(stored["days"]), begins, ends)

@@ -70,7 +70,7 @@ class NewCampaign(BaseModel):
     list: str = Field(min_length=1, max_length=100, pattern=NO_NUL)
     text: str = Field(min_length=1, max_length=4096)
     connection: str = Field(pattern=CONNECTION)
-    variations: list[Annotated[str, Field(max_length=4096)]] = Field(default=[], max_length=20)
+    variations: tuple[Annotated[str, Field(max_length=4096)], ...] = Field(default=(), max_length=20)
     variables: dict[Variable, Annotated[str, Field(max_length=500)]] = Field(default={}, max_length=50)
     start: bool = True
     at: AwareDatetime | None = None
@@ -173,7 +173,7 @@ async def create(request: Request, caller: Writer, body: NewCampaign, idempotenc
         list_name=body.list,
         text=body.text,
         connection=body.connection,
-        more_texts=tuple(body.variations),
+        more_texts=body.variations,
         variables=body.variables,
         start=body.start,
         times=body.times(),
