@@ -120,10 +120,10 @@ GROUP BY 1, 2, 3 HAVING count(*) > 1""",
 WHERE NOT EXISTS (SELECT FROM campaigns.campaigns c WHERE c.company = m.company AND c.id = m.campaign_id)""",
     ),
     Invariant(
-        "every message to be sent was planned by its campaign",
+        "every message to be sent that belongs to a campaign was planned by it",
         """SELECT w.message_id FROM whatsapp.messages w
-WHERE NOT EXISTS (SELECT FROM campaigns.messages m
-                  WHERE m.company = w.company AND m.message_id = w.message_id)""",
+WHERE w.campaign_id <> '' AND NOT EXISTS (SELECT FROM campaigns.messages m
+                                          WHERE m.company = w.company AND m.message_id = w.message_id)""",
     ),
     Invariant(
         "a list has as many members as it says",

@@ -26,7 +26,7 @@ class Face:
 FACES = (
     Face("contacts-api", 30081, ("/contacts",)),
     Face("campaigns-api", 30082, ("/campaigns",)),
-    Face("whatsapp-api", 30083, ("/connections", "/webhooks", "/queues")),
+    Face("whatsapp-api", 30083, ("/connections", "/messages", "/webhooks", "/queues")),
     Face("simulator-api", 30084, ("/ledger",)),
 )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.kit.auth import Tokens
+from services.kit.breaker import Breaker
 from services.kit.consumer import Consumer
 from services.kit.database import open_database
 from services.kit.health import Health
@@ -22,13 +23,15 @@ from services.kit.queue.metrics import Watch
 from services.kit.redis import open_redis
 from services.kit.source import open_source
 from services.kit.tasks import Task
-from services.whatsapp.adapters import http
+from services.whatsapp.adapters import http, messages
 from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.adapters.cloud_engine import CloudApiEngine
+from services.whatsapp.adapters.guarded_engine import GuardedEngine
 from services.whatsapp.adapters.lanes import open_lanes
 from services.whatsapp.dispatcher import Dispatcher
 from services.whatsapp.handlers import CallbackKeeper, Callbacks, Sweeper
 from services.whatsapp.queues import QUEUES
+from services.whatsapp.replies import Replies
 from services.whatsapp.requests import Requests
 
 if TYPE_CHECKING:
@@ -40,7 +43,7 @@ DAY_SECONDS = 86_400.0
 
 
 async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
-    """Take connections and callbacks; show the queues. Readiness does not ask Redis: callbacks need none."""
+    """Take connections, replies and callbacks; show the queues. Of these only the last ask Redis."""
     database = await stack.enter_async_context(open_database(settings, settings))
     redis = await stack.enter_async_context(open_redis(settings, settings))
     health = Health()
@@ -48,7 +51,7 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
     app = create_app(
         "esq whatsapp",
         health,
-        routers=[http.router, admin.router],
+        routers=[http.router, messages.router, admin.router],
         tokens=Tokens(settings.token_key.get_secret_value()),
         body_bytes={http.CALLBACK_PATH: http.CALLBACK_BYTES},
     )
@@ -57,6 +60,7 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
         settings.app_secret.get_secret_value().encode(),
         settings.verify_token.get_secret_value().encode(),
     )
+    app.state.replies = Replies(database, settings.messages_per_second)
     queues = [RedisQueue(redis, name, rules) for name, rules in QUEUES.items()]
     app.state.queues = {str(queue.name): queue for queue in queues}
     watches = [Task(f"watch {queue.name}", Watch(queue).run) for queue in queues]
@@ -104,6 +108,7 @@ async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStac
         seconds=settings.attempt_seconds,
     )
     # The draws only spread retries over time; nothing secret hangs on them.
-    dispatcher = Dispatcher(PostgresClaims(database, settings), engine, settings, Random())  # noqa: S311 - see above
+    guarded = GuardedEngine(engine, Breaker("cloud-api.send", most=settings.concurrency))
+    dispatcher = Dispatcher(PostgresClaims(database, settings), guarded, settings, Random())  # noqa: S311 - see above
     tasks = (Task("dispatch", dispatcher.run), Task("results", dispatcher.settle))
     return Parts(create_app("esq whatsapp dispatcher", health), health, tasks)

@@ -61,7 +61,8 @@ class Dispatcher:
         """
         while not stop.is_set():
             free = self._settings.concurrency - len(self._calls) - len(self._results)
-            began = await self._begin_some(min(free, self._settings.batch)) if free > 0 else []
+            most = self._engine.room(min(free, self._settings.batch)) if free > 0 else 0
+            began = await self._begin_some(most) if most > 0 else []
             for claim in began:
                 call = asyncio.create_task(self._call(claim))
                 self._calls.add(call)

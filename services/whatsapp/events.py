@@ -21,6 +21,7 @@ from services.kit.events import Outgoing
 from services.whatsapp.domain import State
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from services.kit.events import Event
@@ -32,6 +33,11 @@ _STATUS = {
     State.READ: STATUS_READ,
     State.FAILED: STATUS_FAILED,
 }
+
+
+def for_campaigns(events: Iterable[Outgoing]) -> list[Outgoing]:
+    """Leave out the news of replies: they belong to no campaign, and who sent one asks for it."""
+    return [each for each in events if each.event.campaign_id]
 
 
 def of_result(result: Result) -> Outgoing | None:

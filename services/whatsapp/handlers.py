@@ -14,7 +14,7 @@ from services.kit.sql import load_queries
 from services.whatsapp.adapters.standings import Standings
 from services.whatsapp.callbacks import UnreadableCallbackError, read
 from services.whatsapp.domain import State
-from services.whatsapp.events import handed_back, status_changed, uncertain
+from services.whatsapp.events import for_campaigns, handed_back, status_changed, uncertain
 
 if TYPE_CHECKING:
     import asyncio
@@ -96,7 +96,9 @@ async def _apply(work: Work, reports: Sequence[Report]) -> None:
     await standings.store([standing for key, standing in after.items() if standing is not before[key]])
     changed = [standing for key, standing in after.items() if standing.state is not before[key].state]
     await PostgresOutbox(work).add(
-        [status_changed(it.company, it.message_id, it.campaign_id, it.state, it.code) for it in changed]
+        for_campaigns(
+            status_changed(it.company, it.message_id, it.campaign_id, it.state, it.code) for it in changed
+        )
     )
 
 
@@ -120,7 +122,9 @@ class Sweeper:
             released = await work.run(SQL["release_lapsed"], most=LAPSED)
             doubted = await work.rows(SQL["doubt_lapsed"], most=LAPSED, reason=NO_RESULT)
             await PostgresOutbox(work).add(
-                [uncertain(row.company, row.message_id, row.campaign_id, NO_RESULT) for row in doubted]
+                for_campaigns(
+                    uncertain(row.company, row.message_id, row.campaign_id, NO_RESULT) for row in doubted
+                )
             )
             await work.commit()
         LEASES.labels("queued").inc(released)
@@ -149,7 +153,10 @@ async def tell_handed_back(work: Work, rows: Sequence[Row[Any]]) -> None:
     for row in rows:
         HANDED_BACK.labels(row.state).inc()
     await PostgresOutbox(work).add(
-        [handed_back(row.company, row.message_id, row.campaign_id, State(row.state), row.run) for row in rows]
+        for_campaigns(
+            handed_back(row.company, row.message_id, row.campaign_id, State(row.state), row.run)
+            for row in rows
+        )
     )
 
 

@@ -13,12 +13,12 @@ ON CONFLICT (company, name) DO UPDATE SET phone_number_id = excluded.phone_numbe
 
 -- name: store_requested
 -- Messages to be sent. One that is there stays as it is, unless it was not begun and is asked for under a later run.
-INSERT INTO messages AS m (company, message_id, campaign_id, contact_id, connection, recipient, body, run, not_after,
-                           expires_at)
+INSERT INTO messages AS m (company, message_id, campaign_id, contact_id, connection, recipient, body, run, urgency,
+                           not_after, expires_at)
 SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:campaigns AS text[]),
                      CAST(:contacts AS text[]), CAST(:connections AS text[]), CAST(:recipients AS text[]),
-                     CAST(:bodies AS text[]), CAST(:runs AS int[]), CAST(:not_afters AS timestamptz[]),
-                     CAST(:expiries AS timestamptz[]))
+                     CAST(:bodies AS text[]), CAST(:runs AS int[]), CAST(:urgencies AS smallint[]),
+                     CAST(:not_afters AS timestamptz[]), CAST(:expiries AS timestamptz[]))
 ON CONFLICT (company, message_id) DO UPDATE
 SET state = 'queued', run = excluded.run, not_after = excluded.not_after, expires_at = excluded.expires_at,
     due_at = now(), reason = NULL
@@ -79,7 +79,7 @@ ORDER BY c.filled_at LIMIT :most
 FOR UPDATE OF c SKIP LOCKED
 
 -- name: claim_messages
--- The oldest due messages of each connection, as many as its share.
+-- The oldest due messages of each connection, the most urgent first, as many as its share.
 WITH picked AS (
     SELECT q.company, q.message_id, s.phone_number_id
     FROM unnest(CAST(:companies AS text[]), CAST(:connections AS text[]), CAST(:numbers AS text[]),
@@ -90,13 +90,32 @@ WITH picked AS (
           AND least(m.not_after, m.expires_at) > now() IS NOT FALSE AND NOT EXISTS (
             SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
                                   AND h.connection = m.connection AND h.run >= m.run)
-        ORDER BY m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
+        ORDER BY m.urgency DESC, m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
 UPDATE messages m
 SET state = 'claimed', epoch = m.epoch + 1, attempted_at = NULL,
     lease_until = clock_timestamp() + make_interval(secs => :lease)
 FROM picked p WHERE m.company = p.company AND m.message_id = p.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.connection, p.phone_number_id, m.recipient, m.body, m.epoch,
           m.attempts
+
+-- name: reply_connection
+-- A connection, and how many replies wait for it, counted up to a bound.
+SELECT c.rate, c.pace, greatest(0, extract(epoch FROM c.held_until - now()))::float8 AS held,
+       (SELECT count(*) FROM (
+           SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
+                                    AND m.urgency >= :urgency LIMIT :most) AS ahead) AS ahead
+FROM connections c WHERE c.company = :company AND c.name = :connection
+
+-- name: reply_add
+-- A reply to be sent, unless it is there.
+INSERT INTO messages (company, message_id, campaign_id, contact_id, connection, recipient, body, urgency, expires_at)
+VALUES (:company, :id, '', '', :connection, :recipient, :body, :urgency, now() + make_interval(secs => :seconds))
+ON CONFLICT (company, message_id) DO NOTHING
+
+-- name: message_read
+-- A message and where it is.
+SELECT connection, recipient, body, state, code, reason, requested_at, accepted_at, sent_at, delivered_at, read_at, failed_at
+FROM messages WHERE company = :company AND message_id = :id
 
 -- name: keep_buckets
 -- What is left in the buckets after a claim.

@@ -135,6 +135,7 @@ def _columns(requests: Mapping[tuple[str, UUID], MessageRequested]) -> Columns:
         "recipients": [event.to for event in rows],
         "bodies": [event.text for event in rows],
         "runs": [event.run for event in rows],
+        "urgencies": [event.urgency for event in rows],
         "not_afters": [_time(event.not_after) if event.HasField("not_after") else None for event in rows],
         "expiries": [_time(event.expires_at) if event.HasField("expires_at") else None for event in rows],
     }

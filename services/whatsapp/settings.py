@@ -17,6 +17,8 @@ class WhatsappSettings(ProcessSettings, DatabaseSettings):
     """What all of them are given."""
 
     service: str = "whatsapp"
+    messages_per_second: float = Field(default=80.0, gt=0, le=2000)
+    """Of a connection that states no rate of its own; 80 is what the provider grants a new number."""
 
 
 class ApiSettings(WhatsappSettings, TokenSettings, RedisSettings):
@@ -46,8 +48,6 @@ class DispatcherSettings(WhatsappSettings):
     """Version of the Graph API."""
     cloud_api_token: SecretStr
     """Bearer token of the numbers."""
-    messages_per_second: float = Field(default=80.0, gt=0, le=2000)
-    """Of a connection that states no rate of its own; 80 is what the provider grants a new number."""
     concurrency: int = Field(default=64, ge=1, le=1000)
     """Calls under way at once."""
     batch: int = Field(default=32, ge=1, le=500)

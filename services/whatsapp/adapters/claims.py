@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
 from services.whatsapp.domain import Claim
-from services.whatsapp.events import of_result
+from services.whatsapp.events import for_campaigns, of_result
 from services.whatsapp.pace import LEAST_PACE, Bucket, shares
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ class PostgresClaims:
             ours = [
                 result for result in results if (result.claim.company, result.claim.message_id) in written
             ]
-            await PostgresOutbox(work).add([event for result in ours if (event := of_result(result))])
+            news = [event for result in ours if (event := of_result(result))]
+            await PostgresOutbox(work).add(for_campaigns(news))
             await _restrain(work, results)
             await work.commit()
         return len(ours)

@@ -60,7 +60,9 @@ def _face(request: Request) -> Face:
 
 FaceOf = Annotated[Face, Depends(_face)]
 Writer = Annotated[Caller, Depends(allowed("connections:write"))]
-Name = Annotated[str, InPath(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
+"""Of a connection."""
+Name = Annotated[str, InPath(pattern=NAME)]
 router = APIRouter()
 
 

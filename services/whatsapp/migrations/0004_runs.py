@@ -1,4 +1,4 @@
-"""Runs of campaigns, halts that take them back, and times after which a message is not sent.
+"""Runs of campaigns, halts that take them back, times after which a message is not sent, and what goes first.
 
 Only adds: a process of the version before goes on working beside. The check is not held against rows that are
 there, so that no table is read through under a lock; they satisfied the narrower one.
@@ -12,6 +12,7 @@ down_revision = "whatsapp_0003"
 STATEMENTS = (
     """ALTER TABLE messages
         ADD run int NOT NULL DEFAULT 0,
+        ADD urgency smallint NOT NULL DEFAULT 0,
         ADD not_after timestamptz,
         ADD expires_at timestamptz,
         DROP CONSTRAINT messages_state_check,
@@ -27,6 +28,9 @@ STATEMENTS = (
         PRIMARY KEY (company, campaign_id, connection)
     )""",
     "CREATE INDEX halts_halted_at ON halts (halted_at)",
+    "DROP INDEX messages_queued",
+    """CREATE INDEX messages_queued ON messages (company, connection, urgency DESC, due_at)
+        WHERE state = 'queued'""",
     "CREATE INDEX messages_recallable ON messages (company, campaign_id, run) WHERE state = 'queued'",
     """CREATE INDEX messages_timed ON messages (least(not_after, expires_at))
         WHERE state = 'queued' AND least(not_after, expires_at) IS NOT NULL""",

@@ -86,6 +86,9 @@ class SlowEngine(FakeEngine):
 class BrokenEngine:
     """Raises, which engines must not."""
 
+    def room(self, wanted: int) -> int:
+        return wanted
+
     async def send(self, claim: Claim) -> Outcome:
         raise RuntimeError(str(claim.epoch))
 
