@@ -107,7 +107,7 @@ class MemoryQueue:
             wait = 0.0
             if self._rate() and start <= now:
                 wait = self._ahead(lane, batch[lane], now) / self._rate()
-            batch[lane] += 1
+            batch[lane] += start <= now
             if job.deadline and start + wait >= job.deadline.timestamp():
                 waits.append(wait)
                 beyond = start + wait - job.deadline.timestamp()

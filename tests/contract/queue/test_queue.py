@@ -414,6 +414,15 @@ async def test_a_batch_counts_its_own_jobs(queue: Queue, clock: Clock) -> None:
     assert await queue.enqueue([job(deadline=at(clock, 5)) for _ in range(30)]) == Added(30, 0)
 
 
+async def test_a_batch_counts_those_of_its_jobs_that_nothing_hurries_too(queue: Queue, clock: Clock) -> None:
+    await learn(queue, clock)
+    hurried = job(deadline=at(clock, 5))
+    with pytest.raises(BusyError):
+        await queue.enqueue([*(job() for _ in range(60)), hurried])
+    later = [job(not_before=at(clock, 100)) for _ in range(60)]
+    assert await queue.enqueue([*later, hurried]) == Added(61, 0), "what begins later does not go before"
+
+
 async def test_before_anything_was_measured_everything_is_taken(queue: Queue, clock: Clock) -> None:
     await queue.enqueue([job() for _ in range(1000)])
     assert await queue.enqueue([job(deadline=at(clock, 1))]) == Added(1, 0)

@@ -15,15 +15,15 @@ local function look(lane, priority)
     urgent = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority),
     own = own,
     others = own > 0 and lanes - 1 or lanes,
-    joined = 0,
   }
 end
 
 -- Jobs that would go before one more in the lane: all that is more urgent, what the company has there already,
--- and a turn of each other lane for each of those and one more; never more than there are.
-local function ahead(line)
-  local before = line.own + line.joined
-  return math.min(line.all + line.joined, line.urgent + before + (before + 1) * line.others)
+-- and a turn of each other lane for each of those and one more; never more than there are. `joining` go before it
+-- into the same lane.
+local function ahead(line, joining)
+  local before = line.own + joining
+  return math.min(line.all + joining, line.urgent + before + (before + 1) * line.others)
 end
 
 if not owed then
@@ -35,14 +35,13 @@ if not owed then
   if waiting + count > most then
     return {'full', rate > 0 and math.ceil(count * 1000000 / rate) or 1000000}
   end
-  local lines, wait, late = {}, 0, 0
+  local lines, joining, wait, late = {}, {}, 0, 0
   for at = FIRST, #ARGV, FIELDS do
     local start, deadline = math.max(now, tonumber(ARGV[at + 3])), tonumber(ARGV[at + 4])
+    local lane = lane_of(ARGV[at + 1], ARGV[at + 2])
     if deadline > 0 then
-      local lane = lane_of(ARGV[at + 1], ARGV[at + 2])
       lines[lane] = lines[lane] or look(lane, tonumber(ARGV[at + 1]))
-      local own = silence + (rate > 0 and ahead(lines[lane]) * 1000000 / rate or 0)
-      lines[lane].joined = lines[lane].joined + 1
+      local own = silence + (rate > 0 and ahead(lines[lane], joining[lane] or 0) * 1000000 / rate or 0)
       -- A job that begins later finds the queue as it will be then, which nobody knows.
       if start > now then
         own = 0
@@ -50,6 +49,9 @@ if not owed then
       if start + own >= deadline then
         wait, late = math.max(wait, own), math.max(late, start + own - deadline)
       end
+    end
+    if start <= now then
+      joining[lane] = (joining[lane] or 0) + 1
     end
   end
   if late > 0 then
