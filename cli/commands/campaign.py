@@ -39,6 +39,8 @@ Timeout = Annotated[float, typer.Option(help="Seconds after which to stop follow
 
 ANSWER_SECONDS = 30.0
 EXPORT_SECONDS = 600.0
+ID_CHARACTERS = 36
+"""Shown whole, however narrow the terminal: the other commands ask for it."""
 
 
 @app.callback()
@@ -228,6 +230,7 @@ def _print(found: list[dict[str, Any]]) -> None:
     from rich.console import Console  # noqa: PLC0415 - machines do without
 
     shown = output.table("campaign", "name", "state", "messages", "of", "counts", "run", "remark")
+    shown.columns[0].no_wrap, shown.columns[0].min_width = True, ID_CHARACTERS
     for each in found:
         counts = ", ".join(f"{count} {state}" for state, count in each["counts"].items() if count)
         total = "" if each["total"] is None else str(each["total"])
