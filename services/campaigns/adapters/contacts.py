@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 
 from services.campaigns.domain import Recipient
+from services.kit.breaker import Breaker
 from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.ids import uuid7
 from services.kit.retry import bounded
@@ -25,14 +26,17 @@ TIMEOUT = httpx.Timeout(5.0, connect=2.0)
 ATTEMPTS = 4
 RETRY_SECONDS = 8.0
 """All attempts together; shorter than a plan's lease."""
+MOST_CALLS = 8
+"""Under way at once, far more than planners of a process."""
 
 
 class HttpContactPages:
-    """See `ports.ContactPages`."""
+    """See `ports.ContactPages`. While the service is in trouble its breaker spares it all but one call."""
 
     def __init__(self, client: httpx.AsyncClient, tokens: Tokens) -> None:
         self._client = client
         self._tokens = tokens
+        self._breaker = Breaker("contacts.page", most=MOST_CALLS)
 
     async def page(
         self, company: str, list_name: str, after: UUID | None, limit: int
@@ -52,14 +56,15 @@ class HttpContactPages:
     async def _get(self, path: str, parameters: dict[str, str | int], token: str) -> dict[str, Any]:
         """Ask once."""
         headers = {"Authorization": f"Bearer {token}"}
-        try:
-            answer = await self._client.get(path, params=parameters, headers=headers)
-        except httpx.TransportError as error:
-            raise TemporaryError("the contacts service does not answer") from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise NotFoundError("there is no such list")
-        if answer.status_code != httpx.codes.OK:
-            raise TemporaryError(f"the contacts service answered {answer.status_code}")
+        async with self._breaker.call():
+            try:
+                answer = await self._client.get(path, params=parameters, headers=headers)
+            except httpx.TransportError as error:
+                raise TemporaryError("the contacts service does not answer") from error
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                raise NotFoundError("there is no such list")
+            if answer.status_code != httpx.codes.OK:
+                raise TemporaryError(f"the contacts service answered {answer.status_code}")
         found: dict[str, Any] = answer.json()
         return found
 
