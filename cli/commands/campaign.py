@@ -226,29 +226,25 @@ def _show(found: dict[str, Any], env: str, *, as_json: bool) -> None:
         _print([found])
 
 
+def _remarks(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what there is to say of a campaign's messages, and of what happened to it."""
+    of = "" if found["total"] in {None, found["planned"]} else f" of {found['total']}"
+    yield f"{found['planned']}{of}"
+    yield from (f"{count} {state}" for state, count in found["counts"].items() if count)
+    if found["run"]:
+        yield f"run {found['run']}"
+    if found["state"] == "scheduled":
+        yield f"starts {found['at']}"
+    yield from filter(None, (found["failure"], found["note"]))
+
+
 def _print(found: list[dict[str, Any]]) -> None:
     from rich.console import Console  # noqa: PLC0415 - machines do without
 
-    shown = output.table("campaign", "name", "state", "messages", "of", "counts", "run", "remark")
+    shown = output.table("campaign", "name", "state", "messages")
     shown.columns[0].no_wrap, shown.columns[0].min_width = True, ID_CHARACTERS
     for each in found:
-        counts = ", ".join(f"{count} {state}" for state, count in each["counts"].items() if count)
-        total = "" if each["total"] is None else str(each["total"])
-        remark = (
-            each["failure"]
-            or each["note"]
-            or (f"starts {each['at']}" if each["state"] == "scheduled" else "")
-        )
-        shown.add_row(
-            each["id"],
-            each["name"],
-            each["state"],
-            str(each["planned"]),
-            total,
-            counts,
-            str(each["run"]),
-            remark,
-        )
+        shown.add_row(each["id"], each["name"], each["state"], "\n".join(_remarks(each)))
     Console().print(shown)
 
 
