@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import EsqError, WrongUseError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cli.edge import Edge
@@ -264,13 +263,13 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "nothing yet"
 
 
-def messages(campaign: str, edge: Edge) -> Iterator[dict[str, str]]:
-    """Yield the state of each message of a campaign: id by state, a page at a time."""
+def messages(campaign: str, edge: Edge) -> Iterator[list[dict[str, Any]]]:
+    """Yield the messages of a campaign with their states, a page at a time."""
     after = None
     while True:
         query = {"limit": str(PAGE)} | ({"after": after} if after else {})
         page = edge.call("GET", f"/campaigns/{campaign}/messages", "campaigns:read", query=query)
-        yield {str(each["id"]): str(each["state"]) for each in page["messages"]}
+        yield page["messages"]
         after = page["next"]
         if after is None:
             return
@@ -282,15 +281,11 @@ def judge(campaign: str, edge: Edge) -> Verdict:
     for page in messages(campaign, edge):
         if not page:
             continue
-        received = edge.call("POST", "/ledger/query", "ledger:read", body={"ids": list(page)})
-        for message, state in page.items():
+        states = {str(each["id"]): str(each["state"]) for each in page}
+        received = edge.call("POST", "/ledger/query", "ledger:read", body={"ids": list(states)})
+        for message, state in states.items():
             count = int(received.get(message, 0))
             lost += state in BELIEVED_SENT and count == 0
             duplicated += count > 1
             uncertain += state == UNCERTAIN
     return Verdict(lost, duplicated, uncertain)
-
-
-def deadline(seconds: float, clock: Callable[[], float] = time.monotonic) -> float:
-    """Return the time on `clock` that lies `seconds` ahead."""
-    return clock() + seconds

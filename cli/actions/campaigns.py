@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 from typing import IO, TYPE_CHECKING, Any
 
-from cli.actions.campaign import PAGE
+from cli.actions.campaign import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from cli.edge import Edge
 
 COLUMNS = ("id", "contact", "state", "since")
@@ -49,18 +47,7 @@ def export(edge: Edge, campaign: str, file: IO[str]) -> int:
     writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
     writer.writeheader()
     written = 0
-    for page in _pages(edge, campaign):
+    for page in messages(campaign, edge):
         writer.writerows(page)
         written += len(page)
     return written
-
-
-def _pages(edge: Edge, campaign: str) -> Iterator[list[dict[str, Any]]]:
-    after = None
-    while True:
-        query = {"limit": str(PAGE)} | ({"after": after} if after else {})
-        page = edge.call("GET", f"/campaigns/{campaign}/messages", "campaigns:read", query=query)
-        yield page["messages"]
-        after = page["next"]
-        if after is None:
-            return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,8 @@ TIMEOUT = httpx.Timeout(15.0, connect=3.0)
 
 
 @contextmanager
-def through_the_edge(environment: Environment, company: str, deadline: float, steps: Steps) -> Iterator[Edge]:
-    """Open a caller for `company`.
+def through_the_edge(environment: Environment, company: str, seconds: float, steps: Steps) -> Iterator[Edge]:
+    """Open a caller for `company` that gives up after `seconds`.
 
     Raises:
         EsqError: the environment was not deployed here.
@@ -47,4 +48,4 @@ def through_the_edge(environment: Environment, company: str, deadline: float, st
     key = credentials(environment, ground.engine()).application.token_key
     context = ssl.create_default_context(cafile=str(ground.cluster.ca))
     with httpx.Client(base_url=ground.address, verify=context, timeout=TIMEOUT) as http:
-        yield Edge(http, key, company, deadline)
+        yield Edge(http, key, company, time.monotonic() + seconds)

@@ -15,7 +15,7 @@ from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotatio
 from infra.errors import BrokenPromiseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cli.actions.campaign import Order, Sent
     from cli.edge import Edge
@@ -37,6 +37,12 @@ Out = Annotated[Path | None, typer.Option(help="File to write; standard output b
 Timeout = Annotated[float, typer.Option(help="Seconds after which to stop following.")]
 
 
+ACTIONS = {
+    "start": "Start a draft, or a scheduled campaign before its time.",
+    "pause": "Begin nothing more of it. What was begun goes out; what was not comes back within seconds.",
+    "resume": "Go on where it was paused; nobody gets it twice.",
+    "cancel": "Begin nothing more of it, for good.",
+}
 ANSWER_SECONDS = 30.0
 EXPORT_SECONDS = 600.0
 ID_CHARACTERS = 36
@@ -124,58 +130,6 @@ def show(
 
 
 @app.command()
-def start(
-    campaign: Campaign,
-    *,
-    company: Company,
-    env: Env = "local",
-    kubeconfig: Kubeconfig = None,
-    json: AsJson = False,
-) -> None:
-    """Start a draft, or a scheduled campaign before its time."""
-    _act(campaign, "start", company, env, kubeconfig, as_json=json)
-
-
-@app.command()
-def pause(
-    campaign: Campaign,
-    *,
-    company: Company,
-    env: Env = "local",
-    kubeconfig: Kubeconfig = None,
-    json: AsJson = False,
-) -> None:
-    """Begin nothing more of it. What was begun goes out; what was not comes back within seconds."""
-    _act(campaign, "pause", company, env, kubeconfig, as_json=json)
-
-
-@app.command()
-def resume(
-    campaign: Campaign,
-    *,
-    company: Company,
-    env: Env = "local",
-    kubeconfig: Kubeconfig = None,
-    json: AsJson = False,
-) -> None:
-    """Go on where it was paused; nobody gets it twice."""
-    _act(campaign, "resume", company, env, kubeconfig, as_json=json)
-
-
-@app.command()
-def cancel(
-    campaign: Campaign,
-    *,
-    company: Company,
-    env: Env = "local",
-    kubeconfig: Kubeconfig = None,
-    json: AsJson = False,
-) -> None:
-    """Begin nothing more of it, for good."""
-    _act(campaign, "cancel", company, env, kubeconfig, as_json=json)
-
-
-@app.command()
 def export(
     campaign: Campaign,
     *,
@@ -196,26 +150,38 @@ def export(
     typer.echo(f"{written} messages in {out}")
 
 
-def _act(  # noqa: PLR0913 - what the command was given
-    campaign: UUID, action: str, company: str, env: str, kubeconfig: Path | None, *, as_json: bool
-) -> None:
-    from cli.actions import campaigns  # noqa: PLC0415 - help needs none of it
+def _acting(action: str) -> Callable[..., None]:
+    """Return the command that asks for an action; they differ in nothing else."""
 
-    with _edge(env, company, kubeconfig, output.steps(as_json=as_json)) as edge:
-        found = campaigns.act(edge, str(campaign), action)
-    _show(found, env, as_json=as_json)
+    def command(
+        campaign: Campaign,
+        *,
+        company: Company,
+        env: Env = "local",
+        kubeconfig: Kubeconfig = None,
+        json: AsJson = False,
+    ) -> None:
+        from cli.actions import campaigns  # noqa: PLC0415 - help needs none of it
+
+        with _edge(env, company, kubeconfig, output.steps(as_json=json)) as edge:
+            found = campaigns.act(edge, str(campaign), action)
+        _show(found, env, as_json=json)
+
+    return command
+
+
+for _action, _help in ACTIONS.items():
+    app.command(_action, help=_help)(_acting(_action))
 
 
 @contextmanager
 def _edge(
     env: str, company: str, kubeconfig: Path | None, steps: Steps, seconds: float = ANSWER_SECONDS
 ) -> Iterator[Edge]:
-    from cli.actions.campaign import deadline  # noqa: PLC0415 - see above
     from cli.actions.doors import through_the_edge  # noqa: PLC0415 - see above
     from cli.environment import find  # noqa: PLC0415 - see above
 
-    environment = find(env, kubeconfig=kubeconfig)
-    with through_the_edge(environment, company, deadline(seconds), steps) as edge:
+    with through_the_edge(find(env, kubeconfig=kubeconfig), company, seconds, steps) as edge:
         yield edge
 
 
@@ -252,12 +218,11 @@ def _send(  # noqa: PLR0913, PLR0917 - what the command was given
     order: Order, env: str, company: str, timeout: float, kubeconfig: Path | None, steps: Steps
 ) -> Sent:
     from cli.actions import campaign as action  # noqa: PLC0415 - see above
-    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - see above
     from cli.environment import find  # noqa: PLC0415 - see above
 
-    environment = find(env, kubeconfig=kubeconfig)
-    with through_the_edge(environment, company, action.deadline(timeout), steps) as edge:
-        return action.send(order, edge, environment.folder / "campaigns", steps)
+    keys = find(env, kubeconfig=kubeconfig).folder / "campaigns"
+    with _edge(env, company, kubeconfig, steps, timeout) as edge:
+        return action.send(order, edge, keys, steps)
 
 
 def _tell(sent: Sent) -> None:

@@ -155,12 +155,11 @@ def _control(name: str, env: str, kubeconfig: Path | None, wanted: dict[str, Any
 @contextmanager
 def _edge(env: str, kubeconfig: Path | None, steps: Steps, seconds: float = ANSWER_SECONDS) -> Iterator[Edge]:
     """Open the way to the platform."""
-    from cli.actions.campaign import deadline  # noqa: PLC0415 - help needs none of it
-    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - same
+    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - help needs none of it
     from cli.actions.queue import OPERATORS  # noqa: PLC0415 - same
     from cli.environment import find  # noqa: PLC0415 - same
 
-    with through_the_edge(find(env, kubeconfig=kubeconfig), OPERATORS, deadline(seconds), steps) as edge:
+    with through_the_edge(find(env, kubeconfig=kubeconfig), OPERATORS, seconds, steps) as edge:
         yield edge
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from cli.actions import campaign as campaign_action
 from cli.actions import campaigns as action
 from cli.actions import doors
 from cli.edge import Edge
@@ -122,7 +123,7 @@ def test_the_list_is_for_people_too(campaign: UUID, capsys: pytest.CaptureFixtur
 def test_an_export_has_a_line_for_each_message(
     edge: Edge, campaign: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(action, "PAGE", 2)
+    monkeypatch.setattr(campaign_action, "PAGE", 2)
     written = io.StringIO()
     assert action.export(edge, str(campaign), written) == 5
     rows = list(csv.DictReader(io.StringIO(written.getvalue())))
