@@ -3,6 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import purgatory.domain.model
+
+from services.kit import breaker
+
+if TYPE_CHECKING:
+    import pytest
 
 
 @dataclass
@@ -22,3 +31,9 @@ class Clock:
     def pass_by(self, seconds: float) -> None:
         """Let time pass; may stand in for sleeping."""
         self.now += seconds
+
+
+def breakers_follow(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let breakers, and the library they stand on, take their time from a clock."""
+    for module in (purgatory.domain.model, breaker):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=clock))

@@ -9,6 +9,7 @@ with `TemporaryError`, which says when to return.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from services.kit.errors import ServiceError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from purgatory.domain.model import Context
 
 STATES = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
 STATE = Gauge("esq_breaker_state", "0 closed, 1 trying again, 2 open", ["operation"])
@@ -59,12 +62,21 @@ class Breaker:
         self._wait_seconds = wait_seconds
         self._places = asyncio.Semaphore(most)
         self._trying = False
+        self._context: Context | None = None
         self._breakers = AsyncCircuitBreakerFactory(
             failures,
             open_seconds,
             exclude=[(ServiceError, _is_refusal), asyncio.CancelledError],
         )
         STATE.labels(operation).set(STATES[CLOSED])
+
+    def room(self, wanted: int) -> int:
+        """Return how many of `wanted` calls are worth preparing: none while it is open, then one, to see."""
+        if self._context is None or self._context.state == CLOSED:
+            return wanted
+        opened_at = self._context.opened_at
+        is_open = opened_at is not None and time.time() <= opened_at + self._open_seconds
+        return 0 if is_open or self._trying else min(wanted, 1)
 
     @asynccontextmanager
     async def call(self) -> AsyncIterator[None]:
@@ -94,7 +106,7 @@ class Breaker:
     @asynccontextmanager
     async def _circuit(self) -> AsyncIterator[None]:
         circuit = await self._breakers.get_breaker(self.operation)
-        context = circuit.context
+        context = self._context = circuit.context
         # The library lets everybody try when its time has come; one is enough to know.
         trial = context.state != CLOSED
         if trial and self._trying:

@@ -108,7 +108,13 @@ async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStac
         seconds=settings.attempt_seconds,
     )
     # The draws only spread retries over time; nothing secret hangs on them.
-    guarded = GuardedEngine(engine, Breaker("cloud-api.send", most=settings.concurrency))
-    dispatcher = Dispatcher(PostgresClaims(database, settings), guarded, settings, Random())  # noqa: S311 - see above
+    breaker = Breaker("cloud-api.send", most=settings.concurrency)
+    dispatcher = Dispatcher(
+        PostgresClaims(database, settings),
+        GuardedEngine(engine, breaker),
+        settings,
+        Random(),  # noqa: S311 - see above
+        room=breaker.room,
+    )
     tasks = (Task("dispatch", dispatcher.run), Task("results", dispatcher.settle))
     return Parts(create_app("esq whatsapp dispatcher", health), health, tasks)

@@ -19,7 +19,7 @@ from services.whatsapp.domain import Result, Unknown
 from services.whatsapp.outcomes import decide
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from random import Random
 
     from services.whatsapp.domain import Claim
@@ -44,11 +44,29 @@ log = logging.getLogger(__name__)
 class Dispatcher:
     """Two tasks: `run` claims and calls, `settle` writes what came of it."""
 
-    def __init__(self, claims: Claims, engine: Engine, settings: DispatcherSettings, rng: Random) -> None:
+    def __init__(
+        self,
+        claims: Claims,
+        engine: Engine,
+        settings: DispatcherSettings,
+        rng: Random,
+        *,
+        room: Callable[[int], int],
+    ) -> None:
+        """Put it together.
+
+        Args:
+            claims: where messages are claimed.
+            engine: what sends them.
+            settings: its limits.
+            rng: spreads retries over time.
+            room: how many of some messages to claim now: fewer while the provider is in trouble.
+        """
         self._claims = claims
         self._engine = engine
         self._settings = settings
         self._rng = rng
+        self._room = room
         self._calls: set[asyncio.Task[None]] = set()
         self._results: list[Result] = []
         self._arrived = asyncio.Event()
@@ -61,7 +79,7 @@ class Dispatcher:
         """
         while not stop.is_set():
             free = self._settings.concurrency - len(self._calls) - len(self._results)
-            most = self._engine.room(min(free, self._settings.batch)) if free > 0 else 0
+            most = self._room(min(free, self._settings.batch)) if free > 0 else 0
             began = await self._begin_some(most) if most > 0 else []
             for claim in began:
                 call = asyncio.create_task(self._call(claim))

@@ -13,10 +13,6 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Sends one message by whatever WhatsApp there is."""
 
-    def room(self, wanted: int) -> int:
-        """Return how many of `wanted` messages to claim now: fewer while the provider is in trouble."""
-        ...
-
     async def send(self, claim: Claim) -> Outcome:
         """Make one attempt and say what is known of it.
 

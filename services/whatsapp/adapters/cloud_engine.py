@@ -40,10 +40,6 @@ class CloudApiEngine:
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
         self._seconds = seconds
 
-    def room(self, wanted: int) -> int:
-        """See `Engine`: all, as a call says only afterwards how the provider is."""
-        return wanted
-
     async def send(self, claim: Claim) -> Outcome:
         """See `Engine`."""
         url = f"{self._base}/{claim.phone_number_id}/messages"

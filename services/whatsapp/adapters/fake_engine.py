@@ -25,10 +25,6 @@ class FakeEngine:
         self._outcomes = list(outcomes)
         self.sent: Counter[UUID] = Counter()
 
-    def room(self, wanted: int) -> int:
-        """See `Engine`: always."""
-        return wanted
-
     async def send(self, claim: Claim) -> Outcome:
         """See `Engine`."""
         self.sent[claim.message_id] += 1

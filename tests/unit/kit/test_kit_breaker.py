@@ -5,30 +5,21 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import purgatory.domain.model
 import pytest
 from prometheus_client import REGISTRY
 
 from services.kit.breaker import Breaker
 from services.kit.errors import InvalidError, TemporaryError
+from tests.clock import Clock, breakers_follow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-class Clock:
-    """Stands in for the library's `time`."""
-
-    now = 1000.0
-
-    def time(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(purgatory.domain.model, "time", clock)
+    clock = Clock(1000.0)
+    breakers_follow(clock, monkeypatch)
     return clock
 
 
@@ -129,3 +120,16 @@ async def _eventually(
     async with asyncio.timeout(5):
         while not ask():
             await pause(0)
+
+
+async def test_while_it_is_open_no_call_is_worth_preparing_and_then_one(clock: Clock) -> None:
+    guarded = breaker("room")
+    assert guarded.room(32) == 32, "before it was ever asked"
+    for _ in range(3):
+        await fail(guarded, TemporaryError("away"))
+    assert guarded.room(32) == 0
+    clock.now += 5.1
+    assert guarded.room(32) == 1
+    async with guarded.call():
+        assert guarded.room(32) == 0, "one call tries at a time"
+    assert guarded.room(32) == 32

@@ -86,9 +86,6 @@ class SlowEngine(FakeEngine):
 class BrokenEngine:
     """Raises, which engines must not."""
 
-    def room(self, wanted: int) -> int:
-        return wanted
-
     async def send(self, claim: Claim) -> Outcome:
         raise RuntimeError(str(claim.epoch))
 
@@ -97,7 +94,7 @@ class BrokenEngine:
 async def running(claims: MemoryClaims, engine: Engine, **limits: int) -> AsyncIterator[asyncio.Event]:
     """Both loops, until the block ends."""
     stop = asyncio.Event()
-    dispatcher = Dispatcher(claims, engine, settings(**limits), Random(1))
+    dispatcher = Dispatcher(claims, engine, settings(**limits), Random(1), room=lambda wanted: wanted)
     loops = [asyncio.create_task(loop(stop)) for loop in (dispatcher.run, dispatcher.settle)]
     try:
         async with asyncio.timeout(20):
