@@ -111,15 +111,15 @@ async def act_on_campaign(command: ActOnCampaign, units: Units) -> Progress:
         ConflictError: it is at a stage where this cannot be asked.
     """
     async with units() as unit:
-        held = await unit.campaigns.hold(command.company, command.campaign_id)
-        if held is None:
-            raise NotFoundError("there is no such campaign")
-        if is_due(command.action, held.stage):
-            await _take(command.action, held, unit)
-            await unit.commit()
-            done = command.action.value
-            log.info("%s a campaign", done, extra={"action": done, "campaign": command.campaign_id})
-    return await read_progress(command.company, command.campaign_id, units)
+        held = _known(await unit.campaigns.hold(command.company, command.campaign_id))
+        if not is_due(command.action, held.stage):
+            return held
+        await _take(command.action, held, unit)
+        taken = _known(await unit.campaigns.progress(command.company, command.campaign_id))
+        await unit.commit()
+    done = command.action.value
+    log.info("%s a campaign", done, extra={"action": done, "campaign": command.campaign_id})
+    return taken
 
 
 async def _take(action: Action, held: Progress, unit: Unit) -> None:
@@ -144,10 +144,13 @@ async def read_progress(company: str, campaign_id: UUID, units: Units) -> Progre
         NotFoundError: the company has no such campaign.
     """
     async with units() as unit:
-        progress = await unit.campaigns.progress(company, campaign_id)
-    if progress is None:
+        return _known(await unit.campaigns.progress(company, campaign_id))
+
+
+def _known(found: Progress | None) -> Progress:
+    if found is None:
         raise NotFoundError("there is no such campaign")
-    return progress
+    return found
 
 
 async def list_campaigns(company: str, before: UUID | None, limit: int, units: Units) -> list[Progress]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.campaigns.handlers import read_messages
-
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
@@ -17,15 +15,12 @@ HEADER = "message,contact,state,since\r\n"
 
 
 async def csv_of(company: str, campaign_id: UUID, page: int, units: Units) -> AsyncIterator[str]:
-    """Yield the lines of a campaign's results, ordered by message, `page` of them at a time.
-
-    Raises:
-        NotFoundError: the company has no such campaign.
-    """
+    """Yield the lines of a campaign's results, ordered by message, `page` of them at a time."""
     yield HEADER
     after = None
     while True:
-        rows = await read_messages(company, campaign_id, after, page, units)
+        async with units() as unit:
+            rows = await unit.messages.page(company, campaign_id, after, page)
         yield "".join(map(_line, rows))
         if len(rows) < page:
             return

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from services.contracts.limits import TEXT_CHARACTERS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from services.campaigns.domain import Campaign, Recipient
 
-TEXT_CHARACTERS = 4096
-"""The provider takes no longer text."""
 NAME_CHARACTERS = 100
 """Longest name that contacts keep: what `{name}` may grow to."""
 NAME = "name"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 BODY_BYTES = 1 << 20
 """Largest body where nothing else is said."""
+NO_NUL = r"^[^\x00]*$"
+"""Of what goes into a database, which takes no NUL."""
+IdempotencyKey = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=200)]
+"""What a caller names a request by, so that repeating it makes nothing twice."""
 log = logging.getLogger(__name__)
 
 

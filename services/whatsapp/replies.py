@@ -78,11 +78,10 @@ class Replies:
             ConflictError: the key was used for another reply.
         """
         async with self._database.work() as work:
-            known = await _read(work, reply.company, reply.message_id)
-            if known is not None:
+            if known := await _read(work, reply.company, reply.message_id):
                 return _same(reply, known)
             await self._check_wait(work, reply)
-            await work.run(
+            added = await work.run(
                 SQL["reply_add"],
                 company=reply.company,
                 id=reply.message_id,
@@ -92,9 +91,9 @@ class Replies:
                 urgency=URGENCY_REPLY,
                 seconds=reply.seconds,
             )
-            stored = await _read(work, reply.company, reply.message_id)
             await work.commit()
-        return _same(reply, stored) if stored else reply.message_id
+        # Not added: the same request came twice at once, and the other one was first.
+        return reply.message_id if added else await self.take(reply)
 
     async def _check_wait(self, work: Work, reply: Reply) -> None:
         """Compute how long a reply would wait, and refuse it when that is too long."""

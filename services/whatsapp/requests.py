@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from services.contracts.limits import TEXT_CHARACTERS
 from services.contracts.v1.events_pb2 import CampaignHalted, MessageRequested
 from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     Columns = dict[str, list[Any]]
 
-LONGEST_TEXT = 4096
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 
 
@@ -48,14 +48,13 @@ class Requests:
         """
         async with self._database.work() as work:
             fresh = await PostgresInbox(work).fresh(events)
-            requests = _latest_requests(fresh)
-            halts = _latest_halts(fresh)
-            if requests:
-                await _store(work, _columns(requests))
-            if halts:
+            # Halts first: whether a request came before or after one, what counts is its run.
+            if halts := _latest_halts(fresh):
                 await _halt(work, halts)
-            if requests:
-                await _refuse_halted(work, _columns(requests))
+            if requests := _latest_requests(fresh):
+                columns = _columns(requests)
+                await _store(work, columns)
+                await _refuse_halted(work, columns)
             await work.commit()
 
 
@@ -124,8 +123,8 @@ def _columns(requests: Mapping[tuple[str, UUID], MessageRequested]) -> Columns:
     """Return the columns, messages in one order everywhere so that two workers never deadlock."""
     keys = sorted(requests)
     rows = [requests[key] for key in keys]
-    if any(len(event.text) > LONGEST_TEXT for event in rows):
-        raise ValueError(f"a text is longer than {LONGEST_TEXT} characters")
+    if any(len(event.text) > TEXT_CHARACTERS for event in rows):
+        raise ValueError(f"a text is longer than {TEXT_CHARACTERS} characters")
     return {
         "companies": [company for company, _ in keys],
         "ids": [message_id for _, message_id in keys],

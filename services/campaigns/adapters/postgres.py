@@ -106,8 +106,8 @@ class PostgresCampaigns:
 
     async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""
-        row = await self._work.row(SQL["campaign_hold"], company=company, id=campaign_id)
-        return (await self._progresses(company, [row]))[0] if row else None
+        held = await self._work.row(SQL["campaign_hold"], company=company, id=campaign_id)
+        return await self.progress(company, campaign_id) if held else None
 
     async def ask(self, campaign: Campaign, status: Status) -> None:
         """See `Campaigns`."""
@@ -132,7 +132,7 @@ class PostgresCampaigns:
     async def due(self, now: datetime) -> Progress | None:
         """See `Campaigns`."""
         row = await self._work.row(SQL["campaign_due"], now=now)
-        return (await self._progresses(row.company, [row]))[0] if row else None
+        return await self.progress(row.company, row.id) if row else None
 
     async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
         """See `Campaigns`."""

@@ -23,11 +23,8 @@ UPDATE plans SET leased_until = 'infinity', epoch = epoch + 1
 WHERE company = :company AND campaign_id = :id AND ended_at IS NULL
 
 -- name: campaign_hold
--- A campaign as it stands, held until the transaction ends.
-SELECT c.company, c.id, c.name, c.list_name, c.text, c.more_texts, c.variables, c.connection, c.run, c.status, c.closes_at,
-       c.expires_at, c.start_at, c.missed, c.send_window, c.note, p.ended_at IS NOT NULL AS planned, p.failure, p.total
-FROM campaigns c LEFT JOIN plans p ON p.company = c.company AND p.campaign_id = c.id
-WHERE c.company = :company AND c.id = :id FOR UPDATE OF c
+-- Nobody else changes what is asked of a campaign until the transaction ends.
+SELECT id FROM campaigns WHERE company = :company AND id = :id FOR UPDATE
 
 -- name: campaign_ask
 -- What was asked of a campaign; what follows by itself is looked at at once.
@@ -44,11 +41,8 @@ WHERE company = :company AND id = :id
 SELECT status FROM campaigns WHERE company = :company AND id = :id FOR SHARE
 
 -- name: campaign_due
--- A campaign that is to be looked at and that nobody else is looking at.
-SELECT c.company, c.id, c.name, c.list_name, c.text, c.more_texts, c.variables, c.connection, c.run, c.status, c.closes_at,
-       c.expires_at, c.start_at, c.missed, c.send_window, c.note, p.ended_at IS NOT NULL AS planned, p.failure, p.total
-FROM campaigns c LEFT JOIN plans p ON p.company = c.company AND p.campaign_id = c.id
-WHERE c.next_at <= :now ORDER BY c.next_at LIMIT 1 FOR UPDATE OF c SKIP LOCKED
+-- A campaign that is to be looked at and that nobody else is looking at, held until the transaction ends.
+SELECT company, id FROM campaigns WHERE next_at <= :now ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
 
 -- name: campaign_by_key
 -- What a key was used for.

@@ -12,15 +12,14 @@ from services.campaigns.commands import CreateCampaign
 from services.campaigns.lifecycle import Missed, Stage
 from services.campaigns.timetable import Times
 from services.campaigns.windows import Window
+from services.contracts.limits import CONNECTION_NAME, TEXT_CHARACTERS
+from services.kit.http import NO_NUL
 
 if TYPE_CHECKING:
     from services.campaigns.commands import Progress, Result
 
-NO_NUL = r"^[^\x00]*$"
-"""The database takes no NUL."""
-CONNECTION = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Variable = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Text = Annotated[str, Field(max_length=4096)]
+Text = Annotated[str, Field(max_length=TEXT_CHARACTERS)]
 
 
 class NewWindow(BaseModel):
@@ -55,8 +54,8 @@ class NewCampaign(BaseModel):
 
     name: str = Field(min_length=1, max_length=100, pattern=NO_NUL)
     list: str = Field(min_length=1, max_length=100, pattern=NO_NUL)
-    text: str = Field(min_length=1, max_length=4096)
-    connection: str = Field(pattern=CONNECTION)
+    text: Text = Field(min_length=1)
+    connection: str = Field(pattern=CONNECTION_NAME)
     variations: tuple[Text, ...] = Field(default=(), max_length=20)
     variables: dict[Variable, Annotated[str, Field(max_length=500)]] = Field(default={}, max_length=50)
     start: bool = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID  # noqa: TC003 - FastAPI reads the annotations when it runs
 
-from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from services.campaigns import handlers
@@ -21,6 +21,7 @@ from services.campaigns.entrypoints.bodies import (
 from services.campaigns.lifecycle import Action  # noqa: TC001 - FastAPI reads the annotations when it runs
 from services.campaigns.results import csv_of
 from services.kit.auth import Caller, allowed
+from services.kit.http import IdempotencyKey  # noqa: TC001 - FastAPI reads the annotations when it runs
 
 if TYPE_CHECKING:
     from services.campaigns.ports import Units
@@ -32,11 +33,12 @@ CAMPAIGNS = 100
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
 Reader = Annotated[Caller, Depends(allowed("campaigns:read"))]
 Writer = Annotated[Caller, Depends(allowed("campaigns:write"))]
-Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=200)]
 
 
 @router.post("", status_code=202)
-async def create(request: Request, caller: Writer, body: NewCampaign, idempotency_key: Key) -> Created:
+async def create(
+    request: Request, caller: Writer, body: NewCampaign, idempotency_key: IdempotencyKey
+) -> Created:
     """Create a campaign. The same key never makes a second one."""
     command = body.command(caller.company, idempotency_key)
     return Created(id=await handlers.create_campaign(command, _units(request)))
@@ -62,7 +64,9 @@ async def progress(request: Request, caller: Reader, campaign_id: UUID) -> Campa
 
 
 @router.post("/{campaign_id}/clone", status_code=201)
-async def clone(request: Request, caller: Writer, campaign_id: UUID, idempotency_key: Key) -> Created:
+async def clone(
+    request: Request, caller: Writer, campaign_id: UUID, idempotency_key: IdempotencyKey
+) -> Created:
     """Make a draft like a campaign."""
     made = await handlers.clone_campaign(caller.company, campaign_id, idempotency_key, _units(request))
     return Created(id=made)

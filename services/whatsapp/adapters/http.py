@@ -12,6 +12,7 @@ from fastapi import Path as InPath
 from fastapi.responses import PlainTextResponse, Response
 from pydantic import BaseModel, Field
 
+from services.contracts.limits import CONNECTION_NAME
 from services.kit.auth import Caller, allowed
 from services.kit.errors import ConflictError, ForbiddenError, UnauthorisedError
 from services.kit.sql import load_queries
@@ -60,9 +61,7 @@ def _face(request: Request) -> Face:
 
 FaceOf = Annotated[Face, Depends(_face)]
 Writer = Annotated[Caller, Depends(allowed("connections:write"))]
-NAME = r"^[a-z0-9][a-z0-9-]{0,62}$"
-"""Of a connection."""
-Name = Annotated[str, InPath(pattern=NAME)]
+Name = Annotated[str, InPath(pattern=CONNECTION_NAME)]
 router = APIRouter()
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID  # noqa: TC003 - FastAPI reads the annotations when it runs
 
-from fastapi import APIRouter, Depends, Header, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from services.contracts.limits import CONNECTION_NAME, TEXT_CHARACTERS
 from services.kit.auth import Caller, allowed
-from services.whatsapp.adapters.http import NAME
+from services.kit.http import NO_NUL, IdempotencyKey
 from services.whatsapp.replies import Reply
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 HOUR_SECONDS = 3600.0
 Reader = Annotated[Caller, Depends(allowed("messages:read"))]
 Writer = Annotated[Caller, Depends(allowed("messages:write"))]
-Key = Annotated[str, Header(alias="Idempotency-Key", min_length=8, max_length=200)]
 router = APIRouter(prefix="/messages", tags=["messages"])
 
 
@@ -27,9 +27,9 @@ class NewMessage(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    connection: str = Field(pattern=NAME)
+    connection: str = Field(pattern=CONNECTION_NAME)
     to: str = Field(pattern=r"^\+[1-9]\d{7,14}$")
-    text: str = Field(min_length=1, max_length=4096, pattern=r"^[^\x00]*$")
+    text: str = Field(min_length=1, max_length=TEXT_CHARACTERS, pattern=NO_NUL)
     seconds: float = Field(default=HOUR_SECONDS, ge=1, le=24 * HOUR_SECONDS)
 
 
@@ -62,7 +62,7 @@ def _replies(request: Request) -> Replies:
 
 
 @router.post("", status_code=202)
-async def take(request: Request, caller: Writer, body: NewMessage, idempotency_key: Key) -> Taken:
+async def take(request: Request, caller: Writer, body: NewMessage, idempotency_key: IdempotencyKey) -> Taken:
     """Send a message to one person, before campaigns of the same connection. The same key sends once.
 
     429 with `Retry-After` when it could not go out soon.
