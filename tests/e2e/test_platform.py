@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.controllers.platform import DEPLOY_SECONDS, Platform, Watcher
+from tests.controllers.process import await_true
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,14 +116,14 @@ def found(
     platform: Platform, wanted: Callable[[dict[str, Any]], bool], of: tuple[str, ...], seconds: float = 60
 ) -> dict[str, Any]:
     """Wait until a company's campaign is as wanted, and return it."""
-    deadline = time.monotonic() + seconds
     seen: list[dict[str, Any]] = []
-    while time.monotonic() < deadline:
-        seen = platform.report("campaign", "list", *of)["campaigns"]
-        if seen and wanted(seen[0]):
-            return seen[0]
-        time.sleep(0.5)
-    pytest.fail(f"not in time: {seen}")
+
+    def is_wanted() -> bool:
+        seen[:] = platform.report("campaign", "list", *of)["campaigns"][:1]
+        return bool(seen) and wanted(seen[0])
+
+    await_true(f"the newest campaign of {of}", is_wanted, seconds)
+    return seen[0]
 
 
 def well_within(platform: Platform, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -9,15 +10,21 @@ import httpx
 import pytest
 
 from services.kit.auth import Tokens
+from services.kit.database import open_database
+from services.kit.events import decode
 from services.kit.ids import uuid7
+from services.whatsapp.adapters.claims import PostgresClaims
+from services.whatsapp.bootstrap import assemble_api
+from services.whatsapp.settings import ApiSettings, DispatcherSettings
 from tests.controllers.process import free_port
 from tests.controllers.service import ServiceProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
     from uuid import UUID
 
+    from services.kit.database import Database
     from tests.controllers.kafka import Kafka
     from tests.integration.conftest import TestDatabase
 
@@ -101,6 +108,23 @@ class Platform:
         )
         return ids
 
+    def add_connection(
+        self, company: str = "acme", name: str = "main", number: str = NUMBER, rate: str = "NULL"
+    ) -> None:
+        """Put a connection where the API would, with nothing sent from it for an hour."""
+        self.database.execute(f"INSERT INTO whatsapp.numbers VALUES ('{number}', '{company}')")
+        self.database.execute(
+            "INSERT INTO whatsapp.connections (company, name, phone_number_id, rate, tokens, filled_at)"
+            f" VALUES ('{company}', '{name}', '{number}', {rate}, 0, now() - interval '1 hour')"
+        )
+
+    def told(self) -> list[Any]:
+        """Return the events in the outbox, in order."""
+        lines = self.database.execute(
+            "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
+        ).splitlines()
+        return [decode(bytes.fromhex(line)).event for line in lines]
+
     def states(self) -> dict[str, int]:
         """Count messages by state."""
         printed = self.database.execute("SELECT state, count(*) FROM whatsapp.messages GROUP BY 1")
@@ -117,6 +141,55 @@ def platform(test_database: TestDatabase, tmp_path: Path) -> Iterator[Platform]:
     running = Platform(test_database, tmp_path)
     yield running
     running.close()
+
+
+@pytest.fixture
+def connection(platform: Platform) -> None:
+    """Give the company a connection at the default rate."""
+    platform.add_connection()
+
+
+@pytest.fixture
+def dispatcher_settings(platform: Platform) -> DispatcherSettings:
+    values = {
+        "database_url": platform.database.url("whatsapp"),
+        "cloud_api_url": "http://127.0.0.1:9",
+        "cloud_api_token": "x",
+        "messages_per_second": 2000,
+    }
+    return DispatcherSettings.model_validate(values)
+
+
+@pytest.fixture
+def api_settings(platform: Platform) -> ApiSettings:
+    values = {
+        "database_url": platform.database.url("whatsapp"),
+        "token_key": KEY,
+        "app_secret": platform.settings["ESQ_APP_SECRET"],
+        "verify_token": platform.settings["ESQ_VERIFY_TOKEN"],
+        "redis_server": f"127.0.0.1:{free_port()}",
+    }
+    return ApiSettings.model_validate(values)
+
+
+@pytest.fixture
+async def database(dispatcher_settings: DispatcherSettings) -> AsyncIterator[Database]:
+    async with open_database(dispatcher_settings, dispatcher_settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def claims(database: Database, dispatcher_settings: DispatcherSettings) -> PostgresClaims:
+    return PostgresClaims(database, dispatcher_settings)
+
+
+@pytest.fixture
+async def client(api_settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
+    """Give a caller of the API, which runs in the test."""
+    async with AsyncExitStack() as stack:
+        parts = await assemble_api(api_settings, stack)
+        transport = httpx.ASGITransport(parts.app)
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://api"))
 
 
 @pytest.fixture

@@ -16,8 +16,7 @@ from services.contracts.v1.events_pb2 import (
     StatusChanged,
 )
 from services.kit.auth import Tokens
-from services.kit.database import open_database
-from services.kit.events import Incoming, decode
+from services.kit.events import Incoming
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.http import CALLBACK_BYTES
 from services.whatsapp.bootstrap import assemble_api
@@ -25,12 +24,10 @@ from services.whatsapp.handlers import CallbackKeeper, Callbacks
 from services.whatsapp.requests import Requests
 from services.whatsapp.settings import ApiSettings
 from services.whatsapp.signature import HEADER, sign
-from tests.controllers.process import free_port
 from tests.controllers.redis import Redis
 from tests.integration.whatsapp.conftest import KEY, NUMBER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from uuid import UUID
 
     from services.kit.database import Database
@@ -38,32 +35,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 SECRET = b"app-secret"
-
-
-@pytest.fixture
-def settings(platform: Platform) -> ApiSettings:
-    values = {
-        "database_url": platform.database.url("whatsapp"),
-        "token_key": KEY,
-        "app_secret": SECRET.decode(),
-        "verify_token": "verify",
-        "redis_server": f"127.0.0.1:{free_port()}",
-    }
-    return ApiSettings.model_validate(values)
-
-
-@pytest.fixture
-async def database(settings: ApiSettings) -> AsyncIterator[Database]:
-    async with open_database(settings, settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
-    async with AsyncExitStack() as stack:
-        parts = await assemble_api(settings, stack)
-        transport = httpx.ASGITransport(parts.app)
-        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://api"))
 
 
 def bearer(company: str = "acme", scope: str = "connections:write") -> dict[str, str]:
@@ -92,13 +63,6 @@ async def connected(client: httpx.AsyncClient, company: str = "acme", number: st
 
 def rows(platform: Platform, statement: str) -> list[str]:
     return platform.database.execute(statement).splitlines()
-
-
-def told(platform: Platform) -> list[Any]:
-    return [
-        decode(bytes.fromhex(line)).event
-        for line in rows(platform, "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id")
-    ]
 
 
 async def test_a_signed_callback_is_stored_as_it_came(platform: Platform, client: httpx.AsyncClient) -> None:
@@ -153,7 +117,7 @@ async def test_reports_move_messages_and_are_told_once(
     assert await Callbacks(database).step() == 4
     assert await Callbacks(database).step() == 0
     assert platform.states() == {"delivered": 1}
-    (event,) = told(platform)
+    (event,) = platform.told()
     assert isinstance(event, StatusChanged)
     assert (event.message_id, event.campaign_id, event.status) == (str(message), "campaign", STATUS_DELIVERED)
 
@@ -244,7 +208,7 @@ async def test_who_asks_again_is_told_where_a_message_is(platform: Platform, dat
     platform.database.execute(move.format("delivered", delivered))
     await handle([requested(message) for message in (waiting, accepted, delivered)])
     assert platform.states() == {"queued": 1, "accepted": 1, "delivered": 1}
-    events = {event.message_id: event for event in told(platform)}
+    events = {event.message_id: event for event in platform.told()}
     assert set(events) == {accepted, delivered}
     assert isinstance(events[accepted], MessageAccepted)
     assert events[delivered].status == STATUS_DELIVERED
@@ -259,12 +223,14 @@ async def test_a_request_that_makes_no_sense_is_refused_and_nothing_is_stored(
     assert platform.states() == {}
 
 
-async def test_operators_see_the_queues_and_without_redis_are_told_so(settings: ApiSettings) -> None:
+async def test_operators_see_the_queues_and_without_redis_are_told_so(
+    api_settings: ApiSettings,
+) -> None:
     server = Redis()
     headers = bearer("operators", "queues:read queues:write")
     try:
         server.start()
-        given = settings.model_copy(update={"redis_server": server.address})
+        given = api_settings.model_copy(update={"redis_server": server.address})
         async with AsyncExitStack() as stack:
             parts = await assemble_api(given, stack)
             transport = httpx.ASGITransport(parts.app)

@@ -7,53 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.kit.database import open_database
-from services.kit.events import decode
 from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.domain import Accepted, Claim, NotReached, Outcome, Refused, Result, Unknown
 from services.whatsapp.handlers import Sweeper
 from services.whatsapp.outcomes import decide
-from services.whatsapp.settings import DispatcherSettings
 from tests.integration.whatsapp.conftest import NUMBER, repeatable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
 
     from services.kit.database import Database
     from tests.integration.whatsapp.conftest import Platform
 
-pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def settings(platform: Platform) -> DispatcherSettings:
-    values = {
-        "database_url": platform.database.url("whatsapp"),
-        "cloud_api_url": "http://127.0.0.1:9",
-        "cloud_api_token": "x",
-        "messages_per_second": 2000,
-    }
-    return DispatcherSettings.model_validate(values)
-
-
-@pytest.fixture
-async def database(settings: DispatcherSettings) -> AsyncIterator[Database]:
-    async with open_database(settings, settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def claims(platform: Platform, database: Database, settings: DispatcherSettings) -> PostgresClaims:
-    connect(platform, "acme", "main", NUMBER)
-    return PostgresClaims(database, settings)
-
-
-def connect(platform: Platform, company: str, name: str, number: str, rate: str = "NULL") -> None:
-    platform.database.execute(f"INSERT INTO whatsapp.numbers VALUES ('{number}', '{company}')")
-    platform.database.execute(
-        "INSERT INTO whatsapp.connections (company, name, phone_number_id, rate, tokens, filled_at)"
-        f" VALUES ('{company}', '{name}', '{number}', {rate}, 0, now() - interval '1 hour')"
-    )
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("connection")]
 
 
 def results(claims: Sequence[Claim], outcome: Outcome) -> list[Result]:
@@ -67,10 +33,7 @@ def lapse(platform: Platform) -> None:
 
 def told(platform: Platform) -> list[str]:
     """Return the names of the events in the outbox, in order."""
-    lines = platform.database.execute(
-        "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
-    ).splitlines()
-    return [type(decode(bytes.fromhex(line)).event).__name__ for line in lines]
+    return [type(event).__name__ for event in platform.told()]
 
 
 async def sweep(database: Database) -> int:
@@ -187,14 +150,14 @@ async def test_a_refused_message_waits_its_time_and_counts_its_attempts(
 
 
 async def test_a_number_sends_no_faster_than_its_rate(platform: Platform, claims: PostgresClaims) -> None:
-    connect(platform, "acme", "slow", "777", rate="40")
+    platform.add_connection("acme", "slow", "777", rate="40")
     platform.request(100, "slow")
     assert len(await claims.claim(100)) == 10
     assert len(await claims.claim(100)) <= 2
 
 
 async def test_a_held_number_does_not_stop_another(platform: Platform, claims: PostgresClaims) -> None:
-    connect(platform, "acme", "other", "777")
+    platform.add_connection("acme", "other", "777")
     platform.request(1)
     began = await claims.begin(await claims.claim(1))
     await claims.settle(results(began, Refused(190, "token expired")))
@@ -220,5 +183,5 @@ async def test_what_was_not_reached_is_queued_again(platform: Platform, claims: 
 async def test_without_a_connection_messages_wait(platform: Platform, claims: PostgresClaims) -> None:
     platform.request(1, "not-there-yet")
     assert await claims.claim(10) == []
-    connect(platform, "acme", "not-there-yet", "777")
+    platform.add_connection("acme", "not-there-yet", "777")
     assert len(await claims.claim(10)) == 1

@@ -4,55 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from services.contracts.v1.events_pb2 import CampaignHalted, MessageExpired, MessageRecalled, MessageRequested
-from services.kit.database import open_database
-from services.kit.events import Incoming, decode
+from services.kit.events import Incoming
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.handlers import LAPSED, Sweeper
 from services.whatsapp.requests import Requests
-from services.whatsapp.settings import DispatcherSettings
-from tests.integration.whatsapp.conftest import NUMBER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from services.kit.database import Database
     from tests.integration.whatsapp.conftest import Platform
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("connection")]
 CAMPAIGN = "c"
-
-
-@pytest.fixture
-def settings(platform: Platform) -> DispatcherSettings:
-    values = {
-        "database_url": platform.database.url("whatsapp"),
-        "cloud_api_url": "http://127.0.0.1:9",
-        "cloud_api_token": "x",
-        "messages_per_second": 2000,
-    }
-    return DispatcherSettings.model_validate(values)
-
-
-@pytest.fixture
-async def database(settings: DispatcherSettings) -> AsyncIterator[Database]:
-    async with open_database(settings, settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def claims(platform: Platform, database: Database, settings: DispatcherSettings) -> PostgresClaims:
-    platform.database.execute(f"INSERT INTO whatsapp.numbers VALUES ('{NUMBER}', 'acme')")
-    platform.database.execute(
-        "INSERT INTO whatsapp.connections (company, name, phone_number_id, tokens, filled_at)"
-        f" VALUES ('acme', 'main', '{NUMBER}', 0, now() - interval '1 hour')"
-    )
-    return PostgresClaims(database, settings)
 
 
 def requested(message: str, run: int = 0, **times: datetime) -> Incoming:
@@ -75,14 +43,6 @@ def halted(run: int = 0, campaign: str = CAMPAIGN, company: str = "acme") -> Inc
     return Incoming(uuid7(), company, event)
 
 
-def told(platform: Platform) -> list[Any]:
-    """Return the events in the outbox, in order."""
-    lines = platform.database.execute(
-        "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
-    ).splitlines()
-    return [decode(bytes.fromhex(line)).event for line in lines]
-
-
 def fresh(count: int) -> list[str]:
     return [str(uuid7()) for _ in range(count)]
 
@@ -102,8 +62,10 @@ async def test_a_halt_takes_back_what_waits_and_nothing_that_was_begun(
     await sweeper.step()
     assert await sweeper.hand_back() == 2
     assert platform.states() == {"claimed": 2, "recalled": 4}
-    assert {event.message_id for event in told(platform)} == set(ids) - {str(one.message_id) for one in begun}
-    assert {(type(event), event.run) for event in told(platform)} == {(MessageRecalled, 0)}
+    assert {event.message_id for event in platform.told()} == set(ids) - {
+        str(one.message_id) for one in begun
+    }
+    assert {(type(event), event.run) for event in platform.told()} == {(MessageRecalled, 0)}
 
 
 async def test_other_campaigns_companies_and_later_runs_go_on(
@@ -123,7 +85,7 @@ async def test_a_request_under_a_halted_run_comes_back_at_once(
     requests, ids = Requests(database), fresh(2)
     await requests.handle([halted(1)])
     await requests.handle([requested(one, run) for run, one in enumerate(ids)])
-    assert Counter(event.run for event in told(platform)) == {0: 1, 1: 1}
+    assert Counter(event.run for event in platform.told()) == {0: 1, 1: 1}
     assert platform.states() == {"recalled": 2}
 
 
@@ -135,7 +97,7 @@ async def test_what_came_back_is_sent_under_a_later_run_and_never_under_an_earli
     await Sweeper(database, every_seconds=1).hand_back()
     await requests.handle([requested(message, run=0)])
     assert platform.states() == {"recalled": 1}, "the run is over"
-    assert len(told(platform)) == 2, "and who asks again is told so"
+    assert len(platform.told()) == 2, "and who asks again is told so"
     await requests.handle([requested(message, run=1), requested(message, run=0)])
     assert len(await claims.begin(await claims.claim(5))) == 1
     await requests.handle([requested(message, run=2)])
@@ -157,7 +119,7 @@ async def test_the_time_of_a_message_is_over_for_now_or_for_good(
     )
     assert [str(one.message_id) for one in await claims.claim(5)] == [early]
     await Sweeper(database, every_seconds=1).hand_back()
-    kinds = {event.message_id: type(event) for event in told(platform)}
+    kinds = {event.message_id: type(event) for event in platform.told()}
     assert kinds == {late: MessageRecalled, over: MessageExpired, both: MessageExpired}
     assert platform.states() == {"claimed": 1, "recalled": 1, "expired": 2}
 
@@ -178,4 +140,4 @@ async def test_many_come_back_in_bounded_transactions_each_once(
     await requests.handle([requested(one) for one in fresh(count)])
     await requests.handle([halted()])
     assert [await sweeper.hand_back() for _ in range(3)] == [LAPSED, 7, 0]
-    assert len({event.message_id for event in told(platform)}) == len(told(platform)) == count
+    assert len({event.message_id for event in platform.told()}) == len(platform.told()) == count

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from services.kit.auth import Tokens
-from services.kit.database import open_database
 from services.whatsapp.adapters.claims import PostgresClaims
-from services.whatsapp.bootstrap import assemble_api
 from services.whatsapp.domain import Decision, Result, State, Verdict
 from services.whatsapp.handlers import Sweeper
-from services.whatsapp.settings import ApiSettings, DispatcherSettings
-from tests.controllers.process import free_port
-from tests.integration.whatsapp.conftest import KEY, NUMBER
+from tests.integration.whatsapp.conftest import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from services.kit.database import Database
     from tests.integration.whatsapp.conftest import Platform
 
@@ -28,45 +21,9 @@ pytestmark = pytest.mark.integration
 BODY = {"connection": "main", "to": "+5511999999999", "text": "Olá!"}
 
 
-@pytest.fixture
-def settings(platform: Platform) -> ApiSettings:
-    values = {
-        "database_url": platform.database.url("whatsapp"),
-        "token_key": KEY,
-        "app_secret": "app-secret",
-        "verify_token": "verify",
-        "redis_server": f"127.0.0.1:{free_port()}",
-    }
-    return ApiSettings.model_validate(values)
-
-
-@pytest.fixture
-async def client(settings: ApiSettings, platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
-    platform.database.execute(f"INSERT INTO whatsapp.numbers VALUES ('{NUMBER}', 'acme')")
-    platform.database.execute(
-        "INSERT INTO whatsapp.connections (company, name, phone_number_id, rate, tokens, filled_at)"
-        f" VALUES ('acme', 'main', '{NUMBER}', 10, 0, now() - interval '1 hour')"
-    )
-    async with AsyncExitStack() as stack:
-        parts = await assemble_api(settings, stack)
-        transport = httpx.ASGITransport(parts.app)
-        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://api"))
-
-
-@pytest.fixture
-async def database(settings: ApiSettings) -> AsyncIterator[Database]:
-    async with open_database(settings, settings) as opened:
-        yield opened
-
-
-@pytest.fixture
-def claims(platform: Platform, database: Database) -> PostgresClaims:
-    values = {
-        "database_url": platform.database.url("whatsapp"),
-        "cloud_api_url": "http://127.0.0.1:9",
-        "cloud_api_token": "x",
-    }
-    return PostgresClaims(database, DispatcherSettings.model_validate(values))
+@pytest.fixture(autouse=True)
+def slow_connection(platform: Platform) -> None:
+    platform.add_connection(rate="10")
 
 
 def headers(company: str = "acme", key: str = "key-0001") -> dict[str, str]:
