@@ -10,8 +10,8 @@ from chaos.context import Mark  # noqa: TC001 - pydantic reads the annotations w
 from chaos.timeline import Event, redundancy_back
 from chaos.traffic.figures import Figures
 from infra.errors import EsqError
-from infra.evidence import Distribution
-from services.contracts.promises import BY_ID, ERROR_BUDGET_SECONDS, Standing
+from infra.verdict import Verdict, judge
+from services.contracts.promises import ERROR_BUDGET_SECONDS, Standing
 
 OF_RECORD = ("edge", "kafka", "objects", "postgres")
 """Clients of what holds truth. What Redis loses can be rebuilt: it is told, and breaks no promise."""
@@ -108,21 +108,6 @@ class Run(BaseModel):
         return max(values) if figure == "gap" else sum(values)
 
 
-class Verdict(BaseModel):
-    """A promise against the figures of all runs."""
-
-    model_config = ConfigDict(frozen=True)
-
-    promise: str
-    sentence: str
-    metric: str
-    target: float
-    ceiling: float
-    unit: str
-    distribution: Distribution
-    standing: Standing
-
-
 class Report(BaseModel):
     """An experiment and all of its runs.
 
@@ -163,7 +148,12 @@ class Report(BaseModel):
     @property
     def verdicts(self) -> list[Verdict]:
         """Each promise against the figures of the complete runs."""
-        return [self._verdict(promise, metric) for promise, metric in self.promises.items() if self.complete]
+        if not self.complete:
+            return []
+        return [
+            judge(promise, metric, (run.metric(metric) for run in self.complete))
+            for promise, metric in self.promises.items()
+        ]
 
     @property
     def good(self) -> bool:
@@ -174,17 +164,3 @@ class Report(BaseModel):
     def broken(self) -> list[Verdict]:
         """The promises that do not hold."""
         return [each for each in self.verdicts if each.standing is Standing.BROKEN]
-
-    def _verdict(self, name: str, metric: str) -> Verdict:
-        promise = BY_ID[name]
-        figures = Distribution(values=tuple(run.metric(metric) for run in self.complete))
-        return Verdict(
-            promise=name,
-            sentence=promise.sentence,
-            metric=metric,
-            target=promise.target,
-            ceiling=promise.ceiling,
-            unit=promise.unit,
-            distribution=figures,
-            standing=promise.standing(figures.median, figures.most),
-        )

@@ -43,6 +43,7 @@ COMMANDS = {
         "Show every promise with its last figure; exit code 99 when one is broken.",
     ),
     "chaos": ("cli.commands.chaos", "Hurt an environment on purpose, and see what it costs."),
+    "load": ("cli.commands.load", "Put load on an environment, and see how it holds."),
     "cluster": ("cli.commands.cluster", "The three zones on this machine: up, down, status, logs."),
     "toolchain": ("cli.commands.toolchain", "List the tools, where they come from, and build them ahead."),
     "test": ("cli.commands.test", "Run the tests, or a part of them."),

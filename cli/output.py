@@ -69,6 +69,14 @@ def table(*columns: str) -> Table:
     return made
 
 
+def names(reports: list[str], environment: str, *, as_json: bool) -> None:
+    """Print the names of reports."""
+    if as_json:
+        print_json({"environment": environment, "reports": reports})
+    else:
+        typer.echo("\n".join(reports) or "there are no reports yet")
+
+
 def print_json(values: dict[str, Any]) -> None:
     """Print one JSON object."""
     sys.stdout.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from infra.errors import EsqError, WrongUseError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cli.edge import Edge
@@ -138,7 +138,7 @@ def send(order: Order, edge: Edge, keys: Path, steps: Steps) -> Sent:
     key, continued = _key(keys / digest)
     with steps.step("connection") as step:
         edge.waiting = step.waiting
-        number = {"phone_number_id": _number(edge.company, order.connection)}
+        number = {"phone_number_id": number_of(edge.company, order.connection)}
         body = {**number, "messages_per_second": order.rate} if order.rate else number
         edge.call("PUT", f"/connections/{order.connection}", "connections:write", body=body)
         step.note(order.connection)
@@ -179,7 +179,7 @@ def _key(file: Path) -> tuple[str, bool]:
     return key, False
 
 
-def _number(company: str, connection: str) -> str:
+def number_of(company: str, connection: str) -> str:
     """Return the number of a connection at the simulated provider: always the same for the same names."""
     digest = hashlib.sha256(f"{company}\0{connection}".encode()).digest()
     return str(10**14 + int.from_bytes(digest[:6]) % 10**14)
@@ -222,31 +222,50 @@ def _create(order: Order, edge: Edge, key: str, imported: dict[str, Any], *, con
 
 def _follow(sent: Sent, edge: Edge, step: Step) -> None:
     """Look until the campaign has ended."""
-    while True:
-        found = edge.call("GET", f"/campaigns/{sent.campaign}", "campaigns:read")
+
+    def told(found: dict[str, Any]) -> None:
         sent.planned, sent.counts = int(found["planned"]), dict(found["counts"])
-        if found["state"] == "failed":
-            raise EsqError(
-                f"the campaign could not be planned: {found.get('failure')}",
-                where=sent.campaign,
-                remedy="Correct what it says, then send it anew.",
-            )
-        if found["state"] == "finished":
-            return
-        if found["state"] == "cancelled":
-            raise EsqError(
-                f"the campaign was cancelled: {_counted(sent.counts)}",
-                where=sent.campaign,
-                remedy="See `esq campaign show`. To send it after all, give it another text or list.",
-            )
         total = found["total"] if found["total"] is not None else sent.planned
         left = sent.counts.get("queued", 0) + sent.counts.get("pending", 0)
         paused = " (paused)" if found["state"] == "paused" else ""
         step.waiting(bar(sent.planned - left, int(total)) + paused)
+
+    follow(sent.campaign, edge, told)
+
+
+def follow(campaign: str, edge: Edge, told: Callable[[dict[str, Any]], None]) -> None:
+    """Look at a campaign until it has finished.
+
+    Args:
+        campaign: its id.
+        edge: where, and until when.
+        told: is given what each look found.
+
+    Raises:
+        EsqError: it failed, was cancelled, or has not ended before the edge's deadline.
+    """
+    while True:
+        found = edge.call("GET", f"/campaigns/{campaign}", "campaigns:read")
+        told(found)
+        counted = _counted(found["counts"])
+        if found["state"] == "finished":
+            return
+        if found["state"] == "failed":
+            raise EsqError(
+                f"the campaign could not be planned: {found.get('failure')}",
+                where=campaign,
+                remedy="Correct what it says, then send it anew.",
+            )
+        if found["state"] == "cancelled":
+            raise EsqError(
+                f"the campaign was cancelled: {counted}",
+                where=campaign,
+                remedy="See `esq campaign show`. To send it after all, give it another text or list.",
+            )
         if edge.clock() > edge.deadline:
             raise EsqError(
-                f"the campaign has not ended in time: {_counted(sent.counts)}",
-                where=sent.campaign,
+                f"the campaign has not ended in time: {counted}",
+                where=campaign,
                 remedy="Repeat the command: it continues this campaign (a longer --timeout helps).",
             )
         edge.sleep(LOOK_SECONDS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from chaos.experiment import Experiment, load
 from chaos.guard import await_well, confirm
-from chaos.report import ReportStore
+from chaos.page import html
 from chaos.result import Report, Run
 from chaos.run import run as run_once
 from chaos.target import Target
@@ -33,6 +33,7 @@ from infra.names import (
     service_dns,
 )
 from infra.render import kafka, objects, postgres, redis
+from infra.reports import ReportStore
 
 if TYPE_CHECKING:
     from chaos.journal import Entry
@@ -50,9 +51,9 @@ def folder(environment: Environment) -> Path:
     return environment.folder / "chaos"
 
 
-def reports(environment: Environment) -> ReportStore:
+def reports(environment: Environment) -> ReportStore[Report]:
     """Return the reports of an environment."""
-    return ReportStore(folder(environment) / "reports")
+    return ReportStore(folder(environment) / "reports", Report, "`esq chaos run`, see `esq chaos list`.")
 
 
 def target(environment: Environment, steps: Steps) -> Target:
@@ -126,7 +127,7 @@ def run(  # noqa: PLR0913, PLR0917 - what the command was given
                 done.append(run_once(experiment, opened, place / f"run-{number}", steps))
     finally:
         report = _report(experiment, opened, done, began, command, facts)
-        page = kept.write(place, report, experiment.runbook)
+        page = kept.write(place, report, html(report, experiment.runbook))
     _keep(environment, report, page)
     return report, page
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,17 +17,40 @@ from infra.errors import EsqError, WrongUseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from cli.environment import Environment
+    from infra.credentials import ApplicationCredentials
     from infra.steps import Steps
 
 TIMEOUT = httpx.Timeout(15.0, connect=3.0)
 """Seconds; an import may be silent for as long as the database takes to commit it."""
 
 
+@dataclass(frozen=True)
+class Doors:
+    """The ways into an environment.
+
+    Attributes:
+        http: a client for its edge, shared by all callers.
+        url: of the edge.
+        authority: file of the CA that the edge is verified with.
+        keys: what tokens and callbacks are signed with.
+    """
+
+    http: httpx.Client
+    url: str
+    authority: Path
+    keys: ApplicationCredentials = field(repr=False)
+
+    def edge(self, company: str, seconds: float) -> Edge:
+        """Return a caller for `company` that gives up after `seconds`."""
+        return Edge(self.http, self.keys.token_key, company, time.monotonic() + seconds)
+
+
 @contextmanager
-def through_the_edge(environment: Environment, company: str, seconds: float, steps: Steps) -> Iterator[Edge]:
-    """Open a caller for `company` that gives up after `seconds`.
+def open_doors(environment: Environment, steps: Steps) -> Iterator[Doors]:
+    """Open the ways into an environment.
 
     Raises:
         EsqError: the environment was not deployed here.
@@ -45,7 +69,14 @@ def through_the_edge(environment: Environment, company: str, seconds: float, ste
             where=str(ground.cluster.ca),
             remedy=f"Deploy it: `esq deploy {environment.name}`.",
         )
-    key = credentials(environment, ground.engine()).application.token_key
+    keys = credentials(environment, ground.engine()).application
     context = ssl.create_default_context(cafile=str(ground.cluster.ca))
     with httpx.Client(base_url=ground.address, verify=context, timeout=TIMEOUT) as http:
-        yield Edge(http, key, company, time.monotonic() + seconds)
+        yield Doors(http, ground.address, ground.cluster.ca, keys)
+
+
+@contextmanager
+def through_the_edge(environment: Environment, company: str, seconds: float, steps: Steps) -> Iterator[Edge]:
+    """Open a caller for `company` that gives up after `seconds`; raises what `open_doors` does."""
+    with open_doors(environment, steps) as doors:
+        yield doors.edge(company, seconds)

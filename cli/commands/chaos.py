@@ -124,10 +124,7 @@ def show_report(
 
     kept = action.reports(find(env))
     if list_all:
-        if json:
-            output.print_json({"environment": env, "reports": kept.names()})
-        else:
-            typer.echo("\n".join(kept.names()) or "there are no reports yet")
+        output.names(kept.names(), env, as_json=json)
         return
     _told(*kept.read(report), as_json=json)
 

@@ -59,6 +59,10 @@ def _chaos(name: str) -> str:
     return f"esq chaos run {name}"
 
 
+def _load(journey: str) -> str:
+    return f"esq load run {journey}"
+
+
 _WRITES = "writes through Postgres go on"
 
 PROMISES = (
@@ -159,6 +163,30 @@ PROMISES = (
         "failovers",
         _chaos("stall"),
     ),
+    Promise("api-p99", "API requests answered, 99 of 100 within", 0.3, 1, "s", _load("api")),
+    Promise("api-failed", "API requests refused or failed", 0.1, 1, "%", _load("api")),
+    Promise(
+        "path-p99",
+        "278 messages a second: from a campaign's acceptance to the provider, 99 of 100 within",
+        1,
+        3,
+        "s",
+        _load("path"),
+    ),
+    Promise("million", "A million messages pass the whole path within", 1000, 3600, "s", _load("campaign")),
+    Promise(
+        "campaigns-fair",
+        "100 campaigns at once: longest wait of a company, of what its share would take",
+        1.5,
+        2,
+        "times",
+        _load("campaigns"),
+    ),
+    Promise(
+        "callbacks-behind", "Callbacks worked on after the last of a flood", 5, 30, "s", _load("callbacks")
+    ),
+    Promise("load-lost", "Messages lost under load", 0, 0, "messages", _load("campaigns")),
+    Promise("load-duplicated", "Messages sent twice under load", 0, 0, "messages", _load("campaigns")),
 )
 
 BY_ID = {promise.id: promise for promise in PROMISES}

@@ -34,6 +34,10 @@ WHERE c.send_id = d.send_id AND c.place = d.place
 -- How often each of these messages was received.
 SELECT tracker, count(*) AS received FROM sends WHERE tracker = ANY(CAST(:trackers AS text[])) GROUP BY tracker
 
+-- name: receipts
+-- When each of these messages was received, the first time first.
+SELECT tracker, received_at FROM sends WHERE tracker = ANY(CAST(:trackers AS text[])) ORDER BY received_at
+
 -- name: summary
 -- The whole ledger in one line.
 SELECT (SELECT count(*) FROM sends) AS received, (SELECT count(DISTINCT tracker) FROM sends) AS messages,

@@ -132,6 +132,15 @@ class Ledger:
             rows = await work.rows(SQL["count_received"], trackers=list(trackers))
         return dict.fromkeys(trackers, 0) | {row.tracker: row.received for row in rows}
 
+    async def times(self, trackers: Sequence[str]) -> dict[str, list[float]]:
+        """Return when each of these messages was received (Unix seconds), once for each time it was."""
+        async with self._database.work() as work:
+            rows = await work.rows(SQL["receipts"], trackers=list(trackers))
+        found: dict[str, list[float]] = {tracker: [] for tracker in trackers}
+        for row in rows:
+            found[row.tracker].append(row.received_at.timestamp())
+        return found
+
     async def summary(self) -> dict[str, int]:
         """Return requests received, different messages among them, and callbacks not yet delivered."""
         async with self._database.work() as work:

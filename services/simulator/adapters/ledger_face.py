@@ -53,6 +53,12 @@ async def query(wanted: LedgerQuery, ledger: LedgerOf) -> dict[str, int]:
     return await ledger.received(wanted.ids)
 
 
+@router.post("/ledger/times", dependencies=[READ], tags=["ledger"])
+async def times(wanted: LedgerQuery, ledger: LedgerOf) -> dict[str, list[float]]:
+    """Tell when each message was received, in Unix seconds: an empty list for one that never was."""
+    return await ledger.times(wanted.ids)
+
+
 @router.get("/ledger/summary", dependencies=[READ], tags=["ledger"])
 async def summary(ledger: LedgerOf) -> LedgerSummary:
     """Count the whole ledger."""

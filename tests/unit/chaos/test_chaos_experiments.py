@@ -12,11 +12,12 @@ import pytest
 from chaos import experiment, guard
 from chaos.context import Context, Mark, current, running
 from chaos.faults import Fault
-from chaos.report import ReportStore, html
+from chaos.page import html
 from chaos.result import Campaign, Report, Run
 from chaos.timeline import Event
 from chaos.traffic.figures import Figures, figures
 from infra.errors import EsqError, ProblemsError, WrongUseError
+from infra.reports import ReportStore
 from infra.steps import Timed
 from services.contracts.promises import BY_ID, PROMISES, Standing
 
@@ -174,11 +175,11 @@ def test_the_page_needs_nothing_and_hides_nothing() -> None:
 
 
 def test_reports_are_kept_and_found(tmp_path: Path) -> None:
-    store = ReportStore(tmp_path)
+    store = ReportStore(tmp_path, Report, "`esq chaos run`")
     with pytest.raises(WrongUseError, match="no reports yet"):
         store.read()
     now = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
-    page = store.write(store.new("zone-lost", now), report(ran(edge_read=1.0)), "# Runbook")
+    page = store.write(store.new("zone-lost", now), report(ran(edge_read=1.0)), "<p>page</p>")
     found, where = store.read()
     assert where == page
     assert found.experiment == "zone-lost"

@@ -1,41 +1,46 @@
-"""Reports on disk: a folder per experiment run, named after when it began."""
+"""Reports on disk: a folder per run of something, named after when it began, with JSON and a page in it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from chaos.report.page import html
-from chaos.result import Report
 from infra.errors import EsqError, WrongUseError
 
 if TYPE_CHECKING:
     import datetime as dt
     from pathlib import Path
 
+Report = TypeVar("Report", bound=BaseModel)
 
-class ReportStore:
-    """The reports of one environment.
+
+class ReportStore(Generic[Report]):
+    """The reports of one kind in one environment.
 
     Args:
         folder: their place.
+        model: of the reports.
+        making: command that makes one, for those who have none.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: type[Report], making: str) -> None:
         self._folder = folder
+        self._model = model
+        self._making = making
 
-    def new(self, experiment: str, now: dt.datetime) -> Path:
-        """Make the folder of an experiment that begins now (UTC)."""
-        folder = self._folder / f"{now:%Y%m%dT%H%M%SZ}-{experiment}"
+    def new(self, name: str, now: dt.datetime) -> Path:
+        """Make the folder of a run that begins now (UTC)."""
+        folder = self._folder / f"{now:%Y%m%dT%H%M%SZ}-{name}"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
-    def write(self, folder: Path, report: Report, runbook: str) -> Path:
+    @staticmethod
+    def write(folder: Path, report: Report, html: str) -> Path:
         """Write both forms of a report; return the page's file."""
         (folder / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
         page = folder / "report.html"
-        page.write_text(html(report, runbook), encoding="utf-8")
+        page.write_text(html, encoding="utf-8")
         return page
 
     def names(self) -> list[str]:
@@ -55,11 +60,13 @@ class ReportStore:
             raise WrongUseError(
                 f"no report is called `{name}`" if name else "there are no reports yet",
                 where=str(self._folder),
-                remedy=f"One of {', '.join(known[-5:])}." if known else "Run one: `esq chaos list`.",
+                remedy=f"One of {', '.join(known[-5:])}." if known else f"Make one: {self._making}",
             )
         file = self._folder / name / "report.json"
         try:
-            return Report.model_validate_json(file.read_text(encoding="utf-8")), file.with_name("report.html")
+            return self._model.model_validate_json(file.read_text(encoding="utf-8")), file.with_name(
+                "report.html"
+            )
         except ValidationError as error:
             raise EsqError(
                 "a report cannot be read", where=str(file), detail=str(error)[:500], remedy="Run it again."

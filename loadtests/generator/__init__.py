@@ -1,0 +1,1 @@
+"""The generator: Locust's users and clients, called by a timetable. Runs in a process of its own."""

@@ -1,0 +1,226 @@
+"""What came of a run: figures, and how they stand to the promises."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.errors import EsqError
+from infra.verdict import Verdict, judge
+from loadtests.order import Timetable  # noqa: TC001 - pydantic reads the annotations
+from services.contracts.promises import Standing
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
+MEANT = 0.01
+"""Share of arrivals that may begin late before a run says more of the generator than of the platform."""
+MILLION = 1_000_000
+
+
+class Latency(BaseModel):
+    """Latencies of one kind of request, from the instant each was due, in seconds.
+
+    Attributes:
+        count: how many.
+        failed: how many of them were refused or not answered.
+        percentiles: in the order of `PERCENTILES`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    count: int
+    failed: int = 0
+    percentiles: tuple[float, ...]
+
+    @property
+    def p99(self) -> float:
+        """Seconds that 99 of 100 stay within."""
+        return self.percentiles[PERCENTILES.index(99.0)]
+
+
+class Second(BaseModel):
+    """What was due in one second of the run: answered, failed, and the longest wait of them."""
+
+    model_config = ConfigDict(frozen=True)
+
+    good: int = 0
+    bad: int = 0
+    worst: float = 0.0
+
+
+class Messages(BaseModel):
+    """What became of the messages of all campaigns of a run.
+
+    Attributes:
+        planned: messages in all.
+        failed: that the provider refused for good.
+        lost: believed sent, and not received by the provider.
+        duplicated: received twice.
+        uncertain: of which nobody knows.
+        latency: from the instant the campaign was due to be created, to the provider's receipt.
+        seconds: from the first campaign's due instant to the last receipt.
+        fairness: the longest wait of a company for a quarter of its messages, of a quarter of all the time.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    planned: int
+    failed: int
+    lost: int
+    duplicated: int
+    uncertain: int
+    latency: Latency
+    seconds: float
+    fairness: float
+
+    @property
+    def million(self) -> float:
+        """Seconds that a million messages would take at this rate."""
+        return self.seconds / self.latency.count * MILLION
+
+
+class Mark(BaseModel):
+    """What an experiment did meanwhile; `at` counts from the beginning of the run, in seconds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    at: float
+    what: str
+    hurts: bool
+
+
+class Requests(BaseModel):
+    """What all generators saw.
+
+    Attributes:
+        arrivals: that were due.
+        late: that began late.
+        worst_late: seconds.
+        dropped: that never began, since too many were open.
+        all: latencies of all requests.
+        kinds: latencies by kind of request.
+        errors: what was said, by kind and text.
+        series: by second.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    arrivals: int
+    late: int
+    worst_late: float
+    dropped: int
+    all: Latency
+    kinds: dict[str, Latency]
+    errors: dict[str, dict[str, int]]
+    series: tuple[Second, ...]
+
+    @property
+    def generator_lagged(self) -> bool:
+        """Whether so many arrivals began late that the timetable was not kept."""
+        return self.late > MEANT * self.arrivals
+
+    @property
+    def p99(self) -> float:
+        """Of all requests, in seconds."""
+        return self.all.p99
+
+    @property
+    def failed(self) -> float:
+        """Percent of arrivals that were refused, not answered, or could not begin."""
+        return 100 * (self.all.failed + self.dropped) / max(1, self.arrivals)
+
+
+class Callbacks(BaseModel):
+    """How soon callbacks were worked on.
+
+    Attributes:
+        messages: that were reported on.
+        behind: seconds from the last callback until every message had moved.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    messages: int
+    behind: float
+
+
+class Report(BaseModel):
+    """One run.
+
+    Attributes:
+        journey: its name.
+        title: in one line.
+        unit: what the rate counts.
+        timetable: when arrivals were due; its rate in units.
+        processes: generators.
+        environment: what it was run on.
+        at: when it began (UTC, ISO 8601).
+        command: what was typed.
+        promises: figure by promise.
+        requests: what generators saw.
+        messages: what became of the campaigns' messages, if they were followed.
+        callbacks: how soon callbacks were worked on, if that was the question.
+        marks: what an experiment did meanwhile.
+        experiment: its report's page.
+        host: facts of the machine.
+        versions: of what was measured.
+        commit: of the code.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    journey: str
+    title: str
+    unit: str
+    timetable: Timetable
+    processes: int
+    environment: str
+    at: str
+    command: str
+    promises: dict[str, str]
+    requests: Requests
+    messages: Messages | None = None
+    callbacks: Callbacks | None = None
+    marks: tuple[Mark, ...] = ()
+    experiment: str = ""
+    host: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    commit: str = ""
+
+    @property
+    def valid(self) -> bool:
+        """Whether the figures say something of the platform, and not of the generator."""
+        return not self.requests.generator_lagged
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """Each promise against this run; none when it is not valid."""
+        if not self.valid:
+            return []
+        return [judge(promise, metric, [self.metric(metric)]) for promise, metric in self.promises.items()]
+
+    @property
+    def broken(self) -> list[Verdict]:
+        """The promises that do not hold."""
+        return [each for each in self.verdicts if each.standing is Standing.BROKEN]
+
+    @property
+    def latencies(self) -> dict[str, Latency]:
+        """All latencies by what they are of; requests first."""
+        found = {"all requests": self.requests.all, **self.requests.kinds}
+        return {**found, "messages": self.messages.latency} if self.messages else found
+
+    def metric(self, name: str) -> float:
+        """Return a figure by name: `requests.p99`, `messages.lost`, ...
+
+        Raises:
+            EsqError: this run has no such figure.
+        """
+        part, _, figure = name.partition(".")
+        found = getattr(self, part, None)
+        if figure == "p99" and isinstance(found, Messages):
+            found = found.latency
+        value = getattr(found, figure, None)
+        if not isinstance(value, int | float):
+            raise EsqError(f"no figure `{name}` in this run", where=self.journey)
+        return float(value)
