@@ -75,7 +75,7 @@ def test_promises_are_judged() -> None:
         ("api-failed", Standing.KEPT),
     ]
     assert [each.promise for each in found.broken] == ["api-p99"]
-    with pytest.raises(EsqError, match="no figure `messages.lost`"):
+    with pytest.raises(EsqError, match=r"no figure `messages\.lost`"):
         found.metric("messages.lost")
 
 
