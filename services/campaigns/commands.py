@@ -17,32 +17,52 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CreateCampaign:
-    """Send a text to a list: now, at a time, or when somebody starts it; always, or in a window.
+class Content:
+    """What people decide about a campaign.
 
     Attributes:
         company: the tenant.
-        key: the caller's idempotency key: the same key makes one campaign, however often it is sent.
         name: for people.
         list_name: of the contacts service.
         text: may hold `{name}` and the variables.
         connection: name of the company's connection.
         more_texts: variations of the text.
         variables: what placeholders stand for.
-        start: whether it starts at once; otherwise it is a draft, unless it has a time.
         times: what it has to do with time.
     """
 
     company: str
-    key: str
     name: str
     list_name: str
     text: str
     connection: str
     more_texts: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    start: bool = True
     times: Times = field(default_factory=Times)
+
+
+@dataclass(frozen=True)
+class CreateCampaign(Content):
+    """Send a text to a list: now, at a time, or when somebody starts it; always, or in a window.
+
+    Attributes:
+        key: the caller's idempotency key: the same key makes one campaign, however often it is sent.
+        start: whether it starts at once; otherwise it is a draft, unless it has a time.
+    """
+
+    key: str = field(kw_only=True)
+    start: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class ChangeCampaign(Content):
+    """Replace what was decided about a campaign that has not begun.
+
+    Attributes:
+        campaign_id: which one.
+    """
+
+    campaign_id: UUID = field(kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.campaigns.commands import CreateCampaign, NewCampaign
 from services.campaigns.domain import Campaign, digest_of
 from services.campaigns.events import halt_of
-from services.campaigns.lifecycle import AFTER, Action, Status, is_due
+from services.campaigns.lifecycle import AFTER, NOT_BEGUN, Action, Status, is_due
 from services.campaigns.texts import problems
 from services.campaigns.timetable import Times
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
@@ -18,7 +18,7 @@ from services.kit.ids import uuid7
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from services.campaigns.commands import ActOnCampaign, Progress, Result
+    from services.campaigns.commands import ActOnCampaign, ChangeCampaign, Content, Progress, Result
     from services.campaigns.ports import Unit, Units
 
 log = logging.getLogger(__name__)
@@ -46,22 +46,27 @@ async def create_campaign(command: CreateCampaign, units: Units) -> UUID:
 
 
 def _new(command: CreateCampaign) -> NewCampaign:
-    text, *more = [text.strip() for text in (command.text, *command.more_texts)]
-    wrong = problems([text, *more], command.variables) + command.times.problems()
+    campaign = _campaign(command, uuid7())
+    digest = _digest(command, campaign.text)
+    return NewCampaign(campaign, command.key, digest, _first_status(command), command.times)
+
+
+def _campaign(content: Content, campaign_id: UUID) -> Campaign:
+    text, *more = [text.strip() for text in (content.text, *content.more_texts)]
+    wrong = problems([text, *more], content.variables) + content.times.problems()
     if wrong:
         raise InvalidError("; ".join(wrong))
-    campaign = Campaign(
-        company=command.company,
-        id=uuid7(),
-        name=command.name,
-        list_name=command.list_name,
+    return Campaign(
+        company=content.company,
+        id=campaign_id,
+        name=content.name,
+        list_name=content.list_name,
         text=text,
-        connection=command.connection,
+        connection=content.connection,
         more_texts=tuple(more),
-        variables=command.variables,
-        expires_at=command.times.expires_at,
+        variables=content.variables,
+        expires_at=content.times.expires_at,
     )
-    return NewCampaign(campaign, command.key, _digest(command, text), _first_status(command), command.times)
 
 
 def _digest(command: CreateCampaign, text: str) -> bytes:
@@ -77,6 +82,29 @@ def _first_status(command: CreateCampaign) -> Status:
     if not command.start:
         return Status.DRAFT
     return Status.WAITING if command.times.window else Status.ACTIVE
+
+
+async def change_campaign(command: ChangeCampaign, units: Units) -> Progress:
+    """Replace what was decided about a draft or a scheduled campaign; return where it is then.
+
+    Without a time it is a draft, with one it is scheduled.
+
+    Raises:
+        InvalidError: as for a new one.
+        NotFoundError: the company has no such campaign.
+        ConflictError: it has begun, or is over.
+    """
+    campaign, company = _campaign(command, command.campaign_id), command.company
+    async with units() as unit:
+        held = _known(await unit.campaigns.hold(company, campaign.id))
+        if held.stage not in NOT_BEGUN:
+            raise ConflictError(f"the campaign is {held.stage.value}: only what has not begun can be changed")
+        status = Status.SCHEDULED if command.times.start_at else Status.DRAFT
+        await unit.campaigns.change(replace(campaign, run=held.campaign.run), status, command.times)
+        changed = _known(await unit.campaigns.progress(company, campaign.id))
+        await unit.commit()
+    log.info("Changed a campaign", extra={"action": "change", "campaign": campaign.id})
+    return changed
 
 
 async def clone_campaign(company: str, campaign_id: UUID, key: str, units: Units) -> UUID:

@@ -64,12 +64,13 @@ class Missed(StrEnum):
     """It is a draft again, and somebody decides."""
 
 
+NOT_BEGUN = frozenset({Stage.DRAFT, Stage.SCHEDULED})
 _UNDER_WAY = frozenset({Stage.WAITING, Stage.PLANNING, Stage.RUNNING})
 _BEFORE = {
-    Action.START: frozenset({Stage.DRAFT, Stage.SCHEDULED}),
+    Action.START: NOT_BEGUN,
     Action.PAUSE: _UNDER_WAY,
     Action.RESUME: frozenset({Stage.PAUSED}),
-    Action.CANCEL: _UNDER_WAY | {Stage.DRAFT, Stage.SCHEDULED, Stage.PAUSED},
+    Action.CANCEL: _UNDER_WAY | NOT_BEGUN | {Stage.PAUSED},
 }
 _DONE = {
     Action.START: _UNDER_WAY | {Stage.FINISHED},

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from services.campaigns.commands import NewCampaign, Owed, Plan, Progress, Result, Unsettled
     from services.campaigns.domain import Campaign, Move, Recipient, State
     from services.campaigns.lifecycle import Status
-    from services.campaigns.timetable import Turn
+    from services.campaigns.timetable import Times, Turn
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
@@ -31,6 +31,10 @@ class Campaigns(Protocol):
 
     async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
         """Return a campaign as it stands; nobody else changes what is asked of it until the unit ends."""
+        ...
+
+    async def change(self, campaign: Campaign, status: Status, times: Times) -> None:
+        """Store another content and other times of a campaign that has not begun; it is to be looked at."""
         ...
 
     async def ask(self, campaign: Campaign, status: Status) -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from services.campaigns.commands import NewCampaign
     from services.campaigns.domain import Campaign, Recipient, State
     from services.campaigns.ports import Campaigns, Messages, Plans
-    from services.campaigns.timetable import Turn
+    from services.campaigns.timetable import Times, Turn
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
@@ -125,6 +125,12 @@ class FakeCampaigns:
     async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""
         return await self.progress(company, campaign_id)
+
+    async def change(self, campaign: Campaign, status: Status, times: Times) -> None:
+        """See `Campaigns`."""
+        row = self._tables.campaigns[campaign.company, campaign.id]
+        row.new = replace(row.new, times=times)
+        row.campaign, row.status, row.note, row.next_at = campaign, status, None, EVER
 
     async def ask(self, campaign: Campaign, status: Status) -> None:
         """See `Campaigns`."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from services.campaigns.commands import NewCampaign, Progress
     from services.campaigns.domain import Campaign
     from services.campaigns.ports import Campaigns, Messages, Plans
-    from services.campaigns.timetable import Turn
+    from services.campaigns.timetable import Times, Turn
     from services.kit.database import Database, Work
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
@@ -78,25 +78,8 @@ class PostgresCampaigns:
 
     async def add(self, new: NewCampaign) -> bool:
         """See `Campaigns`."""
-        campaign = new.campaign
-        added = await self._work.run(
-            SQL["campaign_add"],
-            company=campaign.company,
-            id=campaign.id,
-            key=new.key,
-            digest=new.digest,
-            name=campaign.name,
-            list_name=campaign.list_name,
-            text=campaign.text,
-            connection=campaign.connection,
-            status=new.status.value,
-            start_at=new.times.start_at,
-            missed=new.times.missed.value,
-            send_window=window_text(new.times.window),
-            expires_at=new.times.expires_at,
-            more_texts=list(campaign.more_texts),
-            variables=json.dumps(dict(campaign.variables)),
-        )
+        columns = _columns(new.campaign, new.status, new.times)
+        added = await self._work.run(SQL["campaign_add"], key=new.key, digest=new.digest, **columns)
         return added == 1
 
     async def by_key(self, company: str, key: str) -> tuple[UUID, bytes] | None:
@@ -108,6 +91,10 @@ class PostgresCampaigns:
         """See `Campaigns`."""
         held = await self._work.row(SQL["campaign_hold"], company=company, id=campaign_id)
         return await self.progress(company, campaign_id) if held else None
+
+    async def change(self, campaign: Campaign, status: Status, times: Times) -> None:
+        """See `Campaigns`."""
+        await self._work.run(SQL["campaign_change"], **_columns(campaign, status, times))
 
     async def ask(self, campaign: Campaign, status: Status) -> None:
         """See `Campaigns`."""
@@ -168,6 +155,25 @@ class PostgresCampaigns:
         for one in await self._work.rows(SQL["counts_of"], company=company, ids=ids):
             counts[one.campaign_id][State(one.state)] = int(one.messages)
         return [progress_of(row, counts[row.id]) for row in rows]
+
+
+def _columns(campaign: Campaign, status: Status, times: Times) -> dict[str, object]:
+    """Return what people decided about a campaign, and what is asked of it."""
+    return {
+        "company": campaign.company,
+        "id": campaign.id,
+        "name": campaign.name,
+        "list_name": campaign.list_name,
+        "text": campaign.text,
+        "connection": campaign.connection,
+        "status": status.value,
+        "start_at": times.start_at,
+        "missed": times.missed.value,
+        "send_window": window_text(times.window),
+        "expires_at": times.expires_at,
+        "more_texts": list(campaign.more_texts),
+        "variables": json.dumps(dict(campaign.variables)),
+    }
 
 
 def _of(campaign: Campaign) -> dict[str, object]:

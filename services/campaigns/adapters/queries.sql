@@ -30,6 +30,13 @@ SELECT id FROM campaigns WHERE company = :company AND id = :id FOR UPDATE
 -- What was asked of a campaign; what follows by itself is looked at at once.
 UPDATE campaigns SET status = :status, run = :run, note = NULL, next_at = now() WHERE company = :company AND id = :id
 
+-- name: campaign_change
+-- Another content of a campaign that has not begun; its key still makes no second one.
+UPDATE campaigns SET name = :name, list_name = :list_name, text = :text, connection = :connection, status = :status,
+    start_at = :start_at, missed = :missed, send_window = CAST(:send_window AS jsonb), expires_at = :expires_at,
+    more_texts = :more_texts, variables = CAST(:variables AS jsonb), note = NULL, next_at = now()
+WHERE company = :company AND id = :id
+
 -- name: campaign_turn
 -- What became of a campaign by itself, and when it is to be looked at again.
 UPDATE campaigns SET status = :status, run = :run, closes_at = :closes_at, next_at = :next_at,

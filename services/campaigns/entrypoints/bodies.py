@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt  # noqa: TC003 - pydantic reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Self
 from uuid import UUID  # noqa: TC003 - pydantic reads the annotations
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from services.campaigns.commands import CreateCampaign
+from services.campaigns.commands import Content
 from services.campaigns.lifecycle import Missed, Stage
 from services.campaigns.timetable import Times
 from services.campaigns.windows import Window
@@ -40,14 +40,14 @@ class NewWindow(BaseModel):
         return Window(self.zone, self.days, self.begins.replace(tzinfo=None), self.ends.replace(tzinfo=None))
 
 
-class NewCampaign(BaseModel):
+class ChangedCampaign(BaseModel):
     """A text to a list of contacts; `{name}` in the text becomes each contact's name.
 
-    It starts at once, at `at`, or with `"start": false` when it is asked to. When nothing could start it
-    within five minutes of `at`, `missed` says what becomes of it: it starts late, is cancelled, or is a draft
-    again. Outside of `window` it waits; what is not begun by `expires_at` never is. Each contact gets one of
-    the text and its `variations`. `variables` are what further placeholders stand for; the variable `name` is
-    for contacts that have no name.
+    It starts at `at`, or when it is asked to. When nothing could start it within five minutes of `at`,
+    `missed` says what becomes of it: it starts late, is cancelled, or is a draft again. Outside of `window`
+    it waits; what is not begun by `expires_at` never is. Each contact gets one of the text and its
+    `variations`. `variables` are what further placeholders stand for; the variable `name` is for contacts
+    that have no name.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -58,35 +58,42 @@ class NewCampaign(BaseModel):
     connection: str = Field(pattern=CONNECTION_NAME)
     variations: tuple[Text, ...] = Field(default=(), max_length=20)
     variables: dict[Variable, Annotated[str, Field(max_length=500)]] = Field(default={}, max_length=50)
-    start: bool = True
     at: AwareDatetime | None = None
     missed: Missed | None = None
     window: NewWindow | None = None
     expires_at: AwareDatetime | None = None
 
     @model_validator(mode="after")
-    def _one_beginning(self) -> NewCampaign:
-        if self.at is not None and not self.start:
-            raise ValueError("a campaign starts at a time or when it is asked to: leave out `at` or `start`")
+    def _missed_needs_a_time(self) -> Self:
         if self.missed is not None and self.at is None:
             raise ValueError("`missed` is about `at`, which is not given")
         return self
 
-    def command(self, company: str, key: str) -> CreateCampaign:
-        """Return what is asked for, by whom, under which idempotency key."""
+    def content(self, company: str) -> Content:
+        """Return what is decided."""
         window = self.window.window() if self.window else None
-        return CreateCampaign(
+        return Content(
             company=company,
-            key=key,
             name=self.name,
             list_name=self.list,
             text=self.text,
             connection=self.connection,
             more_texts=self.variations,
             variables=self.variables,
-            start=self.start,
             times=Times(self.at, self.missed or Missed.LATE, window, self.expires_at),
         )
+
+
+class NewCampaign(ChangedCampaign):
+    """A text to a list of contacts; it starts at once, unless `start` is false or `at` given."""
+
+    start: bool = True
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> Self:
+        if self.at is not None and not self.start:
+            raise ValueError("a campaign starts at a time or when it is asked to: leave out `at` or `start`")
+        return self
 
 
 class Created(BaseModel):

@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from services.campaigns import handlers
-from services.campaigns.commands import ActOnCampaign
+from services.campaigns.commands import ActOnCampaign, ChangeCampaign, CreateCampaign
 from services.campaigns.entrypoints.bodies import (
     CampaignAnswer,
     CampaignsAnswer,
+    ChangedCampaign,
     Created,
     MessageAnswer,
     MessagesAnswer,
@@ -40,7 +41,8 @@ async def create(
     request: Request, caller: Writer, body: NewCampaign, idempotency_key: IdempotencyKey
 ) -> Created:
     """Create a campaign. The same key never makes a second one."""
-    command = body.command(caller.company, idempotency_key)
+    content = vars(body.content(caller.company))
+    command = CreateCampaign(**content, key=idempotency_key, start=body.start)
     return Created(id=await handlers.create_campaign(command, _units(request)))
 
 
@@ -61,6 +63,15 @@ async def campaigns(
 async def progress(request: Request, caller: Reader, campaign_id: UUID) -> CampaignAnswer:
     """Return how far a campaign is, with its messages counted by state."""
     return CampaignAnswer.of(await handlers.read_progress(caller.company, campaign_id, _reading(request)))
+
+
+@router.put("/{campaign_id}")
+async def change(
+    request: Request, caller: Writer, campaign_id: UUID, body: ChangedCampaign
+) -> CampaignAnswer:
+    """Replace a campaign that has not begun; without `at` it is a draft until it is started."""
+    command = ChangeCampaign(**vars(body.content(caller.company)), campaign_id=campaign_id)
+    return CampaignAnswer.of(await handlers.change_campaign(command, _units(request)))
 
 
 @router.post("/{campaign_id}/clone", status_code=201)

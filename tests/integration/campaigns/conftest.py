@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from services.kit.events import Event
     from tests.integration.conftest import TestDatabase
 
-COMMAND = CreateCampaign("acme", "key-0001", "Welcome", "friends", "Oi {name}!", "main")
+COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", key="key-0001")
 CHUNK = PlanNextChunk(chunk=2, lease_seconds=15)
 LATER = datetime(2126, 3, 1, 12, tzinfo=UTC)
 """Long after whatever is asked of a campaign while a test runs."""

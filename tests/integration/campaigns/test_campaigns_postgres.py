@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.integration.conftest import TestDatabase
 
 pytestmark = pytest.mark.integration
-COMMAND = CreateCampaign("acme", "key-1", "Welcome", "friends", "Oi {name}!", "main")
+COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", key="key-1")
 CHUNK = PlanNextChunk(chunk=50, lease_seconds=15)
 SHORT = PlanNextChunk(chunk=50, lease_seconds=0.3)
 

@@ -11,10 +11,11 @@ import pytest
 
 from services.campaigns.adapters.memory import FakeContactPages
 from services.campaigns.again import request_again
-from services.campaigns.commands import ActOnCampaign
+from services.campaigns.commands import ActOnCampaign, ChangeCampaign
 from services.campaigns.domain import Recipient, State
 from services.campaigns.handlers import (
     act_on_campaign,
+    change_campaign,
     clone_campaign,
     create_campaign,
     list_campaigns,
@@ -30,7 +31,7 @@ from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.events import Incoming
 from services.kit.ids import uuid7
-from tests.integration.campaigns.conftest import CHUNK, COMMAND
+from tests.integration.campaigns.conftest import CHUNK, COMMAND, LATER
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -169,6 +170,27 @@ async def test_a_draft_waits_until_it_is_started(world: World) -> None:
     await world.plan()
     assert await world.look(campaign) == (Stage.RUNNING, {State.QUEUED: 5})
     assert await world.act(campaign, Action.START) is Stage.RUNNING, "asked once more nothing changes"
+
+
+async def test_what_has_not_begun_can_be_changed_and_what_has_cannot(world: World) -> None:
+    campaign = await create_campaign(replace(COMMAND, start=False), world.units)
+    content = {**vars(replace(COMMAND, name="Second", text="Hi {name}!"))}
+    del content["key"], content["start"]
+    change = ChangeCampaign(**content, campaign_id=campaign)
+    later = replace(change, times=Times(start_at=LATER))
+    assert (await change_campaign(later, world.units)).stage is Stage.SCHEDULED
+    assert (await change_campaign(change, world.units)).stage is Stage.DRAFT, "without a time it is a draft"
+    with pytest.raises(InvalidError, match="unknown"):
+        await change_campaign(replace(change, text="Hi {nome}!"), world.units)
+    with pytest.raises(NotFoundError):
+        await change_campaign(replace(change, company="other"), world.units)
+    await world.act(campaign, Action.START)
+    await world.plan()
+    assert {event.text for event in world.events()} == {f"Hi P{n}!" for n in range(5)}
+    with pytest.raises(ConflictError, match="running: only what has not begun can be changed"):
+        await change_campaign(change, world.units)
+    assert (await read_progress("acme", campaign, world.units)).campaign.name == "Second"
+    assert await create_campaign(replace(COMMAND, start=False), world.units) == campaign, "its key is its own"
 
 
 async def test_each_contact_has_its_variation_with_its_name(world: World) -> None:

@@ -22,7 +22,7 @@ from services.kit.ids import uuid7
 if TYPE_CHECKING:
     from uuid import UUID
 
-COMMAND = CreateCampaign("acme", "key-1", "Welcome", "friends", "Oi {name}!", "main")
+COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", key="key-1")
 CHUNK = PlanNextChunk(chunk=2, lease_seconds=15)
 
 
@@ -48,9 +48,9 @@ async def test_the_same_key_makes_one_campaign() -> None:
     first = await create_campaign(COMMAND, units)
     assert await create_campaign(COMMAND, units) == first
     with pytest.raises(ConflictError):
-        await create_campaign(CreateCampaign("acme", "key-1", "Other", "friends", "Oi", "main"), units)
+        await create_campaign(CreateCampaign("acme", "Other", "friends", "Oi", "main", key="key-1"), units)
     assert (
-        await create_campaign(CreateCampaign("other", "key-1", "Other", "friends", "Oi", "main"), units)
+        await create_campaign(CreateCampaign("other", "Other", "friends", "Oi", "main", key="key-1"), units)
         != first
     )
 
@@ -58,7 +58,7 @@ async def test_the_same_key_makes_one_campaign() -> None:
 async def test_a_text_that_cannot_be_sent_makes_none() -> None:
     units = FakeUnits()
     with pytest.raises(InvalidError):
-        await create_campaign(CreateCampaign("acme", "key-1", "n", "friends", "Oi {nome}", "main"), units)
+        await create_campaign(CreateCampaign("acme", "n", "friends", "Oi {nome}", "main", key="key-1"), units)
     assert units.tables.plans == {}
 
 
@@ -124,7 +124,7 @@ async def test_a_planner_whose_lease_ended_writes_nothing() -> None:
 async def test_campaigns_take_turns() -> None:
     units = FakeUnits()
     for key in ("key-1", "key-2"):
-        await create_campaign(CreateCampaign("acme", key, key, "friends", key, "main"), units)
+        await create_campaign(CreateCampaign("acme", key, "friends", key, "main", key=key), units)
     contacts = FakeContactPages({("acme", "friends"): people(5)})
     for _ in range(4):
         await plan_next_chunk(CHUNK, units, contacts)

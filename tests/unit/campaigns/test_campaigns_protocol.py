@@ -150,7 +150,7 @@ async def lived(seed: int) -> World:
     people = [Recipient(uuid7(), uuid7(), f"+55119{n:08d}", "") for n in range(PEOPLE)]
     contacts = FakeContactPages({("acme", "friends"): people})
     campaign = await create_campaign(
-        CreateCampaign("acme", "key-0001", "Welcome", "friends", "Oi", "main"), units
+        CreateCampaign("acme", "Welcome", "friends", "Oi", "main", key="key-0001"), units
     )
     world = World(units, Whatsapp(str(campaign)), contacts, rng)
     for _ in range(STEPS):

@@ -246,9 +246,9 @@ def test_files_are_looked_for_before_anything_is_asked(order: campaign.Order, tm
 
 
 def test_numbers_are_the_same_for_the_same_names() -> None:
-    assert campaign._number("acme", "main") == campaign._number("acme", "main")
-    assert campaign._number("acme", "main") != campaign._number("globex", "main")
-    assert campaign._number("acme", "main").isdigit()
+    assert campaign.number_of("acme", "main") == campaign.number_of("acme", "main")
+    assert campaign.number_of("acme", "main") != campaign.number_of("globex", "main")
+    assert campaign.number_of("acme", "main").isdigit()
 
 
 @pytest.mark.parametrize(("done", "total", "share"), [(0, 0, "0%"), (5, 10, "50%"), (10, 10, "100%")])

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 KEY = "k" * 32
-COMMAND = CreateCampaign("acme", "key-0001", "Welcome", "friends", "Oi {name}!", "main")
+COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", key="key-0001")
 
 
 @pytest.fixture
