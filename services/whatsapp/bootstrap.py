@@ -29,7 +29,7 @@ from services.whatsapp.adapters.cloud_engine import CloudApiEngine
 from services.whatsapp.adapters.guarded_engine import GuardedEngine
 from services.whatsapp.adapters.lanes import open_lanes
 from services.whatsapp.dispatcher import Dispatcher
-from services.whatsapp.handlers import CallbackKeeper, Callbacks, Sweeper
+from services.whatsapp.handlers import Callbacks, Keeper, Sweeper
 from services.whatsapp.queues import QUEUES
 from services.whatsapp.replies import Replies
 from services.whatsapp.requests import Requests
@@ -79,7 +79,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     health = Health()
     health.add("database", database.reason)
     health.add("kafka", kafka)
-    keeper = CallbackKeeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
+    keeper = Keeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
     consumer = Consumer(source, publisher, Requests(database).handle, batch=settings.kafka_batch)
     tasks = (
         Task("requests", consumer.run),
@@ -88,7 +88,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
         Task("sweep", Sweeper(database, every_seconds=settings.sweep_seconds).run),
         Task("relay", Relay(database, publisher).run),
         Task("inbox", InboxKeeper(database).run),
-        Task("callback keeper", keeper.run),
+        Task("keeper", keeper.run),
     )
     return Parts(create_app("esq whatsapp worker", health), health, tasks)
 

@@ -160,8 +160,8 @@ async def tell_handed_back(work: Work, rows: Sequence[Row[Any]]) -> None:
     )
 
 
-class CallbackKeeper:
-    """Forgets, once an hour, raw callbacks that were worked on long ago."""
+class Keeper:
+    """Forgets, once an hour, raw callbacks that were worked on long ago, and who was reached before a day."""
 
     def __init__(self, database: Database, *, keep_seconds: float) -> None:
         self._database = database
@@ -177,5 +177,6 @@ class CallbackKeeper:
         """Forget what is old enough; return how many that were."""
         async with self._database.work() as work:
             forgotten = await work.run(SQL["purge_callbacks"], seconds=self._keep)
+            forgotten += await work.run(SQL["purge_reached"])
             await work.commit()
         return forgotten

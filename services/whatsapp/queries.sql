@@ -6,10 +6,21 @@ INSERT INTO numbers (phone_number_id, company) VALUES (:number, :company)
 ON CONFLICT (phone_number_id) DO UPDATE SET company = numbers.company RETURNING company
 
 -- name: put_connection
--- Create or change a connection; its bucket stays as it is.
-INSERT INTO connections (company, name, phone_number_id, rate) VALUES (:company, :name, :number, :rate)
+-- Create or change a connection; its bucket stays as it is, and so does a quota that is not spoken of.
+INSERT INTO connections AS c (company, name, phone_number_id, rate, quota)
+VALUES (:company, :name, :number, :rate, :quota)
 ON CONFLICT (company, name) DO UPDATE SET phone_number_id = excluded.phone_number_id, rate = excluded.rate,
-    held_until = NULL
+    quota = CASE WHEN :keep_quota THEN c.quota ELSE excluded.quota END, counted_at = '-infinity', held_until = NULL
+
+-- name: connection_read
+-- A connection, whom it has reached within a day, and how much waits for it, counted up to a bound.
+SELECT c.phone_number_id, c.rate, c.pace, c.quota, c.held_until,
+       (SELECT count(*) FROM reached r
+        WHERE r.company = c.company AND r.connection = c.name AND r.at > now() - interval '1 day') AS reached,
+       (SELECT count(*) FROM (
+           SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
+           LIMIT :most) AS w) AS waiting
+FROM connections c WHERE c.company = :company AND c.name = :name
 
 -- name: store_requested
 -- Messages to be sent. One that is there stays as it is, unless it was not begun and is asked for under a later run.
@@ -70,24 +81,31 @@ JOIN messages m USING (company, message_id) WHERE m.state NOT IN ('queued', 'cla
 -- name: sendable_connections
 -- Connections that have something due and that no other dispatcher is claiming from, those first that waited longest.
 SELECT c.company, c.name, c.phone_number_id, coalesce(c.rate, :rate) AS rate, c.pace, c.tokens, c.filled_at,
-       c.held_until, clock_timestamp() AS now
+       c.held_until, clock_timestamp() AS now, c.counted_at,
+       CASE WHEN c.quota IS NULL THEN NULL WHEN c.counted_at > now() - make_interval(secs => :recount) THEN c.quota_left
+            ELSE c.quota - (SELECT count(*) FROM reached r WHERE r.company = c.company AND r.connection = c.name
+                                                           AND r.at > now() - interval '1 day') END AS quota_left
 FROM connections c
 WHERE (c.held_until IS NULL OR c.held_until <= now()) AND EXISTS (
     SELECT FROM messages m
     WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued' AND m.due_at <= now())
+AND (c.quota IS NULL OR c.quota_left > 0 OR c.counted_at <= now() - make_interval(secs => :recount) OR EXISTS (
+    SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
+                             AND m.urgency > 0 AND m.due_at <= now()))
 ORDER BY c.filled_at LIMIT :most
 FOR UPDATE OF c SKIP LOCKED
 
 -- name: claim_messages
--- The oldest due messages of each connection, the most urgent first, as many as its share.
+-- The oldest due messages of each connection, the most urgent first, as many as its share, none below its floor.
 WITH picked AS (
     SELECT q.company, q.message_id, s.phone_number_id
     FROM unnest(CAST(:companies AS text[]), CAST(:connections AS text[]), CAST(:numbers AS text[]),
-                CAST(:shares AS int[])) AS s (company, connection, phone_number_id, share)
+                CAST(:shares AS int[]), CAST(:floors AS smallint[]))
+        AS s (company, connection, phone_number_id, share, floor)
     CROSS JOIN LATERAL (
         SELECT m.company, m.message_id FROM messages m
         WHERE m.company = s.company AND m.connection = s.connection AND m.state = 'queued' AND m.due_at <= now()
-          AND least(m.not_after, m.expires_at) > now() IS NOT FALSE AND NOT EXISTS (
+          AND m.urgency >= s.floor AND least(m.not_after, m.expires_at) > now() IS NOT FALSE AND NOT EXISTS (
             SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
                                   AND h.connection = m.connection AND h.run >= m.run)
         ORDER BY m.urgency DESC, m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
@@ -96,7 +114,17 @@ SET state = 'claimed', epoch = m.epoch + 1, attempted_at = NULL,
     lease_until = clock_timestamp() + make_interval(secs => :lease)
 FROM picked p WHERE m.company = p.company AND m.message_id = p.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.connection, p.phone_number_id, m.recipient, m.body, m.epoch,
-          m.attempts
+          m.attempts, m.urgency
+
+-- name: reach
+-- Whom connections with a quota are about to reach.
+INSERT INTO reached AS r (company, connection, recipient)
+SELECT DISTINCT * FROM unnest(CAST(:companies AS text[]), CAST(:connections AS text[]), CAST(:recipients AS text[]))
+ON CONFLICT (company, connection, recipient) DO UPDATE SET at = now()
+
+-- name: purge_reached
+-- Forget who was reached longer than a day ago.
+DELETE FROM reached WHERE at <= now() - interval '1 day'
 
 -- name: reply_connection
 -- A connection, and how many replies wait for it, counted up to a bound.
@@ -119,9 +147,12 @@ FROM messages WHERE company = :company AND message_id = :id
 
 -- name: keep_buckets
 -- What is left in the buckets after a claim.
-UPDATE connections c SET tokens = b.tokens, pace = b.pace, filled_at = b.filled_at
+UPDATE connections c SET tokens = b.tokens, pace = b.pace, filled_at = b.filled_at,
+    quota_left = coalesce(b.quota_left, 0),
+    counted_at = CASE WHEN c.counted_at > now() - make_interval(secs => :recount) THEN c.counted_at ELSE now() END
 FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:tokens AS float8[]), CAST(:paces AS float8[]),
-            CAST(:times AS timestamptz[])) AS b (company, name, tokens, pace, filled_at)
+            CAST(:times AS timestamptz[]), CAST(:quotas_left AS int[]))
+    AS b (company, name, tokens, pace, filled_at, quota_left)
 WHERE c.company = b.company AND c.name = b.name
 
 -- name: begin_attempts

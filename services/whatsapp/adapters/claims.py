@@ -9,6 +9,7 @@ A verdict of a begun attempt is good even after the sweep has called it uncertai
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 100
 """Looked at in one claim."""
+RECOUNT_SECONDS = 60.0
+"""Whom a connection with a quota has reached is counted so often; in between it is only added to."""
+URGENT = 1
+"""Least urgency of what no quota holds back: replies."""
 SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
 
 
@@ -44,28 +49,31 @@ class PostgresClaims:
     async def claim(self, most: int) -> list[Claim]:
         """See `Claims`."""
         async with self._database.work() as work:
-            found = await work.rows(SQL["sendable_connections"], rate=self._rate, most=MOST_CONNECTIONS)
+            found = await work.rows(
+                SQL["sendable_connections"], rate=self._rate, most=MOST_CONNECTIONS, recount=RECOUNT_SECONDS
+            )
             if not found:
                 return []
             buckets = [_bucket(row).refilled(row.now) for row in found]
-            allowances = [bucket.allowance(row.now) for row, bucket in zip(found, buckets, strict=True)]
-            claims = await self._take(work, found, shares(allowances, most))
-            await _keep(work, found, buckets, claims)
+            allowances = [_allowance(row, bucket) for row, bucket in zip(found, buckets, strict=True)]
+            rows = await self._take(work, found, shares(allowances, most))
+            await _reach(work, found, rows)
+            await _keep(work, found, buckets, rows)
             await work.commit()
-        return claims
+        return [_claim(row) for row in rows]
 
-    async def _take(self, work: Work, found: Sequence[Row[Any]], parts: Sequence[int]) -> list[Claim]:
+    async def _take(self, work: Work, found: Sequence[Row[Any]], parts: Sequence[int]) -> Sequence[Row[Any]]:
         if not any(parts):
             return []
-        rows = await work.rows(
+        return await work.rows(
             SQL["claim_messages"],
             companies=[row.company for row in found],
             connections=[row.name for row in found],
             numbers=[row.phone_number_id for row in found],
             shares=list(parts),
+            floors=[0 if row.quota_left is None or row.quota_left > 0 else URGENT for row in found],
             lease=self._claim_lease,
         )
-        return [_claim(row) for row in rows]
 
     async def begin(self, claims: Sequence[Claim]) -> list[Claim]:
         """See `Claims`."""
@@ -103,6 +111,16 @@ def _bucket(row: Row[Any]) -> Bucket:
     return Bucket(row.rate, row.pace, row.tokens, row.filled_at, row.held_until)
 
 
+def _allowance(row: Row[Any], bucket: Bucket) -> int:
+    """Return how many messages a connection may send now: up to the last one that its quota allows.
+
+    With nothing left of its quota only what is urgent goes out, at its usual pace.
+    """
+    allowance = bucket.allowance(row.now)
+    limited = row.quota_left is not None and row.quota_left > 0
+    return min(allowance, row.quota_left) if limited else allowance
+
+
 def _claim(row: Row[Any]) -> Claim:
     return Claim(
         company=row.company,
@@ -125,14 +143,29 @@ def _keys(claims: Sequence[Claim]) -> dict[str, list[Any]]:
     }
 
 
+async def _reach(work: Work, found: Sequence[Row[Any]], claimed: Sequence[Row[Any]]) -> None:
+    """Remember whom connections with a quota reach. A claim that never begins counts all the same."""
+    limited = {(row.company, row.name) for row in found if row.quota_left is not None}
+    reached = [row for row in claimed if row.urgency < URGENT and (row.company, row.connection) in limited]
+    if reached:
+        await work.run(
+            SQL["reach"],
+            companies=[row.company for row in reached],
+            connections=[row.connection for row in reached],
+            recipients=[row.recipient for row in reached],
+        )
+
+
 async def _keep(
-    work: Work, found: Sequence[Row[Any]], buckets: Sequence[Bucket], claims: Sequence[Claim]
+    work: Work, found: Sequence[Row[Any]], buckets: Sequence[Bucket], claimed: Sequence[Row[Any]]
 ) -> None:
-    """Write back the buckets, less what was claimed."""
-    taken = dict.fromkeys(((row.company, row.name) for row in found), 0)
-    for claim in claims:
-        taken[claim.company, claim.connection] += 1
+    """Write back the buckets and quotas, less what was claimed: who was reached before counts once more."""
+    taken = Counter((row.company, row.connection) for row in claimed)
+    bulk = Counter((row.company, row.connection) for row in claimed if row.urgency < URGENT)
     left = [bucket.without(taken[row.company, row.name]) for row, bucket in zip(found, buckets, strict=True)]
+    quotas = [
+        None if row.quota_left is None else row.quota_left - bulk[row.company, row.name] for row in found
+    ]
     await work.run(
         SQL["keep_buckets"],
         companies=[row.company for row in found],
@@ -140,6 +173,8 @@ async def _keep(
         tokens=[bucket.tokens for bucket in left],
         paces=[bucket.pace for bucket in left],
         times=[bucket.filled_at for bucket in left],
+        quotas_left=quotas,
+        recount=RECOUNT_SECONDS,
     )
 
 

@@ -20,7 +20,7 @@ from services.kit.events import Incoming
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.http import CALLBACK_BYTES
 from services.whatsapp.bootstrap import assemble_api
-from services.whatsapp.handlers import CallbackKeeper, Callbacks
+from services.whatsapp.handlers import Callbacks, Keeper
 from services.whatsapp.requests import Requests
 from services.whatsapp.settings import ApiSettings
 from services.whatsapp.signature import HEADER, sign
@@ -107,6 +107,27 @@ async def test_a_connection_needs_the_scope(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 403
 
 
+async def test_a_connection_tells_how_it_stands_and_keeps_its_quota(
+    platform: Platform, client: httpx.AsyncClient
+) -> None:
+    both = bearer(scope="connections:read connections:write")
+    body = {"phone_number_id": NUMBER, "recipients_per_day": 250}
+    assert (await client.put("/connections/main", json=body, headers=both)).status_code == 200
+    assert await connected(client) == 200, "a quota that is not spoken of stays"
+    platform.request(3)
+    platform.database.execute("INSERT INTO whatsapp.reached VALUES ('acme', 'main', '+551191')")
+    found = (await client.get("/connections/main", headers=both)).json()
+    assert (found["recipients_per_day"], found["reached"], found["waiting"]) == (250, 1, 3)
+    assert (
+        await client.put("/connections/main", json=body | {"recipients_per_day": None}, headers=both)
+    ).is_success
+    found = (await client.get("/connections/main", headers=both)).json()
+    assert found["recipients_per_day"] is None
+    assert (
+        await client.get("/connections/main", headers=bearer("rival", "connections:read"))
+    ).status_code == 404
+
+
 async def test_reports_move_messages_and_are_told_once(
     platform: Platform, client: httpx.AsyncClient, database: Database
 ) -> None:
@@ -175,7 +196,7 @@ async def test_old_callbacks_are_forgotten(platform: Platform, database: Databas
         "INSERT INTO whatsapp.callbacks (body, processed_at)"
         " VALUES ('a', now() - interval '2 days'), ('b', now()), ('c', NULL)"
     )
-    assert await CallbackKeeper(database, keep_seconds=86400).purge() == 1
+    assert await Keeper(database, keep_seconds=86400).purge() == 1
     assert rows(platform, "SELECT count(*) FROM whatsapp.callbacks") == ["2"]
 
 

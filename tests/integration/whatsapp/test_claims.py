@@ -185,3 +185,57 @@ async def test_without_a_connection_messages_wait(platform: Platform, claims: Po
     assert await claims.claim(10) == []
     platform.add_connection("acme", "not-there-yet", "777")
     assert len(await claims.claim(10)) == 1
+
+
+def limit(platform: Platform, quota: int) -> None:
+    platform.database.execute(f"UPDATE whatsapp.connections SET quota = {quota}")
+
+
+def recount(platform: Platform) -> None:
+    """Let the time come at which people are counted again."""
+    platform.database.execute("UPDATE whatsapp.connections SET counted_at = '-infinity'")
+
+
+async def test_a_quota_ends_campaigns_for_the_day_and_lets_replies_through(
+    platform: Platform, claims: PostgresClaims
+) -> None:
+    limit(platform, 3)
+    platform.request(10)
+    assert len(await claims.claim(10)) == 3
+    assert await claims.claim(10) == []
+    platform.database.execute("UPDATE whatsapp.messages SET urgency = 5 WHERE recipient LIKE '%00000007'")
+    (reply,) = await claims.claim(10)
+    assert reply.recipient.endswith("7")
+    recount(platform)
+    assert await claims.claim(10) == [], "who answered is not one who was reached, and three were"
+
+
+async def test_who_was_reached_more_than_a_day_ago_counts_no_more(
+    platform: Platform, claims: PostgresClaims
+) -> None:
+    limit(platform, 3)
+    platform.request(10)
+    await claims.claim(10)
+    platform.database.execute("UPDATE whatsapp.reached SET at = now() - interval '25 hours'")
+    assert await claims.claim(10) == [], "counted once a minute"
+    recount(platform)
+    assert len(await claims.claim(10)) == 3
+
+
+async def test_dispatchers_at_once_keep_to_a_quota(platform: Platform, claims: PostgresClaims) -> None:
+    limit(platform, 50)
+    platform.request(200)
+    for _ in range(5):
+        await asyncio.gather(*(claims.claim(20) for _ in range(8)))
+    assert platform.states() == {"claimed": 50, "queued": 150}
+
+
+async def test_the_same_people_count_once(platform: Platform, claims: PostgresClaims) -> None:
+    limit(platform, 8)
+    platform.request(5)
+    assert len(await claims.claim(10)) == 5
+    platform.request(5)  # to the same people
+    await claims.claim(10)
+    recount(platform)
+    await claims.claim(10)
+    assert platform.states() == {"claimed": 10}
