@@ -44,8 +44,8 @@ PROCESSES = (
     Process("campaigns", "api", kafka=True),
     Process("campaigns", "worker", kafka=True),
     Process("whatsapp", "api", kafka=True, redis=True),
-    Process("whatsapp", "worker", kafka=True),
-    Process("whatsapp", "dispatcher", kafka=True),
+    Process("whatsapp", "worker", kafka=True, redis=True),
+    Process("whatsapp", "dispatcher", kafka=True, redis=True),
     Process("simulator", "api"),
 )
 

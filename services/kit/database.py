@@ -222,7 +222,7 @@ def create_engine(
     engine = create_async_engine(
         url or settings.database_url.get_secret_value(),
         pool_size=settings.database_pool,
-        max_overflow=settings.database_overflow,
+        max_overflow=0,
         pool_timeout=settings.database_wait_seconds,
         pool_use_lifo=True,
         connect_args={**_connect_arguments(process, settings), "target_session_attrs": attributes},

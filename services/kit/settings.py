@@ -70,10 +70,8 @@ class DatabaseSettings(SettingsGroup):
     """`postgresql+asyncpg://role:password@host:port/database`."""
     database_standby_url: SecretStr | None = None
     """The same for a standby: read from while the primary is away; unset means that reads wait as well."""
-    database_pool: int = Field(default=5, ge=1, le=50)
-    """Connections kept open."""
-    database_overflow: int = Field(default=5, ge=0, le=50)
-    """Connections beyond those, closed after use."""
+    database_pool: int = Field(default=8, ge=1, le=50)
+    """Connections at most. Opened when needed and kept: opening one costs more than twenty statements."""
     database_connect_seconds: float = Field(default=3.0, gt=0)
     """For a new connection, its TLS and its login together."""
     database_statement_seconds: float = Field(default=10.0, gt=0)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from services.contracts.topics import Topic
     from services.kit.settings import KafkaSettings, ProcessSettings
 
+GATHER_SECONDS = 0.1
+"""For more records after the first: a batch costs a transaction and a commit, however small."""
 POLL_SECONDS = 1.0
 SESSION_MS = 10_000
 """A consumer not heard of for so long has its partitions given to others."""
@@ -96,11 +98,11 @@ class KafkaSource:
     def _take(self, most: int) -> list[Delivery]:
         if self._trouble:
             self._look_for_brokers()
-        # consume() waits its whole time for a full batch, so the first record is awaited alone.
+        # consume() waits its whole time for a full batch: the first is awaited alone, the others for a while.
         first = self._client.poll(self._resume())
         if first is None:
             return []
-        messages = [first, *self._client.consume(most - 1, timeout=0)] if most > 1 else [first]
+        messages = [first, *self._client.consume(most - 1, timeout=GATHER_SECONDS)] if most > 1 else [first]
         deliveries = [delivery_of(message) for message in messages if not self._failed(message)]
         self.written_at.update(_first_written(deliveries))
         return deliveries

@@ -26,11 +26,13 @@ from services.kit.tasks import Task
 from services.whatsapp.adapters import http, messages
 from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.adapters.cloud_engine import CloudApiEngine
+from services.whatsapp.adapters.due import PostgresDue
 from services.whatsapp.adapters.guarded_engine import GuardedEngine
 from services.whatsapp.adapters.lanes import open_lanes
+from services.whatsapp.adapters.turns import QueuedTurns, TurnSweep
 from services.whatsapp.dispatcher import Dispatcher
 from services.whatsapp.handlers import Callbacks, Keeper, Sweeper
-from services.whatsapp.queues import QUEUES
+from services.whatsapp.queues import DISPATCH, QUEUES
 from services.whatsapp.replies import Replies
 from services.whatsapp.requests import Requests
 
@@ -60,18 +62,21 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
         settings.app_secret.get_secret_value().encode(),
         settings.verify_token.get_secret_value().encode(),
     )
-    app.state.replies = Replies(database, settings.messages_per_second)
-    queues = [RedisQueue(redis, name, rules) for name, rules in QUEUES.items()]
-    app.state.queues = {str(queue.name): queue for queue in queues}
-    watches = [Task(f"watch {queue.name}", Watch(queue).run) for queue in queues]
+    queues = {name: RedisQueue(redis, name, rules) for name, rules in QUEUES.items()}
+    turns = QueuedTurns(queues[DISPATCH], Breaker("redis.turns"))
+    app.state.replies = Replies(database, turns, settings.messages_per_second)
+    app.state.queues = {str(name): queue for name, queue in queues.items()}
+    watches = [Task(f"watch {name}", Watch(queue).run) for name, queue in queues.items()]
     return Parts(app, health, watches)
 
 
 async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
-    """Take requests, work on callbacks, sweep leases, relay events."""
+    """Take requests, work on callbacks, sweep leases, give turns, relay events. None of it needs Redis."""
     database = await stack.enter_async_context(open_database(settings, settings))
     source = await stack.enter_async_context(open_source(settings, settings, [MESSAGE_REQUESTED]))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
+    redis = await stack.enter_async_context(open_redis(settings, settings))
+    turns = QueuedTurns(RedisQueue(redis, DISPATCH, QUEUES[DISPATCH]), Breaker("redis.turns"))
 
     async def kafka() -> str | None:
         return source.reason()
@@ -80,11 +85,12 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     health.add("database", database.reason)
     health.add("kafka", kafka)
     keeper = Keeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
-    consumer = Consumer(source, publisher, Requests(database).handle, batch=settings.kafka_batch)
+    consumer = Consumer(source, publisher, Requests(database, turns).handle, batch=settings.kafka_batch)
     tasks = (
         Task("requests", consumer.run),
         Task("lag", LagWatch(settings, settings, [MESSAGE_REQUESTED], source.written_at).run),
         Task("callbacks", Callbacks(database).run),
+        Task("turns", TurnSweep(PostgresDue(database), turns).run),
         Task("sweep", Sweeper(database, every_seconds=settings.sweep_seconds).run),
         Task("relay", Relay(database, publisher).run),
         Task("inbox", InboxKeeper(database).run),
@@ -94,8 +100,9 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
 
 
 async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) -> Parts:
-    """Claim messages and send them."""
+    """Claim messages and send them; without Redis all the same."""
     database = await stack.enter_async_context(open_database(settings, settings))
+    redis = await stack.enter_async_context(open_redis(settings, settings))
     lanes = await stack.enter_async_context(
         open_lanes(settings, settings.concurrency, seconds=settings.attempt_seconds)
     )
@@ -109,8 +116,10 @@ async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStac
     )
     # The draws only spread retries over time; nothing secret hangs on them.
     breaker = Breaker("cloud-api.send", most=settings.concurrency)
+    queue = RedisQueue(redis, DISPATCH, QUEUES[DISPATCH])
     dispatcher = Dispatcher(
         PostgresClaims(database, settings),
+        QueuedTurns(queue, Breaker("redis.turns"), PostgresDue(database)),
         GuardedEngine(engine, breaker),
         settings,
         Random(),  # noqa: S311 - see above

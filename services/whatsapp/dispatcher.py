@@ -22,15 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from services.whatsapp.domain import Claim
-    from services.whatsapp.ports import Claims, Engine
+    from services.whatsapp.domain import Claim, Turn
+    from services.whatsapp.ports import Claims, Engine, Turns
     from services.whatsapp.settings import DispatcherSettings
 
 IDLE_SECONDS = 0.1
-"""Between two looks at an empty queue."""
-PACE_SECONDS = 0.02
+"""Between two looks where nothing tells of arrivals."""
+ARRIVAL_SECONDS = 0.5
+"""Longest wait for a turn; one that arrives ends it."""
+PER_TURN = 4
+"""Messages that a turn is worth on average: so many fewer turns are taken than there is room for."""
+PACE_SECONDS = 0.05
 """Between two claims: lets slots gather, so that batches are worth their transactions."""
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.05
 """Results wait so long for others to be written with."""
 RESULTS = 500
 """Most results in one transaction."""
@@ -44,9 +48,10 @@ log = logging.getLogger(__name__)
 class Dispatcher:
     """Two tasks: `run` claims and calls, `settle` writes what came of it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is made of
         self,
         claims: Claims,
+        turns: Turns,
         engine: Engine,
         settings: DispatcherSettings,
         rng: Random,
@@ -57,12 +62,14 @@ class Dispatcher:
 
         Args:
             claims: where messages are claimed.
+            turns: say from which connections.
             engine: what sends them.
             settings: its limits.
             rng: spreads retries over time.
             room: how many of some messages to claim now: fewer while the provider is in trouble.
         """
         self._claims = claims
+        self._turns = turns
         self._engine = engine
         self._settings = settings
         self._rng = rng
@@ -80,18 +87,23 @@ class Dispatcher:
         while not stop.is_set():
             free = self._settings.concurrency - len(self._calls) - len(self._results)
             most = self._room(min(free, self._settings.batch)) if free > 0 else 0
-            began = await self._begin_some(most) if most > 0 else []
-            for claim in began:
+            turns = await self._turns.take(max(1, most // PER_TURN)) if most > 0 else []
+            for claim in await self._begin_some(turns, most) if turns else []:
                 call = asyncio.create_task(self._call(claim))
                 self._calls.add(call)
                 call.add_done_callback(self._ended)
-            await wait_or_stop(stop, PACE_SECONDS if began or free <= 0 else IDLE_SECONDS)
+            if most > 0 and not turns:
+                await self._turns.arrival(ARRIVAL_SECONDS)
+            else:
+                await wait_or_stop(stop, PACE_SECONDS if turns or free <= 0 else IDLE_SECONDS)
         if self._calls:
             await asyncio.wait(self._calls)
 
-    async def _begin_some(self, most: int) -> list[Claim]:
-        """Claim, and return what may be sent now."""
-        claims = await self._claims.claim(most)
+    async def _begin_some(self, turns: Sequence[Turn], most: int) -> list[Claim]:
+        """Claim, and return what may be sent now. Turns that are lost here come again by the sweep."""
+        claimed = await self._claims.claim(turns, most)
+        await self._turns.give(claimed.again)
+        claims = claimed.claims
         began = await self._claims.begin(claims) if claims else []
         if len(began) < len(claims):
             log.warning(

@@ -7,7 +7,7 @@ state.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -126,6 +126,34 @@ class Claim:
     text: str
     epoch: int
     attempts: int
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A connection that has something to send.
+
+    Attributes:
+        company: the tenant.
+        connection: its name of the number.
+        replies: whether it is the turn of its replies, or of its campaigns.
+    """
+
+    company: str
+    connection: str
+    replies: bool = False
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """What some turns gave.
+
+    Attributes:
+        claims: messages to be sent.
+        again: turns that are to come again, each after so many seconds: there is more to send, or may be.
+    """
+
+    claims: list[Claim] = field(default_factory=list)
+    again: list[tuple[Turn, float]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ CALLBACKS = 50
 """Raw callbacks in one transaction; each may hold many reports."""
 LAPSED = 500
 """Leases, and messages handed back, in one transaction."""
-IDLE_SECONDS = 0.1
+PACE_SECONDS = 0.1
+"""Between two looks for callbacks, unless there were as many as go into one transaction."""
 PURGE_EVERY_SECONDS = 3600.0
 NO_RESULT = "sent to the provider, and no answer was written"
 REPORTS = Counter("esq_callback_reports", "Reports of callbacks by what became of them", ["fate"])
@@ -48,8 +49,8 @@ class Callbacks:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until told to stop."""
         while not stop.is_set():
-            if await self.step() == 0:
-                await wait_or_stop(stop, IDLE_SECONDS)
+            if await self.step() < CALLBACKS:
+                await wait_or_stop(stop, PACE_SECONDS)
 
     async def step(self) -> int:
         """Work on the oldest callbacks; return how many they were."""

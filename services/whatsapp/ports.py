@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.whatsapp.domain import Claim, Outcome, Result
+    from services.whatsapp.domain import Claim, Claimed, Outcome, Result, Turn
 
 
 class Engine(Protocol):
@@ -22,11 +22,39 @@ class Engine(Protocol):
         ...
 
 
+class Due(Protocol):
+    """Knows which connections have something to send."""
+
+    async def look(self, most: int) -> list[Turn]:
+        """Return turns that are due, replies before campaigns, those first that waited longest.
+
+        Raises:
+            TemporaryError: the store is away.
+        """
+        ...
+
+
+class Turns(Protocol):
+    """Says whose messages are sent next. Raises nothing for a Redis that is away."""
+
+    async def take(self, most: int) -> list[Turn]:
+        """Take turns; a turn that was taken is in nobody's hands but ours."""
+        ...
+
+    async def give(self, turns: Sequence[tuple[Turn, float]]) -> None:
+        """Have turns come, each after so many seconds; one that waits already stays as it is."""
+        ...
+
+    async def arrival(self, seconds: float) -> None:
+        """Return when a turn may have come, or after so many seconds."""
+        ...
+
+
 class Claims(Protocol):
     """Hands out messages, each to one dispatcher. All raise `TemporaryError` when the store is away."""
 
-    async def claim(self, most: int) -> list[Claim]:
-        """Take due messages for a while, as the numbers' buckets allow."""
+    async def claim(self, turns: Sequence[Turn], most: int) -> Claimed:
+        """Take due messages of these connections for a while, as the numbers' buckets allow."""
         ...
 
     async def begin(self, claims: Sequence[Claim]) -> list[Claim]:

@@ -78,34 +78,41 @@ SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m
 FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS w (company, message_id)
 JOIN messages m USING (company, message_id) WHERE m.state NOT IN ('queued', 'claimed')
 
--- name: sendable_connections
--- Connections that have something due and that no other dispatcher is claiming from, those first that waited longest.
+-- name: due_connections
+-- Connections that have replies or messages of campaigns due, those first that waited longest.
+SELECT * FROM (
+    SELECT c.company, c.name, c.filled_at, EXISTS (
+               SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
+                                        AND m.urgency > 0 AND m.due_at <= now()) AS replies,
+           (c.quota IS NULL OR c.quota_left > 0 OR c.counted_at <= now() - make_interval(secs => :recount)) AND EXISTS (
+               SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
+                                        AND m.urgency = 0 AND m.due_at <= now()) AS campaigns
+    FROM connections c WHERE c.held_until IS NULL OR c.held_until <= now()) AS c
+WHERE c.replies OR c.campaigns
+ORDER BY c.replies DESC, c.filled_at LIMIT :most
+
+-- name: hold_connections
+-- Connections that are claimed from now on by nobody else, with their buckets; held in one order everywhere.
 SELECT c.company, c.name, c.phone_number_id, coalesce(c.rate, :rate) AS rate, c.pace, c.tokens, c.filled_at,
        c.held_until, clock_timestamp() AS now, c.counted_at,
        CASE WHEN c.quota IS NULL THEN NULL WHEN c.counted_at > now() - make_interval(secs => :recount) THEN c.quota_left
             ELSE c.quota - (SELECT count(*) FROM reached r WHERE r.company = c.company AND r.connection = c.name
                                                            AND r.at > now() - interval '1 day') END AS quota_left
 FROM connections c
-WHERE (c.held_until IS NULL OR c.held_until <= now()) AND EXISTS (
-    SELECT FROM messages m
-    WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued' AND m.due_at <= now())
-AND (c.quota IS NULL OR c.quota_left > 0 OR c.counted_at <= now() - make_interval(secs => :recount) OR EXISTS (
-    SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
-                             AND m.urgency > 0 AND m.due_at <= now()))
-ORDER BY c.filled_at LIMIT :most
-FOR UPDATE OF c SKIP LOCKED
+JOIN unnest(CAST(:companies AS text[]), CAST(:names AS text[])) AS t (company, name) USING (company, name)
+ORDER BY c.company, c.name FOR UPDATE OF c
 
 -- name: claim_messages
--- The oldest due messages of each connection, the most urgent first, as many as its share, none below its floor.
+-- The oldest due messages of each connection, the most urgent first, as many as its share, within its range.
 WITH picked AS (
     SELECT q.company, q.message_id, s.phone_number_id
     FROM unnest(CAST(:companies AS text[]), CAST(:connections AS text[]), CAST(:numbers AS text[]),
-                CAST(:shares AS int[]), CAST(:floors AS smallint[]))
-        AS s (company, connection, phone_number_id, share, floor)
+                CAST(:shares AS int[]), CAST(:floors AS smallint[]), CAST(:ceilings AS smallint[]))
+        AS s (company, connection, phone_number_id, share, floor, ceiling)
     CROSS JOIN LATERAL (
         SELECT m.company, m.message_id FROM messages m
         WHERE m.company = s.company AND m.connection = s.connection AND m.state = 'queued' AND m.due_at <= now()
-          AND m.urgency >= s.floor AND least(m.not_after, m.expires_at) > now() IS NOT FALSE AND NOT EXISTS (
+          AND m.urgency BETWEEN s.floor AND s.ceiling AND least(m.not_after, m.expires_at) > now() IS NOT FALSE AND NOT EXISTS (
             SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
                                   AND h.connection = m.connection AND h.run >= m.run)
         ORDER BY m.urgency DESC, m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)

@@ -15,11 +15,13 @@ from uuid import UUID, uuid5
 from services.contracts.v1.events_pb2 import URGENCY_REPLY
 from services.kit.errors import BusyError, ConflictError, NotFoundError
 from services.kit.sql import load_queries
+from services.whatsapp.domain import Turn
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from services.kit.database import Database, Work
+    from services.whatsapp.ports import Turns
 
 LONGEST_WAIT = 30.0
 """Seconds; what would wait longer is refused."""
@@ -59,14 +61,16 @@ class Reply:
 class Replies:
     """Takes replies and tells where they are."""
 
-    def __init__(self, database: Database, default_rate: float) -> None:
+    def __init__(self, database: Database, turns: Turns, default_rate: float) -> None:
         """Set up.
 
         Args:
             database: where they wait.
+            turns: are told of them.
             default_rate: messages per second of a connection that states none.
         """
         self._database = database
+        self._turns = turns
         self._rate = default_rate
 
     async def take(self, reply: Reply) -> UUID:
@@ -92,6 +96,7 @@ class Replies:
                 seconds=reply.seconds,
             )
             await work.commit()
+        await self._turns.give([(Turn(reply.company, reply.connection, replies=True), 0.0)])
         # Not added: the same request came twice at once, and the other one was first.
         return reply.message_id if added else await self.take(reply)
 

@@ -16,7 +16,7 @@ from services.contracts.v1.events_pb2 import CampaignHalted, MessageRequested
 from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
-from services.whatsapp.domain import State
+from services.whatsapp.domain import State, Turn
 from services.whatsapp.events import standing
 from services.whatsapp.handlers import tell_handed_back
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from services.kit.database import Database, Work
     from services.kit.events import Incoming
+    from services.whatsapp.ports import Turns
 
     Columns = dict[str, list[Any]]
 
@@ -35,10 +36,16 @@ SQL = load_queries(Path(__file__).with_name("queries.sql"))
 
 
 class Requests:
-    """Stores requested messages, each once. Who asks again for one is told where it is."""
+    """Stores requested messages, each once. Who asks again for one is told where it is.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        database: where they wait.
+        turns: are told of them, so that nobody has to look.
+    """
+
+    def __init__(self, database: Database, turns: Turns) -> None:
         self._database = database
+        self._turns = turns
 
     async def handle(self, events: Sequence[Incoming]) -> None:
         """Store a batch with its inbox.
@@ -51,11 +58,13 @@ class Requests:
             # Halts first: whether a request came before or after one, what counts is its run.
             if halts := _latest_halts(fresh):
                 await _halt(work, halts)
-            if requests := _latest_requests(fresh):
+            requests = _latest_requests(fresh)
+            if requests:
                 columns = _columns(requests)
                 await _store(work, columns)
                 await _refuse_halted(work, columns)
             await work.commit()
+        await self._turns.give([(turn, 0.0) for turn in _turns(requests)])
 
 
 async def _store(work: Work, columns: Columns) -> None:
@@ -117,6 +126,11 @@ def _latest_halts(events: Iterable[Incoming]) -> dict[tuple[str, str, str], int]
             key = it.company, it.event.campaign_id, it.event.connection
             latest[key] = max(it.event.run, latest.get(key, 0))
     return latest
+
+
+def _turns(requests: Mapping[tuple[str, UUID], MessageRequested]) -> set[Turn]:
+    """Return the turns that messages bring."""
+    return {Turn(key[0], event.connection, replies=event.urgency > 0) for key, event in requests.items()}
 
 
 def _columns(requests: Mapping[tuple[str, UUID], MessageRequested]) -> Columns:

@@ -30,7 +30,7 @@ class ApiSettings(WhatsappSettings, TokenSettings, RedisSettings):
     """What the provider shows in the handshake."""
 
 
-class WorkerSettings(WhatsappSettings, KafkaSettings):
+class WorkerSettings(WhatsappSettings, KafkaSettings, RedisSettings):
     """Of the process that takes requests, works on callbacks, sweeps leases and relays events."""
 
     callback_keep_days: float = Field(default=30, gt=0)
@@ -39,7 +39,7 @@ class WorkerSettings(WhatsappSettings, KafkaSettings):
     """Between two looks at lapsed leases."""
 
 
-class DispatcherSettings(WhatsappSettings):
+class DispatcherSettings(WhatsappSettings, RedisSettings):
     """Of the process that calls the provider."""
 
     cloud_api_url: AnyHttpUrl

@@ -34,7 +34,8 @@ MOST = 1000
 """Reports that are held at once."""
 POSTS = 8
 """Posts under way at once."""
-IDLE_SECONDS = 0.1
+PACE_SECONDS = 0.25
+"""Between two rounds: reports on a number gather, and go out in one callback."""
 LONGEST_DELAY_SECONDS = 60.0
 OK = 200
 SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
@@ -69,8 +70,8 @@ class Postman:
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until told to stop."""
         while not stop.is_set():
-            if await self.step() == 0:
-                await wait_or_stop(stop, IDLE_SECONDS)
+            await self.step()
+            await wait_or_stop(stop, PACE_SECONDS)
 
     async def step(self) -> int:
         """Post what is due now; return how many reports were delivered."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from services.kit.database import Database
     from services.simulator.statuses import Report, Send
 
-LINGER_SECONDS = 0.003
+LINGER_SECONDS = 0.02
 MOST = 500
 DEADLINE_SECONDS = 20.0
 SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))

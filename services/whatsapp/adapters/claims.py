@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
-from services.whatsapp.domain import Claim
+from services.whatsapp.adapters.held import hold, keep
+from services.whatsapp.domain import Claim, Claimed, Turn
 from services.whatsapp.events import for_campaigns, of_result
-from services.whatsapp.pace import LEAST_PACE, Bucket, shares
+from services.whatsapp.pace import LEAST_PACE, shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,15 +26,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from services.kit.database import Database, Work
+    from services.whatsapp.adapters.held import Held
     from services.whatsapp.domain import Result
     from services.whatsapp.settings import DispatcherSettings
 
-MOST_CONNECTIONS = 100
-"""Looked at in one claim."""
-RECOUNT_SECONDS = 60.0
-"""Whom a connection with a quota has reached is counted so often; in between it is only added to."""
-URGENT = 1
-"""Least urgency of what no quota holds back: replies."""
 SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
 
 
@@ -46,32 +42,31 @@ class PostgresClaims:
         self._claim_lease = settings.claim_lease_seconds
         self._attempt_lease = settings.attempt_seconds + settings.grace_seconds_for_results
 
-    async def claim(self, most: int) -> list[Claim]:
+    async def claim(self, turns: Sequence[Turn], most: int) -> Claimed:
         """See `Claims`."""
         async with self._database.work() as work:
-            found = await work.rows(
-                SQL["sendable_connections"], rate=self._rate, most=MOST_CONNECTIONS, recount=RECOUNT_SECONDS
-            )
-            if not found:
-                return []
-            buckets = [_bucket(row).refilled(row.now) for row in found]
-            allowances = [_allowance(row, bucket) for row, bucket in zip(found, buckets, strict=True)]
-            rows = await self._take(work, found, shares(allowances, most))
-            await _reach(work, found, rows)
-            await _keep(work, found, buckets, rows)
+            held = await hold(work, turns, self._rate)
+            parts = shares([each.allowance for each in held], most)
+            rows = await self._take(work, held, parts)
+            await keep(work, held, rows)
             await work.commit()
-        return [_claim(row) for row in rows]
+        taken = Counter((row.company, row.connection) for row in rows)
+        again = [
+            turn for each, part in zip(held, parts, strict=True) for turn in each.again(part, taken[each.key])
+        ]
+        return Claimed([_claim(row) for row in rows], again)
 
-    async def _take(self, work: Work, found: Sequence[Row[Any]], parts: Sequence[int]) -> Sequence[Row[Any]]:
+    async def _take(self, work: Work, held: Sequence[Held], parts: Sequence[int]) -> Sequence[Row[Any]]:
         if not any(parts):
             return []
         return await work.rows(
             SQL["claim_messages"],
-            companies=[row.company for row in found],
-            connections=[row.name for row in found],
-            numbers=[row.phone_number_id for row in found],
+            companies=[each.row.company for each in held],
+            connections=[each.row.name for each in held],
+            numbers=[each.row.phone_number_id for each in held],
             shares=list(parts),
-            floors=[0 if row.quota_left is None or row.quota_left > 0 else URGENT for row in found],
+            floors=[each.urgencies[0] for each in held],
+            ceilings=[each.urgencies[1] for each in held],
             lease=self._claim_lease,
         )
 
@@ -107,20 +102,6 @@ class PostgresClaims:
         return len(ours)
 
 
-def _bucket(row: Row[Any]) -> Bucket:
-    return Bucket(row.rate, row.pace, row.tokens, row.filled_at, row.held_until)
-
-
-def _allowance(row: Row[Any], bucket: Bucket) -> int:
-    """Return how many messages a connection may send now: up to the last one that its quota allows.
-
-    With nothing left of its quota only what is urgent goes out, at its usual pace.
-    """
-    allowance = bucket.allowance(row.now)
-    limited = row.quota_left is not None and row.quota_left > 0
-    return min(allowance, row.quota_left) if limited else allowance
-
-
 def _claim(row: Row[Any]) -> Claim:
     return Claim(
         company=row.company,
@@ -141,41 +122,6 @@ def _keys(claims: Sequence[Claim]) -> dict[str, list[Any]]:
         "ids": [claim.message_id for claim in claims],
         "epochs": [claim.epoch for claim in claims],
     }
-
-
-async def _reach(work: Work, found: Sequence[Row[Any]], claimed: Sequence[Row[Any]]) -> None:
-    """Remember whom connections with a quota reach. A claim that never begins counts all the same."""
-    limited = {(row.company, row.name) for row in found if row.quota_left is not None}
-    reached = [row for row in claimed if row.urgency < URGENT and (row.company, row.connection) in limited]
-    if reached:
-        await work.run(
-            SQL["reach"],
-            companies=[row.company for row in reached],
-            connections=[row.connection for row in reached],
-            recipients=[row.recipient for row in reached],
-        )
-
-
-async def _keep(
-    work: Work, found: Sequence[Row[Any]], buckets: Sequence[Bucket], claimed: Sequence[Row[Any]]
-) -> None:
-    """Write back the buckets and quotas, less what was claimed: who was reached before counts once more."""
-    taken = Counter((row.company, row.connection) for row in claimed)
-    bulk = Counter((row.company, row.connection) for row in claimed if row.urgency < URGENT)
-    left = [bucket.without(taken[row.company, row.name]) for row, bucket in zip(found, buckets, strict=True)]
-    quotas = [
-        None if row.quota_left is None else row.quota_left - bulk[row.company, row.name] for row in found
-    ]
-    await work.run(
-        SQL["keep_buckets"],
-        companies=[row.company for row in found],
-        names=[row.name for row in found],
-        tokens=[bucket.tokens for bucket in left],
-        paces=[bucket.pace for bucket in left],
-        times=[bucket.filled_at for bucket in left],
-        quotas_left=quotas,
-        recount=RECOUNT_SECONDS,
-    )
 
 
 async def _restrain(work: Work, results: Sequence[Result]) -> None:

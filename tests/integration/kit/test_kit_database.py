@@ -33,7 +33,6 @@ def connect(url: str, *, pool: int = 2, statement: float = 5.0) -> Database:
     settings = DatabaseSettings(
         database_url=SecretStr(url),
         database_pool=pool,
-        database_overflow=0,
         database_statement_seconds=statement,
         database_wait_seconds=1,
     )

@@ -18,6 +18,7 @@ from services.contracts.v1.events_pb2 import (
 from services.kit.auth import Tokens
 from services.kit.events import Incoming
 from services.kit.ids import uuid7
+from services.whatsapp.adapters.fake_turns import FakeTurns
 from services.whatsapp.adapters.http import CALLBACK_BYTES
 from services.whatsapp.bootstrap import assemble_api
 from services.whatsapp.handlers import Callbacks, Keeper
@@ -210,7 +211,7 @@ def requested(message: str, text: str = "Hello") -> Incoming:
 async def test_a_request_is_stored_once_however_often_it_comes(
     platform: Platform, database: Database
 ) -> None:
-    handle = Requests(database).handle
+    handle = Requests(database, FakeTurns()).handle
     first, again = requested(str(uuid7())), requested(str(uuid7()))
     await handle([first, again])
     await handle([first, again])
@@ -221,7 +222,7 @@ async def test_a_request_is_stored_once_however_often_it_comes(
 
 async def test_who_asks_again_is_told_where_a_message_is(platform: Platform, database: Database) -> None:
     """After a loss of what was in Kafka: the news of a message may have been in it."""
-    handle = Requests(database).handle
+    handle = Requests(database, FakeTurns()).handle
     waiting, accepted, delivered = (str(uuid7()) for _ in range(3))
     await handle([requested(message) for message in (waiting, accepted, delivered)])
     move = "UPDATE whatsapp.messages SET state = '{}', provider_id = 'wamid.1' WHERE message_id = '{}'"
@@ -240,7 +241,7 @@ async def test_a_request_that_makes_no_sense_is_refused_and_nothing_is_stored(
     platform: Platform, database: Database, wrong: Incoming
 ) -> None:
     with pytest.raises(ValueError, match=r"UUID|longer"):
-        await Requests(database).handle([wrong])
+        await Requests(database, FakeTurns()).handle([wrong])
     assert platform.states() == {}
 
 

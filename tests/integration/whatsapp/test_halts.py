@@ -11,13 +11,13 @@ import pytest
 from services.contracts.v1.events_pb2 import CampaignHalted, MessageExpired, MessageRecalled, MessageRequested
 from services.kit.events import Incoming
 from services.kit.ids import uuid7
-from services.whatsapp.adapters.claims import PostgresClaims
+from services.whatsapp.adapters.fake_turns import FakeTurns
 from services.whatsapp.handlers import LAPSED, Sweeper
 from services.whatsapp.requests import Requests
 
 if TYPE_CHECKING:
     from services.kit.database import Database
-    from tests.integration.whatsapp.conftest import Platform
+    from tests.integration.whatsapp.conftest import Platform, Taker
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("connection")]
 CAMPAIGN = "c"
@@ -48,14 +48,14 @@ def fresh(count: int) -> list[str]:
 
 
 async def test_a_halt_takes_back_what_waits_and_nothing_that_was_begun(
-    platform: Platform, database: Database, claims: PostgresClaims
+    platform: Platform, database: Database, claims: Taker
 ) -> None:
-    requests, sweeper, ids = Requests(database), Sweeper(database, every_seconds=1), fresh(6)
+    requests, sweeper, ids = Requests(database, FakeTurns()), Sweeper(database, every_seconds=1), fresh(6)
     await requests.handle([requested(one) for one in ids])
-    begun = await claims.begin(await claims.claim(2))
-    held = await claims.claim(2)
+    begun = await claims.begin(await claims.take(2))
+    held = await claims.take(2)
     await requests.handle([halted()])
-    assert await claims.claim(10) == [], "nothing of a halted run is claimed"
+    assert await claims.take(10) == [], "nothing of a halted run is claimed"
     assert await claims.begin(held) == [], "and none that was claimed before is begun"
     assert await sweeper.hand_back() == 2
     platform.database.execute("UPDATE whatsapp.messages SET lease_until = now() WHERE attempted_at IS NULL")
@@ -68,21 +68,19 @@ async def test_a_halt_takes_back_what_waits_and_nothing_that_was_begun(
     assert {(type(event), event.run) for event in platform.told()} == {(MessageRecalled, 0)}
 
 
-async def test_other_campaigns_companies_and_later_runs_go_on(
-    database: Database, claims: PostgresClaims
-) -> None:
-    requests, [message] = Requests(database), fresh(1)
+async def test_other_campaigns_companies_and_later_runs_go_on(database: Database, claims: Taker) -> None:
+    requests, [message] = Requests(database, FakeTurns()), fresh(1)
     await requests.handle([halted(0), halted(7, campaign="another"), halted(7, company="other")])
     await requests.handle([requested(message, run=1)])
     await Sweeper(database, every_seconds=1).hand_back()
-    assert [str(one.message_id) for one in await claims.begin(await claims.claim(5))] == [message]
+    assert [str(one.message_id) for one in await claims.begin(await claims.take(5))] == [message]
 
 
 async def test_a_request_under_a_halted_run_comes_back_at_once(
     platform: Platform, database: Database
 ) -> None:
     """As from the retry topic, hours after the halt."""
-    requests, ids = Requests(database), fresh(2)
+    requests, ids = Requests(database, FakeTurns()), fresh(2)
     await requests.handle([halted(1)])
     await requests.handle([requested(one, run) for run, one in enumerate(ids)])
     assert Counter(event.run for event in platform.told()) == {0: 1, 1: 1}
@@ -90,26 +88,26 @@ async def test_a_request_under_a_halted_run_comes_back_at_once(
 
 
 async def test_what_came_back_is_sent_under_a_later_run_and_never_under_an_earlier(
-    platform: Platform, database: Database, claims: PostgresClaims
+    platform: Platform, database: Database, claims: Taker
 ) -> None:
-    requests, [message] = Requests(database), fresh(1)
+    requests, [message] = Requests(database, FakeTurns()), fresh(1)
     await requests.handle([requested(message), halted()])
     await Sweeper(database, every_seconds=1).hand_back()
     await requests.handle([requested(message, run=0)])
     assert platform.states() == {"recalled": 1}, "the run is over"
     assert len(platform.told()) == 2, "and who asks again is told so"
     await requests.handle([requested(message, run=1), requested(message, run=0)])
-    assert len(await claims.begin(await claims.claim(5))) == 1
+    assert len(await claims.begin(await claims.take(5))) == 1
     await requests.handle([requested(message, run=2)])
     assert platform.states() == {"claimed": 1}, "what was begun is not begun again"
 
 
 async def test_the_time_of_a_message_is_over_for_now_or_for_good(
-    platform: Platform, database: Database, claims: PostgresClaims
+    platform: Platform, database: Database, claims: Taker
 ) -> None:
     past, future = datetime.now(UTC) - timedelta(seconds=1), datetime.now(UTC) + timedelta(hours=1)
     late, over, both, early = fresh(4)
-    await Requests(database).handle(
+    await Requests(database, FakeTurns()).handle(
         [
             requested(late, not_after=past, expires_at=future),
             requested(over, expires_at=past),
@@ -117,7 +115,7 @@ async def test_the_time_of_a_message_is_over_for_now_or_for_good(
             requested(early, not_after=future, expires_at=future),
         ]
     )
-    assert [str(one.message_id) for one in await claims.claim(5)] == [early]
+    assert [str(one.message_id) for one in await claims.take(5)] == [early]
     await Sweeper(database, every_seconds=1).hand_back()
     kinds = {event.message_id: type(event) for event in platform.told()}
     assert kinds == {late: MessageRecalled, over: MessageExpired, both: MessageExpired}
@@ -125,10 +123,10 @@ async def test_the_time_of_a_message_is_over_for_now_or_for_good(
 
 
 async def test_a_claim_that_is_too_late_is_not_begun(
-    platform: Platform, database: Database, claims: PostgresClaims
+    platform: Platform, database: Database, claims: Taker
 ) -> None:
-    await Requests(database).handle([requested(one) for one in fresh(2)])
-    held = await claims.claim(2)
+    await Requests(database, FakeTurns()).handle([requested(one) for one in fresh(2)])
+    held = await claims.take(2)
     platform.database.execute("UPDATE whatsapp.messages SET expires_at = now()")
     assert await claims.begin(held) == []
 
@@ -136,7 +134,7 @@ async def test_a_claim_that_is_too_late_is_not_begun(
 async def test_many_come_back_in_bounded_transactions_each_once(
     platform: Platform, database: Database
 ) -> None:
-    count, sweeper, requests = LAPSED + 7, Sweeper(database, every_seconds=1), Requests(database)
+    count, sweeper, requests = LAPSED + 7, Sweeper(database, every_seconds=1), Requests(database, FakeTurns())
     await requests.handle([requested(one) for one in fresh(count)])
     await requests.handle([halted()])
     assert [await sweeper.hand_back() for _ in range(3)] == [LAPSED, 7, 0]

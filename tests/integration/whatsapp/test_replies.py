@@ -8,14 +8,13 @@ import httpx
 import pytest
 
 from services.kit.auth import Tokens
-from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.domain import Decision, Result, State, Verdict
 from services.whatsapp.handlers import Sweeper
 from tests.integration.whatsapp.conftest import KEY
 
 if TYPE_CHECKING:
     from services.kit.database import Database
-    from tests.integration.whatsapp.conftest import Platform
+    from tests.integration.whatsapp.conftest import Platform, Taker
 
 pytestmark = pytest.mark.integration
 BODY = {"connection": "main", "to": "+5511999999999", "text": "Olá!"}
@@ -44,22 +43,22 @@ async def test_a_reply_is_taken_once_however_often_it_is_asked(client: httpx.Asy
 
 
 async def test_replies_go_before_campaigns(
-    client: httpx.AsyncClient, platform: Platform, claims: PostgresClaims
+    client: httpx.AsyncClient, platform: Platform, claims: Taker
 ) -> None:
     platform.request(50)
     reply = (await post(client)).json()["id"]
-    first, *rest = await claims.claim(2)
+    first, *rest = await claims.take(2)
     assert str(first.message_id) == reply
     assert len(rest) == 1, "and what is left of the number's share is the campaigns'"
 
 
 async def test_where_a_reply_is_can_be_asked_and_no_campaign_is_told(
-    client: httpx.AsyncClient, platform: Platform, claims: PostgresClaims, database: Database
+    client: httpx.AsyncClient, platform: Platform, claims: Taker, database: Database
 ) -> None:
     reply = (await post(client)).json()["id"]
     path = f"/messages/{reply}"
     assert (await client.get(path, headers=headers())).json()["state"] == "queued"
-    [claim] = await claims.begin(await claims.claim(1))
+    [claim] = await claims.begin(await claims.take(1))
     verdict = Verdict(State.ACCEPTED, provider_id="wamid.1")
     assert await claims.settle([Result(claim, Decision(verdict))]) == 1
     told = (await client.get(path, headers=headers())).json()

@@ -13,8 +13,19 @@ from pydantic import SecretStr
 from services.kit.errors import TemporaryError
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.fake_engine import FakeEngine
+from services.whatsapp.adapters.fake_turns import FakeTurns
 from services.whatsapp.dispatcher import Dispatcher
-from services.whatsapp.domain import Accepted, Claim, NotReached, Outcome, Refused, State, Unknown
+from services.whatsapp.domain import (
+    Accepted,
+    Claim,
+    Claimed,
+    NotReached,
+    Outcome,
+    Refused,
+    State,
+    Turn,
+    Unknown,
+)
 from services.whatsapp.settings import DispatcherSettings
 
 if TYPE_CHECKING:
@@ -29,6 +40,7 @@ def settings(concurrency: int = 4, batch: int = 4) -> DispatcherSettings:
         database_url=SecretStr("postgresql+asyncpg://x@localhost/x"),
         cloud_api_url="http://localhost",  # type: ignore[arg-type] # pydantic makes it a URL
         cloud_api_token=SecretStr("x"),
+        redis_server="127.0.0.1:9",
         concurrency=concurrency,
         batch=batch,
     )
@@ -50,9 +62,10 @@ class MemoryClaims:
         self.done = asyncio.Event()
         self._count = count
 
-    async def claim(self, most: int) -> list[Claim]:
+    async def claim(self, turns: Sequence[Turn], most: int) -> Claimed:
         self.largest = max(self.largest, most)
-        return [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
+        claims = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
+        return Claimed(claims, [(turn, 0.0) for turn in turns if self.waiting])
 
     async def begin(self, claims: Sequence[Claim]) -> list[Claim]:
         return [it for place, it in enumerate(claims) if place not in self.lapsed]
@@ -94,7 +107,9 @@ class BrokenEngine:
 async def running(claims: MemoryClaims, engine: Engine, **limits: int) -> AsyncIterator[asyncio.Event]:
     """Both loops, until the block ends."""
     stop = asyncio.Event()
-    dispatcher = Dispatcher(claims, engine, settings(**limits), Random(1), room=lambda wanted: wanted)
+    turns = FakeTurns()
+    await turns.give([(Turn("acme", "main"), 0.0)])
+    dispatcher = Dispatcher(claims, turns, engine, settings(**limits), Random(1), room=lambda wanted: wanted)
     loops = [asyncio.create_task(loop(stop)) for loop in (dispatcher.run, dispatcher.settle)]
     try:
         async with asyncio.timeout(20):
