@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from services.campaigns.settings import ApiSettings, WorkerSettings
 
 
+NEWS_GATHER_SECONDS = 0.5
+"""News of messages gather so long: counts are changed once for many of them. Nothing is sent later for it."""
+
+
 async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
     """Build the API on Postgres."""
     health = Health()
@@ -65,7 +69,9 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     health, tokens = Health(), Tokens(settings.token_key.get_secret_value())
     database = await stack.enter_async_context(open_database(settings, settings))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
-    source = await stack.enter_async_context(open_source(settings, settings, [MESSAGE_STATUS]))
+    source = await stack.enter_async_context(
+        open_source(settings, settings, [MESSAGE_STATUS], gather_seconds=NEWS_GATHER_SECONDS)
+    )
     contacts = await stack.enter_async_context(open_contact_pages(settings, tokens))
     health.add("database", database.reason)
     health.add("kafka", partial(_answer, source.reason))

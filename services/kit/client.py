@@ -1,4 +1,8 @@
-"""HTTP clients for calling other services: the CA of the environment, pooled connections, no proxy."""
+"""HTTP clients for calling other services often: the CA of the environment, pooled connections, no proxy.
+
+aiohttp, since its calls cost a third of what httpx's do, and their number decides how many messages a core
+sends.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,33 @@ import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import httpx
+import aiohttp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from services.kit.settings import ProcessSettings
 
-
-def trust(process: ProcessSettings) -> ssl.SSLContext:
-    """Return what servers are verified with: the environment's CA, or the public ones where none is set."""
-    return ssl.create_default_context(cafile=str(process.ca_file) if process.ca_file else None)
+CONNECT_SECONDS = 3.0
+IDLE_SECONDS = 5.0
+"""An idle connection is closed sooner than servers do it: one closed under a request leaves it unknown."""
+NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""Failures before anything of a request can have reached the other side."""
 
 
 @asynccontextmanager
 async def open_client(
-    process: ProcessSettings, *, seconds: float, connect_seconds: float = 3.0, connections: int = 20
-) -> AsyncIterator[httpx.AsyncClient]:
+    process: ProcessSettings, *, seconds: float, connections: int = 20
+) -> AsyncIterator[aiohttp.ClientSession]:
     """Give a client for as long as the block lasts.
 
     Args:
-        process: names the CA that servers are verified with.
-        seconds: for each wait of a request (for a connection of the pool, to write, to read).
-        connect_seconds: for a new connection and its TLS.
-        connections: most that are open at once; all of them are kept.
+        process: names the CA that servers are verified with; without one the public ones hold.
+        seconds: for a request from its beginning to the end of its answer.
+        connections: most that are open at once; what is beyond waits.
     """
-    async with httpx.AsyncClient(
-        verify=trust(process),
-        timeout=httpx.Timeout(seconds, connect=connect_seconds),
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-        trust_env=False,
-    ) as client:
+    verify = ssl.create_default_context(cafile=str(process.ca_file) if process.ca_file else None)
+    connector = aiohttp.TCPConnector(ssl=verify, limit=connections, keepalive_timeout=IDLE_SECONDS)
+    limits = aiohttp.ClientTimeout(total=seconds, sock_connect=min(CONNECT_SECONDS, seconds))
+    async with aiohttp.ClientSession(connector=connector, timeout=limits, trust_env=False) as client:
         yield client

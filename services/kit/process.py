@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -66,7 +67,9 @@ async def _live(settings: Kind, assemble: Callable[[Kind, AsyncExitStack], Await
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        await serve(settings, await assemble(settings, stack), stop)
+        parts = await assemble(settings, stack)
+        gc.freeze()  # what is here now stays: no collection has to look through it again
+        await serve(settings, parts, stop)
 
 
 async def serve(settings: ProcessSettings, parts: Parts, stop: asyncio.Event) -> None:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from services.contracts.topics import Topic
     from services.kit.settings import KafkaSettings, ProcessSettings
 
-GATHER_SECONDS = 0.1
-"""For more records after the first: a batch costs a transaction and a commit, however small."""
 POLL_SECONDS = 1.0
 SESSION_MS = 10_000
 """A consumer not heard of for so long has its partitions given to others."""
@@ -42,8 +40,11 @@ class KafkaSource:
         written_at: when the record was written that came last as the first of a batch, by partition.
     """
 
-    def __init__(self, config: dict[str, str | int], service: str, topics: Sequence[Topic]) -> None:
+    def __init__(
+        self, config: dict[str, str | int], service: str, topics: Sequence[Topic], *, gather_seconds: float
+    ) -> None:
         self.service = service
+        self._gather = gather_seconds
         group = f"esq-{service}"
         self._client = KafkaClient(
             config
@@ -102,7 +103,7 @@ class KafkaSource:
         first = self._client.poll(self._resume())
         if first is None:
             return []
-        messages = [first, *self._client.consume(most - 1, timeout=GATHER_SECONDS)] if most > 1 else [first]
+        messages = [first, *self._client.consume(most - 1, timeout=self._gather)] if most > 1 else [first]
         deliveries = [delivery_of(message) for message in messages if not self._failed(message)]
         self.written_at.update(_first_written(deliveries))
         return deliveries
@@ -193,10 +194,19 @@ def delivery_of(message: Message) -> Delivery:
 
 @asynccontextmanager
 async def open_source(
-    process: ProcessSettings, settings: KafkaSettings, topics: Sequence[Topic]
+    process: ProcessSettings, settings: KafkaSettings, topics: Sequence[Topic], *, gather_seconds: float = 0.1
 ) -> AsyncIterator[KafkaSource]:
-    """Join the group of the service for as long as the block lasts."""
-    source = KafkaSource(client_config(process, settings), process.service, topics)
+    """Join the group of the service for as long as the block lasts.
+
+    Args:
+        process: names the group.
+        settings: where the brokers are.
+        topics: what is read; their retry topics too.
+        gather_seconds: for more records after the first of a batch, which costs a transaction and a commit
+            however small it is.
+    """
+    config = client_config(process, settings)
+    source = KafkaSource(config, process.service, topics, gather_seconds=gather_seconds)
     try:
         yield source
     finally:

@@ -40,9 +40,10 @@ async def assemble_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Pa
     app = create_app(
         "esq simulator",
         health,
-        routers=[ledger_face.router, cloud_face.router],
+        routers=[ledger_face.router],
         tokens=Tokens(settings.token_key.get_secret_value()),
     )
+    app.router.routes.extend(cloud_face.ROUTES)
     # Added last: it takes every path that nothing else has taken.
     app.add_api_route(
         "/{path:path}", cloud_face.unknown, methods=METHODS, include_in_schema=False, response_model=None

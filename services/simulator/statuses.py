@@ -7,17 +7,23 @@ restart forgets nothing. The legal orders are those of the Cloud API: `delivered
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from services.simulator.graph import failure_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
     from random import Random
     from uuid import UUID
 
     from services.simulator.behaviour import Behaviour
+
+
+_HERE = "-statuses-"
+"""Stands where they will."""
 
 
 @dataclass(frozen=True)
@@ -115,14 +121,15 @@ def status_entry(send: Send, report: Report) -> dict[str, Any]:
     return entry
 
 
-def envelope(phone_number_id: str, statuses: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the body of a callback that reports `statuses` of one number."""
+def envelope(phone_number_id: str, statuses: Sequence[str]) -> str:
+    """Return the body of a callback that reports `statuses`, each as JSON already, of one number."""
     value = {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": phone_number_id, "phone_number_id": phone_number_id},
-        "statuses": statuses,
+        "statuses": _HERE,
     }
-    return {
+    around = {
         "object": "whatsapp_business_account",
         "entry": [{"id": f"waba-{phone_number_id}", "changes": [{"field": "messages", "value": value}]}],
     }
+    return json.dumps(around, separators=(",", ":")).replace(f'"{_HERE}"', f"[{','.join(statuses)}]")

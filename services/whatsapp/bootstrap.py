@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.kit.auth import Tokens
 from services.kit.breaker import Breaker
+from services.kit.client import open_client
 from services.kit.consumer import Consumer
 from services.kit.database import open_database
 from services.kit.health import Health
@@ -28,7 +29,6 @@ from services.whatsapp.adapters.claims import PostgresClaims
 from services.whatsapp.adapters.cloud_engine import CloudApiEngine
 from services.whatsapp.adapters.due import PostgresDue
 from services.whatsapp.adapters.guarded_engine import GuardedEngine
-from services.whatsapp.adapters.lanes import open_lanes
 from services.whatsapp.adapters.turns import QueuedTurns, TurnSweep
 from services.whatsapp.dispatcher import Dispatcher
 from services.whatsapp.handlers import Callbacks, Keeper, Sweeper
@@ -103,16 +103,15 @@ async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStac
     """Claim messages and send them; without Redis all the same."""
     database = await stack.enter_async_context(open_database(settings, settings))
     redis = await stack.enter_async_context(open_redis(settings, settings))
-    lanes = await stack.enter_async_context(
-        open_lanes(settings, settings.concurrency, seconds=settings.attempt_seconds)
+    client = await stack.enter_async_context(
+        open_client(settings, seconds=settings.attempt_seconds, connections=settings.concurrency)
     )
     health = Health()
     health.add("database", database.reason)
     engine = CloudApiEngine(
-        lanes,
+        client,
         f"{str(settings.cloud_api_url).rstrip('/')}/{settings.cloud_api_version}",
         settings.cloud_api_token.get_secret_value(),
-        seconds=settings.attempt_seconds,
     )
     # The draws only spread retries over time; nothing secret hangs on them.
     breaker = Breaker("cloud-api.send", most=settings.concurrency)

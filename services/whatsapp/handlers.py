@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from services.kit.database import Database, Work
     from services.whatsapp.callbacks import Report
 
-CALLBACKS = 50
+CALLBACKS = 100
 """Raw callbacks in one transaction; each may hold many reports."""
 LAPSED = 500
 """Leases, and messages handed back, in one transaction."""
-PACE_SECONDS = 0.1
-"""Between two looks for callbacks, unless there were as many as go into one transaction."""
+PACE_SECONDS = 0.5
+"""Between two looks for callbacks: what is reported of a message meanwhile is one move and one event."""
 PURGE_EVERY_SECONDS = 3600.0
 NO_RESULT = "sent to the provider, and no answer was written"
 REPORTS = Counter("esq_callback_reports", "Reports of callbacks by what became of them", ["fate"])

@@ -6,16 +6,15 @@ between is not: a gateway's 502 may stand for a request that arrived.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import aiohttp
 
+from services.kit.client import NOT_REACHED
 from services.whatsapp.domain import Accepted, NotReached, Refused, Unknown
 
 if TYPE_CHECKING:
-    from services.whatsapp.adapters.lanes import Lanes
     from services.whatsapp.domain import Claim, Outcome
 
 LONGEST_REASON = 256
@@ -26,31 +25,28 @@ CLIENT_ERROR = 400
 class CloudApiEngine:
     """Sends text messages by `POST /{phone_number_id}/messages`."""
 
-    def __init__(self, lanes: Lanes, base_url: str, token: str, *, seconds: float) -> None:
+    def __init__(self, client: aiohttp.ClientSession, base_url: str, token: str) -> None:
         """Set up the engine.
 
         Args:
-            lanes: as many as calls are made at once.
+            client: with as many connections as calls are made at once, and the longest that one may take.
             base_url: with the version, e.g. `https://graph.facebook.com/v25.0`.
             token: bearer token of the numbers.
-            seconds: longest that one attempt may take.
         """
-        self._lanes = lanes
+        self._client = client
         self._base = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._seconds = seconds
 
     async def send(self, claim: Claim) -> Outcome:
         """See `Engine`."""
         url = f"{self._base}/{claim.phone_number_id}/messages"
         try:
-            async with self._lanes.lane() as client, asyncio.timeout(self._seconds):
-                response = await client.post(url, content=_body(claim), headers=self._headers)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            async with self._client.post(url, data=_body(claim), headers=self._headers) as response:
+                return read_answer(response.status, await response.read())
+        except NOT_REACHED as error:
             return NotReached(_reason(error))
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (aiohttp.ClientError, TimeoutError) as error:
             return Unknown(_reason(error))
-        return read_answer(response.status_code, response.content)
 
 
 def read_answer(status: int, content: bytes) -> Outcome:

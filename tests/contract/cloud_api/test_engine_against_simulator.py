@@ -10,9 +10,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from services.kit.client import open_client
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.cloud_engine import CloudApiEngine
-from services.whatsapp.adapters.lanes import open_lanes
 from services.whatsapp.domain import Accepted, Claim, NotReached, Refused, Unknown
 from services.whatsapp.outcomes import RULES
 from services.whatsapp.settings import DispatcherSettings
@@ -39,9 +39,10 @@ async def engine(
         database_url=SecretStr("postgresql+asyncpg://x@localhost/x"),
         cloud_api_url=url,  # type: ignore[arg-type] # pydantic makes it a URL
         cloud_api_token=SecretStr(token),
+        redis_server="127.0.0.1:9",
     )
-    async with open_lanes(settings, 8, seconds=seconds) as lanes:
-        yield CloudApiEngine(lanes, f"{url}/{version}", token, seconds=seconds)
+    async with open_client(settings, seconds=seconds, connections=8) as client:
+        yield CloudApiEngine(client, f"{url}/{version}", token)
 
 
 async def test_a_message_is_accepted_and_in_the_ledger_under_our_id(simulator: Simulator) -> None:

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import httpx
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from services.kit.database import open_database
 from services.kit.ids import uuid7
@@ -66,11 +68,21 @@ class Inbox:
         self.bodies: list[dict[str, Any]] = []
         self.forged = 0
 
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        expected = "sha256=" + hmac.new(SECRET, request.content, hashlib.sha256).hexdigest()
+    async def take(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        expected = "sha256=" + hmac.new(SECRET, body, hashlib.sha256).hexdigest()
         self.forged += request.headers["X-Hub-Signature-256"] != expected
-        self.bodies.append(json.loads(request.content))
-        return httpx.Response(self.answer)
+        self.bodies.append(json.loads(body))
+        return web.Response(status=self.answer)
+
+    @asynccontextmanager
+    async def postman(self, database: Database, **behaviour: Any) -> AsyncIterator[Postman]:
+        """Give one that posts here."""
+        app = web.Application()
+        app.router.add_post("/webhooks", self.take)
+        async with TestServer(app) as server, aiohttp.ClientSession() as client:
+            receiver = Receiver(str(server.make_url("/webhooks")), SECRET)
+            yield Postman(database, client, receiver, Controls(database, Behaviour(**behaviour)))
 
     def statuses(self) -> list[str]:
         return [
@@ -82,13 +94,6 @@ class Inbox:
 
 def send(tracker: str = "ours", number: str = "123") -> Send:
     return Send(uuid7(), f"wamid.{tracker}", number, "5511999999999", tracker, datetime.now(UTC))
-
-
-def postman(database: Database, inbox: Inbox, **behaviour: Any) -> Postman:
-    client = httpx.AsyncClient(transport=httpx.MockTransport(inbox))
-    return Postman(
-        database, client, Receiver("http://api/webhooks", SECRET), Controls(database, Behaviour(**behaviour))
-    )
 
 
 async def test_sends_that_arrive_together_are_written_together_and_counted(database: Database) -> None:
@@ -124,7 +129,8 @@ async def test_due_reports_are_posted_signed_and_then_forgotten(database: Databa
     ledger, inbox = Ledger(database), Inbox()
     async with writing(ledger):
         await ledger.record(send(), [Report(-2, "sent"), Report(-1, "delivered"), Report(3600, "read")])
-    assert await postman(database, inbox).step() == 2
+    async with inbox.postman(database) as postman:
+        assert await postman.step() == 2
     assert inbox.statuses() == ["sent", "delivered"]
     assert inbox.forged == 0
     assert (await ledger.summary())["callbacks_waiting"] == 1
@@ -135,7 +141,8 @@ async def test_a_callback_holds_one_number_and_no_more_reports_than_the_batch(da
     async with writing(ledger):
         for number in ("1", "1", "1", "2"):
             await ledger.record(send(number=number), [Report(-1, "sent")])
-    await postman(database, inbox, batch=2).step()
+    async with inbox.postman(database, batch=2) as postman:
+        await postman.step()
     sizes = sorted(
         (body["entry"][0]["id"], len(body["entry"][0]["changes"][0]["value"]["statuses"]))
         for body in inbox.bodies
@@ -150,13 +157,13 @@ async def test_a_callback_that_is_not_answered_with_200_comes_again_later(
     async with writing(ledger):
         await ledger.record(send(), [Report(-1, "sent")])
     inbox.answer = 503
-    man = postman(database, inbox)
-    assert await man.step() == 0
-    assert await man.step() == 0
-    assert len(inbox.bodies) == 1
-    inbox.answer = 200
-    test_database.execute("UPDATE simulator.callbacks SET due_at = now()")
-    assert await man.step() == 1
+    async with inbox.postman(database) as man:
+        assert await man.step() == 0
+        assert await man.step() == 0
+        assert len(inbox.bodies) == 1
+        inbox.answer = 200
+        test_database.execute("UPDATE simulator.callbacks SET due_at = now()")
+        assert await man.step() == 1
 
 
 async def test_two_replicas_post_a_report_once(database: Database) -> None:
@@ -165,7 +172,8 @@ async def test_two_replicas_post_a_report_once(database: Database) -> None:
         await asyncio.gather(
             *(ledger.record(send(f"id-{place}"), [Report(-1, "sent")]) for place in range(50))
         )
-    delivered = await asyncio.gather(*(postman(database, inbox).step() for _ in range(2)))
+    async with inbox.postman(database) as one, inbox.postman(database) as other:
+        delivered = await asyncio.gather(one.step(), other.step())
     assert sum(delivered) == len(inbox.statuses()) == 50
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from random import Random
 
@@ -61,7 +62,7 @@ def test_a_message_without_our_id_echoes_none_and_a_failure_tells_its_code() -> 
 
 
 def test_the_envelope_names_the_number() -> None:
-    change = envelope("123", [{"id": "x"}])["entry"][0]["changes"][0]
+    change = json.loads(envelope("123", ['{"id":"x"}', '{"id":"y"}']))["entry"][0]["changes"][0]
     assert change["field"] == "messages"
     assert change["value"]["metadata"]["phone_number_id"] == "123"
 
