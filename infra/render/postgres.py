@@ -40,6 +40,10 @@ RESTORE = "/etc/esq/restore"
 """Folder of the wish to restore: a file `arguments` for pgBackRest, one a line."""
 
 _PARAMETERS = {
+    # Commits wait so long (microseconds) for others to be flushed with, where at least so many are under way:
+    # each flush is one here and one on every standby.
+    "commit_delay": 5000,
+    "commit_siblings": 3,
     # Detects a replica or client whose zone is gone in seconds rather than hours.
     "tcp_keepalives_idle": 10,
     "tcp_keepalives_interval": 5,

@@ -1,7 +1,7 @@
 """Turns in the queue engine, and without Redis by looking at what is due. See `ports.Turns`.
 
 A turn says that there may be something to send; what may be sent, and by whom, only claims in Postgres say.
-So a turn may be lost or come twice without harm: all that is due is given a turn once a second. It is taken
+So a turn may be lost or come twice without harm: all that is due is given a turn every two seconds. It is taken
 out of the queue before messages are claimed: one that arrives meanwhile then finds no turn waiting and brings
 its own, so that none is overlooked.
 """
@@ -30,7 +30,7 @@ REPLIES, CAMPAIGNS = 0, 2
 """Priorities."""
 GIVE_SECONDS = 0.5
 """For the queue to take turns. Who brings a message waits no longer: the sweep brings its turn too."""
-SWEEP_SECONDS = 1.0
+SWEEP_SECONDS = 2.0
 log = logging.getLogger(__name__)
 
 
