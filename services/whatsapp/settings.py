@@ -48,10 +48,11 @@ class DispatcherSettings(WhatsappSettings, RedisSettings):
     """Version of the Graph API."""
     cloud_api_token: SecretStr
     """Bearer token of the numbers."""
-    concurrency: int = Field(default=64, ge=1, le=1000)
+    concurrency: int = Field(default=256, ge=1, le=1000)
     """Calls under way at once."""
-    batch: int = Field(default=32, ge=1, le=500)
-    """Most messages claimed at once. Small, since a killed dispatcher leaves those it has begun uncertain."""
+    batch: int = Field(default=128, ge=1, le=500)
+    """Most messages claimed at once: each claim waits for two commits. A killed dispatcher leaves uncertain what
+    it has begun, so it is no larger than calls can be made of at once."""
     most_attempts: int = Field(default=10, ge=1)
     """A message that was refused for a passing reason so many times has failed."""
     attempt_seconds: float = Field(default=10.0, gt=0, le=60)

@@ -1,9 +1,9 @@
 """Turns in the queue engine, and without Redis by looking at what is due. See `ports.Turns`.
 
 A turn says that there may be something to send; what may be sent, and by whom, only claims in Postgres say.
-So a turn may be lost or come twice without harm: all that is due is given a turn every two seconds. It is taken
-out of the queue before messages are claimed: one that arrives meanwhile then finds no turn waiting and brings
-its own, so that none is overlooked.
+So a turn may be lost or come twice without harm: all that is due is given a turn every two seconds. It is
+taken out of the queue before messages are claimed: one that arrives meanwhile then finds no turn waiting and
+brings its own, so that none is overlooked.
 """
 
 from __future__ import annotations
