@@ -51,8 +51,8 @@ class DispatcherSettings(WhatsappSettings, RedisSettings):
     concurrency: int = Field(default=256, ge=1, le=1000)
     """Calls under way at once."""
     batch: int = Field(default=128, ge=1, le=500)
-    """Most messages claimed at once: each claim waits for two commits. A killed dispatcher leaves uncertain what
-    it has begun, so it is no larger than calls can be made of at once."""
+    """Most messages claimed at once: each claim waits for two commits. A killed dispatcher leaves uncertain
+    what it has begun, so no more are claimed than can be sent at once."""
     most_attempts: int = Field(default=10, ge=1)
     """A message that was refused for a passing reason so many times has failed."""
     attempt_seconds: float = Field(default=10.0, gt=0, le=60)
