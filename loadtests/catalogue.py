@@ -79,8 +79,8 @@ JOURNEYS = (
     ),
     Journey(
         "campaigns",
-        "100 campaigns of 1,000 at once, of as many companies",
-        Timetable(shape=Shape.STEADY, rate=100_000, seconds=1),
+        "100 campaigns of 1,000 within ten seconds, of as many companies",
+        Timetable(shape=Shape.STEADY, rate=10_000, seconds=10),
         unit="messages",
         companies=100,
         contacts=1000,

@@ -14,6 +14,8 @@ from services.contracts.promises import Standing
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 MEANT = 0.01
 """Share of arrivals that may begin late before a run says more of the generator than of the platform."""
+FEW = 3
+"""So many may in any case: of a hundred arrivals two are no share worth the name."""
 MILLION = 1_000_000
 
 
@@ -117,7 +119,7 @@ class Requests(BaseModel):
     @property
     def generator_lagged(self) -> bool:
         """Whether so many arrivals began late that the timetable was not kept."""
-        return self.late > MEANT * self.arrivals
+        return self.late > max(FEW, MEANT * self.arrivals)
 
     @property
     def p99(self) -> float:

@@ -61,11 +61,11 @@ def test_failures_errors_and_dropped_arrivals_are_counted() -> None:
 
 
 def test_a_run_whose_generator_lagged_says_nothing() -> None:
-    lagged = report(merge([told(*[0.1] * 50, late=1)]))
+    lagged = report(merge([told(*[0.1] * 50, late=4)]))
     assert not lagged.valid
     assert lagged.verdicts == []
     assert "Not valid" in html(lagged)
-    assert report(merge([told(*[0.1] * 200, late=1)])).valid
+    assert report(merge([told(*[0.1] * 200, late=3)])).valid
 
 
 def test_promises_are_judged() -> None:
