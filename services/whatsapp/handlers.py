@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from services.kit.database import Database, Work
     from services.whatsapp.callbacks import Report
 
-CALLBACKS = 100
+CALLBACKS = 50
 """Raw callbacks in one transaction; each may hold many reports."""
 LAPSED = 500
 """Leases, and messages handed back, in one transaction."""

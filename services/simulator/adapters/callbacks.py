@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from services.kit.database import Database, Work
     from services.simulator.adapters.controls import Controls
 
-MOST = 1000
+MOST = 4000
 """Reports that are held at once."""
-POSTS = 8
+POSTS = 16
 """Posts under way at once."""
 PACE_SECONDS = 0.5
 """Between two rounds: reports on a number gather, and go out in one callback."""
