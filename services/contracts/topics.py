@@ -47,7 +47,7 @@ MESSAGE_REQUESTED = Topic(
 )
 MESSAGE_STATUS = Topic(
     "message.status",
-    key="message",
+    key="campaign",
     owner="whatsapp",
     consumers=("campaigns",),
     events=(

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
-    from services.kit.events import Event
     from services.whatsapp.domain import Result
+
+    News = (
+        MessageAccepted | MessageExpired | MessageFailed | MessageRecalled | MessageUncertain | StatusChanged
+    )
 
 _STATUS = {
     State.SENT: STATUS_SENT,
@@ -40,11 +43,16 @@ def for_campaigns(events: Iterable[Outgoing]) -> list[Outgoing]:
     return [each for each in events if each.event.campaign_id]
 
 
+def _news(company: str, event: News) -> Outgoing:
+    """Key news by campaign: one consumer at a time then changes a campaign's counts, and waits for nobody."""
+    return Outgoing.of(MESSAGE_STATUS, event.campaign_id, company, event)
+
+
 def of_result(result: Result) -> Outgoing | None:
     """Return the event of an attempt's verdict; a message that waits for another attempt has none."""
     claim, verdict = result.claim, result.decision.verdict
     message, campaign = str(claim.message_id), claim.campaign_id
-    event: Event
+    event: News
     match verdict.state:
         case State.ACCEPTED:
             event = MessageAccepted(
@@ -58,22 +66,22 @@ def of_result(result: Result) -> Outgoing | None:
             return uncertain(claim.company, claim.message_id, campaign, verdict.reason or "")
         case _:
             return None
-    return Outgoing.of(MESSAGE_STATUS, message, claim.company, event)
+    return _news(claim.company, event)
 
 
 def uncertain(company: str, message_id: UUID, campaign_id: str, reason: str) -> Outgoing:
     """Return the event of a message of which nobody knows whether it went out."""
     event = MessageUncertain(message_id=str(message_id), campaign_id=campaign_id, reason=reason)
-    return Outgoing.of(MESSAGE_STATUS, str(message_id), company, event)
+    return _news(company, event)
 
 
 def handed_back(company: str, message_id: UUID, campaign_id: str, state: State, run: int) -> Outgoing:
     """Return the event of a message that was not begun: under this run, or, when it expired, for good."""
     message = str(message_id)
-    event: Event = MessageRecalled(message_id=message, campaign_id=campaign_id, run=run)
+    event: News = MessageRecalled(message_id=message, campaign_id=campaign_id, run=run)
     if state is State.EXPIRED:
         event = MessageExpired(message_id=message, campaign_id=campaign_id)
-    return Outgoing.of(MESSAGE_STATUS, message, company, event)
+    return _news(company, event)
 
 
 def status_changed(
@@ -83,7 +91,7 @@ def status_changed(
     event = StatusChanged(
         message_id=str(message_id), campaign_id=campaign_id, status=_STATUS[state], code=code or 0
     )
-    return Outgoing.of(MESSAGE_STATUS, str(message_id), company, event)
+    return _news(company, event)
 
 
 def standing(  # noqa: PLR0913, PLR0917 - the columns of a message
@@ -98,7 +106,7 @@ def standing(  # noqa: PLR0913, PLR0917 - the columns of a message
 ) -> Outgoing:
     """Return the event that tells once more where a message is."""
     message = str(message_id)
-    event: Event
+    event: News
     match state:
         case State.ACCEPTED:
             event = MessageAccepted(
@@ -114,4 +122,4 @@ def standing(  # noqa: PLR0913, PLR0917 - the columns of a message
             return handed_back(company, message_id, campaign_id, state, run)
         case _:
             return status_changed(company, message_id, campaign_id, state, code)
-    return Outgoing.of(MESSAGE_STATUS, message, company, event)
+    return _news(company, event)
