@@ -108,8 +108,7 @@ def run(environment: Environment, wanted: Wanted, steps: Steps) -> tuple[Report,
             )
             report = _settled(wanted, report, parts, stands, doors, steps)
             with steps.step("report") as step:
-                if fault.running:
-                    step.waiting("the experiment to end")
+                step.waiting("the experiment to end, if there is one")
                 marks, page = fault.marks(start)
                 report = report.model_copy(update={"marks": marks, "experiment": page})
                 written = kept.write(place, report, html(report))
@@ -128,7 +127,7 @@ def _loaded(wanted: Wanted, stands: Ground, fault: Fault, steps: Steps) -> tuple
         step.waiting("the generators to be up")
 
         def told(progress: Progress) -> None:
-            fault.start_after(time.monotonic() - generators.start)
+            fault.load_flows()
             _show(step, progress, time.monotonic() - generators.start, wanted.timetable.seconds)
 
         parts = generators.run(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Self
 
 from infra.errors import EsqError
@@ -25,12 +26,18 @@ class Fault:
     Args:
         experiment: its name; None for none.
         environment: on what.
+        lead_seconds: that the load flows before it begins.
     """
 
-    def __init__(self, experiment: str | None, environment: str) -> None:
+    def __init__(
+        self, experiment: str | None, environment: str, *, lead_seconds: float = LEAD_SECONDS
+    ) -> None:
         self._experiment = experiment
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
+        self._timer = threading.Timer(lead_seconds, self._begin)
+        self._timer.daemon = True
+        self._flows = False
 
     def __enter__(self) -> Self:
         """Nothing happens yet."""
@@ -38,6 +45,7 @@ class Fault:
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: TracebackType | None) -> None:
         """Interrupt it if it still runs."""
+        self._timer.cancel()
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -45,18 +53,16 @@ class Fault:
             except subprocess.TimeoutExpired:
                 self._process.kill()
 
-    @property
-    def running(self) -> bool:
-        """Whether it was begun."""
-        return self._process is not None
+    def load_flows(self) -> None:
+        """Begin it in a while. Said again it changes nothing."""
+        if self._experiment is not None and not self._flows:
+            self._flows = True
+            self._timer.start()
 
-    def start_after(self, passed: float) -> None:
-        """Begin it, once the load has flowed for long enough."""
-        if self._experiment is None or self._process is not None or passed < LEAD_SECONDS:
-            return
+    def _begin(self) -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "cli.main", "chaos", "run", self._experiment, "--json"),
+                *(sys.executable, "-m", "cli.main", "chaos", "run", str(self._experiment), "--json"),
                 *("--env", self._environment, "--confirm", self._environment),
             ],
             stdin=subprocess.DEVNULL,
@@ -71,8 +77,11 @@ class Fault:
         Raises:
             EsqError: it did not end, or told nothing.
         """
-        if self._process is None:
+        if not self._flows:
             return (), ""
+        self._timer.join()
+        if self._process is None:
+            raise EsqError(f"the experiment `{self._experiment}` did not begin", where="esq chaos run")
         try:
             out, errors = self._process.communicate(timeout=END_SECONDS)
             told = json.loads(out)

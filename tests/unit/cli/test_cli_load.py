@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.actions.load import Wanted, ledger
-from cli.actions.load.fault import LEAD_SECONDS, Fault
+from cli.actions.load.fault import Fault
 from cli.commands.load import app
 from infra.errors import EsqError
 from infra.steps import Timed
@@ -98,16 +98,15 @@ def test_only_as_much_as_declared_is_evidence(
 
 
 def test_a_fault_begins_once_the_load_has_flowed() -> None:
-    fault = Fault("no such experiment", "local")
-    fault.start_after(LEAD_SECONDS / 2)
-    assert not fault.running
-    assert fault.marks(0.0) == ((), "")
-    fault.start_after(LEAD_SECONDS + 1)
-    with fault, pytest.raises(EsqError, match="told nothing"):
-        fault.marks(0.0)
-    with Fault(None, "local") as none:
-        none.start_after(LEAD_SECONDS + 1)
-        assert not none.running
+    with Fault("no such experiment", "local", lead_seconds=0.1) as fault:
+        assert fault.marks(0.0) == ((), "")
+        fault.load_flows()
+        fault.load_flows()
+        with pytest.raises(EsqError, match="told nothing"):
+            fault.marks(0.0)
+    with Fault(None, "local", lead_seconds=0.0) as none:
+        none.load_flows()
+        assert none.marks(0.0) == ((), "")
 
 
 def test_journeys_are_listed_and_shown() -> None:
