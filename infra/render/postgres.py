@@ -55,9 +55,6 @@ _PARAMETERS = {
     # Short statements only: compiling them costs more than it saves.
     "jit": "off",
     "max_wal_size": "512MB",
-    # A former primary that is rewound starts at the redo point before it parted, and has only what the new
-    # primary still keeps. Segments are closed every half a minute for the archive: this is half an hour.
-    "wal_keep_size": "1GB",
     "password_encryption": "scram-sha-256",
     "ssl": "on",
     "ssl_min_protocol_version": "TLSv1.2",
@@ -181,6 +178,10 @@ def _shared(max_connections: int) -> dict[str, object]:
             "use_slots": True,
             "parameters": {
                 "max_connections": max_connections,
+                # A former primary that is rewound starts at the redo point before it parted, and has only what
+                # the new primary still keeps: ten minutes at 200 messages a second, half an hour at rest, as
+                # segments are closed every half a minute for the archive. Patroni takes it from here alone.
+                "wal_keep_size": "1GB",
                 "max_wal_senders": 8,
                 "max_replication_slots": 8,
                 "max_worker_processes": 4,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import yaml
+from patroni.postgresql.config import ConfigHandler
+
 from infra.render import kafka, objects, pgbackrest, postgres, redis
 from services.contracts.backups import ARCHIVE_SECONDS, HEARTBEAT_SECONDS, RPO_SECONDS
 
@@ -19,6 +22,12 @@ def test_patroni(snapshot: SnapshotAssertion) -> None:
         max_connections=100,
     )
     assert text == snapshot
+
+
+def test_what_patroni_takes_only_from_what_is_shared_is_declared_there() -> None:
+    text = postgres.patroni(scope="s", labels={}, shared_buffers="64MB", max_connections=9)
+    local = yaml.safe_load(text)["postgresql"]["parameters"]
+    assert not {*local} & {*ConfigHandler.CMDLINE_OPTIONS}, "Patroni passes over these without a word"
 
 
 def test_patroni_timing_keeps_its_rule() -> None:
