@@ -178,9 +178,9 @@ def _shared(max_connections: int) -> dict[str, object]:
             "use_slots": True,
             "parameters": {
                 "max_connections": max_connections,
-                # A former primary that is rewound starts at the redo point before it parted, and has only what
-                # the new primary still keeps: ten minutes at 200 messages a second, half an hour at rest, as
-                # segments are closed every half a minute for the archive. Patroni takes it from here alone.
+                # A former primary that is rewound starts at the redo point before it parted, and has only
+                # what the new primary still keeps: ten minutes at 200 messages a second, half an hour at
+                # rest, as segments are closed every half a minute. Patroni takes it from here alone.
                 "wal_keep_size": "1GB",
                 "max_wal_senders": 8,
                 "max_replication_slots": 8,
