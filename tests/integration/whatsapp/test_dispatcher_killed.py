@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services.whatsapp.settings import DispatcherSettings
 from tests.controllers.process import await_true
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ def test_killed_three_times_in_the_middle(platform: Platform, kafka_settings: di
     assert states["accepted"] + states["uncertain"] == MESSAGES
     lost = MESSAGES - sum(counts.values())
     assert lost <= states["uncertain"], "a message was lost without being called uncertain"
-    assert states["uncertain"] <= 3 * 64, "more uncertain than calls were under way"
+    assert states["uncertain"] <= 3 * DispatcherSettings.model_fields["concurrency"].default, (
+        "more uncertain than calls were under way"
+    )
 
 
 def test_callbacks_settle_what_a_killed_dispatcher_left_uncertain(
