@@ -94,7 +94,7 @@ def test_every_table_is_recorded_and_found_again(test_database: TestDatabase, wa
     shelf = FakeShelf()
     witness.record(watched, shelf)
     rows = recorded(shelf)
-    assert rows == {table.name: 1 if table.name == "campaigns.campaigns" else 20 for table in TABLES}
+    assert rows == {table.label: 1 if table.name == "campaigns.campaigns" else 20 for table in TABLES}
     copy = judged(watched, shelf)
     assert copy.faults == []
     assert copy.rows == 81
