@@ -1,7 +1,7 @@
 """HTTP clients for calling other services often: the CA of the environment, pooled connections, no proxy.
 
-aiohttp, since its calls cost a third of what httpx's do, and their number decides how many messages a core
-sends.
+aiohttp, whose parser is compiled: nearly half of a dispatcher's time went into httpx, and the number of calls
+decides how many messages a core sends.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ ROUTES = (
     Route("/{version}/{phone_number_id}/messages", send_versioned, methods=["POST"]),
     Route("/{phone_number_id}/messages", send_unversioned, methods=["POST"]),
 )
-"""Plain ones: what FastAPI does beside, nobody needs here, and it costs as much as the rest."""
+"""Plain ones: what FastAPI does beside is not needed here, and every message pays for it."""
 
 
 async def unknown(request: Request) -> Response:
