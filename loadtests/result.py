@@ -76,6 +76,11 @@ class Messages(BaseModel):
     fairness: float
 
     @property
+    def p99(self) -> float:
+        """Of all messages, in seconds."""
+        return self.latency.p99
+
+    @property
     def million(self) -> float:
         """Seconds that a million messages would take at this rate."""
         return self.seconds / self.latency.count * MILLION
@@ -220,8 +225,6 @@ class Report(BaseModel):
         """
         part, _, figure = name.partition(".")
         found = getattr(self, part, None)
-        if figure == "p99" and isinstance(found, Messages):
-            found = found.latency
         value = getattr(found, figure, None)
         if not isinstance(value, int | float):
             raise EsqError(f"no figure `{name}` in this run", where=self.journey)

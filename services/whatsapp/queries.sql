@@ -94,7 +94,7 @@ ORDER BY c.replies DESC, c.filled_at LIMIT :most
 -- name: hold_connections
 -- Connections that are claimed from now on by nobody else, with their buckets; held in one order everywhere.
 SELECT c.company, c.name, c.phone_number_id, coalesce(c.rate, :rate) AS rate, c.pace, c.tokens, c.filled_at,
-       c.held_until, clock_timestamp() AS now, c.counted_at,
+       c.held_until, clock_timestamp() AS now,
        CASE WHEN c.quota IS NULL THEN NULL WHEN c.counted_at > now() - make_interval(secs => :recount) THEN c.quota_left
             ELSE c.quota - (SELECT count(*) FROM reached r WHERE r.company = c.company AND r.connection = c.name
                                                            AND r.at > now() - interval '1 day') END AS quota_left
