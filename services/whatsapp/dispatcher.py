@@ -1,7 +1,7 @@
-"""The dispatcher: claim, begin, call, settle. It may be killed at any moment.
+"""The dispatcher: claim, call, settle. It may be killed at any moment.
 
 Claims and calls are made in small batches, so that a death leaves few messages uncertain. Results are written
-in batches with their events. When the database is away no new call is made (`begin` cannot be written), and
+in batches with their events. When the database is away no new call is made (no claim can be written), and
 results wait in memory until it is back: they are never more than the calls that were under way.
 """
 
@@ -88,7 +88,7 @@ class Dispatcher:
             free = self._settings.concurrency - len(self._calls) - len(self._results)
             most = self._room(min(free, self._settings.batch)) if free > 0 else 0
             turns = await self._turns.take(max(1, most // PER_TURN)) if most > 0 else []
-            for claim in await self._begin_some(turns, most) if turns else []:
+            for claim in await self._claim(turns, most) if turns else []:
                 call = asyncio.create_task(self._call(claim))
                 self._calls.add(call)
                 call.add_done_callback(self._ended)
@@ -99,17 +99,11 @@ class Dispatcher:
         if self._calls:
             await asyncio.wait(self._calls)
 
-    async def _begin_some(self, turns: Sequence[Turn], most: int) -> list[Claim]:
-        """Claim, and return what may be sent now. Turns that are lost here come again by the sweep."""
+    async def _claim(self, turns: Sequence[Turn], most: int) -> Sequence[Claim]:
+        """Claim what is sent now. Turns that are lost here come again by the sweep."""
         claimed = await self._claims.claim(turns, most)
         await self._turns.give(claimed.again)
-        claims = claimed.claims
-        began = await self._claims.begin(claims) if claims else []
-        if len(began) < len(claims):
-            log.warning(
-                "%d claims lapsed before they began", len(claims) - len(began), extra={"action": "begin"}
-            )
-        return began
+        return claimed.claims
 
     async def _call(self, claim: Claim) -> None:
         """Make one attempt and remember what came of it."""

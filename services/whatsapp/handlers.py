@@ -34,8 +34,8 @@ PACE_SECONDS = 0.5
 PURGE_EVERY_SECONDS = 3600.0
 NO_RESULT = "sent to the provider, and no answer was written"
 REPORTS = Counter("esq_callback_reports", "Reports of callbacks by what became of them", ["fate"])
-LEASES = Counter("esq_leases_lapsed", "Leases that lapsed by what became of the message", ["state"])
-HANDED_BACK = Counter("esq_messages_handed_back", "Messages that were not begun and never will be", ["state"])
+LEASES = Counter("esq_leases_lapsed", "Attempts of which nothing was heard while their lease ran")
+HANDED_BACK = Counter("esq_messages_handed_back", "Messages that came back, or ended, unclaimed", ["state"])
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ async def _apply(work: Work, reports: Sequence[Report]) -> None:
 
 
 class Sweeper:
-    """Takes care of claims whose holder is gone, and of messages that may not be begun any more."""
+    """Takes care of attempts of which nothing is heard, and of messages that may not be sent any more."""
 
     def __init__(self, database: Database, *, every_seconds: float) -> None:
         self._database = database
@@ -118,9 +118,8 @@ class Sweeper:
             await wait_or_stop(stop, self._every)
 
     async def step(self) -> int:
-        """Release claims that never began, doubt attempts without result; return the larger number."""
+        """Doubt attempts without result; return how many."""
         async with self._database.work() as work:
-            released = await work.run(SQL["release_lapsed"], most=LAPSED)
             doubted = await work.rows(SQL["doubt_lapsed"], most=LAPSED, reason=NO_RESULT)
             await PostgresOutbox(work).add(
                 for_campaigns(
@@ -128,16 +127,10 @@ class Sweeper:
                 )
             )
             await work.commit()
-        LEASES.labels("queued").inc(released)
-        LEASES.labels("uncertain").inc(len(doubted))
-        if released or doubted:
-            log.warning(
-                "Leases lapsed: %d back in the queue, %d uncertain",
-                released,
-                len(doubted),
-                extra={"action": "sweep", "queued": released, "uncertain": len(doubted)},
-            )
-        return max(released, len(doubted))
+        LEASES.inc(len(doubted))
+        if doubted:
+            log.warning("%d attempts are uncertain", len(doubted), extra={"action": "sweep"})
+        return len(doubted)
 
     async def hand_back(self) -> int:
         """Tell of waiting messages that are halted or late; return the larger number of the two."""

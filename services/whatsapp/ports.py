@@ -54,11 +54,10 @@ class Claims(Protocol):
     """Hands out messages, each to one dispatcher. All raise `TemporaryError` when the store is away."""
 
     async def claim(self, turns: Sequence[Turn], most: int) -> Claimed:
-        """Take due messages of these connections for a while, as the numbers' buckets allow."""
-        ...
+        """Take due messages of these connections, as the numbers' buckets allow, to be sent at once.
 
-    async def begin(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Write that the attempts begin now; return those whose claim still holds. Only these may be sent."""
+        When this returns it is written that their attempts begin now: nobody else makes them.
+        """
         ...
 
     async def settle(self, results: Sequence[Result]) -> int:

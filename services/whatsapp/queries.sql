@@ -103,7 +103,8 @@ JOIN unnest(CAST(:companies AS text[]), CAST(:names AS text[])) AS t (company, n
 ORDER BY c.company, c.name FOR UPDATE OF c
 
 -- name: claim_messages
--- The oldest due messages of each connection, the most urgent first, as many as its share, within its range.
+-- The oldest due messages of each connection, the most urgent first, as many as its share, within its range; not those
+-- of halted runs or past their time. The calls are made now: from here on nobody else may make them.
 WITH picked AS (
     SELECT q.company, q.message_id, s.phone_number_id
     FROM unnest(CAST(:companies AS text[]), CAST(:connections AS text[]), CAST(:numbers AS text[]),
@@ -112,12 +113,13 @@ WITH picked AS (
     CROSS JOIN LATERAL (
         SELECT m.company, m.message_id FROM messages m
         WHERE m.company = s.company AND m.connection = s.connection AND m.state = 'queued' AND m.due_at <= now()
-          AND m.urgency BETWEEN s.floor AND s.ceiling AND least(m.not_after, m.expires_at) > now() IS NOT FALSE AND NOT EXISTS (
+          AND m.urgency BETWEEN s.floor AND s.ceiling
+          AND least(m.not_after, m.expires_at) > clock_timestamp() IS NOT FALSE AND NOT EXISTS (
             SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
                                   AND h.connection = m.connection AND h.run >= m.run)
         ORDER BY m.urgency DESC, m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
 UPDATE messages m
-SET state = 'claimed', epoch = m.epoch + 1, attempted_at = NULL,
+SET state = 'claimed', epoch = m.epoch + 1, attempted_at = clock_timestamp(),
     lease_until = clock_timestamp() + make_interval(secs => :lease)
 FROM picked p WHERE m.company = p.company AND m.message_id = p.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.connection, p.phone_number_id, m.recipient, m.body, m.epoch,
@@ -162,18 +164,6 @@ FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:tokens AS 
     AS b (company, name, tokens, pace, filled_at, quota_left)
 WHERE c.company = b.company AND c.name = b.name
 
--- name: begin_attempts
--- The calls are made now: from here on nobody else may make them. Only for claims that still hold, of campaigns that
--- were not halted meanwhile, and in time.
-UPDATE messages m SET attempted_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => :lease)
-FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:epochs AS int[])) AS c (company, message_id, epoch)
-WHERE m.company = c.company AND m.message_id = c.message_id AND m.epoch = c.epoch
-  AND m.state = 'claimed' AND m.attempted_at IS NULL AND m.lease_until > clock_timestamp()
-  AND least(m.not_after, m.expires_at) > clock_timestamp() IS NOT FALSE AND NOT EXISTS (
-    SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
-                          AND h.connection = m.connection AND h.run >= m.run)
-RETURNING m.company, m.message_id
-
 -- name: settle
 -- Verdicts of attempts. One under an old epoch, or on a message that a callback has moved on, changes nothing.
 WITH given AS (
@@ -192,7 +182,7 @@ SET state = g.state, provider_id = coalesce(g.provider_id, m.provider_id), code 
     failed_at = CASE WHEN g.state = 'failed' THEN now() ELSE m.failed_at END
 FROM given g JOIN held h USING (company, message_id)
 WHERE m.company = g.company AND m.message_id = g.message_id AND m.epoch = g.epoch
-  AND m.state IN ('claimed', 'uncertain') AND m.state <> g.state AND m.attempted_at IS NOT NULL
+  AND m.state IN ('claimed', 'uncertain') AND m.state <> g.state
 RETURNING m.company, m.message_id
 
 -- name: slow_down
@@ -207,19 +197,11 @@ UPDATE connections c SET held_until = greatest(c.held_until, now() + make_interv
 FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:seconds AS float8[])) AS h (company, name, seconds)
 WHERE c.company = h.company AND c.name = h.name
 
--- name: release_lapsed
--- Claims that were not begun, as their holder is gone or they may not be: as if never claimed.
-UPDATE messages m SET state = 'queued', lease_until = NULL
-FROM (SELECT company, message_id FROM messages
-      WHERE state = 'claimed' AND attempted_at IS NULL AND lease_until < now()
-      LIMIT :most FOR UPDATE SKIP LOCKED) AS lapsed
-WHERE m.company = lapsed.company AND m.message_id = lapsed.message_id
-
 -- name: doubt_lapsed
--- Attempts that were begun and of which nothing was heard: nobody knows, so nobody sends again.
+-- Attempts of which nothing was heard: nobody knows, so nobody sends again.
 UPDATE messages m SET state = 'uncertain', lease_until = NULL, reason = :reason
 FROM (SELECT company, message_id FROM messages
-      WHERE state = 'claimed' AND attempted_at IS NOT NULL AND lease_until < now()
+      WHERE state = 'claimed' AND lease_until < now()
       LIMIT :most FOR UPDATE SKIP LOCKED) AS lapsed
 WHERE m.company = lapsed.company AND m.message_id = lapsed.message_id
 RETURNING m.company, m.message_id, m.campaign_id

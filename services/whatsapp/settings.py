@@ -51,13 +51,11 @@ class DispatcherSettings(WhatsappSettings, RedisSettings):
     concurrency: int = Field(default=128, ge=1, le=1000)
     """Calls under way at once."""
     batch: int = Field(default=64, ge=1, le=500)
-    """Most messages claimed at once: each claim waits for two commits. A killed dispatcher leaves uncertain
-    what it has begun, so no more are claimed than can be sent at once."""
+    """Most messages claimed at once: each claim waits for a commit here and on a standby. A killed dispatcher
+    leaves uncertain what it has claimed, so no more are claimed than can be sent at once."""
     most_attempts: int = Field(default=10, ge=1)
     """A message that was refused for a passing reason so many times has failed."""
     attempt_seconds: float = Field(default=10.0, gt=0, le=60)
     """For one call; the longest that an attempt can take."""
-    claim_lease_seconds: float = Field(default=10.0, gt=0)
-    """A claim not begun by then goes back to the queue."""
     grace_seconds_for_results: float = Field(default=20.0, gt=0)
     """After the longest attempt a result has so long to be written; then the message is uncertain."""

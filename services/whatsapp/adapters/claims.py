@@ -1,10 +1,10 @@
 """Claims in Postgres. See `ports.Claims`.
 
 What keeps a message from going out twice:
-- a claim raises the message's epoch, and whatever is written under an older epoch changes nothing;
-- `begin` commits before the call and only for a claim whose lease still runs: a lapsed one is never sent;
-- once begun, a message returns to the queue only by a definite "not taken" of that very attempt.
-A verdict of a begun attempt is good even after the sweep has called it uncertain: nobody else can have sent.
+- a claim commits before the call, and whatever was claimed may have been sent;
+- it raises the message's epoch, and whatever is written under an older epoch changes nothing;
+- a claimed message returns to the queue only by a definite "not taken" of that very attempt.
+A verdict of an attempt is good even after the sweep has called it uncertain: nobody else can have sent.
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ class PostgresClaims:
     def __init__(self, database: Database, settings: DispatcherSettings) -> None:
         self._database = database
         self._rate = settings.messages_per_second
-        self._claim_lease = settings.claim_lease_seconds
-        self._attempt_lease = settings.attempt_seconds + settings.grace_seconds_for_results
+        self._lease = settings.attempt_seconds + settings.grace_seconds_for_results
 
     async def claim(self, turns: Sequence[Turn], most: int) -> Claimed:
         """See `Claims`."""
@@ -67,16 +66,8 @@ class PostgresClaims:
             shares=list(parts),
             floors=[each.urgencies[0] for each in held],
             ceilings=[each.urgencies[1] for each in held],
-            lease=self._claim_lease,
+            lease=self._lease,
         )
-
-    async def begin(self, claims: Sequence[Claim]) -> list[Claim]:
-        """See `Claims`."""
-        async with self._database.work() as work:
-            rows = await work.rows(SQL["begin_attempts"], lease=self._attempt_lease, **_keys(claims))
-            await work.commit()
-        held = {(row.company, row.message_id) for row in rows}
-        return [claim for claim in claims if (claim.company, claim.message_id) in held]
 
     async def settle(self, results: Sequence[Result]) -> int:
         """See `Claims`."""

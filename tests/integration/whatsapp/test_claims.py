@@ -39,11 +39,10 @@ async def sweep(database: Database) -> int:
     return await Sweeper(database, every_seconds=1).step()
 
 
-async def test_a_claim_goes_through_begin_and_settle(platform: Platform, claims: Taker) -> None:
+async def test_what_is_claimed_is_sent_and_settled(platform: Platform, claims: Taker) -> None:
     (wanted,) = platform.request(1)
     (claim,) = await claims.take(10)
     assert (claim.message_id, claim.phone_number_id, claim.text, claim.epoch) == (wanted, NUMBER, "Hello", 1)
-    assert await claims.begin([claim]) == [claim]
     assert await claims.settle(results([claim], Accepted("wamid.1"))) == 1
     assert platform.states() == {"accepted": 1}
     assert told(platform) == ["MessageAccepted"]
@@ -56,43 +55,12 @@ async def test_what_is_claimed_is_claimed_by_nobody_else(platform: Platform, cla
     assert len(taken) == len(set(taken)) > 0
 
 
-async def test_a_claim_that_never_began_returns_to_the_queue(
-    platform: Platform, claims: Taker, database: Database
-) -> None:
-    platform.request(1)
-    (first,) = await claims.take(1)
-    assert await sweep(database) == 0
-    lapse(platform)
-    assert await sweep(database) == 1
-    assert platform.states() == {"queued": 1}
-    (second,) = await claims.take(1)
-    assert second.epoch == first.epoch + 1
-
-
-async def test_a_lapsed_claim_cannot_begin(platform: Platform, claims: Taker) -> None:
-    platform.request(1)
-    (claim,) = await claims.take(1)
-    lapse(platform)
-    assert await claims.begin([claim]) == []
-
-
-async def test_a_claim_begins_once(platform: Platform, claims: Taker) -> None:
-    platform.request(1)
-    taken = await claims.take(1)
-    assert len(await claims.begin(taken)) == 1
-    assert await claims.begin(taken) == []
-
-
-async def test_a_write_under_an_old_epoch_changes_nothing(
-    platform: Platform, claims: Taker, database: Database
-) -> None:
+async def test_a_write_under_an_old_epoch_changes_nothing(platform: Platform, claims: Taker) -> None:
     platform.request(1)
     (stale,) = await claims.take(1)
-    lapse(platform)
-    await sweep(database)
+    await claims.settle(results([stale], NotReached("ConnectError")))
+    platform.database.execute("UPDATE whatsapp.messages SET due_at = now()")
     (current,) = await claims.take(1)
-    assert await claims.begin([stale]) == []
-    assert await claims.begin([current]) == [current]
     assert await claims.settle(results([stale], Refused(131026, "late"))) == 0
     assert platform.states() == {"claimed": 1}
     assert told(platform) == []
@@ -104,7 +72,7 @@ async def test_an_attempt_of_which_nothing_is_heard_becomes_uncertain_and_is_not
     platform: Platform, claims: Taker, database: Database
 ) -> None:
     platform.request(1)
-    await claims.begin(await claims.take(1))
+    await claims.take(1)
     lapse(platform)
     assert await sweep(database) == 1
     assert platform.states() == {"uncertain": 1}
@@ -116,11 +84,11 @@ async def test_a_late_result_settles_what_the_sweep_called_uncertain(
     platform: Platform, claims: Taker, database: Database
 ) -> None:
     platform.request(1)
-    began = await claims.begin(await claims.take(1))
+    taken = await claims.take(1)
     lapse(platform)
     await sweep(database)
-    assert await claims.settle(results(began, Unknown("ReadTimeout"))) == 0
-    assert await claims.settle(results(began, Accepted("wamid.1"))) == 1
+    assert await claims.settle(results(taken, Unknown("ReadTimeout"))) == 0
+    assert await claims.settle(results(taken, Accepted("wamid.1"))) == 1
     assert platform.states() == {"accepted": 1}
     assert told(platform) == ["MessageUncertain", "MessageAccepted"]
 
@@ -129,9 +97,9 @@ async def test_a_result_after_a_callback_does_not_move_the_message_back(
     platform: Platform, claims: Taker
 ) -> None:
     platform.request(1)
-    began = await claims.begin(await claims.take(1))
+    taken = await claims.take(1)
     platform.database.execute("UPDATE whatsapp.messages SET state = 'delivered'")
-    assert await claims.settle(results(began, Accepted("wamid.1"))) == 0
+    assert await claims.settle(results(taken, Accepted("wamid.1"))) == 0
     assert platform.states() == {"delivered": 1}
 
 
@@ -139,8 +107,8 @@ async def test_a_refused_message_waits_its_time_and_counts_its_attempts(
     platform: Platform, claims: Taker
 ) -> None:
     platform.request(1)
-    began = await claims.begin(await claims.take(1))
-    assert await claims.settle(results(began, Refused(131000, "busy"))) == 1
+    taken = await claims.take(1)
+    assert await claims.settle(results(taken, Refused(131000, "busy"))) == 1
     assert await claims.take(1) == []
     platform.database.execute("UPDATE whatsapp.messages SET due_at = now()")
     (again,) = await claims.take(1)
@@ -158,8 +126,8 @@ async def test_a_number_sends_no_faster_than_its_rate(platform: Platform, claims
 async def test_a_held_number_does_not_stop_another(platform: Platform, claims: Taker) -> None:
     platform.add_connection("acme", "other", "777")
     platform.request(1)
-    began = await claims.begin(await claims.take(1))
-    await claims.settle(results(began, Refused(190, "token expired")))
+    taken = await claims.take(1)
+    await claims.settle(results(taken, Refused(190, "token expired")))
     platform.database.execute("UPDATE whatsapp.messages SET due_at = now()")
     (wanted,) = platform.request(1, "other")
     assert [claim.message_id for claim in await claims.take(10)] == [wanted]
@@ -167,15 +135,15 @@ async def test_a_held_number_does_not_stop_another(platform: Platform, claims: T
 
 async def test_a_throttled_number_goes_at_half_its_pace(platform: Platform, claims: Taker) -> None:
     platform.request(3)
-    began = await claims.begin(await claims.take(3))
-    await claims.settle(results(began, Refused(130429, "slow down")))
+    taken = await claims.take(3)
+    await claims.settle(results(taken, Refused(130429, "slow down")))
     assert platform.database.execute("SELECT pace FROM whatsapp.connections") == "0.5"
 
 
 async def test_what_was_not_reached_is_queued_again(platform: Platform, claims: Taker) -> None:
     platform.request(1)
-    began = await claims.begin(await claims.take(1))
-    await claims.settle(results(began, NotReached("ConnectError")))
+    taken = await claims.take(1)
+    await claims.settle(results(taken, NotReached("ConnectError")))
     assert platform.states() == {"queued": 1}
 
 

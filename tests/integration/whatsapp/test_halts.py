@@ -1,4 +1,4 @@
-"""Halts, runs and times on real Postgres: what was not begun comes back, what was begun stays as it is."""
+"""Halts, runs and times on real Postgres: what was not claimed comes back, what was claimed stays."""
 
 from __future__ import annotations
 
@@ -47,23 +47,18 @@ def fresh(count: int) -> list[str]:
     return [str(uuid7()) for _ in range(count)]
 
 
-async def test_a_halt_takes_back_what_waits_and_nothing_that_was_begun(
+async def test_a_halt_takes_back_what_waits_and_nothing_that_was_claimed(
     platform: Platform, database: Database, claims: Taker
 ) -> None:
     requests, sweeper, ids = Requests(database, FakeTurns()), Sweeper(database, every_seconds=1), fresh(6)
     await requests.handle([requested(one) for one in ids])
-    begun = await claims.begin(await claims.take(2))
-    held = await claims.take(2)
+    claimed = await claims.take(2)
     await requests.handle([halted()])
     assert await claims.take(10) == [], "nothing of a halted run is claimed"
-    assert await claims.begin(held) == [], "and none that was claimed before is begun"
-    assert await sweeper.hand_back() == 2
-    platform.database.execute("UPDATE whatsapp.messages SET lease_until = now() WHERE attempted_at IS NULL")
-    await sweeper.step()
-    assert await sweeper.hand_back() == 2
+    assert await sweeper.hand_back() == 4
     assert platform.states() == {"claimed": 2, "recalled": 4}
     assert {event.message_id for event in platform.told()} == set(ids) - {
-        str(one.message_id) for one in begun
+        str(one.message_id) for one in claimed
     }
     assert {(type(event), event.run) for event in platform.told()} == {(MessageRecalled, 0)}
 
@@ -73,7 +68,7 @@ async def test_other_campaigns_companies_and_later_runs_go_on(database: Database
     await requests.handle([halted(0), halted(7, campaign="another"), halted(7, company="other")])
     await requests.handle([requested(message, run=1)])
     await Sweeper(database, every_seconds=1).hand_back()
-    assert [str(one.message_id) for one in await claims.begin(await claims.take(5))] == [message]
+    assert [str(one.message_id) for one in await claims.take(5)] == [message]
 
 
 async def test_a_request_under_a_halted_run_comes_back_at_once(
@@ -97,9 +92,9 @@ async def test_what_came_back_is_sent_under_a_later_run_and_never_under_an_earli
     assert platform.states() == {"recalled": 1}, "the run is over"
     assert len(platform.told()) == 2, "and who asks again is told so"
     await requests.handle([requested(message, run=1), requested(message, run=0)])
-    assert len(await claims.begin(await claims.take(5))) == 1
+    assert len(await claims.take(5)) == 1
     await requests.handle([requested(message, run=2)])
-    assert platform.states() == {"claimed": 1}, "what was begun is not begun again"
+    assert platform.states() == {"claimed": 1}, "what was claimed is not claimed again"
 
 
 async def test_the_time_of_a_message_is_over_for_now_or_for_good(
@@ -120,15 +115,6 @@ async def test_the_time_of_a_message_is_over_for_now_or_for_good(
     kinds = {event.message_id: type(event) for event in platform.told()}
     assert kinds == {late: MessageRecalled, over: MessageExpired, both: MessageExpired}
     assert platform.states() == {"claimed": 1, "recalled": 1, "expired": 2}
-
-
-async def test_a_claim_that_is_too_late_is_not_begun(
-    platform: Platform, database: Database, claims: Taker
-) -> None:
-    await Requests(database, FakeTurns()).handle([requested(one) for one in fresh(2)])
-    held = await claims.take(2)
-    platform.database.execute("UPDATE whatsapp.messages SET expires_at = now()")
-    assert await claims.begin(held) == []
 
 
 async def test_many_come_back_in_bounded_transactions_each_once(

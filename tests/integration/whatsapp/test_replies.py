@@ -58,7 +58,7 @@ async def test_where_a_reply_is_can_be_asked_and_no_campaign_is_told(
     reply = (await post(client)).json()["id"]
     path = f"/messages/{reply}"
     assert (await client.get(path, headers=headers())).json()["state"] == "queued"
-    [claim] = await claims.begin(await claims.take(1))
+    [claim] = await claims.take(1)
     verdict = Verdict(State.ACCEPTED, provider_id="wamid.1")
     assert await claims.settle([Result(claim, Decision(verdict))]) == 1
     told = (await client.get(path, headers=headers())).json()

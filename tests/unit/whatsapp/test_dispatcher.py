@@ -55,7 +55,6 @@ class MemoryClaims:
 
     def __init__(self, count: int) -> None:
         self.waiting = deque(claim() for _ in range(count))
-        self.lapsed: set[int] = set()
         self.results: list[Result] = []
         self.away = 0
         self.largest = 0
@@ -66,9 +65,6 @@ class MemoryClaims:
         self.largest = max(self.largest, most)
         claims = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
         return Claimed(claims, [(turn, 0.0) for turn in turns if self.waiting])
-
-    async def begin(self, claims: Sequence[Claim]) -> list[Claim]:
-        return [it for place, it in enumerate(claims) if place not in self.lapsed]
 
     async def settle(self, results: Sequence[Result]) -> int:
         if self.away:
@@ -143,16 +139,6 @@ async def test_outcomes_become_verdicts() -> None:
         await claims.done.wait()
     states = [result.decision.verdict.state for result in claims.results]
     assert states == [State.ACCEPTED, State.UNCERTAIN, State.FAILED, State.QUEUED]
-
-
-async def test_a_claim_that_lapsed_before_it_began_is_not_sent() -> None:
-    claims, engine = MemoryClaims(4), FakeEngine()
-    claims.lapsed = {1}
-    lost = claims.waiting[1]
-    async with running(claims, engine):
-        while len(claims.results) < 3:
-            await asyncio.sleep(0.01)
-    assert engine.sent[lost.message_id] == 0
 
 
 async def test_results_wait_for_the_store_and_are_not_lost() -> None:
