@@ -42,10 +42,12 @@ class Process:
 PROCESSES = (
     Process("contacts", "api"),
     Process("campaigns", "api", kafka=True),
+    Process("campaigns", "planner", kafka=True),
     Process("campaigns", "worker", kafka=True),
     Process("whatsapp", "api", kafka=True, redis=True),
     Process("whatsapp", "worker", kafka=True, redis=True),
     Process("whatsapp", "dispatcher", kafka=True, redis=True),
+    Process("whatsapp", "callbacks"),
     Process("simulator", "api"),
 )
 

@@ -1,7 +1,7 @@
 """Puts the service's processes together: the only place that chooses adapters.
 
-What only the worker needs (Kafka, the HTTP client) is imported when a worker is put together: the API stays
-small.
+What only planner and worker need (Kafka, the HTTP client) is imported when one of them is put together: the
+API stays small.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
     from services.campaigns.ports import Units
-    from services.campaigns.settings import ApiSettings, WorkerSettings
+    from services.campaigns.settings import ApiSettings, PlannerSettings, WorkerSettings
 
 
 NEWS_GATHER_SECONDS = 0.5
@@ -54,37 +54,50 @@ def build_app(settings: ApiSettings, health: Health, units: Units, reading: Unit
     return app
 
 
-async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
-    """Build planner, relay and consumer on Postgres, Kafka and the contacts service."""
+async def assemble_planner(settings: PlannerSettings, stack: AsyncExitStack) -> Parts:
+    """Build planner, scheduler and relay on Postgres, Kafka and the contacts service."""
     from services.campaigns.adapters.contacts import open_contact_pages  # noqa: PLC0415 - see above
-    from services.campaigns.news import apply_news  # noqa: PLC0415
     from services.campaigns.planner import Planner, Scheduler  # noqa: PLC0415
+    from services.kit.kafka import open_publisher  # noqa: PLC0415
+    from services.kit.outbox import Relay  # noqa: PLC0415
+
+    health, tokens = Health(), Tokens(settings.token_key.get_secret_value())
+    database = await stack.enter_async_context(open_database(settings, settings))
+    publisher = await stack.enter_async_context(open_publisher(settings, settings))
+    contacts = await stack.enter_async_context(open_contact_pages(settings, tokens))
+    health.add("database", database.reason)
+    units, relay = PostgresUnits(database), Relay(database, publisher)
+    planner = Planner(
+        PlanNextChunk(settings.plan_chunk, settings.plan_lease_seconds), units, contacts, relay.wake
+    )
+    tasks = [
+        Task("planner", planner.run),
+        Task("scheduler", Scheduler(units, partial(datetime.now, UTC)).run),
+        Task("relay", relay.run),
+    ]
+    return Parts(create_app("esq campaigns planner", health), health, tasks)
+
+
+async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
+    """Build the consumer of news on Postgres and Kafka; what it tells, the planner's relay sends."""
+    from services.campaigns.news import apply_news  # noqa: PLC0415 - see above
     from services.kit.consumer import Consumer  # noqa: PLC0415
     from services.kit.inbox import InboxKeeper  # noqa: PLC0415
     from services.kit.kafka import open_publisher  # noqa: PLC0415
     from services.kit.lag import LagWatch  # noqa: PLC0415
-    from services.kit.outbox import Relay  # noqa: PLC0415
     from services.kit.source import open_source  # noqa: PLC0415
 
-    health, tokens = Health(), Tokens(settings.token_key.get_secret_value())
+    health = Health()
     database = await stack.enter_async_context(open_database(settings, settings))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
     source = await stack.enter_async_context(
         open_source(settings, settings, [MESSAGE_STATUS], gather_seconds=NEWS_GATHER_SECONDS)
     )
-    contacts = await stack.enter_async_context(open_contact_pages(settings, tokens))
     health.add("database", database.reason)
     health.add("kafka", partial(_answer, source.reason))
-    units, relay = PostgresUnits(database), Relay(database, publisher)
-    planner = Planner(
-        PlanNextChunk(settings.plan_chunk, settings.plan_lease_seconds), units, contacts, relay.wake
-    )
-    consumer = Consumer(source, publisher, partial(apply_news, units=units), batch=settings.kafka_batch)
+    news = partial(apply_news, units=PostgresUnits(database))
     tasks = [
-        Task("planner", planner.run),
-        Task("scheduler", Scheduler(units, partial(datetime.now, UTC)).run),
-        Task("relay", relay.run),
-        Task("consumer", consumer.run),
+        Task("consumer", Consumer(source, publisher, news, batch=settings.kafka_batch).run),
         Task("lag", LagWatch(settings, settings, [MESSAGE_STATUS], source.written_at).run),
         Task("inbox keeper", InboxKeeper(database).run),
     ]

@@ -20,9 +20,17 @@ class AskingSettings(ApiSettings):
     """Where the contacts service answers, without a path."""
 
 
-class WorkerSettings(AskingSettings, KafkaSettings):
+class WorkerSettings(ProcessSettings, DatabaseSettings, KafkaSettings):
     """What the campaigns worker is given."""
 
+    service: str = "campaigns"
+
+
+class PlannerSettings(AskingSettings, KafkaSettings):
+    """What the planner is given."""
+
+    database_pool: int = Field(default=4, ge=1, le=50)
+    """Connections to keep: one a task, and one for the health check."""
     plan_chunk: int = Field(default=100, ge=1, le=1000)
     """Recipients planned in one transaction. Campaigns take turns by the chunk: small ones keep them even."""
     plan_lease_seconds: float = Field(default=15.0, gt=0)

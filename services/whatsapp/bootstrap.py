@@ -1,4 +1,4 @@
-"""Puts the three processes together; the only place that picks adapters."""
+"""Puts the processes together; the only place that picks adapters."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from services.whatsapp.requests import Requests
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
-    from services.whatsapp.settings import ApiSettings, DispatcherSettings, WorkerSettings
+    from services.whatsapp.settings import ApiSettings, CallbacksSettings, DispatcherSettings, WorkerSettings
 
 DAY_SECONDS = 86_400.0
 
@@ -71,7 +71,7 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
 
 
 async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
-    """Take requests, work on callbacks, sweep leases, give turns, relay events. None of it needs Redis."""
+    """Take requests, sweep leases, give turns, relay events. None of it needs Redis."""
     database = await stack.enter_async_context(open_database(settings, settings))
     source = await stack.enter_async_context(open_source(settings, settings, [MESSAGE_REQUESTED]))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
@@ -84,19 +84,26 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     health = Health()
     health.add("database", database.reason)
     health.add("kafka", kafka)
-    keeper = Keeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
     consumer = Consumer(source, publisher, Requests(database, turns).handle, batch=settings.kafka_batch)
     tasks = (
         Task("requests", consumer.run),
         Task("lag", LagWatch(settings, settings, [MESSAGE_REQUESTED], source.written_at).run),
-        Task("callbacks", Callbacks(database).run),
         Task("turns", TurnSweep(PostgresDue(database), turns).run),
         Task("sweep", Sweeper(database, every_seconds=settings.sweep_seconds).run),
         Task("relay", Relay(database, publisher).run),
         Task("inbox", InboxKeeper(database).run),
-        Task("keeper", keeper.run),
     )
     return Parts(create_app("esq whatsapp worker", health), health, tasks)
+
+
+async def assemble_callbacks(settings: CallbacksSettings, stack: AsyncExitStack) -> Parts:
+    """Work on callbacks, so that a flood of them holds up nothing else; what they tell, the worker relays."""
+    database = await stack.enter_async_context(open_database(settings, settings))
+    health = Health()
+    health.add("database", database.reason)
+    keeper = Keeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
+    tasks = (Task("callbacks", Callbacks(database).run), Task("keeper", keeper.run))
+    return Parts(create_app("esq whatsapp callbacks", health), health, tasks)
 
 
 async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) -> Parts:

@@ -1,4 +1,4 @@
-"""Settings of the three processes."""
+"""Settings of the processes."""
 
 from __future__ import annotations
 
@@ -31,12 +31,19 @@ class ApiSettings(WhatsappSettings, TokenSettings, RedisSettings):
 
 
 class WorkerSettings(WhatsappSettings, KafkaSettings, RedisSettings):
-    """Of the process that takes requests, works on callbacks, sweeps leases and relays events."""
+    """Of the process that takes requests, sweeps leases and relays events."""
 
-    callback_keep_days: float = Field(default=30, gt=0)
-    """Raw callbacks are kept so long after they were worked on, for questions and for later readers."""
     sweep_seconds: float = Field(default=2.0, gt=0)
     """Between two looks at lapsed leases."""
+
+
+class CallbacksSettings(WhatsappSettings):
+    """Of the process that works on callbacks."""
+
+    database_pool: int = Field(default=3, ge=1, le=50)
+    """Connections to keep: one a task, and one for the health check."""
+    callback_keep_days: float = Field(default=30, gt=0)
+    """Raw callbacks are kept so long after they were worked on, for questions and for later readers."""
 
 
 class DispatcherSettings(WhatsappSettings, RedisSettings):

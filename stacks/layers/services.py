@@ -152,7 +152,7 @@ def _process(settings: StackSettings, process: Process) -> ServiceArgs:
 
 def _plain(settings: StackSettings, process: Process) -> dict[str, str]:
     own = {
-        "campaigns-worker": {"ESQ_CONTACTS_URL": _url("contacts-api")},
+        "campaigns-planner": {"ESQ_CONTACTS_URL": _url("contacts-api")},
         "whatsapp-dispatcher": {"ESQ_CLOUD_API_URL": _url("simulator-api")},
         "simulator-api": {"ESQ_CALLBACK_URL": f"{_url('whatsapp-api')}/webhooks/cloud"},
     }
@@ -184,10 +184,12 @@ def _secret(settings: StackSettings, process: Process) -> dict[str, str]:
 _NEEDS = {
     "contacts-api": ("ESQ_TOKEN_KEY",),
     "campaigns-api": ("ESQ_TOKEN_KEY",),
-    "campaigns-worker": ("ESQ_TOKEN_KEY",),
+    "campaigns-planner": ("ESQ_TOKEN_KEY",),
+    "campaigns-worker": (),
     "whatsapp-api": ("ESQ_TOKEN_KEY", "ESQ_APP_SECRET", "ESQ_VERIFY_TOKEN"),
     "whatsapp-worker": (),
     "whatsapp-dispatcher": ("ESQ_CLOUD_API_TOKEN",),
+    "whatsapp-callbacks": (),
     "simulator-api": ("ESQ_TOKEN_KEY", "ESQ_CLOUD_API_TOKEN", "ESQ_APP_SECRET"),
 }
 """The shared secrets that each process is given, and no more."""

@@ -1,4 +1,4 @@
-"""Planner, relay and consumer as a process: `python -m services.campaigns.entrypoints.worker`."""
+"""`python3 -m services.campaigns.entrypoints.worker`: takes news of messages."""
 
 from __future__ import annotations
 

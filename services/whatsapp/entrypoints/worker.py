@@ -1,4 +1,4 @@
-"""`python3 -m services.whatsapp.entrypoints.worker`: takes requests, works on callbacks, relays events."""
+"""`python3 -m services.whatsapp.entrypoints.worker`: takes requests, sweeps leases, relays events."""
 
 from __future__ import annotations
 

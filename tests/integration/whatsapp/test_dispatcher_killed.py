@@ -66,6 +66,7 @@ def test_callbacks_settle_what_a_killed_dispatcher_left_uncertain(
         latency={"median_ms": 100}, sent={"median_ms": 6000, "spread": 0}, failed_rate=0
     )
     platform.start("whatsapp", "worker", **kafka_settings, ESQ_SWEEP_SECONDS="0.5")
+    platform.start("whatsapp", "callbacks")
     platform.connect(api)
     ids = platform.request(200)
     dispatcher = platform.start("whatsapp", "dispatcher", **QUICK_LEASES)

@@ -79,6 +79,7 @@ def test_each_message_is_sent_once_and_its_reading_is_told(platform: Platform, c
     platform.connect(api)
     ids = publish(clean_kafka, 50)
     platform.start("whatsapp", "worker", ESQ_KAFKA_BOOTSTRAP=clean_kafka.bootstrap)
+    platform.start("whatsapp", "callbacks")
     platform.start("whatsapp", "dispatcher")
     listener = Listener(clean_kafka)
 

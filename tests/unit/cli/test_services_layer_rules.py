@@ -179,7 +179,9 @@ def _secret(layer: Recording, name: str) -> dict[str, str]:
 def test_each_process_is_given_the_secrets_it_needs_and_no_more(services_layer: Recording) -> None:
     given = {name: set(_secret(services_layer, name)) for name in NAMES}
     assert given["contacts-api"] == {"ESQ_DATABASE_STANDBY_URL", "ESQ_DATABASE_URL", "ESQ_TOKEN_KEY"}
-    assert given["campaigns-worker"] == {"ESQ_DATABASE_URL", "ESQ_KAFKA_PASSWORD", "ESQ_TOKEN_KEY"}
+    assert given["campaigns-planner"] == {"ESQ_DATABASE_URL", "ESQ_KAFKA_PASSWORD", "ESQ_TOKEN_KEY"}
+    assert given["campaigns-worker"] == {"ESQ_DATABASE_URL", "ESQ_KAFKA_PASSWORD"}
+    assert given["whatsapp-callbacks"] == {"ESQ_DATABASE_URL"}
     assert "ESQ_TOKEN_KEY" not in given["whatsapp-dispatcher"]
     assert "ESQ_ADMIN_DATABASE_URL" in _secret(services_layer, "migrate")
     assert not any("ESQ_ADMIN_DATABASE_URL" in names for names in given.values())
