@@ -1,4 +1,4 @@
-"""Figures against a promise."""
+"""Figures against a promise, and when those who took them lagged too much to say anything."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from services.contracts.promises import BY_ID, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+LATE_SECONDS = 0.05
+"""What begins later than this after its planned instant is late: the generator lagged."""
+LATE_SHARE = 0.01
+"""Share that may be late before a run says more of the generator than of the platform."""
 
 
 class Verdict(BaseModel):

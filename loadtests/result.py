@@ -7,13 +7,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import EsqError
-from infra.verdict import Verdict, judge
+from infra.verdict import LATE_SHARE, Verdict, judge
 from loadtests.order import Timetable  # noqa: TC001 - pydantic reads the annotations
 from services.contracts.promises import Standing
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
-MEANT = 0.01
-"""Share of arrivals that may begin late before a run says more of the generator than of the platform."""
 FEW = 3
 """So many may in any case: of a hundred arrivals two are no share worth the name."""
 MILLION = 1_000_000
@@ -124,7 +122,7 @@ class Requests(BaseModel):
     @property
     def generator_lagged(self) -> bool:
         """Whether so many arrivals began late that the timetable was not kept."""
-        return self.late > max(FEW, MEANT * self.arrivals)
+        return self.late > max(FEW, LATE_SHARE * self.arrivals)
 
     @property
     def p99(self) -> float:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.verdict import LATE_SHARE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-MEANT = 0.01
-"""Share of attempts that may begin late before a run says more of the generator than of the server."""
 
 
 class Figures(BaseModel):
@@ -55,7 +54,7 @@ class Figures(BaseModel):
     def generator_lagged(self) -> bool:
         """Whether so many attempts began late that the timetable was not kept."""
         attempts = self.acked + self.failed + self.dropped
-        return attempts > 0 and self.late / attempts > MEANT
+        return attempts > 0 and self.late / attempts > LATE_SHARE
 
 
 def longest_gap(begun: float, instants: Sequence[float], ended: float) -> tuple[float, float]:

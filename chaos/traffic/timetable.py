@@ -12,11 +12,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra.verdict import LATE_SECONDS
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-LATE_SECONDS = 0.05
-"""An attempt that begins later than this after its planned instant counts as late: the generator lagged."""
 _SHOWN = 160
 """Characters of an error that are kept: enough to tell kinds apart."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent.pool import Group
 
+from infra.verdict import LATE_SECONDS
 from loadtests.shapes import arrivals
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from loadtests.generator.recorder import Recorder
     from loadtests.order import Order
 
-LATE_SECONDS = 0.05
-"""An arrival that begins later than this after it was due counts as late: the generator lagged."""
 MOST_OPEN = 2000
 """Arrivals under way in one generator; one more is dropped, and counted."""
 LAST_SECONDS = 60.0
