@@ -46,7 +46,7 @@ BATCH = 2000
 """Events a relay takes at once, 9 MB at most: of a long backlog all is looked through for each batch."""
 IDLE_SECONDS = 0.2
 """Between two looks at an empty outbox; `Relay.wake` cuts it short."""
-PACE_SECONDS = 0.15
+PACE_SECONDS = 0.25
 """After events went out: a batch costs five statements and a round trip to the brokers, however small."""
 EMPTY_SECONDS = 5.0
 """Between two looks for a segment to be emptied, and between two measurements under load."""
