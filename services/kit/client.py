@@ -1,4 +1,4 @@
-"""HTTP clients for calling other services often: the CA of the environment, pooled connections, no proxy.
+"""HTTP clients for calling other services: the CA of the environment, pooled connections, no proxy.
 
 aiohttp, whose parser is compiled: nearly half of a dispatcher's time went into httpx, and the number of calls
 decides how many messages a core sends.

@@ -21,7 +21,7 @@ _PRIVATE = (
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*"), "***"),
     (re.compile(r"(://[^:/@\s]+:)[^@\s]+@"), r"\1***@"),
 )
-_NOISY = ("uvicorn", "httpx", "httpcore", "alembic", "stamina")
+_NOISY = ("uvicorn", "alembic", "stamina")
 
 
 def strike_out(text: str) -> str:

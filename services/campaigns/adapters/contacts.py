@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import ssl
+import json
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID
 
-import httpx
+import aiohttp
+from yarl import URL
 
 from services.campaigns.domain import Recipient
 from services.kit.breaker import Breaker
+from services.kit.client import open_client
 from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.ids import uuid7
 from services.kit.retry import bounded
@@ -22,7 +25,8 @@ if TYPE_CHECKING:
     from services.campaigns.settings import AskingSettings
     from services.kit.auth import Tokens
 
-TIMEOUT = httpx.Timeout(5.0, connect=2.0)
+TIMEOUT_SECONDS = 5.0
+"""For one attempt."""
 ATTEMPTS = 4
 RETRY_SECONDS = 8.0
 """All attempts together; shorter than a plan's lease."""
@@ -33,8 +37,9 @@ MOST_CALLS = 8
 class HttpContactPages:
     """See `ports.ContactPages`. While the service is in trouble its breaker spares it all but one call."""
 
-    def __init__(self, client: httpx.AsyncClient, tokens: Tokens) -> None:
+    def __init__(self, client: aiohttp.ClientSession, base_url: str, tokens: Tokens) -> None:
         self._client = client
+        self._base = base_url
         self._tokens = tokens
         self._breaker = Breaker("contacts.page", most=MOST_CALLS)
 
@@ -42,38 +47,35 @@ class HttpContactPages:
         self, company: str, list_name: str, after: UUID | None, limit: int
     ) -> tuple[int, list[Recipient]]:
         """See `ContactPages`."""
+        query = {"limit": str(limit)} | ({"after": str(after)} if after else {})
         path = f"/contacts/lists/{quote(list_name, safe='')}/contacts"
-        parameters: dict[str, str | int] = {"limit": limit} | ({"after": str(after)} if after else {})
+        url = URL(self._base + path, encoded=True).with_query(query)
         token = self._tokens.issue("campaigns", company, ("contacts:read",))
-        found = await bounded(
-            lambda: self._get(path, parameters, token), attempts=ATTEMPTS, seconds=RETRY_SECONDS
-        )
+        found = await bounded(lambda: self._get(url, token), attempts=ATTEMPTS, seconds=RETRY_SECONDS)
         recipients = [
             Recipient(uuid7(), UUID(one["id"]), one["phone"], one["name"]) for one in found["contacts"]
         ]
         return int(found["total"]), recipients
 
-    async def _get(self, path: str, parameters: dict[str, str | int], token: str) -> dict[str, Any]:
+    async def _get(self, url: URL, token: str) -> dict[str, Any]:
         """Ask once."""
         headers = {"Authorization": f"Bearer {token}"}
         async with self._breaker.call():
             try:
-                answer = await self._client.get(path, params=parameters, headers=headers)
-            except httpx.TransportError as error:
+                async with self._client.get(url, headers=headers) as answer:
+                    content = await answer.read()
+            except (aiohttp.ClientError, TimeoutError) as error:
                 raise TemporaryError("the contacts service does not answer") from error
-            if answer.status_code == httpx.codes.NOT_FOUND:
+            if answer.status == HTTPStatus.NOT_FOUND:
                 raise NotFoundError("there is no such list")
-            if answer.status_code != httpx.codes.OK:
-                raise TemporaryError(f"the contacts service answered {answer.status_code}")
-        found: dict[str, Any] = answer.json()
+            if answer.status != HTTPStatus.OK:
+                raise TemporaryError(f"the contacts service answered {answer.status}")
+        found: dict[str, Any] = json.loads(content)
         return found
 
 
 @asynccontextmanager
 async def open_contact_pages(settings: AskingSettings, tokens: Tokens) -> AsyncIterator[HttpContactPages]:
     """Give a client for as long as the block lasts; connections are made when needed."""
-    verify = ssl.create_default_context(cafile=str(settings.ca_file)) if settings.ca_file else True
-    async with httpx.AsyncClient(
-        base_url=settings.contacts_url, verify=verify, timeout=TIMEOUT, trust_env=False
-    ) as client:
-        yield HttpContactPages(client, tokens)
+    async with open_client(settings, seconds=TIMEOUT_SECONDS, connections=MOST_CALLS) as client:
+        yield HttpContactPages(client, settings.contacts_url, tokens)
