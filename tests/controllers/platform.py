@@ -79,6 +79,13 @@ class Platform:
         """Run kubectl as the administrator of the cluster."""
         return run([str(self.tools().path("kubectl")), f"--kubeconfig={self.opened().kubeconfig}", *words])
 
+    def told(self, namespace: str, selector: str) -> str:
+        """Return the last that pods of a label have logged, for a failure whose cause only they know."""
+        return self.kubectl(
+            *(f"--namespace={namespace}", "logs", f"--selector={selector}"),
+            *("--prefix", "--tail=50", "--all-containers", "--ignore-errors"),
+        )
+
     def leftovers(self) -> list[str]:
         """Return what is left of a cluster that was taken away, in words; empty when nothing is."""
         mark = f"esq-{self.cluster}"
