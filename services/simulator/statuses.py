@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from services.simulator.graph import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
     from random import Random
     from uuid import UUID
@@ -121,15 +121,20 @@ def status_entry(send: Send, report: Report) -> dict[str, Any]:
     return entry
 
 
-def envelope(phone_number_id: str, statuses: Sequence[str]) -> str:
-    """Return the body of a callback that reports `statuses`, each as JSON already, of one number."""
+def envelope(statuses: Mapping[str, Sequence[str]]) -> str:
+    """Return the body of a callback that reports statuses, each as JSON already, by phone number id.
+
+    The provider puts what it has to tell of several accounts into one callback, an entry for each.
+    """
+    entries = ",".join(_entry(number, reports) for number, reports in statuses.items())
+    return f'{{"object":"whatsapp_business_account","entry":[{entries}]}}'
+
+
+def _entry(phone_number_id: str, statuses: Sequence[str]) -> str:
     value = {
         "messaging_product": "whatsapp",
         "metadata": {"display_phone_number": phone_number_id, "phone_number_id": phone_number_id},
         "statuses": _HERE,
     }
-    around = {
-        "object": "whatsapp_business_account",
-        "entry": [{"id": f"waba-{phone_number_id}", "changes": [{"field": "messages", "value": value}]}],
-    }
-    return json.dumps(around, separators=(",", ":")).replace(f'"{_HERE}"', f"[{','.join(statuses)}]")
+    entry = {"id": f"waba-{phone_number_id}", "changes": [{"field": "messages", "value": value}]}
+    return json.dumps(entry, separators=(",", ":")).replace(f'"{_HERE}"', f"[{','.join(statuses)}]")

@@ -18,7 +18,8 @@ SELECT c.phone_number_id, c.rate, c.pace, c.quota, c.held_until,
        (SELECT count(*) FROM reached r
         WHERE r.company = c.company AND r.connection = c.name AND r.at > now() - interval '1 day') AS reached,
        (SELECT count(*) FROM (
-           SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
+           SELECT FROM messages m
+           WHERE m.company = c.company AND m.connection = c.name AND m.queued_due_at IS NOT NULL
            LIMIT :most) AS w) AS waiting
 FROM connections c WHERE c.company = :company AND c.name = :name
 
@@ -48,7 +49,7 @@ SET run = greatest(h.run, excluded.run), halted_at = now()
 WITH back AS (
     SELECT m.company, m.message_id FROM halts h JOIN messages m
       ON m.company = h.company AND m.campaign_id = h.campaign_id AND m.connection = h.connection AND m.run <= h.run
-    WHERE h.halted_at > now() - interval '1 day' AND m.state = 'queued'
+    WHERE h.halted_at > now() - interval '1 day' AND m.queued_due_at IS NOT NULL
     ORDER BY m.company, m.message_id LIMIT :most FOR UPDATE OF m SKIP LOCKED)
 UPDATE messages m SET state = 'recalled'
 FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
@@ -58,7 +59,7 @@ RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
 -- Messages whose time is over before they were begun: for good, or until they are asked for again.
 WITH back AS (
     SELECT m.company, m.message_id FROM messages m
-    WHERE m.state = 'queued' AND least(m.not_after, m.expires_at) <= now()
+    WHERE m.queued_due_at IS NOT NULL AND least(m.not_after, m.expires_at) <= now()
     ORDER BY m.company, m.message_id LIMIT :most FOR UPDATE OF m SKIP LOCKED)
 UPDATE messages m SET state = CASE WHEN m.expires_at <= now() THEN 'expired' ELSE 'recalled' END
 FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
@@ -82,11 +83,11 @@ JOIN messages m USING (company, message_id) WHERE m.state NOT IN ('queued', 'cla
 -- Connections that have replies or messages of campaigns due, those first that waited longest.
 SELECT * FROM (
     SELECT c.company, c.name, c.filled_at, EXISTS (
-               SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
-                                        AND m.urgency > 0 AND m.due_at <= now()) AS replies,
+               SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name
+                                        AND m.urgency > 0 AND m.queued_due_at <= now()) AS replies,
            (c.quota IS NULL OR c.quota_left > 0 OR c.counted_at <= now() - make_interval(secs => :recount)) AND EXISTS (
-               SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
-                                        AND m.urgency = 0 AND m.due_at <= now()) AS campaigns
+               SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name
+                                        AND m.urgency = 0 AND m.queued_due_at <= now()) AS campaigns
     FROM connections c WHERE c.held_until IS NULL OR c.held_until <= now()) AS c
 WHERE c.replies OR c.campaigns
 ORDER BY c.replies DESC, c.filled_at LIMIT :most
@@ -112,12 +113,12 @@ WITH picked AS (
         AS s (company, connection, phone_number_id, share, floor, ceiling)
     CROSS JOIN LATERAL (
         SELECT m.company, m.message_id FROM messages m
-        WHERE m.company = s.company AND m.connection = s.connection AND m.state = 'queued' AND m.due_at <= now()
+        WHERE m.company = s.company AND m.connection = s.connection AND m.queued_due_at <= now()
           AND m.urgency BETWEEN s.floor AND s.ceiling
           AND least(m.not_after, m.expires_at) > clock_timestamp() IS NOT FALSE AND NOT EXISTS (
             SELECT FROM halts h WHERE h.company = m.company AND h.campaign_id = m.campaign_id
                                   AND h.connection = m.connection AND h.run >= m.run)
-        ORDER BY m.urgency DESC, m.due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
+        ORDER BY m.urgency DESC, m.queued_due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
 UPDATE messages m
 SET state = 'claimed', epoch = m.epoch + 1, attempted_at = clock_timestamp(),
     lease_until = clock_timestamp() + make_interval(secs => :lease)
@@ -139,8 +140,9 @@ DELETE FROM reached WHERE at <= now() - interval '1 day'
 -- A connection, and how many replies wait for it, counted up to a bound.
 SELECT c.rate, c.pace, greatest(0, extract(epoch FROM c.held_until - now()))::float8 AS held,
        (SELECT count(*) FROM (
-           SELECT FROM messages m WHERE m.company = c.company AND m.connection = c.name AND m.state = 'queued'
-                                    AND m.urgency >= :urgency LIMIT :most) AS ahead) AS ahead
+           SELECT FROM messages m
+           WHERE m.company = c.company AND m.connection = c.name AND m.queued_due_at IS NOT NULL
+             AND m.urgency >= :urgency LIMIT :most) AS ahead) AS ahead
 FROM connections c WHERE c.company = :company AND c.name = :connection
 
 -- name: reply_add

@@ -89,7 +89,7 @@ WHERE company = :company AND campaign_id = :campaign_id AND epoch = :epoch AND e
 
 -- name: owed
 -- Whether messages wait to be asked for again, and whether some of an earlier run are still to be heard of.
-SELECT EXISTS (SELECT FROM messages WHERE company = :company AND campaign_id = :campaign_id AND state = -10) AS pending,
+SELECT EXISTS (SELECT FROM messages m WHERE company = :company AND campaign_id = :campaign_id AND m.pending) AS pending,
        EXISTS (SELECT FROM messages WHERE company = :company AND campaign_id = :campaign_id AND state = 0
                                       AND run < :run) AS awaited
 
@@ -97,7 +97,7 @@ SELECT EXISTS (SELECT FROM messages WHERE company = :company AND campaign_id = :
 -- Of these contacts, the messages that came back, now asked for under another run.
 WITH held AS (
     SELECT message_id FROM messages
-    WHERE company = :company AND campaign_id = :campaign_id AND state = -10
+    WHERE company = :company AND campaign_id = :campaign_id AND pending
       AND contact_id = ANY(CAST(:contact_ids AS uuid[]))
     ORDER BY message_id FOR UPDATE)
 UPDATE messages m SET state = 0, run = :run, changed_at = now()
@@ -118,7 +118,7 @@ FROM held h WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.me
 -- name: messages_cancel
 -- Messages that wait to be asked for, and never will be.
 WITH held AS (
-    SELECT message_id FROM messages WHERE company = :company AND campaign_id = :campaign_id AND state = -10
+    SELECT message_id FROM messages WHERE company = :company AND campaign_id = :campaign_id AND pending
     ORDER BY message_id LIMIT :most FOR UPDATE)
 UPDATE messages m SET state = 25, changed_at = now()
 FROM held h WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = h.message_id
@@ -127,7 +127,7 @@ FROM held h WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.me
 -- Messages that came back before a walk through the list which did not meet their contacts.
 WITH held AS (
     SELECT m.message_id FROM messages m JOIN plans p ON p.company = m.company AND p.campaign_id = m.campaign_id
-    WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.state = -10 AND m.changed_at < p.walk_began_at
+    WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.pending AND m.changed_at < p.walk_began_at
     ORDER BY m.message_id FOR UPDATE OF m)
 UPDATE messages m SET state = 25, changed_at = now()
 FROM held h WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = h.message_id

@@ -22,7 +22,7 @@ from services.kit.sql import load_queries
 from services.simulator.statuses import envelope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from sqlalchemy import Row
 
@@ -34,7 +34,7 @@ MOST = 4000
 POSTS = 16
 """Posts under way at once."""
 PACE_SECONDS = 0.5
-"""Between two rounds: reports on a number gather, and go out in one callback."""
+"""Between two rounds: reports gather, and go out in few callbacks."""
 LONGEST_DELAY_SECONDS = 60.0
 OK = 200
 SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
@@ -78,7 +78,8 @@ class Postman:
             rows = await work.rows(SQL["due_callbacks"], most=MOST)
             if not rows:
                 return 0
-            batches = list(_batches(rows, self._controls.current.batch))
+            most = self._controls.current.batch
+            batches = [rows[start : start + most] for start in range(0, len(rows), most)]
             answers = await asyncio.gather(*(self._post(batch) for batch in batches))
             done = [row for batch, answer in zip(batches, answers, strict=True) if answer for row in batch]
             await _forget(work, done)
@@ -91,7 +92,10 @@ class Postman:
 
     async def _post(self, batch: Sequence[Row[Any]]) -> bool:
         """Post one callback; True when it was answered with 200."""
-        body = envelope(batch[0].phone_number_id, [row.status for row in batch]).encode()
+        by_number: defaultdict[str, list[str]] = defaultdict(list)
+        for row in batch:
+            by_number[row.phone_number_id].append(row.status)
+        body = envelope(by_number).encode()
         signature = "sha256=" + hmac.new(self._receiver.secret, body, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
         async with self._slots:
@@ -109,16 +113,6 @@ class Postman:
 def delay_after(attempts: int) -> float:
     """Return the seconds until a report is posted again after so many posts in vain."""
     return float(min(LONGEST_DELAY_SECONDS, 2.0 ** min(attempts, 16)))
-
-
-def _batches(rows: Iterable[Row[Any]], most: int) -> Iterable[Sequence[Row[Any]]]:
-    """Group by number, at most so many together, in the order given."""
-    by_number: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for row in rows:
-        by_number[row.phone_number_id].append(row)
-    for group in by_number.values():
-        for start in range(0, len(group), most):
-            yield group[start : start + most]
 
 
 async def _forget(work: Work, rows: Sequence[Row[Any]]) -> None:

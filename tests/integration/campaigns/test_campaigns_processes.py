@@ -1,4 +1,4 @@
-"""The real processes on real servers: a campaign is planned and published while its workers are killed."""
+"""The real processes on real servers: a campaign is planned and published while its planners are killed."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def publish(kafka: Kafka, events: Sequence[Outgoing]) -> None:
     publisher.close()
 
 
-def test_killed_workers_lose_and_double_nothing(
+def test_killed_planners_lose_and_double_nothing(
     start: Callable[..., Process], platform: httpx.Client, clean_kafka: Kafka
 ) -> None:
     contacts, api = start("contacts.entrypoints.api"), start("campaigns.entrypoints.api")
@@ -134,10 +134,10 @@ def test_killed_workers_lose_and_double_nothing(
         return lambda: int(str(progress()["planned"])) > count
 
     for least in (100, 800):
-        worker = start("campaigns.entrypoints.worker", ESQ_CONTACTS_URL=contacts.url)
+        planner = start("campaigns.entrypoints.planner", ESQ_CONTACTS_URL=contacts.url)
         await_true(f"{least} are planned", planned_beyond(least), 30)
-        worker.kill()
-    worker = start("campaigns.entrypoints.worker", ESQ_CONTACTS_URL=contacts.url)
+        planner.kill()
+    planner = start("campaigns.entrypoints.planner", ESQ_CONTACTS_URL=contacts.url)
     await_true("all are planned", lambda: progress()["state"] == "running", 60)
     assert progress()["counts"] == {"queued": CONTACTS}
 
@@ -154,14 +154,14 @@ def test_killed_workers_lose_and_double_nothing(
         )
     ]
     asyncio.run(publish(clean_kafka, news))
+    worker = start("campaigns.entrypoints.worker")
     await_true("all are delivered", lambda: progress()["counts"] == {"delivered": CONTACTS}, 60)
     assert progress()["state"] == "finished"
-    assert worker.send(signal.SIGTERM) == 0
-    assert api.send(signal.SIGTERM) == 0
+    assert [process.send(signal.SIGTERM) for process in (planner, worker, api)] == [0, 0, 0]
 
 
 def test_a_process_with_wrong_settings_says_all_that_is_wrong(tmp_path: Path) -> None:
-    process = Process("campaigns.entrypoints.worker", {"ESQ_TOKEN_KEY": "short"}, tmp_path)
+    process = Process("campaigns.entrypoints.planner", {"ESQ_TOKEN_KEY": "short"}, tmp_path)
     assert process.wait() == 2
     for name in ("ESQ_DATABASE_URL", "ESQ_KAFKA_BOOTSTRAP", "ESQ_CONTACTS_URL", "ESQ_TOKEN_KEY"):
         assert name in process.tail()

@@ -61,10 +61,12 @@ def test_a_message_without_our_id_echoes_none_and_a_failure_tells_its_code() -> 
     assert entry["errors"][0]["code"] == 131026
 
 
-def test_the_envelope_names_the_number() -> None:
-    change = json.loads(envelope("123", ['{"id":"x"}', '{"id":"y"}']))["entry"][0]["changes"][0]
-    assert change["field"] == "messages"
-    assert change["value"]["metadata"]["phone_number_id"] == "123"
+def test_the_envelope_has_an_entry_for_each_number() -> None:
+    document = json.loads(envelope({"123": ['{"id":"x"}', '{"id":"y"}'], "456": ['{"id":"z"}']}))
+    changes = [change for entry in document["entry"] for change in entry["changes"]]
+    assert {change["field"] for change in changes} == {"messages"}
+    told = {change["value"]["metadata"]["phone_number_id"]: change["value"]["statuses"] for change in changes}
+    assert told == {"123": [{"id": "x"}, {"id": "y"}], "456": [{"id": "z"}]}
 
 
 def test_errors_have_the_shape_of_the_graph_api() -> None:
