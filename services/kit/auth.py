@@ -72,9 +72,12 @@ class Tokens:
 
 
 def allowed(scope: str) -> Callable[[Request], Caller]:
-    """Return a dependency: the caller, whose token must hold the scope."""
+    """Return a dependency: the caller, whose token must hold the scope.
 
-    def check(request: Request) -> Caller:
+    A coroutine like all our dependencies, as FastAPI takes others to a thread and back with every request.
+    """
+
+    async def check(request: Request) -> Caller:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise UnauthorisedError("a bearer token is needed")

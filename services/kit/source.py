@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from services.contracts.topics import Topic
     from services.kit.settings import KafkaSettings, ProcessSettings
 
+FETCH_BYTES = 65_536
+"""A broker with so much to give answers a fetch at once."""
+TOGETHER_SECONDS = 0.05
+"""Answers of several brokers make one batch when they come within this."""
 POLL_SECONDS = 1.0
 SESSION_MS = 10_000
 """A consumer not heard of for so long has its partitions given to others."""
@@ -44,7 +48,6 @@ class KafkaSource:
         self, config: dict[str, str | int], service: str, topics: Sequence[Topic], *, gather_seconds: float
     ) -> None:
         self.service = service
-        self._gather = gather_seconds
         group = f"esq-{service}"
         self._client = KafkaClient(
             config
@@ -57,7 +60,8 @@ class KafkaSource:
                 "heartbeat.interval.ms": 2_000,
                 "queued.max.messages.kbytes": 8_192,
                 "queued.min.messages": 2_000,
-                "fetch.wait.max.ms": 500,
+                "fetch.min.bytes": FETCH_BYTES,
+                "fetch.wait.max.ms": round(gather_seconds * 1000),
                 "error_cb": self._on_error,
             },
             logger=log,
@@ -99,11 +103,11 @@ class KafkaSource:
     def _take(self, most: int) -> list[Delivery]:
         if self._trouble:
             self._look_for_brokers()
-        # consume() waits its whole time for a full batch: the first is awaited alone, the others for a while.
+        # consume() waits its whole time for a full batch: the first is awaited alone, the others for a moment.
         first = self._client.poll(self._resume())
         if first is None:
             return []
-        messages = [first, *self._client.consume(most - 1, timeout=self._gather)] if most > 1 else [first]
+        messages = [first, *self._client.consume(most - 1, timeout=TOGETHER_SECONDS)] if most > 1 else [first]
         deliveries = [delivery_of(message) for message in messages if not self._failed(message)]
         self.written_at.update(_first_written(deliveries))
         return deliveries
@@ -194,7 +198,11 @@ def delivery_of(message: Message) -> Delivery:
 
 @asynccontextmanager
 async def open_source(
-    process: ProcessSettings, settings: KafkaSettings, topics: Sequence[Topic], *, gather_seconds: float = 0.1
+    process: ProcessSettings,
+    settings: KafkaSettings,
+    topics: Sequence[Topic],
+    *,
+    gather_seconds: float = 0.25,
 ) -> AsyncIterator[KafkaSource]:
     """Join the group of the service for as long as the block lasts.
 
@@ -202,8 +210,8 @@ async def open_source(
         process: names the group.
         settings: where the brokers are.
         topics: what is read; their retry topics too.
-        gather_seconds: for more records after the first of a batch, which costs a transaction and a commit
-            however small it is.
+        gather_seconds: that a broker waits for more records before it answers: a fetch costs it the same,
+            and a batch costs a transaction and a commit, however small they are.
     """
     config = client_config(process, settings)
     source = KafkaSource(config, process.service, topics, gather_seconds=gather_seconds)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -38,11 +38,11 @@ class Wanted(BaseModel):
     limit: float | None = Field(default=None, ge=0, le=1e6)
 
 
+@dataclass(frozen=True)
 class Queues:
     """The queues of the process, by name."""
 
-    def __init__(self, request: Request) -> None:
-        self.by_name: Mapping[str, Queue] = request.app.state.queues
+    by_name: Mapping[str, Queue]
 
     def find(self, name: str) -> Queue:
         """Return the queue of that name.
@@ -58,7 +58,11 @@ class Queues:
         return queue
 
 
-Known = Annotated[Queues, Depends()]
+async def _known(request: Request) -> Queues:
+    return Queues(request.app.state.queues)
+
+
+Known = Annotated[Queues, Depends(_known)]
 
 
 @router.get("/queues", dependencies=[Depends(allowed(READ))])

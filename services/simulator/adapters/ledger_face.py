@@ -30,12 +30,12 @@ class LedgerSummary(BaseModel):
     callbacks_waiting: int
 
 
-def _ledger(request: Request) -> Ledger:
+async def _ledger(request: Request) -> Ledger:
     ledger: Ledger = request.app.state.face.ledger
     return ledger
 
 
-def _controls(request: Request) -> Controls:
+async def _controls(request: Request) -> Controls:
     controls: Controls = request.app.state.face.controls
     return controls
 

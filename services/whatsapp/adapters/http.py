@@ -75,7 +75,7 @@ class ConnectionState(Connection):
     waiting: int
 
 
-def _face(request: Request) -> Face:
+async def _face(request: Request) -> Face:
     face: Face = request.app.state.face
     return face
 
