@@ -16,7 +16,7 @@ from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation when i
 from services.kit.errors import ForbiddenError, UnauthorisedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable
 
 ALGORITHM = "HS256"
 LEEWAY_SECONDS = 10
@@ -71,7 +71,7 @@ class Tokens:
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
 
 
-def allowed(scope: str) -> Callable[[Request], Caller]:
+def allowed(scope: str) -> Callable[[Request], Awaitable[Caller]]:
     """Return a dependency: the caller, whose token must hold the scope.
 
     A coroutine like all our dependencies, as FastAPI takes others to a thread and back with every request.

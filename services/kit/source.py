@@ -103,7 +103,7 @@ class KafkaSource:
     def _take(self, most: int) -> list[Delivery]:
         if self._trouble:
             self._look_for_brokers()
-        # consume() waits its whole time for a full batch: the first is awaited alone, the others for a moment.
+        # consume() waits its whole time for a full batch: the first is awaited alone, others a moment.
         first = self._client.poll(self._resume())
         if first is None:
             return []
