@@ -32,9 +32,11 @@ QUEUE = "1GiB"
 """Log kept for a repository that is away. Beyond it the log is dropped rather than the disk filled: writes go
 on, no second after that can be restored until the next backup, and `esq status` tells."""
 
+ARCHIVE = "/etc/esq/patroni/archive.sh"
+"""Where `archive` stands in the pods that run Postgres."""
 ARCHIVING = {
     "archive_mode": "on",
-    "archive_command": f'pgbackrest --stanza={STANZA} archive-push "%p"',
+    "archive_command": f'{ARCHIVE} "%p"',
     "archive_timeout": f"{ARCHIVE_SECONDS}s",
 }
 """Parameters of Postgres."""
@@ -65,6 +67,35 @@ class Repository:
     cipher: str = field(repr=False)
     authority: str
     days: int
+
+
+def archive() -> str:
+    """Return the script that archives a segment, or passes over one that is there and needed by nobody.
+
+    A primary that dies has log that no standby has. Before it follows another, it archives the segment in
+    which its timeline ended, as it has it. A standby that has the same segment without that end archives it
+    too when it becomes primary: pgBackRest refuses the second (45), and Postgres would try for ever, with
+    everything after it waiting. Nothing is restored from either, as the next timeline has a segment of that
+    place with all that is valid. So exactly the segments in which a timeline ended, which the history files
+    beside them tell, may differ.
+    """
+    return f"""\
+#!/bin/sh
+set -u
+pgbackrest --stanza={STANZA} archive-push "$1" && exit 0
+code=$?
+[ "$code" = 45 ] || exit "$code"
+for history in "${{1%/*}}"/*.history; do
+    [ -e "$history" ] || continue
+    while read -r timeline position _; do
+        case "$position" in */*) ;; *) continue ;; esac
+        high="${{position%/*}}" low="${{position#*/}}"
+        ended=$(printf '%08X%08X%08X' "$timeline" "0x$high" "$((0x$low >> 24))")
+        [ "$ended" != "${{1##*/}}" ] || exit 0
+    done < "$history"
+done
+exit "$code"
+"""
 
 
 def member(repositories: Sequence[Repository]) -> str:

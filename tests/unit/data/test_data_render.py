@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 from patroni.postgresql.config import ConfigHandler
 
@@ -11,6 +13,8 @@ from infra.render import kafka, objects, pgbackrest, postgres, redis
 from services.contracts.backups import ARCHIVE_SECONDS, HEARTBEAT_SECONDS, RPO_SECONDS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from syrupy.assertion import SnapshotAssertion
 
 
@@ -90,6 +94,33 @@ def test_pgbackrest_where_backups_are_taken(snapshot: SnapshotAssertion) -> None
 
 def test_pgbackrest_where_backups_are_restored(snapshot: SnapshotAssertion) -> None:
     assert pgbackrest.restorer(REPOSITORIES[:1]) == snapshot
+
+
+@pytest.mark.parametrize(
+    ("answer", "segment", "code"),
+    [
+        (0, "00000007000000000000001F", 0),
+        (45, "00000006000000000000001F", 0),
+        (45, "0000000600000000000000A0", 45),
+        (45, "00000007000000000000001F", 45),
+        (45, "00000005000000010000001C", 0),
+        (25, "00000006000000000000001F", 25),
+    ],
+)
+def test_only_the_segment_in_which_a_timeline_ended_may_be_there_already(
+    tmp_path: Path, answer: int, segment: str, code: int
+) -> None:
+    program, script = tmp_path / "pgbackrest", tmp_path / "archive.sh"
+    program.write_text(f"#!/bin/sh\nexit {answer}\n")
+    script.write_text(pgbackrest.archive())
+    script.chmod(0o755)
+    program.chmod(0o755)
+    told = "4\t0/1786B6F8\tno recovery target specified\n\n5\t1/1C1BEA00\tno recovery target specified\n"
+    (tmp_path / "00000006.history").write_text(told)
+    (tmp_path / "00000007.history").write_text(told + "6\t0/1F698208\tno recovery target specified\n")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    found = subprocess.run([script, tmp_path / segment], env=environment, check=False)
+    assert found.returncode == code
 
 
 def test_a_repositorys_secrets_are_not_shown() -> None:
