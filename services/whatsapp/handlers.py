@@ -29,7 +29,7 @@ CALLBACKS = 50
 """Raw callbacks in one transaction; each may hold many reports."""
 LAPSED = 500
 """Leases, and messages handed back, in one transaction."""
-PACE_SECONDS = 0.5
+PACE_SECONDS = 1.0
 """Between two looks for callbacks: what is reported of a message meanwhile is one move and one event."""
 PURGE_EVERY_SECONDS = 3600.0
 NO_RESULT = "sent to the provider, and no answer was written"
