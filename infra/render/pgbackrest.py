@@ -32,8 +32,8 @@ QUEUE = "1GiB"
 """Log kept for a repository that is away. Beyond it the log is dropped rather than the disk filled: writes go
 on, no second after that can be restored until the next backup, and `esq status` tells."""
 
-ARCHIVE = "/etc/esq/patroni/archive.sh"
-"""Where `archive` stands in the pods that run Postgres."""
+ARCHIVE = "/etc/esq/patroni/pgbackrest-archive.sh"
+"""Where `archive` stands in the pods that run Postgres. A backup refuses a command without `pgbackrest` in it."""
 ARCHIVING = {
     "archive_mode": "on",
     "archive_command": f'{ARCHIVE} "%p"',

@@ -100,7 +100,7 @@ def _config(args: PostgresArgs) -> dict[str, str]:
         "restored.yml": patroni(restoring=True),
         "start.sh": render.start(),
         "member.py": Path(__file__).with_name("member.py").read_text(),
-        "archive.sh": pgbackrest.archive(),
+        "pgbackrest-archive.sh": pgbackrest.archive(),
         "restore.sh": render.restore(),
         "post_init.sh": render.post_init(database=args.database, admin=args.admin),
     }
