@@ -33,7 +33,7 @@ QUEUE = "1GiB"
 on, no second after that can be restored until the next backup, and `esq status` tells."""
 
 ARCHIVE = "/etc/esq/patroni/pgbackrest-archive.sh"
-"""Where `archive` stands in the pods that run Postgres. A backup refuses a command without `pgbackrest` in it."""
+"""Where `archive` stands beside Postgres. A backup refuses a command without `pgbackrest` in it."""
 ARCHIVING = {
     "archive_mode": "on",
     "archive_command": f'{ARCHIVE} "%p"',
