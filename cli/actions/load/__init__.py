@@ -111,10 +111,11 @@ def run(environment: Environment, wanted: Wanted, steps: Steps) -> tuple[Report,
                 # Written at once: an experiment that tells nothing takes no figure with it.
                 written = kept.write(place, report, html(report))
                 step.note(str(written))
-                step.waiting("the experiment to end, if there is one")
-                marks, page = fault.marks(start)
-                report = report.model_copy(update={"marks": marks, "experiment": page})
-                kept.write(place, report, html(report))
+                if wanted.experiment:
+                    step.waiting("the experiment to end")
+                    marks, page = fault.marks(start)
+                    report = report.model_copy(update={"marks": marks, "experiment": page})
+                    kept.write(place, report, html(report))
     _keep(environment, wanted, report, written)
     return report, written
 

@@ -10,7 +10,6 @@ from urllib.parse import quote
 from uuid import UUID
 
 import aiohttp
-from yarl import URL
 
 from services.campaigns.domain import Recipient
 from services.kit.breaker import Breaker
@@ -48,21 +47,20 @@ class HttpContactPages:
     ) -> tuple[int, list[Recipient]]:
         """See `ContactPages`."""
         query = {"limit": str(limit)} | ({"after": str(after)} if after else {})
-        path = f"/contacts/lists/{quote(list_name, safe='')}/contacts"
-        url = URL(self._base + path, encoded=True).with_query(query)
+        url = f"{self._base}/contacts/lists/{quote(list_name, safe='')}/contacts"
         token = self._tokens.issue("campaigns", company, ("contacts:read",))
-        found = await bounded(lambda: self._get(url, token), attempts=ATTEMPTS, seconds=RETRY_SECONDS)
+        found = await bounded(lambda: self._get(url, query, token), attempts=ATTEMPTS, seconds=RETRY_SECONDS)
         recipients = [
             Recipient(uuid7(), UUID(one["id"]), one["phone"], one["name"]) for one in found["contacts"]
         ]
         return int(found["total"]), recipients
 
-    async def _get(self, url: URL, token: str) -> dict[str, Any]:
+    async def _get(self, url: str, query: dict[str, str], token: str) -> dict[str, Any]:
         """Ask once."""
         headers = {"Authorization": f"Bearer {token}"}
         async with self._breaker.call():
             try:
-                async with self._client.get(url, headers=headers) as answer:
+                async with self._client.get(url, params=query, headers=headers) as answer:
                     content = await answer.read()
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise TemporaryError("the contacts service does not answer") from error
