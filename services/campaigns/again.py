@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.campaigns.events import halt_of, request_of
+from services.campaigns.events import halt_of, requests_of
 from services.campaigns.lifecycle import Status
 from services.kit.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from services.campaigns.domain import Campaign
+    from services.campaigns.domain import Campaign, Recipient
     from services.campaigns.ports import ContactPages, Units
 
 log = logging.getLogger(__name__)
@@ -52,17 +53,14 @@ async def _request_campaign_again(
             return requested
         async with units() as unit:
             known = await unit.messages.unsettled(campaign, [one.contact_id for one in page])
-            owed = [
-                request_of(
-                    replace(campaign, run=known[one.contact_id].run),
-                    replace(one, message_id=known[one.contact_id].message_id),
-                )
-                for one in page
-                if one.contact_id in known
-            ]
-            await unit.outbox.add(owed)
+            owed: dict[int, list[Recipient]] = defaultdict(list)
+            for one in page:
+                if found := known.get(one.contact_id):
+                    owed[found.run].append(replace(one, message_id=found.message_id))
+            for run, recipients in owed.items():
+                await unit.outbox.add(requests_of(replace(campaign, run=run), recipients))
             await unit.commit()
-        requested += len(owed)
+        requested += len(known)
         if len(page) < chunk:
             log.info(
                 "Requested %d messages again",

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from services.campaigns.settings import ApiSettings, PlannerSettings, WorkerSettings
 
 
-NEWS_GATHER_SECONDS = 0.5
+NEWS_GATHER_SECONDS = 1.0
 """News of messages gather so long: counts are changed once for many of them. Nothing is sent later for it."""
 
 

@@ -10,17 +10,34 @@ from services.campaigns.domain import State
 from services.campaigns.texts import text_for
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.contracts.v1 import events_pb2 as v1
-from services.kit.events import Outgoing
+from services.kit.events import Outgoing, packed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from services.campaigns.domain import Campaign, Recipient
-    from services.kit.events import Incoming
+    from services.kit.events import Event, Incoming
+
+    Report = (
+        v1.MessageAccepted
+        | v1.MessageFailed
+        | v1.MessageUncertain
+        | v1.StatusChanged
+        | v1.MessageRecalled
+        | v1.MessageExpired
+    )
 
 _OF_STATUS = {
     v1.STATUS_SENT: State.SENT,
     v1.STATUS_DELIVERED: State.DELIVERED,
     v1.STATUS_READ: State.READ,
     v1.STATUS_FAILED: State.FAILED,
+}
+_OF_KIND: dict[type, State] = {
+    v1.MessageAccepted: State.ACCEPTED,
+    v1.MessageFailed: State.FAILED,
+    v1.MessageUncertain: State.UNCERTAIN,
+    v1.MessageExpired: State.EXPIRED,
 }
 
 
@@ -58,9 +75,19 @@ class Recall:
     run: int
 
 
-def request_of(campaign: Campaign, recipient: Recipient) -> Outgoing:
-    """Return the event that asks for a recipient's message to be sent, under the campaign's run."""
-    event = v1.MessageRequested(
+def requests_of(campaign: Campaign, recipients: Iterable[Recipient]) -> list[Outgoing]:
+    """Return the events that ask for recipients' messages to be sent, under the campaign's run."""
+    return [
+        Outgoing.of(
+            MESSAGE_REQUESTED, _key(campaign), campaign.company, v1.MessagesRequested(requests=requests)
+        )
+        for requests in packed(_request(campaign, one) for one in recipients)
+    ]
+
+
+def _request(campaign: Campaign, recipient: Recipient) -> v1.MessageRequested:
+    """Return what asks for one recipient's message."""
+    request = v1.MessageRequested(
         message_id=str(recipient.message_id),
         campaign_id=str(campaign.id),
         contact_id=str(recipient.contact_id),
@@ -70,10 +97,10 @@ def request_of(campaign: Campaign, recipient: Recipient) -> Outgoing:
         run=campaign.run,
     )
     if campaign.closes_at:
-        event.not_after.FromDatetime(campaign.closes_at)
+        request.not_after.FromDatetime(campaign.closes_at)
     if campaign.expires_at:
-        event.expires_at.FromDatetime(campaign.expires_at)
-    return Outgoing.of(MESSAGE_REQUESTED, _key(campaign), campaign.company, event)
+        request.expires_at.FromDatetime(campaign.expires_at)
+    return request
 
 
 def halt_of(campaign: Campaign) -> Outgoing:
@@ -90,41 +117,31 @@ def _key(campaign: Campaign) -> str:
     return f"{campaign.company}/{campaign.connection}"
 
 
-def news_of(incoming: Incoming) -> News | None:
-    """Return what an event tells about a message; None when it tells nothing that is counted here.
+def news_of(incoming: Incoming) -> Iterator[News | Recall]:
+    """Yield what an event tells about messages; nothing, when it tells nothing that is counted here.
 
     Raises:
         ValueError: an id that is none; the event is set aside.
     """
-    state, event = _state_of(incoming), incoming.event
-    if state is None or isinstance(event, v1.MessageRequested | v1.CampaignHalted):
-        return None
-    return News(incoming.company, UUID(event.campaign_id), UUID(event.message_id), state)
+    for report in _reports(incoming.event):
+        company, campaign_id = incoming.company, UUID(report.campaign_id)
+        if isinstance(report, v1.MessageRecalled):
+            yield Recall(company, campaign_id, UUID(report.message_id), report.run)
+        elif state := _state_of(report):
+            yield News(company, campaign_id, UUID(report.message_id), state)
 
 
-def recall_of(incoming: Incoming) -> Recall | None:
-    """Return what an event takes back, if it does.
-
-    Raises:
-        ValueError: an id that is none; the event is set aside.
-    """
-    event = incoming.event
-    if not isinstance(event, v1.MessageRecalled):
-        return None
-    return Recall(incoming.company, UUID(event.campaign_id), UUID(event.message_id), event.run)
-
-
-def _state_of(incoming: Incoming) -> State | None:
-    match incoming.event:
-        case v1.MessageAccepted():
-            return State.ACCEPTED
-        case v1.MessageFailed():
-            return State.FAILED
-        case v1.MessageUncertain():
-            return State.UNCERTAIN
-        case v1.MessageExpired():
-            return State.EXPIRED
-        case v1.StatusChanged(status=status):
-            return _OF_STATUS.get(status)
+def _reports(event: Event) -> Iterator[Report]:
+    match event:
+        case v1.MessagesReported(reports=reports):
+            yield from (getattr(each, kind) for each in reports if (kind := each.WhichOneof("report")))
+        case v1.MessagesRequested() | v1.MessageRequested() | v1.CampaignHalted():
+            return
         case _:
-            return None
+            yield event
+
+
+def _state_of(report: Report) -> State | None:
+    if isinstance(report, v1.StatusChanged):
+        return _OF_STATUS.get(report.status)
+    return _OF_KIND.get(type(report))

@@ -7,18 +7,17 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, TypeVar
 
 from services.campaigns.domain import State, differences, highest, moves
-from services.campaigns.events import news_of, recall_of
+from services.campaigns.events import News, Recall, news_of
 from services.campaigns.lifecycle import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
 
-    from services.campaigns.events import News, Recall
     from services.campaigns.ports import Unit, Units
     from services.kit.events import Incoming
 
-One = TypeVar("One", "News", "Recall")
+One = TypeVar("One", News, Recall)
 log = logging.getLogger(__name__)
 
 
@@ -26,14 +25,15 @@ async def apply_news(events: Sequence[Incoming], units: Units) -> None:
     """Move messages up the ladder and count, once per event, in one transaction."""
     async with units() as unit:
         fresh = await unit.inbox.fresh(events)
-        news = _by_campaign(one for event in fresh if (one := news_of(event)))
-        recalls = _by_campaign(recall for event in fresh if (recall := recall_of(event)))
+        told = [one for event in fresh for one in news_of(event)]
+        news = _by_campaign(one for one in told if isinstance(one, News))
+        recalls = _by_campaign(one for one in told if isinstance(one, Recall))
         # One order everywhere, of campaigns and inside of each: two workers never wait for each other.
         for company, campaign_id in sorted({*news, *recalls}):
             if taken_back := recalls.get((company, campaign_id)):
                 await _take_back(company, campaign_id, taken_back, unit)
-            if told := news.get((company, campaign_id)):
-                await _climb(company, campaign_id, told, unit)
+            if climbing := news.get((company, campaign_id)):
+                await _climb(company, campaign_id, climbing, unit)
         await unit.commit()
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from services.campaigns.domain import State
-from services.campaigns.events import request_of
+from services.campaigns.events import requests_of
 from services.kit.errors import NotFoundError, TemporaryError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def _store_chunk(plan: Plan, total: int, page: Sequence[Recipient], units:
             log.info("Another planner took over", extra={"action": "plan", "campaign": campaign.id})
             return 0
         asked = await _ask(plan, page, unit) if page else []
-        await unit.outbox.add([request_of(campaign, recipient) for recipient in asked])
+        await unit.outbox.add(requests_of(campaign, asked))
         await unit.plans.set_total(campaign, total)
         if last:
             await _end_walk(plan, unit)

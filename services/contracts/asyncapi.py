@@ -122,6 +122,8 @@ def _object(message: Descriptor, without: set[str]) -> dict[str, Any]:
 def _schema(field: FieldDescriptor) -> dict[str, Any]:
     """Return the schema of a field, in the form that Protobuf has in JSON; `x-number` is its number."""
     number = {"x-number": field.number}
+    if field.is_repeated and field.message_type is not None:
+        return {"type": "array", "items": _object(field.message_type, set()), **number}
     if field.enum_type is not None:
         return {"type": "string", "enum": [value.name for value in field.enum_type.values], **number}
     if field.message_type is None:

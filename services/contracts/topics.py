@@ -43,7 +43,7 @@ MESSAGE_REQUESTED = Topic(
     key="connection",
     owner="campaigns",
     consumers=("whatsapp",),
-    events=("message_requested", "campaign_halted"),
+    events=("messages_requested", "message_requested", "campaign_halted"),
 )
 MESSAGE_STATUS = Topic(
     "message.status",
@@ -51,6 +51,7 @@ MESSAGE_STATUS = Topic(
     owner="whatsapp",
     consumers=("campaigns",),
     events=(
+        "messages_reported",
         "message_accepted",
         "message_failed",
         "message_uncertain",

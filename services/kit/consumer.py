@@ -55,7 +55,7 @@ class Consumer:
         publisher: Publisher,
         handler: Handler,
         *,
-        batch: int = 500,
+        batch: int = 50,
         budget: Budget | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import DecodeError
@@ -18,6 +18,8 @@ from services.contracts.v1.events_pb2 import (
     MessageFailed,
     MessageRecalled,
     MessageRequested,
+    MessagesReported,
+    MessagesRequested,
     MessageUncertain,
     StatusChanged,
 )
@@ -25,11 +27,18 @@ from services.kit import trace
 from services.kit.ids import uuid7
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from google.protobuf.message import Message
+
     from services.contracts.topics import Topic
 
+Part = TypeVar("Part", bound="Message")
 Event = (
-    MessageRequested
+    MessagesRequested
     | CampaignHalted
+    | MessagesReported
+    | MessageRequested
     | MessageAccepted
     | MessageFailed
     | MessageUncertain
@@ -41,7 +50,11 @@ VERSION = 1
 """Raised when what an event means changes so that those who do not know must not handle it."""
 _FIRST_EVENT = 16
 """Envelope fields from this number on are events."""
+MOST_BYTES = 32_768
+"""Of what one event tells: batches of events are bounded by their number."""
 _FIELDS: dict[type, str] = {
+    MessagesRequested: "messages_requested",
+    MessagesReported: "messages_reported",
     MessageRequested: "message_requested",
     MessageAccepted: "message_accepted",
     MessageFailed: "message_failed",
@@ -95,6 +108,23 @@ class Outgoing:
         envelope.occurred_at.FromDatetime(datetime.now(UTC))
         getattr(envelope, _FIELDS[type(self.event)]).CopyFrom(self.event)
         return envelope.SerializeToString()
+
+
+def packed(parts: Iterable[Part]) -> Iterator[list[Part]]:
+    """Divide what is to be told among events, in its order: each is a row, a record and a row for its reader.
+
+    None tells more than `MOST_BYTES`, but for a part that is larger by itself.
+    """
+    pack: list[Part] = []
+    size = 0
+    for part in parts:
+        if pack and size + part.ByteSize() > MOST_BYTES:
+            yield pack
+            pack, size = [], 0
+        pack.append(part)
+        size += part.ByteSize()
+    if pack:
+        yield pack
 
 
 @dataclass(frozen=True)

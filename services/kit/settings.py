@@ -91,8 +91,8 @@ class KafkaSettings(SettingsGroup):
     """SASL password."""
     kafka_mechanism: str = "SCRAM-SHA-512"
     """SASL mechanism."""
-    kafka_batch: int = Field(default=500, ge=1, le=5000)
-    """Most records that are handled in one transaction."""
+    kafka_batch: int = Field(default=50, ge=1, le=500)
+    """Most records that are handled in one transaction; each may tell of a hundred messages."""
 
 
 class RedisSettings(SettingsGroup):

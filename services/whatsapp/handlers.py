@@ -14,7 +14,7 @@ from services.kit.sql import load_queries
 from services.whatsapp.adapters.standings import Standings
 from services.whatsapp.callbacks import UnreadableCallbackError, read
 from services.whatsapp.domain import State
-from services.whatsapp.events import for_campaigns, handed_back, status_changed, uncertain
+from services.whatsapp.events import news_of, told
 
 if TYPE_CHECKING:
     import asyncio
@@ -30,7 +30,7 @@ CALLBACKS = 50
 LAPSED = 500
 """Leases, and messages handed back, in one transaction."""
 PACE_SECONDS = 1.0
-"""Between two looks for callbacks: what is reported of a message meanwhile is one move and one event."""
+"""Between two looks for callbacks: what is reported of a message meanwhile makes one move and one report."""
 PURGE_EVERY_SECONDS = 3600.0
 NO_RESULT = "sent to the provider, and no answer was written"
 REPORTS = Counter("esq_callback_reports", "Reports of callbacks by what became of them", ["fate"])
@@ -81,7 +81,7 @@ def _read_all(rows: Sequence[Row[Any]]) -> tuple[list[Report], list[str | None]]
 
 
 async def _apply(work: Work, reports: Sequence[Report]) -> None:
-    """Move the messages as their reports say; one event for each message that changed its state."""
+    """Move the messages as their reports say, and tell of each whose state that changed."""
     standings = Standings(work)
     keys = await standings.resolve(reports)
     before = await standings.load(keys.values())
@@ -97,9 +97,7 @@ async def _apply(work: Work, reports: Sequence[Report]) -> None:
     await standings.store([standing for key, standing in after.items() if standing is not before[key]])
     changed = [standing for key, standing in after.items() if standing.state is not before[key].state]
     await PostgresOutbox(work).add(
-        for_campaigns(
-            status_changed(it.company, it.message_id, it.campaign_id, it.state, it.code) for it in changed
-        )
+        told(news_of(it.company, it.message_id, it.campaign_id, it.state, code=it.code) for it in changed)
     )
 
 
@@ -122,8 +120,9 @@ class Sweeper:
         async with self._database.work() as work:
             doubted = await work.rows(SQL["doubt_lapsed"], most=LAPSED, reason=NO_RESULT)
             await PostgresOutbox(work).add(
-                for_campaigns(
-                    uncertain(row.company, row.message_id, row.campaign_id, NO_RESULT) for row in doubted
+                told(
+                    news_of(row.company, row.message_id, row.campaign_id, State.UNCERTAIN, reason=NO_RESULT)
+                    for row in doubted
                 )
             )
             await work.commit()
@@ -147,8 +146,8 @@ async def tell_handed_back(work: Work, rows: Sequence[Row[Any]]) -> None:
     for row in rows:
         HANDED_BACK.labels(row.state).inc()
     await PostgresOutbox(work).add(
-        for_campaigns(
-            handed_back(row.company, row.message_id, row.campaign_id, State(row.state), row.run)
+        told(
+            news_of(row.company, row.message_id, row.campaign_id, State(row.state), run=row.run)
             for row in rows
         )
     )

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from services.contracts.limits import TEXT_CHARACTERS
-from services.contracts.v1.events_pb2 import CampaignHalted, MessageRequested
+from services.contracts.v1.events_pb2 import CampaignHalted, MessageRequested, MessagesRequested
 from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
 from services.whatsapp.domain import State, Turn
-from services.whatsapp.events import standing
+from services.whatsapp.events import news_of, told
 from services.whatsapp.handlers import tell_handed_back
 
 if TYPE_CHECKING:
@@ -73,19 +73,19 @@ async def _store(work: Work, columns: Columns) -> None:
         return
     rows = await work.rows(SQL["standing_of"], companies=columns["companies"], ids=columns["ids"])
     await PostgresOutbox(work).add(
-        [
-            standing(
+        told(
+            news_of(
                 row.company,
                 row.message_id,
                 row.campaign_id,
                 State(row.state),
-                row.provider_id,
-                row.code,
-                row.reason,
-                row.run,
+                provider_id=row.provider_id,
+                code=row.code,
+                reason=row.reason,
+                run=row.run,
             )
             for row in rows
-        ]
+        )
     )
 
 
@@ -111,11 +111,21 @@ def _latest_requests(events: Iterable[Incoming]) -> dict[tuple[str, UUID], Messa
     """Return each message's request under its latest run."""
     latest: dict[tuple[str, UUID], MessageRequested] = {}
     for it in events:
-        if isinstance(it.event, MessageRequested):
-            key = it.company, UUID(it.event.message_id)
-            if key not in latest or latest[key].run < it.event.run:
-                latest[key] = it.event
+        for request in _requests(it):
+            key = it.company, UUID(request.message_id)
+            if key not in latest or latest[key].run < request.run:
+                latest[key] = request
     return latest
+
+
+def _requests(incoming: Incoming) -> Sequence[MessageRequested]:
+    match incoming.event:
+        case MessagesRequested(requests=requests):
+            return requests
+        case MessageRequested() as request:
+            return [request]
+        case _:
+            return []
 
 
 def _latest_halts(events: Iterable[Incoming]) -> dict[tuple[str, str, str], int]:

@@ -1,10 +1,11 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -30,7 +31,7 @@ STATUS_READ: Status
 STATUS_FAILED: Status
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "status_changed", "message_recalled", "message_expired", "campaign_halted")
+    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "status_changed", "message_recalled", "message_expired", "campaign_halted", "messages_requested", "messages_reported")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     COMPANY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +45,8 @@ class Envelope(_message.Message):
     MESSAGE_RECALLED_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_EXPIRED_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_HALTED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_REPORTED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     company: str
     version: int
@@ -57,7 +60,37 @@ class Envelope(_message.Message):
     message_recalled: MessageRecalled
     message_expired: MessageExpired
     campaign_halted: CampaignHalted
-    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ..., message_recalled: _Optional[_Union[MessageRecalled, _Mapping]] = ..., message_expired: _Optional[_Union[MessageExpired, _Mapping]] = ..., campaign_halted: _Optional[_Union[CampaignHalted, _Mapping]] = ...) -> None: ...
+    messages_requested: MessagesRequested
+    messages_reported: MessagesReported
+    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ..., message_recalled: _Optional[_Union[MessageRecalled, _Mapping]] = ..., message_expired: _Optional[_Union[MessageExpired, _Mapping]] = ..., campaign_halted: _Optional[_Union[CampaignHalted, _Mapping]] = ..., messages_requested: _Optional[_Union[MessagesRequested, _Mapping]] = ..., messages_reported: _Optional[_Union[MessagesReported, _Mapping]] = ...) -> None: ...
+
+class MessagesRequested(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[MessageRequested]
+    def __init__(self, requests: _Optional[_Iterable[_Union[MessageRequested, _Mapping]]] = ...) -> None: ...
+
+class MessagesReported(_message.Message):
+    __slots__ = ("reports",)
+    REPORTS_FIELD_NUMBER: _ClassVar[int]
+    reports: _containers.RepeatedCompositeFieldContainer[MessageReport]
+    def __init__(self, reports: _Optional[_Iterable[_Union[MessageReport, _Mapping]]] = ...) -> None: ...
+
+class MessageReport(_message.Message):
+    __slots__ = ("accepted", "failed", "uncertain", "status_changed", "recalled", "expired")
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    UNCERTAIN_FIELD_NUMBER: _ClassVar[int]
+    STATUS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    RECALLED_FIELD_NUMBER: _ClassVar[int]
+    EXPIRED_FIELD_NUMBER: _ClassVar[int]
+    accepted: MessageAccepted
+    failed: MessageFailed
+    uncertain: MessageUncertain
+    status_changed: StatusChanged
+    recalled: MessageRecalled
+    expired: MessageExpired
+    def __init__(self, accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ..., recalled: _Optional[_Union[MessageRecalled, _Mapping]] = ..., expired: _Optional[_Union[MessageExpired, _Mapping]] = ...) -> None: ...
 
 class MessageRequested(_message.Message):
     __slots__ = ("message_id", "campaign_id", "contact_id", "connection", "to", "text", "run", "urgency", "not_after", "expires_at")

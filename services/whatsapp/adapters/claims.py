@@ -17,7 +17,7 @@ from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
 from services.whatsapp.adapters.held import hold, keep
 from services.whatsapp.domain import Claim, Claimed, Turn
-from services.whatsapp.events import for_campaigns, of_result
+from services.whatsapp.events import of_result, told
 from services.whatsapp.pace import LEAST_PACE, shares
 
 if TYPE_CHECKING:
@@ -86,8 +86,7 @@ class PostgresClaims:
             ours = [
                 result for result in results if (result.claim.company, result.claim.message_id) in written
             ]
-            news = [event for result in ours if (event := of_result(result))]
-            await PostgresOutbox(work).add(for_campaigns(news))
+            await PostgresOutbox(work).add(told(news for result in ours if (news := of_result(result))))
             await _restrain(work, results)
             await work.commit()
         return len(ours)

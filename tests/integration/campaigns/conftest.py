@@ -29,6 +29,7 @@ from services.kit.database import Database, create_engine
 from services.kit.events import Incoming, decode
 from services.kit.ids import uuid7
 from services.kit.settings import DatabaseSettings, ProcessSettings
+from tests.controllers.told import single
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -57,11 +58,11 @@ class World:
     def events(self) -> list[Any]:
         if self._database is None:
             assert isinstance(self.units, FakeUnits)
-            return [each.event for each in self.units.tables.outbox.events]
+            return single(each.event for each in self.units.tables.outbox.events)
         lines = self._database.execute(
             "SELECT encode(payload, 'hex') FROM campaigns.outbox ORDER BY id"
         ).splitlines()
-        return [decode(bytes.fromhex(line)).event for line in lines]
+        return single(decode(bytes.fromhex(line)).event for line in lines)
 
     def requests(self, run: int = 0) -> list[str]:
         """Return the messages asked for under a run."""

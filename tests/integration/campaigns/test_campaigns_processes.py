@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -18,12 +18,14 @@ from services.kit.auth import Tokens
 from services.kit.events import Outgoing, decode
 from services.kit.kafka import KafkaPublisher, Record
 from tests.controllers.process import Server, await_true, free_port
+from tests.controllers.told import single
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from uuid import UUID
 
-    from services.kit.events import Incoming
+    from services.kit.events import Event
     from tests.controllers.kafka import Kafka
     from tests.integration.conftest import TestDatabase
 
@@ -89,20 +91,20 @@ def platform() -> Iterator[httpx.Client]:
         yield client
 
 
-def published(kafka: Kafka, least: int) -> list[Incoming]:
-    """Read everything on the topic of requests."""
+def requested(kafka: Kafka, least: int) -> list[Any]:
+    """Read everything on the topic of requests; return the requests of each event once."""
     client = Consumer(
         {"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "auto.offset.reset": "earliest"}
     )
     client.subscribe([MESSAGE_REQUESTED.name])
-    events: list[Incoming] = []
+    events: dict[UUID, Event] = {}
     quiet = 0
-    while quiet < 3 or (len({one.event_id for one in events}) < least and quiet < 30):
+    while quiet < 3 or (len(single(events.values())) < least and quiet < 30):
         messages = client.consume(1000, timeout=1)
         quiet = 0 if messages else quiet + 1
-        events += [decode(message.value()) for message in messages]
+        events |= {one.event_id: one.event for one in (decode(message.value()) for message in messages)}
     client.close()
-    return events
+    return single(events.values())
 
 
 async def publish(kafka: Kafka, events: Sequence[Outgoing]) -> None:
@@ -141,13 +143,12 @@ def test_killed_planners_lose_and_double_nothing(
     await_true("all are planned", lambda: progress()["state"] == "running", 60)
     assert progress()["counts"] == {"queued": CONTACTS}
 
-    events = published(clean_kafka, CONTACTS)
-    once = {one.event_id: one for one in events}.values()
-    assert len(once) == len({one.event.contact_id for one in once}) == CONTACTS
+    requests = requested(clean_kafka, CONTACTS)
+    assert len(requests) == len({one.contact_id for one in requests}) == CONTACTS
 
     news = [
         Outgoing.of(MESSAGE_STATUS, message, "acme", event)
-        for message in [one.event.message_id for one in once]
+        for message in [one.message_id for one in requests]
         for event in (
             v1.StatusChanged(message_id=message, campaign_id=campaign, status=v1.STATUS_DELIVERED),
             v1.MessageAccepted(message_id=message, campaign_id=campaign),

@@ -19,6 +19,7 @@ from services.whatsapp.bootstrap import assemble_api
 from services.whatsapp.settings import ApiSettings, DispatcherSettings
 from tests.controllers.process import free_port
 from tests.controllers.service import ServiceProcess
+from tests.controllers.told import single
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -121,11 +122,11 @@ class Platform:
         )
 
     def told(self) -> list[Any]:
-        """Return the events in the outbox, in order."""
+        """Return what the events in the outbox tell, in order."""
         lines = self.database.execute(
             "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
         ).splitlines()
-        return [decode(bytes.fromhex(line)).event for line in lines]
+        return single(decode(bytes.fromhex(line)).event for line in lines)
 
     def states(self) -> dict[str, int]:
         """Count messages by state."""

@@ -31,7 +31,7 @@ def lapse(platform: Platform) -> None:
 
 
 def told(platform: Platform) -> list[str]:
-    """Return the names of the events in the outbox, in order."""
+    """Return the kinds of the reports in the outbox, in order."""
     return [type(event).__name__ for event in platform.told()]
 
 

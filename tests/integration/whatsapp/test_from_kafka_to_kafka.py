@@ -8,11 +8,12 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from services.contracts.topics import MESSAGE_REQUESTED, MESSAGE_STATUS
-from services.contracts.v1.events_pb2 import STATUS_READ, MessageRequested
+from services.contracts.v1.events_pb2 import STATUS_READ, MessageRequested, MessagesRequested
 from services.kit.deadletters import KafkaLetters
 from services.kit.events import Outgoing, decode
 from services.kit.ids import uuid7
 from tests.controllers.process import await_true
+from tests.controllers.told import single
 
 if TYPE_CHECKING:
     from tests.controllers.kafka import Kafka
@@ -22,11 +23,11 @@ pytestmark = pytest.mark.integration
 
 
 def publish(kafka: Kafka, count: int) -> list[str]:
-    """Ask for messages, each twice as a relay may do."""
+    """Ask for messages, ten in an event, and each event twice as a relay may do."""
     producer = Producer({"bootstrap.servers": kafka.bootstrap})
     ids = [str(uuid7()) for _ in range(count)]
-    for message in ids:
-        event = MessageRequested(
+    requests = [
+        MessageRequested(
             message_id=message,
             campaign_id="campaign",
             contact_id="1",
@@ -34,6 +35,10 @@ def publish(kafka: Kafka, count: int) -> list[str]:
             to="+5511999999999",
             text="Olá",
         )
+        for message in ids
+    ]
+    for first in range(0, count, 10):
+        event = MessagesRequested(requests=requests[first : first + 10])
         payload = Outgoing.of(MESSAGE_REQUESTED, "main", "acme", event).encode()
         for _ in range(2):
             producer.produce(MESSAGE_REQUESTED.name, payload, b"main")
@@ -55,9 +60,10 @@ class Listener:
         """Take what is there."""
         for record in self._consumer.consume(500, timeout=0.5):
             if record.error() is None:
-                event = decode(record.value()).event
-                if getattr(event, "status", None) == STATUS_READ:
-                    self.read.add(event.message_id)
+                reports = single([decode(record.value()).event])
+                self.read |= {
+                    each.message_id for each in reports if getattr(each, "status", 0) == STATUS_READ
+                }
 
     def close(self) -> None:
         self._consumer.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.events import Event, Incoming
 from services.kit.ids import uuid7
+from tests.controllers.told import single
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -34,13 +35,17 @@ def incoming(event: Event, company: str = "acme") -> Incoming:
     return Incoming(uuid7(), company, event)
 
 
+def requests(units: FakeUnits) -> list[Any]:
+    return single(event.event for event in units.tables.outbox.events)
+
+
 async def planned(count: int = 5) -> tuple[FakeUnits, UUID, list[str]]:
     units = FakeUnits()
     campaign = await create_campaign(COMMAND, units)
     contacts = FakeContactPages({("acme", "friends"): people(count)})
     while await plan_next_chunk(CHUNK, units, contacts) is not None:
         pass
-    return units, campaign, [event.event.message_id for event in units.tables.outbox.events]
+    return units, campaign, [request.message_id for request in requests(units)]
 
 
 async def test_the_same_key_makes_one_campaign() -> None:
@@ -70,9 +75,9 @@ async def test_planning_ends_with_one_request_per_contact() -> None:
     assert [str(one.message_id) for one in await read_messages("acme", campaign, None, 9, units)] == sorted(
         ids
     )
-    request = units.tables.outbox.events[0]
-    assert (request.topic.name, request.key, request.company) == ("message.requested", "acme/main", "acme")
-    assert request.event.text == "Oi P0!"
+    event = units.tables.outbox.events[0]
+    assert (event.topic.name, event.key, event.company) == ("message.requested", "acme/main", "acme")
+    assert requests(units)[0].text == "Oi P0!"
 
 
 async def test_a_list_whose_size_is_a_multiple_of_the_chunk_ends_too() -> None:
@@ -118,7 +123,7 @@ async def test_a_planner_whose_lease_ended_writes_nothing() -> None:
             return await super().page(company, list_name, after, limit)
 
     assert await plan_next_chunk(CHUNK, slow, Overtaken(contacts.lists)) == 0
-    assert len(units.tables.outbox.events) == 3
+    assert len(requests(units)) == 3
 
 
 async def test_campaigns_take_turns() -> None:
@@ -128,7 +133,7 @@ async def test_campaigns_take_turns() -> None:
     contacts = FakeContactPages({("acme", "friends"): people(5)})
     for _ in range(4):
         await plan_next_chunk(CHUNK, units, contacts)
-    texts = [event.event.text for event in units.tables.outbox.events]
+    texts = [request.text for request in requests(units)]
     assert sorted(texts) == ["key-1"] * 4 + ["key-2"] * 4
 
 
@@ -176,15 +181,15 @@ async def test_what_may_have_been_lost_is_requested_again_under_its_own_id() -> 
     contacts = FakeContactPages({("acme", "friends"): people(5)})
     while await plan_next_chunk(CHUNK, units, contacts) is not None:
         pass
-    ids = sorted(event.event.message_id for event in units.tables.outbox.events)
+    ids = sorted(request.message_id for request in requests(units))
     await apply_news(
         [incoming(v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=3))], units
     )
     units.tables.outbox.events.clear()
     assert await request_again(2, units, contacts) == 4
-    again = units.tables.outbox.events
-    assert sorted(event.event.message_id for event in again) == ids[1:]
-    assert {event.event.to for event in again} <= {one.phone for one in contacts.lists["acme", "friends"]}
+    again = requests(units)
+    assert sorted(request.message_id for request in again) == ids[1:]
+    assert {request.to for request in again} <= {one.phone for one in contacts.lists["acme", "friends"]}
     assert (await read_progress("acme", campaign, units)).planned == 5
 
 

@@ -50,8 +50,9 @@ class Whatsapp:
     def take(self, event: Event) -> None:
         if isinstance(event, v1.CampaignHalted):
             self.halted = max(self.halted, event.run)
-        elif isinstance(event, v1.MessageRequested):
-            self._store(event.message_id, event.run)
+        elif isinstance(event, v1.MessagesRequested):
+            for request in event.requests:
+                self._store(request.message_id, request.run)
 
     def _store(self, message: str, run: int) -> None:
         known = self.waiting.get(message, self.recalled.get(message, -1))
@@ -105,7 +106,7 @@ class World:
         events = self.units.tables.outbox.events
         upto = self.rng.randint(self.read, len(events))
         for each in events[self.read : upto]:
-            late = isinstance(each.event, v1.MessageRequested) and self.rng.random() < chance_of_retry
+            late = isinstance(each.event, v1.MessagesRequested) and self.rng.random() < chance_of_retry
             self.late.append(each.event) if late else self.whatsapp.take(each.event)
         self.read = upto
         if self.late:

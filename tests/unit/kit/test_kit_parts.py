@@ -15,7 +15,7 @@ from services.contracts.topics import MESSAGE_REQUESTED
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.database import passes_by_itself
 from services.kit.errors import TemporaryError
-from services.kit.events import MalformedError, Outgoing, decode
+from services.kit.events import MOST_BYTES, MalformedError, Outgoing, decode, packed
 from services.kit.fakes import FakeInbox, FakeOutbox, FakePublisher
 from services.kit.health import Health
 from services.kit.ids import uuid7
@@ -156,6 +156,19 @@ def test_events_survive_the_way() -> None:
         "acme",
         outgoing.event,
     )
+
+
+def test_what_is_told_is_divided_in_its_order_among_events_that_are_bounded() -> None:
+    texts = ["a" * MOST_BYTES, *("b" * 10_000 for _ in range(4)), "c" * (2 * MOST_BYTES), "d"]
+    packs = list(packed(v1.MessageRequested(text=text) for text in texts))
+    assert [[request.text[0] for request in pack] for pack in packs] == [
+        ["a"],
+        ["b"] * 3,
+        ["b"],
+        ["c"],
+        ["d"],
+    ]
+    assert list(packed([])) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,27 @@
+"""What events tell, one message after the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from services.contracts.v1.events_pb2 import MessagesReported, MessagesRequested
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from services.kit.events import Event
+
+
+def single(events: Iterable[Event]) -> list[Any]:
+    """Return the requests and reports that the events hold, and other events as they are."""
+    return [part for event in events for part in _parts(event)]
+
+
+def _parts(event: Event) -> list[Any]:
+    match event:
+        case MessagesRequested(requests=requests):
+            return list(requests)
+        case MessagesReported(reports=reports):
+            return [getattr(each, each.WhichOneof("report") or "") for each in reports]
+        case _:
+            return [event]
