@@ -9,10 +9,10 @@ can tell.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,6 +51,20 @@ UNSETTLED = (State.QUEUED, State.UNCERTAIN, State.ACCEPTED)
 """States that a lost event may have left a message in, though it is further or was never asked for."""
 
 
+class CampaignKey(NamedTuple):
+    """What names a campaign: its company, and its id."""
+
+    company: str
+    id: UUID
+
+
+class MessageKey(NamedTuple):
+    """What names a message: its campaign, and its id."""
+
+    campaign: CampaignKey
+    id: UUID
+
+
 @dataclass(frozen=True)
 class Campaign:
     """One text to a list of contacts.
@@ -81,6 +95,11 @@ class Campaign:
     closes_at: datetime | None = None
     expires_at: datetime | None = None
 
+    @property
+    def key(self) -> CampaignKey:
+        """What names it."""
+        return CampaignKey(self.company, self.id)
+
 
 @dataclass(frozen=True)
 class Recipient:
@@ -104,40 +123,40 @@ class Move:
     """A message that climbs.
 
     Attributes:
-        message_id: which one.
+        message: which one.
         before: where it was.
         after: where it is now.
     """
 
-    message_id: UUID
+    message: MessageKey
     before: State
     after: State
 
 
-def highest(news: Iterable[tuple[UUID, State]]) -> dict[UUID, State]:
+def highest(news: Iterable[tuple[MessageKey, State]]) -> dict[MessageKey, State]:
     """Return where the news put each message, whatever their order."""
-    states: dict[UUID, State] = {}
-    for message_id, state in news:
-        states[message_id] = max(state, states.get(message_id, State.QUEUED))
+    states: dict[MessageKey, State] = {}
+    for message, state in news:
+        states[message] = max(state, states.get(message, State.QUEUED))
     return states
 
 
-def moves(held: Mapping[UUID, State], news: Mapping[UUID, State]) -> list[Move]:
+def moves(held: Mapping[MessageKey, State], news: Mapping[MessageKey, State]) -> list[Move]:
     """Return the messages that climb; those at the same step or above stay."""
     return [
-        Move(message_id, held[message_id], state)
-        for message_id, state in news.items()
-        if message_id in held and state > held[message_id]
+        Move(message, held[message], state)
+        for message, state in news.items()
+        if message in held and state > held[message]
     ]
 
 
-def differences(climbed: Iterable[Move]) -> dict[State, int]:
-    """Return by how much each state's count changes; the sum is zero."""
-    changes: Counter[State] = Counter()
-    for move in climbed:
-        changes[move.before] -= 1
-        changes[move.after] += 1
-    return {state: change for state, change in changes.items() if change}
+def differences(moved: Iterable[Move]) -> dict[CampaignKey, Counter[State]]:
+    """Return by how much each campaign's counts change; the sum of each is zero."""
+    changes: defaultdict[CampaignKey, Counter[State]] = defaultdict(Counter)
+    for move in moved:
+        changes[move.message.campaign][move.before] -= 1
+        changes[move.message.campaign][move.after] += 1
+    return dict(changes)
 
 
 def digest_of(*parts: str) -> bytes:

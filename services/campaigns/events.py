@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from services.campaigns.domain import State
+from services.campaigns.domain import CampaignKey, MessageKey, State
 from services.campaigns.texts import text_for
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.contracts.v1 import events_pb2 as v1
@@ -46,15 +46,11 @@ class News:
     """What became of a message.
 
     Attributes:
-        company: the tenant.
-        campaign_id: whose message it is.
-        message_id: which one.
+        message: which one.
         state: where this puts it.
     """
 
-    company: str
-    campaign_id: UUID
-    message_id: UUID
+    message: MessageKey
     state: State
 
 
@@ -63,15 +59,11 @@ class Recall:
     """A message that was not begun under its run, and will not be.
 
     Attributes:
-        company: the tenant.
-        campaign_id: whose message it is.
-        message_id: which one.
+        message: which one.
         run: under which it had been requested.
     """
 
-    company: str
-    campaign_id: UUID
-    message_id: UUID
+    message: MessageKey
     run: int
 
 
@@ -124,11 +116,12 @@ def news_of(incoming: Incoming) -> Iterator[News | Recall]:
         ValueError: an id that is none; the event is set aside.
     """
     for report in _reports(incoming.event):
-        company, campaign_id = incoming.company, UUID(report.campaign_id)
+        campaign = CampaignKey(incoming.company, UUID(report.campaign_id))
+        message = MessageKey(campaign, UUID(report.message_id))
         if isinstance(report, v1.MessageRecalled):
-            yield Recall(company, campaign_id, UUID(report.message_id), report.run)
+            yield Recall(message, report.run)
         elif state := _state_of(report):
-            yield News(company, campaign_id, UUID(report.message_id), state)
+            yield News(message, state)
 
 
 def _reports(event: Event) -> Iterator[Report]:

@@ -1,70 +1,61 @@
-"""What becomes of news about messages: they climb, or come back when they were not begun."""
+"""What becomes of news about messages: they climb, or come back when they were not begun.
+
+All campaigns of which there is news are done together. Workers take messages in one order, and then counts in
+one order, so that they never wait for each other.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
-from typing import TYPE_CHECKING, TypeVar
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING
 
 from services.campaigns.domain import State, differences, highest, moves
 from services.campaigns.events import News, Recall, news_of
 from services.campaigns.lifecycle import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
+    from services.campaigns.domain import CampaignKey
     from services.campaigns.ports import Unit, Units
     from services.kit.events import Incoming
 
-One = TypeVar("One", News, Recall)
 log = logging.getLogger(__name__)
 
 
 async def apply_news(events: Sequence[Incoming], units: Units) -> None:
     """Move messages up the ladder and count, once per event, in one transaction."""
     async with units() as unit:
-        fresh = await unit.inbox.fresh(events)
-        told = [one for event in fresh for one in news_of(event)]
-        news = _by_campaign(one for one in told if isinstance(one, News))
-        recalls = _by_campaign(one for one in told if isinstance(one, Recall))
-        # One order everywhere, of campaigns and inside of each: two workers never wait for each other.
-        for company, campaign_id in sorted({*news, *recalls}):
-            if taken_back := recalls.get((company, campaign_id)):
-                await _take_back(company, campaign_id, taken_back, unit)
-            if climbing := news.get((company, campaign_id)):
-                await _climb(company, campaign_id, climbing, unit)
+        told = [one for event in await unit.inbox.fresh(events) for one in news_of(event)]
+        changes = await _take_back([one for one in told if isinstance(one, Recall)], unit)
+        for campaign, climbed in (await _climb([one for one in told if isinstance(one, News)], unit)).items():
+            changes[campaign].update(climbed)
+        await unit.campaigns.count(changes)
         await unit.commit()
 
 
-async def _take_back(company: str, campaign_id: UUID, recalls: Iterable[Recall], unit: Unit) -> None:
+async def _take_back(recalls: Iterable[Recall], unit: Unit) -> dict[CampaignKey, Counter[State]]:
     """Have messages wait to be asked for again, or never. Only for the run they are requested under."""
-    status = await unit.campaigns.status(company, campaign_id)
-    to = State.CANCELLED if status is Status.CANCELLED else State.PENDING
-    runs = {one.message_id: one.run for one in sorted(recalls, key=lambda one: one.run)}
-    moved = await unit.messages.recall(company, campaign_id, runs, to)
-    if moved:
-        await unit.campaigns.count(company, campaign_id, {to: moved, State.QUEUED: -moved})
+    runs: dict[CampaignKey, dict[UUID, int]] = defaultdict(dict)
+    for one in sorted(recalls, key=lambda one: one.run):
+        runs[one.message.campaign][one.message.id] = one.run
+    changes: dict[CampaignKey, Counter[State]] = defaultdict(Counter)
+    for campaign in sorted(runs):
+        status = await unit.campaigns.status(campaign)
+        to = State.CANCELLED if status is Status.CANCELLED else State.PENDING
+        moved = await unit.messages.recall(campaign, runs[campaign], to)
+        changes[campaign].update({to: moved, State.QUEUED: -moved})
+    return changes
 
 
-async def _climb(company: str, campaign_id: UUID, news: Iterable[News], unit: Unit) -> None:
-    """Move the messages of one campaign."""
-    states = highest((one.message_id, one.state) for one in news)
-    held = await unit.messages.hold(company, campaign_id, sorted(states))
+async def _climb(news: Iterable[News], unit: Unit) -> Mapping[CampaignKey, Counter[State]]:
+    """Move messages; return how the counts change."""
+    states = highest((one.message, one.state) for one in news)
+    held = await unit.messages.hold(sorted(states))
     climbed = moves(held, states)
-    if climbed:
-        await unit.messages.move(company, campaign_id, climbed)
-        await unit.campaigns.count(company, campaign_id, differences(climbed))
+    await unit.messages.move(climbed)
     if len(held) < len(states):
-        log.warning(
-            "News of %d unknown messages",
-            len(states) - len(held),
-            extra={"action": "news", "campaign": campaign_id},
-        )
-
-
-def _by_campaign(news: Iterable[One]) -> dict[tuple[str, UUID], list[One]]:
-    groups: dict[tuple[str, UUID], list[One]] = defaultdict(list)
-    for one in news:
-        groups[one.company, one.campaign_id].append(one)
-    return groups
+        log.warning("News of %d unknown messages", len(states) - len(held), extra={"action": "news"})
+    return differences(climbed)

@@ -91,7 +91,7 @@ async def _ask(plan: Plan, page: Sequence[Recipient], unit: Unit) -> list[Recipi
     if not plan.complete:
         stored = await unit.messages.add(campaign, page)
         asked = [recipient for recipient in page if recipient.message_id in stored]
-        await unit.campaigns.count(campaign.company, campaign.id, {State.QUEUED: len(asked)})
+        await unit.campaigns.count({campaign.key: {State.QUEUED: len(asked)}})
     if campaign.run:
         known = await unit.messages.take_pending(campaign, [one.contact_id for one in page])
         back = [replace(one, message_id=known[one.contact_id]) for one in page if one.contact_id in known]
@@ -113,7 +113,7 @@ async def _end_walk(plan: Plan, unit: Unit) -> None:
 
 async def _count(campaign: Campaign, before: State, after: State, moved: int, unit: Unit) -> None:
     if moved:
-        await unit.campaigns.count(campaign.company, campaign.id, {before: -moved, after: moved})
+        await unit.campaigns.count({campaign.key: {before: -moved, after: moved}})
 
 
 async def _give_up(plan: Plan, reason: str, units: Units) -> int:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.campaigns.commands import NewCampaign, Owed, Plan, Progress, Result, Unsettled
-    from services.campaigns.domain import Campaign, Move, Recipient, State
+    from services.campaigns.domain import Campaign, CampaignKey, MessageKey, Move, Recipient, State
     from services.campaigns.lifecycle import Status
     from services.campaigns.timetable import Times, Turn
     from services.kit.inbox import Inbox
@@ -45,7 +45,7 @@ class Campaigns(Protocol):
         """Store what became of a campaign by itself, its run, and when it is to be looked at again."""
         ...
 
-    async def status(self, company: str, campaign_id: UUID) -> Status | None:
+    async def status(self, campaign: CampaignKey) -> Status | None:
         """Return what was asked of a campaign; it stays that until the unit ends."""
         ...
 
@@ -53,8 +53,8 @@ class Campaigns(Protocol):
         """Hold a campaign that is to be looked at by now and that nobody else is looking at."""
         ...
 
-    async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
-        """Change the counts per state."""
+    async def count(self, changes: Mapping[CampaignKey, Mapping[State, int]]) -> None:
+        """Change campaigns' counts per state."""
         ...
 
     async def progress(self, company: str, campaign_id: UUID) -> Progress | None:
@@ -113,17 +113,15 @@ class Messages(Protocol):
         """Store messages of contacts that have none in this campaign; return the ids of those stored."""
         ...
 
-    async def hold(
-        self, company: str, campaign_id: UUID, message_ids: Sequence[UUID]
-    ) -> Mapping[UUID, State]:
+    async def hold(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, State]:
         """Lock messages and return where they are."""
         ...
 
-    async def move(self, company: str, campaign_id: UUID, moves: Sequence[Move]) -> None:
+    async def move(self, moves: Sequence[Move]) -> None:
         """Store where messages are now."""
         ...
 
-    async def recall(self, company: str, campaign_id: UUID, runs: Mapping[UUID, int], to: State) -> int:
+    async def recall(self, campaign: CampaignKey, runs: Mapping[UUID, int], to: State) -> int:
         """Move queued messages off the ladder that were requested under just that run; return how many."""
         ...
 

@@ -70,5 +70,5 @@ async def _is_cancelled(held: Progress, unit: Unit) -> bool:
     moved = await unit.messages.cancel_pending(campaign.company, campaign.id, CANCEL_MOST)
     if moved:
         changes = {State.PENDING: -moved, State.CANCELLED: moved}
-        await unit.campaigns.count(campaign.company, campaign.id, changes)
+        await unit.campaigns.count({campaign.key: changes})
     return moved < CANCEL_MOST

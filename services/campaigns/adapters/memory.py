@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.campaigns.commands import NewCampaign
-    from services.campaigns.domain import Campaign, Recipient, State
+    from services.campaigns.domain import Campaign, CampaignKey, Recipient, State
     from services.campaigns.ports import Campaigns, Messages, Plans
     from services.campaigns.timetable import Times, Turn
     from services.kit.inbox import Inbox
@@ -143,9 +143,9 @@ class FakeCampaigns:
         row.campaign, row.status = replace(campaign, closes_at=turn.closes_at), turn.status
         row.note, row.next_at = turn.note or row.note, turn.next_at
 
-    async def status(self, company: str, campaign_id: UUID) -> Status | None:
+    async def status(self, campaign: CampaignKey) -> Status | None:
         """See `Campaigns`."""
-        row = self._tables.campaigns.get((company, campaign_id))
+        row = self._tables.campaigns.get(campaign)
         return row.status if row else None
 
     async def due(self, now: datetime) -> Progress | None:
@@ -157,11 +157,12 @@ class FakeCampaigns:
         ]
         return await self.progress(*min(due)[1]) if due else None
 
-    async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
+    async def count(self, changes: Mapping[CampaignKey, Mapping[State, int]]) -> None:
         """See `Campaigns`."""
-        counts = self._tables.counts.setdefault((company, campaign_id), {})
-        for state, change in changes.items():
-            counts[state] = counts.get(state, 0) + change
+        for campaign, of_it in changes.items():
+            counts = self._tables.counts.setdefault(campaign, {})
+            for state, change in of_it.items():
+                counts[state] = counts.get(state, 0) + change
 
     async def progress(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""

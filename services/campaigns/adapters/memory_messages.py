@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from services.campaigns.domain import Campaign, Move, Recipient
+    from services.campaigns.domain import Campaign, CampaignKey, MessageKey, Move, Recipient
 
 
 @dataclass
@@ -40,21 +40,19 @@ class FakeMessages:
         known.update(new)
         return set(new)
 
-    async def hold(
-        self, company: str, campaign_id: UUID, message_ids: Sequence[UUID]
-    ) -> Mapping[UUID, State]:
+    async def hold(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, State]:
         """See `Messages`."""
-        known = self._of(company, campaign_id)
-        return {message_id: known[message_id].state for message_id in message_ids if message_id in known}
+        rows = {message: self._of(*message.campaign).get(message.id) for message in messages}
+        return {message: row.state for message, row in rows.items() if row}
 
-    async def move(self, company: str, campaign_id: UUID, moves: Sequence[Move]) -> None:
+    async def move(self, moves: Sequence[Move]) -> None:
         """See `Messages`."""
         for move in moves:
-            self._of(company, campaign_id)[move.message_id].state = move.after
+            self._of(*move.message.campaign)[move.message.id].state = move.after
 
-    async def recall(self, company: str, campaign_id: UUID, runs: Mapping[UUID, int], to: State) -> int:
+    async def recall(self, campaign: CampaignKey, runs: Mapping[UUID, int], to: State) -> int:
         """See `Messages`."""
-        rows = [(row, runs.get(key)) for key, row in self._of(company, campaign_id).items()]
+        rows = [(row, runs.get(key)) for key, row in self._of(*campaign).items()]
         back = [row for row, run in rows if row.state is State.QUEUED and row.run == run]
         for row in back:
             row.state, row.came_back_in_walk = to, True

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from services.campaigns.commands import NewCampaign, Progress
-    from services.campaigns.domain import Campaign
+    from services.campaigns.domain import Campaign, CampaignKey
     from services.campaigns.ports import Campaigns, Messages, Plans
     from services.campaigns.timetable import Times, Turn
     from services.kit.database import Database, Work
@@ -111,9 +111,9 @@ class PostgresCampaigns:
             **_of(campaign),
         )
 
-    async def status(self, company: str, campaign_id: UUID) -> Status | None:
+    async def status(self, campaign: CampaignKey) -> Status | None:
         """See `Campaigns`."""
-        row = await self._work.row(SQL["campaign_share"], company=company, id=campaign_id)
+        row = await self._work.row(SQL["campaign_share"], **campaign._asdict())
         return Status(row.status) if row else None
 
     async def due(self, now: datetime) -> Progress | None:
@@ -121,15 +121,17 @@ class PostgresCampaigns:
         row = await self._work.row(SQL["campaign_due"], now=now)
         return await self.progress(row.company, row.id) if row else None
 
-    async def count(self, company: str, campaign_id: UUID, changes: Mapping[State, int]) -> None:
+    async def count(self, changes: Mapping[CampaignKey, Mapping[State, int]]) -> None:
         """See `Campaigns`."""
-        await self._work.run(
-            SQL["counts_change"],
-            company=company,
-            campaign_id=campaign_id,
-            states=[int(state) for state in changes],
-            changes=list(changes.values()),
-        )
+        lines = [(key, state, by) for key, of_it in changes.items() for state, by in of_it.items() if by]
+        if lines:
+            await self._work.run(
+                SQL["counts_change"],
+                companies=[key.company for key, _, _ in lines],
+                campaign_ids=[key.id for key, _, _ in lines],
+                states=[int(state) for _, state, _ in lines],
+                changes=[by for _, _, by in lines],
+            )
 
     async def progress(self, company: str, campaign_id: UUID) -> Progress | None:
         """See `Campaigns`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from services.campaigns.commands import Owed, Result, Unsettled
-from services.campaigns.domain import UNSETTLED, State
+from services.campaigns.domain import UNSETTLED, CampaignKey, MessageKey, State
 from services.kit.sql import load_queries
 
 if TYPE_CHECKING:
@@ -38,31 +38,31 @@ class PostgresMessages:
         )
         return {row.message_id for row in rows}
 
-    async def hold(
-        self, company: str, campaign_id: UUID, message_ids: Sequence[UUID]
-    ) -> Mapping[UUID, State]:
+    async def hold(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, State]:
         """See `Messages`."""
-        rows = await self._work.rows(
-            SQL["messages_hold"], company=company, campaign_id=campaign_id, message_ids=message_ids
-        )
-        return {row.message_id: State(row.state) for row in rows}
+        if not messages:
+            return {}
+        rows = await self._work.rows(SQL["messages_hold"], **_columns(messages))
+        return {
+            MessageKey(CampaignKey(row.company, row.campaign_id), row.message_id): State(row.state)
+            for row in rows
+        }
 
-    async def move(self, company: str, campaign_id: UUID, moves: Sequence[Move]) -> None:
+    async def move(self, moves: Sequence[Move]) -> None:
         """See `Messages`."""
-        await self._work.run(
-            SQL["messages_move"],
-            company=company,
-            campaign_id=campaign_id,
-            message_ids=[move.message_id for move in moves],
-            states=[int(move.after) for move in moves],
-        )
+        if moves:
+            await self._work.run(
+                SQL["messages_move"],
+                **_columns([move.message for move in moves]),
+                states=[int(move.after) for move in moves],
+            )
 
-    async def recall(self, company: str, campaign_id: UUID, runs: Mapping[UUID, int], to: State) -> int:
+    async def recall(self, campaign: CampaignKey, runs: Mapping[UUID, int], to: State) -> int:
         """See `Messages`."""
         return await self._work.run(
             SQL["messages_recall"],
-            company=company,
-            campaign_id=campaign_id,
+            company=campaign.company,
+            campaign_id=campaign.id,
             message_ids=list(runs),
             runs=list(runs.values()),
             state=int(to),
@@ -103,6 +103,14 @@ class PostgresMessages:
             SQL["messages_page"], company=company, campaign_id=campaign_id, after=after or FIRST, most=limit
         )
         return [Result(row.message_id, row.contact_id, State(row.state), row.changed_at) for row in rows]
+
+
+def _columns(messages: Sequence[MessageKey]) -> dict[str, list[object]]:
+    return {
+        "companies": [message.campaign.company for message in messages],
+        "campaign_ids": [message.campaign.id for message in messages],
+        "message_ids": [message.id for message in messages],
+    }
 
 
 def _of(campaign: Campaign) -> dict[str, object]:

@@ -145,21 +145,24 @@ RETURNING message_id
 
 -- name: messages_hold
 -- Messages, locked in one order everywhere, so that two workers never wait for each other.
-SELECT message_id, state FROM messages
-WHERE company = :company AND campaign_id = :campaign_id AND message_id = ANY(CAST(:message_ids AS uuid[]))
-ORDER BY message_id FOR UPDATE
+SELECT m.company, m.campaign_id, m.message_id, m.state FROM messages m
+JOIN unnest(CAST(:companies AS text[]), CAST(:campaign_ids AS uuid[]), CAST(:message_ids AS uuid[]))
+    AS r (company, campaign_id, message_id) USING (company, campaign_id, message_id)
+ORDER BY m.company, m.campaign_id, m.message_id FOR UPDATE OF m
 
 -- name: messages_move
 -- Messages that climb.
 UPDATE messages m SET state = r.state, changed_at = now()
-FROM unnest(CAST(:message_ids AS uuid[]), CAST(:states AS smallint[])) AS r (message_id, state)
-WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = r.message_id
+FROM unnest(CAST(:companies AS text[]), CAST(:campaign_ids AS uuid[]), CAST(:message_ids AS uuid[]),
+            CAST(:states AS smallint[])) AS r (company, campaign_id, message_id, state)
+WHERE m.company = r.company AND m.campaign_id = r.campaign_id AND m.message_id = r.message_id
 
 -- name: counts_change
--- Counts per state, kept so that nobody has to count; in order of state, as all locks.
+-- Counts per state, kept so that nobody has to count; locked in one order everywhere.
 INSERT INTO counts (company, campaign_id, state, messages)
-SELECT :company, CAST(:campaign_id AS uuid), state, change
-FROM unnest(CAST(:states AS smallint[]), CAST(:changes AS bigint[])) AS c (state, change) ORDER BY state
+SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:campaign_ids AS uuid[]), CAST(:states AS smallint[]),
+                     CAST(:changes AS bigint[])) AS c (company, campaign_id, state, change)
+ORDER BY company, campaign_id, state
 ON CONFLICT (company, campaign_id, state) DO UPDATE SET messages = counts.messages + excluded.messages
 
 -- name: progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.campaigns.domain import (
+    CampaignKey,
+    MessageKey,
     Move,
     State,
     differences,
@@ -20,16 +23,19 @@ from services.campaigns.domain import (
 if TYPE_CHECKING:
     from random import Random
 
-MESSAGES = [UUID(int=number) for number in range(1, 6)]
+CAMPAIGNS = [CampaignKey(company, UUID(int=number)) for company in ("acme", "other") for number in (1, 2)]
+MESSAGES = [MessageKey(campaign, UUID(int=number)) for campaign in CAMPAIGNS for number in range(1, 4)]
 news = st.lists(st.tuples(st.sampled_from(MESSAGES), st.sampled_from(State)), max_size=30)
 
 
-def climb(held: dict[UUID, State], batch: list[tuple[UUID, State]]) -> dict[UUID, State]:
-    return held | {move.message_id: move.after for move in moves(held, highest(batch))}
+def climb(held: dict[MessageKey, State], batch: list[tuple[MessageKey, State]]) -> dict[MessageKey, State]:
+    return held | {move.message: move.after for move in moves(held, highest(batch))}
 
 
 @given(news, st.randoms(use_true_random=False))
-def test_order_and_repetition_of_news_do_not_matter(batch: list[tuple[UUID, State]], random: Random) -> None:
+def test_order_and_repetition_of_news_do_not_matter(
+    batch: list[tuple[MessageKey, State]], random: Random
+) -> None:
     start = dict.fromkeys(MESSAGES, State.QUEUED)
     shuffled = [*batch, *batch]
     random.shuffle(shuffled)
@@ -41,17 +47,18 @@ def test_order_and_repetition_of_news_do_not_matter(batch: list[tuple[UUID, Stat
 
 @given(news, news)
 def test_counts_follow_the_messages(
-    first: list[tuple[UUID, State]], second: list[tuple[UUID, State]]
+    first: list[tuple[MessageKey, State]], second: list[tuple[MessageKey, State]]
 ) -> None:
     held = dict.fromkeys(MESSAGES, State.QUEUED)
-    counts = {State.QUEUED: len(MESSAGES)}
+    counts = {campaign: Counter({State.QUEUED: 3}) for campaign in CAMPAIGNS}
     for batch in (first, second):
-        for state, change in differences(moves(held, highest(batch))).items():
-            counts[state] = counts.get(state, 0) + change
+        for campaign, changes in differences(moves(held, highest(batch))).items():
+            counts[campaign].update(changes)
         held = climb(held, batch)
-    assert {state: count for state, count in counts.items() if count} == {
-        state: list(held.values()).count(state) for state in set(held.values())
-    }
+    for campaign in CAMPAIGNS:
+        assert +counts[campaign] == Counter(
+            state for message, state in held.items() if message.campaign == campaign
+        )
 
 
 @pytest.mark.parametrize(
