@@ -1,7 +1,7 @@
 """Posts the reports that are due, signed, in batches, until they are answered with 200.
 
-A replica holds the rows it posts under row locks: if it dies, they are free at once and another posts them
-again, which a receiver must bear, as it must with the real provider.
+A replica takes what is due out of the table and ends the transaction when it is posted: if it dies, it was never
+taken and another posts it again, which a receiver must bear, as it must with the real provider.
 """
 
 from __future__ import annotations
@@ -75,20 +75,19 @@ class Postman:
     async def step(self) -> int:
         """Post what is due now; return how many reports were delivered."""
         async with self._database.work() as work:
-            rows = await work.rows(SQL["due_callbacks"], most=MOST)
-            if not rows:
+            taken = await work.rows(SQL["take_callbacks"], most=MOST)
+            if not taken:
                 return 0
+            rows = sorted(taken, key=lambda row: row.due_at)
             most = self._controls.current.batch
             batches = [rows[start : start + most] for start in range(0, len(rows), most)]
             answers = await asyncio.gather(*(self._post(batch) for batch in batches))
-            done = [row for batch, answer in zip(batches, answers, strict=True) if answer for row in batch]
-            await _forget(work, done)
-            await _postpone(
-                work,
-                [row for batch, answer in zip(batches, answers, strict=True) if not answer for row in batch],
-            )
+            left = [
+                row for batch, answer in zip(batches, answers, strict=True) if not answer for row in batch
+            ]
+            await _postpone(work, left)
             await work.commit()
-        return len(done)
+        return len(rows) - len(left)
 
     async def _post(self, batch: Sequence[Row[Any]]) -> bool:
         """Post one callback; True when it was answered with 200."""
@@ -115,13 +114,6 @@ def delay_after(attempts: int) -> float:
     return float(min(LONGEST_DELAY_SECONDS, 2.0 ** min(attempts, 16)))
 
 
-async def _forget(work: Work, rows: Sequence[Row[Any]]) -> None:
-    if rows:
-        await work.run(
-            SQL["forget_callbacks"], sends=[row.send_id for row in rows], places=[row.place for row in rows]
-        )
-
-
 async def _postpone(work: Work, rows: Sequence[Row[Any]]) -> None:
     if rows:
         await work.run(
@@ -129,4 +121,7 @@ async def _postpone(work: Work, rows: Sequence[Row[Any]]) -> None:
             sends=[row.send_id for row in rows],
             places=[row.place for row in rows],
             delays=[delay_after(row.attempts) for row in rows],
+            attempts=[row.attempts + 1 for row in rows],
+            numbers=[row.phone_number_id for row in rows],
+            statuses=[row.status for row in rows],
         )

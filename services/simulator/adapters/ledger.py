@@ -105,9 +105,8 @@ class Ledger:
 
     async def _write(self, batch: Sequence[tuple[Send, Sequence[Report]]]) -> None:
         sends = [send for send, _ in batch]
-        planned = [(send, place, report) for send, reports in batch for place, report in enumerate(reports)]
         async with self._database.work() as work:
-            await work.run(
+            recorded = await work.rows(
                 SQL["record_sends"],
                 ids=[send.id for send in sends],
                 trackers=[send.tracker for send in sends],
@@ -115,6 +114,13 @@ class Ledger:
                 wamids=[send.wamid for send in sends],
                 times=[send.received_at for send in sends],
             )
+            new = {row.id for row in recorded}
+            planned = [
+                (send, place, report)
+                for send, reports in batch
+                if send.id in new
+                for place, report in enumerate(reports)
+            ]
             if planned:
                 await work.run(
                     SQL["plan_callbacks"],
