@@ -1,7 +1,7 @@
 """Posts the reports that are due, signed, in batches, until they are answered with 200.
 
-A replica takes what is due out of the table and ends the transaction when it is posted: if it dies, it was never
-taken and another posts it again, which a receiver must bear, as it must with the real provider.
+A replica takes what is due out of the table and ends the transaction when it is posted: if it dies, nothing was
+taken, and another posts it again, which a receiver must bear, as it must with the real provider.
 """
 
 from __future__ import annotations
@@ -82,9 +82,8 @@ class Postman:
             most = self._controls.current.batch
             batches = [rows[start : start + most] for start in range(0, len(rows), most)]
             answers = await asyncio.gather(*(self._post(batch) for batch in batches))
-            left = [
-                row for batch, answer in zip(batches, answers, strict=True) if not answer for row in batch
-            ]
+            failed = [batch for batch, answer in zip(batches, answers, strict=True) if not answer]
+            left = [row for batch in failed for row in batch]
             await _postpone(work, left)
             await work.commit()
         return len(rows) - len(left)

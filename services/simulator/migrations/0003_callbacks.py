@@ -1,4 +1,4 @@
-"""Callbacks are taken by their time only: nothing looks for one by its send, so no index is written for that."""
+"""Callbacks are taken by their time: nothing looks for one by its send, so no index is written for that."""
 
 from alembic import op
 
