@@ -1,7 +1,7 @@
 """Posts the reports that are due, signed, in batches, until they are answered with 200.
 
-A replica takes what is due out of the table and ends the transaction when it is posted: if it dies, nothing was
-taken, and another posts it again, which a receiver must bear, as it must with the real provider.
+A replica takes what is due out of the table and ends the transaction when it is posted: if it dies, nothing
+was taken, and another posts it again, which a receiver must bear, as it must with the real provider.
 """
 
 from __future__ import annotations
