@@ -43,14 +43,14 @@ async def assemble_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Pa
         routers=[ledger_face.router],
         tokens=Tokens(settings.token_key.get_secret_value()),
     )
-    app.router.routes.extend(cloud_face.ROUTES)
     # Added last: it takes every path that nothing else has taken.
     app.add_api_route(
         "/{path:path}", cloud_face.unknown, methods=METHODS, include_in_schema=False, response_model=None
     )
     token = settings.cloud_api_token.get_secret_value().encode()
     # The draws decide which faults a test sees; nothing secret hangs on them.
-    app.state.face = Face(ledger, controls, token, Random(settings.seed))  # noqa: S311 - see above
+    app.state.face = face = Face(ledger, controls, token, Random(settings.seed))  # noqa: S311 - see above
+    app.add_middleware(cloud_face.Sends, face=face)
     tasks = (
         Task("ledger", ledger.run),
         Task("controls", controls.run),

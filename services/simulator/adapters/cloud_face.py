@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
+from services.kit.errors import TooLargeError
+from services.kit.http import BodyLimit
 from services.kit.ids import uuid7
 from services.simulator.adapters.ledger import NotRecordedError
 from services.simulator.graph import accepted, error_of, wamid_of
@@ -21,14 +23,14 @@ from services.simulator.statuses import Send, plan
 if TYPE_CHECKING:
     from random import Random
 
-    from starlette.requests import Request
-    from starlette.types import Receive, Scope
+    from starlette.types import ASGIApp, Receive, Scope
     from starlette.types import Send as Answer
 
     from services.simulator.adapters.controls import Controls
     from services.simulator.adapters.ledger import Ledger
 
 BAD_TOKEN = 190
+PATH = re.compile(r"(?:/(?P<version>[^/]+))?/(?P<phone_number_id>[^/]+)/messages")
 VERSION = re.compile(r"v\d+\.\d+")
 DIGITS = re.compile(r"\d{1,32}")
 DEAD_NUMBER = 33
@@ -59,24 +61,30 @@ class CutResponse(Response):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1024")]})
 
 
-async def send_versioned(request: Request) -> Response:
-    """Send a text message, or mark one as read."""
-    version = request.path_params["version"]
-    if not VERSION.fullmatch(version):
-        return _refusal(INVALID_REQUEST, f"unknown version {version[:20]}")
-    return await send_unversioned(request)
+class Sends:
+    """Answers sends before all else: what lies between is not needed here, and every message pays for it."""
 
+    def __init__(self, app: ASGIApp, face: Face) -> None:
+        self._others = app
+        self._face = face
+        self._sends = BodyLimit(self._send, {})
 
-async def send_unversioned(request: Request) -> Response:
-    """Do the same, in the oldest version."""
-    return await _send(request.path_params["phone_number_id"], request, request.app.state.face)
+    async def __call__(self, scope: Scope, receive: Receive, send: Answer) -> None:
+        """Answer, or have it answered."""
+        is_post = scope["type"] == "http" and scope["method"] == "POST"
+        if is_post and (found := PATH.fullmatch(scope["path"])):
+            await self._sends({**scope, "path_params": found.groupdict()}, receive, send)
+        else:
+            await self._others(scope, receive, send)
 
-
-ROUTES = (
-    Route("/{version}/{phone_number_id}/messages", send_versioned, methods=["POST"]),
-    Route("/{phone_number_id}/messages", send_unversioned, methods=["POST"]),
-)
-"""Plain ones: what FastAPI does beside is not needed here, and every message pays for it."""
+    async def _send(self, scope: Scope, receive: Receive, send: Answer) -> None:
+        try:
+            answer = await _send(Request(scope, receive), self._face)
+        except TooLargeError as error:
+            answer = _refusal(INVALID_REQUEST, str(error))
+        except ClientDisconnect:
+            return
+        await answer(scope, receive, send)
 
 
 async def unknown(request: Request) -> Response:
@@ -84,7 +92,11 @@ async def unknown(request: Request) -> Response:
     return _refusal(INVALID_REQUEST, f"Unsupported {request.method} request")
 
 
-async def _send(phone_number_id: str, request: Request, face: Face) -> Response:
+async def _send(request: Request, face: Face) -> Response:
+    """Send a text message, or mark one as read; the oldest version has no name."""
+    version, phone_number_id = request.path_params["version"], request.path_params["phone_number_id"]
+    if version is not None and not VERSION.fullmatch(version):
+        return _refusal(INVALID_REQUEST, f"unknown version {version[:20]}")
     if not _bearer_matches(request, face.token):
         return _refusal(BAD_TOKEN)
     if not DIGITS.fullmatch(phone_number_id):
