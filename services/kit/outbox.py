@@ -44,10 +44,8 @@ CLAIM = 4
 """Lanes a relay takes at once, so that two relays share the work."""
 BATCH = 256
 """Events a relay takes at once, hardly more than 8 MB: each tells 32 KB at most, or one message."""
-IDLE_SECONDS = 0.2
-"""Between two looks at an empty outbox; `Relay.wake` cuts it short."""
-PACE_SECONDS = 0.25
-"""After events went out: a batch costs five statements and a round trip to the brokers, however small."""
+PAUSE_SECONDS = 0.25
+"""Between two looks: a batch costs five statements and a round trip to the brokers, however small."""
 EMPTY_SECONDS = 5.0
 """Between two looks for a segment to be emptied, and between two measurements under load."""
 LOCK = text("SET LOCAL lock_timeout = '500ms'")
@@ -97,10 +95,21 @@ def lane_of(key: str) -> int:
 class Relay:
     """Brings events from the outbox to Kafka. Any number may run; each lane is served by one at a time."""
 
-    def __init__(self, database: Database, publisher: Publisher, *, batch: int = BATCH) -> None:
+    def __init__(
+        self, database: Database, publisher: Publisher, *, batch: int = BATCH, pause: float = PAUSE_SECONDS
+    ) -> None:
+        """Set it up.
+
+        Args:
+            database: where the outbox is.
+            publisher: the way to Kafka.
+            batch: most events that go out together.
+            pause: seconds in which events gather; `wake` ends a pause in which there were none.
+        """
         self._database = database
         self._publisher = publisher
         self._batch = batch
+        self._pause = pause
         self._awake = asyncio.Event()
         self._look_at = 0.0
 
@@ -123,7 +132,7 @@ class Relay:
             if not published:
                 await self._rest()
             elif published < self._batch:
-                await wait_or_stop(stop, PACE_SECONDS)
+                await wait_or_stop(stop, self._pause)
 
     async def step(self) -> int:
         """Publish one batch of free lanes; return how many events went out."""
@@ -179,10 +188,10 @@ class Relay:
             OLDEST.set(float(row.seconds))
 
     async def _rest(self) -> None:
-        """Wait for a wake, at most the idle pause."""
+        """Wait for a wake, at most the pause."""
         self._awake.clear()
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout(self._pause):
                 await self._awake.wait()
         except TimeoutError:
             return

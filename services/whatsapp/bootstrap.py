@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from services.whatsapp.settings import ApiSettings, CallbacksSettings, DispatcherSettings, WorkerSettings
 
 DAY_SECONDS = 86_400.0
+NEWS_PAUSE_SECONDS = 1.0
+"""News of messages gather so long before they are told: nothing is sent later for it."""
 
 
 async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
@@ -90,7 +92,7 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
         Task("lag", LagWatch(settings, settings, [MESSAGE_REQUESTED], source.written_at).run),
         Task("turns", TurnSweep(PostgresDue(database), turns).run),
         Task("sweep", Sweeper(database, every_seconds=settings.sweep_seconds).run),
-        Task("relay", Relay(database, publisher).run),
+        Task("relay", Relay(database, publisher, pause=NEWS_PAUSE_SECONDS).run),
         Task("inbox", InboxKeeper(database).run),
     )
     return Parts(create_app("esq whatsapp worker", health), health, tasks)
