@@ -101,7 +101,7 @@ def _container(args: ServiceArgs) -> core.ContainerArgs:
     # A slow machine may take its time to start; once started, a process that hangs is ended within 30 s.
     container.startup_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=1, failures=60)
     container.liveness_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=10, failures=3)
-    # Nobody calls a process that does not listen: its readiness is for rollouts, and each question is a handshake.
+    # Nobody calls what does not listen: its readiness is for rollouts, and each question is a handshake.
     period = 2 if args.listens else 5
     container.readiness_probe = pod.ask_https(HEALTH_PATH, HTTP_PORT, period=period, failures=2)
     return container
