@@ -41,14 +41,15 @@ async def plan_next_chunk(command: PlanNextChunk, units: Units, contacts: Contac
         return None
     if plan.complete and plan.cursor is None and not await _walk_is_due(plan, units):
         return 0
-    campaign = plan.campaign
+    campaign, most = plan.campaign, command.chunk
     try:
-        total, page = await contacts.page(campaign.company, campaign.list_name, plan.cursor, command.chunk)
+        # One more than a chunk tells whether there is a next one, which saves another look at most lists.
+        total, page = await contacts.page(campaign.company, campaign.list_name, plan.cursor, most + 1)
     except NotFoundError as error:
         return await _give_up(plan, str(error), units)
     except TemporaryError as error:
         return await _put_off(plan, str(error), units)
-    return await _store_chunk(plan, total, page, units, last=len(page) < command.chunk)
+    return await _store_chunk(plan, total, page[:most], units, last=len(page) <= most)
 
 
 async def _walk_is_due(plan: Plan, units: Units) -> bool:

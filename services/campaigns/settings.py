@@ -31,7 +31,7 @@ class PlannerSettings(AskingSettings, KafkaSettings):
 
     database_pool: int = Field(default=4, ge=1, le=50)
     """Connections to keep: one a task, and one for the health check."""
-    plan_chunk: int = Field(default=100, ge=1, le=1000)
+    plan_chunk: int = Field(default=100, ge=1, le=500)
     """Recipients planned in one transaction. Campaigns take turns by the chunk: small ones keep them even."""
     plan_lease_seconds: float = Field(default=15.0, gt=0)
     """A planner not heard of for so long is replaced by another."""
