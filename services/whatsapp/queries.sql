@@ -50,17 +50,18 @@ WITH back AS (
     SELECT m.company, m.message_id FROM halts h JOIN messages m
       ON m.company = h.company AND m.campaign_id = h.campaign_id AND m.connection = h.connection AND m.run <= h.run
     WHERE h.halted_at > now() - interval '1 day' AND m.queued_due_at IS NOT NULL
-    ORDER BY m.company, m.message_id LIMIT :most FOR UPDATE OF m SKIP LOCKED)
+    LIMIT :most FOR UPDATE OF m SKIP LOCKED)
 UPDATE messages m SET state = 'recalled'
 FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
 
 -- name: hand_back_late
--- Messages whose time is over before they were begun: for good, or until they are asked for again.
+-- Messages whose time is over before they were begun: for good, or until they are asked for again. In the order of
+-- their index: in any other all messages there are would be looked through.
 WITH back AS (
     SELECT m.company, m.message_id FROM messages m
     WHERE m.queued_due_at IS NOT NULL AND least(m.not_after, m.expires_at) <= now()
-    ORDER BY m.company, m.message_id LIMIT :most FOR UPDATE OF m SKIP LOCKED)
+    ORDER BY least(m.not_after, m.expires_at) LIMIT :most FOR UPDATE OF m SKIP LOCKED)
 UPDATE messages m SET state = CASE WHEN m.expires_at <= now() THEN 'expired' ELSE 'recalled' END
 FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
@@ -217,13 +218,13 @@ INSERT INTO callbacks (body) VALUES (:body)
 SELECT id, body FROM callbacks WHERE processed_at IS NULL ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
 
 -- name: resolve_reports
--- The message that each report is about: by our id as it was echoed, else by the provider's.
-SELECT r.place, n.company, coalesce(r.tracker, m.message_id) AS message_id
+-- The message that each report is about, if any: by our id as it was echoed, and only where that is missing by the
+-- provider's.
+SELECT r.place, n.company, coalesce(r.tracker, (
+    SELECT m.message_id FROM messages m WHERE m.company = n.company AND m.provider_id = r.provider_id LIMIT 1)) AS message_id
 FROM unnest(CAST(:places AS int[]), CAST(:numbers AS text[]), CAST(:trackers AS uuid[]), CAST(:provider_ids AS text[]))
     AS r (place, phone_number_id, tracker, provider_id)
 JOIN numbers n ON n.phone_number_id = r.phone_number_id
-LEFT JOIN messages m ON r.tracker IS NULL AND m.company = n.company AND m.provider_id = r.provider_id
-WHERE r.tracker IS NOT NULL OR m.message_id IS NOT NULL
 
 -- name: reported_messages
 -- Messages as they stand, held in one order so that two workers never deadlock.

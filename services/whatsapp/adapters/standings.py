@@ -37,7 +37,7 @@ class Standings:
             trackers=[report.tracker for report in reports],
             provider_ids=[report.provider_id for report in reports],
         )
-        return {row.place: (row.company, row.message_id) for row in rows}
+        return {row.place: (row.company, row.message_id) for row in rows if row.message_id}
 
     async def load(self, keys: Iterable[Key]) -> dict[Key, Standing]:
         """Read messages and hold them until the work ends; unknown ones are left out."""
