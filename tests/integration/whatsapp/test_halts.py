@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from services.contracts.v1.events_pb2 import CampaignHalted, MessageExpired, MessageRecalled, MessageRequested
 from services.kit.events import Incoming
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.fake_turns import FakeTurns
-from services.whatsapp.handlers import LAPSED, Sweeper
+from services.whatsapp.handlers import LAPSED, SQL, Sweeper
 from services.whatsapp.requests import Requests
 
 if TYPE_CHECKING:
@@ -115,6 +116,17 @@ async def test_the_time_of_a_message_is_over_for_now_or_for_good(
     kinds = {event.message_id: type(event) for event in platform.told()}
     assert kinds == {late: MessageRecalled, over: MessageExpired, both: MessageExpired}
     assert platform.states() == {"claimed": 1, "recalled": 1, "expired": 2}
+
+
+async def test_the_sweep_does_not_look_through_what_was_sent(platform: Platform, database: Database) -> None:
+    """However many messages there are: in the order of their keys it would find out at the last of them."""
+    await Requests(database, FakeTurns()).handle([requested(one) for one in fresh(2000)])
+    platform.database.execute("UPDATE whatsapp.messages SET state = 'read'")
+    platform.database.execute("ANALYZE whatsapp.messages")
+    async with database.work() as work:
+        sweep = str(SQL["hand_back_late"]).replace(":most", str(LAPSED))
+        plan = [row[0] for row in await work.rows(text(f"EXPLAIN {sweep}"))]
+    assert any("using messages_timed" in line for line in plan), plan
 
 
 async def test_many_come_back_in_bounded_transactions_each_once(
