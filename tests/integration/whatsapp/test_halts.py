@@ -120,12 +120,17 @@ async def test_the_time_of_a_message_is_over_for_now_or_for_good(
 
 async def test_the_sweep_does_not_look_through_all_messages(platform: Platform, database: Database) -> None:
     """In the order of their keys it would find out at the last of them that none is late."""
-    await Requests(database, FakeTurns()).handle([requested(one) for one in fresh(2000)])
+    platform.database.execute(
+        "INSERT INTO whatsapp.messages"
+        " (company, message_id, campaign_id, contact_id, connection, recipient, body)"
+        " SELECT 'acme', gen_random_uuid(), 'campaign', 'contact', 'main', '+5511999999999', 'Hello'"
+        " FROM generate_series(1, 20000)"
+    )
     platform.database.execute("ANALYZE whatsapp.messages")
     async with database.work() as work:
         sweep = str(SQL["hand_back_late"]).replace(":most", str(LAPSED))
         plan = [row[0] for row in await work.rows(text(f"EXPLAIN {sweep}"))]
-    assert any("using messages_timed" in line for line in plan), plan
+    assert any("messages_timed" in line for line in plan), plan
 
 
 async def test_many_come_back_in_bounded_transactions_each_once(
