@@ -248,8 +248,6 @@ def _connect_arguments(process: ProcessSettings, settings: DatabaseSettings) -> 
             "idle_in_transaction_session_timeout": f"{IDLE_TRANSACTION_SECONDS:.0f}s",
             "timezone": "UTC",
             "jit": "off",
-            # Statements are few and each is made for one way: planning it anew for its values only costs.
-            "plan_cache_mode": "force_generic_plan",
         },
     }
 

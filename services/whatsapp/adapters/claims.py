@@ -53,7 +53,9 @@ class PostgresClaims:
         again = [
             turn for each, part in zip(held, parts, strict=True) for turn in each.again(part, taken[each.key])
         ]
-        return Claimed([_claim(row) for row in rows], again)
+        # Rows come as the plan of the statement has it; the most urgent calls are made first.
+        urgent_first = sorted(rows, key=lambda row: row.urgency, reverse=True)
+        return Claimed([_claim(row) for row in urgent_first], again)
 
     async def _take(self, work: Work, held: Sequence[Held], parts: Sequence[int]) -> Sequence[Row[Any]]:
         if not any(parts):
