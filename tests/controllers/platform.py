@@ -80,10 +80,10 @@ class Platform:
         return run([str(self.tools().path("kubectl")), f"--kubeconfig={self.opened().kubeconfig}", *words])
 
     def told(self, namespace: str, selector: str) -> str:
-        """Return the last that pods of a label have logged, for a failure whose cause only they know."""
+        """Return what pods of a label logged within ten minutes, for a failure whose cause only they know."""
         return self.kubectl(
             *(f"--namespace={namespace}", "logs", f"--selector={selector}"),
-            *("--prefix", "--tail=50", "--all-containers", "--ignore-errors"),
+            *("--prefix", "--since=10m", "--tail=-1", "--all-containers", "--ignore-errors"),
         )
 
     def leftovers(self) -> list[str]:
