@@ -121,13 +121,17 @@ def _object(message: Descriptor, without: set[str]) -> dict[str, Any]:
 
 def _schema(field: FieldDescriptor) -> dict[str, Any]:
     """Return the schema of a field, in the form that Protobuf has in JSON; `x-number` is its number."""
-    number = {"x-number": field.number}
-    if field.is_repeated and field.message_type is not None:
-        return {"type": "array", "items": _object(field.message_type, set()), **number}
+    value = _value(field)
+    whole = {"type": "array", "items": value} if field.is_repeated else value
+    return {**whole, "x-number": field.number}
+
+
+def _value(field: FieldDescriptor) -> dict[str, Any]:
+    """Return the schema of what a field holds, once or several times."""
     if field.enum_type is not None:
-        return {"type": "string", "enum": [value.name for value in field.enum_type.values], **number}
+        return {"type": "string", "enum": [value.name for value in field.enum_type.values]}
     if field.message_type is None:
-        return {**_SCALARS[field.type], **number}
+        return _SCALARS[field.type]
     if field.message_type.full_name == TIMESTAMP:
-        return {"type": "string", "format": "date-time", **number}
-    return {**_object(field.message_type, set()), **number}
+        return {"type": "string", "format": "date-time"}
+    return _object(field.message_type, set())
