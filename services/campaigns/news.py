@@ -36,12 +36,12 @@ async def apply_news(events: Sequence[Incoming], units: Units) -> None:
         await unit.commit()
 
 
-async def _take_back(recalls: Iterable[Recall], unit: Unit) -> dict[CampaignKey, Counter[State]]:
+async def _take_back(recalls: Iterable[Recall], unit: Unit) -> defaultdict[CampaignKey, Counter[State]]:
     """Have messages wait to be asked for again, or never. Only for the run they are requested under."""
     runs: dict[CampaignKey, dict[UUID, int]] = defaultdict(dict)
     for one in sorted(recalls, key=lambda one: one.run):
         runs[one.message.campaign][one.message.id] = one.run
-    changes: dict[CampaignKey, Counter[State]] = defaultdict(Counter)
+    changes: defaultdict[CampaignKey, Counter[State]] = defaultdict(Counter)
     for campaign in sorted(runs):
         status = await unit.campaigns.status(campaign)
         to = State.CANCELLED if status is Status.CANCELLED else State.PENDING
@@ -53,9 +53,11 @@ async def _take_back(recalls: Iterable[Recall], unit: Unit) -> dict[CampaignKey,
 async def _climb(news: Iterable[News], unit: Unit) -> Mapping[CampaignKey, Counter[State]]:
     """Move messages; return how the counts change."""
     states = highest((one.message, one.state) for one in news)
-    held = await unit.messages.hold(sorted(states))
+    held = await unit.messages.hold(list(states))
     climbed = moves(held, states)
     await unit.messages.move(climbed)
-    if len(held) < len(states):
-        log.warning("News of %d unknown messages", len(states) - len(held), extra={"action": "news"})
+    if unknown := states.keys() - held.keys():
+        campaigns = ", ".join(sorted({str(message.campaign.id) for message in unknown}))
+        extra = {"action": "news", "campaign": campaigns}
+        log.warning("News of %d unknown messages", len(unknown), extra=extra)
     return differences(climbed)

@@ -114,7 +114,7 @@ class Messages(Protocol):
         ...
 
     async def hold(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, State]:
-        """Lock messages and return where they are."""
+        """Lock messages, in one order everywhere, and return where they are."""
         ...
 
     async def move(self, moves: Sequence[Move]) -> None:
