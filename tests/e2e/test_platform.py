@@ -142,8 +142,8 @@ def test_all_is_well_again_within_the_promise(platform: Platform) -> None:
 
 @pytest.mark.parametrize("experiment", ["postgres-killed", "zone-lost"])
 def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
-    out = platform.esq("chaos", "run", experiment, "--json", expect=None, timeout=900)
-    told = json.loads(out)
+    told = json.loads(platform.esq("chaos", "run", experiment, "--json", expect=None, timeout=900))
+    assert "runs" in told, f"{told}\n{platform.esq('status', 'local', expect=None)}"
     (run,) = told["runs"]
     if run["aborted"]:
         pytest.fail(f"{run['aborted']}\n{platform.told('esq-data', 'cluster-name=postgres')}")
