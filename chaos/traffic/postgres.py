@@ -2,10 +2,13 @@
 
 Connections are kept while they are good; one whose statement failed or timed out is thrown away, since the
 server behind it may be gone. A statement that timed out may have been done: it counts as not acknowledged.
+One connection is opened at a time: handshakes that are given up half-way would keep a new primary busy, and
+the traffic would measure itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -39,6 +42,7 @@ class PostgresTraffic:
         self._where = endpoints.postgres
         self._context = ssl.create_default_context(cadata=endpoints.authority)
         self._free: list[asyncpg.Connection] = []
+        self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         """See `Client`."""
@@ -73,13 +77,18 @@ class PostgresTraffic:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = self._free.pop() if self._free else await self._connect()
+        connection = self._free.pop() if self._free else await self._next()
         try:
             yield connection
         except BaseException:
             connection.terminate()
             raise
         self._free.append(connection)
+
+    async def _next(self) -> asyncpg.Connection:
+        """Wait for a connection that is given back or, in turn, open one."""
+        async with asyncio.timeout(CONNECT_SECONDS), self._turn:
+            return self._free.pop() if self._free else await self._connect()
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
@@ -89,7 +98,6 @@ class PostgresTraffic:
             password=self._where["password"],
             database=self._where["database"],
             ssl=self._context,
-            timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
             target_session_attrs="read-write",
             # Statements that were prepared on one primary are nothing to the next.

@@ -65,7 +65,7 @@ _PARAMETERS = {
     "ssl_ca_file": "/etc/esq/tls/ca.crt",
     "unix_socket_directories": "/run/postgresql",
     "logging_collector": "off",
-    "log_line_prefix": "%m [%p] %q%u@%d ",
+    "log_line_prefix": "%m [%p] %q%u@%d %h ",
     "log_lock_waits": "on",
     "log_min_duration_statement": "500ms",
 }

@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from services.kit.connector import Connector
 from services.kit.errors import TemporaryError
 
 if TYPE_CHECKING:
@@ -219,14 +220,18 @@ def create_engine(
         url: where else it leads, if not to the primary.
         attributes: what a server must be like to be talked to: `read-write`, or `any`.
     """
+    address = url or settings.database_url.get_secret_value()
+    arguments = _connect_arguments(process, settings) | {"target_session_attrs": attributes}
+    connector = Connector(address, arguments)
     engine = create_async_engine(
-        url or settings.database_url.get_secret_value(),
+        address,
+        async_creator=connector.connect,
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=settings.database_wait_seconds,
         pool_use_lifo=True,
-        connect_args={**_connect_arguments(process, settings), "target_session_attrs": attributes},
     )
+    event.listen(engine.sync_engine, "engine_disposed", lambda _: connector.close())
     event.listen(engine.sync_engine, "connect", _keep_alive)
     event.listen(engine.sync_engine, "checkin", _remember_use)
     event.listen(engine.sync_engine, "checkout", _ping_if_idle)

@@ -1,7 +1,10 @@
 """How far a consumer group is behind, per topic: records, and the age of the oldest of them.
 
-Asked over a connection of its own: on the consumer's, each question would wait behind a fetch that waits for
+Asked over connections of its own: on the consumer's, each question would wait behind a fetch that waits for
 records itself. The whole group is asked about, so that partitions nobody has are counted as well.
+
+It is a consumer that never joins the group, and no admin client: that of librdkafka 2.16 has no group to look
+up again, and asked for a group's offsets it takes the process with it (SIGSEGV) when the coordinator moves.
 """
 
 from __future__ import annotations
@@ -11,8 +14,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined] # see entrypoints/topics.py
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
 from prometheus_client import Gauge
 
 from services.contracts.topics import retry_topic
@@ -35,7 +37,6 @@ OLDEST = Gauge(
     "Age of the oldest record not handled, at most, of this member",
     ["topic", "group"],
 )
-_EARLIEST, _LATEST = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call] # its stubs
 log = logging.getLogger(__name__)
 
 
@@ -58,7 +59,8 @@ class LagWatch:
         written_at: Mapping[Place, float],
     ) -> None:
         self._group = f"esq-{process.service}"
-        self._admin = AdminClient(dict(client_config(process, settings)), logger=log)
+        config = client_config(process, settings) | {"group.id": self._group, "enable.auto.commit": "false"}
+        self._client = Consumer(config, logger=log)
         read = [*topics, *(retry_topic(topic, process.service) for topic in topics)]
         self._names = [topic.name for topic in read]
         self._places = [TopicPartition(topic.name, n) for topic in read for n in range(topic.partitions)]
@@ -76,15 +78,18 @@ class LagWatch:
 
     def _ask(self) -> dict[Place, int]:
         """Return how many records wait in each partition."""
-        group = ConsumerGroupTopicPartitions(self._group)
-        asked = self._admin.list_consumer_group_offsets([group], request_timeout=CALL_SECONDS)[self._group]
-        first, end = self._ends(_EARLIEST), self._ends(_LATEST)
-        done = {(it.topic, it.partition): it.offset for it in asked.result(CALL_SECONDS).topic_partitions}
-        return {place: end[place] - max(first[place], done.get(place, 0)) for place in end}
+        found = self._client.committed(self._places, CALL_SECONDS)
+        done = {(it.topic, it.partition): it.offset for it in found}
+        first, end = self._ends(OFFSET_BEGINNING), self._ends(OFFSET_END)
+        return {place: end[place] - max(first[place], done[place]) for place in end}
 
-    def _ends(self, which: OffsetSpec) -> dict[Place, int]:
-        asked = self._admin.list_offsets(dict.fromkeys(self._places, which), request_timeout=CALL_SECONDS)
-        return {(it.topic, it.partition): found.result(CALL_SECONDS).offset for it, found in asked.items()}
+    def _ends(self, which: int) -> dict[Place, int]:
+        """Return where each partition begins or ends: asked as times, one question for each broker."""
+        asked = [TopicPartition(it.topic, it.partition, which) for it in self._places]
+        found = self._client.offsets_for_times(asked, CALL_SECONDS)
+        if errors := [it.error for it in found if it.error]:
+            raise KafkaException(errors[0])
+        return {(it.topic, it.partition): it.offset for it in found}
 
     def _tell(self, lags: Mapping[Place, int]) -> None:
         now = time.time()

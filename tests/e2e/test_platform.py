@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 DISPATCHER = "services.whatsapp.entrypoints.dispatcher"
 ZONE_CUT_SECONDS = 25.0
 EDGE_GAP_CEILING = 25.0
+CRASHES = {128 + signal.SIGSEGV, 128 + signal.SIGABRT}
+"""Exit codes of what no fault here sends."""
 
 
 @pytest.fixture
@@ -157,6 +160,18 @@ def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
     figures = {each["promise"]: each["distribution"]["values"] for each in told["verdicts"]}
     platform.keep(experiment, figures)
     well_within(platform, 120)
+
+
+def test_no_process_ended_by_a_fault_of_its_own(platform: Platform) -> None:
+    told = json.loads(platform.kubectl("get", "pods", "--namespace=esq-services", "--output=json"))
+    ends = {
+        pod["metadata"]["name"]: container["lastState"]["terminated"]["exitCode"]
+        for pod in told["items"]
+        for container in pod["status"].get("containerStatuses", [])
+        if "terminated" in container["lastState"]
+    }
+    crashed = {name: code for name, code in ends.items() if code in CRASHES}
+    assert not crashed
 
 
 def test_a_killed_experiment_is_undone_by_its_timer(platform: Platform) -> None:

@@ -163,6 +163,9 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
         async with database.work() as work:
             await work.row(one)
     await asyncio.to_thread(own_postgres.start)
+    async with asyncio.timeout(10):  # after a failure the server is left alone for a moment
+        while await database.reason() is not None:
+            await asyncio.sleep(0.05)
     for _ in range(4):
         async with database.work() as work:
             await work.row(one)
