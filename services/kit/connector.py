@@ -66,7 +66,7 @@ class Connector:
         if self._clock() < self._not_before:
             raise ConnectionRefusedError("the database was away a moment ago")
         opening = asyncio.create_task(self._open(), name="connect to the database")
-        # Nobody may be left to be told of a failure; asyncio would complain of an error that nobody looked at.
+        # Nobody may be left to be told of a failure; asyncio complains of an error that nobody looked at.
         opening.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         return opening
 
