@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from chaos.traffic.client import Endpoints
 
-CONNECT_SECONDS = 1.5
+CONNECT_SECONDS = 3.0
 STATEMENT_SECONDS = 2.0
 _TABLE = """
 CREATE SCHEMA IF NOT EXISTS esq_chaos;
@@ -43,6 +43,7 @@ class PostgresTraffic:
         self._context = ssl.create_default_context(cadata=endpoints.authority)
         self._free: list[asyncpg.Connection] = []
         self._turn = asyncio.Lock()
+        self._opening: asyncio.Task[asyncpg.Connection] | None = None
 
     async def open(self) -> None:
         """See `Client`."""
@@ -86,9 +87,15 @@ class PostgresTraffic:
         self._free.append(connection)
 
     async def _next(self) -> asyncpg.Connection:
-        """Wait for a connection that is given back or, in turn, open one."""
-        async with asyncio.timeout(CONNECT_SECONDS), self._turn:
-            return self._free.pop() if self._free else await self._connect()
+        """Wait for a connection that is given back or opened; one that is given up is left to the next."""
+        async with self._turn:
+            if self._free:
+                return self._free.pop()
+            if self._opening is None or (self._opening.done() and self._opening.exception()):
+                self._opening = asyncio.create_task(self._connect())
+            connection = await asyncio.shield(self._opening)
+            self._opening = None
+            return connection
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
@@ -98,6 +105,7 @@ class PostgresTraffic:
             password=self._where["password"],
             database=self._where["database"],
             ssl=self._context,
+            timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
             target_session_attrs="read-write",
             # Statements that were prepared on one primary are nothing to the next.
