@@ -78,18 +78,14 @@ class LagWatch:
 
     def _ask(self) -> dict[Place, int]:
         """Return how many records wait in each partition."""
-        found = self._client.committed(self._places, CALL_SECONDS)
-        done = {(it.topic, it.partition): it.offset for it in found}
+        done = _offsets(self._client.committed(self._places, CALL_SECONDS))
         first, end = self._ends(OFFSET_BEGINNING), self._ends(OFFSET_END)
         return {place: end[place] - max(first[place], done[place]) for place in end}
 
     def _ends(self, which: int) -> dict[Place, int]:
         """Return where each partition begins or ends: asked as times, one question for each broker."""
         asked = [TopicPartition(it.topic, it.partition, which) for it in self._places]
-        found = self._client.offsets_for_times(asked, CALL_SECONDS)
-        if errors := [it.error for it in found if it.error]:
-            raise KafkaException(errors[0])
-        return {(it.topic, it.partition): it.offset for it in found}
+        return _offsets(self._client.offsets_for_times(asked, CALL_SECONDS))
 
     def _tell(self, lags: Mapping[Place, int]) -> None:
         now = time.time()
@@ -98,3 +94,10 @@ class LagWatch:
             ages = (now - self._written_at[place] for place in waiting if place in self._written_at)
             LAG.labels(name, self._group).set(sum(waiting.values()))
             OLDEST.labels(name, self._group).set(max(ages, default=0.0))
+
+
+def _offsets(found: Sequence[TopicPartition]) -> dict[Place, int]:
+    """Return the offset of each partition; one that was not told spoils all."""
+    if errors := [it.error for it in found if it.error]:
+        raise KafkaException(errors[0])
+    return {(it.topic, it.partition): it.offset for it in found}
