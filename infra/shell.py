@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+FIRST = ("nice", "--adjustment=-10")
+"""Before the arguments of what has to go before others where processors are short. Children inherit it."""
 TAIL = 4_000
 """Characters of output that an error carries: enough for the reason, too few to flood a log."""
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import EsqError
+from infra.shell import FIRST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,8 +31,6 @@ RESULT_SECONDS = 240.0
 END_SECONDS = 60.0
 _NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 """The platform has its own, and Redis's client would read all of the machine's for each connection: 70 ms."""
-_FIRST = ["nice", "--adjustment=-10"]
-"""On a machine that is short of processors a late client would measure itself."""
 _OPTIONS = "options timeout:1 attempts:3"
 _ENTER = 'mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@"'
 
@@ -71,10 +70,11 @@ class Traffic:
         listen = f"127.{self._nameservers[0].split('.', 1)[1]}"
         resolver.write_text(f"nameserver {listen}\n{_OPTIONS}\n")
         resolver.chmod(0o644)
-        enter = [*_FIRST, "unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, str(resolver)]
+        # On a machine that is short of processors a late client would measure itself: it goes first.
+        enter = [*FIRST, "unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, str(resolver)]
         with self._errors.open("w") as errors:
             self._names = subprocess.Popen(
-                [*_FIRST, sys.executable, "-m", "chaos.traffic.names", listen, *self._nameservers],
+                [*FIRST, sys.executable, "-m", "chaos.traffic.names", listen, *self._nameservers],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from infra.errors import ProblemsError, WrongUseError
-from infra.shell import CommandFailedError
+from infra.shell import FIRST, CommandFailedError
 from infra.zones import (
     cgroups,
     control_plane,
@@ -275,7 +275,7 @@ class Cluster:
             ),
             Program(
                 "edge",
-                ["haproxy", "-db", "-f", str(files["edge"])],
+                [*FIRST, "haproxy", "-db", "-f", str(files["edge"])],
                 layout.log("edge"),
                 reads=[files["edge"], layout.pki / "gateway.pem", layout.pki / "vault.pem"],
             ),

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from infra.shell import FIRST
 from infra.zones import wait
 from infra.zones.disks import MOUNT_POINT
 from infra.zones.layout import write
@@ -71,10 +72,12 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
             *volumes(layout),
         ],
     }
+    # Where processors are short, what tells whether a node lives goes before the pods, as it would with machines
+    # of its own. If it waits behind them, nodes are given up, and that is more work for the others.
     return [
         Program(
             name,
-            [*inside, *argv],
+            [*FIRST, *inside, *argv],
             layout.log(name),
             priority=10 + order,
             # The API server takes 5 s to leave on SIGTERM, waiting for watchers that are being stopped as

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.shell import FIRST
 from infra.zones import cgroups, disks
 from infra.zones.control_plane import TOOLBOX, proxy_config
 from infra.zones.layout import write
@@ -153,11 +154,12 @@ def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) ->
         f"--node-ip={spec.node(zone)}",
         f"--node-labels={ZONE_LABEL}={zone},{REGION_LABEL}={REGION}",
     ]
+    # As on the control plane, these go before the pods; containerd does not, as they would inherit it.
     commands = {
         "containerd": ["containerd", "--config", str(config / "containerd.toml")],
-        "dns": [str(tools.path("coredns")), "-conf", str(config / "Corefile")],
-        "kubelet": ["sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
-        "proxy": [str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
+        "dns": [*FIRST, str(tools.path("coredns")), "-conf", str(config / "Corefile")],
+        "kubelet": [*FIRST, "sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
+        "proxy": [*FIRST, str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
     }
     return [Program(name, argv, layout.log(f"{zone}/{name}")) for name, argv in commands.items()]
 

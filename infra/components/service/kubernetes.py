@@ -98,9 +98,10 @@ def _deployment(args: ServiceArgs) -> apps.DeploymentSpecArgs:
 def _container(args: ServiceArgs) -> core.ContainerArgs:
     container = program.container(args)
     container.ports = [core.ContainerPortArgs(name="https", container_port=HTTP_PORT)]
-    # A slow machine may take its time to start; once started, a process that hangs is ended within 30 s.
-    container.startup_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=1, failures=60)
-    container.liveness_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=10, failures=3)
+    # A process that hangs gets no calls within seconds, by its readiness. To end it is the last resort: on a
+    # machine that is short of processors every end is another start, and all of them at once never succeed.
+    container.startup_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=1, failures=240)
+    container.liveness_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=10, failures=6, timeout=10)
     # Nobody calls what does not listen: its readiness is for rollouts, and each question is a handshake.
     period = 2 if args.listens else 5
     container.readiness_probe = pod.ask_https(HEALTH_PATH, HTTP_PORT, period=period, failures=2)
