@@ -72,8 +72,8 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
             *volumes(layout),
         ],
     }
-    # Where processors are short, what tells whether a node lives goes before the pods, as it would with machines
-    # of its own. If it waits behind them, nodes are given up, and that is more work for the others.
+    # Where processors are short, what tells whether a node lives goes before the pods, as with machines of
+    # its own. If it waits behind them, nodes are given up, and that is more work for the others.
     return [
         Program(
             name,
