@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-FIRST = ("nice", "--adjustment=-10")
-"""Before the arguments of what has to go before others where processors are short. Children inherit it."""
+FIRST = (
+    "sh",
+    "-c",
+    '{ echo -10 > /proc/self/autogroup; } 2> /dev/null; exec nice --adjustment=-10 "$@"',
+    "first",
+)
+"""Before the arguments of what has to go before others where processors are short. Children inherit it.
+
+Linux shares processors among sessions first, where it groups by them, and only then by nice.
+"""
 TAIL = 4_000
 """Characters of output that an error carries: enough for the reason, too few to flood a log."""
 

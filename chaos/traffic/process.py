@@ -70,7 +70,8 @@ class Traffic:
         listen = f"127.{self._nameservers[0].split('.', 1)[1]}"
         resolver.write_text(f"nameserver {listen}\n{_OPTIONS}\n")
         resolver.chmod(0o644)
-        # On a machine that is short of processors a late client would measure itself: it goes first.
+        # On a machine that is short of processors a late client would measure itself: both go first, each in
+        # a session of its own, as the one that we are in is not theirs to move.
         enter = [*FIRST, "unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, str(resolver)]
         with self._errors.open("w") as errors:
             self._names = subprocess.Popen(
@@ -78,6 +79,7 @@ class Traffic:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
+                start_new_session=True,
             )
             self._process = subprocess.Popen(
                 [*enter, sys.executable, "-m", "chaos.traffic"],
@@ -86,6 +88,7 @@ class Traffic:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                start_new_session=True,
             )
         threading.Thread(target=self._listen, name="traffic", daemon=True).start()
         self._say(json.dumps(self._wanted))
