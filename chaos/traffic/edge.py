@@ -48,7 +48,7 @@ class EdgeTraffic:
     def lanes(self) -> Sequence[Lane]:
         """See `Client`."""
         return (
-            Lane(Log("edge.write"), self._write, period=0.2),
+            Lane(Log("edge.write"), self._write),
             Lane(Log("edge.read"), self._read),
         )
 

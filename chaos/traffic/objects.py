@@ -61,8 +61,8 @@ class ObjectsTraffic:
         """See `Client`."""
         write, read = Log("objects.write"), Log("objects.read")
         return (
-            Lane(write, self._write, period=0.2, most=_THREADS // 2),
-            Lane(read, self._read, period=0.2, most=_THREADS // 2),
+            Lane(write, self._write, most=_THREADS // 2),
+            Lane(read, self._read, most=_THREADS // 2),
         )
 
     async def history(self) -> Mapping[str, Sequence[int]]:

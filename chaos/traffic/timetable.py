@@ -71,7 +71,7 @@ class Lane:
 
     log: Log
     attempt: Callable[[int], Awaitable[None]]
-    period: float = 0.1
+    period: float = 0.2
     deadline: float = 3.0
     most: int = 40
 
