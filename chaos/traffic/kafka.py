@@ -60,8 +60,8 @@ class KafkaTraffic:
             }
         )
         # With several of a partition on their way, librdkafka may begin a new epoch when a leader changes and
-        # write records again (its issue 4953): a flaw of the client, where the log is what is measured. Its own
-        # limit of one would have it spin for as long as others wait.
+        # write records again (its issue 4953): a flaw of the client, where the log is what is measured. With
+        # a limit of one set in it, it would spin for as long as others wait.
         self._turns = [asyncio.Lock() for _ in range(PARTITIONS)]
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
