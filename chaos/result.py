@@ -59,9 +59,23 @@ class Run(BaseModel):
     aborted: str = ""
 
     @property
+    def trouble(self) -> str:
+        """Why it says less than it should; empty for a good run. Promises are another question."""
+        if self.aborted or self.status != "completed":
+            return self.aborted or self.status
+        if self.deviated:
+            return "not well again in time"
+        return f"not on time themselves: {', '.join(self.lagging)}" if self.lagging else ""
+
+    @property
     def good(self) -> bool:
-        """Whether it ran to its end, and all was well again; promises are another question."""
-        return self.status == "completed" and not self.deviated and not self.aborted
+        """Whether it ran to its end, all was well again, and clients asked when they should."""
+        return not self.trouble
+
+    @property
+    def lagging(self) -> list[str]:
+        """The lanes whose timetable was not kept: their gaps say more of the clients than of the platform."""
+        return [name for name, lane in self.lanes.items() if lane.generator_lagged]
 
     @property
     def hurt_at(self) -> float:
@@ -142,18 +156,14 @@ class Report(BaseModel):
 
     @property
     def complete(self) -> list[Run]:
-        """The runs whose figures count: those that ran to their end with a timetable that was kept."""
+        """The runs whose figures count: those that ran to their end."""
         return [run for run in self.runs if run.status == "completed" and not run.aborted]
 
     @property
     def verdicts(self) -> list[Verdict]:
-        """Each promise against the figures of the complete runs."""
-        if not self.complete:
-            return []
-        return [
-            judge(promise, metric, (run.metric(metric) for run in self.complete))
-            for promise, metric in self.promises.items()
-        ]
+        """Each promise against the figures of the complete runs, if there are any."""
+        found = {promise: (metric, self._values(metric)) for promise, metric in self.promises.items()}
+        return [judge(promise, metric, values) for promise, (metric, values) in found.items() if values]
 
     @property
     def good(self) -> bool:
@@ -164,3 +174,8 @@ class Report(BaseModel):
     def broken(self) -> list[Verdict]:
         """The promises that do not hold."""
         return [each for each in self.verdicts if each.standing is Standing.BROKEN]
+
+    def _values(self, metric: str) -> list[float]:
+        """Return a figure of each run that can tell it: what is lost is lost, a gap may be the clients'."""
+        timed = metric.endswith(".gap")
+        return [run.metric(metric) for run in self.complete if not (timed and run.lagging)]

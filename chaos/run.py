@@ -170,7 +170,7 @@ def _summary(found: Run) -> str:
     if found.aborted:
         return f"aborted: {found.aborted}"
     gaps = [f"{name} {each.gap:.1f} s" for name, each in found.lanes.items() if ".write" in name]
-    state = "" if found.good else ", not well again"
+    state = f"; {found.trouble}" if found.trouble else ""
     return (
         f"gaps: {', '.join(gaps) or 'not measured'}; {found.lost} lost, {found.duplicated} duplicated{state}"
     )

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from chaos.traffic.batches import Batches
 from chaos.traffic.timetable import Lane, Log
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from chaos.traffic.batches import Settled
     from chaos.traffic.client import Endpoints
 
 PARTITIONS = 3
@@ -27,6 +30,8 @@ PARTITIONS = 3
 DELIVERY_SECONDS = 60.0
 ADMIN_SECONDS = 20.0
 POLL_SECONDS = 0.2
+LINGER_MS = 10
+"""Long enough that what is sent together becomes one batch."""
 
 
 class KafkaTraffic:
@@ -54,15 +59,15 @@ class KafkaTraffic:
             | {
                 "enable.idempotence": "true",
                 "acks": "all",
-                "linger.ms": 0,
+                "linger.ms": LINGER_MS,
                 "delivery.timeout.ms": int(DELIVERY_SECONDS * 1000),
                 "request.timeout.ms": 5_000,
             }
         )
-        # With several of a partition on their way, librdkafka may begin a new epoch when a leader changes and
+        # With several batches of a partition open, librdkafka may begin a new epoch when a leader changes and
         # write records again (its issue 4953): a flaw of the client, where the log is what is measured. With
         # a limit of one set in it, it would spin for as long as others wait.
-        self._turns = [asyncio.Lock() for _ in range(PARTITIONS)]
+        self._partitions = [Batches(partial(self._send, number)) for number in range(PARTITIONS)]
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
         self.passive: Sequence[Log] = [Log(f"kafka.read.{number}") for number in range(PARTITIONS)]
@@ -108,16 +113,15 @@ class KafkaTraffic:
         admin.delete_topics([self._topic])[self._topic].result(ADMIN_SECONDS)
 
     async def _write(self, partition: int, sequence: int) -> None:
+        await self._partitions[partition].put(sequence)
+
+    def _send(self, partition: int, sequence: int, settled: Settled) -> None:
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[None] = loop.create_future()
-        turn = self._turns[partition]
 
         def delivered(error: KafkaError | None, _: Message) -> None:
-            loop.call_soon_threadsafe(_settle, turn, done, error)
+            loop.call_soon_threadsafe(settled, KafkaException(error) if error else None)
 
-        await turn.acquire()  # until the record is settled, which may be after the attempt was given up
         self._producer.produce(self._topic, str(sequence), partition=partition, on_delivery=delivered)
-        await done
 
     def _produce(self) -> None:
         while not self._stop.is_set():
@@ -168,13 +172,3 @@ class KafkaTraffic:
                 raise KafkaException(error)
             values[message.offset() or 0] = int(message.value() or b"0")
         return list(values.values())
-
-
-def _settle(turn: asyncio.Lock, done: asyncio.Future[None], error: KafkaError | None) -> None:
-    turn.release()
-    if done.done():
-        return
-    if error is None:
-        done.set_result(None)
-    else:
-        done.set_exception(KafkaException(error))

@@ -162,7 +162,5 @@ def _show(report: Report, page: Path) -> None:
     console.print(table)
     for number, run in enumerate(report.runs, 1):
         if not run.good:
-            console.print(
-                f"[red]✗[/] run {number}: {run.aborted or run.status}{' (deviated)' * run.deviated}"
-            )
+            console.print(f"[red]✗[/] run {number}: {run.trouble}")
     console.print(f"report   {page}\nrunbook  runbooks/{report.runbook}.md")

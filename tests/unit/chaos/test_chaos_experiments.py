@@ -160,6 +160,16 @@ def test_runs_that_did_not_end_count_for_nothing() -> None:
     assert not found.good
 
 
+def test_clients_that_were_late_tell_what_was_lost_but_no_gap() -> None:
+    late = {"edge.read": lane(30.0, late=1), "edge.write": lane(1.0, lost=1)}
+    promises = {"edge-zone-lost": "edge.read.gap", "writes-lost": "lost"}
+    found = report(ran(edge_read=1.0), Run(began=0.0, ended=40.0, lanes=late), promises=promises)
+    assert [each.distribution.values for each in found.verdicts] == [(1.0,), (0.0, 1.0)]
+    assert [run.trouble for run in found.runs] == ["", "not on time themselves: edge.read"]
+    assert not found.good
+    assert not report(Run(began=0.0, ended=40.0, lanes=late)).verdicts
+
+
 def test_the_page_needs_nothing_and_hides_nothing() -> None:
     campaign = Campaign(planned=100, seconds=5.0, lost=0, duplicated=0, uncertain=2)
     text = html(
