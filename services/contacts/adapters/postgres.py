@@ -8,6 +8,7 @@ from uuid import UUID
 
 from services.contacts.domain import Contact, ContactList
 from services.kit.ids import uuid7
+from services.kit.keyed import KeyedLock
 from services.kit.sql import load_queries
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 FIRST = UUID(int=0)
+TURN_SECONDS = 5.0
+"""That a batch waits for others of its list here. In the database it would wait for the list's count with a
+connection taken, and a list that many import into at once would leave none for anything else."""
 
 
 class PostgresContacts:
@@ -24,6 +28,7 @@ class PostgresContacts:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._growing = KeyedLock(TURN_SECONDS)
 
     async def begin_import(self, company: str, list_name: str, import_id: UUID) -> UUID:
         """See `Contacts`."""
@@ -40,7 +45,7 @@ class PostgresContacts:
 
     async def add(self, company: str, list_id: UUID, import_id: UUID, contacts: Sequence[Contact]) -> int:
         """See `Contacts`: COPY into a temporary table, then two merges."""
-        async with self._database.work() as work:
+        async with self._growing.holding(list_id), self._database.work() as work:
             await work.run(SQL["incoming_make"])
             records = ((contact.id, contact.phone, contact.name) for contact in contacts)
             await work.copy("incoming", ("id", "phone", "name"), records)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
+WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+
 
 @pytest.fixture
 async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
@@ -66,6 +68,25 @@ async def everyone(contacts: Contacts, name: str = "friends", company: str = "ac
         if not page:
             return found
         after = page[-1].id
+
+
+async def test_a_list_that_many_wait_for_leaves_connections_to_others(
+    stored: PostgresContacts, test_database: TestDatabase
+) -> None:
+    await send(stored, [f"P,{phone(0)}"])
+    settings = DatabaseSettings(database_url=SecretStr(test_database.url("contacts")))
+    many = settings.database_pool + 3
+    begun, waiting = text("SELECT count(*) FROM imports"), text(WAITING)
+    holding = create_engine(ProcessSettings(service="contacts"), settings)
+    async with holding.begin() as holder:
+        await holder.execute(text("SELECT 1 FROM lists WHERE name = 'friends' FOR NO KEY UPDATE"))
+        imports = [asyncio.create_task(send(stored, [f"P,{phone(number)}"])) for number in range(many)]
+        async with asyncio.timeout(10):
+            while await holder.scalar(begun) < many + 1 or not await holder.scalar(waiting):
+                await asyncio.sleep(0.02)
+            assert [each.name for each in await stored.lists("acme", "", 10)] == ["friends"]
+    assert [each.accepted for each in await asyncio.gather(*imports)] == [0] + [1] * (many - 1)
+    await holding.dispose()
 
 
 async def test_memory_and_postgres_agree(stored: PostgresContacts) -> None:
