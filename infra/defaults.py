@@ -76,14 +76,16 @@ class Sizes(BaseModel):
 
 
 LOCAL = Sizes(
-    # Commits that wait for a standby keep their connections: all of those have to fit.
-    postgres=Size(cpu="50m", memory="160Mi", memory_limit="1Gi", storage="4Gi"),
+    # Where processors are short they are shared in these proportions. What all others wait for comes first: a
+    # commit that waits for a processor, here or on a standby, holds up every service.
+    # Commits that wait for a standby keep their connections: all of those have to fit into the memory.
+    postgres=Size(cpu="200m", memory="160Mi", memory_limit="1Gi", storage="4Gi"),
     postgres_shared_buffers="64MB",
     postgres_max_connections=200,
-    redis=Size(cpu="10m", memory="24Mi", memory_limit="96Mi", storage="1Gi"),
+    redis=Size(cpu="50m", memory="24Mi", memory_limit="96Mi", storage="1Gi"),
     sentinel=Size(cpu="10m", memory="16Mi", memory_limit="48Mi", storage="1Gi"),
     redis_maxmemory="32mb",
-    kafka=Size(cpu="50m", memory="320Mi", memory_limit="640Mi", storage="4Gi"),
+    kafka=Size(cpu="100m", memory="320Mi", memory_limit="640Mi", storage="4Gi"),
     kafka_heap="256m",
     objects=Size(cpu="20m", memory="48Mi", memory_limit="192Mi", storage="4Gi"),
     objects_proxy=Size(cpu="10m", memory="12Mi", memory_limit="64Mi"),
@@ -92,7 +94,7 @@ LOCAL = Sizes(
     backup_job=Size(cpu="20m", memory="48Mi", memory_limit="256Mi"),
     restore_job=Size(cpu="20m", memory="96Mi", memory_limit="512Mi", storage="4Gi"),
     backup_days=2,
-    # As much as a broker: who answers is not to starve while all of a returned zone starts.
+    # Half of a broker: who answers is not to starve while all of a returned zone starts.
     service=Size(cpu="50m", memory="80Mi", memory_limit="256Mi"),
     job=Size(cpu="20m", memory="64Mi", memory_limit="256Mi"),
 )
