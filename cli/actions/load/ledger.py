@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import CancelledError, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from threading import Event
 from typing import TYPE_CHECKING
 
 from cli.actions import campaign
@@ -61,18 +62,27 @@ def follow(created: Sequence[Created], doors: Doors, seconds: float, step: Step)
             "no campaign was accepted", where="POST /campaigns", remedy="See the errors in the report."
         )
     ahead = time.time() - time.monotonic()
-    fates = []
+    fates, enough = [], Event()
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        futures = [pool.submit(_fate, each, doors, seconds, ahead) for each in created]
-        for future in as_completed(futures):
-            fates.append(future.result())
-            step.waiting(campaign.bar(len(fates), len(created)) + " campaigns")
+        futures = [pool.submit(_fate, each, doors, seconds, ahead, enough) for each in created]
+        try:
+            for future in as_completed(futures):
+                fates.append(future.result())
+                step.waiting(campaign.bar(len(fates), len(created)) + " campaigns")
+        finally:  # after a failure or Ctrl-C nobody waits for the others
+            enough.set()
+            pool.shutdown(wait=False, cancel_futures=True)
     return _messages(fates)
 
 
-def _fate(created: Created, doors: Doors, seconds: float, ahead: float) -> Fate:
+def _fate(created: Created, doors: Doors, seconds: float, ahead: float, enough: Event) -> Fate:
     edge, fate = doors.edge(created.company, seconds), Fate(created)
-    campaign.follow(created.id, edge, lambda _: None)
+
+    def told(_: object) -> None:
+        if enough.is_set():
+            raise CancelledError
+
+    campaign.follow(created.id, edge, told)
     for page in campaign.messages(created.id, edge):
         if not page:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from types import SimpleNamespace
 from typing import Any
@@ -75,6 +76,29 @@ def test_the_ledger_is_held_against_what_is_believed() -> None:
     assert found.latency.count == 2
     with pytest.raises(EsqError, match="no campaign was accepted"):
         ledger.follow([], Doors(), 10.0, Timed("ledger"))  # type: ignore[arg-type] # the same method
+
+
+class UnevenDoors:
+    """An environment of campaigns of which `one` has failed, while all others go on and on."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+
+    def edge(self, _company: str, _seconds: float) -> Any:
+        return SimpleNamespace(
+            call=self.call, clock=time.monotonic, deadline=self.deadline, sleep=lambda _: time.sleep(0.01)
+        )
+
+    def call(self, _method: str, path: str, _scope: str, **_: object) -> Any:
+        return {"state": "failed" if path.endswith("/one") else "sending", "counts": {}}
+
+
+def test_nobody_waits_for_the_others_when_one_has_failed() -> None:
+    created = [Created(company="acme", id=name, planned=0.0) for name in ("two", "three", "one")]
+    deadline = time.monotonic() + 20
+    with pytest.raises(EsqError, match="could not be planned"):
+        ledger.follow(created, UnevenDoors(deadline), 10.0, Timed("ledger"))  # type: ignore[arg-type] # the same method
+    assert time.monotonic() < deadline
 
 
 @pytest.mark.parametrize(
