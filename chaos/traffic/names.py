@@ -82,11 +82,15 @@ class Fan:
 
 
 async def main(listen: str, servers: Sequence[str]) -> None:
-    """Serve until the process is ended."""
+    """Serve until standard input ends: who wanted it is gone then, by whatever death."""
     await Fan([(server, PORT) for server in servers]).listen((listen, PORT))
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-    await asyncio.Event().wait()
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
+    )
+    await reader.read()
 
 
 if __name__ == "__main__":

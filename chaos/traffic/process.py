@@ -77,7 +77,7 @@ class Traffic:
         with self._errors.open("w") as errors:
             self._names = subprocess.Popen(
                 [*FIRST, sys.executable, "-m", "chaos.traffic.names", listen, *self._nameservers],
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
                 start_new_session=True,
@@ -164,5 +164,5 @@ class Traffic:
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._names.kill()
-        self._names.wait()
+        self._names.communicate()
         self._folder.cleanup()

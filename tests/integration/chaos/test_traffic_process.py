@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import psutil
 import pytest
 
@@ -36,6 +39,21 @@ def test_what_is_asked_of_a_killed_process_fails_and_nothing_is_left() -> None:
         with pytest.raises(TrafficFailedError, match="has ended"):
             traffic.result()
     assert not any(each.is_running() for each in processes)
+
+
+def test_nothing_is_left_of_it_when_its_experiment_is_killed() -> None:
+    begin = (
+        f"Traffic([], Endpoints.model_validate_json({NOWHERE.model_dump_json()!r}), [{NAMES!r}]).__enter__()"
+    )
+    imports = "from chaos.traffic.client import Endpoints; from chaos.traffic.process import Traffic; "
+    script = f"import time; {imports}held = {begin}; print('ready', flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as experiment:
+        assert experiment.stdout is not None
+        assert experiment.stdout.readline() == "ready\n"
+        processes = psutil.Process(experiment.pid).children()
+        experiment.kill()
+    assert len(processes) == 2
+    eventually(lambda: not any(each.is_running() for each in processes), 10)
 
 
 def test_it_goes_before_others_until_it_is_told_to_stop() -> None:
