@@ -125,18 +125,20 @@ class KafkaSource:
     def _hold(self, deliveries: Sequence[Delivery], seconds: float) -> None:
         for (topic, number), offset in _firsts(deliveries).items():
             try:
-                self._client.pause([TopicPartition(topic, number)])
                 self._client.seek(TopicPartition(topic, number, offset))
             except KafkaException as error:
                 # It is another's by now, who begins where we committed last.
                 log.warning("Not held: %s", error, extra={"action": "hold"})
             else:
+                self._client.pause([TopicPartition(topic, number)])
                 self._held[topic, number] = time.monotonic() + seconds
 
-    def _on_gone(self, _client: KafkaClient, places: Iterable[TopicPartition]) -> None:
+    def _on_gone(self, client: KafkaClient, places: Iterable[TopicPartition]) -> None:
         for place in places:
-            self._held.pop((place.topic, place.partition), None)
             self.written_at.pop((place.topic, place.partition), None)
+            if self._held.pop((place.topic, place.partition), None):
+                # It would still be paused when it comes back, with nobody left who knows.
+                client.resume([place])
 
     def _look_for_brokers(self) -> None:
         """Take the trouble back when a broker answers; joining the group may yet wait for a dead member."""
