@@ -99,6 +99,10 @@ class Consumer:
             log.warning("Batch waits, attempt %d: %s", self._waits, error, extra={"action": "consume"})
             await self._source.hold(deliveries, pause_before(self._waits + 1))
             return
+        except Exception:
+            # Whoever starts this again begins with them: a later offset committed would pass them over.
+            await self._source.hold(deliveries, 0)
+            raise
         self._waits = 0
         await self._source.commit(deliveries)
         for each in deliveries:

@@ -6,6 +6,7 @@ import json
 import logging
 import re
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import httpx
@@ -27,6 +28,11 @@ from services.kit.health import Health
 from services.kit.http import create_app
 from services.kit.letters import NOT_BEFORE, ORIGIN, Budget, Delivery, Reason, Setback
 from services.kit.logs import JsonLines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.kit.kafka import Record
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 NOW = 1_000_000.0
@@ -312,6 +318,22 @@ async def test_waiting_for_a_dependency_uses_up_no_attempt() -> None:
     assert source.committed == []
     assert len(source.held) == 20
     assert max(seconds for _, seconds in source.held) <= 10
+
+
+async def test_a_consumer_that_breaks_is_given_the_same_again() -> None:
+    class Broken(FakePublisher):
+        async def publish(self, records: Sequence[Record]) -> None:
+            raise RuntimeError(f"nobody thought of this, with {len(records)}")
+
+    source = FakeSource([delivery(b"\xff", offset=1), delivery(payload(), offset=2)])
+
+    async def handler(_events: list[Incoming]) -> None:
+        return
+
+    with pytest.raises(RuntimeError, match="nobody thought"):
+        await consume(source, Broken(), handler)
+    assert source.held == [([1, 2], 0)]
+    assert source.committed == []
 
 
 def test_each_consumer_of_a_topic_has_a_retry_and_a_dead_letter_topic() -> None:
