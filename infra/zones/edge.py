@@ -44,7 +44,7 @@ frontend edge
     http-request disable-l7-retry unless METH_GET
 """
 _SERVER = (
-    "    default-server check inter 1s fastinter 300ms downinter 500ms fall 2 rise 1",
+    "    default-server check inter 2s fastinter 300ms downinter 500ms fall 2 rise 1",
     "ssl verify required ca-file {authority} verifyhost {name} check-sni {name} sni str({name})",
     "on-marked-down shutdown-sessions",
 )

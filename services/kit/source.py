@@ -204,7 +204,7 @@ async def open_source(
     settings: KafkaSettings,
     topics: Sequence[Topic],
     *,
-    gather_seconds: float = 0.25,
+    gather_seconds: float = 0.5,
 ) -> AsyncIterator[KafkaSource]:
     """Join the group of the service for as long as the block lasts.
 
