@@ -32,7 +32,7 @@ ARRIVAL_SECONDS = 0.5
 """Longest wait for a turn; one that arrives ends it."""
 PER_TURN = 16
 """Messages that a turn is worth on average: so many fewer turns are taken than there is room for."""
-PACE_SECONDS = 0.15
+PACE_SECONDS = 0.25
 """Between two claims: lets slots gather, so that batches are worth their transactions."""
 GATHER_SECONDS = 0.2
 """Results wait so long for others to be written with; nobody waits for them."""

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from services.kit.database import Database
     from services.simulator.statuses import Report, Send
 
-LINGER_SECONDS = 0.02
+LINGER_SECONDS = 0.1
+"""A real provider answers no sooner; and what is measured shares a database with these commits."""
 MOST = 500
 DEADLINE_SECONDS = 20.0
 SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
