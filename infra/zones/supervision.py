@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from infra.zones.layout import Layout
 
 STOP_SECONDS = 30.0
+POLL_SECONDS = 0.05
 INNER_SECONDS = 3.0
 """A node's supervisor answers within a few milliseconds, unless the zone is frozen."""
 WAKE_SECONDS = 5.0
@@ -157,7 +158,7 @@ class Supervisor:
         self.states()
         for name in names:
             while not self.inner_states(name) and time.monotonic() < deadline:
-                time.sleep(0.05)
+                time.sleep(POLL_SECONDS)
 
     def _hurry(self, seconds: float) -> None:
         """Wait until it has ended, asking it all the while so that it looks around more often."""
@@ -165,7 +166,7 @@ class Supervisor:
         while self.pid is not None and time.monotonic() < deadline:
             with suppress(EsqError):
                 self.call("getState")
-            time.sleep(0.05)
+            time.sleep(POLL_SECONDS)
 
     def call(self, method: str, *words: object) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
         """Call `supervisor.METHOD` and return its answer.
@@ -214,8 +215,7 @@ class Supervisor:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         os.kill(pid, signal.SIGTERM)
         self._hurry(STOP_SECONDS)
-        _, left = psutil.wait_procs(family, timeout=1.0)
-        kill(left, where="cluster down")
+        kill(family, where="cluster down")
 
 
 class _Connection(http.client.HTTPConnection):
@@ -253,15 +253,28 @@ def kill(processes: Iterable[psutil.Process], where: str) -> None:
     """Kill them all and wait until they are gone; one that is gone already is as well.
 
     Raises:
-        EsqError: one of them does not end.
+        EsqError: one of them does not end; the message tells what each is and does.
     """
-    found = list(processes)
-    for process in found:
+    left = list(processes)
+    for process in left:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    _, left = psutil.wait_procs(found, timeout=STOP_SECONDS)
-    if left:
-        raise EsqError(f"processes {[process.pid for process in left]} do not end", where=where)
+    deadline = time.monotonic() + STOP_SECONDS
+    while left := [process for process in left if _lives(process)]:
+        if time.monotonic() > deadline:
+            raise EsqError(f"processes do not end: {', '.join(map(str, left))}", where=where)
+        time.sleep(POLL_SECONDS)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether it still runs.
+
+    Asked of the process, not of its number: that may be another's by now, threads use them up as well. One
+    that ended counts as ended even if nobody has asked for its exit code yet.
+    """
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def children(pid: int, deadline: float = 5.0) -> list[psutil.Process]:
@@ -271,4 +284,4 @@ def children(pid: int, deadline: float = 5.0) -> list[psutil.Process]:
         found: list[psutil.Process] = psutil.Process(pid).children()
         if found or time.monotonic() > ends:
             return found
-        time.sleep(0.05)
+        time.sleep(POLL_SECONDS)

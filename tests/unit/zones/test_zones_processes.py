@@ -5,10 +5,13 @@ from __future__ import annotations
 import http.server
 import socket
 import ssl
+import subprocess
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from infra.errors import EsqError, WrongUseError
@@ -20,7 +23,6 @@ from infra.zones.supervision import Program, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from infra.zones.control_plane import Tools
     from infra.zones.layout import Layout
@@ -141,6 +143,39 @@ def test_a_supervisor_that_stands_still_is_not_waited_for(
         silent.listen()
         with pytest.raises(EsqError, match="timed out"):
             Supervisor(layout).call("getState")
+
+
+def test_one_that_nobody_asks_for_its_exit_code_has_ended_all_the_same() -> None:
+    careless = ["sh", "-c", "sleep 100 & echo $!; exec sleep 100"]
+    with subprocess.Popen(careless, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = psutil.Process(int(parent.stdout.readline()))
+        supervision.kill([child], where="here")
+        assert child.status() == psutil.STATUS_ZOMBIE
+        parent.kill()
+
+
+def test_who_has_the_number_of_one_that_ended_is_let_live() -> None:
+    with subprocess.Popen(
+        ["sleep", "0.1"]
+    ) as first:  # longer than the 10 ms in which Linux tells when one began
+        ended = psutil.Process(first.pid)
+    with _process_numbered(ended.pid) as other:
+        supervision.kill([ended], where="here")
+        assert other.poll() is None
+        other.kill()
+
+
+def _process_numbered(pid: int) -> subprocess.Popen[bytes]:
+    """Return a process of that number; somebody else may start one in between, so it is tried again."""
+    for _ in range(100):
+        Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        process = subprocess.Popen(["sleep", "100"])
+        if process.pid == pid:
+            return process
+        process.kill()
+        process.wait()
+    pytest.fail(f"no process got number {pid}")
 
 
 def test_a_cluster_that_was_never_up_has_no_spec(layout: Layout) -> None:
