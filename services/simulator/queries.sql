@@ -8,26 +8,24 @@ SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:trackers AS text[]), CAST(:numb
 ON CONFLICT DO NOTHING RETURNING id
 
 -- name: plan_callbacks
--- What will be reported of them, and when.
-INSERT INTO callbacks (send_id, place, due_at, phone_number_id, status)
-SELECT * FROM unnest(CAST(:sends AS uuid[]), CAST(:places AS smallint[]), CAST(:times AS timestamptz[]),
-                     CAST(:numbers AS text[]), CAST(:statuses AS jsonb[]))
+-- What will be told, and when. A row holds all of a moment: few rows are written, and few taken out again.
+INSERT INTO due_callbacks (due_at, statuses)
+SELECT * FROM unnest(CAST(:times AS timestamptz[]), CAST(:statuses AS json[]))
 
 -- name: take_callbacks
--- Reports whose time has come, unless another replica is posting: one does at a time, so that no row has to be locked,
--- which would be one more write of each.
+-- What is due, unless another replica is posting: one does at a time, so that no row has to be locked, which would be
+-- one more write of each.
 WITH turn AS MATERIALIZED (SELECT pg_try_advisory_xact_lock(7073) AS ours)
-DELETE FROM callbacks WHERE (SELECT ours FROM turn) AND ctid = ANY(ARRAY(
-    SELECT ctid FROM callbacks WHERE due_at <= now() ORDER BY due_at LIMIT :most))
-RETURNING send_id, place, due_at, attempts, phone_number_id, CAST(status AS text) AS status
+DELETE FROM due_callbacks WHERE (SELECT ours FROM turn) AND ctid = ANY(ARRAY(
+    SELECT ctid FROM due_callbacks WHERE due_at <= now() ORDER BY due_at LIMIT :most))
+RETURNING due_at, attempts, CAST(statuses AS text) AS statuses
 
 -- name: postpone_callbacks
--- Reports that were not answered with 200: again later, and later each time.
-INSERT INTO callbacks (send_id, place, due_at, attempts, phone_number_id, status)
-SELECT send_id, place, now() + make_interval(secs => delay), attempts, phone_number_id, status
-FROM unnest(CAST(:sends AS uuid[]), CAST(:places AS smallint[]), CAST(:delays AS float8[]), CAST(:attempts AS int[]),
-            CAST(:numbers AS text[]), CAST(:statuses AS jsonb[]))
-    AS d (send_id, place, delay, attempts, phone_number_id, status)
+-- What was not answered with 200: again later, and later each time.
+INSERT INTO due_callbacks (due_at, attempts, statuses)
+SELECT now() + make_interval(secs => delay), attempts, statuses
+FROM unnest(CAST(:delays AS float8[]), CAST(:attempts AS int[]), CAST(:statuses AS json[]))
+    AS d (delay, attempts, statuses)
 
 -- name: count_received
 -- How often each of these messages was received.
@@ -40,7 +38,7 @@ SELECT tracker, received_at FROM sends WHERE tracker = ANY(CAST(:trackers AS tex
 -- name: summary
 -- The whole ledger in one line.
 SELECT (SELECT count(*) FROM sends) AS received, (SELECT count(DISTINCT tracker) FROM sends) AS messages,
-       (SELECT count(*) FROM callbacks) AS callbacks_waiting
+       (SELECT coalesce(sum(json_array_length(statuses)), 0) FROM due_callbacks) AS callbacks_waiting
 
 -- name: behaviour
 -- What was set while running, if anything.

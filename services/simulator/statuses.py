@@ -8,22 +8,22 @@ restart forgets nothing. The legal orders are those of the Cloud API: `delivered
 from __future__ import annotations
 
 import json
+import math
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from services.simulator.graph import failure_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Sequence
     from random import Random
     from uuid import UUID
 
     from services.simulator.behaviour import Behaviour
 
-
-_HERE = "-statuses-"
-"""Stands where they will."""
+PRICING = {"billable": True, "pricing_model": "PMP", "type": "regular", "category": "marketing"}
 
 
 @dataclass(frozen=True)
@@ -99,42 +99,79 @@ def _disturbed(reports: list[Report], behaviour: Behaviour, rng: Random) -> list
     return disturbed + again
 
 
-def status_entry(send: Send, report: Report) -> dict[str, Any]:
-    """Return the entry of `statuses` that tells `report`; its times are strings of unix seconds."""
-    entry: dict[str, Any] = {
-        "id": send.wamid,
-        "status": report.status,
-        "timestamp": str(int(send.received_at.timestamp() + report.after)),
-        "recipient_id": send.recipient,
-    }
-    if send.tracker is not None:
-        entry["biz_opaque_callback_data"] = send.tracker
-    if report.code is not None:
-        entry["errors"] = [failure_of(report.code)]
-    else:
-        entry["pricing"] = {
-            "billable": True,
-            "pricing_model": "PMP",
-            "type": "regular",
-            "category": "marketing",
-        }
-    return entry
+class Status(NamedTuple):
+    """What is told of one message at one time; a list of its values is how it is kept.
+
+    Attributes:
+        number: the phone number id it was sent from.
+        wamid: the id given to the sender.
+        recipient: digits it was sent to.
+        tracker: the sender's `biz_opaque_callback_data`, if it gave one.
+        timestamp: unix seconds.
+        status: `sent`, `delivered`, `read` or `failed`.
+        code: error code, with `failed` only.
+    """
+
+    number: str
+    wamid: str
+    recipient: str
+    tracker: str | None
+    timestamp: int
+    status: str
+    code: int | None
 
 
-def envelope(statuses: Mapping[str, Sequence[str]]) -> str:
-    """Return the body of a callback that reports statuses, each as JSON already, by phone number id.
+def by_moment(planned: Iterable[tuple[Send, Report]]) -> dict[datetime, list[Status]]:
+    """Return what is to be told, by the moment at which it is: the end of the second in which it is due."""
+    moments: defaultdict[datetime, list[Status]] = defaultdict(list)
+    for send, report in planned:
+        due = send.received_at.timestamp() + report.after
+        status = Status(
+            number=send.phone_number_id,
+            wamid=send.wamid,
+            recipient=send.recipient,
+            tracker=send.tracker,
+            timestamp=int(due),
+            status=report.status,
+            code=report.code,
+        )
+        moments[datetime.fromtimestamp(math.ceil(due), UTC)].append(status)
+    return moments
+
+
+def envelope(statuses: Iterable[Status]) -> str:
+    """Return the body of a callback that tells them.
 
     The provider puts what it has to tell of several accounts into one callback, an entry for each.
     """
-    entries = ",".join(_entry(number, reports) for number, reports in statuses.items())
-    return f'{{"object":"whatsapp_business_account","entry":[{entries}]}}'
+    by_number: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for status in statuses:
+        by_number[status.number].append(_told(status))
+    entries = [_entry(number, told) for number, told in by_number.items()]
+    return json.dumps({"object": "whatsapp_business_account", "entry": entries}, separators=(",", ":"))
 
 
-def _entry(phone_number_id: str, statuses: Sequence[str]) -> str:
+def _entry(number: str, told: Sequence[dict[str, Any]]) -> dict[str, Any]:
     value = {
         "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": phone_number_id, "phone_number_id": phone_number_id},
-        "statuses": _HERE,
+        "metadata": {"display_phone_number": number, "phone_number_id": number},
+        "statuses": told,
     }
-    entry = {"id": f"waba-{phone_number_id}", "changes": [{"field": "messages", "value": value}]}
-    return json.dumps(entry, separators=(",", ":")).replace(f'"{_HERE}"', f"[{','.join(statuses)}]")
+    return {"id": f"waba-{number}", "changes": [{"field": "messages", "value": value}]}
+
+
+def _told(status: Status) -> dict[str, Any]:
+    """Return the entry of `statuses`; its times are strings of unix seconds."""
+    told: dict[str, Any] = {
+        "id": status.wamid,
+        "status": status.status,
+        "timestamp": str(status.timestamp),
+        "recipient_id": status.recipient,
+    }
+    if status.tracker is not None:
+        told["biz_opaque_callback_data"] = status.tracker
+    if status.code is not None:
+        told["errors"] = [failure_of(status.code)]
+    else:
+        told["pricing"] = PRICING
+    return told

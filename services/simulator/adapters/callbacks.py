@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import logging
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
 
 from services.kit.retry import wait_or_stop
 from services.kit.sql import load_queries
-from services.simulator.statuses import envelope
+from services.simulator.statuses import Status, envelope
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from services.kit.database import Database, Work
     from services.simulator.adapters.controls import Controls
 
-MOST = 4000
-"""Reports that are held at once."""
+MOST = 500
+"""Moments that are told at once, of one batch of sends each."""
 POSTS = 16
 """Posts under way at once."""
 PACE_SECONDS = 0.5
-"""Between two rounds: reports gather, and go out in few callbacks."""
+"""Between two rounds: statuses gather, and go out in few callbacks."""
 LONGEST_DELAY_SECONDS = 60.0
 OK = 200
 SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
@@ -52,6 +52,13 @@ class Receiver:
 
     url: str
     secret: bytes
+
+
+class _Due(NamedTuple):
+    """A status that is due, and how often it was posted in vain."""
+
+    status: Status
+    attempts: int
 
 
 class Postman:
@@ -73,27 +80,21 @@ class Postman:
             await wait_or_stop(stop, PACE_SECONDS)
 
     async def step(self) -> int:
-        """Post what is due now; return how many reports were delivered."""
+        """Post what is due now; return how many statuses were delivered."""
         async with self._database.work() as work:
-            taken = await work.rows(SQL["take_callbacks"], most=MOST)
-            if not taken:
+            rows = await work.rows(SQL["take_callbacks"], most=MOST)
+            if not rows:
                 return 0
-            rows = sorted(taken, key=lambda row: row.due_at)
-            most = self._controls.current.batch
-            batches = [rows[start : start + most] for start in range(0, len(rows), most)]
+            batches = _batches(rows, self._controls.current.batch)
             answers = await asyncio.gather(*(self._post(batch) for batch in batches))
-            failed = [batch for batch, answer in zip(batches, answers, strict=True) if not answer]
-            left = [row for batch in failed for row in batch]
+            left = [batch for batch, answer in zip(batches, answers, strict=True) if not answer]
             await _postpone(work, left)
             await work.commit()
-        return len(rows) - len(left)
+        return sum(map(len, batches)) - sum(map(len, left))
 
-    async def _post(self, batch: Sequence[Row[Any]]) -> bool:
+    async def _post(self, batch: Sequence[_Due]) -> bool:
         """Post one callback; True when it was answered with 200."""
-        by_number: defaultdict[str, list[str]] = defaultdict(list)
-        for row in batch:
-            by_number[row.phone_number_id].append(row.status)
-        body = envelope(by_number).encode()
+        body = envelope(due.status for due in batch).encode()
         signature = "sha256=" + hmac.new(self._receiver.secret, body, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
         async with self._slots:
@@ -113,14 +114,20 @@ def delay_after(attempts: int) -> float:
     return float(min(LONGEST_DELAY_SECONDS, 2.0 ** min(attempts, 16)))
 
 
-async def _postpone(work: Work, rows: Sequence[Row[Any]]) -> None:
-    if rows:
+def _batches(rows: Sequence[Row[Any]], most: int) -> list[list[_Due]]:
+    """Return what the rows hold, in the order of its time, in callbacks of so many statuses."""
+    ordered = sorted(rows, key=lambda row: row.due_at)
+    due = [_Due(Status(*values), row.attempts) for row in ordered for values in json.loads(row.statuses)]
+    return [due[start : start + most] for start in range(0, len(due), most)]
+
+
+async def _postpone(work: Work, batches: Sequence[Sequence[_Due]]) -> None:
+    """Keep what was posted in vain; what was posted together is a row."""
+    if batches:
+        attempts = [max(due.attempts for due in batch) for batch in batches]
         await work.run(
             SQL["postpone_callbacks"],
-            sends=[row.send_id for row in rows],
-            places=[row.place for row in rows],
-            delays=[delay_after(row.attempts) for row in rows],
-            attempts=[row.attempts + 1 for row in rows],
-            numbers=[row.phone_number_id for row in rows],
-            statuses=[row.status for row in rows],
+            delays=[delay_after(made) for made in attempts],
+            attempts=[made + 1 for made in attempts],
+            statuses=[json.dumps([due.status for due in batch]) for batch in batches],
         )

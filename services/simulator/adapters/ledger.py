@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.kit.errors import TemporaryError
 from services.kit.retry import pause_before, wait_or_stop
 from services.kit.sql import load_queries
-from services.simulator.statuses import status_entry
+from services.simulator.statuses import by_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,20 +115,12 @@ class Ledger:
                 times=[send.received_at for send in sends],
             )
             new = {row.id for row in recorded}
-            planned = [
-                (send, place, report)
-                for send, reports in batch
-                if send.id in new
-                for place, report in enumerate(reports)
-            ]
-            if planned:
+            moments = by_moment((send, each) for send, reports in batch if send.id in new for each in reports)
+            if moments:
                 await work.run(
                     SQL["plan_callbacks"],
-                    sends=[send.id for send, _, _ in planned],
-                    places=[place for _, place, _ in planned],
-                    times=[send.received_at + timedelta(seconds=report.after) for send, _, report in planned],
-                    numbers=[send.phone_number_id for send, _, _ in planned],
-                    statuses=[json.dumps(status_entry(send, report)) for send, _, report in planned],
+                    times=list(moments),
+                    statuses=[json.dumps(statuses) for statuses in moments.values()],
                 )
             await work.commit()
 

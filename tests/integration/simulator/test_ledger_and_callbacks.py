@@ -64,7 +64,7 @@ class Inbox:
     """Takes callbacks and answers as it is told."""
 
     def __init__(self) -> None:
-        self.answer = 200
+        self.refusals = 0
         self.bodies: list[dict[str, Any]] = []
         self.forged = 0
 
@@ -73,7 +73,8 @@ class Inbox:
         expected = "sha256=" + hmac.new(SECRET, body, hashlib.sha256).hexdigest()
         self.forged += request.headers["X-Hub-Signature-256"] != expected
         self.bodies.append(json.loads(body))
-        return web.Response(status=self.answer)
+        self.refusals -= 1
+        return web.Response(status=503 if self.refusals >= 0 else 200)
 
     @asynccontextmanager
     async def postman(self, database: Database, **behaviour: Any) -> AsyncIterator[Postman]:
@@ -157,14 +158,27 @@ async def test_a_callback_that_is_not_answered_with_200_comes_again_later(
     ledger, inbox = Ledger(database), Inbox()
     async with writing(ledger):
         await ledger.record(send(), [Report(-1, "sent")])
-    inbox.answer = 503
+    inbox.refusals = 1
     async with inbox.postman(database) as man:
         assert await man.step() == 0
         assert await man.step() == 0
         assert len(inbox.bodies) == 1
-        inbox.answer = 200
-        test_database.execute("UPDATE simulator.callbacks SET due_at = now()")
+        test_database.execute("UPDATE simulator.due_callbacks SET due_at = now()")
         assert await man.step() == 1
+
+
+async def test_of_what_is_told_at_once_only_the_callback_that_failed_comes_again(
+    database: Database, test_database: TestDatabase
+) -> None:
+    ledger, inbox = Ledger(database), Inbox()
+    async with writing(ledger):
+        await ledger.record(send(), [Report(-1, "sent")] * 5)
+    inbox.refusals = 1
+    async with inbox.postman(database, batch=3) as man:
+        first = await man.step()
+        test_database.execute("UPDATE simulator.due_callbacks SET due_at = now()")
+        assert first + await man.step() == 5
+    assert len(inbox.bodies) == 3
 
 
 async def test_two_replicas_post_a_report_once(database: Database) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,14 +13,15 @@ from hypothesis import strategies as st
 from services.kit.ids import uuid7
 from services.simulator.behaviour import Behaviour
 from services.simulator.graph import accepted, error_of, wamid_of
-from services.simulator.statuses import Report, Send, envelope, plan, status_entry
+from services.simulator.statuses import Report, Send, Status, by_moment, envelope, plan
 
+MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 LEGAL = {("sent", "delivered"), ("sent", "delivered", "read"), ("sent", "read"), ("failed",)}
 CALM = Behaviour(duplicate_rate=0, reorder_rate=0, failed_rate=0.2, skip_delivered_rate=0.3)
 
 
 def send(tracker: str | None = "ours") -> Send:
-    return Send(uuid7(), "wamid.1", "123", "5511999999999", tracker, datetime(2026, 11, 24, tzinfo=UTC))
+    return Send(uuid7(), "wamid.1", "123", "5511999999999", tracker, MIDNIGHT)
 
 
 @given(st.integers())
@@ -48,25 +50,50 @@ def test_no_callbacks_means_no_reports() -> None:
     assert plan(Behaviour(callbacks=False), Random(1)) == []
 
 
+def told(*reports: Report, tracker: str | None = "ours") -> list[Status]:
+    planned = [(send(tracker), report) for report in reports]
+    return [status for statuses in by_moment(planned).values() for status in statuses]
+
+
+def entries(statuses: list[Status]) -> dict[str, list[dict[str, Any]]]:
+    """What a callback tells, by phone number id."""
+    values = [entry["changes"][0]["value"] for entry in json.loads(envelope(statuses))["entry"]]
+    return {value["metadata"]["phone_number_id"]: value["statuses"] for value in values}
+
+
+def test_what_is_due_in_the_same_second_is_told_at_its_end() -> None:
+    planned = [(send(), Report(after, "sent")) for after in (0.2, 1.0, 1.1, 0.9)]
+    second = timedelta(seconds=1)
+    assert {moment - MIDNIGHT: len(statuses) for moment, statuses in by_moment(planned).items()} == {
+        second: 3,
+        2 * second: 1,
+    }
+
+
+def test_a_status_is_kept_as_a_list() -> None:
+    statuses = told(Report(2.0, "failed", 131026))
+    assert [Status(*values) for values in json.loads(json.dumps(statuses))] == statuses
+
+
 def test_an_entry_echoes_our_id_and_tells_times_as_text() -> None:
-    entry = status_entry(send(), Report(2.0, "sent"))
+    [entry] = entries(told(Report(2.0, "sent")))["123"]
     assert (entry["id"], entry["status"], entry["biz_opaque_callback_data"]) == ("wamid.1", "sent", "ours")
-    assert entry["timestamp"] == str(int(datetime(2026, 11, 24, 0, 0, 2, tzinfo=UTC).timestamp()))
+    assert entry["timestamp"] == str(int(MIDNIGHT.timestamp()) + 2)
     assert "errors" not in entry
 
 
 def test_a_message_without_our_id_echoes_none_and_a_failure_tells_its_code() -> None:
-    entry = status_entry(send(tracker=None), Report(1.0, "failed", 131026))
+    [entry] = entries(told(Report(1.0, "failed", 131026), tracker=None))["123"]
     assert "biz_opaque_callback_data" not in entry
     assert entry["errors"][0]["code"] == 131026
 
 
 def test_the_envelope_has_an_entry_for_each_number() -> None:
-    document = json.loads(envelope({"123": ['{"id":"x"}', '{"id":"y"}'], "456": ['{"id":"z"}']}))
-    changes = [change for entry in document["entry"] for change in entry["changes"]]
-    assert {change["field"] for change in changes} == {"messages"}
-    told = {change["value"]["metadata"]["phone_number_id"]: change["value"]["statuses"] for change in changes}
-    assert told == {"123": [{"id": "x"}, {"id": "y"}], "456": [{"id": "z"}]}
+    [one] = told(Report(1.0, "sent"))
+    other = one._replace(number="456")
+    assert {number: len(told) for number, told in entries([one, other, one]).items()} == {"123": 2, "456": 1}
+    changes = [entry["changes"] for entry in json.loads(envelope([one, other]))["entry"]]
+    assert [[change["field"] for change in each] for each in changes] == [["messages"], ["messages"]]
 
 
 def test_errors_have_the_shape_of_the_graph_api() -> None:
