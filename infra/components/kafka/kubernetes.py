@@ -168,7 +168,7 @@ def _node(args: KafkaArgs) -> core.ContainerArgs:
         # Does it answer a client at all? And: does the quorum know it, and is it in sync wherever it has a
         # copy?
         startup_probe=pod.ask_program([*_PROBE, "live"], period=2, failures=90, timeout=5),
-        liveness_probe=pod.ask_program([*_PROBE, "live"], period=30, failures=2, timeout=10),
+        liveness_probe=pod.ask_program([*_PROBE, "live"], period=60, failures=2, timeout=10),
         readiness_probe=pod.ask_program([*_PROBE, "ready"], period=20, failures=2, timeout=8),
         volume_mounts=_mounts(),
     )

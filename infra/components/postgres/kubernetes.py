@@ -221,7 +221,7 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
         security_context=work.confined_container(),
         # Is this member's loop turning? And: is it the leader, or a standby that is streaming?
         liveness_probe=pod.ask_https("/liveness", render.REST_PORT, period=10, failures=6),
-        readiness_probe=pod.ask_https("/readiness", render.REST_PORT, period=2, failures=2),
+        readiness_probe=pod.ask_https("/readiness", render.REST_PORT, period=5, failures=2),
         volume_mounts=[
             *_mounts(),
             pod.mount("config", "/etc/esq/patroni", read_only=True),

@@ -173,8 +173,8 @@ def _server(args: RedisArgs) -> core.ContainerArgs:
         ports=[core.ContainerPortArgs(name="redis", container_port=render.PORT)],
         resources=work.resources(args.size),
         security_context=work.confined_container(),
-        liveness_probe=pod.ask_program(ping, period=30, failures=2, timeout=5),
-        readiness_probe=pod.ask_program(["/etc/esq/redis/ready.sh"], period=20, failures=2, timeout=5),
+        liveness_probe=pod.ask_program(ping, period=60, failures=2, timeout=5),
+        readiness_probe=pod.ask_program(["/etc/esq/redis/ready.sh"], period=30, failures=2, timeout=5),
         volume_mounts=_mounts(),
     )
 
@@ -189,10 +189,10 @@ def _sentinel(args: RedisArgs) -> core.ContainerArgs:
         ports=[core.ContainerPortArgs(name="sentinel", container_port=render.SENTINEL_PORT)],
         resources=work.resources(args.sentinel),
         security_context=work.confined_container(),
-        liveness_probe=pod.ask_program([*cli, "ping"], period=30, failures=2, timeout=5),
+        liveness_probe=pod.ask_program([*cli, "ping"], period=60, failures=2, timeout=5),
         # Does it see enough of the others to elect a new primary, should it come to that?
         readiness_probe=pod.ask_program(
-            [*cli, "sentinel", "ckquorum", render.MASTER], period=20, failures=2, timeout=5
+            [*cli, "sentinel", "ckquorum", render.MASTER], period=30, failures=2, timeout=5
         ),
         volume_mounts=_mounts(),
     )

@@ -98,11 +98,10 @@ def _deployment(args: ServiceArgs) -> apps.DeploymentSpecArgs:
 def _container(args: ServiceArgs) -> core.ContainerArgs:
     container = program.container(args)
     container.ports = [core.ContainerPortArgs(name="https", container_port=HTTP_PORT)]
-    # A process that hangs gets no calls within seconds, by its readiness. To end it is the last resort: on a
-    # machine that is short of processors every end is another start, and all of them at once never succeed.
+    # A process that hangs gets no calls after ten seconds, by its readiness. To end it is the last resort: on
+    # a machine that is short of processors every end is another start, and all of them at once never succeed.
+    # Each question is a handshake: asked of every process every two seconds they took a twentieth of a core.
     container.startup_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=1, failures=240)
-    container.liveness_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=10, failures=6, timeout=10)
-    # Nobody calls what does not listen: its readiness is for rollouts, and each question is a handshake.
-    period = 2 if args.listens else 5
-    container.readiness_probe = pod.ask_https(HEALTH_PATH, HTTP_PORT, period=period, failures=2)
+    container.liveness_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=20, failures=3, timeout=10)
+    container.readiness_probe = pod.ask_https(HEALTH_PATH, HTTP_PORT, period=5, failures=2)
     return container
