@@ -21,6 +21,7 @@ CLIENT_PORT = 9092
 BROKER_PORT = 9093
 CONTROLLER_PORT = 9094
 MECHANISM = "PLAIN"
+CIPHERS = "TLS_CHACHA20_POLY1305_SHA256,TLS_AES_128_GCM_SHA256"
 
 HEARTBEAT_MS = 500
 SESSION_MS = 6_500
@@ -59,7 +60,10 @@ ssl.keystore.type=PEM
 ssl.keystore.location=/etc/esq/tls/keystore.pem
 ssl.truststore.type=PEM
 ssl.truststore.location=/etc/esq/tls/ca.crt
-ssl.enabled.protocols=TLSv1.3,TLSv1.2
+ssl.enabled.protocols=TLSv1.3
+# The first that both know. Java's simple compiler, which these brokers run with, has no use for a processor's
+# AES: sealing 2 kB takes 71 us with it, and 19 with ChaCha20 (see benchmarks/Ciphers.java).
+ssl.cipher.suites={CIPHERS}
 broker.heartbeat.interval.ms={HEARTBEAT_MS}
 broker.session.timeout.ms={SESSION_MS}
 log.dirs={DATA}
