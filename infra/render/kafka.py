@@ -133,7 +133,7 @@ number=${{HOSTNAME##*-}}
 }} > {PROPERTIES}
 [ ! -f {DATA}/meta.properties ] || exit 0
 exec java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' \\
-    kafka.tools.StorageTool format --cluster-id "$ESQ_CLUSTER_ID" --config {PROPERTIES}
+    kafka.tools.StorageTool format --cluster-id="$ESQ_CLUSTER_ID" --config {PROPERTIES}
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.integration
+CLUSTER_ID = "-orj099ZTYKsWkJLDVJyow"
+"""One in 64 begins like an option."""
 
 
 class Broker:
@@ -57,10 +60,24 @@ class Broker:
 
     def start(self) -> None:
         config = str(self.folder / "server.properties")
-        format_ = ["kafka.tools.StorageTool", "format", "--cluster-id", self.credentials.kafka.cluster_id]
-        subprocess.run([*self.java, *format_, "--config", config], check=True, capture_output=True)
+        self._prepare()
         self.server.launch([*self.java, "kafka.Kafka", config])
         self.server.await_ready(self.ready, 60)
+
+    def _prepare(self) -> None:
+        """Do what a pod does before Kafka starts, with the paths of this folder."""
+        script = render.prepare()
+        places = {
+            "/etc/esq/kafka": self.folder,
+            "/etc/esq/users/users.properties": "/dev/null",
+            render.PROPERTIES: self.folder / "pod.properties",
+            render.DATA: self.folder / "data",
+            "/opt/kafka/libs": kafka_libraries(),
+        }
+        for place, here in places.items():
+            script = script.replace(place, str(here))
+        own = {"HOSTNAME": "kafka-0", "ESQ_DOMAIN": "kafka", "ESQ_CLUSTER_ID": CLUSTER_ID}
+        subprocess.run(["sh", "-c", script], env={**os.environ, **own}, check=True, capture_output=True)
 
     @contextmanager
     def client(self, user: str, password: str) -> Iterator[probe.Client]:
