@@ -30,7 +30,7 @@ IDLE_SECONDS = 0.1
 """Between two looks where nothing tells of arrivals."""
 ARRIVAL_SECONDS = 0.5
 """Longest wait for a turn; one that arrives ends it."""
-PER_TURN = 16
+PER_TURN = 32
 """Messages that a turn is worth on average: so many fewer turns are taken than there is room for."""
 PACE_SECONDS = 0.25
 """Between two claims: lets slots gather, so that batches are worth their transactions."""

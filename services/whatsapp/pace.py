@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 RECOVERY_SECONDS = 60.0
 """Time in which a number goes from nothing back to its full pace."""
 
-BURST_SECONDS = 0.25
+BURST_SECONDS = 0.5
 """What a bucket holds at most: the provider sees an even rate, and no token is lost between two claims."""
 
 LEAST_PACE = 0.05

@@ -55,9 +55,9 @@ class DispatcherSettings(WhatsappSettings, RedisSettings):
     """Version of the Graph API."""
     cloud_api_token: SecretStr
     """Bearer token of the numbers."""
-    concurrency: int = Field(default=128, ge=1, le=1000)
+    concurrency: int = Field(default=192, ge=1, le=1000)
     """Calls under way at once."""
-    batch: int = Field(default=64, ge=1, le=500)
+    batch: int = Field(default=96, ge=1, le=500)
     """Most messages claimed at once: each claim waits for a commit here and on a standby. A killed dispatcher
     leaves uncertain what it has claimed, so no more are claimed than can be sent at once."""
     most_attempts: int = Field(default=10, ge=1)
