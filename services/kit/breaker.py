@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Gauge
-from purgatory import AsyncCircuitBreakerFactory
+from purgatory import SyncCircuitBreakerFactory
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
 
 from services.kit.errors import ServiceError, TemporaryError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from purgatory.domain.model import Context
+    from collections.abc import AsyncIterator, Iterator
 
 STATES = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
 STATE = Gauge("esq_breaker_state", "0 closed, 1 trying again, 2 open", ["operation"])
@@ -62,19 +60,26 @@ class Breaker:
         self._wait_seconds = wait_seconds
         self._places = asyncio.Semaphore(most)
         self._trying = False
-        self._context: Context | None = None
-        self._breakers = AsyncCircuitBreakerFactory(
+        self._under_way = UNDER_WAY.labels(operation)
+        breakers = SyncCircuitBreakerFactory(
             failures,
             open_seconds,
             exclude=[(ServiceError, _is_refusal), asyncio.CancelledError],
         )
-        STATE.labels(operation).set(STATES[CLOSED])
+        # One for all calls: what a call needs of its own is on its stack.
+        self._circuit = breakers.get_breaker(operation)
+        breakers.add_listener(self._tell)
+        self._tell()
+
+    def _tell(self, *_event: object) -> None:
+        STATE.labels(self.operation).set(STATES[self._circuit.context.state])
 
     def room(self, wanted: int) -> int:
         """Return how many of `wanted` calls are worth preparing: none while it is open, then one, to see."""
-        if self._context is None or self._context.state == CLOSED:
+        context = self._circuit.context
+        if context.state == CLOSED:
             return wanted
-        opened_at = self._context.opened_at
+        opened_at = context.opened_at
         is_open = opened_at is not None and time.time() <= opened_at + self._open_seconds
         return 0 if is_open or self._trying else min(wanted, 1)
 
@@ -85,42 +90,42 @@ class Breaker:
         Raises:
             TemporaryError: it was not made: the breaker is open, or too many are under way.
         """
-        async with self._place(), self._circuit():
-            yield
+        await self._take_place()
+        self._under_way.inc()
+        try:
+            with self._watched():
+                yield
+        finally:
+            self._under_way.dec()
+            self._places.release()
 
-    @asynccontextmanager
-    async def _place(self) -> AsyncIterator[None]:
+    async def _take_place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
         try:
             async with asyncio.timeout(self._wait_seconds):
                 await self._places.acquire()
         except TimeoutError:
             REFUSED.labels(self.operation, "bulkhead").inc()
             raise TemporaryError(f"{self.operation}: {self._most} calls are under way already") from None
-        UNDER_WAY.labels(self.operation).inc()
-        try:
-            yield
-        finally:
-            UNDER_WAY.labels(self.operation).dec()
-            self._places.release()
 
-    @asynccontextmanager
-    async def _circuit(self) -> AsyncIterator[None]:
-        circuit = await self._breakers.get_breaker(self.operation)
-        context = self._context = circuit.context
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
         # The library lets everybody try when its time has come; one is enough to know.
-        trial = context.state != CLOSED
+        trial = self._circuit.context.state != CLOSED
         if trial and self._trying:
             raise self._refusal()
         self._trying = trial
         try:
-            async with circuit:
-                STATE.labels(self.operation).set(STATES[context.state])
+            with self._circuit:
+                if trial:
+                    self._tell()
                 yield
         except OpenedState:
             raise self._refusal() from None
         finally:
             self._trying = self._trying and not trial
-            STATE.labels(self.operation).set(STATES[context.state])
 
     def _refusal(self) -> TemporaryError:
         REFUSED.labels(self.operation, "breaker").inc()

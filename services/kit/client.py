@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from services.kit.settings import ProcessSettings
 
 CONNECT_SECONDS = 3.0
-IDLE_SECONDS = 5.0
-"""An idle connection is closed sooner than servers do it: one closed under a request leaves it unknown."""
+IDLE_SECONDS = 15.0
+"""An idle connection is closed sooner than servers do it: one closed under a request leaves it unknown. Yet
+not between two bursts of a dispatcher: each new one is a handshake."""
 NOT_REACHED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
 """Failures before anything of a request can have reached the other side."""
 

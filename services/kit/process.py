@@ -22,7 +22,7 @@ from services.kit.tasks import Task, guard
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
     from services.kit.health import Health
 
@@ -41,7 +41,7 @@ class Parts:
         tasks: what runs beside it.
     """
 
-    app: FastAPI
+    app: ASGIApp
     health: Health
     tasks: Sequence[Task] = field(default=())
 
@@ -101,7 +101,7 @@ async def _drain(tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _uvicorn(settings: ProcessSettings, app: FastAPI) -> uvicorn.Config:
+def _uvicorn(settings: ProcessSettings, app: ASGIApp) -> uvicorn.Config:
     """Configure the server: TLS when files are set, no access log, a deadline for open requests."""
     return uvicorn.Config(
         app,
@@ -113,6 +113,7 @@ def _uvicorn(settings: ProcessSettings, app: FastAPI) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         ssl_certfile=settings.tls_cert,
         ssl_keyfile=str(settings.tls_key) if settings.tls_key else None,
         timeout_keep_alive=75,

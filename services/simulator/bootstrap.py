@@ -50,10 +50,9 @@ async def assemble_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Pa
     token = settings.cloud_api_token.get_secret_value().encode()
     # The draws decide which faults a test sees; nothing secret hangs on them.
     app.state.face = face = Face(ledger, controls, token, Random(settings.seed))  # noqa: S311 - see above
-    app.add_middleware(cloud_face.Sends, face=face)
     tasks = (
         Task("ledger", ledger.run),
         Task("controls", controls.run),
         Task("callbacks", Postman(database, client, receiver, controls).run),
     )
-    return Parts(app, health, tasks)
+    return Parts(cloud_face.Sends(app, face), health, tasks)
