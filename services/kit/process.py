@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 WRONG_SETTINGS = 2
 YOUNG_OBJECTS = 10_000
-"""Objects between two collections. Every 700, as is usual, a collection looks through the requests under way and
-finds hardly a cycle: 10 % of the time of a process that calls and answers (benchmarks/collector.py)."""
+"""Objects between two collections. Every 700, as is usual, a collection looks through the requests under way
+and finds hardly a cycle: a tenth of the time of a process that calls (benchmarks/collector.py)."""
 log = logging.getLogger(__name__)
 Kind = TypeVar("Kind", bound=ProcessSettings)
 
