@@ -161,7 +161,12 @@ def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) ->
         "kubelet": [*FIRST, "sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
         "proxy": [*FIRST, str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
     }
-    return [Program(name, argv, layout.log(f"{zone}/{name}")) for name, argv in commands.items()]
+    # One thread at a time: with little to do, a second one of each mostly looks for work that is not there.
+    environment = {"GOMAXPROCS": "1"}
+    return [
+        Program(name, argv, layout.log(f"{zone}/{name}"), environment=environment)
+        for name, argv in commands.items()
+    ]
 
 
 def containerd(layout: Layout, zone: str) -> str:
