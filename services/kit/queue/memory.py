@@ -129,9 +129,11 @@ class MemoryQueue:
         return limit if limit and (not self.rate or limit < self.rate) else self.rate
 
     def _put(self, entry: Entry, now: float) -> None:
-        """Let it wait; a lane that comes back queues behind the one just served."""
-        if not any(each.lane == entry.lane for each in self._waiting(now)):
-            self._turns[entry.lane] = self._reached[entry.job.priority] + 1
+        """Let it wait; a lane that comes back queues behind the one just served, unless its turn is due."""
+        reached = self._reached[entry.job.priority]
+        came_back = not any(each.lane == entry.lane for each in self._waiting(now))
+        if came_back and self._turns.get(entry.lane) != reached:
+            self._turns[entry.lane] = reached + 1
         self._entries[entry.job.id] = entry
 
     def _waiting(self, now: float) -> list[Entry]:

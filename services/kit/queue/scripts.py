@@ -21,6 +21,7 @@ KEYS = (
     "jobs",
     "waiting",
     "ring",
+    "served",
     "heads",
     "deadlines",
     "delayed",

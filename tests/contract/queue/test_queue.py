@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from random import Random
@@ -202,6 +203,21 @@ async def test_a_trickle_does_not_overtake_a_heap_for_ever(queue: Queue) -> None
         await queue.enqueue([job("a-trickle")])
         served += [lease.company for lease in await take(queue, 1)]
     assert served.count("heap") >= 19
+
+
+async def test_a_company_that_comes_back_after_its_round_misses_none(queue: Queue) -> None:
+    companies = [f"company-{each}" for each in range(10)]
+    for company in companies:
+        await queue.enqueue([job(company)])
+    served, before = Counter[str](), list[Lease]()
+    for _ in range(100):
+        handed = await take(queue, 2)
+        served.update(lease.company for lease in handed)
+        # Each is at work while two calls more take others, and has its next job only then.
+        for lease in before:
+            await queue.enqueue([job(lease.company)])
+        before = handed
+    assert max(served.values()) - min(served.values()) <= 2
 
 
 @pytest.mark.parametrize("seed", range(3))

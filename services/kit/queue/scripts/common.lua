@@ -4,6 +4,7 @@
 -- jobs      hash    id -> record
 -- waiting   zset    lane, 0, time since when it waits, id; all of score 0, so that a lane is a range of bytes
 -- ring      zset    lane -> priority * SPAN + turn: the next to be served stands first
+-- served    zset    lane without jobs -> where it would stand in the ring, as long as that is not behind
 -- heads     zset    lane -> since when its first job waits
 -- deadlines zset    id -> deadline, of waiting jobs that have one
 -- delayed   zset    id -> when it may run
@@ -14,7 +15,7 @@
 -- wake      list    at most one token: there is work
 --
 -- A lane is one digit of priority and the company. Times are microseconds since the epoch; ids are 16 bytes.
-local JOBS, WAITING, RING, HEADS, DEADLINES, DELAYED, LEASES, DONE, DEAD, META, WAKE = unpack(KEYS)
+local JOBS, WAITING, RING, SERVED, HEADS, DEADLINES, DELAYED, LEASES, DONE, DEAD, META, WAKE = unpack(KEYS)
 local SPAN = 2 ^ 42
 local ID_BYTES = 16
 local RECORD = '>BBI7I7I7Bc0'
@@ -53,8 +54,11 @@ local function joined(lane, ready, seen)
   end
   seen[lane] = ready
   local priority = tonumber(lane:sub(1, 1))
-  -- A lane that comes back queues behind the one just served, else a trickle would overtake a heap for ever.
-  redis.call('ZADD', RING, 'NX', priority * SPAN + meta('turn' .. priority) + 1, lane)
+  -- A lane that comes back queues behind the one just served, else a trickle would overtake a heap for ever;
+  -- unless it has not had its turn of this round, else those that come last in a round would miss the next.
+  local turn = priority * SPAN + meta('turn' .. priority)
+  local own = tonumber(redis.call('ZSCORE', SERVED, lane) or 0)
+  redis.call('ZADD', RING, 'NX', own == turn and turn or turn + 1, lane)
   redis.call('ZADD', HEADS, 'LT', ready, lane)
 end
 

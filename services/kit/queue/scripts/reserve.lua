@@ -174,16 +174,19 @@ while ran < allowed do
 end
 
 -- Writing ----------------------------------------------------------------------------------------------------
-local heads, places, left = {}, {}, {}
+local heads, places, left, served = {}, {}, {}, {}
 for lane, line in pairs(lines) do
   local member = peek(lane)
+  local place = (scores[lane] or tonumber(redis.call('ZSCORE', RING, lane) or 0)) + line.charged
   if member then
     heads[#heads + 1] = ready_of(member)
     heads[#heads + 1] = lane
-    places[#places + 1] = (scores[lane] or tonumber(redis.call('ZSCORE', RING, lane))) + line.charged
+    places[#places + 1] = place
     places[#places + 1] = lane
   else
     left[#left + 1] = lane
+    served[#served + 1] = place
+    served[#served + 1] = lane
   end
 end
 local function call(command, key, values)
@@ -196,6 +199,7 @@ call('ZADD', HEADS, heads)
 call('ZADD', RING, places)
 call('ZREM', HEADS, left)
 call('ZREM', RING, left)
+call('ZADD', SERVED, served)
 
 local epoch = math.max(meta('epoch') + 1, now)
 local reply, leased, records, timed, expired = {epoch, -1}, {}, {}, {}, 0
@@ -248,6 +252,8 @@ end
 for priority, turn_reached in pairs(reached) do
   fields[#fields + 1] = 'turn' .. priority
   fields[#fields + 1] = turn_reached
+  local first = priority * SPAN
+  redis.call('ZREMRANGEBYSCORE', SERVED, first, '(' .. string.format('%.0f', first + turn_reached))
 end
 if limit > 0 then
   for _, value in ipairs({'tokens', string.format('%.6f', tokens - ran), 'filled', now}) do
