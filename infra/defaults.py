@@ -79,8 +79,8 @@ LOCAL = Sizes(
     # Where processors are short they are shared in these proportions. What all others wait for comes first: a
     # commit that waits for a processor, here or on a standby, holds up every service.
     # Commits that wait for a standby keep their connections: all of those have to fit into the memory.
-    postgres=Size(cpu="200m", memory="160Mi", memory_limit="1Gi", storage="4Gi"),
-    postgres_shared_buffers="64MB",
+    postgres=Size(cpu="200m", memory="224Mi", memory_limit="1Gi", storage="4Gi"),
+    postgres_shared_buffers="128MB",
     postgres_max_connections=200,
     redis=Size(cpu="50m", memory="24Mi", memory_limit="96Mi", storage="1Gi"),
     sentinel=Size(cpu="10m", memory="16Mi", memory_limit="48Mi", storage="1Gi"),
