@@ -54,8 +54,8 @@ _PARAMETERS = {
     "idle_in_transaction_session_timeout": "60s",
     # Short statements only: compiling them costs more than it saves.
     "jit": "off",
-    # A page is logged whole when it changes first after a checkpoint: where campaigns run, with checkpoints every
-    # two minutes, a third of the log. A standby takes over without replaying what lies between.
+    # A page is logged whole when it changes first after a checkpoint: a third of the log where campaigns run
+    # and there is one every two minutes. A standby takes over without replaying what lies between.
     "max_wal_size": "1GB",
     # Log is sent to two standbys and to the archive, and replayed: less of it for little processor.
     "wal_compression": "lz4",
