@@ -100,7 +100,7 @@ class Breaker:
             self._places.release()
 
     async def _take_place(self) -> None:
-        if not self._places.locked():
+        if not self._places.locked():  # as nearly always: a deadline would cost as much as all the rest
             await self._places.acquire()
             return
         try:

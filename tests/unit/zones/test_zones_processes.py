@@ -156,9 +156,8 @@ def test_one_that_nobody_asks_for_its_exit_code_has_ended_all_the_same() -> None
 
 
 def test_who_has_the_number_of_one_that_ended_is_let_live() -> None:
-    with subprocess.Popen(
-        ["sleep", "0.1"]
-    ) as first:  # longer than the 10 ms in which Linux tells when one began
+    # Longer than the 10 ms in which Linux tells when a process began.
+    with subprocess.Popen(["sleep", "0.1"]) as first:
         ended = psutil.Process(first.pid)
     with _process_numbered(ended.pid) as other:
         supervision.kill([ended], where="here")
