@@ -218,12 +218,10 @@ INSERT INTO callbacks (body) VALUES (:body)
 SELECT id, body FROM callbacks WHERE processed_at IS NULL ORDER BY id LIMIT :most FOR UPDATE SKIP LOCKED
 
 -- name: resolve_reports
--- The message that each report is about, if any: by our id as it was echoed, and only where that is missing by the
--- provider's.
-SELECT r.place, n.company, coalesce(r.tracker, (
-    SELECT m.message_id FROM messages m WHERE m.company = n.company AND m.provider_id = r.provider_id LIMIT 1)) AS message_id
-FROM unnest(CAST(:places AS int[]), CAST(:numbers AS text[]), CAST(:trackers AS uuid[]), CAST(:provider_ids AS text[]))
-    AS r (place, phone_number_id, tracker, provider_id)
+-- The message that each report is about, if its number is one of ours: by our id, as it was echoed.
+SELECT r.place, n.company, r.tracker AS message_id
+FROM unnest(CAST(:places AS int[]), CAST(:numbers AS text[]), CAST(:trackers AS uuid[]))
+    AS r (place, phone_number_id, tracker)
 JOIN numbers n ON n.phone_number_id = r.phone_number_id
 
 -- name: reported_messages

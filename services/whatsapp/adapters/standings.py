@@ -30,14 +30,14 @@ class Standings:
 
     async def resolve(self, reports: Sequence[Report]) -> dict[int, Key]:
         """Return the key of the message of each report, by the report's place; some have none."""
+        ours = [(place, report) for place, report in enumerate(reports) if report.tracker]
         rows = await self._work.rows(
             SQL["resolve_reports"],
-            places=list(range(len(reports))),
-            numbers=[report.phone_number_id for report in reports],
-            trackers=[report.tracker for report in reports],
-            provider_ids=[report.provider_id for report in reports],
+            places=[place for place, _ in ours],
+            numbers=[report.phone_number_id for _, report in ours],
+            trackers=[report.tracker for _, report in ours],
         )
-        return {row.place: (row.company, row.message_id) for row in rows if row.message_id}
+        return {row.place: (row.company, row.message_id) for row in rows}
 
     async def load(self, keys: Iterable[Key]) -> dict[Key, Standing]:
         """Read messages and hold them until the work ends; unknown ones are left out."""

@@ -155,15 +155,15 @@ async def test_an_uncertain_message_is_resolved_by_our_echoed_id(
     assert rows(platform, "SELECT state, provider_id FROM whatsapp.messages") == ["sent|wamid.unheard-of"]
 
 
-async def test_a_report_without_our_id_is_matched_by_the_providers(
+async def test_a_report_without_our_id_is_about_no_message_of_ours(
     platform: Platform, client: httpx.AsyncClient, database: Database
 ) -> None:
     await connected(client)
-    platform.request(1)
+    (message,) = platform.request(1)
     platform.database.execute("UPDATE whatsapp.messages SET state = 'accepted', provider_id = 'wamid.7'")
-    await post(client, body(status(None, "failed", "wamid.7", errors=[{"code": 131026}])))
-    await Callbacks(database).step()
-    assert rows(platform, "SELECT state, code FROM whatsapp.messages") == ["failed|131026"]
+    await post(client, body(status(None, "failed", "wamid.7"), status(message, "sent", "wamid.7")))
+    assert await Callbacks(database).step() == 1
+    assert platform.states() == {"sent": 1}
 
 
 async def test_another_companys_number_cannot_move_a_message(
