@@ -43,6 +43,7 @@ class Sizes(BaseModel):
             the limit.
         kafka: one JVM.
         kafka_heap: its heap; page cache and about 100 MiB of JVM stand outside of it.
+        prober: what answers the kubelet in a pod of Redis or Kafka.
         objects: one Garage node.
         objects_proxy: the TLS in front of it.
         backup_server: beside each Postgres; most of it is only used while a backup is copied.
@@ -64,6 +65,7 @@ class Sizes(BaseModel):
     redis_maxmemory: str
     kafka: Size
     kafka_heap: str
+    prober: Size
     objects: Size
     objects_proxy: Size
     backup_server: Size
@@ -87,6 +89,7 @@ LOCAL = Sizes(
     redis_maxmemory="32mb",
     kafka=Size(cpu="100m", memory="320Mi", memory_limit="640Mi", storage="4Gi"),
     kafka_heap="256m",
+    prober=Size(cpu="10m", memory="14Mi", memory_limit="64Mi"),
     objects=Size(cpu="20m", memory="48Mi", memory_limit="192Mi", storage="4Gi"),
     objects_proxy=Size(cpu="10m", memory="12Mi", memory_limit="64Mi"),
     backup_server=Size(cpu="10m", memory="8Mi", memory_limit="256Mi"),
@@ -108,6 +111,7 @@ FULL = Sizes(
     redis_maxmemory="1gb",
     kafka=Size(cpu="1", memory="6Gi", memory_limit="6Gi", storage="100Gi"),
     kafka_heap="2g",
+    prober=Size(cpu="50m", memory="32Mi", memory_limit="64Mi"),
     objects=Size(cpu="500m", memory="1Gi", memory_limit="2Gi", storage="200Gi"),
     objects_proxy=Size(cpu="100m", memory="64Mi", memory_limit="128Mi"),
     backup_server=Size(cpu="100m", memory="64Mi", memory_limit="1Gi"),

@@ -101,7 +101,7 @@ def ask_port(port: int, *, period: int, failures: int) -> core.ProbeArgs:
 def ask_program(argv: Sequence[str], *, period: int, failures: int, timeout: int) -> core.ProbeArgs:
     """Return a probe that wants `argv` to end with 0 inside the container.
 
-    Each time costs the node some 50 ms of a core, whatever `argv` does: ask seldom.
+    Each time costs the node 100 to 200 ms of a core, whatever `argv` does: rather ask a `prober`.
     """
     return core.ProbeArgs(
         exec_=core.ExecActionArgs(command=list(argv)),

@@ -13,8 +13,11 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.policy import v1 as policy
 
+from infra.components import pod
+from infra.components import prober as answers
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pulumi
 
@@ -116,6 +119,35 @@ def resources(size: Size) -> core.ResourceRequirementsArgs:
     """
     return core.ResourceRequirementsArgs(
         requests={"cpu": size.cpu, "memory": size.memory}, limits={"memory": size.memory_limit}
+    )
+
+
+def prober(
+    image: str,
+    folder: str,
+    size: Size,
+    env: Sequence[core.EnvVarArgs],
+    mounts: Sequence[core.VolumeMountArgs],
+) -> core.ContainerArgs:
+    """Return the container that answers a pod's probes.
+
+    Args:
+        image: any with Python.
+        folder: where `prober.py` lies, and `probe.py` with the questions.
+        size: of the container.
+        env: what the questions need.
+        mounts: with that folder.
+    """
+    return core.ContainerArgs(
+        name="prober",
+        image=image,
+        command=["python3", f"{folder}/prober.py", "probe"],
+        env=env,
+        resources=resources(size),
+        security_context=confined_container(),
+        liveness_probe=pod.ask_http(answers.SELF, answers.PORT, period=30, failures=2),
+        readiness_probe=pod.ask_port(answers.PORT, period=30, failures=2),
+        volume_mounts=mounts,
     )
 
 

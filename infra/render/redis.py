@@ -69,16 +69,3 @@ sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}
 sentinel failover-timeout {MASTER} {FAILOVER_TIMEOUT_MS}
 sentinel parallel-syncs {MASTER} 2
 """
-
-
-def ready() -> str:
-    """Return the probe of a server: it answers, and a replica also hears its primary."""
-    return f"""\
-#!/bin/sh
-answer=$(redis-cli -e --tls --cacert /etc/esq/tls/ca.crt -p {PORT} info replication) || exit 1
-case "$answer" in
-    *role:master* | *master_link_status:up*) exit 0 ;;
-esac
-echo "replica without a link to its primary"
-exit 1
-"""

@@ -20,6 +20,7 @@ class KafkaArgs(BaseModel):
         storage_class: of the volumes.
         size: of each node.
         heap: of each JVM, e.g. `256m`.
+        prober: of what answers the kubelet in its pod.
         credentials: cluster id and passwords.
         certificate: for the names of its Service and pods.
         authority: PEM of the authority that all trust.
@@ -32,6 +33,7 @@ class KafkaArgs(BaseModel):
     storage_class: str
     size: Size
     heap: str = Field(pattern=r"^\d+[mg]$")
+    prober: Size
     credentials: KafkaCredentials = Field(repr=False)
     certificate: KeyPair
     authority: str

@@ -9,7 +9,7 @@ from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from infra.components import pod
+from infra.components import pod, prober
 from infra.components import workload as work
 from infra.components.kafka import KafkaArgs, KafkaEndpoints
 from infra.names import KAFKA_ADMIN, STATEFUL_REPLICAS, pod_dns, service_dns
@@ -18,8 +18,6 @@ from infra.render import kafka as render
 NAME = "kafka"
 UID = 1000
 """`esq` in the image."""
-
-_PROBE = ["python3", "/etc/esq/kafka/probe.py"]
 
 
 class KubernetesKafka(pulumi.ComponentResource):
@@ -61,6 +59,7 @@ def _config(args: KafkaArgs) -> dict[str, str]:
         "log4j2.properties": render.logging(),
         "prepare.sh": render.prepare(),
         "probe.py": Path(__file__).with_name("probe.py").read_text(),
+        "prober.py": Path(prober.__file__).read_text(),
     }
 
 
@@ -114,7 +113,7 @@ def _stateful_set(args: KafkaArgs, digest: str) -> apps.StatefulSetSpecArgs:
                 # A broker moves its leaderships away before it goes.
                 termination_grace_period_seconds=45,
                 init_containers=[_prepare(args)],
-                containers=[_node(args)],
+                containers=[_node(args), _prober(args)],
                 volumes=[
                     pod.config_files("config", NAME, mode=0o555),
                     pod.secret_files("secrets", NAME),
@@ -167,11 +166,16 @@ def _node(args: KafkaArgs) -> core.ContainerArgs:
         security_context=work.confined_container(),
         # Does it answer a client at all? And: does the quorum know it, and is it in sync wherever it has a
         # copy?
-        startup_probe=pod.ask_program([*_PROBE, "live"], period=2, failures=90, timeout=5),
-        liveness_probe=pod.ask_program([*_PROBE, "live"], period=60, failures=2, timeout=10),
-        readiness_probe=pod.ask_program([*_PROBE, "ready"], period=20, failures=2, timeout=8),
+        startup_probe=pod.ask_http("/live", prober.PORT, period=2, failures=90, timeout=5),
+        liveness_probe=pod.ask_http("/live", prober.PORT, period=30, failures=4, timeout=10),
+        readiness_probe=pod.ask_http("/ready", prober.PORT, period=10, failures=3, timeout=8),
         volume_mounts=_mounts(),
     )
+
+
+def _prober(args: KafkaArgs) -> core.ContainerArgs:
+    env = [pod.env_secret("ESQ_KAFKA_PASSWORD", NAME, "admin")]
+    return work.prober(args.image, "/etc/esq/kafka", args.prober, env, _mounts())
 
 
 def _jvm(heap: str) -> list[str]:

@@ -3,22 +3,26 @@
 It speaks the few requests it needs by itself, since the alternative is a JVM of one second and 100 MiB for
 each question. Shipped into the pod as a file: the standard library only, and little of that.
 
-    probe.py live     ends with 0 when the node answers an authenticated client
-    probe.py ready    ends with 0 when the quorum has a leader, the node is one of the brokers that are not
-    fenced,
-                      and it is in sync for every partition it has a copy of
-    probe.py report   prints what it was told, as JSON
+    probe.py        prints what it was told, as JSON
+
+What a kubelet asks is answered by `prober.py` in the same pod, by `QUESTIONS`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import ssl
 import struct
 import sys
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Self
+from functools import cache
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TIMEOUT = 4.0
 """Seconds for connecting and for each answer."""
@@ -120,7 +124,7 @@ class Client:
 
     def __init__(self, host: str = "127.0.0.1", port: int = PORT, ca: str = CA) -> None:
         plain = socket.create_connection((host, port), TIMEOUT)
-        self.stream = ssl.create_default_context(cafile=ca).wrap_socket(plain, server_hostname=host)
+        self.stream = _context(ca).wrap_socket(plain, server_hostname=host)
         self.correlation = 0
 
     def __enter__(self) -> Self:
@@ -196,6 +200,11 @@ class Client:
         return Quorum(leader, _voters(answer))
 
 
+@cache
+def _context(ca: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=ca)
+
+
 def _string(value: str) -> bytes:
     return struct.pack(">h", len(value)) + value.encode()
 
@@ -238,23 +247,47 @@ def reason_not_ready(me: int, metadata: Metadata, quorum: Quorum) -> str | None:
     return None
 
 
-def main(question: str) -> str | None:
-    """Answer `question`: None is yes, a text is why not."""
+@contextmanager
+def _logged_in() -> Iterator[Client]:
     with Client() as client:
         client.login(os.environ.get("ESQ_KAFKA_USER", "esq"), os.environ["ESQ_KAFKA_PASSWORD"])
-        if question == "live":
-            return None
-        metadata, quorum = client.metadata(), client.quorum()
-    if question == "report":
-        import json  # noqa: PLC0415 - probes run every few seconds and need none of it
+        yield client
 
-        sys.stdout.write(json.dumps({"metadata": asdict(metadata), "quorum": asdict(quorum)}) + "\n")
-        return None
+
+def lives() -> str | None:
+    """Return why the node does not answer a client that logs in; None when it does."""
+    try:
+        with _logged_in():
+            return None
+    except NotReadyError as error:
+        return str(error)
+
+
+def serves() -> str | None:
+    """Return why the node cannot do its work.
+
+    It can when the quorum has a leader, the node is one of the brokers that are not fenced, and it is in sync
+    for every partition it has a copy of.
+    """
+    try:
+        with _logged_in() as client:
+            metadata, quorum = client.metadata(), client.quorum()
+    except NotReadyError as error:
+        return str(error)
     return reason_not_ready(int(socket.gethostname().rpartition("-")[2]), metadata, quorum)
 
 
+def report() -> None:
+    """Print what the node was told."""
+    with _logged_in() as client:
+        metadata, quorum = client.metadata(), client.quorum()
+    sys.stdout.write(json.dumps({"metadata": asdict(metadata), "quorum": asdict(quorum)}) + "\n")
+
+
+QUESTIONS = {"live": lives, "ready": serves}
+
 if __name__ == "__main__":
     try:
-        sys.exit(main(sys.argv[1]))
+        report()
     except (OSError, NotReadyError) as problem:
         sys.exit(f"{type(problem).__name__}: {problem}")

@@ -10,7 +10,7 @@ from infra.components.report import NoAnswerError, Replica, first_answer, report
 if TYPE_CHECKING:
     from infra.components.report import Pod, Pods, Report
 
-_ASK = ("python3", "/etc/esq/kafka/probe.py", "report")
+_ASK = ("python3", "/etc/esq/kafka/probe.py")
 
 
 def read(pods: Pods) -> Report:

@@ -20,6 +20,7 @@ class RedisArgs(BaseModel):
         storage_class: of the volumes.
         size: of each server.
         sentinel: of each Sentinel.
+        prober: of what answers the kubelet for both.
         maxmemory: data after which writes are refused.
         credentials: passwords.
         certificate: for the names of its Service and pods.
@@ -33,6 +34,7 @@ class RedisArgs(BaseModel):
     storage_class: str
     size: Size
     sentinel: Size
+    prober: Size
     maxmemory: str
     credentials: RedisCredentials = Field(repr=False)
     certificate: KeyPair

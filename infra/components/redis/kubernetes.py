@@ -9,7 +9,7 @@ from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from infra.components import pod
+from infra.components import pod, prober
 from infra.components import workload as work
 from infra.components.redis import RedisArgs, RedisEndpoints
 from infra.names import STATEFUL_REPLICAS, pod_dns
@@ -19,7 +19,6 @@ NAME = "redis"
 UID = 1000
 """`esq` in the image."""
 
-_CLI = ["redis-cli", "-e", "--tls", "--cacert", "/etc/esq/tls/ca.crt"]
 _KEPT = "/data/sentinel/sentinel.conf"
 
 
@@ -64,8 +63,9 @@ def _config(args: RedisArgs) -> dict[str, str]:
         "redis.conf": render.server(maxmemory=args.maxmemory),
         "sentinel.conf": render.sentinel(),
         "group.conf": render.group("PRIMARY"),
-        "ready.sh": render.ready(),
         "start.py": Path(__file__).with_name("start.py").read_text(),
+        "probe.py": Path(__file__).with_name("probe.py").read_text(),
+        "prober.py": Path(prober.__file__).read_text(),
     }
 
 
@@ -115,7 +115,7 @@ def _stateful_set(args: RedisArgs, digest: str) -> apps.StatefulSetSpecArgs:
                 affinity=work.never_together(NAME),
                 tolerations=work.stay_on_lost_nodes(),
                 init_containers=[_start(args)],
-                containers=[_server(args), _sentinel(args)],
+                containers=[_server(args), _sentinel(args), _prober(args)],
                 volumes=[
                     pod.config_files("config", NAME, mode=0o555),
                     pod.secret_files("tls", NAME),
@@ -164,7 +164,6 @@ def _mounts() -> list[core.VolumeMountArgs]:
 
 
 def _server(args: RedisArgs) -> core.ContainerArgs:
-    ping = [*_CLI, "-p", str(render.PORT), "ping"]
     return core.ContainerArgs(
         name=NAME,
         image=args.image,
@@ -173,14 +172,13 @@ def _server(args: RedisArgs) -> core.ContainerArgs:
         ports=[core.ContainerPortArgs(name="redis", container_port=render.PORT)],
         resources=work.resources(args.size),
         security_context=work.confined_container(),
-        liveness_probe=pod.ask_program(ping, period=60, failures=2, timeout=5),
-        readiness_probe=pod.ask_program(["/etc/esq/redis/ready.sh"], period=30, failures=2, timeout=5),
+        liveness_probe=pod.ask_http("/redis/live", prober.PORT, period=30, failures=4, timeout=5),
+        readiness_probe=pod.ask_http("/redis/ready", prober.PORT, period=10, failures=3, timeout=5),
         volume_mounts=_mounts(),
     )
 
 
 def _sentinel(args: RedisArgs) -> core.ContainerArgs:
-    cli = [*_CLI, "-p", str(render.SENTINEL_PORT)]
     return core.ContainerArgs(
         name="sentinel",
         image=args.image,
@@ -189,10 +187,17 @@ def _sentinel(args: RedisArgs) -> core.ContainerArgs:
         ports=[core.ContainerPortArgs(name="sentinel", container_port=render.SENTINEL_PORT)],
         resources=work.resources(args.sentinel),
         security_context=work.confined_container(),
-        liveness_probe=pod.ask_program([*cli, "ping"], period=60, failures=2, timeout=5),
+        liveness_probe=pod.ask_http("/sentinel/live", prober.PORT, period=30, failures=4, timeout=5),
         # Does it see enough of the others to elect a new primary, should it come to that?
-        readiness_probe=pod.ask_program(
-            [*cli, "sentinel", "ckquorum", render.MASTER], period=30, failures=2, timeout=5
-        ),
+        readiness_probe=pod.ask_http("/sentinel/ready", prober.PORT, period=10, failures=3, timeout=5),
         volume_mounts=_mounts(),
     )
+
+
+def _prober(args: RedisArgs) -> core.ContainerArgs:
+    env = [
+        pod.env("ESQ_MASTER", render.MASTER),
+        pod.env_secret("ESQ_PASSWORD", NAME, "password"),
+        pod.env_secret("ESQ_SENTINEL_PASSWORD", NAME, "sentinel"),
+    ]
+    return work.prober(args.image, "/etc/esq/redis", args.prober, env, _mounts())

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from infra.components.kafka import probe
 from infra.credentials import Credentials, complete
 from infra.render import kafka as render
 from tests.controllers.kafka import kafka_libraries
+from tests.controllers.prober import probing
 from tests.controllers.process import Server, free_port
 
 if TYPE_CHECKING:
@@ -130,23 +132,27 @@ def test_the_brokers_own_user_cannot_come_in_by_the_clients_door(broker: Broker)
         pass
 
 
-def test_the_probe_as_it_is_run_in_a_pod(broker: Broker, tmp_path: Path) -> None:
+def shipped(broker: Broker, folder: Path) -> None:
+    """Write the script as a pod has it, for this broker's port and authority."""
     script = Path(probe.__file__).read_text().replace("PORT = 9092", f"PORT = {broker.port}")
-    (tmp_path / "probe.py").write_text(script.replace("/etc/esq/tls", str(broker.folder)))
-    answers = [
-        subprocess.run(
-            [sys.executable, str(tmp_path / "probe.py"), question],
-            env={"ESQ_KAFKA_PASSWORD": password},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        for question, password in (("live", broker.credentials.kafka.admin), ("live", "wrong"))
-    ]
-    assert [answer.returncode for answer in answers] == [0, 1]
-    assert "login refused" in answers[1].stderr
+    (folder / "probe.py").write_text(script.replace("/etc/esq/tls", str(broker.folder)))
+
+
+def test_the_probe_as_it_is_run_in_a_pod(broker: Broker, tmp_path: Path) -> None:
+    shipped(broker, tmp_path)
+    with probing(tmp_path, {"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin}) as client:
+        assert client.get("/live").status_code == HTTPStatus.OK
+        assert client.get("/unheard-of").status_code == HTTPStatus.NOT_FOUND
+    with probing(tmp_path, {"ESQ_KAFKA_PASSWORD": "wrong"}) as client:
+        refused = client.get("/live")
+    assert refused.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert "login refused" in refused.text
+
+
+def test_the_report_as_it_is_asked_for_in_a_pod(broker: Broker, tmp_path: Path) -> None:
+    shipped(broker, tmp_path)
     report = subprocess.run(
-        [sys.executable, str(tmp_path / "probe.py"), "report"],
+        [sys.executable, str(tmp_path / "probe.py")],
         env={"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin},
         capture_output=True,
         text=True,
