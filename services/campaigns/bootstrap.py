@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 NEWS_GATHER_SECONDS = 1.0
 """News of messages gather so long: counts are changed once for many of them. Nothing is sent later for it."""
+NEWS_TOGETHER_SECONDS = 0.5
+"""What the three brokers answer within this is one batch: a transaction, and a commit with its two copies."""
 
 
 async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
@@ -91,7 +93,13 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
     database = await stack.enter_async_context(open_database(settings, settings))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
     source = await stack.enter_async_context(
-        open_source(settings, settings, [MESSAGE_STATUS], gather_seconds=NEWS_GATHER_SECONDS)
+        open_source(
+            settings,
+            settings,
+            [MESSAGE_STATUS],
+            gather_seconds=NEWS_GATHER_SECONDS,
+            together_seconds=NEWS_TOGETHER_SECONDS,
+        )
     )
     health.add("database", database.reason)
     health.add("kafka", partial(_answer, source.reason))

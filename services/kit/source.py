@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 FETCH_BYTES = 65_536
 """A broker with so much to give answers a fetch at once."""
-TOGETHER_SECONDS = 0.05
-"""Answers of several brokers make one batch when they come within this."""
 POLL_SECONDS = 1.0
 SESSION_MS = 10_000
 """A consumer not heard of for so long has its partitions given to others."""
@@ -45,9 +43,16 @@ class KafkaSource:
     """
 
     def __init__(
-        self, config: dict[str, str | int], service: str, topics: Sequence[Topic], *, gather_seconds: float
+        self,
+        config: dict[str, str | int],
+        service: str,
+        topics: Sequence[Topic],
+        *,
+        gather_seconds: float,
+        together_seconds: float,
     ) -> None:
         self.service = service
+        self._together = together_seconds
         group = f"esq-{service}"
         self._client = KafkaClient(
             config
@@ -107,7 +112,7 @@ class KafkaSource:
         first = self._client.poll(self._resume())
         if first is None:
             return []
-        messages = [first, *self._client.consume(most - 1, timeout=TOGETHER_SECONDS)] if most > 1 else [first]
+        messages = [first, *self._client.consume(most - 1, timeout=self._together)] if most > 1 else [first]
         deliveries = [delivery_of(message) for message in messages if not self._failed(message)]
         self.written_at.update(_first_written(deliveries))
         return deliveries
@@ -205,6 +210,7 @@ async def open_source(
     topics: Sequence[Topic],
     *,
     gather_seconds: float = 0.5,
+    together_seconds: float = 0.05,
 ) -> AsyncIterator[KafkaSource]:
     """Join the group of the service for as long as the block lasts.
 
@@ -214,9 +220,12 @@ async def open_source(
         topics: what is read; their retry topics too.
         gather_seconds: that a broker waits for more records before it answers: a fetch costs it the same,
             and a batch costs a transaction and a commit, however small they are.
+        together_seconds: answers of several brokers make one batch when they come within this.
     """
     config = client_config(process, settings)
-    source = KafkaSource(config, process.service, topics, gather_seconds=gather_seconds)
+    source = KafkaSource(
+        config, process.service, topics, gather_seconds=gather_seconds, together_seconds=together_seconds
+    )
     try:
         yield source
     finally:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from services.whatsapp.settings import ApiSettings, CallbacksSettings, DispatcherSettings, WorkerSettings
 
 DAY_SECONDS = 86_400.0
-NEWS_PAUSE_SECONDS = 1.0
+NEWS_PAUSE_SECONDS = 2.0
 """News of messages gather so long before they are told: nothing is sent later for it."""
 
 
