@@ -6,6 +6,7 @@ import http.server
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -146,8 +147,13 @@ def test_a_supervisor_that_stands_still_is_not_waited_for(
 
 
 def test_one_that_nobody_asks_for_its_exit_code_has_ended_all_the_same() -> None:
-    careless = ["sh", "-c", "sleep 100 & echo $!; exec sleep 100"]
-    with subprocess.Popen(careless, stdout=subprocess.PIPE, text=True) as parent:
+    careless = (
+        "import subprocess, time\n"
+        "child = subprocess.Popen(['sleep', '100'])\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", careless], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         child = psutil.Process(int(parent.stdout.readline()))
         supervision.kill([child], where="here")
