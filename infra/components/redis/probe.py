@@ -6,9 +6,10 @@ Shipped into the pod as a file: the standard library only.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 TIMEOUT = 4.0
@@ -29,16 +30,33 @@ def ask(port: int, password: str, command: str) -> str:
         socket.create_connection((HOST, port), TIMEOUT) as plain,
         _context().wrap_socket(plain, server_hostname=HOST) as stream,
     ):
-        stream.sendall(f"AUTH {password}\r\n{command}\r\nQUIT\r\n".encode())
-        answer = b"".join(iter(partial(stream.recv, 4096), b""))
-    login, _, rest = answer.decode(errors="replace").partition("\r\n")
-    return rest if login == "+OK" else login
+        # Not ended by QUIT: a Sentinel knows no such command.
+        stream.sendall(f"AUTH {password}\r\n{command}\r\n".encode())
+        answer = b""
+        while (text := _second(answer)) is None:
+            part = stream.recv(4096)
+            if not part:
+                return "the connection was closed"
+            answer += part
+        return text
+
+
+def _second(answer: bytes) -> str | None:
+    """Return the second reply, or the first if that is an error; None while it is not whole."""
+    found = re.match(rb"([^\r]*)\r\n(?:([+-][^\r]*)\r\n|\$(\d+)\r\n)", answer)
+    if found is None:
+        return None
+    login, line, length = found.groups()
+    if login != b"+OK" or line:
+        return (line if login == b"+OK" else login).decode()
+    end = found.end() + int(length)
+    return answer[found.end() : end].decode() if len(answer) >= end else None
 
 
 def lives(port: int, password: str) -> str | None:
     """Return why a server does not answer; None when it does."""
     answer = ask(port, password, "PING")
-    return None if answer.startswith("+PONG") else answer.strip() or "no answer"
+    return None if answer == "+PONG" else answer
 
 
 def serves(port: int, password: str) -> str | None:
@@ -54,7 +72,7 @@ def serves(port: int, password: str) -> str | None:
 def elects(port: int, password: str, master: str) -> str | None:
     """Return why a Sentinel could not elect a new primary; None when it sees enough of the others."""
     answer = ask(port, password, f"SENTINEL CKQUORUM {master}")
-    return None if answer.startswith("+OK") else answer.strip() or "no answer"
+    return None if answer.startswith("+OK") else answer
 
 
 def _redis() -> tuple[int, str]:

@@ -23,20 +23,21 @@ TIMEOUT = 2.0
 
 def ask(host: str, port: int, master: str, password: str, context: ssl.SSLContext) -> str | None:
     """Return the host that the Sentinel at `host` takes for the primary; None without an answer."""
-    question = f"AUTH {password}\r\nSENTINEL GET-MASTER-ADDR-BY-NAME {master}\r\nQUIT\r\n"
+    # Not ended by QUIT: a Sentinel knows no such command, and leaves the connection open.
+    question = f"AUTH {password}\r\nSENTINEL GET-MASTER-ADDR-BY-NAME {master}\r\n"
     try:
         with (
             socket.create_connection((host, port), TIMEOUT) as plain,
             context.wrap_socket(plain, server_hostname=host) as stream,
         ):
             stream.sendall(question.encode())
-            answer = b""
-            while part := stream.recv(4096):
+            answer, found = b"", None
+            while not found and (part := stream.recv(4096)):
                 answer += part
+                found = re.search(rb"^\*-1|^-|^\*2\r\n\$\d+\r\n(\S+)\r\n", answer, re.MULTILINE)
     except OSError:
         return None
-    found = re.search(rb"\*2\r\n\$\d+\r\n(\S+)\r\n", answer)
-    return found.group(1).decode() if found else None
+    return found[1].decode() if found and found[1] else None
 
 
 def kept_primary(kept: str, master: str) -> str | None:
