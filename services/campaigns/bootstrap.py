@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from services.campaigns.settings import ApiSettings, PlannerSettings, WorkerSettings
 
 
-NEWS_GATHER_SECONDS = 1.0
-"""News of messages gather so long: counts are changed once for many of them. Nothing is sent later for it."""
 NEWS_TOGETHER_SECONDS = 0.5
-"""What the three brokers answer within this is one batch: a transaction, and a commit with its two copies."""
+"""News that come within this are one batch: counts are changed once for many. Nothing is sent later for it."""
 
 
 async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
@@ -97,7 +95,6 @@ async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Pa
             settings,
             settings,
             [MESSAGE_STATUS],
-            gather_seconds=NEWS_GATHER_SECONDS,
             together_seconds=NEWS_TOGETHER_SECONDS,
         )
     )

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from services.contracts.topics import Topic
     from services.kit.settings import KafkaSettings, ProcessSettings
 
-FETCH_BYTES = 65_536
-"""A broker with so much to give answers a fetch at once."""
+FETCH_SECONDS = 1.0
+"""A broker that has nothing to give says so after this; partitions taken up meanwhile wait for it."""
 POLL_SECONDS = 1.0
 SESSION_MS = 10_000
 """A consumer not heard of for so long has its partitions given to others."""
@@ -48,7 +48,6 @@ class KafkaSource:
         service: str,
         topics: Sequence[Topic],
         *,
-        gather_seconds: float,
         together_seconds: float,
     ) -> None:
         self.service = service
@@ -65,8 +64,7 @@ class KafkaSource:
                 "heartbeat.interval.ms": 2_000,
                 "queued.max.messages.kbytes": 8_192,
                 "queued.min.messages": 2_000,
-                "fetch.min.bytes": FETCH_BYTES,
-                "fetch.wait.max.ms": round(gather_seconds * 1000),
+                "fetch.wait.max.ms": round(FETCH_SECONDS * 1000),
                 "error_cb": self._on_error,
             },
             logger=log,
@@ -209,7 +207,6 @@ async def open_source(
     settings: KafkaSettings,
     topics: Sequence[Topic],
     *,
-    gather_seconds: float = 0.5,
     together_seconds: float = 0.05,
 ) -> AsyncIterator[KafkaSource]:
     """Join the group of the service for as long as the block lasts.
@@ -218,14 +215,12 @@ async def open_source(
         process: names the group.
         settings: where the brokers are.
         topics: what is read; their retry topics too.
-        gather_seconds: that a broker waits for more records before it answers: a fetch costs it the same,
-            and a batch costs a transaction and a commit, however small they are.
-        together_seconds: answers of several brokers make one batch when they come within this.
+        together_seconds: what comes within this after a first record makes one batch with it, whichever broker
+            has it: a batch costs a transaction and a commit, however small it is. Records come together
+            already, as the relays gather them.
     """
     config = client_config(process, settings)
-    source = KafkaSource(
-        config, process.service, topics, gather_seconds=gather_seconds, together_seconds=together_seconds
-    )
+    source = KafkaSource(config, process.service, topics, together_seconds=together_seconds)
     try:
         yield source
     finally:
