@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 NEWS_TOGETHER_SECONDS = 0.5
-"""News that come within this are one batch: counts are changed once for many. Nothing is sent later for it."""
+"""News that come within this are one batch: counts are changed once for many; nothing is sent later."""
 
 
 async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:

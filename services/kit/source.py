@@ -215,9 +215,9 @@ async def open_source(
         process: names the group.
         settings: where the brokers are.
         topics: what is read; their retry topics too.
-        together_seconds: what comes within this after a first record makes one batch with it, whichever broker
-            has it: a batch costs a transaction and a commit, however small it is. Records come together
-            already, as the relays gather them.
+        together_seconds: what comes within this after a first record makes one batch with it, whichever
+            broker has it: a batch costs a transaction and a commit, however small it is. Records come
+            together already, as the relays gather them.
     """
     config = client_config(process, settings)
     source = KafkaSource(config, process.service, topics, together_seconds=together_seconds)
