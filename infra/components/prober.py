@@ -12,6 +12,7 @@ Shipped into pods as a file, beside that module: the standard library only.
 
 from __future__ import annotations
 
+import signal
 import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -64,6 +65,8 @@ def handler(questions: Questions) -> type[BaseHTTPRequestHandler]:
 
 def main(module: str, port: int = PORT) -> None:
     """Answer until ended; questions may be asked side by side."""
+    # The first process of a container is only ended by what it has a handler for.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     questions: Questions = import_module(module).QUESTIONS
     ThreadingHTTPServer(("", port), handler(questions)).serve_forever()
 

@@ -23,15 +23,17 @@ def probing(folder: Path, environment: Mapping[str, str]) -> Iterator[httpx.Clie
     """Run it by `probe.py` of `folder`; give a client that asks it."""
     (folder / "prober.py").write_bytes(Path(prober.__file__).read_bytes())
     port = free_port()
-    code = f"import prober; prober.main('probe', {port})"
+    program = f"import prober; prober.main('probe', {port})"
     server = Server("prober", folder / "prober.log")
-    server.launch([sys.executable, "-c", code], env={"PYTHONPATH": str(folder), **environment})
+    server.launch([sys.executable, "-c", program], env={"PYTHONPATH": str(folder), **environment})
     try:
         with httpx.Client(base_url=f"http://localhost:{port}") as client:
             server.await_ready(lambda: _answers(client), 20)
             yield client
     finally:
-        server.send(signal.SIGTERM)
+        code = server.send(signal.SIGTERM)
+    # By itself: as the first process of a container it would otherwise not end at all.
+    assert code == 0, server.tail()
 
 
 def _answers(client: httpx.Client) -> bool:
