@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from uuid import UUID
 
+    from services.contacts.domain import Contact
     from services.contacts.reading import Rejections
 
 
@@ -25,6 +26,27 @@ class ImportContacts:
     company: str
     list_name: str
     chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batch of a file, to be stored.
+
+    Attributes:
+        company: the tenant.
+        list_name: where its contacts go.
+        import_id: of the file.
+        contacts: may be none, when no row of it was one.
+        first: whether nothing of the file is stored yet.
+        rejected: rows of the whole file that are no contacts, with its last part; else None.
+    """
+
+    company: str
+    list_name: str
+    import_id: UUID
+    contacts: Sequence[Contact]
+    first: bool
+    rejected: int | None
 
 
 @dataclass(frozen=True)

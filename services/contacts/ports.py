@@ -5,28 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
 
+    from services.contacts.commands import Part
     from services.contacts.domain import Contact, ContactList
 
 
 class Contacts(Protocol):
     """Lists and contacts of companies. Each call is one transaction."""
 
-    async def begin_import(self, company: str, list_name: str, import_id: UUID) -> UUID:
-        """Record that an import began; return the list's id, making the list when it is new."""
-        ...
+    async def store(self, part: Part) -> int:
+        """Put contacts on a list, which is made when it is new; return how many were not on it.
 
-    async def add(self, company: str, list_id: UUID, import_id: UUID, contacts: Sequence[Contact]) -> int:
-        """Put contacts on the list; return how many were not on it.
+        A number that the company knows keeps its contact, and gets the name if it had none. The record of the
+        import begins with the first part of a file, and ends with the last.
 
-        A number that the company knows keeps its contact, and gets the name if it had none.
+        Raises:
+            TemporaryError: too many import into the list. The first part is refused sooner than others, as
+                nothing is lost with it.
         """
-        ...
-
-    async def end_import(self, company: str, import_id: UUID, rejected: int) -> None:
-        """Record that the file was read to its end."""
         ...
 
     async def lists(self, company: str, after: str, limit: int) -> list[ContactList]:

@@ -18,26 +18,25 @@ if TYPE_CHECKING:
 
 
 class KeyedLock:
-    """A lock for each key that somebody holds or waits for.
+    """A lock for each key that somebody holds or waits for."""
 
-    Args:
-        wait_seconds: after which who waits is told to come again: no queue grows without end.
-    """
-
-    def __init__(self, wait_seconds: float) -> None:
-        self._wait_seconds = wait_seconds
+    def __init__(self) -> None:
         self._locks: WeakValueDictionary[Hashable, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def holding(self, key: Hashable) -> AsyncIterator[None]:
+    async def holding(self, key: Hashable, wait_seconds: float) -> AsyncIterator[None]:
         """Hold the lock of `key` as long as the block lasts; first come, first served.
+
+        Args:
+            key: of what is worked on.
+            wait_seconds: after which who waits is told to come again: no queue grows without end.
 
         Raises:
             TemporaryError: others had it for too long.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
-            async with asyncio.timeout(self._wait_seconds):
+            async with asyncio.timeout(wait_seconds):
                 await lock.acquire()
         except TimeoutError as error:
             raise TemporaryError("others are at the same for too long") from error

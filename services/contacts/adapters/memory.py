@@ -8,8 +8,9 @@ from services.contacts.domain import Contact, ContactList
 from services.kit.ids import uuid7
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from uuid import UUID
+
+    from services.contacts.commands import Part
 
 
 class FakeContacts:
@@ -19,27 +20,19 @@ class FakeContacts:
         self.ids: dict[tuple[str, str], UUID] = {}
         self.contacts: dict[tuple[str, str], Contact] = {}
         self.members: dict[UUID, set[str]] = {}
-        self.rejected: dict[UUID, int] = {}
 
-    async def begin_import(self, company: str, list_name: str, import_id: UUID) -> UUID:  # noqa: ARG002 - the port's
+    async def store(self, part: Part) -> int:
         """See `Contacts`."""
-        list_id = self.ids.setdefault((company, list_name), uuid7())
-        self.members.setdefault(list_id, set())
-        return list_id
-
-    async def add(self, company: str, list_id: UUID, import_id: UUID, contacts: Sequence[Contact]) -> int:  # noqa: ARG002
-        """See `Contacts`."""
-        before = len(self.members[list_id])
-        for contact in contacts:
-            known = self.contacts.setdefault((company, contact.phone), contact)
+        members = self.members.setdefault(
+            self.ids.setdefault((part.company, part.list_name), uuid7()), set[str]()
+        )
+        before = len(members)
+        for contact in part.contacts:
+            known = self.contacts.setdefault((part.company, contact.phone), contact)
             if not known.name:
-                self.contacts[company, contact.phone] = Contact(known.id, known.phone, contact.name)
-            self.members[list_id].add(contact.phone)
-        return len(self.members[list_id]) - before
-
-    async def end_import(self, company: str, import_id: UUID, rejected: int) -> None:  # noqa: ARG002 - the port's
-        """See `Contacts`."""
-        self.rejected[import_id] = rejected
+                self.contacts[part.company, contact.phone] = Contact(known.id, known.phone, contact.name)
+            members.add(contact.phone)
+        return len(members) - before
 
     async def lists(self, company: str, after: str, limit: int) -> list[ContactList]:
         """See `Contacts`."""

@@ -5,18 +5,13 @@
 INSERT INTO lists (company, id, name) VALUES (:company, :id, :name)
 ON CONFLICT (company, name) DO UPDATE SET name = excluded.name RETURNING id
 
--- name: import_begin
--- The record of an import.
-INSERT INTO imports (company, id, list_id) VALUES (:company, :id, :list_id)
-
--- name: import_add
--- What a batch added.
-UPDATE imports SET accepted = accepted + :accepted, duplicates = duplicates + :duplicates
-WHERE company = :company AND id = :id
-
--- name: import_end
--- The file was read to its end.
-UPDATE imports SET rejected = :rejected, ended_at = now() WHERE company = :company AND id = :id
+-- name: import_record
+-- What a part of a file added to its import; with the last it was read to its end.
+INSERT INTO imports AS i (company, id, list_id, accepted, duplicates, rejected, ended_at)
+VALUES (:company, :id, :list_id, :accepted, :duplicates, :rejected, CASE WHEN :ended THEN now() END)
+ON CONFLICT (company, id) DO UPDATE
+SET accepted = i.accepted + excluded.accepted, duplicates = i.duplicates + excluded.duplicates,
+    rejected = excluded.rejected, ended_at = excluded.ended_at
 
 -- name: incoming_make
 -- Where a batch is copied to.

@@ -11,16 +11,17 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from services.contacts.adapters.memory import FakeContacts
-from services.contacts.adapters.postgres import PostgresContacts
+from services.contacts.adapters.postgres import TURN_SECONDS, PostgresContacts
 from services.contacts.commands import ImportContacts
 from services.contacts.handlers import import_contacts, read_page
 from services.kit.database import Database, create_engine
-from services.kit.errors import NotFoundError
-from services.kit.ids import uuid7
+from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.settings import DatabaseSettings, ProcessSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from services.contacts.commands import Imported
     from services.contacts.ports import Contacts
@@ -70,23 +71,45 @@ async def everyone(contacts: Contacts, name: str = "friends", company: str = "ac
         after = page[-1].id
 
 
-async def test_a_list_that_many_wait_for_leaves_connections_to_others(
+async def test_a_list_that_many_wait_for_leaves_connections_to_others_and_refuses_who_comes_too_late(
     stored: PostgresContacts, test_database: TestDatabase
 ) -> None:
     await send(stored, [f"P,{phone(0)}"])
     settings = DatabaseSettings(database_url=SecretStr(test_database.url("contacts")))
-    many = settings.database_pool + 3
-    begun, waiting = text("SELECT count(*) FROM imports"), text(WAITING)
     holding = create_engine(ProcessSettings(service="contacts"), settings)
     async with holding.begin() as holder:
         await holder.execute(text("SELECT 1 FROM lists WHERE name = 'friends' FOR NO KEY UPDATE"))
-        imports = [asyncio.create_task(send(stored, [f"P,{phone(number)}"])) for number in range(many)]
-        async with asyncio.timeout(10):
-            while await holder.scalar(begun) < many + 1 or not await holder.scalar(waiting):
-                await asyncio.sleep(0.02)
-            assert [each.name for each in await stored.lists("acme", "", 10)] == ["friends"]
-    assert [each.accepted for each in await asyncio.gather(*imports)] == [0] + [1] * (many - 1)
+        first = asyncio.create_task(send(stored, [f"P,{phone(1)}"]))
+        await eventually_waiting(holder)
+        # A file of one part is stored whole or not at all.
+        assert await holder.scalar(text("SELECT count(*) FROM imports")) == 1
+        numbers = range(2, 2 + settings.database_pool + 3)
+        others = [asyncio.create_task(send(stored, [f"P,{phone(number)}"])) for number in numbers]
+        assert [each.name for each in await stored.lists("acme", "", 10)] == ["friends"]
+        async with asyncio.timeout(TURN_SECONDS - 1):
+            refused = await asyncio.gather(*others, return_exceptions=True)
+    assert {type(each) for each in refused} == {TemporaryError}
+    assert (await first).accepted == 1
+    assert set(await everyone(stored)) == {phone(0), phone(1)}
     await holding.dispose()
+
+
+async def eventually_waiting(holder: AsyncConnection) -> None:
+    async with asyncio.timeout(10):
+        while not await holder.scalar(text(WAITING)):
+            await asyncio.sleep(0.02)
+
+
+async def test_an_import_is_recorded_to_its_end(stored: PostgresContacts, database: Database) -> None:
+    done = await send(stored, [*(f"P,{phone(number % 2500)}" for number in range(4500)), "Ninguém,12"])
+    async with database.work() as work:
+        row = await work.row(
+            text("SELECT accepted, duplicates, rejected, ended_at IS NOT NULL AS ended FROM imports")
+        )
+    assert row is not None
+    assert (
+        tuple(row) == (done.accepted, done.duplicates, done.rejections.total, True) == (2500, 2000, 1, True)
+    )
 
 
 async def test_memory_and_postgres_agree(stored: PostgresContacts) -> None:
@@ -119,15 +142,6 @@ async def test_two_imports_of_the_same_people_at_once_count_each_once(stored: Po
     assert sum(one.accepted for one in done) == 6000
     assert sum(one.duplicates for one in done) == 12000
     assert len(await everyone(stored)) == 6000
-
-
-async def test_an_import_begins_while_another_into_its_list_commits(
-    stored: PostgresContacts, database: Database
-) -> None:
-    begun = await stored.begin_import("acme", "friends", uuid7())
-    async with database.work() as other, asyncio.timeout(5):
-        await other.run(text("UPDATE lists SET contacts = contacts + 1"))
-        assert await stored.begin_import("acme", "friends", uuid7()) == begun
 
 
 async def test_companies_share_nothing(stored: PostgresContacts) -> None:

@@ -11,11 +11,11 @@ from services.kit.keyed import KeyedLock
 
 
 async def test_one_at_a_time_for_a_key_and_others_beside_it() -> None:
-    lock, done = KeyedLock(5), list[str]()
+    lock, done = KeyedLock(), list[str]()
     first = asyncio.Event()
 
     async def work(key: str, name: str, after: asyncio.Event | None = None) -> None:
-        async with lock.holding(key):
+        async with lock.holding(key, 5):
             if after is not None:
                 await after.wait()
             done.append(name)
@@ -30,19 +30,19 @@ async def test_one_at_a_time_for_a_key_and_others_beside_it() -> None:
 
 
 async def test_who_waits_too_long_is_told_and_leaves_the_place_to_others() -> None:
-    lock = KeyedLock(0.01)
-    async with lock.holding("a"):
+    lock = KeyedLock()
+    async with lock.holding("a", 0.01):
         with pytest.raises(TemporaryError):
-            async with lock.holding("a"):
+            async with lock.holding("a", 0.01):
                 pytest.fail("two hold it")
-    async with lock.holding("a"):
+    async with lock.holding("a", 0.01):
         pass
 
 
 async def test_a_failure_within_frees_the_key() -> None:
-    lock = KeyedLock(0.01)
+    lock = KeyedLock()
     with pytest.raises(ValueError, match="x"):
-        async with lock.holding("a"):
+        async with lock.holding("a", 0.01):
             raise ValueError("x")
-    async with lock.holding("a"):
+    async with lock.holding("a", 0.01):
         pass
