@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.settings import DatabaseSettings, ProcessSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,6 +59,13 @@ async def send(
             yield f"{row}\n".encode()
 
     return await import_contacts(ImportContacts(company, name, chunks()), contacts, "BR")
+
+
+async def send_at_last(contacts: Contacts, rows: Sequence[str]) -> Imported:
+    """Send, again as long as it is refused: on a slow machine others may take longer than a caller waits."""
+    while True:
+        with contextlib.suppress(TemporaryError):
+            return await send(contacts, rows)
 
 
 async def everyone(contacts: Contacts, name: str = "friends", company: str = "acme") -> dict[str, str]:
@@ -138,7 +146,7 @@ async def test_two_imports_of_the_same_people_at_once_count_each_once(stored: Po
     for seed in range(3):
         random.Random(seed).shuffle(numbers)
         files.append([f"P,{phone(number)}" for number in numbers])
-    done = await asyncio.gather(*(send(stored, file) for file in files))
+    done = await asyncio.gather(*(send_at_last(stored, file) for file in files))
     assert sum(one.accepted for one in done) == 6000
     assert sum(one.duplicates for one in done) == 12000
     assert len(await everyone(stored)) == 6000
