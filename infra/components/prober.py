@@ -4,7 +4,7 @@ A kubelet that starts a program in a container spends 100 to 200 ms of a core on
 program does: with Redis, its Sentinel and Kafka in three zones that was 7 % of a core all day, at a question
 in 20 to 60 seconds each.
 
-    prober.py MODULE    answers GET /NAME with 200 when the question of that name in MODULE.QUESTIONS
+    prober.py MODULE    answers GET PATH with 200 when the question under that path in MODULE.QUESTIONS
                         finds no reason against it, else with 503 and the reason
 
 Shipped into pods as a file, beside that module: the standard library only.
@@ -30,16 +30,19 @@ SELF = "/self"
 
 
 def handler(questions: Questions) -> type[BaseHTTPRequestHandler]:
-    """Return what answers requests by `questions`: each returns None for yes, or why not."""
+    """Return what answers requests by `questions`, which stand under their paths.
+
+    Each returns None for yes, or why not; an `OSError` is a no as well.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10.0
 
         def do_GET(self) -> None:
             """Answer a probe."""
-            question = questions.get(self.path.removeprefix("/"))
+            question = questions.get(self.path)
             if question is None:
-                self._answer(HTTPStatus.OK if self.path == SELF else HTTPStatus.NOT_FOUND, "")
+                self._answer(HTTPStatus.NOT_FOUND, "")
                 return
             try:
                 reason = question()
@@ -67,7 +70,7 @@ def main(module: str, port: int = PORT) -> None:
     """Answer until ended; questions may be asked side by side."""
     # The first process of a container is only ended by what it has a handler for.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    questions: Questions = import_module(module).QUESTIONS
+    questions: Questions = {SELF: lambda: None, **import_module(module).QUESTIONS}
     ThreadingHTTPServer(("", port), handler(questions)).serve_forever()
 
 

@@ -33,8 +33,8 @@ _METADATA, _HANDSHAKE, _AUTHENTICATE, _QUORUM = 3, 17, 36, 55
 _NO_LEADER = -1
 
 
-class NotReadyError(Exception):
-    """The node cannot do its work now; the message says why."""
+class NotReadyError(OSError):
+    """The node cannot do its work now, as if it were not reached; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -255,12 +255,13 @@ def _logged_in() -> Iterator[Client]:
 
 
 def lives() -> str | None:
-    """Return why the node does not answer a client that logs in; None when it does."""
-    try:
-        with _logged_in():
-            return None
-    except NotReadyError as error:
-        return str(error)
+    """Return None when the node answers a client that logs in.
+
+    Raises:
+        OSError: it does not.
+    """
+    with _logged_in():
+        return None
 
 
 def serves() -> str | None:
@@ -268,12 +269,12 @@ def serves() -> str | None:
 
     It can when the quorum has a leader, the node is one of the brokers that are not fenced, and it is in sync
     for every partition it has a copy of.
+
+    Raises:
+        OSError: it does not answer.
     """
-    try:
-        with _logged_in() as client:
-            metadata, quorum = client.metadata(), client.quorum()
-    except NotReadyError as error:
-        return str(error)
+    with _logged_in() as client:
+        metadata, quorum = client.metadata(), client.quorum()
     return reason_not_ready(int(socket.gethostname().rpartition("-")[2]), metadata, quorum)
 
 
@@ -284,10 +285,10 @@ def report() -> None:
     sys.stdout.write(json.dumps({"metadata": asdict(metadata), "quorum": asdict(quorum)}) + "\n")
 
 
-QUESTIONS = {"live": lives, "ready": serves}
+QUESTIONS = {"/live": lives, "/ready": serves}
 
 if __name__ == "__main__":
     try:
         report()
-    except (OSError, NotReadyError) as problem:
+    except OSError as problem:
         sys.exit(f"{type(problem).__name__}: {problem}")

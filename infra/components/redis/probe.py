@@ -82,8 +82,8 @@ def _sentinel() -> tuple[int, str]:
 
 
 QUESTIONS = {
-    "redis/live": lambda: lives(*_redis()),
-    "redis/ready": lambda: serves(*_redis()),
-    "sentinel/live": lambda: lives(*_sentinel()),
-    "sentinel/ready": lambda: elects(*_sentinel(), os.environ["ESQ_MASTER"]),
+    "/redis/live": lambda: lives(*_redis()),
+    "/redis/ready": lambda: serves(*_redis()),
+    "/sentinel/live": lambda: lives(*_sentinel()),
+    "/sentinel/ready": lambda: elects(*_sentinel(), os.environ["ESQ_MASTER"]),
 }

@@ -91,7 +91,7 @@ class Broker:
         try:
             with self.client("esq", self.credentials.kafka.admin) as client:
                 metadata, quorum = client.metadata(), client.quorum()
-        except (OSError, probe.NotReadyError):
+        except OSError:
             return False
         return probe.reason_not_ready(0, metadata, quorum) is None
 
