@@ -44,7 +44,7 @@ CLAIM = 4
 """Lanes a relay takes at once, so that two relays share the work."""
 BATCH = 256
 """Events a relay takes at once, hardly more than 8 MB: each tells 32 KB at most, or one message."""
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 0.3
 """Between two looks: a batch costs five statements and a round trip to the brokers, however small."""
 EMPTY_SECONDS = 5.0
 """Between two looks for a segment to be emptied, and between two measurements under load."""
