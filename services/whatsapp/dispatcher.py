@@ -33,8 +33,8 @@ ARRIVAL_SECONDS = 0.5
 PER_TURN = 32
 """Messages that a turn is worth on average: so many fewer turns are taken than there is room for."""
 PACE_SECONDS = 0.25
-"""Between two claims: lets slots gather, so that batches are worth their transactions. After a full one the
-next is claimed at once, where there is room for it."""
+"""Between two claims: lets slots gather, so that batches are worth their transactions. After one of
+half the size or more the next is claimed at once, where there is as much room."""
 GATHER_SECONDS = 0.2
 """Results wait so long for others to be written with; nobody waits for them."""
 RESULTS = 500
@@ -94,7 +94,7 @@ class Dispatcher:
                 self._begin(claim)
             if most > 0 and not turns:
                 await self._turns.arrival(ARRIVAL_SECONDS)
-            elif min(len(claims), self._free()) < self._settings.batch:
+            elif min(len(claims), self._free()) < self._settings.batch / 2:
                 await wait_or_stop(stop, PACE_SECONDS if turns or free <= 0 else IDLE_SECONDS)
         if self._calls:
             await asyncio.wait(self._calls)

@@ -134,7 +134,7 @@ async def test_no_more_calls_are_under_way_than_allowed() -> None:
     assert claims.largest <= 3
 
 
-async def test_after_a_full_batch_another_is_claimed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_after_a_large_batch_another_is_claimed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatcher, "PACE_SECONDS", 60.0)
     claims, engine = MemoryClaims(12), FakeEngine()
     async with running(claims, engine, concurrency=12, batch=4):
