@@ -33,8 +33,7 @@ ARRIVAL_SECONDS = 0.5
 PER_TURN = 32
 """Messages that a turn is worth on average: so many fewer turns are taken than there is room for."""
 PACE_SECONDS = 0.25
-"""Between two claims: lets slots gather, so that batches are worth their transactions. After one of
-half the size or more the next is claimed at once, where there is as much room."""
+"""Between two claims: lets slots gather, so that batches are worth their transactions."""
 GATHER_SECONDS = 0.2
 """Results wait so long for others to be written with; nobody waits for them."""
 RESULTS = 500
@@ -86,27 +85,19 @@ class Dispatcher:
             TemporaryError: the store is away; calls under way go on.
         """
         while not stop.is_set():
-            free = self._free()
+            free = self._settings.concurrency - len(self._calls) - len(self._results)
             most = self._room(min(free, self._settings.batch)) if free > 0 else 0
             turns = await self._turns.take(max(1, most // PER_TURN)) if most > 0 else []
-            claims = await self._claim(turns, most) if turns else []
-            for claim in claims:
-                self._begin(claim)
+            for claim in await self._claim(turns, most) if turns else []:
+                call = asyncio.create_task(self._call(claim))
+                self._calls.add(call)
+                call.add_done_callback(self._ended)
             if most > 0 and not turns:
                 await self._turns.arrival(ARRIVAL_SECONDS)
-            elif min(len(claims), self._free()) < self._settings.batch / 2:
+            else:
                 await wait_or_stop(stop, PACE_SECONDS if turns or free <= 0 else IDLE_SECONDS)
         if self._calls:
             await asyncio.wait(self._calls)
-
-    def _free(self) -> int:
-        """Return how many more calls may be under way, or wait to be written."""
-        return self._settings.concurrency - len(self._calls) - len(self._results)
-
-    def _begin(self, claim: Claim) -> None:
-        call = asyncio.create_task(self._call(claim))
-        self._calls.add(call)
-        call.add_done_callback(self._ended)
 
     async def _claim(self, turns: Sequence[Turn], most: int) -> Sequence[Claim]:
         """Claim what is sent now. Turns that are lost here come again by the sweep."""

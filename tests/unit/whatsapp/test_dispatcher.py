@@ -8,12 +8,10 @@ from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
-import pytest
 from pydantic import SecretStr
 
 from services.kit.errors import TemporaryError
 from services.kit.ids import uuid7
-from services.whatsapp import dispatcher
 from services.whatsapp.adapters.fake_engine import FakeEngine
 from services.whatsapp.adapters.fake_turns import FakeTurns
 from services.whatsapp.dispatcher import Dispatcher
@@ -107,8 +105,8 @@ async def running(claims: MemoryClaims, engine: Engine, **limits: int) -> AsyncI
     stop = asyncio.Event()
     turns = FakeTurns()
     await turns.give([(Turn("acme", "main"), 0.0)])
-    tasks = Dispatcher(claims, turns, engine, settings(**limits), Random(1), room=lambda wanted: wanted)
-    loops = [asyncio.create_task(loop(stop)) for loop in (tasks.run, tasks.settle)]
+    dispatcher = Dispatcher(claims, turns, engine, settings(**limits), Random(1), room=lambda wanted: wanted)
+    loops = [asyncio.create_task(loop(stop)) for loop in (dispatcher.run, dispatcher.settle)]
     try:
         async with asyncio.timeout(20):
             yield stop
@@ -132,14 +130,6 @@ async def test_no_more_calls_are_under_way_than_allowed() -> None:
         await claims.done.wait()
     assert engine.most <= 5
     assert claims.largest <= 3
-
-
-async def test_after_a_large_batch_another_is_claimed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatcher, "PACE_SECONDS", 60.0)
-    claims, engine = MemoryClaims(12), FakeEngine()
-    async with running(claims, engine, concurrency=12, batch=4):
-        await claims.done.wait()
-    assert claims.largest == 4
 
 
 async def test_outcomes_become_verdicts() -> None:
