@@ -13,19 +13,16 @@ import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Gauge
 from purgatory import SyncCircuitBreakerFactory
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
 
 from services.kit.errors import ServiceError, TemporaryError
+from services.kit.guards import IS_CLOSED, IS_OPEN, REFUSED, STATE, TRIES_AGAIN, UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-STATES = {CLOSED: 0, HALF_OPENED: 1, OPENED: 2}
-STATE = Gauge("esq_breaker_state", "0 closed, 1 trying again, 2 open", ["operation"])
-UNDER_WAY = Gauge("esq_bulkhead_under_way", "Calls under way", ["operation"])
-REFUSED = Counter("esq_breaker_refused", "Calls that were refused without being made", ["operation", "by"])
+STATES = {CLOSED: IS_CLOSED, HALF_OPENED: TRIES_AGAIN, OPENED: IS_OPEN}
 
 
 def _is_refusal(error: BaseException) -> bool:

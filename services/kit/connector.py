@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 from sqlalchemy import make_url
 
+from services.kit.guards import IS_CLOSED, IS_OPEN, REFUSED, STATE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,17 +26,24 @@ PAUSE_SECONDS = 0.5
 
 
 class Connector:
-    """Opens the connections of one pool.
+    """Opens the connections of one pool, and is the breaker in front of its server.
 
     Args:
+        operation: name in metrics.
         url: where the server is, in SQLAlchemy's form.
         arguments: what asyncpg is given beside it.
         clock: seconds, always growing.
     """
 
     def __init__(
-        self, url: str, arguments: dict[str, object], clock: Callable[[], float] = time.monotonic
+        self,
+        operation: str,
+        url: str,
+        arguments: dict[str, object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._state = STATE.labels(operation)
+        self._refused = REFUSED.labels(operation, "breaker")
         self._url = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._arguments = arguments
         self._clock = clock
@@ -64,6 +73,7 @@ class Connector:
 
     def _begin(self) -> asyncio.Task[asyncpg.Connection]:
         if self._clock() < self._not_before:
+            self._refused.inc()
             raise ConnectionRefusedError("the database was away a moment ago")
         opening = asyncio.create_task(self._open(), name="connect to the database")
         # Nobody may be left to be told of a failure; asyncio complains of an error that nobody looked at.
@@ -72,10 +82,13 @@ class Connector:
 
     async def _open(self) -> asyncpg.Connection:
         try:
-            return await asyncpg.connect(self._url, **self._arguments)
+            connection = await asyncpg.connect(self._url, **self._arguments)
         except BaseException:
+            self._state.set(IS_OPEN)
             self._not_before = self._clock() + PAUSE_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
             raise
+        self._state.set(IS_CLOSED)
+        return connection
 
 
 def _is_spoilt(opening: asyncio.Task[asyncpg.Connection]) -> bool:

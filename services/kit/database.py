@@ -14,7 +14,7 @@ import socket
 import ssl
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 from asyncpg.exceptions import TargetServerAttributeNotMatched
@@ -25,6 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.kit.connector import Connector
 from services.kit.errors import TemporaryError
+from services.kit.guards import UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, TextClause
     from sqlalchemy.engine import ExceptionContext
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.pool import QueuePool
 
     from services.kit.settings import DatabaseSettings, ProcessSettings
 
@@ -212,7 +214,7 @@ async def open_database(process: ProcessSettings, settings: DatabaseSettings) ->
 def create_engine(
     process: ProcessSettings, settings: DatabaseSettings, url: str = "", attributes: str = "read-write"
 ) -> AsyncEngine:
-    """Build an engine with its limits and its guards.
+    """Build an engine with its limits and its guards: its pool is a bulkhead, its connector a breaker.
 
     Args:
         process: whose it is.
@@ -222,7 +224,8 @@ def create_engine(
     """
     address = url or settings.database_url.get_secret_value()
     arguments = _connect_arguments(process, settings) | {"target_session_attrs": attributes}
-    connector = Connector(address, arguments)
+    operation = "postgres.standby" if url else "postgres"
+    connector = Connector(operation, address, arguments)
     engine = create_async_engine(
         address,
         async_creator=connector.connect,
@@ -231,6 +234,7 @@ def create_engine(
         pool_timeout=settings.database_wait_seconds,
         pool_use_lifo=True,
     )
+    UNDER_WAY.labels(operation).set_function(cast("QueuePool", engine.pool).checkedout)
     event.listen(engine.sync_engine, "engine_disposed", lambda _: connector.close())
     event.listen(engine.sync_engine, "connect", _keep_alive)
     event.listen(engine.sync_engine, "checkin", _remember_use)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -15,6 +16,7 @@ import services
 from services.kit.database import Database, create_engine
 from services.kit.entrypoints.migrate import MigrateSettings, migrate, migrated_services
 from services.kit.errors import TemporaryError
+from services.kit.guards import IS_CLOSED, IS_OPEN
 from services.kit.settings import DatabaseSettings, ProcessSettings
 from tests.controllers.postgres import Postgres
 
@@ -62,6 +64,11 @@ async def count(database: Database) -> int:
         row = await work.row(COUNT)
     assert row is not None
     return int(row[0])
+
+
+def shown(metric: str) -> float | None:
+    """Return what the guard in front of the primary shows."""
+    return REGISTRY.get_sample_value(metric, {"operation": "postgres"})
 
 
 async def add_and_fail(database: Database) -> None:
@@ -124,8 +131,10 @@ async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
     async with database.work() as one, database.work() as other:
         await one.run(ADD)
         await other.run(ADD)
+        assert shown("esq_bulkhead_under_way") == 2
         with pytest.raises(TemporaryError):
             await count(database)
+    assert shown("esq_bulkhead_under_way") == 0
     assert await count(database) == 0
 
 
@@ -162,6 +171,7 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
     with pytest.raises(TemporaryError):
         async with database.work() as work:
             await work.row(one)
+    assert shown("esq_breaker_state") == IS_OPEN
     await asyncio.to_thread(own_postgres.start)
     async with asyncio.timeout(10):  # after a failure the server is left alone for a moment
         while await database.reason() is not None:
@@ -169,6 +179,7 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
     for _ in range(4):
         async with database.work() as work:
             await work.row(one)
+    assert shown("esq_breaker_state") == IS_CLOSED
     await database.close()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from services.kit.connector import PAUSE_SECONDS, Connector
 from tests.clock import Clock
@@ -65,7 +66,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def connector(clock: Clock) -> Connector:
-    return Connector("postgresql+asyncpg://campaigns:secret@db/esq", {}, clock)
+    return Connector("postgres", "postgresql+asyncpg://campaigns:secret@db/esq", {}, clock)
 
 
 async def give_up(connector: Connector) -> None:
@@ -113,9 +114,11 @@ async def test_nobody_asks_at_once_again_after_a_failure(
     with pytest.raises(ConnectionRefusedError, match="a moment ago"):
         await connector.connect()
     assert server.asked == 1
+    assert REGISTRY.get_sample_value("esq_breaker_state", {"operation": "postgres"}) == 2
     clock.pass_by(PAUSE_SECONDS * 1.5)
     await connector.connect()
     assert server.asked == 2
+    assert REGISTRY.get_sample_value("esq_breaker_state", {"operation": "postgres"}) == 0
 
 
 async def test_a_failure_nobody_waited_for_is_not_told_to_the_next(
