@@ -72,7 +72,7 @@ class Place:
         configuration = self.folder / "sentinel.conf"
         configuration.write_text("\n".join(lines) + "\n")
         server = Server("sentinel", self.folder / "sentinel.log")
-        server.launch(["redis-sentinel", str(configuration)])
+        server.launch(["redis-server", str(configuration), "--sentinel"])
         try:
             server.await_ready(lambda: self.primary_by_sentinel() is not None, 20)
             yield
