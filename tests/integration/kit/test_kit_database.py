@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from sqlalchemy import text
 
@@ -19,6 +18,7 @@ from services.kit.errors import TemporaryError
 from services.kit.guards import IS_CLOSED, IS_OPEN
 from services.kit.settings import DatabaseSettings, ProcessSettings
 from tests.controllers.postgres import Postgres
+from tests.metrics import metric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -64,11 +64,6 @@ async def count(database: Database) -> int:
         row = await work.row(COUNT)
     assert row is not None
     return int(row[0])
-
-
-def shown(metric: str) -> float | None:
-    """Return what the guard in front of the primary shows."""
-    return REGISTRY.get_sample_value(metric, {"operation": "postgres"})
 
 
 async def add_and_fail(database: Database) -> None:
@@ -131,10 +126,10 @@ async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
     async with database.work() as one, database.work() as other:
         await one.run(ADD)
         await other.run(ADD)
-        assert shown("esq_bulkhead_under_way") == 2
+        assert metric("esq_bulkhead_under_way", operation="postgres") == 2
         with pytest.raises(TemporaryError):
             await count(database)
-    assert shown("esq_bulkhead_under_way") == 0
+    assert metric("esq_bulkhead_under_way", operation="postgres") == 0
     assert await count(database) == 0
 
 
@@ -171,7 +166,7 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
     with pytest.raises(TemporaryError):
         async with database.work() as work:
             await work.row(one)
-    assert shown("esq_breaker_state") == IS_OPEN
+    assert metric("esq_breaker_state", operation="postgres") == IS_OPEN
     await asyncio.to_thread(own_postgres.start)
     async with asyncio.timeout(10):  # after a failure the server is left alone for a moment
         while await database.reason() is not None:
@@ -179,7 +174,7 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
     for _ in range(4):
         async with database.work() as work:
             await work.row(one)
-    assert shown("esq_breaker_state") == IS_CLOSED
+    assert metric("esq_breaker_state", operation="postgres") == IS_CLOSED
     await database.close()
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from confluent_kafka import Producer
-from prometheus_client import REGISTRY
 
 from services.contracts.topics import DAY_MS, MESSAGE_STATUS, dead_name, retry_name
 from services.contracts.v1 import events_pb2 as v1
@@ -22,6 +21,7 @@ from services.kit.letters import Budget
 from services.kit.settings import KafkaSettings
 from tests.controllers.consuming import PROCESS, Effects, consuming, event, until
 from tests.controllers.process import await_true
+from tests.metrics import metric
 
 if TYPE_CHECKING:
     from services.kit.database import Database
@@ -46,7 +46,7 @@ def letters(kafka: Kafka) -> list[Letter]:
 
 
 def count(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
+    return metric(name, **labels) or 0.0
 
 
 async def test_bytes_that_are_no_event_are_dead_at_once_and_the_rest_goes_on(

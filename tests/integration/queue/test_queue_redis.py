@@ -26,6 +26,7 @@ from tests.controllers.process import Server, await_true, free_port
 from tests.controllers.redis import Redis
 from tests.integration.queue.conftest import PROCESS, Workers, connect
 from tests.integration.queue.working import NAME, RULES
+from tests.metrics import metric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -352,10 +353,9 @@ async def test_metrics_name_queue_and_class_and_no_company(queue: RedisQueue) ->
     await queue.settle([lease.done()])
     metrics.show(queue.name, await queue.stats())
     of_queue = {"queue": "test", "class": "work"}
-    value = REGISTRY.get_sample_value
-    assert value("esq_queue_depth", {**of_queue, "priority": "1"}) == 2
-    assert value("esq_queue_wait_seconds_count", of_queue)
-    assert value("esq_queue_settled_total", {**of_queue, "verdict": "done"})
+    assert metric("esq_queue_depth", **of_queue, priority="1") == 2
+    assert metric("esq_queue_wait_seconds_count", **of_queue)
+    assert metric("esq_queue_settled_total", **of_queue, verdict="done")
     names = {label for family in REGISTRY.collect() for sample in family.samples for label in sample.labels}
     assert "company" not in names
 

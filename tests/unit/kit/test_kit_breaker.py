@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.kit.breaker import Breaker
 from services.kit.errors import InvalidError, TemporaryError
 from tests.clock import Clock, breakers_follow
+from tests.metrics import metric
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,10 +36,6 @@ async def fail(guarded: Breaker, error: BaseException) -> None:
 async def succeed(guarded: Breaker) -> None:
     async with guarded.call():
         pass
-
-
-def metric(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(name, labels)
 
 
 async def test_it_opens_after_failures_in_a_row_and_says_when_to_return(clock: Clock) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
-from prometheus_client import REGISTRY
 
 from services.kit.connector import PAUSE_SECONDS, Connector
 from tests.clock import Clock
+from tests.metrics import metric
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,11 +114,11 @@ async def test_nobody_asks_at_once_again_after_a_failure(
     with pytest.raises(ConnectionRefusedError, match="a moment ago"):
         await connector.connect()
     assert server.asked == 1
-    assert REGISTRY.get_sample_value("esq_breaker_state", {"operation": "postgres"}) == 2
+    assert metric("esq_breaker_state", operation="postgres") == 2
     clock.pass_by(PAUSE_SECONDS * 1.5)
     await connector.connect()
     assert server.asked == 2
-    assert REGISTRY.get_sample_value("esq_breaker_state", {"operation": "postgres"}) == 0
+    assert metric("esq_breaker_state", operation="postgres") == 0
 
 
 async def test_a_failure_nobody_waited_for_is_not_told_to_the_next(

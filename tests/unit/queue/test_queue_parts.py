@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.kit.errors import InvalidError, TemporaryError
 from services.kit.queue.job import Job, QueueName, QueueRules
@@ -17,6 +16,7 @@ from services.kit.queue.metrics import Watch
 from services.kit.queue.worker import Worker
 from services.kit.settings import RedisSettings, SettingsError, load
 from tests.clock import Clock
+from tests.metrics import metric
 
 if TYPE_CHECKING:
     from services.kit.queue.job import Lease
@@ -82,7 +82,7 @@ async def test_the_watch_goes_on_without_redis_and_says_so(queue: MemoryQueue) -
 
     async def shown(up: int) -> None:
         async with asyncio.timeout(10):
-            while REGISTRY.get_sample_value("esq_queue_up", {"queue": "test", "class": "parts"}) != up:
+            while metric("esq_queue_up", **{"queue": "test", "class": "parts"}) != up:
                 await asyncio.sleep(0)
 
     await shown(1)
