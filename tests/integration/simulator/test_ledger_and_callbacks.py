@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from services.kit.database import open_database
+from services.kit.database import Work, open_database
 from services.kit.ids import uuid7
 from services.simulator.adapters.callbacks import Postman, Receiver, delay_after
 from services.simulator.adapters.controls import Controls
@@ -26,6 +26,8 @@ from services.simulator.statuses import Report, Send
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from sqlalchemy import TextClause
 
     from services.kit.database import Database
     from tests.integration.conftest import TestDatabase
@@ -201,6 +203,28 @@ async def test_a_behaviour_set_at_one_replica_reaches_the_other(database: Databa
     await other.reset()
     await one.refresh()
     assert one.current == Behaviour()
+
+
+async def test_a_refresh_under_way_does_not_undo_a_change(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controls, wanted = Controls(database, Behaviour()), Behaviour(error_rates={130429: 1})
+    has_read, may_go_on, read = asyncio.Event(), asyncio.Event(), Work.row
+
+    async def read_and_wait(work: Work, query: TextClause) -> Any:
+        row = await read(work, query)
+        has_read.set()
+        await may_go_on.wait()
+        return row
+
+    monkeypatch.setattr(Work, "row", read_and_wait)
+    refreshing = asyncio.create_task(controls.refresh())
+    await has_read.wait()
+    replacing = asyncio.create_task(controls.replace(wanted))
+    await asyncio.wait([replacing], timeout=0.3)
+    may_go_on.set()
+    await asyncio.gather(refreshing, replacing)
+    assert controls.current == wanted
 
 
 def test_waits_between_posts_grow_and_are_bounded() -> None:
