@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from chaos.watcher import Watcher
 from infra.errors import EsqError, WrongUseError
+from infra.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -13,9 +13,9 @@ from kubernetes.client.exceptions import ApiException
 from pydantic import BaseModel, ConfigDict
 from urllib3.exceptions import HTTPError
 
-from chaos.watcher import Watcher
 from infra.kubernetes import read
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
+from infra.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -149,6 +149,41 @@ class Callbacks(BaseModel):
     behind: float
 
 
+class Use(BaseModel):
+    """What the pods of one part took.
+
+    Attributes:
+        pods: that were seen.
+        cores: processors that all of them took together, on average from the first look to the last.
+        memory: most that one of them held at a look, in MiB: its working set, which is what its limit is held
+            against.
+        limit: what one of them may hold, in MiB; 0 where nothing limits it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pods: int
+    cores: float
+    memory: float
+    limit: float
+
+
+class Machine(BaseModel):
+    """How busy the machine was that the run was made from.
+
+    Attributes:
+        cores: that it has.
+        taken: of them, on average.
+        stolen: of them, by other virtual machines while something here wanted to run.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    cores: int
+    taken: float
+    stolen: float
+
+
 class Report(BaseModel):
     """One run.
 
@@ -165,6 +200,8 @@ class Report(BaseModel):
         requests: what generators saw.
         messages: what became of the campaigns' messages, if they were followed.
         callbacks: how soon callbacks were worked on, if that was the question.
+        uses: what each part of the platform took meanwhile, the dearest first.
+        machine: how busy the machine was that it was run from; None in reports of before this was asked.
         marks: what an experiment did meanwhile.
         experiment: its report's page.
         host: facts of the machine.
@@ -186,6 +223,8 @@ class Report(BaseModel):
     requests: Requests
     messages: Messages | None = None
     callbacks: Callbacks | None = None
+    uses: dict[str, Use] = Field(default_factory=dict)
+    machine: Machine | None = None
     marks: tuple[Mark, ...] = ()
     experiment: str = ""
     host: dict[str, Any] = Field(default_factory=dict)

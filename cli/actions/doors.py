@@ -35,12 +35,14 @@ class Doors:
         http: a client for its edge, shared by all callers.
         url: of the edge.
         authority: file of the CA that the edge is verified with.
+        kubeconfig: of the cluster that it is on.
         keys: what tokens and callbacks are signed with.
     """
 
     http: httpx.Client
     url: str
     authority: Path
+    kubeconfig: Path
     keys: ApplicationCredentials = field(repr=False)
 
     def edge(self, company: str, seconds: float) -> Edge:
@@ -72,7 +74,7 @@ def open_doors(environment: Environment, steps: Steps) -> Iterator[Doors]:
     keys = credentials(environment, ground.engine()).application
     context = ssl.create_default_context(cafile=str(ground.cluster.ca))
     with httpx.Client(base_url=ground.address, verify=context, timeout=TIMEOUT) as http:
-        yield Doors(http, ground.address, ground.cluster.ca, keys)
+        yield Doors(http, ground.address, ground.cluster.ca, ground.kubeconfig, keys)
 
 
 @contextmanager

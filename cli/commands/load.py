@@ -16,6 +16,8 @@ from loadtests.shapes import Shape
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from rich.table import Table
+
     from loadtests.result import Report
 
 app = typer.Typer(
@@ -166,3 +168,23 @@ def _show(report: Report) -> None:
             f"[{colour}]{standing}[/]",
         )
     console.print(judged)
+    if report.uses:
+        console.print(_uses(report))
+    if report.machine:
+        machine = report.machine
+        typer.echo(
+            f"machine  {machine.taken:.2f} of {machine.cores} cores taken, with all that it bears; "
+            f"{machine.stolen:.2f} by other machines"
+        )
+
+
+def _uses(report: Report) -> Table:
+    from infra.html import figure  # noqa: PLC0415 - machines do without
+
+    table = output.table("part of the platform", "pods", "cores", "MiB of one", "of")
+    for name, each in report.uses.items():
+        limit = figure(each.limit) if each.limit else "-"
+        table.add_row(name, str(each.pods), f"{each.cores:.3f}", figure(each.memory), limit)
+    pods, cores = (sum(getattr(each, of) for each in report.uses.values()) for of in ("pods", "cores"))
+    table.add_row("all pods", str(pods), f"{cores:.3f}", "", "")
+    return table

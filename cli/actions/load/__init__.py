@@ -13,8 +13,11 @@ from cli.actions.load import ground, ledger
 from cli.actions.load.fault import Fault
 from cli.actions.promises import record
 from infra.evidence import commit, host_facts, versions
+from infra.kubernetes import connect
 from infra.reports import ReportStore
+from loadtests.machine import Stopwatch
 from loadtests.merge import merge
+from loadtests.meter import Meter
 from loadtests.page import html
 from loadtests.process import Generators
 from loadtests.result import Report
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from infra.steps import Step, Steps
     from loadtests.catalogue import Journey
     from loadtests.order import Created, Ground, Progress, Timetable, Told
+    from loadtests.result import Requests
 
 CALL_SECONDS = 120.0
 """For each thing that is made before a run."""
@@ -90,23 +94,12 @@ def run(environment: Environment, wanted: Wanted, steps: Steps) -> tuple[Report,
         with steps.step("ground") as step:
             stands = ground.prepare(wanted.journey, doors, CALL_SECONDS, step)
         with Fault(wanted.experiment, environment.name) as fault:
-            start, parts = _loaded(wanted, stands, fault, steps)
-            report = Report(
-                journey=wanted.journey.name,
-                title=wanted.journey.title,
-                unit=wanted.journey.unit,
-                timetable=wanted.timetable,
-                processes=wanted.processes,
-                environment=environment.name,
-                at=began.isoformat(timespec="seconds"),
-                command=wanted.command,
-                promises=dict(wanted.journey.promises),
-                requests=merge(parts),
-                host=facts,
-                versions=versions(("locust", "gevent")),
-                commit=commit(),
-            )
-            report = _settled(wanted, report, parts, stands, doors, steps)
+            machine = Stopwatch()
+            with Meter(connect(doors.kubeconfig)) as meter:
+                start, parts = _loaded(wanted, stands, fault, steps)
+                report = _report(environment, wanted, began, facts, merge(parts))
+                report = _settled(wanted, report, parts, stands, doors, steps)
+            report = report.model_copy(update={"uses": meter.uses(), "machine": machine.machine()})
             with steps.step("report") as step:
                 # Written at once: an experiment that tells nothing takes no figure with it.
                 written = kept.write(place, report, html(report))
@@ -118,6 +111,31 @@ def run(environment: Environment, wanted: Wanted, steps: Steps) -> tuple[Report,
                     kept.write(place, report, html(report))
     _keep(environment, wanted, report, written)
     return report, written
+
+
+def _report(
+    environment: Environment,
+    wanted: Wanted,
+    began: dt.datetime,
+    host: dict[str, str | float],
+    requests: Requests,
+) -> Report:
+    """Return what is known as soon as the generators have ended."""
+    return Report(
+        journey=wanted.journey.name,
+        title=wanted.journey.title,
+        unit=wanted.journey.unit,
+        timetable=wanted.timetable,
+        processes=wanted.processes,
+        environment=environment.name,
+        at=began.isoformat(timespec="seconds"),
+        command=wanted.command,
+        promises=dict(wanted.journey.promises),
+        requests=requests,
+        host=host,
+        versions=versions(("locust", "gevent")),
+        commit=commit(),
+    )
 
 
 def _loaded(wanted: Wanted, stands: Ground, fault: Fault, steps: Steps) -> tuple[float, list[Told]]:

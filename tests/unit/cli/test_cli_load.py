@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
 from collections import Counter
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
-from cli.actions.load import Wanted, ledger
+from cli.actions.load import Wanted, ledger, reports
 from cli.actions.load.fault import Fault
 from cli.commands.load import app
+from cli.environment import find as environment
 from infra.errors import EsqError
 from infra.steps import Timed
 from loadtests.catalogue import JOURNEYS, find
 from loadtests.order import Created
+from loadtests.result import Latency, Machine, Report, Requests, Use
 from loadtests.shapes import Shape
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def fate(company: str, receipts: list[float], **more: Any) -> ledger.Fate:
@@ -142,3 +148,37 @@ def test_journeys_are_listed_and_shown() -> None:
     assert (shown["rate"], shown["seconds"], shown["shape"]) == (278, 600, "steady")
 
     assert "promise   path-p99" in CliRunner().invoke(app, ["show", "path"]).stdout
+
+
+def test_a_report_shows_what_each_part_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    one = Latency(count=1, percentiles=(0.1,) * 5)
+    made = Report(
+        journey="path",
+        title="Path",
+        unit="messages",
+        timetable=find("path").timetable,
+        processes=1,
+        environment="local",
+        at="2026-11-30T00:00:00+00:00",
+        command="esq load run path",
+        promises={},
+        requests=Requests(
+            arrivals=1, late=0, worst_late=0, dropped=0, all=one, kinds={}, errors={}, series=()
+        ),
+        uses={
+            "postgres": Use(pods=3, cores=0.17, memory=211, limit=0),
+            "planner": Use(pods=2, cores=0.02, memory=95, limit=256),
+        },
+        machine=Machine(cores=2, taken=0.91, stolen=0.03),
+    )
+    store = reports(environment("local"))
+    store.write(store.new("path", dt.datetime(2026, 11, 30, tzinfo=dt.UTC)), made, "<p>page</p>")
+    shown = CliRunner().invoke(app, ["report"])
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert ["postgres", "3", "0.170", "211", "-"] in lines
+    assert ["planner", "2", "0.020", "95", "256"] in lines
+    assert ["all", "pods", "5", "0.190"] in lines
+    assert "0.91 of 2 cores" in shown.stdout
+    told = json.loads(CliRunner().invoke(app, ["report", "--json"]).stdout)
+    assert told["uses"]["planner"]["memory"] == 95

@@ -10,7 +10,7 @@ from loadtests.generator.recorder import Recorder
 from loadtests.merge import latency, merge
 from loadtests.order import Timetable, Told
 from loadtests.page import html
-from loadtests.result import Mark, Messages, Report, Requests
+from loadtests.result import Machine, Mark, Messages, Report, Requests, Use
 from loadtests.shapes import Shape
 from services.contracts.promises import BY_ID, Standing
 
@@ -91,12 +91,23 @@ def test_a_page_needs_nothing_but_itself() -> None:
         fairness=1.1,
     )
     marks = (Mark(at=0.5, what="kill <postgres>", hurts=True),)
-    found = report(merge([told(0.1, 0.2, errors=1)]), messages=messages, marks=marks)
+    uses = {
+        "postgres": Use(pods=3, cores=0.17, memory=211, limit=0),
+        "worker": Use(pods=2, cores=0.02, memory=95, limit=256),
+    }
+    found = report(
+        merge([told(0.1, 0.2, errors=1)]),
+        messages=messages,
+        marks=marks,
+        uses=uses,
+        machine=Machine(cores=2, taken=0.91, stolen=0.03),
+    )
     text = html(found)
     assert "http://" not in text
     assert "https://" not in text
     assert "<script" not in text
-    for word in ("kill &lt;postgres&gt;", "500 &lt;no&gt;", "messages"):
+    cores = ("<td>postgres</td>", "0.190", "0.91 of 2 cores")
+    for word in ("kill &lt;postgres&gt;", "500 &lt;no&gt;", "messages", *cores):
         assert word in text
     assert found.metric("messages.million") == 500_000
     assert found.metric("messages.p99") == pytest.approx(0.5, rel=0.002)

@@ -15,15 +15,17 @@ _JOIN_SECONDS = 10.0
 
 
 class Watcher:
-    """Calls `look` twice a second, until the block ends or `look` says that it has seen enough.
+    """Calls `look` regularly, until the block ends or `look` says that it has seen enough.
 
     Args:
         name: of the thread.
         look: returns whether to go on looking.
+        period: seconds from one look to the next.
     """
 
-    def __init__(self, name: str, look: Callable[[], bool]) -> None:
+    def __init__(self, name: str, look: Callable[[], bool], period: float = PERIOD_SECONDS) -> None:
         self._look = look
+        self._period = period
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -40,6 +42,6 @@ class Watcher:
     def _run(self) -> None:
         begun = time.monotonic()
         while self._look():
-            if self._stop.wait(max(0.0, PERIOD_SECONDS - (time.monotonic() - begun))):
+            if self._stop.wait(max(0.0, self._period - (time.monotonic() - begun))):
                 return
             begun = time.monotonic()
