@@ -25,6 +25,7 @@ def takeover(live: Object, manager: str) -> list[Object]:
         merged = _merge(merged, each.get("fieldsV1") or {})
     base = (*ours, *theirs)[0]
     entry = {**base, "manager": manager, "operation": "Apply", "fieldsV1": merged}
+    entry.pop("subresource", None)
     rest = [each for each in entries if each not in ours and each not in theirs]
     return [
         {"op": "replace", "path": "/metadata/managedFields", "value": [entry, *rest]},
@@ -68,7 +69,8 @@ def _with(obj: Object, path: tuple[str, ...], value: object, *, keep: bool) -> O
 
 
 def _is_taken(entry: Object) -> bool:
-    if entry.get("subresource"):
+    # A number of replicas that somebody set with `kubectl scale` is an edit by hand as well.
+    if entry.get("subresource") not in {None, "scale"}:
         return False
     manager = str(entry["manager"])
     by_pulumi = manager in _BY_PULUMI and entry["operation"] == "Update"

@@ -199,6 +199,34 @@ def test_20_a_conflict_names_both_managers_and_the_field(
     assert asks.update(CONFIG_MAP, "cm", state, forced)["data"] == {"key": "three"}
 
 
+def scale(api: Api, namespace: str, replicas: int, manager: str) -> None:
+    """Write through the subresource, as `kubectl scale` does: the field is the manager's from then on."""
+    path = api.kind("apps/v1", "Deployment").path(namespace, "app", "scale")
+    answer = api._client.patch(
+        path,
+        params={"fieldManager": manager},
+        json={"spec": {"replicas": replicas}},
+        headers={"Content-Type": "application/merge-patch+json"},
+    )
+    assert answer.is_success, answer.text
+
+
+def test_20_what_was_scaled_by_hand_is_set_right_and_what_an_autoscaler_did_is_a_conflict(
+    driver: Callable[..., Driver], api: Api, namespace: str
+) -> None:
+    asks = driver()
+    state = state_of(asks.create(DEPLOYMENT, "app", deployment(namespace, replicas=2, **SKIP)))
+    for image in ("app:2", "app:3"):  # the first update also takes the fields over from who created them
+        scale(api, namespace, 5, "kubectl")
+        wanted = deployment(namespace, image, replicas=2, **SKIP)
+        assert asks.update(DEPLOYMENT, "app", state, wanted, preview=True)["spec"]["replicas"] == 2
+        state = asks.update(DEPLOYMENT, "app", state, wanted)
+        assert state["spec"]["replicas"] == 2
+    scale(api, namespace, 5, "kube-controller-manager")
+    with pytest.raises(RefusedByProviderError, match=r'"kube-controller-manager".*\.spec\.replicas'):
+        asks.update(DEPLOYMENT, "app", state, wanted)
+
+
 def test_21_ignored_fields_are_left_to_whom_they_belong(
     driver: Callable[..., Driver], api: Api, namespace: str
 ) -> None:
@@ -228,10 +256,7 @@ def test_21_ignored_fields_that_are_ours_keep_their_live_value(
     for image in ("app:2", "app:3"):
         changed = deployment(namespace, image, replicas=5, **SKIP)
         assert asks.update(DEPLOYMENT, "app", state, changed, ignore=ignore)["spec"]["replicas"] == 3
-    # `kubectl scale` writes through the subresource, and owns the field from then on.
-    kind = api.kind("apps/v1", "Deployment")
-    path, headers = kind.path(namespace, "app", "scale"), {"Content-Type": "application/merge-patch+json"}
-    assert api._client.patch(path, json={"spec": {"replicas": 6}}, headers=headers).is_success
+    scale(api, namespace, 6, "autoscaler")
     assert asks.update(DEPLOYMENT, "app", state, changed, ignore=ignore)["spec"]["replicas"] == 6
 
 

@@ -141,12 +141,20 @@ REPLICAS = {"f:spec": {"f:replicas": {}}}
 
 def test_fields_of_older_writers_come_to_us_and_others_stay() -> None:
     by_hand, other = entry("kubectl-edit", "Update", **{"f:data": {}}), entry("autoscaler", **REPLICAS)
-    scaled = {**entry("kubectl", "Update", **REPLICAS), "subresource": "scale"}
+    status = {**entry("kubectl", "Update", **{"f:status": {}}), "subresource": "status"}
     ours = entry("ours", **{"f:spec": {"f:image": {}}})
-    entries = takeover(live(by_hand, other, ours, scaled), "ours")[0]["value"]
+    entries = takeover(live(by_hand, other, ours, status), "ours")[0]["value"]
     assert [each["manager"] for each in entries] == ["ours", "autoscaler", "kubectl"]
     assert set(entries[0]["fieldsV1"]) == {"f:spec", "f:data"}
     assert takeover(live(ours, other), "ours") == []
+
+
+def test_what_was_scaled_by_hand_comes_to_us_without_the_subresource() -> None:
+    scaled = {**entry("kubectl", "Update", **REPLICAS), "subresource": "scale"}
+    by_controller = {**scaled, "manager": "kube-controller-manager"}
+    (taken, left) = takeover(live(scaled, by_controller), "ours")[0]["value"]
+    assert taken == entry("ours", **REPLICAS)
+    assert left == by_controller
 
 
 @pytest.mark.parametrize(
