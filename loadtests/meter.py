@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 PERIOD_SECONDS = 10.0
-"""A kubelet counts no oftener."""
+"""A kubelet counts no oftener; in the zones every 30 s, so that runs of less than two minutes say little."""
 OTHERS = "others"
 """Pods on the same nodes that are no part of esq, and those that went before they could be asked."""
 _READ_SECONDS = 5.0

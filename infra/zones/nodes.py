@@ -153,7 +153,7 @@ def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) ->
         f"--hostname-override={zone}",
         f"--node-ip={spec.node(zone)}",
         f"--node-labels={ZONE_LABEL}={zone},{REGION_LABEL}={REGION}",
-        # Its usage of each container: evictions ask anew, and nobody else here looks so often as every 10 s.
+        # Its usage of each container: evictions ask anew, and who measures a load does it for minutes.
         "--housekeeping-interval=30s",
     ]
     # As on the control plane, these go before the pods; containerd does not, as they would inherit it.
