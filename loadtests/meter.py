@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 PERIOD_SECONDS = 10.0
 """A kubelet counts no oftener; in the zones every 30 s, so that runs of less than two minutes say little."""
-OTHERS = "others"
-"""Pods on the same nodes that are no part of esq, and those that went before they could be asked."""
 _READ_SECONDS = 5.0
 """Nothing is asked twice: a node that is away leaves a gap, and the next look comes anyway."""
 _AT_ONCE = 8
 _MIB = 1 << 20
 _NAME = "app.kubernetes.io/name"
 _PODS = "/api/v1/pods?labelSelector=app.kubernetes.io/part-of=esq"
+"""Those of the platform: what else runs on a given cluster's nodes is not asked about."""
 
 
 @dataclass
@@ -72,7 +71,8 @@ class Meter(Watcher):
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             for told in pool.map(self._summary, nodes):
                 for each in told:
-                    self._note(each, known.get(each["podRef"]["uid"]))
+                    if pod := known.get(each["podRef"]["uid"]):
+                        self._note(pod, each)
         return True
 
     def uses(self) -> dict[str, Use]:
@@ -92,16 +92,17 @@ class Meter(Watcher):
         except (ApiException, HTTPError):
             return []
 
-    def _note(self, told: dict[str, Any], pod: dict[str, Any] | None) -> None:
-        """Add what a kubelet tells of a pod; `pod` is None when it has gone meanwhile."""
-        cpu, memory = told.get("cpu", {}), told.get("memory", {})
+    def _note(self, pod: dict[str, Any], told: dict[str, Any]) -> None:
+        """Add what a kubelet tells of a pod."""
+        cpu, memory, uid = told.get("cpu", {}), told.get("memory", {}), pod["metadata"]["uid"]
         if "usageCoreNanoSeconds" not in cpu or "workingSetBytes" not in memory:
             return  # it has begun just now
-        at, started = _time(cpu["time"]), _time(told["startTime"])
-        taken, uid = cpu["usageCoreNanoSeconds"] / 1e9, told["podRef"]["uid"]
+        if (at := _time(cpu["time"])) < self._began:
+            return  # counted before the block, perhaps long before, when all was quiet
+        taken = cpu["usageCoreNanoSeconds"] / 1e9
         if uid not in self._pods:
-            before = taken if started < self._began else 0.0
-            self._pods[uid] = _Seen(_part(pod), _limit(pod), at, at, before, taken, 0.0)
+            before = taken if _time(told["startTime"]) < self._began else 0.0
+            self._pods[uid] = _Seen(pod["metadata"]["labels"][_NAME], _limit(pod), at, at, before, taken, 0.0)
         seen = self._pods[uid]
         seen.ended, seen.taken = at, taken
         seen.memory = max(seen.memory, memory["workingSetBytes"] / _MIB)
@@ -111,16 +112,9 @@ def _time(text: str) -> float:
     return dt.datetime.fromisoformat(text).timestamp()
 
 
-def _part(pod: dict[str, Any] | None) -> str:
-    return str(pod["metadata"].get("labels", {}).get(_NAME, OTHERS)) if pod else OTHERS
-
-
-def _limit(pod: dict[str, Any] | None) -> float:
+def _limit(pod: dict[str, Any]) -> float:
     """Return MiB that a pod may hold; 0 when one of its containers may hold anything."""
-    limits = [
-        each.get("resources", {}).get("limits", {}).get("memory")
-        for each in (pod["spec"]["containers"] if pod else [])
-    ]
+    limits = [each.get("resources", {}).get("limits", {}).get("memory") for each in pod["spec"]["containers"]]
     return float(sum(parse_quantity(each) for each in limits)) / _MIB if all(limits) else 0.0
 
 
