@@ -7,6 +7,7 @@ that was given, and nothing needs to run in either for it.
 from __future__ import annotations
 
 import datetime as dt
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from infra.watcher import Watcher
 from loadtests.result import Use
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kubernetes.client import ApiClient
 
 PERIOD_SECONDS = 10.0
@@ -35,15 +38,34 @@ _PODS = "/api/v1/pods?labelSelector=app.kubernetes.io/part-of=esq"
 
 @dataclass
 class _Seen:
-    """A pod from the first look at it to the last; times in seconds, processor time in core seconds."""
+    """A pod, as it was counted; times in seconds since the epoch, processor time in core seconds.
+
+    Attributes:
+        part: that it belongs to.
+        limit: MiB that it may hold.
+        began: when it was there first, in the block.
+        begun: time of the first count, or of its birth.
+        ended: time of the last count.
+        before: processor time at `begun`.
+        taken: processor time at `ended`.
+        memory: most MiB that it held.
+        last: the last look at which it was there.
+    """
 
     part: str
     limit: float
+    began: float
     begun: float
     ended: float
-    taken_before: float
+    before: float
     taken: float
-    memory: float
+    memory: float = 0.0
+    last: float = 0.0
+
+    @property
+    def core_seconds(self) -> float:
+        """What it took while it was there: outside of the counts as much as between them."""
+        return (self.taken - self.before) / (self.ended - self.begun) * (self.last - self.began)
 
 
 class Meter(Watcher):
@@ -52,13 +74,17 @@ class Meter(Watcher):
     Args:
         api: a client of the cluster; `nodes/proxy` must be allowed to it.
         period: seconds from one look to the next.
+        clock: seconds since the epoch, as the nodes' own clocks.
     """
 
-    def __init__(self, api: ApiClient, period: float = PERIOD_SECONDS) -> None:
+    def __init__(
+        self, api: ApiClient, period: float = PERIOD_SECONDS, clock: Callable[[], float] = time.time
+    ) -> None:
         super().__init__("usage", self.look, period)
         self._api = api
+        self._clock = clock
+        self._began = self._ended = clock()
         self._pods: dict[str, _Seen] = {}
-        self._began = dt.datetime.now(dt.UTC).timestamp()
 
     def look(self) -> bool:
         """Read what every node counts; go on whoever does not answer."""
@@ -66,6 +92,7 @@ class Meter(Watcher):
             pods = read(self._api, _PODS, _READ_SECONDS)["items"]
         except (ApiException, HTTPError):
             return True
+        self._ended = self._clock()
         known = {each["metadata"]["uid"]: each for each in pods}
         nodes = {each["spec"]["nodeName"] for each in pods if "nodeName" in each["spec"]}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -73,17 +100,21 @@ class Meter(Watcher):
                 for each in told:
                     if pod := known.get(each["podRef"]["uid"]):
                         self._note(pod, each)
+        for uid in known.keys() & self._pods.keys():
+            self._pods[uid].last = self._ended
         return True
 
     def uses(self) -> dict[str, Use]:
         """Return what each part took, the part that took most of the processors first.
 
-        Parts that were not counted twice are missing: of them nobody knows what they took.
+        Pods that were not counted twice are missing: of them nobody knows what they took.
         """
         parts: dict[str, list[_Seen]] = {}
         for each in self._pods.values():
-            parts.setdefault(each.part, []).append(each)
-        found = {name: _use(pods) for name, pods in parts.items() if _seconds(pods)}
+            if each.ended > each.begun:
+                parts.setdefault(each.part, []).append(each)
+        seconds = self._ended - self._began
+        found = {name: _use(pods, seconds) for name, pods in parts.items()}
         return dict(sorted(found.items(), key=lambda pair: -pair[1].cores))
 
     def _summary(self, node: str) -> list[dict[str, Any]]:
@@ -101,11 +132,17 @@ class Meter(Watcher):
             return  # counted before the block, perhaps long before, when all was quiet
         taken = cpu["usageCoreNanoSeconds"] / 1e9
         if uid not in self._pods:
-            before = taken if _time(told["startTime"]) < self._began else 0.0
-            self._pods[uid] = _Seen(pod["metadata"]["labels"][_NAME], _limit(pod), at, at, before, taken, 0.0)
+            self._pods[uid] = self._first(pod, _time(told["startTime"]), at, taken)
         seen = self._pods[uid]
         seen.ended, seen.taken = at, taken
         seen.memory = max(seen.memory, memory["workingSetBytes"] / _MIB)
+
+    def _first(self, pod: dict[str, Any], started: float, at: float, taken: float) -> _Seen:
+        """Return a pod at its first count. One that came during the block had taken nothing when it came."""
+        part, limit = pod["metadata"]["labels"][_NAME], _limit(pod)
+        if started < self._began:
+            return _Seen(part, limit, began=self._began, begun=at, ended=at, before=taken, taken=taken)
+        return _Seen(part, limit, began=started, begun=started, ended=at, before=0.0, taken=taken)
 
 
 def _time(text: str) -> float:
@@ -118,14 +155,10 @@ def _limit(pod: dict[str, Any]) -> float:
     return float(sum(parse_quantity(each) for each in limits)) / _MIB if all(limits) else 0.0
 
 
-def _seconds(pods: list[_Seen]) -> float:
-    return max(each.ended for each in pods) - min(each.begun for each in pods)
-
-
-def _use(pods: list[_Seen]) -> Use:
+def _use(pods: list[_Seen], seconds: float) -> Use:
     return Use(
         pods=len(pods),
-        cores=round(sum(each.taken - each.taken_before for each in pods) / _seconds(pods), 4),
+        cores=round(sum(each.core_seconds for each in pods) / seconds, 4),
         memory=round(max(each.memory for each in pods), 1),
         limit=max(each.limit for each in pods),
     )

@@ -154,7 +154,7 @@ class Use(BaseModel):
 
     Attributes:
         pods: that were seen.
-        cores: processors that all of them took together, on average from the first look to the last.
+        cores: processors that all of them took together, on average over the run.
         memory: most that one of them held at a look, in MiB: its working set, which is what its limit is held
             against.
         limit: what one of them may hold, in MiB; 0 where nothing limits it.

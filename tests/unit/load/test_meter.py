@@ -12,13 +12,12 @@ from kubernetes.client.exceptions import ApiException
 from loadtests import meter as module
 from loadtests.meter import Meter
 
-SOON = dt.datetime.now(dt.UTC).timestamp() + 60
-"""When the counts of these tests begin: after the meters are made."""
+BEGAN = 1_800_000_000.0
 MIB = 1 << 20
 
 
 def stamp(seconds: float) -> str:
-    return dt.datetime.fromtimestamp(SOON + seconds, dt.UTC).isoformat().replace("+00:00", "Z")
+    return dt.datetime.fromtimestamp(BEGAN + seconds, dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 class Cluster:
@@ -28,6 +27,7 @@ class Cluster:
         self.pods: list[dict[str, Any]] = []
         self.counts: dict[str, list[dict[str, Any]]] = {"a": [], "b": []}
         self.started: dict[str, float] = {}
+        self.now = 0.0
         self.away: set[str] = set()
 
     def pod(self, uid: str, part: str, node: str, limits: tuple[str | None, ...] = ("256Mi",)) -> None:
@@ -68,53 +68,67 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 @pytest.fixture
 def meter(cluster: Cluster) -> Meter:
-    assert cluster
-    return Meter(ApiClient())
+    return Meter(ApiClient(), clock=lambda: BEGAN + cluster.now)
 
 
-def test_what_was_taken_before_the_first_look_does_not_count(cluster: Cluster, meter: Meter) -> None:
+def look(cluster: Cluster, meter: Meter, at: float) -> None:
+    cluster.now = at
+    assert meter.look()
+
+
+def test_what_was_taken_before_the_run_does_not_count(cluster: Cluster, meter: Meter) -> None:
     cluster.pod("1", "api", "a")
     cluster.pod("2", "api", "b")
     for at, taken in ((0, 100), (10, 105), (20, 110)):
         cluster.count("a", "1", at, taken, 80)
         cluster.count("b", "2", at, 2 * taken, 90)
-        assert meter.look()
-    (name, use) = next(iter(meter.uses().items()))
+        look(cluster, meter, at)
+    ((name, use),) = meter.uses().items()
     assert name == "api"
     assert (use.pods, use.limit) == (2, 256)
     assert use.cores == pytest.approx((10 + 20) / 20)
 
 
-def test_what_was_counted_before_the_block_is_no_beginning(cluster: Cluster, meter: Meter) -> None:
+def test_what_was_counted_before_the_run_is_no_beginning(cluster: Cluster, meter: Meter) -> None:
     cluster.pod("1", "api", "a")
     for at, taken in ((-90, 100), (0, 100), (10, 110)):
         cluster.count("a", "1", at, taken, 80)
-        meter.look()
+        look(cluster, meter, max(at, 0))
     assert meter.uses()["api"].cores == pytest.approx(1)
+
+
+def test_kubelets_that_count_seldom_and_not_together_change_nothing(cluster: Cluster, meter: Meter) -> None:
+    for uid, lag in (("1", 5), ("2", 25), ("3", 44)):
+        cluster.pod(uid, "api", "a")
+        for at in (lag, lag + 45):
+            cluster.count("a", uid, at, 0.2 * at, 80)
+            look(cluster, meter, at)
+    look(cluster, meter, 90)
+    assert meter.uses()["api"].cores == pytest.approx(0.6)
 
 
 def test_memory_is_the_most_that_one_pod_held(cluster: Cluster, meter: Meter) -> None:
     cluster.pod("1", "api", "a")
     for at, mib in ((0, 50), (10, 120), (20, 60)):
         cluster.count("a", "1", at, at, mib)
-        meter.look()
+        look(cluster, meter, at)
     assert meter.uses()["api"].memory == 120
 
 
-def test_a_pod_that_comes_later_counts_from_its_birth(cluster: Cluster, meter: Meter) -> None:
+def test_pods_count_for_as_long_as_they_are_there(cluster: Cluster, meter: Meter) -> None:
     cluster.pod("1", "api", "a")
-    cluster.count("a", "1", 0, 10, 50)
-    meter.look()
-    cluster.count("a", "1", 5, 11, 50)
-    meter.look()
+    for at, taken in ((0, 10), (10, 11)):
+        cluster.count("a", "1", at, taken, 50)
+        look(cluster, meter, at)
     cluster.pods, cluster.counts["a"] = [], []
+    look(cluster, meter, 15)
     cluster.pod("2", "api", "a")
-    cluster.started["2"] = 12
-    cluster.count("a", "2", 20, 3, 50)
-    meter.look()
+    cluster.started["2"] = 20
+    cluster.count("a", "2", 30, 3, 50)
+    look(cluster, meter, 40)
     use = meter.uses()["api"]
     assert use.pods == 2
-    assert use.cores == pytest.approx((1 + 3) / 20)
+    assert use.cores == pytest.approx((0.1 * 10 + 0.3 * 20) / 40)
 
 
 @pytest.mark.parametrize("gone", ["a", "api"])
@@ -122,12 +136,12 @@ def test_who_does_not_answer_leaves_a_gap_and_no_pile(cluster: Cluster, meter: M
     cluster.pod("1", "api", "a")
     cluster.count("a", "1", 0, 1000, 50)
     cluster.away.add(gone)
-    assert meter.look()
+    look(cluster, meter, 0)
     assert meter.uses() == {}
     cluster.away.clear()
     for at, taken in ((10, 1001), (20, 1003)):
         cluster.count("a", "1", at, taken, 50)
-        assert meter.look()
+        look(cluster, meter, at)
     assert meter.uses()["api"].cores == pytest.approx(0.2)
 
 
@@ -137,7 +151,7 @@ def test_the_dearest_part_comes_first_and_strangers_do_not_count(cluster: Cluste
     for at in (0, 10):
         for uid, share in (("1", 0.1), ("2", 0.5), ("no part of esq", 0.9)):
             cluster.count("a", uid, at, at * share, 50)
-        meter.look()
+        look(cluster, meter, at)
     assert {name: use.cores for name, use in meter.uses().items()} == {"worker": 0.5, "api": 0.1}
     assert list(meter.uses()) == ["worker", "api"]
 
@@ -148,7 +162,7 @@ def test_one_unlimited_container_makes_a_pod_unlimited(cluster: Cluster, meter: 
     for at in (0, 10):
         cluster.count("a", "1", at, at, 50)
         cluster.count("a", "2", at, at, 50)
-        meter.look()
+        look(cluster, meter, at)
     uses = meter.uses()
     assert (uses["kafka"].limit, uses["proxy"].limit) == (1088, 0)
 
@@ -156,13 +170,13 @@ def test_one_unlimited_container_makes_a_pod_unlimited(cluster: Cluster, meter: 
 def test_what_was_counted_once_says_nothing(cluster: Cluster, meter: Meter) -> None:
     cluster.pod("1", "api", "a")
     cluster.count("a", "1", 0, 10, 50)
-    meter.look()
-    meter.look()
+    for at in (0, 10):
+        look(cluster, meter, at)
     assert meter.uses() == {}
 
 
 def test_a_pod_without_figures_yet_is_passed_over(cluster: Cluster, meter: Meter) -> None:
     cluster.pod("1", "api", "a")
     cluster.counts["a"] = [{"podRef": {"uid": "1"}, "startTime": stamp(0), "cpu": {"time": stamp(1)}}]
-    assert meter.look()
+    look(cluster, meter, 10)
     assert meter.uses() == {}
