@@ -25,7 +25,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.kit.connector import Connector
 from services.kit.errors import TemporaryError
-from services.kit.guards import UNDER_WAY
+from services.kit.guards import REFUSED, UNDER_WAY
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -184,6 +184,8 @@ async def _begin(engine: AsyncEngine, connect_seconds: float | None = None) -> A
                 connection = await stack.enter_async_context(engine.connect())
             yield Work(connection)
     except Exception as error:
+        if isinstance(error, PoolTimeoutError):
+            REFUSED.labels(engine.sync_engine.logging_name, "bulkhead").inc()
         if passes_by_itself(error):
             raise TemporaryError("the database is not available") from error
         raise
@@ -229,6 +231,7 @@ def create_engine(
     engine = create_async_engine(
         address,
         async_creator=connector.connect,
+        logging_name=operation,
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=settings.database_wait_seconds,

@@ -127,8 +127,10 @@ async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
         await one.run(ADD)
         await other.run(ADD)
         assert metric("esq_bulkhead_under_way", operation="postgres") == 2
+        refused = metric("esq_breaker_refused_total", operation="postgres", by="bulkhead") or 0
         with pytest.raises(TemporaryError):
             await count(database)
+    assert metric("esq_breaker_refused_total", operation="postgres", by="bulkhead") == refused + 1
     assert metric("esq_bulkhead_under_way", operation="postgres") == 0
     assert await count(database) == 0
 
