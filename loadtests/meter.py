@@ -32,13 +32,13 @@ _READ_SECONDS = 5.0
 _AT_ONCE = 8
 _MIB = 1 << 20
 _NAME = "app.kubernetes.io/name"
-_PODS = "/api/v1/pods?labelSelector=app.kubernetes.io/part-of=esq"
-"""Those of the platform: what else runs on a given cluster's nodes is not asked about."""
+_PODS = "/api/v1/pods?labelSelector=app.kubernetes.io/part-of=esq&fieldSelector=status.phase=Running"
+"""Those of the platform, and not what has ended: what else runs on a given cluster is not asked about."""
 
 
 @dataclass
 class _Seen:
-    """A pod, as it was counted; times in seconds since the epoch, processor time in core seconds.
+    """A pod that ran, as it was counted; times in seconds since the epoch, processor time in core seconds.
 
     Attributes:
         part: that it belongs to.
