@@ -17,6 +17,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from infra.kubernetes import connect
+from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 
 SECONDS = 10.0
 _GONE, _THERE = 404, 409
@@ -27,7 +28,7 @@ def swap(
 ) -> None:
     """Keep a copy of `secret`, change `values` in it, and let one pod of `deployment` start with that."""
     found = core.read_namespaced_secret(secret, namespace, _request_timeout=SECONDS)
-    metadata = client.V1ObjectMeta(name=_kept(secret), labels={"app.kubernetes.io/part-of": "esq"})
+    metadata = client.V1ObjectMeta(name=_kept(secret), labels={PART_OF_LABEL: PRODUCT})
     copy = client.V1Secret(metadata=metadata, type=found.type, data=found.data)
     try:
         core.create_namespaced_secret(namespace, copy, _request_timeout=SECONDS)
@@ -59,7 +60,7 @@ def _kept(secret: str) -> str:
 
 
 def _pods(core: client.CoreV1Api, namespace: str, deployment: str) -> list[client.V1Pod]:
-    selector = f"app.kubernetes.io/name={deployment}"
+    selector = f"{NAME_LABEL}={deployment}"
     found = core.list_namespaced_pod(namespace, label_selector=selector, _request_timeout=SECONDS).items
     return sorted(found, key=lambda pod: str(pod.metadata.name))
 

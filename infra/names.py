@@ -8,6 +8,12 @@ DATA_NAMESPACE = "esq-data"
 SERVICES_NAMESPACE = "esq-services"
 CLUSTER_DOMAIN = "cluster.local"
 
+NAME_LABEL = "app.kubernetes.io/name"
+"""On an object: the workload that it belongs to, or is."""
+PART_OF_LABEL = "app.kubernetes.io/part-of"
+PRODUCT = "esq"
+"""Value of `PART_OF_LABEL` on all that is ours."""
+
 SERVICES = ("campaigns", "contacts", "simulator", "whatsapp")
 """The application's services: each has a database role, a Kafka user and a certificate of its own."""
 

@@ -17,6 +17,7 @@ from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
 from infra.kubernetes import read
+from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 from infra.watcher import Watcher
 from loadtests.result import Use
 
@@ -31,8 +32,7 @@ _READ_SECONDS = 5.0
 """Nothing is asked twice: a node that is away leaves a gap, and the next look comes anyway."""
 _AT_ONCE = 8
 _MIB = 1 << 20
-_NAME = "app.kubernetes.io/name"
-_PODS = "/api/v1/pods?labelSelector=app.kubernetes.io/part-of=esq&fieldSelector=status.phase=Running"
+_PODS = f"/api/v1/pods?labelSelector={PART_OF_LABEL}={PRODUCT}&fieldSelector=status.phase=Running"
 """Those of the platform, and not what has ended: what else runs on a given cluster is not asked about."""
 
 
@@ -139,7 +139,7 @@ class Meter(Watcher):
 
     def _first(self, pod: dict[str, Any], started: float, at: float, taken: float) -> _Seen:
         """Return a pod at its first count. One that came during the block had taken nothing when it came."""
-        part, limit = pod["metadata"]["labels"][_NAME], _limit(pod)
+        part, limit = pod["metadata"]["labels"][NAME_LABEL], _limit(pod)
         if started < self._began:
             return _Seen(part, limit, began=self._began, begun=at, ended=at, before=taken, taken=taken)
         return _Seen(part, limit, began=started, begun=started, ended=at, before=0.0, taken=taken)

@@ -24,7 +24,14 @@ from infra.components.postgres import status as of_postgres
 from infra.components.report import NoAnswerError
 from infra.errors import EsqError, WrongUseError
 from infra.kubernetes import ask, connect
-from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE, STATEFUL_REPLICAS
+from infra.names import (
+    DATA_NAMESPACE,
+    NAME_LABEL,
+    PART_OF_LABEL,
+    PRODUCT,
+    SERVICES_NAMESPACE,
+    STATEFUL_REPLICAS,
+)
 from infra.processes import PROCESSES, REPLICAS
 
 if TYPE_CHECKING:
@@ -74,7 +81,7 @@ class Platform:
 
     def wish_for(self, wish: str, arguments: Sequence[str]) -> None:
         """Let a first Postgres member restore instead of making a new database cluster."""
-        metadata = client.V1ObjectMeta(name=WISH, labels={"app.kubernetes.io/part-of": "esq"})
+        metadata = client.V1ObjectMeta(name=WISH, labels={PART_OF_LABEL: PRODUCT})
         body = client.V1ConfigMap(
             metadata=metadata, data={"wish": wish, "arguments": "".join(f"{each}\n" for each in arguments)}
         )
@@ -120,7 +127,7 @@ class Platform:
 
     def pods(self, namespace: str, name: str = "") -> list[str]:
         """Return the names of pods that still run: of the workload `name`, or all."""
-        selector = f"app.kubernetes.io/name={name}" if name else "app.kubernetes.io/part-of=esq"
+        selector = f"{NAME_LABEL}={name}" if name else f"{PART_OF_LABEL}={PRODUCT}"
         found = ask(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector))
         ended = {"Succeeded", "Failed"}
         return [each.metadata.name for each in found.items if each.status.phase not in ended]

@@ -12,6 +12,7 @@ from websocket import WebSocketException
 
 from infra.components.report import NoAnswerError, Pod
 from infra.kubernetes import connect
+from infra.names import NAME_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,7 @@ class KubernetesPods:
 
     def of(self, name: str) -> Sequence[Pod]:
         """Return the pods of the workload `name`, by name."""
-        selector = f"app.kubernetes.io/name={name}"
+        selector = f"{NAME_LABEL}={name}"
         try:
             found = self._api().list_namespaced_pod(
                 self.namespace, label_selector=selector, _request_timeout=TIMEOUT

@@ -15,6 +15,7 @@ from pulumi_kubernetes.policy import v1 as policy
 
 from infra.components import pod
 from infra.components import prober as answers
+from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,7 +38,7 @@ _LOST_NODE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 def labels(name: str) -> dict[str, str]:
     """Return the labels that select the pods of `name`."""
-    return {"app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "esq"}
+    return {NAME_LABEL: name, PART_OF_LABEL: PRODUCT}
 
 
 def metadata(name: str, namespace: str, of: str = "") -> meta.ObjectMetaArgs:

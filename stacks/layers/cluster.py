@@ -18,7 +18,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.scheduling import v1 as scheduling
 
 from infra.components import workload
-from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
+from infra.names import DATA_NAMESPACE, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
     from infra.config import StackSettings
@@ -34,7 +34,7 @@ _STANDARD = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("en
 def program(settings: StackSettings) -> None:
     """Declare the layer."""
     for name in (DATA_NAMESPACE, SERVICES_NAMESPACE):
-        labels = {**_STANDARD, "app.kubernetes.io/part-of": "esq", "esq/environment": settings.environment}
+        labels = {**_STANDARD, PART_OF_LABEL: PRODUCT, "esq/environment": settings.environment}
         core.Namespace(name, metadata=meta.ObjectMetaArgs(name=name, labels=labels))
     for name, (value, description) in PRIORITIES.items():
         metadata = meta.ObjectMetaArgs(name=name)
