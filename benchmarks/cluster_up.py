@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones import Cluster, ClusterSpec
 from infra.zones.toolchain import Toolchain
 
@@ -31,7 +31,7 @@ def seconds(work: Callable[[], None]) -> float:
 
 def main() -> None:
     """Print minimum, median and maximum of each figure over the rounds as JSON."""
-    tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
+    tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
     tools.ensure(("kubernetes", "etcd", "coredns", "local-path-provisioner"))
     spec = ClusterSpec.model_validate({"name": "bench", "subnet": "10.99.0.0/16"})
     figures: dict[str, list[float]] = {"up": [], "up_unchanged": [], "down": []}
@@ -39,10 +39,10 @@ def main() -> None:
         cluster = Cluster(spec, Path(folder) / "bench", tools)
         for _ in range(ROUNDS):
             try:
-                figures["up"].append(seconds(lambda: cluster.up(QuietSteps())))
-                figures["up_unchanged"].append(seconds(lambda: cluster.up(QuietSteps())))
+                figures["up"].append(seconds(lambda: cluster.up(RecordingProgress())))
+                figures["up_unchanged"].append(seconds(lambda: cluster.up(RecordingProgress())))
             finally:
-                figures["down"].append(seconds(lambda: cluster.down(QuietSteps(), purge=True)))
+                figures["down"].append(seconds(lambda: cluster.down(RecordingProgress(), purge=True)))
     summary = {
         name: {"min": min(each), "median": statistics.median(each), "max": max(each)}
         for name, each in figures.items()

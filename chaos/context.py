@@ -16,7 +16,7 @@ from chaoslib.exceptions import ActivityFailed
 from pydantic import BaseModel, ConfigDict
 
 from chaos.faults import render
-from infra.shell import run
+from infra.subprocesses import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chaos.faults import Fault
     from chaos.journal import Entry
     from chaos.target import Target
-    from infra.steps import Step
+    from infra.progress import ProgressStep
 
 KEEP_OPEN_SECONDS = 600.0
 """A fault that is open longer is undone by the dead-man timer, whatever its experiment says."""
@@ -63,7 +63,7 @@ class Context:
 
     target: Target
     experiment: str
-    step: Step
+    step: ProgressStep
     marks: list[Mark] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     _open: list[Entry] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Context:
         Raises:
             CommandFailedError: it could not be done; what was done of it is undone.
         """
-        self.step.waiting(str(fault))
+        self.step.set_status(str(fault))
         began = time.monotonic()
         if fault.undo:
             journal = self.target.journal
@@ -105,7 +105,7 @@ class Context:
         """
         while self._open:
             entry = self._open[-1]
-            self.step.waiting(f"undoing {entry.fault}")
+            self.step.set_status(f"undoing {entry.fault}")
             self.target.journal.undo(entry)
             self._open.pop()
             commands = render(entry.fault.undo)
@@ -121,7 +121,7 @@ class Context:
         """
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
-            self.step.waiting(f"{why}, {left:.0f} s")
+            self.step.set_status(f"{why}, {left:.0f} s")
             if self._abort.wait(min(LOOK_SECONDS, left)):
                 raise ActivityFailed(f"aborted: {self._aborted}")
 

@@ -43,7 +43,7 @@ def watch(journal: UndoJournal, owner: Owner) -> None:
             for entry in journal.recover(only=lambda each, now=now: each.overdue(now)):  # type: ignore[misc]  # a bound time
                 _say(f"undid {entry.fault} of {entry.experiment}")
         except UndoFailedError as error:
-            _say(f"{error.what}\n{error.detail}")
+            _say(f"{error.message}\n{error.detail}")
         time.sleep(LOOK_SECONDS)
 
 

@@ -11,7 +11,7 @@ from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra.errors import Problem, ProblemsError, WrongUseError
+from infra.errors import Problem, ProblemsError, UsageError
 from services.contracts.promises import BY_ID
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ def load(name: str) -> Experiment:
     """Read and check an experiment.
 
     Raises:
-        WrongUseError: there is none of that name.
+        UsageError: there is none of that name.
         ProblemsError: it cannot be run as it is written; all reasons at once.
     """
     file = FOLDER / f"{name}.yaml"
     if not file.is_file():
-        raise WrongUseError(
-            f"no experiment is called `{name}`", where="EXPERIMENT", remedy=f"One of {', '.join(names())}."
+        raise UsageError(
+            f"no experiment is called `{name}`", location="EXPERIMENT", remedy=f"One of {', '.join(names())}."
         )
     return parse(name, yaml.safe_load(file.read_text(encoding="utf-8")))
 

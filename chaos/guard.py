@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from infra.errors import EsqError, WrongUseError
-from infra.watcher import Watcher
+from infra.errors import EsqError, UsageError
+from infra.measurements.poller import PollingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from chaos.target import Target
-    from infra.steps import Step
+    from infra.progress import ProgressStep
 
 HARMLESS = "local"
 """The one environment that may be hurt without being asked for by name."""
@@ -28,12 +28,12 @@ def confirm(environment: str, named: str | None) -> None:
     """Refuse to hurt anything but `local` that was not asked for by its name.
 
     Raises:
-        WrongUseError: the name was not given, or is another.
+        UsageError: the name was not given, or is another.
     """
     if environment not in {HARMLESS, named}:
-        raise WrongUseError(
+        raise UsageError(
             f"`{environment}` is not to be hurt by accident",
-            where="--confirm",
+            location="--confirm",
             remedy=f"If it is meant, say its name: --confirm {environment}",
         )
 
@@ -48,30 +48,30 @@ def refuse(target: Target) -> None:
     if entries := target.journal.entries():
         raise EsqError(
             f"a fault is open already: {', '.join(str(each.fault) for each in entries)}",
-            where=str(target.journal.folder),
+            location=str(target.journal.folder),
             remedy="Wait for its experiment to end, or undo it: `esq chaos recover`.",
         )
     if troubles := target.troubles():
         raise NotWellError(
             "the steady state does not hold, so nothing is begun",
-            where=target.environment,
+            location=target.environment,
             remedy=f"See `esq status {target.environment}`.",
             detail="\n".join(f"- {trouble}" for trouble in troubles),
         )
 
 
-def await_well(target: Target, step: Step, seconds: float = WELL_SECONDS) -> list[str]:
+def await_well(target: Target, step: ProgressStep, seconds: float = WELL_SECONDS) -> list[str]:
     """Wait until all is well; return what still is not after `seconds`."""
     deadline = time.monotonic() + seconds
     while troubles := target.troubles():
-        step.waiting("; ".join(troubles))
+        step.set_status("; ".join(troubles))
         if time.monotonic() > deadline:
             return troubles
         time.sleep(_PAUSE)
     return []
 
 
-class Guard(Watcher):
+class Guard(PollingThread):
     """Watches what clients suffer as long as its block lasts.
 
     Args:

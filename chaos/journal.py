@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict
 
 from chaos.faults import Fault, render
 from infra.errors import EsqError
-from infra.shell import CommandFailedError, run
+from infra.subprocesses import CommandFailedError, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -151,7 +151,7 @@ class UndoJournal:
             if failures:
                 raise UndoFailedError(
                     f"{entry.fault} is not undone",
-                    where=str(self._file(entry)),
+                    location=str(self._file(entry)),
                     remedy="Run `esq chaos recover` again, or the commands below by hand.",
                     detail="\n".join([*failures, "", render(entry.fault.undo)]),
                 )
@@ -172,8 +172,8 @@ class UndoJournal:
                 failures.append(error)
         if failures:
             raise UndoFailedError(
-                "; ".join(error.what for error in failures),
-                where=str(self.folder),
+                "; ".join(error.message for error in failures),
+                location=str(self.folder),
                 remedy=failures[0].remedy,
                 detail="\n\n".join(error.detail for error in failures),
             )
@@ -214,5 +214,5 @@ def _failure(command: tuple[str, ...]) -> str:
     try:
         run(command, timeout=COMMAND_SECONDS)
     except CommandFailedError as error:
-        return f"{error.what}: {error.detail.strip()}"
+        return f"{error.message}: {error.detail.strip()}"
     return ""

@@ -6,7 +6,7 @@ import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.html import page
+from infra.measurements.html import render_page
 from services.contracts.promises import ERROR_BUDGET_SECONDS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 def html(report: Report, runbook: str) -> str:
     """Return the page."""
     runs = [_run(number, run) for number, run in enumerate(report.runs, 1)]
-    return page(
+    return render_page(
         _TEMPLATE,
         report=report,
         verdicts=report.verdicts,
@@ -66,7 +66,7 @@ def _cells(figures: Figures, run: Run, scale: float) -> Sequence[dict[str, float
     usual = statistics.median([count for count, _ in figures.series] or [0])
     cells: list[dict[str, float | str]] = []
     for second, (count, worst) in enumerate(figures.series[: int(run.ended - run.began) + 1]):
-        kind = "bad" if count == 0 else "fair" if worst > 1.0 or count < usual / 2 else "good"
+        kind = "error" if count == 0 else "warning" if worst > 1.0 or count < usual / 2 else "ok"
         told = f"second {second}: {count} acknowledged, slowest {worst:.2f} s"
         cells.append({"x": LEFT + second * scale, "w": max(scale - 0.5, 0.5), "kind": kind, "told": told})
     return cells
@@ -85,10 +85,10 @@ def _errors(run: Run) -> list[tuple[str, str, int]]:
 
 def _story(run: Run) -> list[tuple[float, str, str]]:
     """Return what was done and noticed, in order: seconds from the first fault, what, how it shows."""
-    told = [(mark.at, mark.what, "bad" if mark.hurts else "good") for mark in run.marks]
+    told = [(mark.at, mark.what, "error" if mark.hurts else "ok") for mark in run.marks]
     told += [(event.at, f"{event.what}: {event.before} → {event.after}", "") for event in run.events]
     told += [
-        (each.gap_from, f"{name}: nothing acknowledged for {each.gap:.1f} s", "fair")
+        (each.gap_from, f"{name}: nothing acknowledged for {each.gap:.1f} s", "warning")
         for name, each in run.lanes.items()
         if each.gap > 1.0
     ]

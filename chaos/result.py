@@ -10,7 +10,7 @@ from chaos.context import Mark  # noqa: TC001 - pydantic reads the annotations w
 from chaos.timeline import Event, redundancy_back
 from chaos.traffic.figures import Figures
 from infra.errors import EsqError
-from infra.verdict import Verdict, judge
+from infra.measurements.slo_evaluation import SloEvaluation, evaluate
 from services.contracts.promises import ERROR_BUDGET_SECONDS, Standing
 
 OF_RECORD = ("edge", "kafka", "objects", "postgres")
@@ -116,7 +116,7 @@ class Run(BaseModel):
         found = [each for key, each in self.lanes.items() if key == lane or key.startswith(f"{lane}.")]
         if not found or figure not in Figures.model_fields:
             raise EsqError(
-                f"no figure `{name}` in this run", where="experiment", remedy="See `esq chaos show`."
+                f"no figure `{name}` in this run", location="experiment", remedy="See `esq chaos show`."
             )
         values = [float(getattr(each, figure)) for each in found]
         return max(values) if figure == "gap" else sum(values)
@@ -160,10 +160,10 @@ class Report(BaseModel):
         return [run for run in self.runs if run.status == "completed" and not run.aborted]
 
     @property
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[SloEvaluation]:
         """Each promise against the figures of the complete runs, if there are any."""
         found = {promise: (metric, self._values(metric)) for promise, metric in self.promises.items()}
-        return [judge(promise, metric, values) for promise, (metric, values) in found.items() if values]
+        return [evaluate(promise, metric, values) for promise, (metric, values) in found.items() if values]
 
     @property
     def good(self) -> bool:
@@ -171,9 +171,9 @@ class Report(BaseModel):
         return all(run.good for run in self.runs)
 
     @property
-    def broken(self) -> list[Verdict]:
+    def broken(self) -> list[SloEvaluation]:
         """The promises that do not hold."""
-        return [each for each in self.verdicts if each.standing is Standing.BROKEN]
+        return [each for each in self.verdicts if each.status is Standing.BROKEN]
 
     def _values(self, metric: str) -> list[float]:
         """Return a figure of each run that can tell it: what is lost is lost, a gap may be the clients'."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from chaos.experiment import Experiment
     from chaos.target import Target
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressStep, ProgressReporter
 
 CAMPAIGN_SECONDS = 600.0
 LEAD_SECONDS = 3.0
@@ -42,7 +42,7 @@ _SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}, "hypothesis": {"st
 log = logging.getLogger("chaostoolkit")
 
 
-def run(experiment: Experiment, target: Target, folder: Path, steps: Steps) -> Run:
+def run(experiment: Experiment, target: Target, folder: Path, steps: ProgressReporter) -> Run:
     """Run an experiment once.
 
     Args:
@@ -57,9 +57,9 @@ def run(experiment: Experiment, target: Target, folder: Path, steps: Steps) -> R
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with steps.step("steady state") as step:
-        step.waiting("an answer from every part")
+        step.set_status("an answer from every part")
         guard.refuse(target)
-        step.note("all well")
+        step.set_result("all well")
     deadman.start(target.journal)
     with steps.step(experiment.name) as step, ExitStack() as stack:
         context = stack.enter_context(running(Context(target, experiment.name, step)))
@@ -86,7 +86,7 @@ def _observed(experiment: Experiment, context: Context, folder: Path, stack: Exi
     after = _leads(target)
     context.hold(0 if context.aborted else TAIL_SECONDS, "traffic after the fault")
     ended = time.monotonic()
-    step.waiting("what the services hold")
+    step.set_status("what the services hold")
     told = traffic.result() if traffic is not None else {"lanes": {}, "history": {}}
     history = told["history"]
     found = Run(
@@ -101,7 +101,7 @@ def _observed(experiment: Experiment, context: Context, folder: Path, stack: Exi
         deviated=bool(journal["deviated"]),
         aborted=context.aborted,
     )
-    step.note(_summary(found))
+    step.set_result(_summary(found))
     return found
 
 
@@ -110,7 +110,7 @@ def _traffic(experiment: Experiment, context: Context, stack: ExitStack) -> Traf
     wanted, target = experiment.addition.traffic, context.target
     if not wanted or target.cluster is None:
         return None
-    context.step.waiting("clients to reach their services")
+    context.step.set_status("clients to reach their services")
     spec = target.cluster.spec
     name = f"chaos{uuid.uuid4().hex[:8]}"
     nameservers = [str(spec.node(zone)) for zone in spec.zones]
@@ -145,13 +145,13 @@ def _send(contacts: int, target: Target) -> subprocess.Popen[str]:
     )
 
 
-def _verdict(sending: subprocess.Popen[str], step: Step) -> Campaign:
+def _verdict(sending: subprocess.Popen[str], step: ProgressStep) -> Campaign:
     """Wait for the campaign's end and return the ledger's verdict.
 
     Raises:
         EsqError: it did not end, or could not be judged.
     """
-    step.waiting("the campaign to end")
+    step.set_status("the campaign to end")
     try:
         out, errors = sending.communicate(timeout=CAMPAIGN_SECONDS)
         told = json.loads(out)
@@ -160,7 +160,7 @@ def _verdict(sending: subprocess.Popen[str], step: Step) -> Campaign:
         sending.kill()
         raise EsqError(
             "the campaign that was sent during the fault did not come to a verdict",
-            where="esq campaign send",
+            location="esq campaign send",
             remedy="Send it again by hand: it continues where it is.",
             detail="" if isinstance(error, subprocess.TimeoutExpired) else (errors or out)[-2000:],
         ) from error

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from chaos.journal import UndoJournal
 from infra.components.pods import KubernetesPods
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 from infra.kubernetes import connect
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
@@ -91,12 +91,12 @@ class Target:
         """The zones.
 
         Raises:
-            WrongUseError: the cluster was given, so that its machines are not ours to hurt.
+            UsageError: the cluster was given, so that its machines are not ours to hurt.
         """
         if self.cluster is None:
-            raise WrongUseError(
+            raise UsageError(
                 "this fault needs the zones, whose machines it hurts",
-                where=self.environment,
+                location=self.environment,
                 remedy="Run it on `local`, or choose an experiment that hurts pods only.",
             )
         return self.cluster
@@ -133,7 +133,7 @@ class Target:
             raise EsqError("the cluster does not tell who leads Postgres", detail=str(error)[:300]) from error
         told = found.metadata.annotations or {}
         if "leader" not in told:
-            raise EsqError("nobody leads Postgres", where=f"{DATA_NAMESPACE}/postgres")
+            raise EsqError("nobody leads Postgres", location=f"{DATA_NAMESPACE}/postgres")
         return str(told["leader"]), int(told.get("transitions", 0))
 
     def redis(self) -> tuple[str, int]:
@@ -177,7 +177,7 @@ class Target:
         `objects-1`, or that of a workload such as `whatsapp-dispatcher`, of which a ready pod is taken.
 
         Raises:
-            WrongUseError: no pod is meant by it.
+            UsageError: no pod is meant by it.
         """
         name = self._plays(who)
         workload = re.sub(r"-\d+$", "", name)
@@ -185,7 +185,7 @@ class Target:
             found = [each for each in pods.of(workload) if name in {each.name, workload}]
             if found:
                 return self._placed(namespace, min(found, key=lambda each: not each.ready))
-        raise WrongUseError(f"no pod is meant by `{who}`", where="experiment", remedy="See `esq status`.")
+        raise UsageError(f"no pod is meant by `{who}`", location="experiment", remedy="See `esq status`.")
 
     def _placed(self, namespace: str, pod: Pod) -> Place:
         found = self.core().read_namespaced_pod(pod.name, namespace, _request_timeout=API_SECONDS)
@@ -208,11 +208,11 @@ class Target:
         """Return a zone: its name, or that of the pod that `where` means.
 
         Raises:
-            WrongUseError: there is no such zone.
+            UsageError: there is no such zone.
         """
         if where in self.zones.spec.zones:
             return where
         found = self.place(where).zone
         if found is None:
-            raise WrongUseError(f"`{where}` runs in no zone", where="experiment", remedy="See `esq status`.")
+            raise UsageError(f"`{where}` runs in no zone", location="experiment", remedy="See `esq status`.")
         return found

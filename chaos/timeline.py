@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from urllib3.exceptions import HTTPError
 
 from infra.kubernetes import read
+from infra.measurements.poller import PollingThread
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
-from infra.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class Event(BaseModel):
     after: str
 
 
-class Timeline(Watcher):
+class Timeline(PollingThread):
     """Looks at the cluster as long as its block lasts."""
 
     def __init__(self, observe: Callable[[], Mapping[str, str]]) -> None:

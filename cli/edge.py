@@ -102,7 +102,7 @@ class Edge:
             if self.clock() + pause > self.deadline:
                 raise AwayError(
                     f"{method} {path} was not answered in time: {trouble}",
-                    where=str(self.http.base_url),
+                    location=str(self.http.base_url),
                     remedy="See `esq status`, then repeat the command: it goes on from there.",
                 )
             self.waiting(f"{method} {path} again: {trouble}")
@@ -122,6 +122,6 @@ def _refused(method: str, path: str, answer: httpx.Response) -> RefusedError:
     reason = problem.get("detail") or problem.get("title") or answer.text[:200]
     return RefusedError(
         f"{method} {path} was refused with {answer.status_code}: {reason}",
-        where=str(answer.request.url),
+        location=str(answer.request.url),
         remedy="Correct what was sent; when it is the platform's own fault, see the logs of the service.",
     )

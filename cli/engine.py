@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cli.environment import Environment
+    from infra.progress import ProgressStep
     from infra.provider import ProviderServer
-    from infra.steps import Step
 
 PROJECT = "esq"
 STOP_SECONDS = 60.0
@@ -124,7 +124,7 @@ class Engine:
         if environment.backend.startswith("file://"):
             Path(environment.backend.removeprefix("file://")).mkdir(parents=True, exist_ok=True, mode=0o700)
 
-    def up(self, layer: str, program: Callable[[], None], step: Step) -> Outcome:
+    def up(self, layer: str, program: Callable[[], None], step: ProgressStep) -> Outcome:
         """Bring the layer to what `program` declares, whatever has become of it since the last time.
 
         Raises:
@@ -135,15 +135,15 @@ class Engine:
             layer, program, step, "up", lambda stack: partial(stack.up, refresh=True, suppress_outputs=True)
         )
 
-    def preview(self, layer: str, program: Callable[[], None], step: Step) -> Outcome:
+    def preview(self, layer: str, program: Callable[[], None], step: ProgressStep) -> Outcome:
         """Say what `up` would do."""
         return self._run(layer, program, step, "preview", lambda stack: partial(stack.preview, refresh=True))
 
-    def drift(self, layer: str, step: Step) -> Outcome:
+    def drift(self, layer: str, step: ProgressStep) -> Outcome:
         """Compare the cluster with what was deployed last; nothing is changed."""
         return self._run(layer, None, step, "drift", lambda stack: partial(stack.refresh, preview_only=True))
 
-    def destroy(self, layer: str, step: Step) -> Outcome:
+    def destroy(self, layer: str, step: ProgressStep) -> Outcome:
         """Remove all resources of the layer, then its stack."""
         outcome = self._run(layer, None, step, "destroy", lambda stack: stack.destroy)
         stack = self._stack(layer)
@@ -206,11 +206,11 @@ class Engine:
         self,
         layer: str,
         program: Callable[[], None] | None,
-        step: Step,
+        step: ProgressStep,
         verb: str,
         method: Callable[[auto.Stack], Callable[..., Any]],
     ) -> Outcome:
-        run = Run(step.waiting)
+        run = Run(step.set_status)
         with self._alone(verb):
             stack = self._stack(layer, program, running=True)
             recovered = self._recover(stack, layer, step)
@@ -224,11 +224,11 @@ class Engine:
                 raise self._told(error, run, layer, verb) from error
         return Outcome(layer, tuple(run.changes), run.counts, tuple(run.warnings), recovered)
 
-    def _recover(self, stack: auto.Stack, layer: str, step: Step) -> str:
+    def _recover(self, stack: auto.Stack, layer: str, step: ProgressStep) -> str:
         """Clear what a crashed run left: the stack's lock, and operations that nobody will end."""
         if not self._marker(layer).exists():
             return ""
-        step.waiting("clearing what a run before left half done")
+        step.set_status("clearing what a run before left half done")
         stack.cancel()
         deployment = dict(stack.export_stack().deployment or {})
         pending = deployment.pop("pending_operations", None)
@@ -263,7 +263,7 @@ class Engine:
                 lock.seek(0)
                 raise BusyError(
                     f"another run is at work on `{self.environment.name}`: {lock.read().strip()}",
-                    where=lock.name,
+                    location=lock.name,
                     remedy="Wait for it to end, then repeat the command.",
                 ) from None
             lock.truncate(0)
@@ -276,7 +276,7 @@ class Engine:
         if isinstance(error, ConcurrentUpdateError):
             return BusyError(
                 f"the stack {name}-{layer} is locked by a run elsewhere",
-                where=self.environment.backend,
+                location=self.environment.backend,
                 remedy=f"Wait for it; if it is dead: `pulumi cancel --stack {name}-{layer}` on that backend.",
             )
         failures = list(run.failures.values())
@@ -288,7 +288,7 @@ class Engine:
         again = {"up": "deploy", "preview": "preview"}.get(verb, verb)
         return DeployFailedError(
             what,
-            where=f"stack {name}-{layer}",
+            location=f"stack {name}-{layer}",
             remedy=f"Put it right and repeat `esq {again} {name}`: it goes on from what was reached.",
             detail="\n".join(told) or clean(str(error))[-_TAIL:],
         )
@@ -303,14 +303,14 @@ def _made(stack: _Stack, action: Callable[[], Any]) -> None:
         action()
 
 
-def _patiently(action: Callable[[], Any], step: Step) -> None:
+def _patiently(action: Callable[[], Any], step: ProgressStep) -> None:
     """Run `action`; after Ctrl-C let the engine, which heard it too, stop where it is safe."""
     with ThreadPoolExecutor(1, thread_name_prefix="engine") as pool:
         future = pool.submit(action)
         try:
             future.result()
         except KeyboardInterrupt:
-            step.waiting("the engine to stop at a safe point (Ctrl-C again to give up waiting)")
+            step.set_status("the engine to stop at a safe point (Ctrl-C again to give up waiting)")
             with suppress(CommandError, TimeoutError):
                 future.result(STOP_SECONDS)
             raise

@@ -13,7 +13,7 @@ import platformdirs
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 LOCAL = "local"
 """The one environment that brings its own cluster: three zones on this machine."""
@@ -86,20 +86,20 @@ def find(name: str, *, kubeconfig: Path | None = None, backend: str | None = Non
     """Return the environment called `name`; flags win over variables.
 
     Raises:
-        WrongUseError: the name cannot be one, or the environment has no cluster to live on.
+        UsageError: the name cannot be one, or the environment has no cluster to live on.
     """
     if not _NAME.fullmatch(name):
-        raise WrongUseError(
+        raise UsageError(
             f"`{name}` cannot be the name of an environment",
-            where="ENV",
+            location="ENV",
             remedy="Use a lower-case letter, then up to 20 letters, digits or dashes, e.g. `local`.",
         )
     variables = Variables()
     given = kubeconfig or variables.kubeconfig
     if given is None and name != LOCAL:
-        raise WrongUseError(
+        raise UsageError(
             f"`{name}` has no cluster: only `{LOCAL}` brings its own",
-            where="--kubeconfig",
+            location="--kubeconfig",
             remedy=f"Say which cluster it is: `esq deploy {name} --kubeconfig FILE` (or set ESQ_KUBECONFIG).",
         )
     _must_be_there(given)
@@ -117,6 +117,8 @@ def find(name: str, *, kubeconfig: Path | None = None, backend: str | None = Non
 
 def _must_be_there(kubeconfig: Path | None) -> None:
     if kubeconfig is not None and not kubeconfig.is_file():
-        raise WrongUseError(
-            f"no such file: {kubeconfig}", where="--kubeconfig", remedy="Give the path of a kubeconfig file."
+        raise UsageError(
+            f"no such file: {kubeconfig}",
+            location="--kubeconfig",
+            remedy="Give the path of a kubeconfig file.",
         )

@@ -134,8 +134,8 @@ def _tell(error: EsqError, *, as_json: bool) -> None:
     if as_json:
         fields = ("what", "where", "remedy", "detail")
         sys.stdout.write(json.dumps({"error": {name: getattr(error, name) for name in fields}}) + "\n")
-    parts = [f"Error: {error.what}"]
-    parts += [f"  where:  {error.where}"] if error.where else []
+    parts = [f"Error: {error.message}"]
+    parts += [f"  where:  {error.location}"] if error.location else []
     parts += [f"  remedy: {error.remedy}"] if error.remedy else []
     parts += [error.detail.rstrip()] if error.detail else []
     sys.stderr.write("\n".join(parts) + "\n")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from infra.config import Layer
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 Env = Annotated[str, typer.Argument(metavar="ENV", help="The environment, e.g. `local`.")]
 AsJson = Annotated[
@@ -39,21 +39,21 @@ Backend = Annotated[
 ]
 
 
-def steps(*, as_json: bool) -> Steps:
+def steps(*, as_json: bool) -> ProgressReporter:
     """Return where steps are shown: live for people, remembered for machines."""
     if as_json:
-        return QuietSteps()
+        return RecordingProgress()
     from cli.progress import RichSteps  # noqa: PLC0415 - machines do without
 
     return RichSteps()
 
 
-def timings(shown: Steps) -> list[dict[str, Any]]:
+def timings(shown: ProgressReporter) -> list[dict[str, Any]]:
     """Return what each step took, where that was remembered."""
-    if not isinstance(shown, QuietSteps):
+    if not isinstance(shown, RecordingProgress):
         return []
     return [
-        {"step": step.name, "seconds": round(step.seconds or 0.0, 3), "notes": step.notes}
+        {"step": step.name, "seconds": round(step.seconds or 0.0, 3), "notes": step.results}
         for step in shown.steps
     ]
 
@@ -86,17 +86,17 @@ def chosen(layers: list[str] | None) -> list[Layer]:
     """Return the layers that were asked for, in the order they are deployed in; all by default.
 
     Raises:
-        WrongUseError: one of them does not exist.
+        UsageError: one of them does not exist.
     """
     from infra.config import Layer  # noqa: PLC0415 - help needs none of it
-    from infra.errors import WrongUseError  # noqa: PLC0415 - same
+    from infra.errors import UsageError  # noqa: PLC0415 - same
 
     known = [layer.value for layer in Layer]
     wrong = [layer for layer in layers or [] if layer not in known]
     if wrong:
-        raise WrongUseError(
+        raise UsageError(
             f"no such layer: {', '.join(wrong)}",
-            where="--layer",
+            location="--layer",
             remedy=f"The layers are {', '.join(known)}.",
         )
     return [layer for layer in Layer if not layers or layer.value in layers]

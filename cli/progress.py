@@ -42,13 +42,13 @@ class Line:
     result: str = ""
     said: float = field(default=0.0)
 
-    def waiting(self, what: str) -> None:
+    def set_status(self, status: str) -> None:
         """Show what the step waits for now."""
-        if what != self.waits:
-            self.waits = what
+        if status != self.waits:
+            self.waits = status
             self.show(self)
 
-    def note(self, result: str) -> None:
+    def set_result(self, result: str) -> None:
         """Remember the result; it is shown when the step closes."""
         self.result = result
 

@@ -1,7 +1,7 @@
-"""Errors for people: what was wrong, where, and the next step.
+"""Errors for users: message, location and the next step.
 
-Whatever the toolkit raises on purpose is an `EsqError`; the command line prints it and chooses the exit code.
-Anything else that escapes is a defect and keeps its traceback.
+Everything that the toolkit raises on purpose is an `EsqError`. The command line prints it and chooses the exit
+code. Any other exception is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -15,50 +15,62 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, and the way out.
+    """A reported problem and its remedy.
 
     Attributes:
-        what: the fault, with the value that was found.
-        where: the setting, file, resource or host fact it was found in.
+        message: the problem, with the value that causes it.
+        location: the setting, file, resource or host fact with the problem.
         remedy: the next step for the reader, ready to paste where it is a command.
     """
 
-    what: str
-    where: str
+    message: str
+    location: str
     remedy: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}. {self.remedy}"
+        return f"{self.location}: {self.message}. {self.remedy}"
 
 
 class EsqError(Exception):
-    """The thing that was asked for failed (exit code 1)."""
+    """The requested operation failed (exit code 1).
+
+    Args:
+        message: the reason.
+        location: the setting, file, resource or program that failed.
+        remedy: the next step for the reader.
+        detail: output of a program or other evidence, on any number of lines.
+    """
 
     exit_code = 1
 
-    def __init__(self, what: str, *, where: str = "", remedy: str = "", detail: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
+    def __init__(self, message: str, *, location: str = "", remedy: str = "", detail: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.location = location
         self.remedy = remedy
         self.detail = detail
 
 
-class WrongUseError(EsqError):
-    """What was asked for makes no sense as it was asked (exit code 2)."""
+class UsageError(EsqError):
+    """The request is invalid (exit code 2)."""
 
     exit_code = 2
 
 
-class BrokenPromiseError(EsqError):
-    """Everything ran, and a promise or threshold does not hold (exit code 99)."""
+class SloViolatedError(EsqError):
+    """The operation completed, but an SLO or a threshold is violated (exit code 99)."""
 
     exit_code = 99
 
 
-class ProblemsError(WrongUseError):
-    """Several things are wrong; all are told together, and nothing was started."""
+class ProblemsError(UsageError):
+    """The input has one or more problems; all are reported together, and nothing was started.
 
-    def __init__(self, what: str, problems: Sequence[Problem]) -> None:
-        super().__init__(what, detail="\n".join(f"- {problem}" for problem in problems))
+    Args:
+        message: summary.
+        problems: all problems.
+    """
+
+    def __init__(self, message: str, problems: Sequence[Problem]) -> None:
+        super().__init__(message, detail="\n".join(f"- {problem}" for problem in problems))
         self.problems = tuple(problems)

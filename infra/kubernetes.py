@@ -65,7 +65,7 @@ def refusal(error: Exception) -> EsqError:
     """Return what to tell of an error of the client."""
     return EsqError(
         "the cluster does not answer as it should",
-        where="Kubernetes API",
+        location="Kubernetes API",
         remedy="See `esq status ENV`, put it right and repeat the command; it goes on from here.",
         detail=str(error)[:500],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 from loadtests.order import Timetable
 from loadtests.shapes import Shape
 
@@ -115,10 +115,10 @@ def find(name: str) -> Journey:
     """Return a journey by name.
 
     Raises:
-        WrongUseError: there is none of that name.
+        UsageError: there is none of that name.
     """
     if name not in _BY_NAME:
-        raise WrongUseError(
-            f"no journey is called `{name}`", where="JOURNEY", remedy=f"One of {', '.join(_BY_NAME)}."
+        raise UsageError(
+            f"no journey is called `{name}`", location="JOURNEY", remedy=f"One of {', '.join(_BY_NAME)}."
         )
     return _BY_NAME[name]

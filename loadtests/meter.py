@@ -17,8 +17,8 @@ from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
 from infra.kubernetes import read
+from infra.measurements.poller import PollingThread
 from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
-from infra.watcher import Watcher
 from loadtests.result import Use
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class _Seen:
         return (self.taken - self.before) / (self.ended - self.begun) * (self.last - self.began)
 
 
-class Meter(Watcher):
+class Meter(PollingThread):
     """Looks at all pods of an environment for as long as its block lasts, and adds up what they take.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.html import page
+from infra.measurements.html import render_page
 from loadtests.result import PERCENTILES
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def html(report: Report) -> str:
     """Return the page."""
     series = report.requests.series
     scale = WIDTH / max(len(series), 1)
-    return page(
+    return render_page(
         _TEMPLATE,
         report=report,
         percentiles=PERCENTILES,

@@ -140,7 +140,7 @@ class Generators:
         self._errors.seek(0)
         return GeneratorFailedError(
             f"a load generator failed: {why}",
-            where="loadtests.generator",
+            location="loadtests.generator",
             remedy="Run it again; when it fails again, what it said is below.",
             detail=self._errors.read()[-2000:],
         )

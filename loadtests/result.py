@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.errors import EsqError
-from infra.verdict import LATE_SHARE, Verdict, judge
+from infra.measurements.slo_evaluation import MAX_LATE_FRACTION, SloEvaluation, evaluate
 from loadtests.order import Timetable  # noqa: TC001 - pydantic reads the annotations
 from services.contracts.promises import Standing
 
@@ -122,7 +122,7 @@ class Requests(BaseModel):
     @property
     def generator_lagged(self) -> bool:
         """Whether so many arrivals began late that the timetable was not kept."""
-        return self.late > max(FEW, LATE_SHARE * self.arrivals)
+        return self.late > max(FEW, MAX_LATE_FRACTION * self.arrivals)
 
     @property
     def p99(self) -> float:
@@ -237,16 +237,16 @@ class Report(BaseModel):
         return not self.requests.generator_lagged
 
     @property
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[SloEvaluation]:
         """Each promise against this run; none when it is not valid."""
         if not self.valid:
             return []
-        return [judge(promise, metric, [self.metric(metric)]) for promise, metric in self.promises.items()]
+        return [evaluate(promise, metric, [self.metric(metric)]) for promise, metric in self.promises.items()]
 
     @property
-    def broken(self) -> list[Verdict]:
+    def broken(self) -> list[SloEvaluation]:
         """The promises that do not hold."""
-        return [each for each in self.verdicts if each.standing is Standing.BROKEN]
+        return [each for each in self.verdicts if each.status is Standing.BROKEN]
 
     @property
     def latencies(self) -> dict[str, Latency]:
@@ -264,5 +264,5 @@ class Report(BaseModel):
         found = getattr(self, part, None)
         value = getattr(found, figure, None)
         if not isinstance(value, int | float):
-            raise EsqError(f"no figure `{name}` in this run", where=self.journey)
+            raise EsqError(f"no figure `{name}` in this run", location=self.journey)
         return float(value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.verdict import LATE_SHARE
+from infra.measurements.slo_evaluation import MAX_LATE_FRACTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ class Figures(BaseModel):
     def generator_lagged(self) -> bool:
         """Whether so many attempts began late that the timetable was not kept."""
         attempts = self.acked + self.failed + self.dropped
-        return attempts > 0 and self.late / attempts > LATE_SHARE
+        return attempts > 0 and self.late / attempts > MAX_LATE_FRACTION
 
 
 def longest_gap(begun: float, instants: Sequence[float], ended: float) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import EsqError
-from infra.shell import FIRST
+from infra.subprocesses import HIGH_PRIORITY_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,10 +73,27 @@ class Traffic:
         resolver.chmod(0o644)
         # On a machine that is short of processors a late client would measure itself: both go first, each in
         # a session of its own, as the one that we are in is not theirs to move.
-        enter = [*FIRST, "unshare", "--mount", "--propagation", "private", "sh", "-c", _ENTER, str(resolver)]
+        enter = [
+            *HIGH_PRIORITY_PREFIX,
+            "unshare",
+            "--mount",
+            "--propagation",
+            "private",
+            "sh",
+            "-c",
+            _ENTER,
+            str(resolver),
+        ]
         with self._errors.open("w") as errors:
             self._names = subprocess.Popen(
-                [*FIRST, sys.executable, "-m", "chaos.traffic.names", listen, *self._nameservers],
+                [
+                    *HIGH_PRIORITY_PREFIX,
+                    sys.executable,
+                    "-m",
+                    "chaos.traffic.names",
+                    listen,
+                    *self._nameservers,
+                ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -147,7 +164,7 @@ class Traffic:
     def _failed(self, why: str) -> TrafficFailedError:
         return TrafficFailedError(
             f"the traffic process failed: {why}",
-            where="chaos.traffic",
+            location="chaos.traffic",
             remedy="See `esq status`: traffic starts only where every service answers.",
             detail=self._errors.read_text()[-2000:],
         )

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.verdict import LATE_SECONDS
+from infra.measurements.slo_evaluation import MAX_START_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -84,7 +84,7 @@ class Lane:
         while not stop.is_set():
             planned = start + sequence * self.period
             await asyncio.sleep(planned - clock())
-            self.log.late += clock() - planned > LATE_SECONDS
+            self.log.late += clock() - planned > MAX_START_DELAY_SECONDS
             if len(open_attempts) >= self.most:
                 self.log.dropped += 1
             else:

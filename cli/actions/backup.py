@@ -13,7 +13,7 @@ from infra.components import backup as names
 from infra.components.backup import status
 from infra.components.backup.inside import selection
 from infra.components.pods import KubernetesPods
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 from infra.names import DATA_NAMESPACE, DATABASE, service_dns
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cli.environment import Environment
     from infra.components.backup.inside.selection import Choice
     from infra.components.backup.status import Seen
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressReporter, ProgressStep
 
 BACKUP_SECONDS = 3900.0
 DRILL_SECONDS = 7500.0
@@ -29,7 +29,7 @@ BESIDE_SECONDS = 3900.0
 _PAUSE = 0.5
 
 
-def ground_of(environment: Environment, steps: Steps) -> Ground:
+def ground_of(environment: Environment, steps: ProgressReporter) -> Ground:
     """Return where an environment stands.
 
     Raises:
@@ -39,7 +39,7 @@ def ground_of(environment: Environment, steps: Steps) -> Ground:
     if not ground.kubeconfig.is_file():
         raise EsqError(
             f"`{environment.name}` is not there",
-            where=str(ground.kubeconfig),
+            location=str(ground.kubeconfig),
             remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq backup rebuild ...`.",
         )
     return ground
@@ -59,7 +59,7 @@ def seen(ground: Ground) -> Seen:
     return status.read(KubernetesPods(ground.kubeconfig, DATA_NAMESPACE))
 
 
-def now(environment: Environment, steps: Steps, *, full: bool) -> dict[str, Any]:
+def now(environment: Environment, steps: ProgressReporter, *, full: bool) -> dict[str, Any]:
     """Take a backup into every repository.
 
     Raises:
@@ -68,13 +68,13 @@ def now(environment: Environment, steps: Steps, *, full: bool) -> dict[str, Any]
     ground = ground_of(environment, steps)
     with steps.step("full backup" if full else "differential backup") as step:
         told = take(ground, step, full=full)
-        step.note(
+        step.set_result(
             f"{told['seconds']:g} s, copied from {', '.join(sorted(set(told['copied_from'].values())))}"
         )
     return told
 
 
-def take(ground: Ground, step: Step, *, full: bool) -> dict[str, Any]:
+def take(ground: Ground, step: ProgressStep, *, full: bool) -> dict[str, Any]:
     """Take a backup.
 
     Raises:
@@ -86,14 +86,14 @@ def take(ground: Ground, step: Step, *, full: bool) -> dict[str, Any]:
     if not told["good"]:
         raise EsqError(
             "the backup could not be taken everywhere",
-            where=f"job {DATA_NAMESPACE}/{name}",
+            location=f"job {DATA_NAMESPACE}/{name}",
             remedy="runbooks/backup-stale.md tells what to look at.",
             detail="\n".join(f"- {fault}" for fault in told["faults"]),
         )
     return told
 
 
-def drill(environment: Environment, steps: Steps) -> dict[str, Any]:
+def drill(environment: Environment, steps: ProgressReporter) -> dict[str, Any]:
     """Run the drill and return its result: verdict, RPO and RTO, rows compared, versions.
 
     Raises:
@@ -104,7 +104,7 @@ def drill(environment: Environment, steps: Steps) -> dict[str, Any]:
     with steps.step("drill") as step:
         name = work.start(names.DRILL)
         told = work.follow(name, step, DRILL_SECONDS, remedy=f"Repeat `esq backup drill {environment.name}`.")
-        step.note("good" if told["good"] else f"{len(told['faults'])} faults")
+        step.set_result("good" if told["good"] else f"{len(told['faults'])} faults")
     _keep(environment, told)
     return told
 
@@ -119,7 +119,7 @@ def _keep(environment: Environment, told: dict[str, Any]) -> None:
             record(environment, promise, [float(told[figure])], command, {"drill": told})
 
 
-def listed(environment: Environment, steps: Steps) -> dict[str, Any]:
+def listed(environment: Environment, steps: ProgressReporter) -> dict[str, Any]:
     """Return what can be restored, and how the backups are, as plain values.
 
     Raises:
@@ -139,7 +139,7 @@ def chosen(ground: Ground, wish: str) -> Choice:
     """Return how to restore `wish`, before anything is done.
 
     Raises:
-        WrongUseError: it cannot be had.
+        UsageError: it cannot be had.
         NoAnswerError: the witness cannot be asked what there is.
     """
     try:
@@ -149,9 +149,9 @@ def chosen(ground: Ground, wish: str) -> Choice:
             _must_be_past(selection.moment(wish))
     except (selection.NotRestorableError, ValueError) as error:
         env = ground.environment.name
-        raise WrongUseError(
+        raise UsageError(
             f"`{wish}` cannot be restored: {error}",
-            where="--to",
+            location="--to",
             remedy=f"Give `latest`, a time (2026-01-31T12:00:00Z), or a label of `esq backup list {env}`.",
         ) from error
     return choice
@@ -162,26 +162,26 @@ def _must_be_past(target: dt.datetime) -> None:
         raise ValueError("it is in the future")
 
 
-def beside(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]:
+def beside(environment: Environment, wish: str, steps: ProgressReporter) -> dict[str, Any]:
     """Restore `wish` beside the running database, and leave a Postgres serving it.
 
     Raises:
-        WrongUseError: one is there already, or `wish` cannot be had.
+        UsageError: one is there already, or `wish` cannot be had.
         EsqError: it could not be restored.
     """
     ground = ground_of(environment, steps)
     work, begun = jobs(ground), time.monotonic()
     if work.pod(names.BESIDE) is not None:
-        raise WrongUseError(
+        raise UsageError(
             "a restored database stands beside the running one already",
-            where=f"job {DATA_NAMESPACE}/{names.BESIDE}",
+            location=f"job {DATA_NAMESPACE}/{names.BESIDE}",
             remedy=f"Take it away: `esq backup restore {environment.name} --remove`.",
         )
     choice = chosen(ground, wish)
     with steps.step(f"restore {wish} beside") as step:
         work.start(names.BESIDE, name=names.BESIDE, words=choice.arguments)
         _await_serving(work, step)
-        step.note(f"from backup {choice.backup.label}" if choice.backup else "")
+        step.set_result(f"from backup {choice.backup.label}" if choice.backup else "")
     return {
         "to": wish,
         "backup": choice.backup.label if choice.backup else None,
@@ -192,7 +192,7 @@ def beside(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]:
     }
 
 
-def _await_serving(work: Jobs, step: Step) -> None:
+def _await_serving(work: Jobs, step: ProgressStep) -> None:
     deadline = time.monotonic() + BESIDE_SECONDS
     while True:
         pod = work.pod(names.BESIDE)
@@ -201,14 +201,14 @@ def _await_serving(work: Jobs, step: Step) -> None:
         if pod is not None and pod.status.phase == "Failed":
             faults = (work.result(names.BESIDE) or {}).get("faults") or [work.log(names.BESIDE)]
             work.remove(names.BESIDE)
-            raise EsqError("it could not be restored", where="the pod", detail="\n".join(faults))
+            raise EsqError("it could not be restored", location="the pod", detail="\n".join(faults))
         if time.monotonic() > deadline:
             raise EsqError(f"it is not restored after {BESIDE_SECONDS:g} s", detail=work.log(names.BESIDE))
-        step.waiting("the restored Postgres to have replayed its log" if pod else "its pod")
+        step.set_status("the restored Postgres to have replayed its log" if pod else "its pod")
         time.sleep(_PAUSE)
 
 
-def remove(environment: Environment, steps: Steps) -> bool:
+def remove(environment: Environment, steps: ProgressReporter) -> bool:
     """Take the restored database beside the running one away; tell whether there was one."""
     ground = ground_of(environment, steps)
     with steps.step("remove the restored database"):

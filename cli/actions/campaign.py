@@ -11,14 +11,14 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cli.edge import Edge
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressReporter, ProgressStep
 
 PAGE = 1000
 """Messages asked about at once, by the campaigns service and by the ledger."""
@@ -111,18 +111,18 @@ def check(order: Order, company: str) -> None:
     """Look at the files before anything is asked of the platform.
 
     Raises:
-        WrongUseError: one of them is not there.
+        UsageError: one of them is not there.
     """
     for option, file in (("--contacts", order.contacts), ("--text", order.text)):
         if not file.is_file():
-            raise WrongUseError(
-                f"no such file: {file}", where=option, remedy="Give the path of a file, as in `examples/`."
+            raise UsageError(
+                f"no such file: {file}", location=option, remedy="Give the path of a file, as in `examples/`."
             )
     if not company:
-        raise WrongUseError("whose campaign it is is not said", where="--company", remedy="Name a company.")
+        raise UsageError("whose campaign it is is not said", location="--company", remedy="Name a company.")
 
 
-def send(order: Order, edge: Edge, keys: Path, steps: Steps) -> Sent:
+def send(order: Order, edge: Edge, keys: Path, steps: ProgressReporter) -> Sent:
     """Send `order` and return what became of it.
 
     Args:
@@ -137,26 +137,26 @@ def send(order: Order, edge: Edge, keys: Path, steps: Steps) -> Sent:
     digest = _digest(order, edge.company)
     key, continued = _key(keys / digest)
     with steps.step("connection") as step:
-        edge.waiting = step.waiting
+        edge.waiting = step.set_status
         number = {"phone_number_id": number_of(edge.company, order.connection)}
         body = {**number, "messages_per_second": order.rate} if order.rate else number
         edge.call("PUT", f"/connections/{order.connection}", "connections:write", body=body)
-        step.note(order.connection)
+        step.set_result(order.connection)
     with steps.step("contacts") as step:
-        edge.waiting = step.waiting
+        edge.waiting = step.set_status
         imported = _import(order, edge, f"{order.contacts.stem[:40]}-{digest[:8]}")
-        step.note(f"{imported['accepted']} accepted, {imported['rejected_total']} rejected")
+        step.set_result(f"{imported['accepted']} accepted, {imported['rejected_total']} rejected")
     begun = edge.clock()
     with steps.step("campaign") as step:
-        edge.waiting = step.waiting
+        edge.waiting = step.set_status
         sent = _create(order, edge, key, imported, continued=continued)
         _follow(sent, edge, step)
         sent.seconds = edge.clock() - begun
-        step.note(_counted(sent.counts))
+        step.set_result(_counted(sent.counts))
     with steps.step("ledger") as step:
-        edge.waiting = step.waiting
+        edge.waiting = step.set_status
         sent.verdict = judge(sent.campaign, edge)
-        step.note(", ".join(f"{count} {name}" for name, count in vars(sent.verdict).items()))
+        step.set_result(", ".join(f"{count} {name}" for name, count in vars(sent.verdict).items()))
     (keys / digest).unlink(missing_ok=True)
     return sent
 
@@ -220,7 +220,7 @@ def _create(order: Order, edge: Edge, key: str, imported: dict[str, Any], *, con
     )
 
 
-def _follow(sent: Sent, edge: Edge, step: Step) -> None:
+def _follow(sent: Sent, edge: Edge, step: ProgressStep) -> None:
     """Look until the campaign has ended."""
 
     def told(found: dict[str, Any]) -> None:
@@ -228,7 +228,7 @@ def _follow(sent: Sent, edge: Edge, step: Step) -> None:
         total = found["total"] if found["total"] is not None else sent.planned
         left = sent.counts.get("queued", 0) + sent.counts.get("pending", 0)
         paused = " (paused)" if found["state"] == "paused" else ""
-        step.waiting(bar(sent.planned - left, int(total)) + paused)
+        step.set_status(bar(sent.planned - left, int(total)) + paused)
 
     follow(sent.campaign, edge, told)
 
@@ -253,19 +253,19 @@ def follow(campaign: str, edge: Edge, told: Callable[[dict[str, Any]], None]) ->
         if found["state"] == "failed":
             raise EsqError(
                 f"the campaign could not be planned: {found.get('failure')}",
-                where=campaign,
+                location=campaign,
                 remedy="Correct what it says, then send it anew.",
             )
         if found["state"] == "cancelled":
             raise EsqError(
                 f"the campaign was cancelled: {counted}",
-                where=campaign,
+                location=campaign,
                 remedy="See `esq campaign show`. To send it after all, give it another text or list.",
             )
         if edge.clock() > edge.deadline:
             raise EsqError(
                 f"the campaign has not ended in time: {counted}",
-                where=campaign,
+                location=campaign,
                 remedy="Repeat the command: it continues this campaign (a longer --timeout helps).",
             )
         edge.sleep(LOOK_SECONDS)

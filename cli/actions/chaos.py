@@ -21,7 +21,8 @@ from cli.actions.ground import look
 from cli.actions.promises import record
 from cli.actions.settings import credentials
 from infra.errors import EsqError
-from infra.evidence import commit, host_facts, versions
+from infra.measurements.measurements import current_commit, host_facts, package_versions
+from infra.measurements.report_store import ReportStore
 from infra.names import (
     ADMIN_ROLE,
     DATA_NAMESPACE,
@@ -33,14 +34,13 @@ from infra.names import (
     service_dns,
 )
 from infra.render import kafka, objects, postgres, redis
-from infra.reports import ReportStore
 
 if TYPE_CHECKING:
     from chaos.journal import Entry
     from cli.actions.ground import Ground
     from cli.environment import Environment
     from infra.credentials import Credentials
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 _TEXT = "Olá {name}, até já."
 _FIRST_NUMBER = 119_7000_0000
@@ -56,7 +56,7 @@ def reports(environment: Environment) -> ReportStore[Report]:
     return ReportStore(folder(environment) / "reports", Report, "`esq chaos run`, see `esq chaos list`.")
 
 
-def target(environment: Environment, steps: Steps) -> Target:
+def target(environment: Environment, steps: ProgressReporter) -> Target:
     """Open an environment.
 
     Raises:
@@ -81,10 +81,10 @@ def _troubles(ground: Ground) -> list[str]:
     try:
         return health.look(ground).troubles
     except EsqError as error:
-        return [error.what]
+        return [error.message]
 
 
-def recover(environment: Environment, steps: Steps) -> list[Entry]:
+def recover(environment: Environment, steps: ProgressReporter) -> list[Entry]:
     """Undo every fault that is open.
 
     Raises:
@@ -94,12 +94,12 @@ def recover(environment: Environment, steps: Steps) -> list[Entry]:
 
     with steps.step("recover") as step:
         undone = UndoJournal(folder(environment) / "open").recover()
-        step.note(", ".join(str(entry.fault) for entry in undone) or "nothing was open")
+        step.set_result(", ".join(str(entry.fault) for entry in undone) or "nothing was open")
     return undone
 
 
 def run(  # noqa: PLR0913, PLR0917 - what the command was given
-    environment: Environment, name: str, runs: int, named: str | None, command: str, steps: Steps
+    environment: Environment, name: str, runs: int, named: str | None, command: str, steps: ProgressReporter
 ) -> tuple[Report, Path]:
     """Run an experiment some times; keep its report, and its figures as evidence.
 
@@ -118,7 +118,7 @@ def run(  # noqa: PLR0913, PLR0917 - what the command was given
     confirm(environment.name, named)
     opened = target(environment, steps)
     began, kept = dt.datetime.now(dt.UTC), reports(environment)
-    place, facts = kept.new(name, began), host_facts()
+    place, facts = kept.create(name, began), host_facts()
     done: list[Run] = []
     try:
         for number in range(1, runs + 1):
@@ -132,7 +132,7 @@ def run(  # noqa: PLR0913, PLR0917 - what the command was given
     return report, page
 
 
-def _settle(opened: Target, steps: Steps, *, first: bool) -> None:
+def _settle(opened: Target, steps: ProgressReporter, *, first: bool) -> None:
     """Between two runs, wait until the first one's traces are gone; before the first, nobody waits."""
     if not first:
         with steps.step("well again") as step:
@@ -157,8 +157,8 @@ def _report(  # noqa: PLR0913, PLR0917 - what a report says of a run
         promises=experiment.addition.promises if opened.cluster is not None else {},
         runs=tuple(done),
         host=facts,
-        versions=versions(),
-        commit=commit(),
+        versions=package_versions(),
+        commit=current_commit(),
         runbook=experiment.addition.runbook,
     )
 
@@ -166,7 +166,7 @@ def _report(  # noqa: PLR0913, PLR0917 - what a report says of a run
 def _keep(environment: Environment, report: Report, page: Path) -> None:
     for verdict in report.verdicts:
         detail = {"experiment": report.experiment, "report": str(page), "metric": verdict.metric}
-        record(environment, verdict.promise, verdict.distribution.values, report.command, detail)
+        record(environment, verdict.slo_id, verdict.distribution.values, report.command, detail)
 
 
 def _endpoints(ground: Ground, found: Credentials, run: str) -> Endpoints:

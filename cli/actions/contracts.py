@@ -25,7 +25,7 @@ def renew(project: Path) -> list[Path]:
     if faults:
         raise EsqError(
             "the schemas break what others rely on",
-            where=str(BASELINE),
+            location=str(BASELINE),
             remedy=WAY_ON,
             detail="\n".join(f"- {fault}" for fault in faults),
         )

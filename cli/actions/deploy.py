@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cli.engine import Engine, Outcome
     from cli.environment import Environment
     from infra.config import StackSettings
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressStep, ProgressReporter
 
 
 @dataclass
@@ -55,48 +55,48 @@ def program(settings: StackSettings) -> Callable[[], None]:
     return partial(importlib.import_module(f"stacks.layers.{settings.layer}").program, settings)
 
 
-def images(ground: Ground, layers: Sequence[Layer], steps: Steps) -> dict[str, str]:
+def images(ground: Ground, layers: Sequence[Layer], steps: ProgressReporter) -> dict[str, str]:
     """Return the images by name, built and pushed where that is ours to do."""
     if not any(IMAGES[layer] for layer in layers):
         return {}
     with steps.step("images") as step:
         found = ground.push_images(steps)
-        step.note(f"{len(found)} by digest")
+        step.set_result(f"{len(found)} by digest")
     return found
 
 
 def configured(
-    environment: Environment, engine: Engine, ground: Ground, layers: Sequence[Layer], steps: Steps
+    environment: Environment, engine: Engine, ground: Ground, layers: Sequence[Layer], steps: ProgressReporter
 ) -> list[StackSettings]:
     """Return the settings of each layer, with images and the environment's credentials."""
     pushed = images(ground, layers, steps)
     with steps.step("settings and credentials") as step:
         found = keeping.load(environment, engine, pushed, layers, ground.vault)
-        step.note(found.told)
+        step.set_result(found.told)
     return found.settings
 
 
-def preview(environment: Environment, layers: Sequence[Layer], steps: Steps) -> list[Outcome]:
+def preview(environment: Environment, layers: Sequence[Layer], steps: ProgressReporter) -> list[Outcome]:
     """Say what a deploy would change; cluster and images are made, for nothing can be said without."""
     ground = stand(environment, steps)
     engine = ground.engine()
     return previewed(engine, configured(environment, engine, ground, layers, steps), steps)
 
 
-def previewed(engine: Engine, settings: Sequence[StackSettings], steps: Steps) -> list[Outcome]:
+def previewed(engine: Engine, settings: Sequence[StackSettings], steps: ProgressReporter) -> list[Outcome]:
     """Run the layers' programs without doing anything."""
     outcomes = []
     for each in settings:
         with steps.step(f"preview {each.layer}") as step:
             outcomes.append(outcome := engine.preview(each.layer, program(each), step))
-            step.note(summary(outcome))
+            step.set_result(summary(outcome))
     return outcomes
 
 
 def deploy(
     environment: Environment,
     layers: Sequence[Layer],
-    steps: Steps,
+    steps: ProgressReporter,
     confirm: Callable[[Sequence[Outcome]], None] | None = None,
 ) -> Deployed:
     """Bring `layers` to what this version describes.
@@ -120,21 +120,21 @@ def deploy(
     if Layer.SERVICES in layers:
         with steps.step("checks") as step:
             done.health = wait_until_well(environment, done.ground, step)
-            step.note(done.health.summary)
+            step.set_result(done.health.summary)
     return done
 
 
-def bring(engine: Engine, settings: StackSettings, steps: Steps) -> Outcome:
+def bring(engine: Engine, settings: StackSettings, steps: ProgressReporter) -> Outcome:
     """Bring one layer to what its program declares, as a step of its own."""
     with steps.step(f"layer {settings.layer}") as step:
         return raised(engine, settings, step)
 
 
-def raised(engine: Engine, settings: StackSettings, step: Step) -> Outcome:
+def raised(engine: Engine, settings: StackSettings, step: ProgressStep) -> Outcome:
     """Bring one layer to what its program declares."""
     keeping.keep(engine, settings)
     outcome = engine.up(settings.layer, program(settings), step)
-    step.note(summary(outcome))
+    step.set_result(summary(outcome))
     return outcome
 
 

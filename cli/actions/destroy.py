@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from cli.engine import Outcome
     from cli.environment import Environment
     from infra.config import Layer
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 
 def destroy(
     environment: Environment,
     layers: Sequence[Layer],
-    steps: Steps,
+    steps: ProgressReporter,
     *,
     whole: bool,
     keep_backups: bool = False,
@@ -41,13 +41,13 @@ def destroy(
     for layer in reversed(layers):
         with steps.step(f"remove {layer}") as step:
             outcomes.append(outcome := engine.destroy(layer, step))
-            step.note(summary(outcome))
+            step.set_result(summary(outcome))
     if whole:
         _take_zones(ground, steps, keep_backups=keep_backups)
     return outcomes
 
 
-def _take_zones(ground: Ground, steps: Steps, *, keep_backups: bool) -> None:
+def _take_zones(ground: Ground, steps: ProgressReporter, *, keep_backups: bool) -> None:
     if ground.cluster is not None:
         with steps.step("zones"):
             ground.cluster.down(steps, purge=True)

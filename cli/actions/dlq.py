@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.environment import Environment
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 TEMPLATE = "dlq"
 JOB_SECONDS = 120.0
 
 
-def ask(environment: Environment, words: Sequence[str], steps: Steps) -> dict[str, Any]:
+def ask(environment: Environment, words: Sequence[str], steps: ProgressReporter) -> dict[str, Any]:
     """Run the job with `words`; return what it told.
 
     Raises:
@@ -37,11 +37,11 @@ def ask(environment: Environment, words: Sequence[str], steps: Steps) -> dict[st
         finally:
             jobs.remove(name)
         if told["good"]:
-            step.note(f"{told['total']}")
+            step.set_result(f"{told['total']}")
     if not told["good"]:
         raise EsqError(
             "; ".join(told["faults"]),
-            where=f"esq dlq {words[0]}",
+            location=f"esq dlq {words[0]}",
             remedy=f"`esq dlq list {environment.name}` tells which there are, `esq status` who is away.",
         )
     return told

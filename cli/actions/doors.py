@@ -13,7 +13,7 @@ import httpx
 from cli.actions.ground import look
 from cli.actions.settings import credentials
 from cli.edge import Edge
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cli.environment import Environment
     from infra.credentials import ApplicationCredentials
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 TIMEOUT = httpx.Timeout(15.0, connect=3.0)
 """Seconds; an import may be silent for as long as the database takes to commit it."""
@@ -51,24 +51,24 @@ class Doors:
 
 
 @contextmanager
-def open_doors(environment: Environment, steps: Steps) -> Iterator[Doors]:
+def open_doors(environment: Environment, steps: ProgressReporter) -> Iterator[Doors]:
     """Open the ways into an environment.
 
     Raises:
         EsqError: the environment was not deployed here.
-        WrongUseError: its edge is not ours, so that its address is not known.
+        UsageError: its edge is not ours, so that its address is not known.
     """
     ground = look(environment, steps)
     if ground.cluster is None:
-        raise WrongUseError(
+        raise UsageError(
             "the address of a given cluster's edge is not known",
-            where="--kubeconfig",
+            location="--kubeconfig",
             remedy="Campaigns can be sent to `local` for now.",
         )
     if not ground.cluster.ca.is_file():
         raise EsqError(
             f"`{environment.name}` is not there",
-            where=str(ground.cluster.ca),
+            location=str(ground.cluster.ca),
             remedy=f"Deploy it: `esq deploy {environment.name}`.",
         )
     keys = credentials(environment, ground.engine()).application
@@ -78,7 +78,9 @@ def open_doors(environment: Environment, steps: Steps) -> Iterator[Doors]:
 
 
 @contextmanager
-def through_the_edge(environment: Environment, company: str, seconds: float, steps: Steps) -> Iterator[Edge]:
+def through_the_edge(
+    environment: Environment, company: str, seconds: float, steps: ProgressReporter
+) -> Iterator[Edge]:
     """Open a caller for `company` that gives up after `seconds`; raises what `open_doors` does."""
     with open_doors(environment, steps) as doors:
         yield doors.edge(company, seconds)

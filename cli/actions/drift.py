@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from cli.environment import Environment
     from cli.events import Change
     from infra.config import Layer
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 
-def drift(environment: Environment, layers: Sequence[Layer], steps: Steps) -> list[tuple[str, Change]]:
+def drift(
+    environment: Environment, layers: Sequence[Layer], steps: ProgressReporter
+) -> list[tuple[str, Change]]:
     """Return what differs, by layer; nothing is changed."""
     engine = look(environment, steps).engine()
     found: list[tuple[str, Change]] = []
@@ -23,5 +25,5 @@ def drift(environment: Environment, layers: Sequence[Layer], steps: Steps) -> li
         with steps.step(f"compare {layer}") as step:
             outcome = engine.drift(layer, step)
             found += [(layer.value, change) for change in outcome.changes]
-            step.note(f"{len(outcome.changes)} differ" if outcome.changes else "as deployed")
+            step.set_result(f"{len(outcome.changes)} differ" if outcome.changes else "as deployed")
     return found

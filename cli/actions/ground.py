@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from cli.actions.packages import install
 from cli.engine import Engine
 from infra.credentials import VaultAccess
-from infra.errors import EsqError, Problem, ProblemsError, WrongUseError
+from infra.errors import EsqError, Problem, ProblemsError, UsageError
 from infra.provider import ProviderServer, plugin_folder
 
 if TYPE_CHECKING:
     from cli.environment import Environment
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
     from infra.zones import Cluster
     from infra.zones.toolchain import Toolchain
 
@@ -83,7 +83,7 @@ class Ground:
         """Where backups go that are to outlive the environment; None when nobody said so.
 
         Raises:
-            WrongUseError: what was said cannot be used.
+            UsageError: what was said cannot be used.
         """
         return self.cluster.vault if self.cluster is not None else given_vault()
 
@@ -91,7 +91,7 @@ class Ground:
         """Return the engine for this cluster."""
         return Engine(self.environment, path=self.path, kubeconfig=self.kubeconfig, provider=self._provider)
 
-    def push_images(self, steps: Steps) -> dict[str, str]:
+    def push_images(self, steps: ProgressReporter) -> dict[str, str]:
         """Build and push what is not there yet; return image references by name.
 
         Raises:
@@ -118,7 +118,7 @@ def given_images() -> dict[str, str]:
     except (KeyError, ValueError, TypeError) as error:
         raise EsqError(
             "a cluster that was given needs images that it can pull",
-            where="ESQ_IMAGES",
+            location="ESQ_IMAGES",
             remedy=_REGISTRY_REMEDY,
         ) from error
 
@@ -127,7 +127,7 @@ def given_vault() -> VaultAccess | None:
     """Return the S3 store that the user keeps for backups, from ESQ_VAULT.
 
     Raises:
-        WrongUseError: it is not what `infra.credentials.VaultAccess` describes.
+        UsageError: it is not what `infra.credentials.VaultAccess` describes.
     """
     text = os.environ.get("ESQ_VAULT")
     if not text:
@@ -136,9 +136,9 @@ def given_vault() -> VaultAccess | None:
         return VaultAccess.model_validate_json(text)
     except ValidationError as error:
         fields = ", ".join(".".join(map(str, each["loc"])) or "JSON" for each in error.errors())
-        raise WrongUseError(
+        raise UsageError(
             f"the vault cannot be used: {fields}",
-            where="ESQ_VAULT",
+            location="ESQ_VAULT",
             remedy="Give JSON with url, region, bucket, key_id, key_secret and authority (PEM).",
         ) from error
 
@@ -167,20 +167,20 @@ def zones(environment: Environment, tools: Toolchain) -> Cluster:
     return Cluster(spec, state=state, tools=tools, vault=environment.vault)
 
 
-def toolchain(steps: Steps) -> Toolchain:
+def toolchain(steps: ProgressReporter) -> Toolchain:
     """Return the toolchain in the user's cache."""
     from infra.zones.toolchain import Toolchain  # noqa: PLC0415 - help needs none of it
 
     return Toolchain(cache=caches() / "toolchain", steps=steps)
 
 
-def look(environment: Environment, steps: Steps) -> Ground:
+def look(environment: Environment, steps: ProgressReporter) -> Ground:
     """Return the ground as it is; nothing is built or started."""
     tools = toolchain(steps)
     return Ground(environment, tools, zones(environment, tools) if environment.zones else None)
 
 
-def stand(environment: Environment, steps: Steps) -> Ground:
+def stand(environment: Environment, steps: ProgressReporter) -> Ground:
     """Return the ground, with everything that was missing installed, built and started.
 
     Raises:
@@ -198,14 +198,14 @@ def stand(environment: Environment, steps: Steps) -> Ground:
     return ground
 
 
-def prepare(cluster: Cluster, steps: Steps) -> None:
+def prepare(cluster: Cluster, steps: ProgressReporter) -> None:
     """Install the packages that are missing, then ask for everything that still stands in the way."""
     from infra.zones import packages  # noqa: PLC0415 - a given cluster needs none of it
 
     install(packages.missing(), steps)
     with steps.step("preflight") as step:
-        step.waiting("what this machine has")
+        step.set_status("what this machine has")
         problems = cluster.preflight()
         if problems:
             raise ProblemsError("This machine cannot carry the zones as it is", problems)
-        step.note("nothing in the way")
+        step.set_result("nothing in the way")

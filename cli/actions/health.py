@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cli.environment import Environment
     from infra.components.backup.status import Seen
     from infra.components.report import Pods, Report
-    from infra.steps import Step
+    from infra.progress import ProgressStep
 
 WELL_SECONDS = 120.0
 """After a deploy everything must be well within this time."""
@@ -164,7 +164,7 @@ def look(ground: Ground) -> Health:
     if not kubeconfig.is_file():
         raise EsqError(
             f"`{ground.environment.name}` is not there",
-            where=str(kubeconfig),
+            location=str(kubeconfig),
             remedy=f"Deploy it: `esq deploy {ground.environment.name}`.",
         )
     services = KubernetesPods(kubeconfig, SERVICES_NAMESPACE)
@@ -178,7 +178,11 @@ def look(ground: Ground) -> Health:
 
 
 def wait_until_well(
-    environment: Environment, ground: Ground, step: Step, *, clock: Callable[[], float] = time.monotonic
+    environment: Environment,
+    ground: Ground,
+    step: ProgressStep,
+    *,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Health:
     """Ask until all serves as it should.
 
@@ -187,11 +191,11 @@ def wait_until_well(
     """
     deadline = clock() + WELL_SECONDS
     while (found := look(ground)).outages:
-        step.waiting("; ".join(found.outages))
+        step.set_status("; ".join(found.outages))
         if clock() > deadline:
             raise EsqError(
                 f"`{environment.name}` was deployed, but is not well after {WELL_SECONDS:g} s",
-                where="checks",
+                location="checks",
                 remedy=f"See `esq status {environment.name}`.",
                 detail="\n".join(f"- {trouble}" for trouble in found.outages),
             )
@@ -206,7 +210,7 @@ def _nodes(kubeconfig: Path) -> tuple[Node, ...]:
     except (ApiException, HTTPError) as error:
         raise EsqError(
             "the cluster does not answer",
-            where=str(kubeconfig),
+            location=str(kubeconfig),
             remedy="See `esq cluster status`; `esq cluster up` starts what is not running.",
             detail=str(error)[:500],
         ) from error
@@ -225,7 +229,7 @@ def _backups(pods: Pods) -> Backups:
     try:
         seen = of_backups.read(pods)
     except NoAnswerError as error:
-        return Backups("nobody watches them", (error.what,))
+        return Backups("nobody watches them", (error.message,))
     return Backups(of_backups.summary(seen, now), tuple(of_backups.troubles(seen, now)), seen)
 
 

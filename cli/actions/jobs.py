@@ -12,14 +12,14 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 from infra.kubernetes import ask, connect, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from infra.steps import Step
+    from infra.progress import ProgressStep
 
 TIMEOUT = 10.0
 PAUSE = 0.5
@@ -63,14 +63,14 @@ class Jobs:
 
         Raises:
             EsqError: there is no such template.
-            WrongUseError: there is a Job of that name already.
+            UsageError: there is a Job of that name already.
         """
         called = name or f"{template}-{time.strftime('%H%M%S', time.gmtime())}"
         found = ask(lambda: self._batch.read_namespaced_cron_job(template, self.namespace))
         if found is None:
             raise EsqError(
                 f"there is no `{template}` in this environment",
-                where=f"namespace {self.namespace}",
+                location=f"namespace {self.namespace}",
                 remedy="Deploy this version first: `esq deploy ENV`.",
             )
         spec = self._client.sanitize_for_serialization(found.spec.job_template.spec)
@@ -87,13 +87,15 @@ class Jobs:
             self._batch.create_namespaced_job(self.namespace, body, _request_timeout=TIMEOUT)
         except (ApiException, HTTPError) as error:
             if getattr(error, "status", None) == _CONFLICT:
-                raise WrongUseError(
-                    f"there is a `{called}` already", where=self.namespace, remedy="Wait for it or remove it."
+                raise UsageError(
+                    f"there is a `{called}` already",
+                    location=self.namespace,
+                    remedy="Wait for it or remove it.",
                 ) from error
             raise refusal(error) from error
         return called
 
-    def follow(self, name: str, step: Step, seconds: float, *, remedy: str) -> dict[str, Any]:
+    def follow(self, name: str, step: ProgressStep, seconds: float, *, remedy: str) -> dict[str, Any]:
         """Wait until a Job ends, and return what its program told.
 
         Raises:
@@ -105,11 +107,11 @@ class Jobs:
             ended = status is None or status.status.succeeded or status.status.failed
             if ended:
                 return self._told(name, remedy)
-            step.waiting(self._state(name))
+            step.set_status(self._state(name))
             if time.monotonic() > deadline:
                 raise EsqError(
                     f"{name} did not end within {seconds:g} s; it goes on in the cluster",
-                    where=f"job {self.namespace}/{name}",
+                    location=f"job {self.namespace}/{name}",
                     remedy=remedy,
                     detail=self.log(name),
                 )
@@ -134,7 +136,7 @@ class Jobs:
             if time.monotonic() > deadline:
                 raise EsqError(
                     f"{name} does not go",
-                    where=f"job {self.namespace}/{name}",
+                    location=f"job {self.namespace}/{name}",
                     remedy="See what holds its pod, then repeat the command.",
                 )
             time.sleep(PAUSE)
@@ -172,7 +174,7 @@ class Jobs:
         if found is None:
             raise EsqError(
                 f"{name} ended without a word",
-                where=f"job {self.namespace}/{name}",
+                location=f"job {self.namespace}/{name}",
                 remedy=remedy,
                 detail=self.log(name),
             )

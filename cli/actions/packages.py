@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.shell import run
+from infra.subprocesses import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 INSTALL_SECONDS = 900.0
 UPDATE_SECONDS = 300.0
@@ -26,7 +26,7 @@ def installable() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def install(packages: Sequence[str], steps: Steps) -> None:
+def install(packages: Sequence[str], steps: ProgressReporter) -> None:
     """Install `packages`, if there are any and we may; else nothing, for preflight names what is missing.
 
     Raises:
@@ -36,13 +36,13 @@ def install(packages: Sequence[str], steps: Steps) -> None:
         return
     with steps.step("packages") as step:
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        step.waiting("the package lists")
+        step.set_status("the package lists")
         run(["apt-get", "update", "-q"], timeout=UPDATE_SECONDS, env=environment)
-        step.waiting(", ".join(packages))
+        step.set_status(", ".join(packages))
         argv = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
         with _nothing_starts():
             run(argv, timeout=INSTALL_SECONDS, env=environment)
-        step.note(f"installed {', '.join(packages)}")
+        step.set_result(f"installed {', '.join(packages)}")
 
 
 @contextmanager

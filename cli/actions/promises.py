@@ -7,8 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from infra.evidence import Distribution, Evidence, EvidenceStore, commit, host_facts, versions
-from infra.html import page
+from infra.measurements.html import render_page
+from infra.measurements.measurements import (
+    Distribution,
+    Measurement,
+    MeasurementStore,
+    current_commit,
+    host_facts,
+    package_versions,
+)
 from services.contracts.promises import BY_ID, PROMISES, Promise, Standing
 
 if TYPE_CHECKING:
@@ -25,7 +32,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 def record(
     environment: Environment, promise: str, values: Sequence[float], command: str, detail: dict[str, Any]
-) -> Evidence:
+) -> Measurement:
     """Keep figures as evidence of a promise; return the record.
 
     Args:
@@ -35,15 +42,15 @@ def record(
         command: what measured them.
         detail: what else is worth keeping, e.g. where the report is.
     """
-    made = Evidence(
-        promise=promise,
-        at=dt.datetime.now(dt.UTC),
+    made = Measurement(
+        slo_id=promise,
+        measured_at=dt.datetime.now(dt.UTC),
         environment=environment.name,
         unit=BY_ID[promise].unit,
         distribution=Distribution(values=tuple(values)),
         command=command,
-        commit=commit(),
-        versions=versions(),
+        commit=current_commit(),
+        versions=package_versions(),
         host=host_facts(),
         detail=detail,
     )
@@ -62,7 +69,7 @@ class Stand:
     """
 
     promise: Promise
-    evidence: Evidence | None
+    evidence: Measurement | None
     age: dt.timedelta | None
 
     @property
@@ -71,7 +78,7 @@ class Stand:
         if self.evidence is None:
             return NEVER
         figures = self.evidence.distribution
-        return self.promise.standing(figures.median, figures.most).value
+        return self.promise.standing(figures.median, figures.max).value
 
     @property
     def broken(self) -> bool:
@@ -85,32 +92,34 @@ class Stand:
             **asdict(self.promise),
             "verdict": self.verdict,
             "median": found.distribution.median if found else None,
-            "worst": found.distribution.most if found else None,
+            "worst": found.distribution.max if found else None,
             "runs": len(found.distribution.values) if found else 0,
-            "at": found.at.isoformat() if found else None,
+            "at": found.measured_at.isoformat() if found else None,
             "age_seconds": round(self.age.total_seconds()) if self.age else None,
             "commit": found.commit if found else None,
         }
 
 
-def store(environment: Environment) -> EvidenceStore:
+def store(environment: Environment) -> MeasurementStore:
     """Return the evidence of an environment."""
-    return EvidenceStore(environment.folder / "evidence")
+    return MeasurementStore(environment.folder / "evidence")
 
 
-def stand(evidence: EvidenceStore, now: dt.datetime | None = None) -> list[Stand]:
+def stand(evidence: MeasurementStore, now: dt.datetime | None = None) -> list[Stand]:
     """Return how each promise stands at the time `now` (UTC)."""
     now = now or dt.datetime.now(dt.UTC)
     found = [(promise, _counting(promise, evidence, now)) for promise in PROMISES]
-    return [Stand(promise, last, now - last.at if last else None) for promise, last in found]
+    return [Stand(promise, last, now - last.measured_at if last else None) for promise, last in found]
 
 
-def _counting(promise: Promise, evidence: EvidenceStore, now: dt.datetime) -> Evidence | None:
+def _counting(promise: Promise, evidence: MeasurementStore, now: dt.datetime) -> Measurement | None:
     """Return what a promise is judged by: the last record, or all of late where not one may ever happen."""
     last = evidence.latest(promise.id)
     if last is None or promise.ceiling > 0:
         return last
-    late = [each for each in evidence.of(promise.id) if now - each.at <= NEVER_SPAN or each == last]
+    late = [
+        each for each in evidence.for_slo(promise.id) if now - each.measured_at <= NEVER_SPAN or each == last
+    ]
     values = tuple(value for each in late for value in each.distribution.values)
     return last.model_copy(update={"distribution": Distribution(values=values)})
 
@@ -130,4 +139,4 @@ def html(environment: str, stands: list[Stand], now: dt.datetime | None = None) 
     """Return the page of all promises."""
     rows = [{**each.report(), "measured": age(each.age)} for each in stands]
     at = (now or dt.datetime.now(dt.UTC)).strftime("%Y-%m-%d %H:%M UTC")
-    return page(_TEMPLATE, environment=environment, standings=rows, at=at)
+    return render_page(_TEMPLATE, environment=environment, standings=rows, at=at)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cli.edge import Edge
-    from infra.steps import Step
+    from infra.progress import ProgressStep
 
 OPERATORS = "operators"
 """Tokens name a company always; queues belong to none, and what counts is the scope."""
@@ -66,7 +66,7 @@ def control(edge: Edge, name: str, **wanted: bool | float) -> dict[str, Any]:
     return found
 
 
-def drain(edge: Edge, name: str, step: Step) -> None:
+def drain(edge: Edge, name: str, step: ProgressStep) -> None:
     """Let nothing new in, and follow until all that is in there has left.
 
     Raises:
@@ -78,11 +78,11 @@ def drain(edge: Edge, name: str, step: Step) -> None:
         left = found["depth"] + found["delayed"] + found["leased"]
         if not left:
             return
-        step.waiting(f"{found['depth']} wait, {found['delayed']} are delayed, {found['leased']} under way")
+        step.set_status(f"{found['depth']} wait, {found['delayed']} are delayed, {found['leased']} under way")
         if edge.clock() > edge.deadline:
             raise EsqError(
                 f"{left} jobs are still in {name}",
-                where=name,
+                location=name,
                 remedy=f"Repeat the command to follow it further; `esq queue resume {name}` ends draining.",
             )
         edge.sleep(LOOK_SECONDS)

@@ -19,7 +19,7 @@ from cli.actions.restore import Platform
 from infra.components import backup as names
 from infra.components.backup.inside import selection
 from infra.config import Layer
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from cli.engine import Engine
     from cli.environment import Environment
     from infra.config import StackSettings
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressStep, ProgressReporter
 
 JOB_SECONDS = 1800.0
 REQUEST_AGAIN = "request-again"
 """Template of the services layer."""
 
 
-def rebuild(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]:
+def rebuild(environment: Environment, wish: str, steps: ProgressReporter) -> dict[str, Any]:
     """Bring the environment back from its vault.
 
     Args:
@@ -43,24 +43,24 @@ def rebuild(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]
         steps: told as they begin and end.
 
     Raises:
-        WrongUseError: it has no vault, is there already, or `wish` is neither `latest` nor a time.
+        UsageError: it has no vault, is there already, or `wish` is neither `latest` nor a time.
         EsqError: its keys are gone, or a step failed; the same command goes on from there.
     """
     begun = time.monotonic()
     try:
         arguments = selection.from_vault(wish).arguments
     except ValueError as error:
-        raise WrongUseError(
-            f"`{wish}` is no time: {error}", where="--to", remedy="E.g. 2026-01-31T12:00:00Z."
+        raise UsageError(
+            f"`{wish}` is no time: {error}", location="--to", remedy="E.g. 2026-01-31T12:00:00Z."
         ) from error
     ground = stand(environment, steps)
     engine = ground.engine()
     # Without them what is in the vault is noise.
     keeping.credentials(environment, engine)
     if ground.vault is None:
-        raise WrongUseError(
+        raise UsageError(
             f"`{environment.name}` has no vault",
-            where="ESQ_VAULT",
+            location="ESQ_VAULT",
             remedy="Restore with `esq backup restore`.",
         )
     settings = {
@@ -78,7 +78,7 @@ def _steps(  # noqa: PLR0913, PLR0917 - what the steps stand on
     settings: dict[Layer, StackSettings],
     wish: str,
     arguments: tuple[str, ...],
-    steps: Steps,
+    steps: ProgressReporter,
 ) -> dict[str, Any]:
     platform = Platform(ground)
     outcomes = [deploy.bring(engine, settings[Layer.CLUSTER], steps)]
@@ -91,14 +91,14 @@ def _steps(  # noqa: PLR0913, PLR0917 - what the steps stand on
         platform.forget()
     with steps.step("restore the media") as step:
         media = _run(Jobs(ground.kubeconfig, DATA_NAMESPACE), names.MEDIA_BACK, step)
-        step.note(f"{media['objects']} objects")
+        step.set_result(f"{media['objects']} objects")
     outcomes.append(deploy.bring(engine, settings[Layer.SERVICES], steps))
     with steps.step("request again what was under way") as step:
         again = _run(Jobs(ground.kubeconfig, SERVICES_NAMESPACE), REQUEST_AGAIN, step)
-        step.note(f"{again['requested']} messages")
+        step.set_result(f"{again['requested']} messages")
     with steps.step("checks") as step:
         health = wait_until_well(ground.environment, ground, step)
-        step.note(health.summary)
+        step.set_result(health.summary)
     found = seen(ground)
     return {
         "to": wish,
@@ -114,18 +114,21 @@ def _must_be_lost(platform: Platform) -> None:
     running = platform.pods(DATA_NAMESPACE, "postgres")
     if running:
         env = platform.ground.environment.name
-        raise WrongUseError(
+        raise UsageError(
             f"`{env}` is not lost: {', '.join(running)} run",
-            where="esq backup rebuild",
+            location="esq backup rebuild",
             remedy=f"To set it back: `esq backup restore {env} --to TIME --in-place`.",
         )
 
 
-def _run(jobs: Jobs, template: str, step: Step) -> dict[str, Any]:
+def _run(jobs: Jobs, template: str, step: ProgressStep) -> dict[str, Any]:
     name = jobs.start(template)
     told = jobs.follow(name, step, JOB_SECONDS, remedy="Repeat the command; it goes on from here.")
     if not told["good"]:
         raise EsqError(
-            f"{template} failed", where=name, remedy="Repeat the command.", detail="\n".join(told["faults"])
+            f"{template} failed",
+            location=name,
+            remedy="Repeat the command.",
+            detail="\n".join(told["faults"]),
         )
     return told

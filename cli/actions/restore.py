@@ -22,7 +22,7 @@ from infra.components.backup.inside import selection
 from infra.components.pods import KubernetesPods
 from infra.components.postgres import status as of_postgres
 from infra.components.report import NoAnswerError
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 from infra.kubernetes import ask, connect
 from infra.names import (
     DATA_NAMESPACE,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from cli.actions.ground import Ground
     from cli.environment import Environment
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressReporter, ProgressStep
 
 WISH = "postgres-restore"
 """The ConfigMap; `infra.components.postgres.kubernetes` mounts it."""
@@ -106,7 +106,7 @@ class Platform:
         body = {"spec": {"replicas": replicas}}
         ask(lambda: self._apps.patch_namespaced_stateful_set_scale(POSTGRES, DATA_NAMESPACE, body))
 
-    def clear(self, step: Step) -> None:
+    def clear(self, step: ProgressStep) -> None:
         """Delete Postgres' volumes, and what Patroni remembers of them.
 
         Raises:
@@ -132,7 +132,7 @@ class Platform:
         ended = {"Succeeded", "Failed"}
         return [each.metadata.name for each in found.items if each.status.phase not in ended]
 
-    def await_gone(self, step: Step, what: str, left: Callable[[], list[str]]) -> None:
+    def await_gone(self, step: ProgressStep, what: str, left: Callable[[], list[str]]) -> None:
         """Wait until nothing is left.
 
         Raises:
@@ -140,16 +140,16 @@ class Platform:
         """
         deadline = time.monotonic() + GONE_SECONDS
         while found := left():
-            step.waiting(f"{what} to go: {', '.join(found)}")
+            step.set_status(f"{what} to go: {', '.join(found)}")
             if time.monotonic() > deadline:
                 raise EsqError(
                     f"{what} do not go: {', '.join(found)}",
-                    where=DATA_NAMESPACE,
+                    location=DATA_NAMESPACE,
                     remedy="Repeat the command; it goes on from here.",
                 )
             time.sleep(_PAUSE)
 
-    def await_postgres(self, step: Step) -> None:
+    def await_postgres(self, step: ProgressStep) -> None:
         """Wait until a primary takes writes and its standbys stream.
 
         Raises:
@@ -163,37 +163,37 @@ class Platform:
             try:
                 report = of_postgres.read(pods)
             except NoAnswerError as error:
-                told, healthy = error.what, False
+                told, healthy = error.message, False
             else:
                 told, healthy = report.summary, report.healthy
             if healthy:
-                step.note(told)
+                step.set_result(told)
                 return
-            step.waiting(told)
+            step.set_status(told)
             if time.monotonic() > deadline:
                 raise EsqError(
                     f"Postgres is not back after {RESTORE_SECONDS:g} s",
-                    where="statefulset esq-data/postgres",
+                    location="statefulset esq-data/postgres",
                     remedy="Look at the logs of postgres-0, -1 and -2, put it right, and repeat the command.",
                     detail=told,
                 )
             time.sleep(_PAUSE)
 
 
-def in_place(environment: Environment, wish: str, steps: Steps) -> dict[str, Any]:
+def in_place(environment: Environment, wish: str, steps: ProgressReporter) -> dict[str, Any]:
     """Set the running database to `wish`; return what was done, with the label that undoes it.
 
     Raises:
-        WrongUseError: `wish` cannot be had, or another restore is under way.
+        UsageError: `wish` cannot be had, or another restore is under way.
         EsqError: a step failed; the same command goes on from there.
     """
     ground = backup.ground_of(environment, steps)
     platform, begun = Platform(ground), time.monotonic()
     under_way = platform.wish()
     if under_way is not None and under_way.get("wish") != wish:
-        raise WrongUseError(
+        raise UsageError(
             f"a restore to `{under_way.get('wish')}` was cut off and has to be ended first",
-            where=f"configmap {DATA_NAMESPACE}/{WISH}",
+            location=f"configmap {DATA_NAMESPACE}/{WISH}",
             remedy=f"Repeat it first: `--to {under_way.get('wish')} --in-place`.",
         )
     undo = None
@@ -208,7 +208,7 @@ def in_place(environment: Environment, wish: str, steps: Steps) -> dict[str, Any
     return {"to": wish, "undo": undo, "seconds": round(time.monotonic() - begun, 1)}
 
 
-def _stop_and_save(platform: Platform, steps: Steps) -> str | None:
+def _stop_and_save(platform: Platform, steps: ProgressReporter) -> str | None:
     """Stop everything that writes, and take a backup; return its label."""
     with steps.step("stop the services") as step:
         platform.scale(0)
@@ -216,11 +216,11 @@ def _stop_and_save(platform: Platform, steps: Steps) -> str | None:
     with steps.step("save what is there") as step:
         told = backup.take(platform.ground, step, full=False)
         label = told["backups"][-1]["label"] if told["backups"] else None
-        step.note(f"undo with `--to {label}`")
+        step.set_result(f"undo with `--to {label}`")
     return label
 
 
-def _bring_back(platform: Platform, steps: Steps) -> None:
+def _bring_back(platform: Platform, steps: ProgressReporter) -> None:
     with steps.step("stop Postgres and clear its volumes") as step:
         platform.scale_postgres(0)
         platform.await_gone(step, "pods", lambda: platform.pods(DATA_NAMESPACE, POSTGRES))
@@ -231,7 +231,7 @@ def _bring_back(platform: Platform, steps: Steps) -> None:
         platform.forget()
     with steps.step("start the services") as step:
         platform.scale(REPLICAS)
-        step.note(wait_until_well(platform.ground.environment, platform.ground, step).summary)
+        step.set_result(wait_until_well(platform.ground.environment, platform.ground, step).summary)
     # Of the time that now begins there is no full backup yet, and without one nothing of it can be restored.
     with steps.step("full backup") as step:
         backup.take(platform.ground, step, full=True)

@@ -47,7 +47,7 @@ def credentials(environment: Environment, engine: Engine) -> Credentials:
     if kept is None:
         raise EsqError(
             f"there are no credentials of `{environment.name}` here",
-            where=str(environment.folder),
+            location=str(environment.folder),
             remedy=f"Deploy it first: `esq deploy {environment.name}`.",
         )
     return Credentials.model_validate_json(kept)

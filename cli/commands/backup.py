@@ -9,13 +9,13 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Env, Kubeconfig, Yes  # noqa: TC001 - Typer reads annotations
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.environment import Environment
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 app = typer.Typer(help="Backups that are known to restore: take, list, try, restore, rebuild.")
 
@@ -130,7 +130,7 @@ def restore(  # noqa: PLR0913 - one per option
 
 
 def _restore(
-    environment: Environment, to: str, steps: Steps, *, in_place: bool, remove: bool
+    environment: Environment, to: str, steps: ProgressReporter, *, in_place: bool, remove: bool
 ) -> dict[str, Any]:
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
@@ -168,9 +168,9 @@ def _find(env: str, kubeconfig: Path | None) -> Environment:
 
 def _one_of(env: str, to: str | None, *, remove: bool, in_place: bool) -> None:
     if bool(to) == remove or (remove and in_place):
-        raise WrongUseError(
+        raise UsageError(
             "say either which moment to restore, or that the restored database is to go",
-            where="--to, --remove",
+            location="--to, --remove",
             remedy=f"E.g. `esq backup restore {env} --to latest`.",
         )
 
@@ -180,9 +180,9 @@ def _must_be_meant(env: str, confirm: str | None, *, as_json: bool) -> None:
         warning = f"Everything `{env}` has written since then will be gone from it. Type its name to go ahead"
         confirm = typer.prompt(warning, default="", show_default=False, err=True)
     if confirm != env:
-        raise WrongUseError(
+        raise UsageError(
             "nothing was done: restoring in place has to be confirmed by the environment's name",
-            where="--confirm",
+            location="--confirm",
             remedy=f"If that is meant: `--confirm {env}`.",
         )
 
@@ -191,9 +191,9 @@ def _must_be_able_to_ask(env: str, *, yes: bool, as_json: bool) -> None:
     if yes:
         return
     if as_json or not sys.stdin.isatty():
-        raise WrongUseError(
+        raise UsageError(
             "nobody can be asked whether to go ahead",
-            where="--yes",
+            location="--yes",
             remedy=f"If `{env}` is lost: `esq backup rebuild {env} --yes`.",
         )
     typer.confirm(f"Rebuild `{env}` from its vault?", abort=True, err=True)

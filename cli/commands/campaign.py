@@ -12,14 +12,14 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotations
-from infra.errors import BrokenPromiseError
+from infra.errors import SloViolatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cli.actions.campaign import Order, Sent
     from cli.edge import Edge
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 app = typer.Typer(help="Send campaigns and hold the ledger against them; hold, resume, cancel, export them.")
 
@@ -84,10 +84,10 @@ def send(  # noqa: PLR0913 - one per option
     if sent.verdict.kept:
         return
     if json:
-        raise typer.Exit(BrokenPromiseError.exit_code)
-    raise BrokenPromiseError(
+        raise typer.Exit(SloViolatedError.exit_code)
+    raise SloViolatedError(
         f"{sent.verdict.lost} lost, {sent.verdict.duplicated} duplicated of {sent.planned}",
-        where=f"campaign {sent.campaign}",
+        location=f"campaign {sent.campaign}",
         remedy="Keep the cluster as it is and look into the logs of whatsapp-dispatcher.",
     )
 
@@ -176,7 +176,7 @@ for _action, _help in ACTIONS.items():
 
 @contextmanager
 def _edge(
-    env: str, company: str, kubeconfig: Path | None, steps: Steps, seconds: float = ANSWER_SECONDS
+    env: str, company: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = ANSWER_SECONDS
 ) -> Iterator[Edge]:
     from cli.actions.doors import through_the_edge  # noqa: PLC0415 - see above
     from cli.environment import find  # noqa: PLC0415 - see above
@@ -215,7 +215,7 @@ def _print(found: list[dict[str, Any]]) -> None:
 
 
 def _send(  # noqa: PLR0913, PLR0917 - what the command was given
-    order: Order, env: str, company: str, timeout: float, kubeconfig: Path | None, steps: Steps
+    order: Order, env: str, company: str, timeout: float, kubeconfig: Path | None, steps: ProgressReporter
 ) -> Sent:
     from cli.actions import campaign as action  # noqa: PLC0415 - see above
     from cli.environment import find  # noqa: PLC0415 - see above

@@ -10,7 +10,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotations
-from infra.errors import BrokenPromiseError
+from infra.errors import SloViolatedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913 - one per option
     report, page = action.run(environment, name, runs, confirm, command, steps)
     _told(report, page, as_json=json)
     if report.broken:
-        raise typer.Exit(BrokenPromiseError.exit_code)
+        raise typer.Exit(SloViolatedError.exit_code)
     if not report.good:
         raise typer.Exit(FAILED)
 
@@ -145,19 +145,19 @@ def _told(report: Report, page: Path, *, as_json: bool) -> None:
 def _show(report: Report, page: Path) -> None:
     from rich.console import Console  # noqa: PLC0415 - machines do without
 
-    from infra.html import figure  # noqa: PLC0415 - same
+    from infra.measurements.html import format_number  # noqa: PLC0415 - same
 
     console = Console(highlight=False)
     console.print(f"[bold]{report.title}[/], {len(report.complete)} of {len(report.runs)} runs complete")
     table = output.table("promise", "target, ceiling", "min", "median", "max", "verdict")
     table.columns[0].no_wrap = True
     for each in report.verdicts:
-        figures, colour = each.distribution, output.STANDINGS[each.standing.value]
+        figures, colour = each.distribution, output.STANDINGS[each.status.value]
         table.add_row(
-            each.promise,
-            f"{figure(each.target)}, {figure(each.ceiling)} {each.unit}",
-            *(figure(value) for value in (figures.least, figures.median, figures.most)),
-            f"[{colour}]{each.standing.value}[/]",
+            each.slo_id,
+            f"{format_number(each.objective)}, {format_number(each.limit)} {each.unit}",
+            *(format_number(value) for value in (figures.min, figures.median, figures.max)),
+            f"[{colour}]{each.status.value}[/]",
         )
     console.print(table)
     for number, run in enumerate(report.runs, 1):

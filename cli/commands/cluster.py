@@ -86,15 +86,15 @@ def logs(
     """Show the last lines of a process's log, e.g. `apiserver` or `zone-a/kubelet`."""
     from collections import deque  # noqa: PLC0415 - only here
 
-    from infra.errors import WrongUseError  # noqa: PLC0415 - only here
+    from infra.errors import UsageError  # noqa: PLC0415 - only here
 
     files = _cluster(name).logs()
     if process is None:
         typer.echo("\n".join(files) or "no logs: the cluster was never up")
         return
     if process not in files:
-        raise WrongUseError(
-            f"no log of {process}", where="cluster logs", remedy=f"One of: {', '.join(files)}"
+        raise UsageError(
+            f"no log of {process}", location="cluster logs", remedy=f"One of: {', '.join(files)}"
         )
     with files[process].open(errors="replace") as file:
         typer.echo("".join(deque(file, maxlen=lines)), nl=False)

@@ -9,7 +9,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers, Yes  # noqa: TC001 - Typer reads annotations
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,9 +71,9 @@ def deploy(  # noqa: PLR0913 - one per option
 
 def _must_be_able_to_ask(env: str, *, yes: bool, as_json: bool) -> None:
     if not yes and (as_json or not sys.stdin.isatty()):
-        raise WrongUseError(
+        raise UsageError(
             "nobody can be asked whether to go ahead",
-            where="--yes",
+            location="--yes",
             remedy=f"Look with `esq preview {env}`, then say so: `esq deploy {env} --yes`.",
         )
 

@@ -9,7 +9,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers, Yes  # noqa: TC001 - Typer reads annotations
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 app = typer.Typer()
 
@@ -59,9 +59,9 @@ def _must_be_meant(env: str, *, yes: bool, as_json: bool) -> None:
     if yes:
         return
     if as_json or not sys.stdin.isatty():
-        raise WrongUseError(
+        raise UsageError(
             "nobody can be asked whether to go ahead",
-            where="--yes",
+            location="--yes",
             remedy=f"All data of `{env}` is lost by it. If that is meant: `esq destroy {env} --yes`.",
         )
     typer.confirm(f"All data of `{env}` will be lost. Go ahead?", abort=True, err=True)

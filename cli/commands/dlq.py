@@ -8,7 +8,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Env, Kubeconfig, Yes  # noqa: TC001 - Typer reads annotations
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,8 +76,10 @@ def drop(
     """Give letters up: their events never have an effect. Asks first, unless `--yes` is given."""
     if not yes:
         if json:
-            raise WrongUseError(
-                "dropping has to be meant", where="esq dlq drop", remedy="Give --yes; `esq dlq show` first."
+            raise UsageError(
+                "dropping has to be meant",
+                location="esq dlq drop",
+                remedy="Give --yes; `esq dlq show` first.",
             )
         typer.confirm(f"Drop every dead letter at {', '.join(letters)}?", abort=True)
     _settle(env, kubeconfig, ["drop", *letters], "Dropped", as_json=json)

@@ -6,7 +6,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers  # noqa: TC001 - Typer reads annotations
-from infra.errors import BrokenPromiseError
+from infra.errors import SloViolatedError
 
 app = typer.Typer()
 
@@ -30,13 +30,13 @@ def drift(
     if json:
         found = [{"layer": name, **vars(change)} for name, change in changes]
         output.print_json({"environment": env, "changes": found, "steps": output.timings(steps)})
-        raise typer.Exit(BrokenPromiseError.exit_code if found else 0)
+        raise typer.Exit(SloViolatedError.exit_code if found else 0)
     for name, change in changes:
         typer.echo(f"{name}: {change.resource} {change.operation}d outside: {', '.join(change.fields)}")
     if changes:
-        raise BrokenPromiseError(
+        raise SloViolatedError(
             f"{len(changes)} resources differ from what was deployed",
-            where=env,
+            location=env,
             remedy=f"Bring them back: `esq deploy {env}`.",
         )
     typer.echo("The cluster is as it was deployed.")

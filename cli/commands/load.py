@@ -10,7 +10,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
-from infra.errors import BrokenPromiseError
+from infra.errors import SloViolatedError
 from loadtests.shapes import Shape
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def run(  # noqa: PLR0913, PLR0917 - one per option
     if not report.valid:
         raise typer.Exit(INVALID)
     if report.broken:
-        raise typer.Exit(BrokenPromiseError.exit_code)
+        raise typer.Exit(SloViolatedError.exit_code)
 
 
 @app.command("report")
@@ -146,7 +146,7 @@ def _told(report: Report, page: Path, *, as_json: bool) -> None:
 def _show(report: Report) -> None:
     from rich.console import Console  # noqa: PLC0415 - machines do without
 
-    from infra.html import figure  # noqa: PLC0415 - same
+    from infra.measurements.html import format_number  # noqa: PLC0415 - same
     from loadtests.result import PERCENTILES  # noqa: PLC0415 - same
 
     console = Console(highlight=False)
@@ -159,12 +159,12 @@ def _show(report: Report) -> None:
     console.print(table)
     judged = output.table("promise", "target", "ceiling", "measured", "verdict")
     for verdict in report.verdicts:
-        colour, standing = output.STANDINGS[verdict.standing.value], verdict.standing.value
+        colour, standing = output.STANDINGS[verdict.status.value], verdict.status.value
         judged.add_row(
-            verdict.sentence,
-            f"{figure(verdict.target)} {verdict.unit}",
-            f"{figure(verdict.ceiling)} {verdict.unit}",
-            figure(verdict.distribution.median),
+            verdict.description,
+            f"{format_number(verdict.objective)} {verdict.unit}",
+            f"{format_number(verdict.limit)} {verdict.unit}",
+            format_number(verdict.distribution.median),
             f"[{colour}]{standing}[/]",
         )
     console.print(judged)
@@ -179,12 +179,12 @@ def _show(report: Report) -> None:
 
 
 def _uses(report: Report) -> Table:
-    from infra.html import figure  # noqa: PLC0415 - machines do without
+    from infra.measurements.html import format_number  # noqa: PLC0415 - machines do without
 
     table = output.table("part of the platform", "pods", "cores", "MiB of one", "of")
     for name, each in report.uses.items():
-        limit = figure(each.limit) if each.limit else "-"
-        table.add_row(name, str(each.pods), f"{each.cores:.3f}", figure(each.memory), limit)
+        limit = format_number(each.limit) if each.limit else "-"
+        table.add_row(name, str(each.pods), f"{each.cores:.3f}", format_number(each.memory), limit)
     pods, cores = (sum(getattr(each, of) for each in report.uses.values()) for of in ("pods", "cores"))
     table.add_row("all pods", str(pods), f"{cores:.3f}", "", "")
     return table

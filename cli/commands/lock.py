@@ -7,7 +7,7 @@ from pathlib import Path
 
 import typer
 
-from infra.shell import run
+from infra.subprocesses import run
 
 app = typer.Typer()
 

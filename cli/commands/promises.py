@@ -9,7 +9,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
-from infra.errors import BrokenPromiseError
+from infra.errors import SloViolatedError
 
 if TYPE_CHECKING:
     from cli.actions.promises import Stand
@@ -38,7 +38,7 @@ def promises(env: Env = "local", html: Html = None, *, strict: Strict = False, j
     else:
         _show(found)
     if any(each.broken for each in found):
-        raise typer.Exit(BrokenPromiseError.exit_code)
+        raise typer.Exit(SloViolatedError.exit_code)
     if strict and any(each.evidence is None for each in found):
         raise typer.Exit(UNMEASURED)
 
@@ -47,7 +47,7 @@ def _show(found: list[Stand]) -> None:
     from rich.console import Console  # noqa: PLC0415 - machines do without
 
     from cli.actions.promises import age  # noqa: PLC0415 - same
-    from infra.html import figure  # noqa: PLC0415 - same
+    from infra.measurements.html import format_number  # noqa: PLC0415 - same
 
     table = output.table("promise", "target, ceiling", "median", "worst", "runs", "measured", "verdict")
     table.columns[0].no_wrap = True
@@ -56,8 +56,11 @@ def _show(found: list[Stand]) -> None:
         colour = output.STANDINGS.get(each.verdict, "dim")
         table.add_row(
             promise.id,
-            f"{figure(promise.target)}, {figure(promise.ceiling)} {promise.unit}",
-            *("" if each.evidence is None else figure(row[name]) for name in ("median", "worst", "runs")),
+            f"{format_number(promise.target)}, {format_number(promise.ceiling)} {promise.unit}",
+            *(
+                "" if each.evidence is None else format_number(row[name])
+                for name in ("median", "worst", "runs")
+            ),
             age(each.age),
             f"[{colour}]{each.verdict}[/]",
         )

@@ -10,7 +10,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotations
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cli.actions.queue import Row
     from cli.edge import Edge
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 app = typer.Typer(help="The queues: what waits, and holding or draining them.")
 
@@ -113,9 +113,9 @@ def drain(
 
     steps = output.steps(as_json=json)
     with _edge(env, kubeconfig, steps, timeout) as edge, steps.step(f"drain {name}") as step:
-        edge.waiting = step.waiting
+        edge.waiting = step.set_status
         action.drain(edge, name, step)
-        step.note("empty")
+        step.set_result("empty")
     if json:
         output.print_json({"environment": env, "queue": name, "steps": output.timings(steps)})
 
@@ -130,8 +130,8 @@ def top(env: Env = "local", kubeconfig: Kubeconfig = None) -> None:
 
     console = Console()
     if not console.is_terminal:
-        raise WrongUseError(
-            "a live view needs a terminal", where="esq queue top", remedy="Use `esq queue list --json`."
+        raise UsageError(
+            "a live view needs a terminal", location="esq queue top", remedy="Use `esq queue list --json`."
         )
     with (
         _edge(env, kubeconfig, output.steps(as_json=False), float("inf")) as edge,
@@ -153,7 +153,9 @@ def _control(name: str, env: str, kubeconfig: Path | None, wanted: dict[str, Any
 
 
 @contextmanager
-def _edge(env: str, kubeconfig: Path | None, steps: Steps, seconds: float = ANSWER_SECONDS) -> Iterator[Edge]:
+def _edge(
+    env: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = ANSWER_SECONDS
+) -> Iterator[Edge]:
     """Open the way to the platform."""
     from cli.actions.doors import through_the_edge  # noqa: PLC0415 - help needs none of it
     from cli.actions.queue import OPERATORS  # noqa: PLC0415 - same

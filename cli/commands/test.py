@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 app = typer.Typer()
 
@@ -52,9 +52,9 @@ def test(
     chosen = tuple(parts or (*CHECKS, *SUITES))
     unknown = [part for part in chosen if part not in (*CHECKS, *SUITES)]
     if unknown:
-        raise WrongUseError(
+        raise UsageError(
             f"no such part: {', '.join(unknown)}",
-            where="PARTS",
+            location="PARTS",
             remedy=f"One of {', '.join((*CHECKS, *SUITES))}.",
         )
     _prepare(chosen)

@@ -110,7 +110,9 @@ def silent(pod: Pod, why: str = "") -> Replica:
 
 def unanswered(thing: str, pods: Sequence[Pod], error: NoAnswerError) -> Report:
     """Return the report of a thing of which no pod could be asked."""
-    return Report(thing=thing, healthy=False, summary=error.what, replicas=tuple(silent(pod) for pod in pods))
+    return Report(
+        thing=thing, healthy=False, summary=error.message, replicas=tuple(silent(pod) for pod in pods)
+    )
 
 
 def report(thing: str, replicas: Sequence[Replica], good: str) -> Report:

@@ -54,7 +54,7 @@ class ProviderServer:
         if not self._port:
             raise EsqError(
                 "the Kubernetes provider plugin does not start",
-                where=str(plugin_folder() / EXECUTABLE),
+                location=str(plugin_folder() / EXECUTABLE),
                 remedy="Run it by hand: it prints its port, or why it cannot.",
             )
 

@@ -8,13 +8,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import EsqError
-from infra.shell import run
+from infra.subprocesses import run
 from infra.zones import wait
 from infra.zones.nodes import ZONE_LABEL
 from infra.zones.status import NodeStatus
 
 if TYPE_CHECKING:
-    from infra.steps import Step
+    from infra.progress import ProgressStep
     from infra.zones.control_plane import Tools
     from infra.zones.layout import Layout
 
@@ -64,13 +64,13 @@ class Api:
         answer = json.loads(self.kubectl("get", "nodes", "--output=json", "--request-timeout=5s"))
         return tuple(_node(item) for item in answer["items"])
 
-    def await_ready(self, step: Step) -> None:
+    def await_ready(self, step: ProgressStep) -> None:
         """Wait until the API server is ready.
 
         Raises:
             EsqError: it is not after `READY_SECONDS`.
         """
-        step.waiting("the API server")
+        step.set_status("the API server")
         deadline = time.monotonic() + READY_SECONDS
         while (reason := wait.refusal(self._host, wait.READY, self._layout.pki, "admin")) is not None:
             if time.monotonic() > deadline:
@@ -82,7 +82,7 @@ def late(cluster: str, what: str, detail: str = "") -> EsqError:
     """Return the error of a cluster that was started and is not there in time."""
     return EsqError(
         f"{what} after {READY_SECONDS:.0f} s",
-        where=f"cluster {cluster}",
+        location=f"cluster {cluster}",
         remedy=f"Read `esq cluster logs --name {cluster}`, then run the same command again.",
         detail=detail,
     )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
-from infra.errors import ProblemsError, WrongUseError
-from infra.shell import FIRST, CommandFailedError
+from infra.errors import ProblemsError, UsageError
+from infra.subprocesses import HIGH_PRIORITY_PREFIX, CommandFailedError
 from infra.zones import (
     cgroups,
     control_plane,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from infra.credentials import VaultAccess
     from infra.errors import Problem
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressReporter, ProgressStep
     from infra.zones.control_plane import Tools
 
 
@@ -102,18 +102,18 @@ class Cluster:
         """Return everything that stands in the way of `up`."""
         return preflight.check(self.spec, self._layout)
 
-    def up(self, steps: Steps) -> None:
+    def up(self, steps: ProgressReporter) -> None:
         """Bring the cluster up, or whatever of it is not.
 
         Raises:
             ProblemsError: the host lacks something; nothing was started.
-            WrongUseError: it was made with another subnet or other zones; nothing was started.
+            UsageError: it was made with another subnet or other zones; nothing was started.
             EsqError: it was started and did not become ready; the logs tell why.
         """
         with steps.step(f"cluster {self.spec.name}") as step, self._alone():
             self._refuse_another_spec()
             if self._unchanged():
-                step.note("already running")
+                step.set_result("already running")
                 return
             problems = self.preflight()
             if problems:
@@ -130,9 +130,9 @@ class Cluster:
             self._api.await_ready(step)
             self._api.apply(foundation.manifests(), foundation.FIELD_MANAGER)
             self._await_healthy(step)
-            step.note(f"{len(self.spec.zones)} nodes ready")
+            step.set_result(f"{len(self.spec.zones)} nodes ready")
 
-    def down(self, steps: Steps, *, purge: bool = False) -> None:
+    def down(self, steps: ProgressReporter, *, purge: bool = False) -> None:
         """End every process and take away namespaces, mounts, interfaces and control groups.
 
         Args:
@@ -217,9 +217,9 @@ class Cluster:
     def _refuse_another_spec(self) -> None:
         kept = ClusterSpec.kept(self._layout.root)
         if kept is not None and kept != self.spec:
-            raise WrongUseError(
+            raise UsageError(
                 f"cluster {kept.name} was made with {kept.subnet} and {', '.join(kept.zones)}",
-                where=f"cluster {kept.name}",
+                location=f"cluster {kept.name}",
                 remedy="Leave the subnet as it was, or delete the cluster first: `esq cluster down --purge`.",
             )
 
@@ -228,13 +228,13 @@ class Cluster:
         unknown = {zone: NodeStatus(name=zone, zone=zone, reason="never seen") for zone in self.spec.zones}
         return tuple((unknown | known).values())
 
-    def _await_healthy(self, step: Step) -> None:
+    def _await_healthy(self, step: ProgressStep) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not (status := self.status()).healthy:
             lacking = ", ".join(status.lacking) or "the API server"
             if time.monotonic() > deadline:
                 raise late(self.spec.name, f"not ready: {lacking}")
-            step.waiting(lacking)
+            step.set_status(lacking)
             time.sleep(POLL_SECONDS)
 
     def _end_processes(self) -> None:
@@ -275,7 +275,7 @@ class Cluster:
             ),
             Program(
                 "edge",
-                [*FIRST, "haproxy", "-db", "-f", str(files["edge"])],
+                [*HIGH_PRIORITY_PREFIX, "haproxy", "-db", "-f", str(files["edge"])],
                 layout.log("edge"),
                 reads=[files["edge"], layout.pki / "gateway.pem", layout.pki / "vault.pem"],
             ),

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from infra.shell import FIRST
+from infra.subprocesses import HIGH_PRIORITY_PREFIX
 from infra.zones import wait
 from infra.zones.disks import MOUNT_POINT
 from infra.zones.layout import write
@@ -77,7 +77,7 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
     return [
         Program(
             name,
-            [*FIRST, *inside, *argv],
+            [*HIGH_PRIORITY_PREFIX, *inside, *argv],
             layout.log(name),
             priority=10 + order,
             # The API server takes 5 s to leave on SIGTERM, waiting for watchers that are being stopped as

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.shell import run
+from infra.subprocesses import run
 
 if TYPE_CHECKING:
     from pathlib import Path

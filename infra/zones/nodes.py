@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.shell import FIRST
+from infra.subprocesses import HIGH_PRIORITY_PREFIX
 from infra.zones import cgroups, disks
 from infra.zones.control_plane import TOOLBOX, proxy_config
 from infra.zones.layout import write
@@ -159,9 +159,9 @@ def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) ->
     # As on the control plane, these go before the pods; containerd does not, as they would inherit it.
     commands = {
         "containerd": ["containerd", "--config", str(config / "containerd.toml")],
-        "dns": [*FIRST, str(tools.path("coredns")), "-conf", str(config / "Corefile")],
-        "kubelet": [*FIRST, "sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
-        "proxy": [*FIRST, str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
+        "dns": [*HIGH_PRIORITY_PREFIX, str(tools.path("coredns")), "-conf", str(config / "Corefile")],
+        "kubelet": [*HIGH_PRIORITY_PREFIX, "sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
+        "proxy": [*HIGH_PRIORITY_PREFIX, str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
     }
     # One thread at a time: with little to do, a second one of each mostly looks for work that is not there.
     environment = {"GOMAXPROCS": "1"}

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from infra.errors import Problem
-from infra.shell import CommandFailedError, run
+from infra.subprocesses import CommandFailedError, run
 from infra.zones import packages
 from infra.zones.cgroups import MOUNT
 from infra.zones.edge import PORT

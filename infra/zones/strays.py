@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from infra.shell import run
+from infra.subprocesses import run
 from infra.zones import supervision
 from infra.zones.network import NAMESPACES
 

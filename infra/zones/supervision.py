@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from infra.errors import EsqError
-from infra.shell import run
+from infra.subprocesses import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -179,7 +179,7 @@ class Supervisor:
         except (OSError, xmlrpc.client.Error) as error:
             raise EsqError(
                 f"the cluster's supervisor refuses {method}: {error}",
-                where=str(self._layout.socket),
+                location=str(self._layout.socket),
                 remedy="Is the cluster up? `esq cluster status` tells.",
             ) from error
 
@@ -262,7 +262,7 @@ def kill(processes: Iterable[psutil.Process], where: str) -> None:
     deadline = time.monotonic() + STOP_SECONDS
     while left := [process for process in left if _lives(process)]:
         if time.monotonic() > deadline:
-            raise EsqError(f"processes do not end: {', '.join(map(str, left))}", where=where)
+            raise EsqError(f"processes do not end: {', '.join(map(str, left))}", location=where)
         time.sleep(POLL_SECONDS)
 
 

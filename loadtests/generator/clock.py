@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent.pool import Group
 
-from infra.verdict import LATE_SECONDS
+from infra.measurements.slo_evaluation import MAX_START_DELAY_SECONDS
 from loadtests.shapes import arrivals
 
 if TYPE_CHECKING:
@@ -76,5 +76,5 @@ class Clock:
 
     def _one(self, arrival: Arrival) -> None:
         late = time.monotonic() - arrival.planned
-        self._recorder.started(late, is_late=late > LATE_SECONDS)
+        self._recorder.started(late, is_late=late > MAX_START_DELAY_SECONDS)
         self._visit(arrival)

@@ -9,9 +9,9 @@ import platformdirs
 import yaml
 
 from infra.authority import issue, new_authority
+from infra.progress import RecordingProgress
 from infra.provider.api import Api
 from infra.provider.kubeconfig import load
-from infra.steps import QuietSteps
 from infra.zones.toolchain import Toolchain
 from tests.controllers.process import Server, await_true, free_port
 
@@ -35,7 +35,7 @@ class ApiServer:
         self._servers = [
             Server(name, folder / f"{name}.log") for name in ("etcd", "apiserver", "controllers")
         ]
-        self._tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
+        self._tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
         self.kubeconfig = self.kubeconfig_of("admin", "system:masters")
 
     @property

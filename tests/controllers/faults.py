@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chaos.faults import hosts, render
-from infra.shell import run
+from infra.subprocesses import run
 from infra.zones import cgroups, disks
 from infra.zones.layout import Layout
 from infra.zones.toolbox import TOOLBOX

@@ -70,11 +70,11 @@ def _toolchain_libraries() -> Path:
     """Ask the toolchain for Kafka, building it when it is not there."""
     from platformdirs import user_cache_path  # noqa: PLC0415 - only without ESQ_KAFKA_LIBS
 
-    from infra.steps import QuietSteps  # noqa: PLC0415 - as above
+    from infra.progress import RecordingProgress  # noqa: PLC0415 - as above
     from infra.zones.toolchain import Toolchain  # noqa: PLC0415 - as above
 
-    tools = Toolchain(cache=user_cache_path("esq") / "toolchain", steps=QuietSteps())
-    tools.ensure(("kafka",), QuietSteps())
+    tools = Toolchain(cache=user_cache_path("esq") / "toolchain", steps=RecordingProgress())
+    tools.ensure(("kafka",), RecordingProgress())
     found = tools.path("kafka")
     return found / "libs" if (found / "libs").is_dir() else found
 

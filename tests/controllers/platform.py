@@ -19,8 +19,8 @@ import httpx
 import platformdirs
 import psutil
 
-from infra.shell import run
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
+from infra.subprocesses import run
 from infra.zones import Cluster, ClusterSpec
 from infra.zones.toolchain import Toolchain
 
@@ -109,7 +109,7 @@ class Platform:
 
     def tools(self) -> Toolchain:
         """Return where the programs are."""
-        return Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
+        return Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start `esq WORDS --json` and return at once."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from infra.shell import run
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
+from infra.subprocesses import run
 from infra.zones import Cluster, ClusterSpec, cgroups
 from infra.zones.layout import RUNTIME
 
@@ -62,7 +62,7 @@ class Zones:
     name: str
     network: str
     tools: Tools
-    steps: QuietSteps = field(default_factory=QuietSteps)
+    steps: RecordingProgress = field(default_factory=RecordingProgress)
     figures: list[str] = field(default_factory=list)
 
     @property

@@ -17,7 +17,7 @@ import pytest
 from cli.actions import ground
 from cli.actions.settings import credentials
 from cli.environment import find
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones import strays
 from infra.zones.layout import Layout
 from services.contracts.backups import RPO_SECONDS
@@ -108,7 +108,7 @@ def lose(platform: Platform) -> None:
 
 def opened_writer(platform: Platform) -> Writer:
     """Return a writer for the platform as it stands."""
-    environment, steps = find("local"), QuietSteps()
+    environment, steps = find("local"), RecordingProgress()
     place = ground.look(environment, steps)
     key = credentials(environment, place.engine()).application.token_key
     return Writer(f"https://{platform.opened().address}", platform.opened().ca, key)

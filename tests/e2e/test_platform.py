@@ -170,7 +170,7 @@ def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
         assert lane["lost"] == 0 or name.startswith("redis"), name
     if run["campaign"]:
         assert (run["campaign"]["lost"], run["campaign"]["duplicated"]) == (0, 0)
-    figures = {each["promise"]: each["distribution"]["values"] for each in told["verdicts"]}
+    figures = {each["slo_id"]: each["distribution"]["values"] for each in told["verdicts"]}
     platform.keep(experiment, figures)
     well_within(platform, 120)
 

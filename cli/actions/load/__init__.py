@@ -12,9 +12,9 @@ from cli.actions.doors import open_doors
 from cli.actions.load import ground, ledger
 from cli.actions.load.fault import Fault
 from cli.actions.promises import record
-from infra.evidence import commit, host_facts, versions
 from infra.kubernetes import connect
-from infra.reports import ReportStore
+from infra.measurements.measurements import current_commit, host_facts, package_versions
+from infra.measurements.report_store import ReportStore
 from loadtests.machine import Stopwatch
 from loadtests.merge import merge
 from loadtests.meter import Meter
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cli.actions.doors import Doors
     from cli.environment import Environment
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressReporter, ProgressStep
     from loadtests.catalogue import Journey
     from loadtests.order import Created, Ground, Progress, Timetable, Told
     from loadtests.result import Requests
@@ -82,14 +82,14 @@ def reports(environment: Environment) -> ReportStore[Report]:
     )
 
 
-def run(environment: Environment, wanted: Wanted, steps: Steps) -> tuple[Report, Path]:
+def run(environment: Environment, wanted: Wanted, steps: ProgressReporter) -> tuple[Report, Path]:
     """Run a journey; keep its report, and its figures as evidence.
 
     Raises:
         EsqError: it could not be run to its end.
     """
     began, kept, facts = dt.datetime.now(dt.UTC), reports(environment), host_facts()
-    place = kept.new(wanted.journey.name, began)
+    place = kept.create(wanted.journey.name, began)
     with open_doors(environment, steps) as doors:
         with steps.step("ground") as step:
             stands = ground.prepare(wanted.journey, doors, CALL_SECONDS, step)
@@ -103,9 +103,9 @@ def run(environment: Environment, wanted: Wanted, steps: Steps) -> tuple[Report,
             with steps.step("report") as step:
                 # Written at once: an experiment that tells nothing takes no figure with it.
                 written = kept.write(place, report, html(report))
-                step.note(str(written))
+                step.set_result(str(written))
                 if wanted.experiment:
-                    step.waiting("the experiment to end")
+                    step.set_status("the experiment to end")
                     marks, page = fault.marks(start)
                     report = report.model_copy(update={"marks": marks, "experiment": page})
                     kept.write(place, report, html(report))
@@ -133,19 +133,21 @@ def _report(
         promises=dict(wanted.journey.promises),
         requests=requests,
         host=host,
-        versions=versions(("locust", "gevent")),
-        commit=commit(),
+        versions=package_versions(("locust", "gevent")),
+        commit=current_commit(),
     )
 
 
-def _loaded(wanted: Wanted, stands: Ground, fault: Fault, steps: Steps) -> tuple[float, list[Told]]:
+def _loaded(
+    wanted: Wanted, stands: Ground, fault: Fault, steps: ProgressReporter
+) -> tuple[float, list[Told]]:
     """Run the generators; return when their timetable began, and what they told."""
     name = uuid.uuid4().hex[:8]
     with (
         steps.step(wanted.journey.name) as step,
         Generators(wanted.journey.name, wanted.arrivals, stands, wanted.processes, name) as generators,
     ):
-        step.waiting("the generators to be up")
+        step.set_status("the generators to be up")
 
         def told(progress: Progress) -> None:
             fault.load_flows()
@@ -153,32 +155,34 @@ def _loaded(wanted: Wanted, stands: Ground, fault: Fault, steps: Steps) -> tuple
 
         parts = generators.run(told)
         late = sum(part.late for part in parts)
-        step.note(f"{sum(part.arrivals for part in parts)} arrivals, {late} late")
+        step.set_result(f"{sum(part.arrivals for part in parts)} arrivals, {late} late")
         return generators.start, parts
 
 
-def _show(step: Step, progress: Progress, passed: float, seconds: float) -> None:
-    step.waiting(
+def _show(step: ProgressStep, progress: Progress, passed: float, seconds: float) -> None:
+    step.set_status(
         f"{min(passed, seconds):.0f} of {seconds:g} s: {progress.due} due, {progress.open} open, "
         f"{progress.done} done, {progress.failed} failed"
     )
 
 
 def _settled(  # noqa: PLR0913, PLR0917 - all that is known of the run
-    wanted: Wanted, report: Report, parts: list[Told], stands: Ground, doors: Doors, steps: Steps
+    wanted: Wanted, report: Report, parts: list[Told], stands: Ground, doors: Doors, steps: ProgressReporter
 ) -> Report:
     """Return the report with what can only be known when the platform has worked everything off."""
     if wanted.journey.reported:
         with steps.step("callbacks") as step:
             callbacks = ledger.await_read(stands, doors, AFTER_SECONDS, step)
-            step.note(f"{callbacks.behind:.1f} s behind")
+            step.set_result(f"{callbacks.behind:.1f} s behind")
             return report.model_copy(update={"callbacks": callbacks})
     if not wanted.journey.followed:
         return report
     created: list[Created] = [each for part in parts for each in part.created]
     with steps.step("ledger") as step:
         messages = ledger.follow(created, doors, AFTER_SECONDS, step)
-        step.note(f"{messages.planned} messages, {messages.lost} lost, {messages.duplicated} duplicated")
+        step.set_result(
+            f"{messages.planned} messages, {messages.lost} lost, {messages.duplicated} duplicated"
+        )
         return report.model_copy(update={"messages": messages})
 
 
@@ -187,4 +191,4 @@ def _keep(environment: Environment, wanted: Wanted, report: Report, page: Path) 
         return
     for verdict in report.verdicts:
         detail = {"journey": report.journey, "report": str(page), "metric": verdict.metric}
-        record(environment, verdict.promise, verdict.distribution.values, report.command, detail)
+        record(environment, verdict.slo_id, verdict.distribution.values, report.command, detail)

@@ -81,7 +81,7 @@ class Fault:
             return (), ""
         self._timer.join()
         if self._process is None:
-            raise EsqError(f"the experiment `{self._experiment}` did not begin", where="esq chaos run")
+            raise EsqError(f"the experiment `{self._experiment}` did not begin", location="esq chaos run")
         try:
             out, errors = self._process.communicate(timeout=END_SECONDS)
             told = json.loads(out)
@@ -89,7 +89,7 @@ class Fault:
         except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
             raise EsqError(
                 f"the experiment `{self._experiment}` told nothing",
-                where="esq chaos run",
+                location="esq chaos run",
                 remedy="Undo what it may have left: `esq chaos recover`.",
                 detail="" if isinstance(error, subprocess.TimeoutExpired) else errors[-2000:],
             ) from error

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cli.actions.doors import Doors
     from cli.edge import Edge
-    from infra.steps import Step
+    from infra.progress import ProgressStep
     from loadtests.catalogue import Journey
 
 CONNECTION = "load"
@@ -23,7 +23,7 @@ _ROWS = 1000
 """Of the file in one piece."""
 
 
-def prepare(journey: Journey, doors: Doors, seconds: float, step: Step) -> Ground:
+def prepare(journey: Journey, doors: Doors, seconds: float, step: ProgressStep) -> Ground:
     """Make what is missing, and return where requests go.
 
     Args:
@@ -38,11 +38,11 @@ def prepare(journey: Journey, doors: Doors, seconds: float, step: Step) -> Groun
     names = [f"load-{number:03}" for number in range(journey.companies)]
     wanted = f"load-{journey.contacts}"
     for done, name in enumerate(names):
-        step.waiting(f"company {done + 1} of {len(names)}")
+        step.set_status(f"company {done + 1} of {len(names)}")
         _company(doors.edge(name, seconds), wanted, journey)
     sent: tuple[str, tuple[tuple[str, str], ...]] = ("", ())
     if journey.reported:
-        step.waiting("the campaign that will be reported on")
+        step.set_status("the campaign that will be reported on")
         sent = _sent(doors.edge(names[0], seconds), wanted)
     return Ground(
         url=doors.url,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.actions.doors import Doors
-    from infra.steps import Step
+    from infra.progress import ProgressStep
     from loadtests.order import Created, Ground
 
 AT_ONCE = 6
@@ -45,7 +45,7 @@ class Fate:
     receipts: list[float] = field(default_factory=list)
 
 
-def follow(created: Sequence[Created], doors: Doors, seconds: float, step: Step) -> Messages:
+def follow(created: Sequence[Created], doors: Doors, seconds: float, step: ProgressStep) -> Messages:
     """Wait until all campaigns have ended, and judge their messages.
 
     Args:
@@ -59,7 +59,7 @@ def follow(created: Sequence[Created], doors: Doors, seconds: float, step: Step)
     """
     if not created:
         raise EsqError(
-            "no campaign was accepted", where="POST /campaigns", remedy="See the errors in the report."
+            "no campaign was accepted", location="POST /campaigns", remedy="See the errors in the report."
         )
     ahead = time.time() - time.monotonic()
     fates, enough = [], Event()
@@ -68,7 +68,7 @@ def follow(created: Sequence[Created], doors: Doors, seconds: float, step: Step)
         try:
             for future in as_completed(futures):
                 fates.append(future.result())
-                step.waiting(campaign.bar(len(fates), len(created)) + " campaigns")
+                step.set_status(campaign.bar(len(fates), len(created)) + " campaigns")
         finally:  # after a failure or Ctrl-C nobody waits for the others
             enough.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -127,7 +127,7 @@ def _fairness(fates: Sequence[Fate], began: float, ended: float) -> float:
     return (max(quarters, default=began) - began) / max(QUARTER * (ended - began), 1e-9)
 
 
-def await_read(ground: Ground, doors: Doors, seconds: float, step: Step) -> Callbacks:
+def await_read(ground: Ground, doors: Doors, seconds: float, step: ProgressStep) -> Callbacks:
     """Wait until every message that was reported as read is known to be.
 
     Raises:
@@ -141,8 +141,8 @@ def await_read(ground: Ground, doors: Doors, seconds: float, step: Step) -> Call
         if edge.clock() > edge.deadline:
             raise EsqError(
                 f"{counts.get('read', 0)} of {len(ground.reported)} messages are known to be read",
-                where=ground.campaign,
+                location=ground.campaign,
                 remedy="See the lag of the whatsapp worker: callbacks wait.",
             )
-        step.waiting(campaign.bar(counts.get("read", 0), len(ground.reported)) + " read")
+        step.set_status(campaign.bar(counts.get("read", 0), len(ground.reported)) + " read")
         edge.sleep(0.1)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.shell import run
+from infra.subprocesses import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

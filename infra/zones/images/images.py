@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from infra.shell import run
+from infra.subprocesses import run
 from infra.zones.images.contexts import FOLDER, Context, contexts
 
 if TYPE_CHECKING:
-    from infra.steps import Step, Steps
+    from infra.progress import ProgressReporter, ProgressStep
     from infra.zones.control_plane import Tools
 
 _BUILD_SECONDS = 900.0
@@ -41,7 +41,7 @@ class Images:
         self._cache = cache / "images"
         self._tools = tools
 
-    def push(self, *, registry: str, ca: Path, steps: Steps) -> dict[str, str]:
+    def push(self, *, registry: str, ca: Path, steps: ProgressReporter) -> dict[str, str]:
         """Make every image that is needed and not there; return references by digest, by image name.
 
         Args:
@@ -67,19 +67,19 @@ class Images:
                     fresh += 1
                     digest = self._make(context, keys, registry, ca, step)
                 references[context.image] = f"{registry}/esq/{context.image}@{digest}"
-            step.note(f"{fresh} of {len(references)} new" if fresh else "all there")
+            step.set_result(f"{fresh} of {len(references)} new" if fresh else "all there")
         return references
 
     def _make(
-        self, context: Context, keys: dict[str | None, str], registry: str, ca: Path, step: Step
+        self, context: Context, keys: dict[str | None, str], registry: str, ca: Path, step: ProgressStep
     ) -> str:
         key = keys[context.image]
         if not self._buildah(
             "images", "--quiet", "--filter", f"reference={_local(context.image, key)}"
         ).strip():
-            step.waiting(f"building {context.image}")
+            step.set_status(f"building {context.image}")
             self._build(context, keys)
-        step.waiting(f"pushing {context.image}")
+        step.set_status(f"pushing {context.image}")
         with tempfile.TemporaryDirectory() as trust:
             (Path(trust) / "ca.crt").write_bytes(ca.read_bytes())
             digest_file = Path(trust) / "digest"

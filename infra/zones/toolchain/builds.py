@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
-from infra.shell import CommandFailedError, run
+from infra.subprocesses import CommandFailedError, run
 from infra.zones.toolchain.tools import SOURCES
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def verify(folder: Path, sums: str) -> None:
     if wrong:
         raise EsqError(
             f"not the pinned files: {', '.join(wrong)}",
-            where=str(folder),
+            location=str(folder),
             remedy="Compare the registry that they came from with SHA256SUMS; nothing of it was used.",
         )
 
@@ -134,12 +134,14 @@ def _build(
             )
         except FileNotFoundError as error:
             raise EsqError(
-                f"no such program: {argv[0]}", where=str(log), remedy="Install it, or see `esq toolchain`."
+                f"no such program: {argv[0]}", location=str(log), remedy="Install it, or see `esq toolchain`."
             ) from error
         try:
             code = process.wait(BUILD_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise EsqError(f"{argv[0]} did not end within {BUILD_SECONDS:.0f} s", where=str(log)) from error
+            raise EsqError(
+                f"{argv[0]} did not end within {BUILD_SECONDS:.0f} s", location=str(log)
+            ) from error
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -147,7 +149,7 @@ def _build(
     if code != 0:
         raise EsqError(
             f"{argv[0]} ended with {code}",
-            where=str(log),
+            location=str(log),
             remedy="Read the log, then run the same command again: what was fetched is kept.",
             detail=log.read_text(errors="replace")[-_LOG_TAIL:],
         )

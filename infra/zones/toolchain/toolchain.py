@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import BaseModel, ConfigDict
 
 from infra.errors import EsqError, Problem, ProblemsError
-from infra.shell import CommandFailedError, run
+from infra.subprocesses import CommandFailedError, run
 from infra.zones.toolchain import builds
 from infra.zones.toolchain.tools import BY_NAME, BY_PROGRAM, TOOLS, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from infra.steps import Steps
+    from infra.progress import ProgressReporter
 
 _BUILDERS = {"go": builds.go, "cargo": builds.cargo, "maven": builds.maven}
 
@@ -50,7 +50,7 @@ class Toolchain:
         steps: told what happens.
     """
 
-    def __init__(self, cache: Path, steps: Steps) -> None:
+    def __init__(self, cache: Path, steps: ProgressReporter) -> None:
         self._cache = cache
         self._steps = steps
         self._on_path: dict[str, bool] = {}
@@ -70,14 +70,14 @@ class Toolchain:
                 str(folder if tool.kind == "maven" else folder / "bin" / program) if folder.exists() else None
             )
         if found is None:
-            raise EsqError(f"no program {program}", where="toolchain", remedy="Run `./esq toolchain build`.")
+            raise EsqError(f"no program {program}", location="toolchain", remedy="Run `./esq toolchain build`.")
         return Path(found)
 
     def list(self) -> list[ToolStatus]:
         """Return every tool as it is found now."""
         return [self._status(tool) for tool in TOOLS]
 
-    def ensure(self, names: Sequence[str], steps: Steps | None = None) -> None:
+    def ensure(self, names: Sequence[str], steps: ProgressReporter | None = None) -> None:
         """Build those of `names` that are neither on PATH nor in the cache.
 
         Raises:
@@ -91,12 +91,12 @@ class Toolchain:
         for tool in missing:
             self._ensure_one(tool, steps or self._steps)
 
-    def _ensure_one(self, tool: Tool, steps: Steps) -> None:
+    def _ensure_one(self, tool: Tool, steps: ProgressReporter) -> None:
         with steps.step(f"{tool.name} {tool.version}") as step, self._locked(tool) as log:
-            step.waiting(f"its build; log: {log}")
+            step.set_status(f"its build; log: {log}")
             target = self._cache / tool.key
             if target.exists():
-                step.note("built by another run")
+                step.set_result("built by another run")
                 return
             fresh = self._cache / f".{tool.key}.new"
             shutil.rmtree(fresh, ignore_errors=True)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import platformdirs
 import pytest
 
+from infra.progress import RecordingProgress
 from infra.provider import plugin_folder
 from infra.provider.api import Api
 from infra.provider.kubeconfig import load
-from infra.steps import QuietSteps
 from infra.zones.toolchain import Toolchain
 from tests.controllers.apiserver import ApiServer
 from tests.controllers.process import await_true
@@ -66,7 +66,7 @@ def driver(server: ApiServer) -> Iterator[Callable[..., Driver]]:
 @pytest.fixture
 def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
     """A stack of the real engine with the plugin on its PATH."""
-    tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", QuietSteps())
+    tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
     folders = [str(plugin_folder(tmp_path / "plugin")), str(tools.path("pulumi").parent), os.environ["PATH"]]
     (tmp_path / "backend").mkdir()
     variables = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import pytest
 
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain
 from tests.controllers.faults import Machine
 from tests.controllers.zones import Zones
@@ -22,7 +22,7 @@ TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 @pytest.fixture(scope="module")
 def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zones]:
     """A cluster that is up; taken away at the end whatever happened."""
-    tools = Toolchain(platformdirs.user_cache_path() / "esq" / "toolchain", QuietSteps())
+    tools = Toolchain(platformdirs.user_cache_path() / "esq" / "toolchain", RecordingProgress())
     tools.ensure(TOOLS)
     zones = Zones(tmp_path_factory.mktemp("zones"), "chaos", "10.96.", tools)
     with pytest.MonkeyPatch.context() as patch:
@@ -31,7 +31,7 @@ def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zones]:
             zones.up()
             yield zones
         finally:
-            zones.cluster.down(QuietSteps(), purge=True)
+            zones.cluster.down(RecordingProgress(), purge=True)
             sys.stdout.write("\n".join(["", *zones.figures, ""]))
 
 

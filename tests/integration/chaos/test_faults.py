@@ -15,7 +15,7 @@ import pytest
 
 from chaos.faults import Fault, hosts, network, pressure, processes
 from chaos.faults import zones as zone_faults
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones import disks, wait
 from tests.controllers.faults import Machine, allocate, in_group
 from tests.controllers.zones import Zones, eventually
@@ -271,7 +271,7 @@ def test_taking_a_hurt_cluster_down_leaves_nothing(machine: Machine, zones: Zone
         machine.hurt(fault)
     assert any(line.startswith("loop device") for line in zones.leftovers())
     assert disks.image(layout, "zone-a").exists()
-    zones.cluster.down(QuietSteps(), purge=True)
+    zones.cluster.down(RecordingProgress(), purge=True)
     assert zones.leftovers() == []
     for fault in faults:
         machine.heal(fault)

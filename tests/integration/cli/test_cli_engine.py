@@ -15,7 +15,7 @@ import pytest
 
 from cli.engine import BusyError, DeployFailedError, Engine
 from cli.environment import find
-from infra.steps import QuietSteps, Timed
+from infra.progress import RecordedStep, RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,11 +57,11 @@ def new_engine(state: Path) -> Engine:
 
 
 @pytest.fixture
-def step() -> Timed:
-    return Timed("layer")
+def step() -> RecordedStep:
+    return RecordedStep("layer")
 
 
-def test_up_then_unchanged_then_gone(engine: Engine, step: Timed) -> None:
+def test_up_then_unchanged_then_gone(engine: Engine, step: RecordedStep) -> None:
     first = engine.up("data", two_things, step)
     assert sorted(change.resource for change in first.changes) == ["Thing first", "Thing second"]
     again = engine.up("data", two_things, step)
@@ -72,19 +72,19 @@ def test_up_then_unchanged_then_gone(engine: Engine, step: Timed) -> None:
     assert engine.configuration("data") == {}
 
 
-def test_preview_changes_nothing(engine: Engine, step: Timed) -> None:
+def test_preview_changes_nothing(engine: Engine, step: RecordedStep) -> None:
     assert len(engine.preview("data", two_things, step).changes) == 2
     assert len(engine.preview("data", two_things, step).changes) == 2
 
 
 def test_a_layer_that_was_never_deployed_has_no_drift_and_nothing_to_destroy(
-    engine: Engine, step: Timed
+    engine: Engine, step: RecordedStep
 ) -> None:
     assert engine.drift("data", step).changes == ()
     assert engine.destroy("data", step).changes == ()
 
 
-def test_layers_have_stacks_of_their_own(engine: Engine, step: Timed) -> None:
+def test_layers_have_stacks_of_their_own(engine: Engine, step: RecordedStep) -> None:
     engine.up("data", two_things, step)
     assert len(engine.up("services", two_things, step).changes) == 2
 
@@ -100,7 +100,7 @@ def test_configuration_is_kept_and_its_secret_part_is_encrypted(engine: Engine, 
     assert b"secret-value" not in everything
 
 
-def test_secrets_are_encrypted_in_the_state(engine: Engine, step: Timed, tmp_path: Path) -> None:
+def test_secrets_are_encrypted_in_the_state(engine: Engine, step: RecordedStep, tmp_path: Path) -> None:
     engine.up("data", two_things, step)
     everything = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert b"of-a-test" not in everything
@@ -114,7 +114,7 @@ def test_the_passphrase_is_for_its_owner_only_and_stays(engine: Engine, tmp_path
     assert file.read_text() == before
 
 
-def test_a_program_that_fails_is_told_and_the_next_run_goes_on(engine: Engine, step: Timed) -> None:
+def test_a_program_that_fails_is_told_and_the_next_run_goes_on(engine: Engine, step: RecordedStep) -> None:
     def wrong() -> None:
         Thing("first")
         raise ValueError("of my own")
@@ -133,7 +133,7 @@ def _hang(state: Path, ready: Path) -> None:
         ready.touch()
         time.sleep(120)
 
-    new_engine(state).up("data", program, Timed("layer"))
+    new_engine(state).up("data", program, RecordedStep("layer"))
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def hanging(tmp_path: Path) -> Callable[[], None]:
 
 
 def test_another_run_is_kept_away_and_after_its_crash_the_next_goes_on(
-    engine: Engine, step: Timed, hanging: Callable[[], None]
+    engine: Engine, step: RecordedStep, hanging: Callable[[], None]
 ) -> None:
     try:
         with pytest.raises(BusyError, match="another run is at work on `local`: up, process"):
@@ -168,7 +168,7 @@ def test_another_run_is_kept_away_and_after_its_crash_the_next_goes_on(
     assert len(outcome.changes) == 2
 
 
-def test_operations_half_done_by_a_crash_are_cleared(engine: Engine, step: Timed) -> None:
+def test_operations_half_done_by_a_crash_are_cleared(engine: Engine, step: RecordedStep) -> None:
     engine.up("data", two_things, step)
     file = engine.environment.folder / "backend/.pulumi/stacks/esq/local-data.json"
     state = json.loads(file.read_text())
@@ -184,7 +184,7 @@ def test_operations_half_done_by_a_crash_are_cleared(engine: Engine, step: Timed
 
 
 def test_steps_are_told_what_is_under_way(engine: Engine) -> None:
-    steps = QuietSteps()
+    steps = RecordingProgress()
     with steps.step("layer") as step:
         engine.up("data", two_things, step)
-    assert any("Thing first" in wait for wait in steps.steps[0].waits)
+    assert any("Thing first" in wait for wait in steps.steps[0].statuses)

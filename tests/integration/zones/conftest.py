@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 import pytest
 
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain
 from tests.controllers.zones import Zones
 
@@ -28,7 +28,7 @@ def caches() -> Path:
 @pytest.fixture(scope="module")
 def tools(caches: Path) -> Toolchain:
     """The user's toolchain; what is missing of it is built."""
-    tools = Toolchain(caches / "esq" / "toolchain", QuietSteps())
+    tools = Toolchain(caches / "esq" / "toolchain", RecordingProgress())
     tools.ensure(TOOLS)
     return tools
 
@@ -49,7 +49,7 @@ def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     try:
         yield zones
     finally:
-        zones.cluster.down(QuietSteps(), purge=True)
+        zones.cluster.down(RecordingProgress(), purge=True)
         steps = [f"{step.name}: {step.seconds:.1f} s" for step in zones.steps.steps if step.seconds]
         sys.stdout.write("\n".join(["", *steps, *zones.figures, ""]))
 
@@ -61,4 +61,4 @@ def beside(zones: Zones) -> Iterator[Zones]:
     try:
         yield other
     finally:
-        other.cluster.down(QuietSteps(), purge=True)
+        other.cluster.down(RecordingProgress(), purge=True)

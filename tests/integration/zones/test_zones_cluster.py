@@ -15,9 +15,9 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from infra.errors import WrongUseError
-from infra.shell import CommandFailedError
-from infra.steps import QuietSteps
+from infra.errors import UsageError
+from infra.progress import RecordingProgress
+from infra.subprocesses import CommandFailedError
 from infra.zones import edge, toolbox
 from infra.zones.foundation import STORAGE_CLASS
 from infra.zones.nodes import ZONE_LABEL
@@ -167,7 +167,7 @@ def test_up_again_changes_nothing(zones: Zones) -> None:
     before = zones.daemons()
     seconds = zones.up()
     assert zones.daemons() == before
-    assert zones.steps.steps[-1].notes == ["already running"]
+    assert zones.steps.steps[-1].results == ["already running"]
     assert seconds < AGAIN_SECONDS
 
 
@@ -279,13 +279,13 @@ def test_up_takes_over_after_its_supervisor_was_killed(zones: Zones) -> None:
 
 
 def test_another_subnet_under_the_same_name_is_refused(zones: Zones) -> None:
-    with pytest.raises(WrongUseError, match=r"10\.97\.0\.0/16"):
-        zones.opened("10.95.").up(QuietSteps())
+    with pytest.raises(UsageError, match=r"10\.97\.0\.0/16"):
+        zones.opened("10.95.").up(RecordingProgress())
     assert zones.cluster.status().healthy
 
 
 def test_a_subnet_that_is_taken_is_told(zones: Zones, beside: Zones) -> None:
-    assert {problem.where for problem in beside.opened(zones.network).preflight()} == {"subnet"}
+    assert {problem.location for problem in beside.opened(zones.network).preflight()} == {"subnet"}
 
 
 def test_another_cluster_stands_beside_it(zones: Zones, beside: Zones) -> None:
@@ -293,7 +293,7 @@ def test_another_cluster_stands_beside_it(zones: Zones, beside: Zones) -> None:
     beside.up()
     eventually(lambda: beside.cluster.status().healthy, within=BACK_SECONDS)
     assert len(beside.leftovers()) > len(before)
-    beside.cluster.down(QuietSteps(), purge=True)
+    beside.cluster.down(RecordingProgress(), purge=True)
     assert beside.leftovers() == []
     assert zones.daemons() == before
     assert zones.cluster.status().healthy

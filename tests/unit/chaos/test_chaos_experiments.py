@@ -16,9 +16,9 @@ from chaos.page import html
 from chaos.result import Campaign, Report, Run
 from chaos.timeline import Event
 from chaos.traffic.figures import Figures, figures
-from infra.errors import EsqError, ProblemsError, WrongUseError
-from infra.reports import ReportStore
-from infra.steps import Timed
+from infra.errors import EsqError, ProblemsError, UsageError
+from infra.measurements.report_store import ReportStore
+from infra.progress import RecordedStep
 from services.contracts.promises import BY_ID, PROMISES, Standing
 
 NAMES = experiment.names()
@@ -87,7 +87,7 @@ def test_all_that_is_wrong_with_an_experiment_is_told_at_once() -> None:
 
 
 def test_an_unknown_experiment_is_answered_with_those_there_are() -> None:
-    with pytest.raises(WrongUseError) as error:
+    with pytest.raises(UsageError) as error:
         experiment.load("nothing")
     assert "zone-lost" in error.value.remedy
 
@@ -96,7 +96,7 @@ def test_only_local_may_be_hurt_without_its_name() -> None:
     guard.confirm("local", None)
     guard.confirm("prod", "prod")
     for named in (None, "staging"):
-        with pytest.raises(WrongUseError, match="by accident"):
+        with pytest.raises(UsageError, match="by accident"):
             guard.confirm("prod", named)
 
 
@@ -107,7 +107,7 @@ def test_silence_beyond_what_is_allowed_is_told() -> None:
 
 
 def test_an_aborted_run_ends_at_its_next_wait() -> None:
-    context = Context(target=None, experiment="test", step=Timed("test"))  # type: ignore[arg-type]  # never asked
+    context = Context(target=None, experiment="test", step=RecordedStep("test"))  # type: ignore[arg-type]  # never asked
     context.hold(0.0, "nothing")
     context.abort("too much")
     with pytest.raises(Exception, match="aborted: too much"):
@@ -120,7 +120,7 @@ def test_activities_outside_of_a_run_say_how_to_run_them() -> None:
 
 
 def test_a_fault_without_an_undoing_is_marked_and_not_kept_open() -> None:
-    context = Context(target=None, experiment="test", step=Timed("test"))  # type: ignore[arg-type]  # never asked
+    context = Context(target=None, experiment="test", step=RecordedStep("test"))  # type: ignore[arg-type]  # never asked
     with running(context):
         current().inject(Fault(kind="kill", target="x", inject=(("true",),)))
         current().undo()
@@ -150,7 +150,7 @@ def test_verdicts_are_of_the_median_and_the_worst() -> None:
         ((1.0, 1.0, 26.0), Standing.BROKEN),
     ):
         (verdict,) = report(*(ran(edge_read=gap) for gap in gaps)).verdicts
-        assert verdict.standing is standing
+        assert verdict.status is standing
 
 
 def test_runs_that_did_not_end_count_for_nothing() -> None:
@@ -186,12 +186,12 @@ def test_the_page_needs_nothing_and_hides_nothing() -> None:
 
 def test_reports_are_kept_and_found(tmp_path: Path) -> None:
     store = ReportStore(tmp_path, Report, "`esq chaos run`")
-    with pytest.raises(WrongUseError, match="no reports yet"):
+    with pytest.raises(UsageError, match="no reports yet"):
         store.read()
     now = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
-    page = store.write(store.new("zone-lost", now), report(ran(edge_read=1.0)), "<p>page</p>")
+    page = store.write(store.create("zone-lost", now), report(ran(edge_read=1.0)), "<p>page</p>")
     found, where = store.read()
     assert where == page
     assert found.experiment == "zone-lost"
-    with pytest.raises(WrongUseError, match="no report is called `x`"):
+    with pytest.raises(UsageError, match="no report is called `x`"):
         store.read("x")

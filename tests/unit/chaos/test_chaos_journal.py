@@ -14,7 +14,7 @@ import pytest
 from chaos import deadman
 from chaos.faults import Fault
 from chaos.journal import Owner, UndoFailedError, UndoJournal
-from infra.shell import CommandFailedError
+from infra.subprocesses import CommandFailedError
 
 if TYPE_CHECKING:
     from pathlib import Path

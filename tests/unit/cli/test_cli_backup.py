@@ -8,8 +8,8 @@ import pytest
 
 from cli import main
 from cli.actions import backup, restore
-from infra.errors import EsqError, WrongUseError
-from infra.steps import QuietSteps
+from infra.errors import EsqError, UsageError
+from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,7 +105,7 @@ class Environment:
 
 
 def in_place(wish: str = "2026-05-01") -> dict[str, Any]:
-    return restore.in_place(Environment(), wish, QuietSteps())  # type: ignore[arg-type] # its name is enough
+    return restore.in_place(Environment(), wish, RecordingProgress())  # type: ignore[arg-type] # its name is enough
 
 
 def test_what_is_there_is_saved_before_anything_is_cleared(
@@ -141,6 +141,6 @@ def test_another_restore_has_to_wait_for_the_one_that_was_cut_off(
     platform: Callable[[FakePlatform], FakePlatform],
 ) -> None:
     fake = platform(FakePlatform({"wish": "yesterday"}))
-    with pytest.raises(WrongUseError, match="yesterday"):
+    with pytest.raises(UsageError, match="yesterday"):
         in_place("today")
     assert fake.done == []

@@ -12,8 +12,8 @@ import pytest
 
 from cli.actions import campaign
 from cli.edge import AwayError, Edge, RefusedError
-from infra.errors import EsqError, WrongUseError
-from infra.steps import QuietSteps
+from infra.errors import EsqError, UsageError
+from infra.progress import RecordingProgress
 from tests.clock import Clock
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def order(tmp_path: Path) -> campaign.Order:
 
 
 def send(order: campaign.Order, edge: Edge, tmp_path: Path) -> campaign.Sent:
-    return campaign.send(order, edge, tmp_path / "keys", QuietSteps())
+    return campaign.send(order, edge, tmp_path / "keys", RecordingProgress())
 
 
 def test_all_arrive(order: campaign.Order, edge: Edge, platform: FakePlatform, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_what_fails_in_passing_is_tried_again(
 def test_the_file_is_sent_from_its_beginning_at_each_try(
     order: campaign.Order, edge: Edge, platform: FakePlatform, tmp_path: Path
 ) -> None:
-    campaign.send(order, edge, tmp_path / "keys", QuietSteps())
+    campaign.send(order, edge, tmp_path / "keys", RecordingProgress())
     platform.failures = [503]
     campaign._import(order, edge, "list")
     assert platform.imported == order.contacts.read_bytes()
@@ -239,9 +239,9 @@ def test_a_campaign_that_cannot_be_planned_says_why(
 
 def test_files_are_looked_for_before_anything_is_asked(order: campaign.Order, tmp_path: Path) -> None:
     campaign.check(order, "acme")
-    with pytest.raises(WrongUseError, match="no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         campaign.check(campaign.Order(tmp_path / "none.csv", order.text), "acme")
-    with pytest.raises(WrongUseError, match="whose"):
+    with pytest.raises(UsageError, match="whose"):
         campaign.check(order, "")
 
 

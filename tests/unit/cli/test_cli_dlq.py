@@ -10,7 +10,7 @@ import pytest
 from cli import main
 from cli.actions import dlq
 from infra.errors import EsqError
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,5 +115,5 @@ def test_what_the_job_could_not_do_is_told_with_a_way_on(jobs: type[FakeJobs]) -
     jobs.told = {"good": False, "faults": ["no dead letter is at campaigns/x"]}
     environment: Any = type("Environment", (), {"name": "local"})()
     with pytest.raises(EsqError, match="no dead letter is at") as caught:
-        dlq.ask(environment, ["show", "campaigns/x"], QuietSteps())
+        dlq.ask(environment, ["show", "campaigns/x"], RecordingProgress())
     assert "esq dlq list local" in caught.value.remedy

@@ -9,7 +9,7 @@ import pytest
 from cli.environment import find
 from cli.output import chosen
 from infra.config import Layer
-from infra.errors import WrongUseError
+from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,18 +50,18 @@ def test_flags_win_over_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 @pytest.mark.parametrize("name", ["", "Prod", "a b", "../etc", "1st", "x" * 30])
 def test_names_that_cannot_be(name: str) -> None:
-    with pytest.raises(WrongUseError):
+    with pytest.raises(UsageError):
         find(name)
 
 
 def test_only_local_has_a_cluster_of_its_own() -> None:
-    with pytest.raises(WrongUseError, match="no cluster") as error:
+    with pytest.raises(UsageError, match="no cluster") as error:
         find("prod")
     assert "--kubeconfig" in error.value.remedy
 
 
 def test_a_kubeconfig_has_to_be_there(tmp_path: Path) -> None:
-    with pytest.raises(WrongUseError, match="no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         find("staging", kubeconfig=tmp_path / "none")
 
 
@@ -71,6 +71,6 @@ def test_layers_come_in_the_order_of_deployment() -> None:
 
 
 def test_a_layer_that_is_not_is_told_with_those_that_are() -> None:
-    with pytest.raises(WrongUseError, match="frontend") as error:
+    with pytest.raises(UsageError, match="frontend") as error:
         chosen(["data", "frontend"])
     assert "services" in error.value.remedy

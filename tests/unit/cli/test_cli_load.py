@@ -17,7 +17,7 @@ from cli.actions.load.fault import Fault
 from cli.commands.load import app
 from cli.environment import find as environment
 from infra.errors import EsqError
-from infra.steps import Timed
+from infra.progress import RecordedStep
 from loadtests.catalogue import JOURNEYS, find
 from loadtests.order import Created
 from loadtests.result import Latency, Machine, Report, Requests, Use
@@ -77,11 +77,11 @@ class Doors:
 
 def test_the_ledger_is_held_against_what_is_believed() -> None:
     created = [Created(company="acme", id="one", planned=0.0)]
-    found = ledger.follow(created, Doors(), 10.0, Timed("ledger"))  # type: ignore[arg-type] # the same method
+    found = ledger.follow(created, Doors(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
     assert (found.planned, found.failed, found.lost, found.duplicated) == (3, 1, 1, 1)
     assert found.latency.count == 2
     with pytest.raises(EsqError, match="no campaign was accepted"):
-        ledger.follow([], Doors(), 10.0, Timed("ledger"))  # type: ignore[arg-type] # the same method
+        ledger.follow([], Doors(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
 
 
 class UnevenDoors:
@@ -103,7 +103,7 @@ def test_nobody_waits_for_the_others_when_one_has_failed() -> None:
     created = [Created(company="acme", id=name, planned=0.0) for name in ("two", "three", "one")]
     deadline = time.monotonic() + 20
     with pytest.raises(EsqError, match="could not be planned"):
-        ledger.follow(created, UnevenDoors(deadline), 10.0, Timed("ledger"))  # type: ignore[arg-type] # the same method
+        ledger.follow(created, UnevenDoors(deadline), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
     assert time.monotonic() < deadline
 
 
@@ -173,7 +173,7 @@ def test_a_report_shows_what_each_part_took(tmp_path: Path, monkeypatch: pytest.
         machine=Machine(cores=2, taken=0.91, stolen=0.03),
     )
     store = reports(environment("local"))
-    store.write(store.new("path", dt.datetime(2026, 11, 30, tzinfo=dt.UTC)), made, "<p>page</p>")
+    store.write(store.create("path", dt.datetime(2026, 11, 30, tzinfo=dt.UTC)), made, "<p>page</p>")
     shown = CliRunner().invoke(app, ["report"])
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert ["postgres", "3", "0.170", "211", "-"] in lines

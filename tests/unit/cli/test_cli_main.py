@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from cli import main
-from infra.errors import BrokenPromiseError, EsqError, Problem, ProblemsError
+from infra.errors import EsqError, Problem, ProblemsError, SloViolatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseEx
         (None, 0),
         (EsqError("it broke"), 1),
         (ProblemsError("no", []), 2),
-        (BrokenPromiseError("lost one"), 99),
+        (SloViolatedError("lost one"), 99),
         (KeyboardInterrupt(), 130),
         (typer.Exit(7), 7),
         (RuntimeError("never thought of"), 1),
@@ -62,7 +62,7 @@ def test_exit_codes(
 def test_an_error_says_what_where_remedy_and_detail(
     command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command(EsqError("it broke", where="zone-b", remedy="mend it", detail="line 1\nline 2"))
+    command(EsqError("it broke", location="zone-b", remedy="mend it", detail="line 1\nline 2"))
     main.run(["fake"])
     told = capsys.readouterr().err
     for part in ("it broke", "zone-b", "mend it", "line 2"):

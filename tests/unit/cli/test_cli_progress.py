@@ -31,16 +31,16 @@ def test_a_step_ends_with_its_seconds_and_its_result(
 ) -> None:
     with steps.step("zones") as step:
         clock.now = 4.2
-        step.note("three nodes [Ready]")
+        step.set_result("three nodes [Ready]")
     assert log.getvalue() == "✓ zones  4.2 s  three nodes [Ready]\n"
 
 
 def test_in_a_log_waits_are_told_now_and_then(steps: RichSteps, log: io.StringIO, clock: Clock) -> None:
     with steps.step("zones") as step:
-        step.waiting("too early to tell")
+        step.set_status("too early to tell")
         clock.now = QUIET_SECONDS
-        step.waiting("zone-b: kubelet")
-        step.waiting("zone-c: kubelet")
+        step.set_status("zone-b: kubelet")
+        step.set_status("zone-c: kubelet")
     assert log.getvalue().splitlines()[0] == "… zones: zone-b: kubelet"
     assert "zone-c" not in log.getvalue()
 
@@ -66,7 +66,7 @@ def test_inner_steps_are_indented(steps: RichSteps, log: io.StringIO) -> None:
 def test_on_a_terminal_the_live_line_says_what_is_waited_for(log: io.StringIO, clock: Clock) -> None:
     steps = RichSteps(Console(file=log, width=100, force_terminal=True), clock)
     with steps.step("zones") as step:
-        step.waiting("zone-b: kubelet")
+        step.set_status("zone-b: kubelet")
         shown = Console(file=io.StringIO(), width=100)
         shown.print(steps)
         assert "zone-b: kubelet" in shown.file.getvalue()  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from cli.actions import queue as action
 from cli.edge import Edge, RefusedError
 from cli.main import run
 from infra.errors import EsqError
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from services.kit.auth import Tokens
 from services.kit.errors import BusyError
 from services.kit.health import Health
@@ -163,14 +163,14 @@ def test_a_live_view_ends_with_ctrl_c(
 
 def test_drain_follows_until_it_is_empty(edge: Edge, queue: MemoryQueue, clock: Clock) -> None:
     clock.sleeps = [lambda: None, lambda: finish(queue)]
-    with QuietSteps().step("drain") as step:
+    with RecordingProgress().step("drain") as step:
         action.drain(edge, NAME, step)
     assert clock.now == 1002
     assert asyncio.run(queue.stats()).controls.draining
 
 
 def test_drain_ends_at_the_deadline_and_says_how_to_go_on(edge: Edge) -> None:
-    with QuietSteps().step("drain") as step, pytest.raises(EsqError, match="3 jobs are still") as told:
+    with RecordingProgress().step("drain") as step, pytest.raises(EsqError, match="3 jobs are still") as told:
         action.drain(edge, NAME, step)
     assert "resume" in told.value.remedy
 

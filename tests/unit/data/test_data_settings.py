@@ -18,7 +18,7 @@ def test_all_errors_are_told_at_once() -> None:
     values = {"environment": "Local", "layer": "data", "zones": ["one"], "images": {"kafka": "kafka:4"}}
     with pytest.raises(ProblemsError) as caught:
         parse(values)
-    places = {problem.where for problem in caught.value.problems}
+    places = {problem.location for problem in caught.value.problems}
     assert places == {"environment", "zones", "images.kafka", "credentials"}
     assert all(problem.remedy for problem in caught.value.problems)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.authority import issue, new_authority
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones.images import Images, contexts, images
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def test_every_image_is_built_and_pushed_and_known_by_digest(
     made: Images, registry: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, ca = registry
-    references = made.push(registry=address, ca=ca, steps=QuietSteps())
+    references = made.push(registry=address, ca=ca, steps=RecordingProgress())
     assert set(references) == {"base", "postgres", "redis", "kafka", "garage", "services"}
     assert references["kafka"] == f"{address}/esq/kafka@sha256:{1:064d}"
     assert len(lines(tmp_path, "built")) == len(lines(tmp_path, "pushed")) == 6
@@ -109,12 +109,12 @@ def test_what_the_registry_has_is_left_alone(
     made: Images, registry: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, ca = registry
-    made.push(registry=address, ca=ca, steps=QuietSteps())
+    made.push(registry=address, ca=ca, steps=RecordingProgress())
     _Registry.has = True
-    steps = QuietSteps()
+    steps = RecordingProgress()
     made.push(registry=address, ca=ca, steps=steps)
     assert len(lines(tmp_path, "built")) == len(lines(tmp_path, "pushed")) == 6
-    assert steps.steps[0].notes == ["all there"]
+    assert steps.steps[0].results == ["all there"]
 
 
 def test_a_new_registry_is_filled_without_building_again(
@@ -122,7 +122,7 @@ def test_a_new_registry_is_filled_without_building_again(
 ) -> None:
     address, ca = registry
     for _ in range(2):
-        made.push(registry=address, ca=ca, steps=QuietSteps())
+        made.push(registry=address, ca=ca, steps=RecordingProgress())
     assert len(lines(tmp_path, "built")) == 6
     assert len(lines(tmp_path, "pushed")) == 12
 
@@ -131,10 +131,10 @@ def test_a_new_jar_builds_kafka_again_and_nothing_else(
     made: Images, registry: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, ca = registry
-    made.push(registry=address, ca=ca, steps=QuietSteps())
+    made.push(registry=address, ca=ca, steps=RecordingProgress())
     _Registry.has = True
     (tmp_path / "kafka" / "two-1.0.jar").touch()
-    made.push(registry=address, ca=ca, steps=QuietSteps())
+    made.push(registry=address, ca=ca, steps=RecordingProgress())
     assert len(lines(tmp_path, "built")) == 7
     assert lines(tmp_path, "pushed")[-1].startswith(f"{address}/esq/kafka:")
 

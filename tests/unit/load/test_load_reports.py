@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infra.errors import EsqError, WrongUseError
+from infra.errors import EsqError, UsageError
 from loadtests.catalogue import JOURNEYS, find
 from loadtests.generator.recorder import Recorder
 from loadtests.merge import latency, merge
@@ -70,11 +70,11 @@ def test_a_run_whose_generator_lagged_says_nothing() -> None:
 
 def test_promises_are_judged() -> None:
     found = report(merge([told(*[5.0] * 10)]))
-    assert [(each.promise, each.standing) for each in found.verdicts] == [
+    assert [(each.slo_id, each.status) for each in found.verdicts] == [
         ("api-p99", Standing.BROKEN),
         ("api-failed", Standing.KEPT),
     ]
-    assert [each.promise for each in found.broken] == ["api-p99"]
+    assert [each.slo_id for each in found.broken] == ["api-p99"]
     with pytest.raises(EsqError, match=r"no figure `messages\.lost`"):
         found.metric("messages.lost")
 
@@ -119,5 +119,5 @@ def test_every_journey_names_promises_and_figures_that_exist() -> None:
         for promise, metric in journey.promises.items():
             assert promise in BY_ID
             assert metric.split(".")[1] in figures
-    with pytest.raises(WrongUseError, match="no journey is called `x`"):
+    with pytest.raises(UsageError, match="no journey is called `x`"):
         find("x")

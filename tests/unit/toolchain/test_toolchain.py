@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.errors import EsqError, ProblemsError
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain, builds
 from infra.zones.toolchain.tools import BY_NAME, TOOLS
 
@@ -54,7 +54,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Toolchain:
-    return Toolchain(tmp_path / "cache", QuietSteps())
+    return Toolchain(tmp_path / "cache", RecordingProgress())
 
 
 def fetched(tools: Toolchain, name: str) -> str:
@@ -92,7 +92,7 @@ def test_a_missing_tool_is_built_once(
 
 def test_two_runs_at_once_build_once(program: Callable[[str, str], Path], tmp_path: Path) -> None:
     program("go", GO.replace("echo building", "sleep 0.3; echo building"))
-    runs = [Toolchain(tmp_path / "cache", QuietSteps()) for _ in range(2)]
+    runs = [Toolchain(tmp_path / "cache", RecordingProgress()) for _ in range(2)]
     threads = [threading.Thread(target=each.ensure, args=(["etcd"],)) for each in runs]
     for thread in threads:
         thread.start()
@@ -131,10 +131,10 @@ def test_an_interrupted_build_leaves_nothing_half_done(
         "go", 'if [ "$1" = version ]; then echo go version go1.26.8 x; exit; fi; echo $$ > "$COUNT"; sleep 60'
     )
     code = (
-        "import signal, sys; from pathlib import Path; from infra.steps import QuietSteps;"
+        "import signal, sys; from pathlib import Path; from infra.progress import RecordingProgress;"
         "from infra.zones.toolchain import Toolchain;"
         "[signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)];"
-        "Toolchain(Path(sys.argv[1]), QuietSteps()).ensure(['etcd'])"
+        "Toolchain(Path(sys.argv[1]), RecordingProgress()).ensure(['etcd'])"
     )
     building = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "cache")],
@@ -157,7 +157,7 @@ def test_all_missing_compilers_are_told_at_once(
     program("cargo", "echo cargo 1.63.0")
     with pytest.raises(ProblemsError) as caught:
         tools.ensure(["garage", "kafka"])
-    assert [problem.where for problem in caught.value.problems] == ["garage", "kafka"]
+    assert [problem.location for problem in caught.value.problems] == ["garage", "kafka"]
 
 
 def test_a_jar_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from infra.authority import KeyPair
 from infra.errors import Problem, ProblemsError
-from infra.steps import QuietSteps
+from infra.progress import RecordingProgress
 from infra.zones import Cluster, cgroups, disks, network, packages, pki, preflight
 from infra.zones.layout import write
 from infra.zones.supervision import Supervisor
@@ -109,7 +109,7 @@ def test_who_is_not_root_is_told_so_alone(
     spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert [problem.where for problem in preflight.check(spec, layout)] == ["user"]
+    assert [problem.location for problem in preflight.check(spec, layout)] == ["user"]
 
 
 def test_everything_that_is_missing_is_told_together(
@@ -121,7 +121,7 @@ def test_everything_that_is_missing_is_told_together(
     monkeypatch.setattr(preflight, "MEMORY_BYTES", 1 << 60)
     monkeypatch.setattr(preflight, "DISK_BYTES", 1 << 60)
     problems = preflight.check(spec, layout)
-    assert {problem.where for problem in problems} >= {"Debian packages", "memory"}
+    assert {problem.location for problem in problems} >= {"Debian packages", "memory"}
     assert len(problems) == 4
     assert all(problem.remedy for problem in problems)
 
@@ -148,7 +148,7 @@ def test_a_cluster_that_is_down_says_so_and_starts_nothing_on_a_host_that_lacks_
     created: list[object] = []
     monkeypatch.setattr(network, "create", created.append)
     with pytest.raises(ProblemsError) as caught:
-        cluster.up(QuietSteps())
+        cluster.up(RecordingProgress())
     assert caught.value.problems == (problem,)
     assert not created
 

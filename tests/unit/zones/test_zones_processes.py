@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from infra.errors import EsqError, WrongUseError
-from infra.steps import QuietSteps
+from infra.errors import EsqError, UsageError
+from infra.progress import RecordingProgress
 from infra.zones import Cluster, ClusterSpec, cgroups, network, pki, strays, supervision, wait
 from infra.zones import layout as layouts
 from infra.zones.layout import write
@@ -194,8 +194,8 @@ def test_a_name_belongs_to_the_addresses_it_was_made_with(
     write(layout.spec, other.model_dump_json())
     created: list[object] = []
     monkeypatch.setattr(network, "create", created.append)
-    with pytest.raises(WrongUseError, match="zone-a, zone-b"):
-        Cluster(spec, layout.root, tools).up(QuietSteps())
+    with pytest.raises(UsageError, match="zone-a, zone-b"):
+        Cluster(spec, layout.root, tools).up(RecordingProgress())
     assert ClusterSpec.kept(layout.root) == other
     assert not created
 

@@ -1,0 +1,1 @@
+"""SLO measurements: records, their evaluation, polling, and reports on disk."""
