@@ -193,5 +193,5 @@ def test_reports_are_kept_and_found(tmp_path: Path) -> None:
     found, where = store.read()
     assert where == page
     assert found.experiment == "zone-lost"
-    with pytest.raises(UsageError, match="no report is called `x`"):
+    with pytest.raises(UsageError, match="report `x` does not exist"):
         store.read("x")

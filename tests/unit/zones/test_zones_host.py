@@ -133,7 +133,7 @@ def test_a_host_with_only_the_second_kind_of_control_groups_is_refused_with_the_
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(preflight, "MOUNT", tmp_path)
     monkeypatch.setattr(packages, "missing", lambda: ["runc"])
-    assert any("cgroup v2" in problem.what for problem in preflight.check(spec, layout))
+    assert any("cgroup v2" in problem.message for problem in preflight.check(spec, layout))
 
 
 def test_a_cluster_that_is_down_says_so_and_starts_nothing_on_a_host_that_lacks_things(
