@@ -19,8 +19,8 @@ from services.kit.lag import LagWatch
 from services.kit.outbox import Relay
 from services.kit.process import Parts
 from services.kit.queue import admin
-from services.kit.queue.engine import RedisQueue
-from services.kit.queue.metrics import Watch
+from services.kit.queue.metrics import QueueMetricsExporter
+from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis import open_redis
 from services.kit.source import open_source
 from services.kit.tasks import Task
@@ -68,7 +68,7 @@ async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
     turns = QueuedTurns(queues[DISPATCH], Breaker("redis.turns"))
     app.state.replies = Replies(database, turns, settings.messages_per_second)
     app.state.queues = {str(name): queue for name, queue in queues.items()}
-    watches = [Task(f"watch {name}", Watch(queue).run) for name, queue in queues.items()]
+    watches = [Task(f"watch {name}", QueueMetricsExporter(queue).run) for name, queue in queues.items()]
     return Parts(app, health, watches)
 
 

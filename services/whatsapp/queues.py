@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.kit.queue.job import QueueName, QueueRules
+from services.kit.queue.job import QueueConfig, QueueName
 
 DISPATCH = QueueName("whatsapp", "dispatch")
 """Turns of connections that have something to send: replies before campaigns, companies in turn."""
-QUEUES = {DISPATCH: QueueRules(lease_seconds=10, attempts=10, patience_seconds=5)}
+QUEUES = {DISPATCH: QueueConfig(lease_seconds=10, max_attempts=10, aging_seconds=5)}

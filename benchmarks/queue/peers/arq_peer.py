@@ -9,30 +9,32 @@ import uvloop
 from arq import create_pool
 from arq.connections import RedisSettings
 from arq.worker import Worker, func
-from peer import Tally, orders, timetable, told
+from peer import ResultRecorder, parse_args, print_fill_time, trickle_times
 
-ASKED = orders()
-SERVER = RedisSettings(host="127.0.0.1", port=ASKED.port)
-AT_ONCE = 100
-"""It has no way to put in many at once; so many calls are under way."""
+ARGS = parse_args()
+SERVER = RedisSettings(host="127.0.0.1", port=ARGS.port)
+MAX_CONCURRENT_CALLS = 100
+"""arq has no batch enqueue, so this many calls run concurrently."""
 
 
 async def main() -> None:
-    """Do as asked."""
-    if ASKED.verb == "work":
-        tally = Tally(ASKED.count, ASKED.file)
+    """Run the verb of the command line."""
+    if ARGS.verb == "work":
+        recorder = ResultRecorder(ARGS.count, ARGS.file)
 
-        async def run(_context: object, sent: float, milliseconds: float, priority: int, number: int) -> None:
-            started = time.time()
+        async def run(
+            _context: object, sent_at: float, milliseconds: float, priority: int, number: int
+        ) -> None:
+            started_at = time.time()
             if milliseconds:
                 await asyncio.sleep(milliseconds / 1000)
-            tally.ran(sent, priority, number, started)
+            recorder.record(sent_at, priority, number, started_at)
 
-        # Its default of a look each 0.5 s would be most of what is measured.
+        # The default poll interval of 0.5 s would dominate the measurement.
         worker = Worker(
             [func(run, name="run")],
             redis_settings=SERVER,
-            max_jobs=ASKED.concurrency,
+            max_jobs=ARGS.concurrency,
             poll_delay=0.01,
             keep_result=0,
             job_timeout=5,
@@ -43,21 +45,21 @@ async def main() -> None:
         await worker.async_run()
         return
     pool = await create_pool(SERVER)
-    if ASKED.verb == "fill":
-        began = time.time()
-        for first in range(0, ASKED.count, AT_ONCE):
-            last = min(first + AT_ONCE, ASKED.count)
+    if ARGS.verb == "fill":
+        started_at = time.time()
+        for first in range(0, ARGS.count, MAX_CONCURRENT_CALLS):
+            last = min(first + MAX_CONCURRENT_CALLS, ARGS.count)
             await asyncio.gather(
                 *(
-                    pool.enqueue_job("run", time.time(), ASKED.milliseconds, ASKED.priority, number)
+                    pool.enqueue_job("run", time.time(), ARGS.milliseconds, ARGS.priority, number)
                     for number in range(first, last)
                 )
             )
-        told(time.time() - began)
+        print_fill_time(time.time() - started_at)
     else:
-        for number, due in enumerate(timetable(ASKED.count)):
-            await asyncio.sleep(max(0.0, due - time.time()))
-            await pool.enqueue_job("run", due, ASKED.milliseconds, ASKED.priority, number)
+        for number, due_at in enumerate(trickle_times(ARGS.count)):
+            await asyncio.sleep(max(0.0, due_at - time.time()))
+            await pool.enqueue_job("run", due_at, ARGS.milliseconds, ARGS.priority, number)
 
 
 uvloop.run(main())

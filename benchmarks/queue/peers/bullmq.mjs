@@ -1,67 +1,68 @@
-// BullMQ on Node; the same command line and output as `peer.py` describes. Its priority 0 comes before all others.
+// BullMQ on Node, with the command line and output that `peer.py` describes. Its priority 0 precedes all others.
 import fs from 'node:fs'
 import { Queue, Worker } from 'bullmq'
 
-const [verb, port, wanted, ...rest] = process.argv.slice(2)
+const [verb, port, countArgument, ...rest] = process.argv.slice(2)
 const connection = { host: '127.0.0.1', port: Number(port), maxRetriesPerRequest: null }
-const count = Number(wanted)
+const count = Number(countArgument)
 const sleep = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000))
-const removed = { removeOnComplete: true, removeOnFail: true, attempts: 100 }
-const AT_ONCE = 1000
-const TRICKLE_SECONDS = 0.01
+const jobOptions = { removeOnComplete: true, removeOnFail: true, attempts: 100 }
+const BATCH = 1000
+const TRICKLE_INTERVAL_SECONDS = 0.01
 
-function job(sent, number) {
+function createJob(sentAt, number) {
   const priority = Number(rest[0])
-  const options = priority ? { ...removed, priority } : removed
-  return { name: 'run', data: { sent, milliseconds: Number(rest[1]), priority, number }, opts: options }
+  const options = priority ? { ...jobOptions, priority } : jobOptions
+  return { name: 'run', data: { sentAt, milliseconds: Number(rest[1]), priority, number }, opts: options }
 }
 
 async function work() {
   const [file, concurrency] = rest
   const out = file === '-' ? null : fs.openSync(file, 'a')
   const waits = []
-  let began = 0
-  let ran = 0
+  let firstStart = 0
+  let total = 0
   const run = async ({ data }) => {
-    const started = Date.now() / 1000
+    const startedAt = Date.now() / 1000
     if (data.milliseconds) await sleep(data.milliseconds / 1000)
-    began ||= started
-    ran += 1
+    firstStart ||= startedAt
+    total += 1
     if (out !== null) fs.writeSync(out, `${data.priority}:${data.number}\n`)
     if (data.priority !== 0) return
-    waits.push(started - data.sent)
+    waits.push(startedAt - data.sentAt)
     if (waits.length < count) return
     waits.sort((a, b) => a - b)
-    const at = (share) => waits[Math.min(waits.length - 1, Math.floor(waits.length * share))] * 1000
-    const figures = { jobs: ran, seconds: Date.now() / 1000 - began, p50_ms: at(0.5), p99_ms: at(0.99) }
-    fs.writeSync(1, `${JSON.stringify(figures)}\n`)
+    const quantile = (q) => waits[Math.min(waits.length - 1, Math.floor(waits.length * q))] * 1000
+    const seconds = Date.now() / 1000 - firstStart
+    const result = { jobs: total, seconds, p50_ms: quantile(0.5), p99_ms: quantile(0.99) }
+    fs.writeSync(1, `${JSON.stringify(result)}\n`)
     process.exit(0)
   }
-  // A job whose worker is silent for 2 s is put back; by default that is half a minute.
-  const patience = { lockDuration: 2000, stalledInterval: 2000, maxStalledCount: 100 }
-  new Worker('jobs', run, { connection, concurrency: Number(concurrency), ...patience })
+  // A job whose worker has been silent for 2 s is requeued; the default is 30 s.
+  const stalledJobs = { lockDuration: 2000, stalledInterval: 2000, maxStalledCount: 100 }
+  new Worker('jobs', run, { connection, concurrency: Number(concurrency), ...stalledJobs })
 }
 
 async function fill(queue) {
-  const began = Date.now()
-  for (let first = 0; first < count; first += AT_ONCE) {
+  const startedAt = Date.now()
+  for (let first = 0; first < count; first += BATCH) {
     const batch = []
-    for (let number = first; number < Math.min(first + AT_ONCE, count); number += 1) {
-      batch.push(job(Date.now() / 1000, number))
+    for (let number = first; number < Math.min(first + BATCH, count); number += 1) {
+      batch.push(createJob(Date.now() / 1000, number))
     }
     await queue.addBulk(batch)
   }
-  fs.writeSync(1, `${JSON.stringify({ seconds: (Date.now() - began) / 1000 })}\n`)
+  fs.writeSync(1, `${JSON.stringify({ seconds: (Date.now() - startedAt) / 1000 })}\n`)
 }
 
 async function trickle(queue) {
   await queue.waitUntilReady()
-  const began = Date.now() / 1000
+  const startedAt = Date.now() / 1000
   for (let number = 0; number < count; number += 1) {
-    const due = began + number * TRICKLE_SECONDS
-    await sleep(Math.max(0, due - Date.now() / 1000))
-    const one = job(due, number)
-    await queue.add(one.name, one.data, one.opts)
+    const dueAt = startedAt + number * TRICKLE_INTERVAL_SECONDS
+    await sleep(Math.max(0, dueAt - Date.now() / 1000))
+    const job = createJob(dueAt, number)
+    await queue.add(job.name, job.data, job.opts)
   }
 }
 

@@ -1,5 +1,6 @@
-"""Queues in Redis: in order, fair, bounded, and never the only place where a job is known.
+"""Job queues in Redis: ordered, fair between tenants, bounded. Redis is not the store of record.
 
-`port.py` says what is promised, `engine.py` and `scripts/` keep it, `memory.py` is the fake of the same port,
-`refill.py` brings back what Redis lost, `worker.py` runs jobs, `metrics.py` and `admin.py` show what goes on.
+`ports.py` defines the contract. `redis_queue.py` with the Lua scripts in `scripts/` implements it, and
+`memory_queue.py` is an in-memory fake of the same port. `metrics.py` exports Prometheus metrics, and
+`admin.py` provides the HTTP routes for operators.
 """

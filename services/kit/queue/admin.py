@@ -1,6 +1,6 @@
-"""Addresses for operators: a process's queues. The token's scope lets in; its company does not matter.
+"""HTTP routes for operators: the queues of a process. The token needs a scope; its company is ignored.
 
-`app.state.queues` names them; see `cli/actions/queue.py` for who asks.
+`app.state.queues` maps names to queues. The client is `cli/actions/queue.py`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
 from services.kit.auth import allowed
@@ -17,25 +17,24 @@ from services.kit.errors import NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.kit.queue.port import Queue
+    from services.kit.queue.ports import Queue
 
 READ, WRITE = "queues:read", "queues:write"
 router = APIRouter(tags=["queues"])
-Most = Annotated[int, Query(ge=0, le=1000)]
 
 
-class Wanted(BaseModel):
-    """What an operator changes; what is left out stays.
+class QueueUpdate(BaseModel):
+    """Changes of the operator controls; an omitted control stays unchanged.
 
     Attributes:
-        paused: nothing is handed out to be run.
-        draining: nothing new is taken.
-        limit: jobs per second at most; 0 takes the limit away.
+        paused: hand out no jobs to be run.
+        draining: accept no new jobs.
+        rate_limit: maximum number of jobs per second; 0 removes the limit.
     """
 
     paused: bool | None = None
     draining: bool | None = None
-    limit: float | None = Field(default=None, ge=0, le=1e6)
+    rate_limit: float | None = Field(default=None, ge=0, le=1e6)
 
 
 @dataclass(frozen=True)
@@ -44,49 +43,45 @@ class Queues:
 
     by_name: Mapping[str, Queue]
 
-    def find(self, name: str) -> Queue:
-        """Return the queue of that name.
+    def get(self, name: str) -> Queue:
+        """Return a queue by name.
 
         Raises:
-            NotFoundError: there is none; says which there are.
+            NotFoundError: there is no such queue; the message lists the existing ones.
         """
         queue = self.by_name.get(name)
         if queue is None:
-            raise NotFoundError(
-                f"no queue is called {name[:64]!r}; there are {', '.join(sorted(self.by_name))}"
-            )
+            raise NotFoundError(f"no queue {name[:64]!r}; existing queues: {', '.join(sorted(self.by_name))}")
         return queue
 
 
-async def _known(request: Request) -> Queues:
+async def _queues(request: Request) -> Queues:
     return Queues(request.app.state.queues)
 
 
-Known = Annotated[Queues, Depends(_known)]
+QueuesDependency = Annotated[Queues, Depends(_queues)]
 
 
 @router.get("/queues", dependencies=[Depends(allowed(READ))])
-async def list_queues(queues: Known) -> dict[str, list[dict[str, Any]]]:
+async def list_queues(queues: QueuesDependency) -> dict[str, list[dict[str, Any]]]:
     """Return the state of every queue."""
     return {"queues": [await _state(queue) for _, queue in sorted(queues.by_name.items())]}
 
 
 @router.get("/queues/{name}", dependencies=[Depends(allowed(READ))])
-async def show_queue(name: str, queues: Known, letters: Most = 20) -> dict[str, Any]:
-    """Return the state of a queue, how it behaves, and its newest dead letters without their payloads."""
-    queue = queues.find(name)
-    dead = [
-        {"id": str(each.id), "attempts": each.attempts, "reason": each.reason, "at": each.at}
-        for each in (await queue.dead(letters) if letters else [])
-    ]
-    return {**await _state(queue), "rules": asdict(queue.rules), "letters": dead}
+async def show_queue(name: str, queues: QueuesDependency) -> dict[str, Any]:
+    """Return the state and the configuration of a queue."""
+    queue = queues.get(name)
+    return {**await _state(queue), "config": asdict(queue.config)}
 
 
 @router.patch("/queues/{name}", dependencies=[Depends(allowed(WRITE))])
-async def control_queue(name: str, queues: Known, wanted: Wanted) -> dict[str, Any]:
-    """Pause, resume, drain or slow down a queue."""
-    queue = queues.find(name)
-    controls = await queue.control(paused=wanted.paused, draining=wanted.draining, limit=wanted.limit)
+async def update_queue(name: str, queues: QueuesDependency, update: QueueUpdate) -> dict[str, Any]:
+    """Pause, resume, drain or rate-limit a queue."""
+    queue = queues.get(name)
+    controls = await queue.update_controls(
+        paused=update.paused, draining=update.draining, rate_limit=update.rate_limit
+    )
     return {"queue": str(queue.name), **asdict(controls)}
 
 

@@ -1,4 +1,4 @@
-"""What waits in a queue and what becomes of it: plain values, shared by the engine, its fake and workers."""
+"""Value types of the queue, shared by the Redis implementation, its fake and their callers."""
 
 from __future__ import annotations
 
@@ -13,21 +13,19 @@ from services.kit.errors import InvalidError
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from random import Random
 
 PRIORITIES = 4
-"""0 is served first. Few, since strict order among many levels says nothing about any of them."""
+"""0 is the highest. Few levels, since strict order among many levels has no useful meaning."""
 PAYLOAD_BYTES = 256
-"""Payloads are ids and small facts: what is large lives in Postgres."""
+"""Maximum size: payloads are ids and small values; large data is stored in Postgres."""
 BATCH = 1000
-"""Most jobs in one call: longer scripts would let other callers wait for milliseconds."""
-REASON_CHARACTERS = 200
+"""Maximum number of jobs per call: longer scripts would block other callers for milliseconds."""
 _PART = re.compile(r"[a-z][a-z0-9-]{0,30}")
 
 
 @dataclass(frozen=True)
 class QueueName:
-    """A queue: work of one kind in one domain.
+    """Name of a queue: one kind of work of one domain.
 
     Attributes:
         domain: the service that owns the work, e.g. `whatsapp`.
@@ -40,53 +38,44 @@ class QueueName:
     def __post_init__(self) -> None:
         for part in (self.domain, self.kind):
             if not _PART.fullmatch(part):
-                raise InvalidError(f"not the name of a queue: {part!r}; small letters, digits and hyphens")
+                raise InvalidError(f"not a queue name: {part!r}; use lower-case letters, digits and hyphens")
 
     def __str__(self) -> str:
         return f"{self.domain}.{self.kind}"
 
 
 @dataclass(frozen=True)
-class QueueRules:
-    """How a queue behaves; the same for all of its jobs, and for all processes that use it.
+class QueueConfig:
+    """Configuration of a queue; identical for all of its jobs and in all processes that use it.
 
     Attributes:
-        lease_seconds: a worker that is silent for so long has lost its jobs to others.
-        attempts: a job that failed so often is dead.
-        first_pause: seconds before the second attempt, doubled before each further one.
-        longest_pause: seconds that a pause is at most.
-        patience_seconds: a job that waited longer has aged, and every tenth turn is for those.
-        risk_seconds: a job so close to its deadline is at risk, and every second turn is for those.
-        remember_seconds: an id that is done counts as known for so long; 0 forgets it at once.
-        most_waiting: jobs that may wait, against a Redis that is full; about 300 B each.
+        lease_seconds: a job that is not acknowledged within this time is handed out again.
+        max_attempts: attempts after which a job is handed out as `EXHAUSTED`.
+        aging_seconds: a job that has waited longer is aged; every tenth selection is for aged jobs.
+        deadline_margin_seconds: a job this close to its deadline gets every second selection.
+        dedup_ttl_seconds: time for which the id of a completed job counts as a duplicate; 0 for none.
+        max_depth: maximum number of ready and delayed jobs, to protect Redis memory; about 300 B each.
     """
 
     lease_seconds: float = 30.0
-    attempts: int = 5
-    first_pause: float = 1.0
-    longest_pause: float = 300.0
-    patience_seconds: float = 30.0
-    risk_seconds: float = 5.0
-    remember_seconds: float = 0.0
-    most_waiting: int = 50_000
-
-    def pause(self, attempt: int, rng: Random) -> float:
-        """Return the seconds to wait after `attempt` failed: doubling, bounded, half of it chance."""
-        longest = min(self.longest_pause, self.first_pause * 2.0 ** min(attempt - 1, 30))
-        return longest * rng.uniform(0.5, 1.0)
+    max_attempts: int = 5
+    aging_seconds: float = 30.0
+    deadline_margin_seconds: float = 5.0
+    dedup_ttl_seconds: float = 0.0
+    max_depth: int = 50_000
 
 
 @dataclass(frozen=True)
 class Job:
-    """Something to do.
+    """A unit of work.
 
     Attributes:
-        id: also what it is deduplicated by: a job whose id is in the queue is not added again.
-        company: the tenant; companies share a queue fairly.
-        payload: what the worker needs beside the id, 256 bytes at most.
-        priority: 0 to 3, 0 first.
-        not_before: it waits until then; a time that has passed tells since when it waits.
-        deadline: when it could not start by then it is reported, not run.
+        id: deduplication key: a job whose id is in the queue is not added again.
+        company: tenant; companies share a queue fairly.
+        payload: what the consumer needs in addition to the id, at most 256 bytes.
+        priority: 0 to 3; 0 is the highest.
+        not_before: earliest start; a time in the past states since when the job is ready.
+        deadline: a job that has not started by then is handed out as `EXPIRED` and must not run.
     """
 
     id: UUID
@@ -96,79 +85,58 @@ class Job:
     not_before: datetime | None = None
     deadline: datetime | None = None
 
-    def faults(self) -> list[str]:
-        """Return what is wrong with it, in words."""
-        faults = []
+    def validation_errors(self) -> list[str]:
+        """Return a message for each invalid attribute."""
+        errors = []
         if not COMPANY.fullmatch(self.company):
-            faults.append(f"job {self.id}: not a company: {self.company!r}")
+            errors.append(f"job {self.id}: not a company: {self.company!r}")
         if not 0 <= self.priority < PRIORITIES:
-            faults.append(f"job {self.id}: priority {self.priority} is not 0 to {PRIORITIES - 1}")
+            errors.append(f"job {self.id}: priority {self.priority} is not 0 to {PRIORITIES - 1}")
         if len(self.payload) > PAYLOAD_BYTES:
-            faults.append(f"job {self.id}: {len(self.payload)} bytes of payload, {PAYLOAD_BYTES} at most")
+            errors.append(f"job {self.id}: payload of {len(self.payload)} bytes, maximum {PAYLOAD_BYTES}")
         if self.deadline and self.not_before and self.deadline <= self.not_before:
-            faults.append(f"job {self.id}: its deadline comes before its beginning")
-        return faults
+            errors.append(f"job {self.id}: deadline is not after not_before")
+        return errors
 
 
-def id_of(natural_key: str) -> UUID:
-    """Return the id of work that has a natural key: always the same for the same key."""
-    return uuid5(NAMESPACE_OID, natural_key)
+def job_id_from_key(key: str) -> UUID:
+    """Return the id of work that has a natural key; deterministic."""
+    return uuid5(NAMESPACE_OID, key)
 
 
-class Fate(IntEnum):
-    """What the worker is to do with a job that it was handed."""
+class Disposition(IntEnum):
+    """What a consumer must do with a job it received."""
 
     RUN = 0
-    """Run it."""
+    """Run the job."""
     EXPIRED = 1
-    """Report that its deadline passed, then settle it as done. Do not run it."""
+    """Report that the deadline has passed, then acknowledge the job. Do not run it."""
     EXHAUSTED = 2
-    """Report that every attempt ended without a word (its workers died), then settle it as dead."""
+    """Report that no attempt was acknowledged (consumers crashed), then acknowledge the job."""
 
 
-class Verdict(IntEnum):
-    """What became of a job that was handed out."""
+class JobResult(IntEnum):
+    """Result of an acknowledgement."""
 
     DONE = 0
-    RETRY = 1
-    DEAD = 2
-    STALE = 3
-    """Somebody else has it by now: this settlement changed nothing. Only ever an answer."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a worker settles a job.
-
-    Attributes:
-        id: of the job.
-        epoch: of the lease it was handed out under.
-        verdict: done, retry or dead.
-        delay: seconds until a retry.
-        reason: why it failed, for people; nothing private.
-    """
-
-    id: UUID
-    epoch: int
-    verdict: Verdict
-    delay: float = 0.0
-    reason: str = ""
+    FENCED = 1
+    """The lease was lost to another consumer: the acknowledgement changed nothing."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A job in the hands of one worker, until it is settled or the lease ends.
+    """A job held by one consumer, until it is acknowledged or the lease expires.
 
     Attributes:
-        id: of the job.
-        company: whose it is.
-        payload: as it was put in.
-        priority: as it was put in.
-        epoch: grows with every hand-out, also across a loss of Redis; fences late workers.
-        attempt: 1 for the first.
-        fate: what to do with it.
-        waited: seconds since it could have run.
-        last: no attempt is left after this one.
+        id: id of the job.
+        company: tenant of the job.
+        payload: payload of the job.
+        priority: priority of the job.
+        epoch: increases with every lease, also across a loss of Redis; fences consumers with a lost lease.
+        attempt: 1 for the first attempt.
+        disposition: what to do with the job.
+        waited_seconds: time since the job became ready.
+        is_last_attempt: no attempt remains after this one.
     """
 
     id: UUID
@@ -177,116 +145,82 @@ class Lease:
     priority: int
     epoch: int
     attempt: int
-    fate: Fate
-    waited: float
-    last: bool
-
-    def done(self) -> Outcome:
-        """It was done."""
-        return Outcome(self.id, self.epoch, Verdict.DONE)
-
-    def retry(self, delay: float, reason: str) -> Outcome:
-        """It failed in passing; after the last attempt this makes it dead."""
-        return Outcome(self.id, self.epoch, Verdict.RETRY, delay, reason[:REASON_CHARACTERS])
-
-    def dead(self, reason: str) -> Outcome:
-        """It failed and no other try will help."""
-        return Outcome(self.id, self.epoch, Verdict.DEAD, reason=reason[:REASON_CHARACTERS])
+    disposition: Disposition
+    waited_seconds: float
+    is_last_attempt: bool
 
 
 @dataclass(frozen=True)
-class Added:
-    """What an enqueue did.
+class EnqueueResult:
+    """Result of `Queue.enqueue`.
 
     Attributes:
         added: jobs that were not in the queue.
-        known: jobs that were, and stay as they are.
+        duplicates: jobs that were already in the queue; they stay unchanged.
     """
 
     added: int
-    known: int
+    duplicates: int
 
 
 @dataclass(frozen=True)
-class Reserved:
-    """What a reserve handed out.
+class ReserveResult:
+    """Result of `Queue.reserve`.
 
     Attributes:
-        leases: jobs, those that wait longest or matter most first.
-        next_seconds: when something falls due next, if anything is known to.
+        leases: jobs in the order in which to run them.
+        next_due_seconds: time until the next delay or lease ends; None if there is none.
     """
 
     leases: list[Lease]
-    next_seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A job that failed for good.
-
-    Attributes:
-        id: of the job.
-        company: whose it was.
-        payload: as it was put in.
-        attempts: made.
-        reason: of the last failure.
-        at: seconds since the epoch.
-    """
-
-    id: UUID
-    company: str
-    payload: bytes
-    attempts: int
-    reason: str
-    at: float
+    next_due_seconds: float | None = None
 
 
 @dataclass(frozen=True)
 class Controls:
-    """What an operator set.
+    """Operator controls.
 
     Attributes:
-        paused: nothing is handed out to be run.
-        draining: nothing new is taken; what waits is worked off.
-        limit: jobs handed out per second at most; 0 means no limit.
+        paused: no job is handed out to be run.
+        draining: no new jobs are accepted; those in the queue are worked off.
+        rate_limit: maximum number of jobs handed out per second; 0 means no limit.
     """
 
     paused: bool = False
     draining: bool = False
-    limit: float = 0.0
+    rate_limit: float = 0.0
 
 
 @dataclass(frozen=True)
 class Stats:
-    """A queue at this moment.
+    """State of a queue at one moment.
 
     Attributes:
-        waiting: jobs that could run, by priority.
-        delayed: jobs whose time has not come.
-        leased: jobs in the hands of workers.
-        dead: dead letters kept.
-        lanes: companies with waiting jobs, counted once per priority.
-        at_risk: waiting jobs close to their deadline.
-        oldest_seconds: age of the job that waits longest.
-        rate: jobs per second that were handed out lately while there was work.
-        wait_seconds: that a new job of priority 0, 1, 2, 3 would wait behind everything as urgent.
-        totals: jobs added, done, retried, expired and dead, since Redis was last emptied.
-        controls: what an operator set.
+        ready: jobs that can run, by priority.
+        delayed: jobs whose start time has not come.
+        leased: jobs held by consumers.
+        lanes: companies with ready jobs, counted once per priority.
+        near_deadline: ready jobs close to their deadline.
+        oldest_age_seconds: time since the oldest ready job became ready.
+        throughput: recent jobs per second handed out while there was work.
+        estimated_wait_seconds: wait of a new job of priority 0, 1, 2, 3 behind all jobs of at least its
+            priority.
+        totals: jobs added, done and expired, since Redis was last emptied.
+        controls: operator controls.
     """
 
-    waiting: tuple[int, ...] = (0,) * PRIORITIES
+    ready: tuple[int, ...] = (0,) * PRIORITIES
     delayed: int = 0
     leased: int = 0
-    dead: int = 0
     lanes: int = 0
-    at_risk: int = 0
-    oldest_seconds: float = 0.0
-    rate: float = 0.0
-    wait_seconds: tuple[float, ...] = (0.0,) * PRIORITIES
+    near_deadline: int = 0
+    oldest_age_seconds: float = 0.0
+    throughput: float = 0.0
+    estimated_wait_seconds: tuple[float, ...] = (0.0,) * PRIORITIES
     totals: dict[str, int] = field(default_factory=dict)
     controls: Controls = field(default_factory=Controls)
 
     @property
     def depth(self) -> int:
-        """Jobs that could run now."""
-        return sum(self.waiting)
+        """Number of ready jobs."""
+        return sum(self.ready)

@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from services.kit.errors import TemporaryError
-from services.kit.queue.job import BATCH, Job, id_of
+from services.kit.queue.job import BATCH, Job, job_id_from_key
 from services.kit.retry import wait_or_stop
 from services.whatsapp.domain import Turn
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from services.kit.breaker import Breaker
     from services.kit.queue.job import Lease
-    from services.kit.queue.port import Queue
+    from services.kit.queue.ports import Queue
     from services.whatsapp.ports import Due, Turns
 
 REPLIES, CAMPAIGNS = 0, 2
@@ -59,11 +59,11 @@ class QueuedTurns:
         try:
             async with self._breaker.call():
                 reserved = await self._queue.reserve(most)
-                await self._queue.settle([lease.done() for lease in reserved.leases])
+                await self._queue.ack(reserved.leases)
         except TemporaryError:
             self._next = SWEEP_SECONDS
             return await self._due.look(most) if self._due else []
-        self._next = SWEEP_SECONDS if reserved.next_seconds is None else reserved.next_seconds
+        self._next = SWEEP_SECONDS if reserved.next_due_seconds is None else reserved.next_due_seconds
         return [_turn(lease) for lease in reserved.leases]
 
     async def give(self, turns: Sequence[tuple[Turn, float]]) -> None:
@@ -80,7 +80,7 @@ class QueuedTurns:
         async with self._breaker.call():
             try:
                 async with asyncio.timeout(GIVE_SECONDS):
-                    await self._queue.enqueue(jobs, owed=True)
+                    await self._queue.enqueue(jobs, admitted=True)
             except TimeoutError:
                 raise TemporaryError(f"the queue took no turns in {GIVE_SECONDS:g} s") from None
 
@@ -89,7 +89,7 @@ class QueuedTurns:
         wait = min(seconds, self._next)
         try:
             async with self._breaker.call():
-                await self._queue.arrival(wait)
+                await self._queue.wait_for_job(wait)
         except TemporaryError:
             await asyncio.sleep(wait)
 
@@ -115,7 +115,7 @@ class TurnSweep:
 def _job(turn: Turn, now: dt.datetime, seconds: float) -> Job:
     kind = "replies" if turn.replies else "campaigns"
     return Job(
-        id_of(f"turn/{turn.company}/{turn.connection}/{kind}"),
+        job_id_from_key(f"turn/{turn.company}/{turn.connection}/{kind}"),
         turn.company,
         turn.connection.encode(),
         REPLIES if turn.replies else CAMPAIGNS,

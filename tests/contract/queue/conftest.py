@@ -1,4 +1,4 @@
-"""The queue's port by both of its implementations, on a clock that the test moves."""
+"""Fixtures: both implementations of the queue port, on a clock that the test advances."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from uuid import uuid4
 
 import pytest
 
-from services.kit.queue.engine import RedisQueue
-from services.kit.queue.job import QueueName, QueueRules
-from services.kit.queue.memory import MemoryQueue
-from services.kit.queue.port import Queue
+from services.kit.queue.job import QueueConfig, QueueName
+from services.kit.queue.memory_queue import MemoryQueue
+from services.kit.queue.ports import Queue
+from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis import open_redis
 from services.kit.settings import ProcessSettings, RedisSettings
 from tests.clock import Clock
 from tests.controllers.redis import Redis
 
-RULES = QueueRules(
-    lease_seconds=30, attempts=3, patience_seconds=60, risk_seconds=5, remember_seconds=0, most_waiting=2000
+CONFIG = QueueConfig(
+    lease_seconds=30,
+    max_attempts=3,
+    aging_seconds=60,
+    deadline_margin_seconds=5,
+    dedup_ttl_seconds=0,
+    max_depth=2000,
 )
 
 
@@ -37,22 +42,22 @@ def redis() -> Iterator[Redis]:
         server.stop()
 
 
-Make = Callable[..., Queue]
+QueueFactory = Callable[..., Queue]
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def make(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[Make]:
-    """Return what makes an empty queue with given rules."""
+async def create_queue(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[QueueFactory]:
+    """Return a factory of an empty queue; its argument is the configuration."""
     name = QueueName("test", f"q{uuid4().hex[:8]}")
     async with AsyncExitStack() as stack:
         if request.param == "memory":
-            yield lambda rules=RULES: MemoryQueue(name, rules, clock)
+            yield lambda config=CONFIG: MemoryQueue(name, config, clock)
             return
         settings = RedisSettings(redis_server=request.getfixturevalue("redis").address, redis_seconds=10)
-        connection = await stack.enter_async_context(open_redis(ProcessSettings(service="test"), settings))
-        yield lambda rules=RULES: RedisQueue(connection, name, rules, clock=clock)
+        redis_client = await stack.enter_async_context(open_redis(ProcessSettings(service="test"), settings))
+        yield lambda config=CONFIG: RedisQueue(redis_client, name, config, clock=clock)
 
 
 @pytest.fixture
-def queue(make: Make) -> Queue:
-    return make()
+def queue(create_queue: QueueFactory) -> Queue:
+    return create_queue()

@@ -1,21 +1,20 @@
--- Stands before every script. All keys of a queue carry its name as {hashtag} and so share a slot; each script
--- is given all of them.
+-- Prepended to every script. All keys of a queue contain its name as a {hashtag} and so share a cluster slot.
+-- Every script receives all keys.
 --
 -- jobs      hash    id -> record
--- waiting   zset    lane, 0, time since when it waits, id; all of score 0, so that a lane is a range of bytes
--- ring      zset    lane -> priority * SPAN + turn: the next to be served stands first
--- served    zset    lane without jobs -> where it would stand in the ring, as long as that is not behind
--- heads     zset    lane -> since when its first job waits
--- deadlines zset    id -> deadline, of waiting jobs that have one
--- delayed   zset    id -> when it may run
--- leases    zset    id -> when the lease ends
--- done      zset    id -> until when it is remembered
--- dead      list    dead letters, the newest first
+-- ready     zset    lane, 0, time since when the job is ready, id; all scores are 0, so that a lane is a byte range
+-- ring      zset    lane -> priority * SPAN + position; the lane with the lowest score is served next
+-- served    zset    lane without ready jobs -> its last ring score, until the ring has passed that position
+-- heads     zset    lane -> time since when its oldest job is ready
+-- deadlines zset    id -> deadline, of ready jobs that have one
+-- delayed   zset    id -> earliest start
+-- leases    zset    id -> lease expiry
+-- done      zset    id -> time until which the id counts as a duplicate
 -- meta      hash    controls, counters, measurements
--- wake      list    at most one token: there is work
+-- wake      list    at most one token, which wakes one blocked consumer
 --
--- A lane is one digit of priority and the company. Times are microseconds since the epoch; ids are 16 bytes.
-local JOBS, WAITING, RING, SERVED, HEADS, DEADLINES, DELAYED, LEASES, DONE, DEAD, META, WAKE = unpack(KEYS)
+-- A lane is one digit of priority followed by the company. Times are microseconds since the epoch; ids have 16 bytes.
+local JOBS, READY, RING, SERVED, HEADS, DEADLINES, DELAYED, LEASES, DONE, META, WAKE = unpack(KEYS)
 local SPAN = 2 ^ 42
 local ID_BYTES = 16
 local RECORD = '>BBI7I7I7Bc0'
@@ -30,8 +29,8 @@ local function meta(field)
   return tonumber(redis.call('HGET', META, field) or 0)
 end
 
-local function write(id, priority, attempts, epoch, ready, deadline, company, payload)
-  local head = struct.pack(RECORD, priority, attempts, epoch, ready, deadline, #company, company)
+local function write_record(id, priority, attempts, epoch, ready_at, deadline, company, payload)
+  local head = struct.pack(RECORD, priority, attempts, epoch, ready_at, deadline, #company, company)
   redis.call('HSET', JOBS, id, head .. payload)
 end
 
@@ -39,58 +38,60 @@ local function lane_of(priority, company)
   return priority .. company
 end
 
-local function member_of(lane, ready, id)
-  return lane .. '\0' .. struct.pack('>I7', ready) .. id
+local function member_of(lane, ready_at, id)
+  return lane .. '\0' .. struct.pack('>I7', ready_at) .. id
 end
 
-local function ready_of(member)
+local function ready_at_of(member)
   return (struct.unpack('>I7', member, #member - ID_BYTES - 6))
 end
 
--- Gives lanes their place in ring and heads when jobs join them, once per script where it can be.
-local function joined(lane, ready, seen)
-  if seen[lane] and seen[lane] <= ready then
+-- Updates the ring and the heads when jobs enter a lane, once per lane and script where possible.
+-- `oldest` caches the earliest ready_at per lane within the script.
+local function enter_lane(lane, ready_at, oldest)
+  if oldest[lane] and oldest[lane] <= ready_at then
     return
   end
-  seen[lane] = ready
+  oldest[lane] = ready_at
   local priority = tonumber(lane:sub(1, 1))
-  -- A lane that comes back queues behind the one just served, else a trickle would overtake a heap for ever;
-  -- unless it has not had its turn of this round, else those that come last in a round would miss the next.
-  local turn = priority * SPAN + meta('turn' .. priority)
+  -- A lane that returns is placed behind the lane served last; otherwise a small tenant would overtake a backlog
+  -- for ever. Exception: a lane not yet served in this round keeps its position; otherwise lanes at the end of a
+  -- round would miss the next one.
+  local position = priority * SPAN + meta('position' .. priority)
   local own = tonumber(redis.call('ZSCORE', SERVED, lane) or 0)
-  redis.call('ZADD', RING, 'NX', own == turn and turn or turn + 1, lane)
-  redis.call('ZADD', HEADS, 'LT', ready, lane)
+  redis.call('ZADD', RING, 'NX', own == position and position or position + 1, lane)
+  redis.call('ZADD', HEADS, 'LT', ready_at, lane)
 end
 
-local function join(id, priority, company, ready, deadline, seen)
+local function make_ready(id, priority, company, ready_at, deadline, oldest)
   local lane = lane_of(priority, company)
-  redis.call('ZADD', WAITING, 0, member_of(lane, ready, id))
-  joined(lane, ready, seen)
+  redis.call('ZADD', READY, 0, member_of(lane, ready_at, id))
+  enter_lane(lane, ready_at, oldest)
   if deadline > 0 then
     redis.call('ZADD', DEADLINES, deadline, id)
   end
 end
 
--- One token at a time: whoever takes it and leaves work behind puts another.
+-- One token at a time: a consumer that takes it and leaves jobs behind puts another one.
 local function wake()
   if redis.call('LLEN', WAKE) == 0 then
     redis.call('LPUSH', WAKE, '1')
   end
 end
 
--- Jobs per second that workers are known to take: measured, and never more than the queue's limit.
+-- Jobs per second that consumers take: the measured throughput, at most the rate limit. 0 means unknown.
 local function capacity()
-  local rate, limit = meta('rate'), meta('limit')
-  if limit > 0 and (rate == 0 or limit < rate) then
-    return limit
+  local throughput, rate_limit = meta('throughput'), meta('rate_limit')
+  if rate_limit > 0 and (throughput == 0 or rate_limit < throughput) then
+    return rate_limit
   end
-  return rate
+  return throughput
 end
 
--- Microseconds since workers were last heard of, beyond what an idle one is silent anyway: what has been away
--- for a while is expected to stay away for as long again.
-local function away()
-  local seen = meta('seen')
-  local silent = now - seen
-  return seen > 0 and silent > 3000000 and silent or 0
+-- Microseconds since the last reserve call, 0 below 3 s (an idle consumer is silent that long). Consumers absent
+-- for a while are expected to stay absent for as long again.
+local function silence()
+  local last = meta('last_reserve_at')
+  local silent = now - last
+  return last > 0 and silent > 3000000 and silent or 0
 end

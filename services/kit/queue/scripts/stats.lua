@@ -1,22 +1,22 @@
 #!lua flags=no-writes
--- Looks.
--- ARGV: now, risk, number of priorities.
--- Returns numbers and texts in the order that `RedisQueue.stats` reads them in.
+-- Returns the state of the queue.
+-- ARGV: now, deadline margin, number of priorities.
+-- Returns numbers and strings in the order in which `RedisQueue.stats` reads them.
 local priorities = tonumber(ARGV[3])
 local reply = {
-  redis.call('ZCARD', DELAYED), redis.call('ZCARD', LEASES), redis.call('LLEN', DEAD), redis.call('ZCARD', RING),
+  redis.call('ZCARD', DELAYED), redis.call('ZCARD', LEASES), redis.call('ZCARD', RING),
   redis.call('ZCOUNT', DEADLINES, '-inf', now + tonumber(ARGV[2])),
 }
 local oldest = redis.call('ZRANGE', HEADS, 0, 0, 'WITHSCORES')
 reply[#reply + 1] = oldest[2] and math.max(0, now - tonumber(oldest[2])) or 0
-for _, field in ipairs({'paused', 'draining', 'limit', 'rate', 'added', 'done', 'retried', 'expired', 'buried'}) do
+for _, field in ipairs({'paused', 'draining', 'rate_limit', 'throughput', 'added', 'done', 'expired'}) do
   reply[#reply + 1] = redis.call('HGET', META, field) or '0'
 end
 local rate, before = capacity(), 0
 for priority = 0, priorities - 1 do
-  local upto = redis.call('ZLEXCOUNT', WAITING, '-', '(' .. priority + 1)
+  local upto = redis.call('ZLEXCOUNT', READY, '-', '(' .. priority + 1)
   reply[#reply + 1] = upto - before
-  reply[#reply + 1] = math.ceil(away() + (rate > 0 and upto * 1000000 / rate or 0))
+  reply[#reply + 1] = math.ceil(silence() + (rate > 0 and upto * 1000000 / rate or 0))
   before = upto
 end
 return reply

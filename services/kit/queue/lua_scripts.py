@@ -1,4 +1,4 @@
-"""The queue's Lua scripts: each is run by the hash of its text, and sent anew when the server forgot it."""
+"""Lua scripts: each runs by the hash of its text, and is sent again if the server does not have it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 Value = bytes | str | int | float
 FOLDER = Path(__file__).with_name("scripts")
-NAMES = ("enqueue", "reserve", "extend", "settle", "stats", "adopt", "adopted")
+NAMES = ("enqueue", "reserve", "ack", "stats")
 KEYS = (
     "jobs",
-    "waiting",
+    "ready",
     "ring",
     "served",
     "heads",
@@ -27,38 +27,46 @@ KEYS = (
     "delayed",
     "leases",
     "done",
-    "dead",
     "meta",
     "wake",
 )
-"""Names of a queue's keys, in the order that `common.lua` takes them apart."""
+"""Key names of a queue, in the order in which `common.lua` unpacks them."""
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script.
+    """A Lua script.
 
     Attributes:
-        text: what the server runs.
-        sha: what it is called by.
+        text: source code.
+        sha: SHA-1 of the text, by which `EVALSHA` names it.
     """
 
     text: str
     sha: str
 
-    async def run(self, client: Redis, keys: Sequence[str], values: Sequence[Value]) -> Any:  # noqa: ANN401 - what Lua returns
-        """Run it; a server that does not know it yet (new, restarted, failed over) is sent its text."""
+    async def run(self, client: Redis, keys: Sequence[str], values: Sequence[Value]) -> Any:  # noqa: ANN401 - return value of a Lua script
+        """Run the script; send its text to a server that does not have it (new, restarted, after failover).
+
+        Args:
+            client: client of the Redis primary.
+            keys: `KEYS` of the script.
+            values: `ARGV` of the script.
+
+        Returns:
+            The reply of the script.
+        """
         try:
             return await client.evalsha(self.sha, len(keys), *keys, *values)
         except NoScriptError:
             return await client.eval(self.text, len(keys), *keys, *values)
 
 
-def load(name: str) -> Script:
-    """Put a script together: its flags, what is common to all, its body."""
+def load_script(name: str) -> Script:
+    """Assemble a script: its flags, the common part, its body."""
     flags, body = (FOLDER / f"{name}.lua").read_text(encoding="utf-8").split("\n", 1)
     text = f"{flags}\n{(FOLDER / 'common.lua').read_text(encoding='utf-8')}\n{body}"
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-SCRIPTS = {name: load(name) for name in NAMES}
+SCRIPTS = {name: load_script(name) for name in NAMES}
