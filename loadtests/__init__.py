@@ -1,5 +1,6 @@
-"""Load on purpose, by an open loop: journeys, shapes, and what came of a run.
+"""Open-loop load tests: scenarios, load profiles and results.
 
-Locust changes the process that imports it, so only `loadtests.generator` does, in processes of its own. All
-the rest is plain: `esq load` imports it, starts generators, and judges what they tell.
+Locust monkey-patches the process that imports it, so only `loadtests.generator` imports it, in processes of
+its own. The other modules are plain Python: `esq load` imports them, starts the generators and evaluates
+their results.
 """

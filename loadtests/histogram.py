@@ -1,17 +1,22 @@
-"""Histograms of waits: from a microsecond to ten minutes, to a thousandth of each value."""
+"""Latency histograms: from one microsecond to ten minutes, with three significant digits."""
 
 from __future__ import annotations
 
 from hdrh.histogram import HdrHistogram
 
-LEAST_US, MOST_US, DIGITS = 1, 600_000_000, 3
+MIN_US, MAX_US, SIGNIFICANT_DIGITS = 1, 600_000_000, 3
 
 
-def histogram() -> HdrHistogram:
-    """Return an empty one; its unit is the microsecond."""
-    return HdrHistogram(LEAST_US, MOST_US, DIGITS)
+def new_histogram() -> HdrHistogram:
+    """Return an empty histogram of microseconds."""
+    return HdrHistogram(MIN_US, MAX_US, SIGNIFICANT_DIGITS)
 
 
-def record(into: HdrHistogram, seconds: float) -> None:
-    """Count a wait; one out of range counts as the nearest that is in it."""
-    into.record_value(min(MOST_US, max(LEAST_US, round(seconds * 1e6))))
+def record_seconds(histogram: HdrHistogram, seconds: float) -> None:
+    """Record a latency; a value out of range is clamped.
+
+    Args:
+        histogram: histogram of microseconds.
+        seconds: the latency.
+    """
+    histogram.record_value(min(MAX_US, max(MIN_US, round(seconds * 1e6))))

@@ -1,7 +1,7 @@
-"""Shapes of load: when arrivals are due. Pure.
+"""Shapes of load profiles: the times at which arrivals are due. No I/O.
 
-Arrivals are as far apart as the rate of the moment says, not drawn at random: two runs are then alike, and a
-late start is the generator's fault and never chance.
+Arrivals are spaced by the current rate and not drawn at random: two runs are then identical, and a late start
+is always caused by the generator and never by chance.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_ROUNDING = 1e-6
-"""Seconds that sums of many steps may be off by."""
-LEAST = 0.1
-"""Share of its rate that a shape never falls below."""
-SPIKE = (0.45, 0.55)
-"""Part of the run that is the spike."""
-BEFORE_SPIKE = 0.2
-HOURS = (
+_ROUNDING_SECONDS = 1e-6
+"""Rounding error of a sum of many intervals."""
+MIN_RATE_FRACTION = 0.1
+"""Minimum rate of a ramp as a fraction of the maximum rate."""
+SPIKE_WINDOW = (0.45, 0.55)
+"""Start and end of the spike as fractions of the run."""
+SPIKE_BASE_FRACTION = 0.2
+"""Rate outside of the spike as a fraction of the maximum rate."""
+HOURLY_PROFILE = (
     *(0.10, 0.10, 0.10, 0.10, 0.10, 0.12, 0.20, 0.40, 0.70, 0.95, 1.00, 0.95),
     *(0.75, 0.80, 0.95, 1.00, 0.95, 0.85, 0.65, 0.45, 0.35, 0.25, 0.15, 0.12),
 )
-"""A working day, hour by hour: campaigns go out in the morning and after lunch."""
+"""Rate of a working day by hour, fractions of the maximum: most campaigns start mornings and after lunch."""
 
 
 class Shape(StrEnum):
-    """How the rate changes over a run; each reaches the rate that is asked for, none exceeds it."""
+    """How the rate changes over a run. Every shape reaches the requested rate and never exceeds it."""
 
     STEADY = "steady"
     RAMP = "ramp"
@@ -36,39 +37,45 @@ class Shape(StrEnum):
     DAY = "day"
 
 
-def share(shape: Shape, place: float) -> float:
-    """Return the part of its rate that a shape has at `place`, from 0 (begin) to 1 (end)."""
-    return _SHARES[shape](place)
-
-
-def arrivals(shape: Shape, rate: float, seconds: float) -> Iterator[float]:
-    """Yield when arrivals are due, in seconds from the beginning.
+def rate_fraction(shape: Shape, position: float) -> float:
+    """Return the rate of a shape as a fraction of the maximum rate.
 
     Args:
-        shape: of the load.
-        rate: arrivals per second at its highest.
-        seconds: of the run; nothing is due at its end or later.
+        shape: shape of the load profile.
+        position: position in the run, 0 (start) to 1 (end).
+    """
+    return _FRACTIONS[shape](position)
+
+
+def arrival_times(shape: Shape, rate: float, duration_seconds: float) -> Iterator[float]:
+    """Yield the times at which arrivals are due, in seconds from the start.
+
+    Args:
+        shape: shape of the load profile.
+        rate: maximum arrivals per second.
+        duration_seconds: length of the run; nothing is due at its end or later.
     """
     due = 0.0
-    while due < seconds - _ROUNDING:
+    while due < duration_seconds - _ROUNDING_SECONDS:
         yield due
-        due += 1.0 / (rate * share(shape, due / seconds))
+        due += 1.0 / (rate * rate_fraction(shape, due / duration_seconds))
 
 
-def _spike(place: float) -> float:
-    return 1.0 if SPIKE[0] <= place < SPIKE[1] else BEFORE_SPIKE
+def _spike(position: float) -> float:
+    return 1.0 if SPIKE_WINDOW[0] <= position < SPIKE_WINDOW[1] else SPIKE_BASE_FRACTION
 
 
-def _day(place: float) -> float:
-    hour = place * len(HOURS)
-    before, part = math.floor(hour), hour % 1.0
-    first, second = HOURS[before % len(HOURS)], HOURS[(before + 1) % len(HOURS)]
-    return first + (second - first) * part
+def _day(position: float) -> float:
+    hour = position * len(HOURLY_PROFILE)
+    index, fraction = math.floor(hour), hour % 1.0
+    first = HOURLY_PROFILE[index % len(HOURLY_PROFILE)]
+    second = HOURLY_PROFILE[(index + 1) % len(HOURLY_PROFILE)]
+    return first + (second - first) * fraction
 
 
-_SHARES: dict[Shape, Callable[[float], float]] = {
+_FRACTIONS: dict[Shape, Callable[[float], float]] = {
     Shape.STEADY: lambda _: 1.0,
-    Shape.RAMP: lambda place: max(LEAST, place),
+    Shape.RAMP: lambda position: max(MIN_RATE_FRACTION, position),
     Shape.SPIKE: _spike,
     Shape.DAY: _day,
 }

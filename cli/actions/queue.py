@@ -1,4 +1,4 @@
-"""Queues as an operator sees them: asked of the platform's own addresses, since only services reach Redis."""
+"""Job queues, for operators. Read through the platform's HTTP API, since only services can reach Redis."""
 
 from __future__ import annotations
 
@@ -13,115 +13,134 @@ if TYPE_CHECKING:
     from cli.edge import Edge
     from infra.progress import ProgressStep
 
-OPERATORS = "operators"
-"""Tokens name a company always; queues belong to none, and what counts is the scope."""
+OPERATOR_TENANT = "operators"
+"""Every token names a company. Queues belong to none; only the scope is checked."""
 READ, WRITE = "queues:read", "queues:write"
-LOOK_SECONDS = 1.0
+POLL_INTERVAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Row:
-    """A queue on one line.
+class QueueRow:
+    """State of a queue as a table row.
 
     Attributes:
-        queue: its name.
-        waiting: jobs that could run, by priority.
-        delayed: jobs whose time has not come.
-        leased: jobs in the hands of workers.
-        at_risk: jobs close to their deadline.
-        oldest: age of the job that waits longest, in seconds.
-        wait: seconds that a job of the lowest priority would wait.
-        dead: dead letters.
-        done_per_second: since the look before; None at the first.
-        state: what an operator made of it.
+        queue: name of the queue.
+        ready: jobs that can run, by priority.
+        delayed: jobs whose start time has not come.
+        leased: jobs held by consumers.
+        near_deadline: ready jobs close to their deadline.
+        oldest_age: time since the oldest ready job became ready, seconds.
+        estimated_wait: estimated wait of a job of the lowest priority, seconds.
+        done_per_second: since the previous poll; None at the first one.
+        state: operator controls as text.
     """
 
     queue: str
-    waiting: tuple[int, ...]
+    ready: tuple[int, ...]
     delayed: int
     leased: int
-    at_risk: int
-    oldest: float
-    wait: float
-    dead: int
+    near_deadline: int
+    oldest_age: float
+    estimated_wait: float
     done_per_second: float | None
     state: str
 
 
-def list_queues(edge: Edge) -> list[dict[str, Any]]:
+def list_queues(client: Edge) -> list[dict[str, Any]]:
     """Return the state of every queue."""
-    found: list[dict[str, Any]] = edge.call("GET", "/queues", READ)["queues"]
-    return found
+    queues: list[dict[str, Any]] = client.call("GET", "/queues", READ)["queues"]
+    return queues
 
 
-def show(edge: Edge, name: str) -> dict[str, Any]:
-    """Return the state of a queue with its rules and newest dead letters."""
-    found: dict[str, Any] = edge.call("GET", f"/queues/{name}", READ)
-    return found
+def show_queue(client: Edge, name: str) -> dict[str, Any]:
+    """Return the state and the configuration of a queue.
+
+    Args:
+        client: client of the platform API.
+        name: name of the queue.
+    """
+    queue: dict[str, Any] = client.call("GET", f"/queues/{name}", READ)
+    return queue
 
 
-def control(edge: Edge, name: str, **wanted: bool | float) -> dict[str, Any]:
-    """Change what an operator may change: `paused`, `draining`, `limit`."""
-    found: dict[str, Any] = edge.call("PATCH", f"/queues/{name}", WRITE, body=wanted)
-    return found
+def update_queue(client: Edge, name: str, **controls: bool | float) -> dict[str, Any]:
+    """Change operator controls and return all of them.
+
+    Args:
+        client: client of the platform API.
+        name: name of the queue.
+        controls: `paused`, `draining`, `rate_limit`.
+    """
+    updated: dict[str, Any] = client.call("PATCH", f"/queues/{name}", WRITE, body=controls)
+    return updated
 
 
-def drain(edge: Edge, name: str, step: ProgressStep) -> None:
-    """Let nothing new in, and follow until all that is in there has left.
+def drain_queue(client: Edge, name: str, environment: str, step: ProgressStep) -> None:
+    """Reject new jobs and wait until the queue is empty.
+
+    Args:
+        client: client of the platform API; its deadline is the timeout.
+        name: name of the queue.
+        environment: name of the environment, for the remedy.
+        step: progress step.
 
     Raises:
-        EsqError: it had not by the edge's deadline; it goes on draining.
+        EsqError: the queue is not empty at the deadline; it continues to drain.
     """
-    control(edge, name, draining=True)
+    update_queue(client, name, draining=True)
     while True:
-        found = show(edge, name)
-        left = found["depth"] + found["delayed"] + found["leased"]
-        if not left:
+        queue = show_queue(client, name)
+        remaining = queue["depth"] + queue["delayed"] + queue["leased"]
+        if not remaining:
             return
-        step.set_status(f"{found['depth']} wait, {found['delayed']} are delayed, {found['leased']} under way")
-        if edge.clock() > edge.deadline:
+        step.set_status(f"{queue['depth']} ready, {queue['delayed']} delayed, {queue['leased']} leased")
+        if client.clock() > client.deadline:
             raise EsqError(
-                f"{left} jobs are still in {name}",
+                f"{remaining} jobs remain in {name}",
                 location=name,
-                remedy=f"Repeat the command to follow it further; `esq queue resume {name}` ends draining.",
+                remedy=f"Repeat the command to wait longer; `esq queue resume {environment} {name}` "
+                "stops draining.",
             )
-        edge.sleep(LOOK_SECONDS)
+        client.sleep(POLL_INTERVAL_SECONDS)
 
 
-def looks(edge: Edge) -> Iterator[list[Row]]:
-    """Yield the queues again and again, a second apart, with how fast they are worked on."""
-    before: dict[str, int] = {}
-    looked = edge.clock()
+def poll(client: Edge) -> Iterator[list[QueueRow]]:
+    """Yield the state of all queues once per second, with their throughput."""
+    done_before: dict[str, int] = {}
+    polled_at = client.clock()
     while True:
-        found = list_queues(edge)
-        elapsed, looked = edge.clock() - looked, edge.clock()
-        yield [row(each, before.get(each["queue"]), elapsed) for each in found]
-        before = {each["queue"]: each["totals"]["done"] for each in found}
-        edge.sleep(LOOK_SECONDS)
+        queues = list_queues(client)
+        elapsed, polled_at = client.clock() - polled_at, client.clock()
+        yield [queue_row(queue, done_before.get(queue["queue"]), elapsed) for queue in queues]
+        done_before = {queue["queue"]: queue["totals"]["done"] for queue in queues}
+        client.sleep(POLL_INTERVAL_SECONDS)
 
 
-def row(found: dict[str, Any], done_before: int | None = None, elapsed: float = 0.0) -> Row:
-    """Put a queue on one line."""
-    done = found["totals"]["done"]
-    known = done_before is not None and elapsed > 0
-    return Row(
-        queue=found["queue"],
-        waiting=tuple(found["waiting"]),
-        delayed=found["delayed"],
-        leased=found["leased"],
-        at_risk=found["at_risk"],
-        oldest=found["oldest_seconds"],
-        wait=max(found["wait_seconds"]),
-        dead=found["dead"],
-        # An emptied Redis counts from zero again.
-        done_per_second=max(0, done - (done_before or 0)) / elapsed if known else None,
-        state=_state(found["controls"]),
+def queue_row(queue: dict[str, Any], done_before: int | None = None, elapsed: float = 0.0) -> QueueRow:
+    """Return the table row of a queue.
+
+    Args:
+        queue: state of the queue.
+        done_before: completed jobs at the previous poll; None if there was none.
+        elapsed: seconds since the previous poll.
+    """
+    done = queue["totals"]["done"]
+    has_previous = done_before is not None and elapsed > 0
+    return QueueRow(
+        queue=queue["queue"],
+        ready=tuple(queue["ready"]),
+        delayed=queue["delayed"],
+        leased=queue["leased"],
+        near_deadline=queue["near_deadline"],
+        oldest_age=queue["oldest_age_seconds"],
+        estimated_wait=max(queue["estimated_wait_seconds"]),
+        # A flushed Redis restarts its counters at zero.
+        done_per_second=max(0, done - (done_before or 0)) / elapsed if has_previous else None,
+        state=_state(queue["controls"]),
     )
 
 
 def _state(controls: dict[str, Any]) -> str:
-    words = [
-        word for word, holds in (("paused", controls["paused"]), ("draining", controls["draining"])) if holds
-    ]
-    words += [f"at most {controls['limit']:g}/s"] if controls["limit"] else []
-    return ", ".join(words) or "running"
+    states = [name for name in ("paused", "draining") if controls[name]]
+    states += [f"at most {controls['rate_limit']:g}/s"] if controls["rate_limit"] else []
+    return ", ".join(states) or "running"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import SloViolatedError
 from loadtests.shapes import Shape
 
@@ -18,173 +18,189 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from loadtests.result import Report
+    from loadtests.results import LoadReport
 
-app = typer.Typer(
-    no_args_is_help=True, help="Put load on an environment by an open loop, and see how it holds."
-)
+app = typer.Typer(no_args_is_help=True, help="Open-loop load tests, evaluated against SLOs.")
 
-INVALID = 1
-Name = Annotated[str, typer.Argument(metavar="JOURNEY", help="As `esq load list` names it.")]
-Env = Annotated[str, typer.Option("--env", help="The environment.")]
-AsShape = Annotated[Shape | None, typer.Option(help="How the rate changes over the run.")]
-Rate = Annotated[float | None, typer.Option(help="Units per second, at the highest.", min=0.001, max=100_000)]
-Seconds = Annotated[float | None, typer.Option(help="Length of the run.", min=1, max=86_400)]
-Processes = Annotated[int, typer.Option(help="Generators that share the timetable.", min=1, max=64)]
+EXIT_INVALID_RUN = 1
+ScenarioName = Annotated[
+    str, typer.Argument(metavar="SCENARIO", help="Name of the scenario, see `esq load list`.")
+]
+Profile = Annotated[Shape | None, typer.Option("--profile", help="How the rate changes over the run.")]
+Rate = Annotated[float | None, typer.Option(help="Maximum units per second.", min=0.001, max=100_000)]
+Duration = Annotated[float | None, typer.Option(help="Length of the run, seconds.", min=1, max=86_400)]
+Generators = Annotated[int, typer.Option(help="Generator processes that share the load.", min=1, max=64)]
 Experiment = Annotated[
-    str | None, typer.Option("--with-chaos", metavar="EXPERIMENT", help="A fault to be had meanwhile.")
+    str | None,
+    typer.Option("--with-chaos", metavar="EXPERIMENT", help="Experiment to run during the load test."),
 ]
 
 
 @app.command("list")
-def list_journeys(*, json: AsJson = False) -> None:
-    """List the journeys."""
-    from loadtests.catalogue import JOURNEYS  # noqa: PLC0415 - help needs none of it
+def list_scenarios(*, json: AsJson = False) -> None:
+    """List the scenarios."""
+    from loadtests.scenarios import SCENARIOS  # noqa: PLC0415 - not needed for help
 
     if json:
         rows = [
-            {"name": each.name, "title": each.title, "promises": list(each.promises)} for each in JOURNEYS
+            {"name": scenario.name, "title": scenario.title, "slos": list(scenario.slo_metrics)}
+            for scenario in SCENARIOS
         ]
-        output.print_json({"journeys": rows})
+        output.print_json({"scenarios": rows})
         return
-    for each in JOURNEYS:
-        typer.echo(f"{each.name:12} {each.title}")
+    for scenario in SCENARIOS:
+        typer.echo(f"{scenario.name:12} {scenario.title}")
 
 
 @app.command()
-def show(name: Name, *, json: AsJson = False) -> None:
-    """Show what a journey asks for, how much of it, and which promises it measures."""
-    from loadtests.catalogue import find  # noqa: PLC0415 - help needs none of it
+def show(name: ScenarioName, *, json: AsJson = False) -> None:
+    """Show a scenario: its load profile and the SLOs that it measures."""
+    from loadtests.scenarios import find_scenario  # noqa: PLC0415 - not needed for help
 
-    journey = find(name)
-    table = journey.timetable
+    scenario = find_scenario(name)
+    profile = scenario.profile
     if json:
         output.print_json(
-            {"name": name, "title": journey.title, "unit": journey.unit, "promises": dict(journey.promises)}
-            | table.model_dump(mode="json")
+            {
+                "name": name,
+                "title": scenario.title,
+                "unit": scenario.unit,
+                "slos": dict(scenario.slo_metrics),
+                **profile.model_dump(mode="json"),
+            }
         )
         return
-    typer.echo(f"{journey.title}\n")
+    typer.echo(f"{scenario.title}\n")
     typer.echo(
-        f"timetable {table.shape.value}, {table.rate:g} {journey.unit} per second, {table.seconds:g} s"
+        f"profile   {profile.shape.value}, {profile.rate:g} {scenario.unit} per second, "
+        f"{profile.duration_seconds:g} s"
     )
-    typer.echo(f"companies {journey.companies}, each with {journey.contacts} contacts")
-    for promise, metric in journey.promises.items():
-        typer.echo(f"promise   {promise} by {metric}")
+    typer.echo(f"companies {scenario.companies}, each with {scenario.contacts} contacts")
+    for slo_id, metric in scenario.slo_metrics.items():
+        typer.echo(f"SLO       {slo_id} by {metric}")
 
 
 @app.command()
-def run(  # noqa: PLR0913, PLR0917 - one per option
-    name: Name,
-    env: Env = "local",
-    shape: AsShape = None,
+def run(  # noqa: PLR0913, PLR0917 - one parameter per option
+    env: Env,
+    name: ScenarioName,
+    profile: Profile = None,
     rate: Rate = None,
-    seconds: Seconds = None,
-    processes: Processes = 2,
+    duration: Duration = None,
+    generators: Generators = 2,
     with_chaos: Experiment = None,
     *,
     json: AsJson = False,
 ) -> None:
-    """Run a journey. Exit code 99 when a promise does not hold, 1 when the generator could not keep up."""
-    from cli.actions import load as action  # noqa: PLC0415 - imports clients and SDK
-    from cli.environment import find as find_environment  # noqa: PLC0415 - same
-    from loadtests.catalogue import find  # noqa: PLC0415 - same
+    """Run a load test. Exit code 99 if an SLO is violated, 1 if the generators could not keep up."""
+    from cli.actions.load.run import LoadTestRequest, run_load_test  # noqa: PLC0415 - imports clients and SDK
+    from cli.environment import find  # noqa: PLC0415 - same
+    from loadtests.scenarios import find_scenario  # noqa: PLC0415 - same
 
-    journey = find(name)
-    asked = {"shape": shape, "rate": rate, "seconds": seconds}
-    changes = {key: value for key, value in asked.items() if value is not None}
-    wanted = action.Wanted(
-        journey=journey,
-        timetable=journey.timetable.model_copy(update=changes),
-        processes=processes,
+    scenario = find_scenario(name)
+    options = {"shape": profile, "rate": rate, "duration_seconds": duration}
+    changes = {field: value for field, value in options.items() if value is not None}
+    request = LoadTestRequest(
+        scenario=scenario,
+        profile=scenario.profile.model_copy(update=changes),
+        generators=generators,
         experiment=with_chaos,
         command=shlex.join(["esq", *sys.argv[1:]]),
     )
-    report, page = action.run(find_environment(env), wanted, output.steps(as_json=json))
-    _told(report, page, as_json=json)
+    report, page = run_load_test(find(env), request, output.steps(as_json=json))
+    _print_report(report, page, as_json=json)
     if not report.valid:
-        raise typer.Exit(INVALID)
-    if report.broken:
+        raise typer.Exit(EXIT_INVALID_RUN)
+    if report.violated:
         raise typer.Exit(SloViolatedError.exit_code)
 
 
 @app.command("report")
 def show_report(
-    report: Annotated[str | None, typer.Argument(help="Its name; the last one when not given.")] = None,
-    env: Env = "local",
+    env: Env,
+    report: Annotated[str | None, typer.Argument(help="Name of the report; the last one by default.")] = None,
     *,
-    list_all: Annotated[bool, typer.Option("--list", help="Name all reports.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the names of all reports.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show what a run came to, and where its page is."""
-    from cli.actions import load as action  # noqa: PLC0415 - help needs none of it
+    """Show the report of a run and the path of its HTML page."""
+    from cli.actions.load.run import report_store  # noqa: PLC0415 - not needed for help
     from cli.environment import find  # noqa: PLC0415 - same
 
-    kept = action.reports(find(env))
+    store = report_store(find(env))
     if list_all:
-        output.names(kept.names(), env, as_json=json)
+        output.names(store.names(), env, as_json=json)
         return
-    _told(*kept.read(report), as_json=json)
+    _print_report(*store.read(report), as_json=json)
 
 
-def _told(report: Report, page: Path, *, as_json: bool) -> None:
+def _print_report(report: LoadReport, page: Path, *, as_json: bool) -> None:
     if as_json:
-        found = report.model_dump(mode="json", exclude={"requests": {"series"}})
-        verdicts = [verdict.model_dump(mode="json") for verdict in report.verdicts]
-        output.print_json({"page": str(page), "valid": report.valid, "verdicts": verdicts, **found})
+        fields = report.model_dump(mode="json", exclude={"requests": {"series"}})
+        evaluations = [evaluation.model_dump(mode="json") for evaluation in report.evaluations]
+        output.print_json({"page": str(page), "valid": report.valid, "evaluations": evaluations, **fields})
         return
-    _show(report)
+    _print_tables(report)
     typer.echo(f"report   {page}")
     if not report.valid:
         requests = report.requests
         typer.echo(
-            f"✗ the run is not valid: {requests.late} of {requests.arrivals} arrivals began late "
-            f"(the worst {requests.worst_late:.2f} s). Use more --processes, or a smaller --rate."
+            f"✗ invalid run: {requests.late} of {requests.arrivals} arrivals started late "
+            f"(at most {requests.max_late_seconds:.2f} s). Use more --generators or a lower --rate."
         )
 
 
-def _show(report: Report) -> None:
-    from rich.console import Console  # noqa: PLC0415 - machines do without
-
-    from infra.measurements.html import format_number  # noqa: PLC0415 - same
-    from loadtests.result import PERCENTILES  # noqa: PLC0415 - same
+def _print_tables(report: LoadReport) -> None:
+    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
 
     console = Console(highlight=False)
-    heads = (f"{each:g} %" for each in PERCENTILES)
-    table = output.table("seconds from when it was due", "count", "failed", *heads)
-    for name, each in report.latencies.items():
-        table.add_row(
-            name, str(each.count), str(each.failed), *(f"{seconds:.3f}" for seconds in each.percentiles)
-        )
-    console.print(table)
-    judged = output.table("promise", "target", "ceiling", "measured", "verdict")
-    for verdict in report.verdicts:
-        colour, standing = output.STANDINGS[verdict.status.value], verdict.status.value
-        judged.add_row(
-            verdict.description,
-            f"{format_number(verdict.objective)} {verdict.unit}",
-            f"{format_number(verdict.limit)} {verdict.unit}",
-            format_number(verdict.distribution.median),
-            f"[{colour}]{standing}[/]",
-        )
-    console.print(judged)
-    if report.uses:
-        console.print(_uses(report))
-    if report.machine:
-        machine = report.machine
+    console.print(_latency_table(report))
+    console.print(_evaluation_table(report))
+    if report.resource_usage:
+        console.print(_usage_table(report))
+    if report.host_cpu:
+        host_cpu = report.host_cpu
         typer.echo(
-            f"machine  {machine.taken:.2f} of {machine.cores} cores taken, with all that it bears; "
-            f"{machine.stolen:.2f} by other machines"
+            f"host CPU {host_cpu.used:.2f} of {host_cpu.cores} cores used, including the platform if it runs "
+            f"there; {host_cpu.steal:.2f} stolen by other virtual machines"
         )
 
 
-def _uses(report: Report) -> Table:
-    from infra.measurements.html import format_number  # noqa: PLC0415 - machines do without
+def _latency_table(report: LoadReport) -> Table:
+    from loadtests.results import PERCENTILES  # noqa: PLC0415 - not needed for JSON
 
-    table = output.table("part of the platform", "pods", "cores", "MiB of one", "of")
-    for name, each in report.uses.items():
-        limit = format_number(each.limit) if each.limit else "-"
-        table.add_row(name, str(each.pods), f"{each.cores:.3f}", format_number(each.memory), limit)
-    pods, cores = (sum(getattr(each, of) for each in report.uses.values()) for of in ("pods", "cores"))
+    headings = (f"p{percentile:g}" for percentile in PERCENTILES)
+    table = output.table("seconds from the due instant", "count", "failed", *headings)
+    for name, latency in report.latencies.items():
+        percentiles = (f"{seconds:.3f}" for seconds in latency.percentiles)
+        table.add_row(name, str(latency.count), str(latency.failed), *percentiles)
+    return table
+
+
+def _evaluation_table(report: LoadReport) -> Table:
+    from infra.measurements.html import format_number  # noqa: PLC0415 - not needed for JSON
+
+    table = output.table("SLO", "objective", "limit", "measured", "status")
+    for evaluation in report.evaluations:
+        status = evaluation.status.value
+        table.add_row(
+            evaluation.description,
+            f"{format_number(evaluation.objective)} {evaluation.unit}",
+            f"{format_number(evaluation.limit)} {evaluation.unit}",
+            format_number(evaluation.distribution.median),
+            f"[{output.STANDINGS[status]}]{status}[/]",
+        )
+    return table
+
+
+def _usage_table(report: LoadReport) -> Table:
+    from infra.measurements.html import format_number  # noqa: PLC0415 - not needed for JSON
+
+    table = output.table("component", "pods", "cores", "MiB of one pod", "limit, MiB")
+    for name, usage in report.resource_usage.items():
+        limit = format_number(usage.limit_mib) if usage.limit_mib else "-"
+        table.add_row(name, str(usage.pods), f"{usage.cores:.3f}", format_number(usage.memory_mib), limit)
+    usages = report.resource_usage.values()
+    pods, cores = sum(usage.pods for usage in usages), sum(usage.cores for usage in usages)
     table.add_row("all pods", str(pods), f"{cores:.3f}", "", "")
     return table

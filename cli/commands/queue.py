@@ -1,4 +1,4 @@
-"""`esq queue list | show | pause | resume | drain | limit | top`."""
+"""`esq queue list | show | pause | resume | drain | rate-limit | top`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
 from infra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,113 +17,112 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from cli.actions.queue import Row
+    from cli.actions.queue import QueueRow
     from cli.edge import Edge
     from infra.progress import ProgressReporter
 
-app = typer.Typer(help="The queues: what waits, and holding or draining them.")
+app = typer.Typer(help="Show, pause, rate-limit and drain job queues.")
 
-Env = Annotated[str, typer.Option("--env", help="The environment.")]
-Name = Annotated[str, typer.Argument(metavar="QUEUE", help="Its name, e.g. `whatsapp.dispatch`.")]
+Name = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue, e.g. `whatsapp.dispatch`.")]
 Rate = Annotated[float, typer.Argument(metavar="RATE", min=0, help="Jobs per second; 0 for no limit.")]
-Timeout = Annotated[float, typer.Option(help="Seconds after which to stop following.")]
-ANSWER_SECONDS = 30.0
+Timeout = Annotated[float, typer.Option(help="Seconds after which to stop waiting.")]
+REQUEST_TIMEOUT_SECONDS = 30.0
 COLUMNS = (
     "queue",
-    "waiting by priority",
+    "ready by priority",
     "delayed",
     "leased",
-    "at risk",
+    "near deadline",
     "oldest",
-    "wait",
-    "dead",
+    "estimated wait",
     "done/s",
     "state",
 )
-COLOURS = {"running": "green", "paused": "yellow"}
-"""Of states that are one word."""
+STATE_COLOURS = {"running": "green", "paused": "yellow"}
+"""Colours of single states; combinations are cyan."""
 
 
 @app.callback()
 def queue() -> None:
-    """Queues."""
+    """Job queues."""
 
 
 @app.command("list")
-def list_(env: Env = "local", kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Show every queue."""
-    from cli.actions import queue as action  # noqa: PLC0415 - help needs none of it
+def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """List all queues."""
+    from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _edge(env, kubeconfig, output.steps(as_json=json)) as edge:
-        found = action.list_queues(edge)
+    with _platform_client(env, kubeconfig, output.steps(as_json=json)) as client:
+        queues = action.list_queues(client)
     if json:
-        output.print_json({"environment": env, "queues": found})
+        output.print_json({"environment": env, "queues": queues})
     else:
-        _print(_table([action.row(each) for each in found]))
+        _print(_table([action.queue_row(queue) for queue in queues]))
 
 
 @app.command()
-def show(name: Name, env: Env = "local", kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Show a queue with its rules and its newest dead letters."""
-    from cli.actions import queue as action  # noqa: PLC0415 - help needs none of it
+def show(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """Show a queue with its totals and its configuration."""
+    from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _edge(env, kubeconfig, output.steps(as_json=json)) as edge:
-        found = action.show(edge, name)
+    with _platform_client(env, kubeconfig, output.steps(as_json=json)) as client:
+        queue = action.show_queue(client, name)
     if json:
-        output.print_json({"environment": env, **found})
+        output.print_json({"environment": env, **queue})
         return
-    _print(_table([action.row(found)]))
-    for part in ("totals", "rules"):
-        typer.echo(f"{part}: " + ", ".join(f"{key} {value:g}" for key, value in found[part].items()))
-    for letter in found["letters"]:
-        typer.echo(f"  dead: {letter['id']} after {letter['attempts']} attempts: {letter['reason']}")
+    _print(_table([action.queue_row(queue)]))
+    for part in ("totals", "config"):
+        typer.echo(f"{part}: " + ", ".join(f"{key} {value:g}" for key, value in queue[part].items()))
 
 
 @app.command()
-def pause(name: Name, env: Env = "local", kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Hand nothing out; producers may still put jobs in."""
-    _control(name, env, kubeconfig, {"paused": True}, as_json=json)
+def pause(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """Hand out no jobs; producers can still add jobs."""
+    _update(env, name, kubeconfig, {"paused": True}, as_json=json)
 
 
 @app.command()
-def resume(name: Name, env: Env = "local", kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """End pausing and draining."""
-    _control(name, env, kubeconfig, {"paused": False, "draining": False}, as_json=json)
+def resume(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """Stop pausing and draining."""
+    _update(env, name, kubeconfig, {"paused": False, "draining": False}, as_json=json)
 
 
-@app.command()
-def limit(
-    name: Name, rate: Rate, env: Env = "local", kubeconfig: Kubeconfig = None, *, json: AsJson = False
+@app.command("rate-limit")
+def rate_limit(
+    env: Env, name: Name, rate: Rate, kubeconfig: Kubeconfig = None, *, json: AsJson = False
 ) -> None:
-    """Hand out no more than so many jobs per second."""
-    _control(name, env, kubeconfig, {"limit": rate}, as_json=json)
+    """Set the maximum number of jobs handed out per second."""
+    _update(env, name, kubeconfig, {"rate_limit": rate}, as_json=json)
 
 
 @app.command()
 def drain(
+    env: Env,
     name: Name,
-    env: Env = "local",
     timeout: Timeout = 600.0,
     kubeconfig: Kubeconfig = None,
     *,
     json: AsJson = False,
 ) -> None:
-    """Let nothing new in and wait until the queue is empty. It stays closed until it is resumed."""
-    from cli.actions import queue as action  # noqa: PLC0415 - help needs none of it
+    """Reject new jobs and wait until the queue is empty. It rejects jobs until `esq queue resume`."""
+    from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
     steps = output.steps(as_json=json)
-    with _edge(env, kubeconfig, steps, timeout) as edge, steps.step(f"drain {name}") as step:
-        edge.waiting = step.set_status
-        action.drain(edge, name, step)
+    with (
+        _platform_client(env, kubeconfig, steps, timeout) as client,
+        steps.step(f"drain {name}") as step,
+    ):
+        client.waiting = step.set_status
+        action.drain_queue(client, name, env, step)
         step.set_result("empty")
     if json:
         output.print_json({"environment": env, "queue": name, "steps": output.timings(steps)})
 
 
 @app.command()
-def top(env: Env = "local", kubeconfig: Kubeconfig = None) -> None:
-    """Show the queues live, until Ctrl-C."""
-    from rich.console import Console  # noqa: PLC0415 - help needs none of it
+def top(env: Env, kubeconfig: Kubeconfig = None) -> None:
+    """Show all queues live, until Ctrl-C."""
+    from rich.console import Console  # noqa: PLC0415 - not needed for help
     from rich.live import Live  # noqa: PLC0415 - same
 
     from cli.actions import queue as action  # noqa: PLC0415 - same
@@ -131,62 +130,63 @@ def top(env: Env = "local", kubeconfig: Kubeconfig = None) -> None:
     console = Console()
     if not console.is_terminal:
         raise UsageError(
-            "a live view needs a terminal", location="esq queue top", remedy="Use `esq queue list --json`."
+            "standard output is not a terminal",
+            location="esq queue top",
+            remedy=f"Use `esq queue list {env} --json`.",
         )
     with (
-        _edge(env, kubeconfig, output.steps(as_json=False), float("inf")) as edge,
+        _platform_client(env, kubeconfig, output.steps(as_json=False), float("inf")) as client,
         Live(console=console, auto_refresh=False, screen=True) as live,
     ):
-        for rows in action.looks(edge):
+        for rows in action.poll(client):
             live.update(_table(rows), refresh=True)
 
 
-def _control(name: str, env: str, kubeconfig: Path | None, wanted: dict[str, Any], *, as_json: bool) -> None:
-    from cli.actions import queue as action  # noqa: PLC0415 - help needs none of it
+def _update(env: str, name: str, kubeconfig: Path | None, controls: dict[str, Any], *, as_json: bool) -> None:
+    from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _edge(env, kubeconfig, output.steps(as_json=as_json)) as edge:
-        found = action.control(edge, name, **wanted)
+    with _platform_client(env, kubeconfig, output.steps(as_json=as_json)) as client:
+        updated = action.update_queue(client, name, **controls)
     if as_json:
-        output.print_json({"environment": env, **found})
+        output.print_json({"environment": env, **updated})
     else:
-        typer.echo(", ".join(f"{key} {value}" for key, value in found.items()))
+        typer.echo(", ".join(f"{key} {value}" for key, value in updated.items()))
 
 
 @contextmanager
-def _edge(
-    env: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = ANSWER_SECONDS
+def _platform_client(
+    env: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = REQUEST_TIMEOUT_SECONDS
 ) -> Iterator[Edge]:
-    """Open the way to the platform."""
-    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - help needs none of it
-    from cli.actions.queue import OPERATORS  # noqa: PLC0415 - same
+    """Open a client of the platform API."""
+    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - not needed for help
+    from cli.actions.queue import OPERATOR_TENANT  # noqa: PLC0415 - same
     from cli.environment import find  # noqa: PLC0415 - same
 
-    with through_the_edge(find(env, kubeconfig=kubeconfig), OPERATORS, seconds, steps) as edge:
-        yield edge
+    with through_the_edge(find(env, kubeconfig=kubeconfig), OPERATOR_TENANT, seconds, steps) as client:
+        yield client
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    """Draw queues; what an operator should look at is coloured."""
+def _table(rows: Sequence[QueueRow]) -> Table:
+    """Return a table of queues; values that need attention are coloured."""
     table = output.table(*COLUMNS)
     table.columns[0].no_wrap = True
-    for each in rows:
-        colour = COLOURS.get(each.state, "cyan")
+    for row in rows:
+        colour = STATE_COLOURS.get(row.state, "cyan")
         table.add_row(
-            each.queue,
-            " / ".join(map(str, each.waiting)),
-            str(each.delayed),
-            str(each.leased),
-            f"[red]{each.at_risk}[/]" if each.at_risk else "0",
-            f"{each.oldest:.1f} s",
-            f"{each.wait:.1f} s",
-            f"[yellow]{each.dead}[/]" if each.dead else "0",
-            "" if each.done_per_second is None else f"{each.done_per_second:.0f}",
-            f"[{colour}]{each.state}[/]",
+            row.queue,
+            " / ".join(map(str, row.ready)),
+            str(row.delayed),
+            str(row.leased),
+            f"[red]{row.near_deadline}[/]" if row.near_deadline else "0",
+            f"{row.oldest_age:.1f} s",
+            f"{row.estimated_wait:.1f} s",
+            "" if row.done_per_second is None else f"{row.done_per_second:.0f}",
+            f"[{colour}]{row.state}[/]",
         )
     return table
 
 
 def _print(table: Table) -> None:
-    from rich.console import Console  # noqa: PLC0415 - machines do without
+    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
 
     Console().print(table)

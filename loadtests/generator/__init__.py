@@ -1,1 +1,1 @@
-"""The generator: Locust's users and clients, called by a timetable. Runs in a process of its own."""
+"""Load generator: Locust users started by an open-loop scheduler, in a process of its own."""

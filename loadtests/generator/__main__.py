@@ -1,6 +1,6 @@
-"""A generator process: reads its order, tells its progress and its result in lines of JSON."""
+"""Generator process: configuration as JSON on stdin; progress and result as JSON lines on stdout."""
 
-# Locust has to come first: it makes the standard library's waiting calls give way to other greenlets.
+# Locust must be imported first: it monkey-patches blocking calls of the standard library for gevent.
 import locust.env  # isort: skip
 
 import gc
@@ -15,57 +15,59 @@ from typing import TYPE_CHECKING, cast
 import gevent
 from locust.exception import CatchResponseError
 
-from loadtests.generator.clock import Arrival, Clock
-from loadtests.generator.journeys import BY_NAME
+from loadtests.generator.base_user import ScenarioUser
+from loadtests.generator.open_loop import Arrival, OpenLoopScheduler
 from loadtests.generator.recorder import Recorder
-from loadtests.generator.visitor import Visitor
-from loadtests.order import Line, Order, Progress
+from loadtests.generator.scenarios import USER_CLASSES
+from loadtests.protocol import GeneratorConfig, GeneratorMessage, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TELL_SECONDS = 1.0
-NICE = -10
-"""Generators go before what they measure, where that is allowed: a late generator measures itself."""
+PROGRESS_INTERVAL_SECONDS = 1.0
+NICENESS = -10
+"""Generators get CPU before the platform, where permitted: a late generator would measure itself."""
 
 
 def main() -> None:
-    """Do what standard input says."""
+    """Run the configuration that standard input contains."""
     with suppress(PermissionError):
-        os.nice(NICE)
-    _say(Line(ready=True))
-    order = Order.model_validate_json(sys.stdin.read())
-    recorder = Recorder(order.start)
+        os.nice(NICENESS)
+    _send(GeneratorMessage(ready=True))
+    config = GeneratorConfig.model_validate_json(sys.stdin.read())
+    recorder = Recorder(config.start)
     environment = locust.env.Environment()
-    visitor = BY_NAME[order.journey](environment, order, recorder)
-    environment.events.request.add_listener(partial(_ended, recorder))  # type: ignore[no-untyped-call]  # so it is in Locust
-    clock = Clock(order, partial(_visit, visitor, recorder), recorder)
-    gc.freeze()  # what was imported stays: a collection then looks at little, and does not make arrivals late
-    telling = gevent.spawn(_tell, clock, recorder)
-    clock.drive()
-    telling.kill()
-    _say(Line(told=recorder.result()))
+    user = USER_CLASSES[config.scenario](environment, config, recorder)
+    environment.events.request.add_listener(partial(_record_request, recorder))  # type: ignore[no-untyped-call]  # untyped in Locust
+    scheduler = OpenLoopScheduler(config, partial(_run_task, user, recorder), recorder)
+    gc.freeze()  # imported objects are excluded: collections are short and do not delay arrivals
+    progress = gevent.spawn(_report_progress, scheduler, recorder)
+    scheduler.run()
+    progress.kill()
+    _send(GeneratorMessage(result=recorder.result()))
 
 
-def _visit(visitor: Visitor, recorder: Recorder, arrival: Arrival) -> None:
-    """Call one of the visitor's tasks, drawn by weight, always the same for the same arrival."""
-    draw = random.Random(arrival.number)  # noqa: S311 - repeatable on purpose
-    chosen = cast("Callable[[Visitor], None]", draw.choice(visitor.tasks))
+def _run_task(user: ScenarioUser, recorder: Recorder, arrival: Arrival) -> None:
+    """Run one of the user's tasks, drawn by weight; the same arrival always gets the same task."""
+    draw = random.Random(arrival.number)  # noqa: S311 - deliberately repeatable
+    task = cast("Callable[[ScenarioUser], None]", draw.choice(user.tasks))
     try:
-        chosen(visitor)
+        task(user)
     except (ValueError, LookupError, TypeError) as error:
-        recorder.request("journey", arrival.planned, time.monotonic(), f"{type(error).__name__}: {error}")
+        recorder.record_request(
+            "scenario", arrival.due_at, time.monotonic(), f"{type(error).__name__}: {error}"
+        )
 
 
-def _ended(recorder: Recorder, name: str, exception: Exception | None, **_: object) -> None:
-    """Take note of a request; Locust calls this in the arrival it belongs to."""
+def _record_request(recorder: Recorder, name: str, exception: Exception | None, **_: object) -> None:
+    """Record a request; Locust calls this in the greenlet of its arrival."""
     current = gevent.getcurrent()
     if not isinstance(current, Arrival):
         raise TypeError("requests are made by arrivals")
-    recorder.request(name, current.planned, time.monotonic(), _told(exception))
+    recorder.record_request(name, current.due_at, time.monotonic(), _error_text(exception))
 
 
-def _told(exception: Exception | None) -> str | None:
+def _error_text(exception: Exception | None) -> str | None:
     if exception is None:
         return None
     return (
@@ -75,17 +77,20 @@ def _told(exception: Exception | None) -> str | None:
     )
 
 
-def _tell(clock: Clock, recorder: Recorder) -> None:
+def _report_progress(scheduler: OpenLoopScheduler, recorder: Recorder) -> None:
     while True:
-        gevent.sleep(TELL_SECONDS)
-        told = Progress(
-            due=recorder.told.arrivals, open=clock.under_way, done=recorder.done, failed=recorder.failed
+        gevent.sleep(PROGRESS_INTERVAL_SECONDS)
+        progress = Progress(
+            due=recorder.counts.arrivals,
+            open=scheduler.open_arrivals,
+            done=recorder.done,
+            failed=recorder.failed,
         )
-        _say(Line(progress=told))
+        _send(GeneratorMessage(progress=progress))
 
 
-def _say(line: Line) -> None:
-    sys.stdout.write(line.model_dump_json(exclude_defaults=True) + "\n")
+def _send(message: GeneratorMessage) -> None:
+    sys.stdout.write(message.model_dump_json(exclude_defaults=True) + "\n")
     sys.stdout.flush()
 
 

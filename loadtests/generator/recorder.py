@@ -1,73 +1,97 @@
-"""What became of requests, counted as they end, from the instant each was due."""
+"""Recorder of request results, with latencies from the instant each request was due."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from loadtests.histogram import histogram, record
-from loadtests.order import Created, Told
+from loadtests.histogram import new_histogram, record_seconds
+from loadtests.protocol import CreatedCampaign, GeneratorResult
 
 if TYPE_CHECKING:
     from hdrh.histogram import HdrHistogram
 
-_SHOWN = 200
-"""Characters of an error that are kept: enough to tell kinds apart."""
-_KINDS = 50
-"""Most different errors that are kept of a kind of request; the others are counted as one."""
+_MAX_ERROR_CHARACTERS = 200
+"""Longer error messages are cut; this is enough to distinguish them."""
+_MAX_ERRORS = 50
+"""Maximum number of different errors per request name; further ones are counted together."""
 
 
 class Recorder:
-    """Counts one generator's requests.
+    """Records the requests of one generator.
 
     Args:
-        start: of the timetable, in seconds on the clock of all instants given later.
+        start: start of the load profile, on the clock of all instants passed later, seconds.
     """
 
     def __init__(self, start: float) -> None:
         self._start = start
-        self._histograms: defaultdict[str, HdrHistogram] = defaultdict(histogram)
+        self._histograms: defaultdict[str, HdrHistogram] = defaultdict(new_histogram)
         self._errors: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._failed: Counter[str] = Counter()
         self._series: dict[int, tuple[int, int, float]] = {}
         self.done = 0
-        self.told = Told()
+        self.counts = GeneratorResult()
 
     @property
     def failed(self) -> int:
-        """Requests that failed."""
+        """Number of failed requests."""
         return self._failed.total()
 
-    def request(self, name: str, planned: float, now: float, error: str | None) -> None:
-        """A request that was due at `planned` has ended."""
-        seconds = max(0.0, now - planned)
-        record(self._histograms[name], seconds)
+    def record_request(self, name: str, due_at: float, ended_at: float, error: str | None) -> None:
+        """Record a finished request.
+
+        Args:
+            name: name of the request.
+            due_at: instant at which its arrival was due, seconds.
+            ended_at: instant at which it ended, seconds.
+            error: error message; None if it succeeded.
+        """
+        seconds = max(0.0, ended_at - due_at)
+        record_seconds(self._histograms[name], seconds)
         if error is not None:
-            kinds = self._errors[name]
-            text = error[:_SHOWN]
-            kinds[text if text in kinds or len(kinds) < _KINDS else "others"] += 1
+            errors = self._errors[name]
+            text = error[:_MAX_ERROR_CHARACTERS]
+            errors[text if text in errors or len(errors) < _MAX_ERRORS else "others"] += 1
             self._failed[name] += 1
-        second = int(planned - self._start)
-        good, bad, worst = self._series.get(second, (0, 0, 0.0))
-        self._series[second] = (good + (error is None), bad + (error is not None), max(worst, seconds))
+        second = int(due_at - self._start)
+        succeeded, failed, max_seconds = self._series.get(second, (0, 0, 0.0))
+        self._series[second] = (
+            succeeded + (error is None),
+            failed + (error is not None),
+            max(max_seconds, seconds),
+        )
         self.done += 1
 
-    def started(self, late: float, *, is_late: bool) -> None:
-        """An arrival began so many seconds after it was due."""
-        self.told.late += is_late
-        self.told.worst_late = max(self.told.worst_late, late)
+    def record_start(self, delay_seconds: float, *, is_late: bool) -> None:
+        """Record the start of an arrival.
 
-    def created(self, company: str, campaign: str, planned: float) -> None:
-        """A campaign was accepted."""
-        self.told.created.append(Created(company=company, id=campaign, planned=planned))
+        Args:
+            delay_seconds: time between its due instant and its start.
+            is_late: whether the delay is above the limit.
+        """
+        self.counts.late += is_late
+        self.counts.max_late_seconds = max(self.counts.max_late_seconds, delay_seconds)
 
-    def result(self) -> Told:
-        """Return everything."""
-        return self.told.model_copy(
+    def record_campaign(self, company: str, campaign: str, due_at: float) -> None:
+        """Record an accepted campaign.
+
+        Args:
+            company: company of the campaign.
+            campaign: id of the campaign.
+            due_at: instant at which its creation was due, seconds.
+        """
+        self.counts.created.append(CreatedCampaign(company=company, id=campaign, due_at=due_at))
+
+    def result(self) -> GeneratorResult:
+        """Return the complete result."""
+        return self.counts.model_copy(
             update={
-                "histograms": {name: each.encode().decode() for name, each in self._histograms.items()},
+                "histograms": {
+                    name: histogram.encode().decode() for name, histogram in self._histograms.items()
+                },
                 "failed": dict(self._failed),
-                "errors": {name: dict(kinds) for name, kinds in self._errors.items()},
+                "errors": {name: dict(counts) for name, counts in self._errors.items()},
                 "series": self._series,
             }
         )

@@ -1,4 +1,4 @@
-"""`esq queue` against the very addresses that a service mounts, over the fake of the queue."""
+"""`esq queue` against the real routes of a service, with the in-memory queue behind them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from services.kit.errors import BusyError
 from services.kit.health import Health
 from services.kit.http import create_app
 from services.kit.queue import admin
-from services.kit.queue.job import Controls, Job, QueueName, QueueRules
-from services.kit.queue.memory import MemoryQueue
+from services.kit.queue.job import Controls, Job, QueueConfig, QueueName
+from services.kit.queue.memory_queue import MemoryQueue
 from tests.controllers.asgi import client_of
 
 if TYPE_CHECKING:
@@ -34,20 +34,20 @@ NAME = "whatsapp.dispatch"
 
 
 class Clock:
-    """Time that passes by sleeping only; sleepers may be given something to do."""
+    """Time that advances only by sleeping; each sleep may run a callback."""
 
     now = 1000.0
 
     def __init__(self) -> None:
-        self.sleeps: list[Any] = []
+        self.callbacks: list[Any] = []
 
     def __call__(self) -> float:
         return self.now
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
-        if self.sleeps:
-            self.sleeps.pop(0)()
+        if self.callbacks:
+            self.callbacks.pop(0)()
 
 
 @pytest.fixture
@@ -57,9 +57,9 @@ def clock() -> Clock:
 
 @pytest.fixture
 def queue(clock: Clock) -> MemoryQueue:
-    made = MemoryQueue(QueueName("whatsapp", "dispatch"), QueueRules(), clock)
-    asyncio.run(made.enqueue([Job(uuid4(), "acme", priority=priority) for priority in (0, 2, 2)]))
-    return made
+    queue = MemoryQueue(QueueName("whatsapp", "dispatch"), QueueConfig(), clock)
+    asyncio.run(queue.enqueue([Job(uuid4(), "acme", priority=priority) for priority in (0, 2, 2)]))
+    return queue
 
 
 @pytest.fixture
@@ -75,126 +75,125 @@ def http(queue: MemoryQueue) -> httpx.Client:
 
 
 @pytest.fixture
-def edge(http: httpx.Client, clock: Clock) -> Edge:
-    return Edge(http, KEY, action.OPERATORS, deadline=clock.now + 60, clock=clock, sleep=clock.sleep)
+def client(http: httpx.Client, clock: Clock) -> Edge:
+    return Edge(http, KEY, action.OPERATOR_TENANT, deadline=clock.now + 60, clock=clock, sleep=clock.sleep)
 
 
 @pytest.fixture
-def platform(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> Edge:
-    """Let commands reach it."""
+def platform(client: Edge, monkeypatch: pytest.MonkeyPatch) -> Edge:
+    """Connect the commands to the client."""
 
     @contextmanager
-    def through_the_edge(*_given: object) -> Iterator[Edge]:
-        yield edge
+    def fake_client(*_: object) -> Iterator[Edge]:
+        yield client
 
-    monkeypatch.setattr(doors, "through_the_edge", through_the_edge)
-    return edge
+    monkeypatch.setattr(doors, "through_the_edge", fake_client)
+    return client
 
 
-def finish(queue: MemoryQueue) -> None:
-    async def settle() -> None:
-        await queue.settle([lease.done() for lease in (await queue.reserve(100)).leases])
+def complete_all(queue: MemoryQueue) -> None:
+    async def complete() -> None:
+        await queue.ack((await queue.reserve(100)).leases)
 
-    asyncio.run(settle())
+    asyncio.run(complete())
 
 
 @pytest.mark.usefixtures("platform")
 def test_list_and_show_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["queue", "list", "--json"]) == 0
+    assert run(["queue", "list", "local", "--json"]) == 0
     [listed] = json.loads(capsys.readouterr().out)["queues"]
-    assert (listed["queue"], listed["waiting"], listed["depth"]) == (NAME, [1, 0, 2, 0], 3)
-    assert run(["queue", "show", NAME, "--json"]) == 0
+    assert (listed["queue"], listed["ready"], listed["depth"]) == (NAME, [1, 0, 2, 0], 3)
+    assert run(["queue", "show", "local", NAME, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["rules"]["attempts"], shown["letters"]) == (5, [])
+    assert shown["config"]["max_attempts"] == 5
     assert "acme" not in json.dumps(shown)
 
 
 @pytest.mark.usefixtures("platform")
-def test_list_and_show_for_people(capsys: pytest.CaptureFixture[str], queue: MemoryQueue) -> None:
-    async def bury() -> None:
-        [lease] = (await queue.reserve(1)).leases
-        await queue.settle([lease.dead("no such number")])
-
-    asyncio.run(bury())
-    assert run(["queue", "list"]) == 0
+def test_list_and_show_as_tables(capsys: pytest.CaptureFixture[str], queue: MemoryQueue) -> None:
+    complete_all(queue)
+    assert run(["queue", "list", "local"]) == 0
     assert NAME in capsys.readouterr().out
-    assert run(["queue", "show", NAME]) == 0
-    told = capsys.readouterr().out
-    assert "dead: " in told
-    assert "after 1 attempts: no such number" in told
+    assert run(["queue", "show", "local", NAME]) == 0
+    output = capsys.readouterr().out
+    assert "totals: added 3, done 3, expired 0" in output
+    assert "max_attempts 5" in output
 
 
 @pytest.mark.usefixtures("platform")
-def test_pause_resume_and_limit(queue: MemoryQueue) -> None:
+def test_pause_resume_and_rate_limit(queue: MemoryQueue) -> None:
     for command, expected in (
-        (["pause", NAME], Controls(paused=True)),
-        (["limit", NAME, "25"], Controls(paused=True, limit=25)),
-        (["resume", NAME, "--json"], Controls(limit=25)),
-        (["limit", NAME, "0"], Controls()),
+        (["pause", "local", NAME], Controls(paused=True)),
+        (["rate-limit", "local", NAME, "25"], Controls(paused=True, rate_limit=25)),
+        (["resume", "local", NAME, "--json"], Controls(rate_limit=25)),
+        (["rate-limit", "local", NAME, "0"], Controls()),
     ):
         assert run(["queue", *command]) == 0
         assert asyncio.run(queue.stats()).controls == expected
 
 
 @pytest.mark.usefixtures("platform")
-def test_an_unknown_queue_names_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["queue", "show", "nothing"]) == 1
+def test_unknown_queue_error_lists_existing_queues(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["queue", "show", "local", "nothing"]) == 1
     assert NAME in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("platform")
-def test_a_live_view_needs_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["queue", "top"]) == 2
-    assert "list --json" in capsys.readouterr().err
+def test_top_requires_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["queue", "top", "local"]) == 2
+    assert "list local --json" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("platform")
-def test_a_live_view_ends_with_ctrl_c(
+def test_top_ends_with_ctrl_c(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, clock: Clock
 ) -> None:
-    def interrupted() -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setenv("FORCE_COLOR", "1")
-    clock.sleeps = [lambda: None, interrupted]
-    assert run(["queue", "top"]) == 130
+    clock.callbacks = [lambda: None, interrupt]
+    assert run(["queue", "top", "local"]) == 130
     assert NAME in capsys.readouterr().out
 
 
-def test_drain_follows_until_it_is_empty(edge: Edge, queue: MemoryQueue, clock: Clock) -> None:
-    clock.sleeps = [lambda: None, lambda: finish(queue)]
+def test_drain_waits_until_the_queue_is_empty(client: Edge, queue: MemoryQueue, clock: Clock) -> None:
+    clock.callbacks = [lambda: None, lambda: complete_all(queue)]
     with RecordingProgress().step("drain") as step:
-        action.drain(edge, NAME, step)
+        action.drain_queue(client, NAME, "local", step)
     assert clock.now == 1002
     assert asyncio.run(queue.stats()).controls.draining
 
 
-def test_drain_ends_at_the_deadline_and_says_how_to_go_on(edge: Edge) -> None:
-    with RecordingProgress().step("drain") as step, pytest.raises(EsqError, match="3 jobs are still") as told:
-        action.drain(edge, NAME, step)
-    assert "resume" in told.value.remedy
+def test_drain_fails_at_the_deadline_with_a_remedy(client: Edge) -> None:
+    with (
+        RecordingProgress().step("drain") as step,
+        pytest.raises(EsqError, match="3 jobs remain") as raised,
+    ):
+        action.drain_queue(client, NAME, "local", step)
+    assert "esq queue resume local" in raised.value.remedy
 
 
-def test_the_live_view_tells_how_fast_it_goes(edge: Edge, queue: MemoryQueue, clock: Clock) -> None:
-    clock.sleeps = [lambda: finish(queue), queue.lose_everything]
-    looks = action.looks(edge)
-    [first], [second], [third] = next(looks), next(looks), next(looks)
+def test_poll_computes_completed_jobs_per_second(client: Edge, queue: MemoryQueue, clock: Clock) -> None:
+    clock.callbacks = [lambda: complete_all(queue), queue.clear]
+    polls = action.poll(client)
+    [first], [second], [third] = next(polls), next(polls), next(polls)
     assert (first.done_per_second, second.done_per_second, third.done_per_second) == (None, 3, 0)
-    assert (first.waiting, second.waiting) == ((1, 0, 2, 0), (0, 0, 0, 0))
+    assert (first.ready, second.ready) == ((1, 0, 2, 0), (0, 0, 0, 0))
 
 
-def test_each_token_allows_one_thing(edge: Edge, http: httpx.Client) -> None:
+def test_write_scope_is_required_to_change_a_queue(client: Edge, http: httpx.Client) -> None:
     with pytest.raises(RefusedError, match="queues:write"):
-        edge.call("PATCH", f"/queues/{NAME}", "queues:read", body={"paused": True})
+        client.call("PATCH", f"/queues/{NAME}", "queues:read", body={"paused": True})
     assert http.get("/queues").status_code == 401
 
 
-def test_a_limit_must_make_sense(edge: Edge) -> None:
+def test_negative_rate_limit_returns_422(client: Edge) -> None:
     with pytest.raises(RefusedError, match="422"):
-        action.control(edge, NAME, limit=-1)
+        action.update_queue(client, NAME, rate_limit=-1)
 
 
-def test_a_refused_producer_is_told_when_to_return(http: httpx.Client) -> None:
-    answer = http.get("/busy")
-    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "31")
-    assert answer.json()["detail"] == "the wait is 61 s"
+def test_overload_returns_429_with_retry_after(http: httpx.Client) -> None:
+    response = http.get("/busy")
+    assert (response.status_code, response.headers["Retry-After"]) == (429, "31")
+    assert response.json()["detail"] == "the wait is 61 s"

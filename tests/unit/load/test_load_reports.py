@@ -1,123 +1,133 @@
-"""What generators told, put together and judged."""
+"""Merging of generator results, and their evaluation against SLOs."""
 
 from __future__ import annotations
 
 import pytest
 
 from infra.errors import EsqError, UsageError
-from loadtests.catalogue import JOURNEYS, find
 from loadtests.generator.recorder import Recorder
-from loadtests.merge import latency, merge
-from loadtests.order import Timetable, Told
-from loadtests.page import html
-from loadtests.result import Machine, Mark, Messages, Report, Requests, Use
+from loadtests.html_report import render_html
+from loadtests.merge import latency_from_samples, merge_results
+from loadtests.protocol import GeneratorResult, LoadProfile
+from loadtests.results import (
+    Annotation,
+    HostCpu,
+    LoadReport,
+    Messages,
+    Requests,
+    ResourceUsage,
+    WebhookDrain,
+)
+from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import Shape
 from services.contracts.promises import BY_ID, Standing
 
 
-def told(*seconds: float, errors: int = 0, late: int = 0) -> Told:
-    """What a generator says that saw requests take so long, the first of which failed."""
+def generator_result(*latencies: float, errors: int = 0, late: int = 0) -> GeneratorResult:
+    """Return a result with one request per second; the first `errors` failed, the first `late` started late."""
     recorder = Recorder(start=100.0)
-    for number, each in enumerate(seconds):
-        recorder.told.arrivals += 1
-        planned = 100.0 + number
-        recorder.request("page", planned, planned + each, "500 <no>" if number < errors else None)
-        recorder.started(0.2 if number < late else 0.0, is_late=number < late)
+    for number, latency in enumerate(latencies):
+        recorder.counts.arrivals += 1
+        due_at = 100.0 + number
+        error = "500 <no>" if number < errors else None
+        recorder.record_request("page", due_at, due_at + latency, error)
+        recorder.record_start(0.2 if number < late else 0.0, is_late=number < late)
     return recorder.result()
 
 
-def report(requests: Requests, **more: object) -> Report:
+def create_report(requests: Requests, **fields: object) -> LoadReport:
     values = {
-        "journey": "api",
-        "title": "People",
+        "scenario": "api",
+        "title": "API",
         "unit": "requests",
-        "timetable": Timetable(shape=Shape.STEADY, rate=10, seconds=60),
-        "processes": 2,
+        "profile": LoadProfile(shape=Shape.STEADY, rate=10, duration_seconds=60),
+        "generators": 2,
         "environment": "local",
-        "at": "2026-11-28T00:00:00+00:00",
-        "command": "esq load run api",
-        "promises": {"api-p99": "requests.p99", "api-failed": "requests.failed"},
+        "started_at": "2026-11-28T00:00:00+00:00",
+        "command": "esq load run local api",
+        "slo_metrics": {"api-p99": "requests.p99", "api-error-rate": "requests.failed_percent"},
         "requests": requests,
-        **more,
+        **fields,
     }
-    return Report.model_validate(values)
+    return LoadReport.model_validate(values)
 
 
-def test_percentiles_are_those_of_all_generators_together() -> None:
-    merged = merge([told(*[0.1] * 99), told(*[2.0] * 101)])
+def test_percentiles_cover_all_generators() -> None:
+    merged = merge_results([generator_result(*[0.1] * 99), generator_result(*[2.0] * 101)])
     assert merged.all.count == 200
     assert merged.all.percentiles[0] == pytest.approx(2.0, rel=0.002)
-    assert merged.kinds["page"].percentiles[-1] == pytest.approx(2.0, rel=0.002)
-    assert merge([told(*[0.1] * 99), told(2.0)]).p99 == pytest.approx(0.1, rel=0.002)
+    assert merged.by_name["page"].percentiles[-1] == pytest.approx(2.0, rel=0.002)
+    merged = merge_results([generator_result(*[0.1] * 99), generator_result(2.0)])
+    assert merged.p99 == pytest.approx(0.1, rel=0.002)
 
 
 def test_failures_errors_and_dropped_arrivals_are_counted() -> None:
-    dropped = told(0.1)
-    dropped.dropped, dropped.arrivals = 2, 3
-    merged = merge([told(0.1, 0.1, 0.1, errors=1), dropped])
+    with_dropped = generator_result(0.1)
+    with_dropped.dropped, with_dropped.arrivals = 2, 3
+    merged = merge_results([generator_result(0.1, 0.1, 0.1, errors=1), with_dropped])
     assert merged.errors == {"page": {"500 <no>": 1}}
-    assert merged.failed == pytest.approx(100 * 3 / 6)
-    assert [(each.good, each.bad) for each in merged.series] == [(1, 1), (1, 0), (1, 0)]
+    assert merged.failed_percent == pytest.approx(100 * 3 / 6)
+    assert [(second.succeeded, second.failed) for second in merged.series] == [(1, 1), (1, 0), (1, 0)]
 
 
-def test_a_run_whose_generator_lagged_says_nothing() -> None:
-    lagged = report(merge([told(*[0.1] * 50, late=4)]))
+def test_run_with_lagging_generator_is_invalid() -> None:
+    lagged = create_report(merge_results([generator_result(*[0.1] * 50, late=4)]))
     assert not lagged.valid
-    assert lagged.verdicts == []
-    assert "Not valid" in html(lagged)
-    assert report(merge([told(*[0.1] * 200, late=3)])).valid
+    assert lagged.evaluations == []
+    assert "Invalid run" in render_html(lagged)
+    assert create_report(merge_results([generator_result(*[0.1] * 200, late=3)])).valid
 
 
-def test_promises_are_judged() -> None:
-    found = report(merge([told(*[5.0] * 10)]))
-    assert [(each.slo_id, each.status) for each in found.verdicts] == [
+def test_report_evaluates_its_slos() -> None:
+    report = create_report(merge_results([generator_result(*[5.0] * 10)]))
+    assert [(evaluation.slo_id, evaluation.status) for evaluation in report.evaluations] == [
         ("api-p99", Standing.BROKEN),
-        ("api-failed", Standing.KEPT),
+        ("api-error-rate", Standing.KEPT),
     ]
-    assert [each.slo_id for each in found.broken] == ["api-p99"]
-    with pytest.raises(EsqError, match=r"no figure `messages\.lost`"):
-        found.metric("messages.lost")
+    assert [evaluation.slo_id for evaluation in report.violated] == ["api-p99"]
+    with pytest.raises(EsqError, match=r"no metric `messages\.lost`"):
+        report.metric("messages.lost")
 
 
-def test_a_page_needs_nothing_but_itself() -> None:
+def test_html_report_is_self_contained() -> None:
     messages = Messages(
         planned=100,
         failed=1,
         lost=0,
         duplicated=2,
         uncertain=3,
-        latency=latency([0.5] * 100),
-        seconds=50.0,
+        latency=latency_from_samples([0.5] * 100),
+        duration_seconds=50.0,
         fairness=1.1,
     )
-    marks = (Mark(at=0.5, what="kill <postgres>", hurts=True),)
-    uses = {
-        "postgres": Use(pods=3, cores=0.17, memory=211, limit=0),
-        "worker": Use(pods=2, cores=0.02, memory=95, limit=256),
+    usage = {
+        "postgres": ResourceUsage(pods=3, cores=0.17, memory_mib=211, limit_mib=0),
+        "worker": ResourceUsage(pods=2, cores=0.02, memory_mib=95, limit_mib=256),
     }
-    found = report(
-        merge([told(0.1, 0.2, errors=1)]),
+    report = create_report(
+        merge_results([generator_result(0.1, 0.2, errors=1)]),
         messages=messages,
-        marks=marks,
-        uses=uses,
-        machine=Machine(cores=2, taken=0.91, stolen=0.03),
+        annotations=(Annotation(at_seconds=0.5, text="kill <postgres>", is_injection=True),),
+        resource_usage=usage,
+        host_cpu=HostCpu(cores=2, used=0.91, steal=0.03),
     )
-    text = html(found)
-    assert "http://" not in text
-    assert "https://" not in text
-    assert "<script" not in text
-    cores = ("<td>postgres</td>", "0.190", "0.91 of 2 cores")
-    for word in ("kill &lt;postgres&gt;", "500 &lt;no&gt;", "messages", *cores):
-        assert word in text
-    assert found.metric("messages.million") == 500_000
-    assert found.metric("messages.p99") == pytest.approx(0.5, rel=0.002)
+    html = render_html(report)
+    assert "http://" not in html
+    assert "https://" not in html
+    assert "<script" not in html
+    cpu = ("<td>postgres</td>", "0.190", "0.91 of 2 cores")
+    for text in ("kill &lt;postgres&gt;", "500 &lt;no&gt;", "messages", *cpu):
+        assert text in html
+    assert report.metric("messages.seconds_per_million") == 500_000
+    assert report.metric("messages.p99") == pytest.approx(0.5, rel=0.002)
 
 
-def test_every_journey_names_promises_and_figures_that_exist() -> None:
-    figures = {*Requests.model_fields, *Messages.model_fields, "p99", "million", "behind"}
-    for journey in JOURNEYS:
-        for promise, metric in journey.promises.items():
-            assert promise in BY_ID
-            assert metric.split(".")[1] in figures
-    with pytest.raises(UsageError, match="no journey is called `x`"):
-        find("x")
+def test_scenarios_refer_to_existing_slos_and_metrics() -> None:
+    models = {"requests": Requests, "messages": Messages, "webhooks": WebhookDrain}
+    for scenario in SCENARIOS:
+        for slo_id, metric in scenario.slo_metrics.items():
+            part, _, attribute = metric.partition(".")
+            assert slo_id in BY_ID
+            assert attribute in models[part].model_fields or hasattr(models[part], attribute)
+    with pytest.raises(UsageError, match="there is no scenario `x`"):
+        find_scenario("x")

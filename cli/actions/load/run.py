@@ -1,0 +1,220 @@
+"""Run of a load test, optionally with a chaos experiment; writes its report and SLO measurements."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cli.actions.doors import open_doors
+from cli.actions.load import setup, verification
+from cli.actions.load.concurrent_experiment import ConcurrentExperiment
+from cli.actions.promises import record
+from infra.kubernetes import connect
+from infra.measurements.measurements import current_commit, host_facts, package_versions
+from infra.measurements.report_store import ReportStore
+from loadtests.generator_processes import GeneratorPool
+from loadtests.host_cpu import HostCpuMeter
+from loadtests.html_report import render_html
+from loadtests.merge import merge_results
+from loadtests.resource_usage import ResourceMeter
+from loadtests.results import LoadReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli.actions.doors import Doors
+    from cli.environment import Environment
+    from infra.progress import ProgressReporter, ProgressStep
+    from loadtests.protocol import CreatedCampaign, GeneratorResult, LoadProfile, LoadTarget, Progress
+    from loadtests.results import Requests
+    from loadtests.scenarios import Scenario
+
+SETUP_TIMEOUT_SECONDS = 120.0
+"""For each company that is set up before a run."""
+DRAIN_TIMEOUT_SECONDS = 900.0
+"""For pending work after the end of the load profile."""
+
+
+@dataclass(frozen=True)
+class LoadTestRequest:
+    """A requested load test.
+
+    Attributes:
+        scenario: which requests to make.
+        profile: load profile, its rate in the unit of the scenario.
+        generators: number of generator processes.
+        experiment: experiment to run concurrently; None for none.
+        command: command line.
+    """
+
+    scenario: Scenario
+    profile: LoadProfile
+    generators: int
+    experiment: str | None
+    command: str
+
+    @property
+    def arrival_profile(self) -> LoadProfile:
+        """Load profile in arrivals: a campaign is one arrival for all of its recipients."""
+        rate = self.profile.rate / self.scenario.per_arrival
+        return self.profile.model_copy(update={"rate": rate})
+
+    @property
+    def meets_declared_profile(self) -> bool:
+        """Whether it is at least the scenario's own profile: only then the result counts as a measurement."""
+        declared, requested = self.scenario.profile, self.profile
+        return (
+            requested.shape is declared.shape
+            and requested.rate >= declared.rate
+            and requested.duration_seconds >= declared.duration_seconds
+            and self.experiment is None
+        )
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A load test and the environment that it runs against."""
+
+    request: LoadTestRequest
+    environment: Environment
+    access: Doors
+    target: LoadTarget
+    steps: ProgressReporter
+    started_at: dt.datetime
+    host: dict[str, str | float]
+
+
+def report_store(environment: Environment) -> ReportStore[LoadReport]:
+    """Return the load reports of an environment."""
+    return ReportStore(
+        environment.folder / "load" / "reports", LoadReport, "`esq load run`, see `esq load list`."
+    )
+
+
+def run_load_test(
+    environment: Environment, request: LoadTestRequest, steps: ProgressReporter
+) -> tuple[LoadReport, Path]:
+    """Run a load test; write its report, and record its metrics as SLO measurements.
+
+    Args:
+        environment: the environment to load.
+        request: scenario and load profile.
+        steps: progress reporter.
+
+    Returns:
+        The report and the path of its HTML page.
+
+    Raises:
+        EsqError: the run failed.
+    """
+    started_at, store, host = dt.datetime.now(dt.UTC), report_store(environment), host_facts()
+    folder = store.create(request.scenario.name, started_at)
+    with open_doors(environment, steps) as access:
+        with steps.step("setup") as step:
+            target = setup.create_fixtures(request.scenario, access, SETUP_TIMEOUT_SECONDS, step)
+        run = _Run(request, environment, access, target, steps, started_at, host)
+        with ConcurrentExperiment(request.experiment, environment.name) as experiment:
+            host_cpu = HostCpuMeter()
+            with ResourceMeter(connect(access.kubeconfig)) as meter:
+                start, results = _generate_load(run, experiment)
+                report = _verify(run, _create_report(run, merge_results(results)), results)
+            report = report.model_copy(
+                update={"resource_usage": meter.usage(), "host_cpu": host_cpu.measure()}
+            )
+            with steps.step("report") as step:
+                # Written before the experiment ends: if the experiment fails, no metrics are lost.
+                page = store.write(folder, report, render_html(report))
+                step.set_result(str(page))
+                if request.experiment:
+                    step.set_status("waiting for the end of the experiment")
+                    annotations, experiment_report = experiment.wait_for_annotations(start)
+                    report = report.model_copy(
+                        update={"annotations": annotations, "experiment_report": experiment_report}
+                    )
+                    store.write(folder, report, render_html(report))
+    _record_measurements(environment, request, report, page)
+    return report, page
+
+
+def _create_report(run: _Run, requests: Requests) -> LoadReport:
+    """Return the report with the results of the generators."""
+    request = run.request
+    return LoadReport(
+        scenario=request.scenario.name,
+        title=request.scenario.title,
+        unit=request.scenario.unit,
+        profile=request.profile,
+        generators=request.generators,
+        environment=run.environment.name,
+        started_at=run.started_at.isoformat(timespec="seconds"),
+        command=request.command,
+        slo_metrics=dict(request.scenario.slo_metrics),
+        requests=requests,
+        host=run.host,
+        versions=package_versions(("locust", "gevent")),
+        commit=current_commit(),
+    )
+
+
+def _generate_load(run: _Run, experiment: ConcurrentExperiment) -> tuple[float, list[GeneratorResult]]:
+    """Run the generators; return the start of the load profile (monotonic) and the results."""
+    request, run_name = run.request, uuid.uuid4().hex[:8]
+    scenario, duration = request.scenario.name, request.profile.duration_seconds
+    with (
+        run.steps.step(scenario) as step,
+        GeneratorPool(
+            scenario, request.arrival_profile, run.target, request.generators, run_name
+        ) as generators,
+    ):
+        step.set_status("waiting for the generators to start")
+
+        def on_progress(progress: Progress) -> None:
+            experiment.notify_load_started()
+            _show_progress(step, progress, time.monotonic() - generators.start, duration)
+
+        results = generators.run(on_progress)
+        late = sum(result.late for result in results)
+        step.set_result(f"{sum(result.arrivals for result in results)} arrivals, {late} late")
+        return generators.start, results
+
+
+def _show_progress(step: ProgressStep, progress: Progress, elapsed: float, duration: float) -> None:
+    step.set_status(
+        f"{min(elapsed, duration):.0f} of {duration:g} s: {progress.due} due, {progress.open} open, "
+        f"{progress.done} done, {progress.failed} failed"
+    )
+
+
+def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult]) -> LoadReport:
+    """Return the report with the results that are known only after all pending work is done."""
+    scenario = run.request.scenario
+    if scenario.needs_sent_campaign:
+        with run.steps.step("webhooks") as step:
+            webhooks = verification.wait_for_read_statuses(
+                run.target, run.access, DRAIN_TIMEOUT_SECONDS, step
+            )
+            step.set_result(f"drained after {webhooks.drain_seconds:.1f} s")
+            return report.model_copy(update={"webhooks": webhooks})
+    if not scenario.verify_delivery:
+        return report
+    created: list[CreatedCampaign] = [campaign for result in results for campaign in result.created]
+    with run.steps.step("ledger") as step:
+        messages = verification.verify_campaigns(created, run.access, DRAIN_TIMEOUT_SECONDS, step)
+        step.set_result(
+            f"{messages.planned} messages, {messages.lost} lost, {messages.duplicated} duplicated"
+        )
+        return report.model_copy(update={"messages": messages})
+
+
+def _record_measurements(
+    environment: Environment, request: LoadTestRequest, report: LoadReport, page: Path
+) -> None:
+    if not request.meets_declared_profile:
+        return
+    for evaluation in report.evaluations:
+        detail = {"scenario": report.scenario, "report": str(page), "metric": evaluation.metric}
+        values = evaluation.distribution.values
+        record(environment, evaluation.slo_id, values, report.command, detail)

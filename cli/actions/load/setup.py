@@ -1,0 +1,108 @@
+"""Fixtures of a load test: companies, each with a connection and a contact list."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from cli.actions import campaign
+from cli.edge import RefusedError
+from loadtests.protocol import LoadTarget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cli.actions.doors import Doors
+    from cli.edge import Edge
+    from infra.progress import ProgressStep
+    from loadtests.scenarios import Scenario
+
+CONNECTION = "load"
+_FIRST_NUMBER = 5_511_960_000_000
+_ROWS_PER_CHUNK = 1000
+
+
+def create_fixtures(scenario: Scenario, access: Doors, seconds: float, step: ProgressStep) -> LoadTarget:
+    """Create the missing fixtures of a scenario and return the target of its requests.
+
+    Args:
+        scenario: the scenario to prepare.
+        access: access to the platform.
+        seconds: timeout for each company.
+        step: progress step.
+
+    Raises:
+        EsqError: the platform rejected a request or did not answer in time.
+    """
+    companies = [f"load-{number:03}" for number in range(scenario.companies)]
+    list_name = f"load-{scenario.contacts}"
+    for number, company in enumerate(companies, start=1):
+        step.set_status(f"company {number} of {len(companies)}")
+        _create_company(access.edge(company, seconds), list_name, scenario)
+    campaign_id: str = ""
+    sent_messages: tuple[tuple[str, str], ...] = ()
+    if scenario.needs_sent_campaign:
+        step.set_status("sending the campaign for the status updates")
+        campaign_id, sent_messages = _send_campaign(access.edge(companies[0], seconds), list_name)
+    return LoadTarget(
+        url=access.url,
+        ca_file=str(access.authority),
+        token_key=access.keys.token_key,
+        app_secret=access.keys.app_secret if scenario.needs_sent_campaign else "",
+        companies=tuple(companies),
+        connection=CONNECTION,
+        list_name=list_name,
+        campaign=campaign_id,
+        sent_messages=sent_messages,
+    )
+
+
+def _create_company(client: Edge, list_name: str, scenario: Scenario) -> None:
+    number = {"phone_number_id": campaign.number_of(client.company, CONNECTION)}
+    body = {**number, "messages_per_second": scenario.connection_rate}
+    client.call("PUT", f"/connections/{CONNECTION}", "connections:write", body=body)
+    if _contact_count(client, list_name) < scenario.contacts:
+        headers, query = {"Content-Type": "text/csv"}, {"list": list_name}
+        client.call(
+            "POST",
+            "/contacts/imports",
+            "contacts:write",
+            content=lambda: _contact_rows(scenario.contacts),
+            query=query,
+            headers=headers,
+        )
+
+
+def _contact_count(client: Edge, list_name: str) -> int:
+    """Return the number of contacts on a list; 0 if it does not exist."""
+    path = f"/contacts/lists/{list_name}/contacts"
+    try:
+        page = client.call("GET", path, "contacts:read", query={"limit": "1"})
+    except RefusedError:
+        return 0
+    return int(page["total"])
+
+
+def _contact_rows(count: int) -> Iterator[bytes]:
+    """Yield a CSV file of generated contacts."""
+    yield b"name,phone\n"
+    for first in range(0, count, _ROWS_PER_CHUNK):
+        numbers = range(first, min(first + _ROWS_PER_CHUNK, count))
+        yield "".join(f"Contato {n},+{_FIRST_NUMBER + n}\n" for n in numbers).encode()
+
+
+def _send_campaign(client: Edge, list_name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Send a campaign; return its id, and phone number id and message id of each accepted message."""
+    body = {"name": "load", "list": list_name, "text": "Olá {name}.", "connection": CONNECTION}
+    headers = {"Idempotency-Key": secrets.token_urlsafe(24)}
+    created = client.call("POST", "/campaigns", "campaigns:write", body=body, headers=headers)
+    campaign_id = str(created["id"])
+    campaign.follow(campaign_id, client, lambda _: None)
+    number = campaign.number_of(client.company, CONNECTION)
+    sent_messages = (
+        (number, str(message["id"]))
+        for page in campaign.messages(campaign_id, client)
+        for message in page
+        if message["state"] in campaign.BELIEVED_SENT
+    )
+    return campaign_id, tuple(sent_messages)

@@ -1,0 +1,48 @@
+"""Webhooks from the provider: status updates, several per webhook, some of them repeatedly."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import time
+
+from locust import task
+
+from loadtests.generator.base_user import ScenarioUser
+
+STATUSES_PER_WEBHOOK = 10
+
+
+class WebhookUser(ScenarioUser):
+    """Reports messages that were sent before the run as read."""
+
+    @task
+    def post_webhook(self) -> None:
+        """Post a signed webhook for the next messages; the last is followed by the first."""
+        body, key = json.dumps(self._payload()), self.config.target.app_secret.encode()
+        signature = hmac.new(key, body.encode(), hashlib.sha256).hexdigest()
+        headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signature}"}
+        self.client.request("POST", "/webhooks/cloud", name="webhook", data=body, headers=headers)
+
+    def _payload(self) -> dict[str, object]:
+        sent = self.config.target.sent_messages
+        first = self.arrival.number * STATUSES_PER_WEBHOOK
+        messages = [sent[(first + offset) % len(sent)] for offset in range(STATUSES_PER_WEBHOOK)]
+        changes = [{"field": "messages", "value": self._value(*message)} for message in messages]
+        return {"object": "whatsapp_business_account", "entry": [{"id": "load", "changes": changes}]}
+
+    @staticmethod
+    def _value(number: str, message: str) -> dict[str, object]:
+        status = {
+            "id": f"wamid.load.{message}",
+            "status": "read",
+            "timestamp": str(int(time.time())),
+            "recipient_id": "0",
+            "biz_opaque_callback_data": message,
+        }
+        return {
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": number, "phone_number_id": number},
+            "statuses": [status],
+        }
