@@ -1,4 +1,4 @@
-"""Seconds from nothing to three nodes Ready, toolchain built; for an unchanged `up`; and down again."""
+"""Seconds to start three nodes until Ready (toolchain built), for an unchanged `up`, and to stop them."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 ROUNDS = 5
 
 
-def seconds(work: Callable[[], None]) -> float:
-    """Return how long `work` takes."""
-    begun = time.monotonic()
-    work()
-    return round(time.monotonic() - begun, 2)
+def duration(operation: Callable[[], None]) -> float:
+    """Return the seconds that `operation` takes."""
+    started_at = time.monotonic()
+    operation()
+    return round(time.monotonic() - started_at, 2)
 
 
 def main() -> None:
-    """Print minimum, median and maximum of each figure over the rounds as JSON."""
+    """Print minimum, median and maximum of each duration over the rounds as JSON."""
     tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
     tools.ensure(("kubernetes", "etcd", "coredns", "local-path-provisioner"))
     spec = ClusterSpec.model_validate({"name": "bench", "subnet": "10.99.0.0/16"})
-    figures: dict[str, list[float]] = {"up": [], "up_unchanged": [], "down": []}
+    durations: dict[str, list[float]] = {"up": [], "up_unchanged": [], "down": []}
     with tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(spec, Path(folder) / "bench", tools)
         for _ in range(ROUNDS):
             try:
-                figures["up"].append(seconds(lambda: cluster.up(RecordingProgress())))
-                figures["up_unchanged"].append(seconds(lambda: cluster.up(RecordingProgress())))
+                durations["up"].append(duration(lambda: cluster.up(RecordingProgress())))
+                durations["up_unchanged"].append(duration(lambda: cluster.up(RecordingProgress())))
             finally:
-                figures["down"].append(seconds(lambda: cluster.down(RecordingProgress(), purge=True)))
+                durations["down"].append(duration(lambda: cluster.down(RecordingProgress(), purge=True)))
     summary = {
-        name: {"min": min(each), "median": statistics.median(each), "max": max(each)}
-        for name, each in figures.items()
+        name: {"min": min(values), "median": statistics.median(values), "max": max(values)}
+        for name, values in durations.items()
     }
     json.dump(summary, sys.stdout, indent=2)
     sys.stdout.write("\n")

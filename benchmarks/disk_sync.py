@@ -1,8 +1,8 @@
-"""What a node's disk costs: syncs per second as Postgres writes its log, on the host and on a disk in a file.
+"""Cost of a node's disk: syncs per second as Postgres writes WAL, on the host and on a loop-mounted disk.
 
-A sync is `fdatasync` after 8 KiB are written over in a file that is there already, as Postgres recycles its
-log; and the same after 64 KiB are appended to a growing file. Rounds alternate, so that whatever else the
-machine does meets all of them.
+A sync is an `fdatasync` after overwriting 8 KiB of an existing file, as Postgres recycles its WAL segments,
+or after appending 64 KiB to a growing file. Rounds alternate, so that other load on the machine affects all
+of them equally.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from infra.zones.layout import Layout
 
 ROUNDS = 5
 SECONDS = 2.0
-LOG_BYTES = 16 << 20
-"""A segment of Postgres' log."""
+SEGMENT_BYTES = 16 << 20
+"""A WAL segment of Postgres."""
 _CLONE_NEWNS = 0x00020000
 
 
-def over(folder: Path) -> float:
-    """Return syncs per second of 8 KiB each in a file that has its blocks."""
+def overwrite(folder: Path) -> float:
+    """Return syncs per second of 8 KiB each in a file with allocated blocks."""
     path = folder / "segment"
     if not path.exists():
-        path.write_bytes(b"x" * LOG_BYTES)
-    return _rate(path, b"y" * 8192, os.O_WRONLY, LOG_BYTES)
+        path.write_bytes(b"x" * SEGMENT_BYTES)
+    return _rate(path, b"y" * 8192, os.O_WRONLY, SEGMENT_BYTES)
 
 
 def append(folder: Path) -> float:
@@ -46,19 +46,28 @@ def _rate(path: Path, data: bytes, flags: int, size: int) -> float:
     file = os.open(path, flags)
     try:
         os.fsync(file)
-        begun, count, offset = time.monotonic(), 0, 0
-        while time.monotonic() - begun < SECONDS:
+        started_at, count, offset = time.monotonic(), 0, 0
+        while time.monotonic() - started_at < SECONDS:
             os.pwrite(file, data, offset)
             os.fdatasync(file)
             offset = (offset + len(data)) % size
             count += 1
-        return count / (time.monotonic() - begun)
+        return count / (time.monotonic() - started_at)
     finally:
         os.close(file)
 
 
-def mounted(layout: Layout, zone: str, *, direct: bool) -> Path:
-    """Mount a disk as a node does; return where."""
+def mount_disk(layout: Layout, zone: str, *, direct: bool) -> Path:
+    """Mount a disk as a node does.
+
+    Args:
+        layout: folders of the cluster.
+        zone: zone of the disk.
+        direct: whether to use direct I/O.
+
+    Returns:
+        The mount point.
+    """
     layout.node(zone).mkdir(parents=True)
     disks.ensure(layout, zone)
     folder = layout.root / zone
@@ -71,10 +80,10 @@ def mounted(layout: Layout, zone: str, *, direct: bool) -> Path:
 
 
 def main() -> None:
-    """Print the median of each figure over the rounds as JSON."""
+    """Print the median of each rate over the rounds as JSON."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
-        raise OSError(ctypes.get_errno(), "a mount namespace of its own")
+        raise OSError(ctypes.get_errno(), "cannot create a mount namespace")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as name:
         layout = Layout(Path(name), "bench")
@@ -82,17 +91,18 @@ def main() -> None:
         host.mkdir()
         folders = {
             "host": host,
-            "disk": mounted(layout, "buffered", direct=False),
-            "disk, direct": mounted(layout, "direct", direct=True),
+            "disk": mount_disk(layout, "buffered", direct=False),
+            "disk, direct": mount_disk(layout, "direct", direct=True),
         }
-        found: dict[str, list[float]] = {}
+        rates: dict[str, list[float]] = {}
         for _ in range(ROUNDS):
-            for place, folder in folders.items():
-                found.setdefault(f"{place}: over", []).append(over(folder))
-                found.setdefault(f"{place}: append", []).append(append(folder))
+            for disk, folder in folders.items():
+                rates.setdefault(f"{disk}: overwrite", []).append(overwrite(folder))
+                rates.setdefault(f"{disk}: append", []).append(append(folder))
         for folder in (folders["disk"], folders["disk, direct"]):
             subprocess.run(["umount", folder], check=True)
-    json.dump({key: round(statistics.median(each), 1) for key, each in found.items()}, sys.stdout, indent=2)
+    medians = {name: round(statistics.median(values), 1) for name, values in rates.items()}
+    json.dump(medians, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 

@@ -1,9 +1,8 @@
-"""What a running platform costs: memory (PSS) per part, and processor use while nothing is asked of it.
+"""Footprint of a running platform: memory (PSS) by program, and CPU usage while idle.
 
-Every process of a cluster descends from its supervisor: what a node's containers leave behind is adopted by
-the node's first process.
-PSS counts a page shared by n processes as 1/n in each, so the parts add up to what the machine really
-spends (Linux, proc(5), smaps_rollup).
+All processes of a cluster descend from its supervisor: orphans of a node's containers are adopted by the
+node's first process. PSS counts a page shared by n processes as 1/n in each, so the sum of all programs is
+what the machine uses (Linux, proc(5), smaps_rollup).
 """
 
 from __future__ import annotations
@@ -13,59 +12,70 @@ import json
 import sys
 import time
 from collections import Counter
+from itertools import zip_longest
 from pathlib import Path
 
 import psutil
 
 from infra.zones.layout import RUNTIME
 
-WATCHED_SECONDS = 30.0
+DURATION_SECONDS = 30.0
 MEBIBYTE = 1 << 20
 
 SERVICE_MODULE = "services."
 
 
-def part(process: psutil.Process) -> str:
-    """Name the part that `process` belongs to, e.g. `kubelet`, `kafka`, `whatsapp.dispatcher`."""
+def program_name(process: psutil.Process) -> str:
+    """Return the name of the program that `process` runs, e.g. `kubelet`, `kafka`, `whatsapp.dispatcher`."""
     argv = process.cmdline()
-    for word in argv:
-        if word.startswith(SERVICE_MODULE):
-            return word.removeprefix(SERVICE_MODULE).replace(".entrypoints", "")
-        if word.startswith("kafka."):
+    for argument, next_argument in zip_longest(argv, argv[1:], fillvalue=""):
+        if argument.startswith(SERVICE_MODULE):
+            module = argument.removeprefix(SERVICE_MODULE)
+            return f"{module}.{next_argument}" if next_argument else module
+        if argument.startswith("kafka."):
             return "kafka"
     name = Path(argv[0].split(":")[0]).name if argv and argv[0] else process.name()
-    script = next((Path(word).name for word in argv[1:] if word.startswith("/")), "")
+    script = next((Path(argument).name for argument in argv[1:] if argument.startswith("/")), "")
     return script or name if name.startswith("python") else name
 
 
 def measure(pid: int, seconds: float) -> dict[str, object]:
-    """Return memory in MiB per part and in all, and the share of one processor used over `seconds`."""
-    family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    """Measure all processes of a cluster.
+
+    Args:
+        pid: process id of the supervisor.
+        seconds: length of the CPU measurement.
+
+    Returns:
+        Memory in MiB in total and by program, and the average number of CPU cores used.
+    """
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     memory: Counter[str] = Counter()
     count: Counter[str] = Counter()
-    before: dict[int, float] = {}
+    cpu_before: dict[int, float] = {}
     names: dict[int, str] = {}
-    for process in family:
+    for process in processes:
         try:
-            memory[part(process)] += process.memory_full_info().pss
-            count[part(process)] += 1
-            before[process.pid] = sum(process.cpu_times()[:2])
-            names[process.pid] = part(process)
+            memory[program_name(process)] += process.memory_full_info().pss
+            count[program_name(process)] += 1
+            cpu_before[process.pid] = sum(process.cpu_times()[:2])
+            names[process.pid] = program_name(process)
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
     time.sleep(seconds)
-    used: Counter[str] = Counter()
-    for process in family:
-        if process.pid in before and process.is_running():
-            used[names[process.pid]] += (sum(process.cpu_times()[:2]) - before[process.pid]) / seconds  # type: ignore[assignment]  # Counter holds floats as well
+    cores: dict[str, float] = dict.fromkeys(memory, 0.0)
+    for process in processes:
+        if process.pid in cpu_before and process.is_running():
+            cpu_seconds = sum(process.cpu_times()[:2]) - cpu_before[process.pid]
+            cores[names[process.pid]] += cpu_seconds / seconds
     return {
         "memory_mib": round(sum(memory.values()) / MEBIBYTE),
-        "cores_used": round(sum(used.values()), 3),
-        "parts": {
+        "cores_used": round(sum(cores.values()), 3),
+        "programs": {
             name: {
                 "processes": count[name],
                 "memory_mib": round(pss / MEBIBYTE, 1),
-                "cores": round(used[name], 3),
+                "cores": round(cores[name], 3),
             }
             for name, pss in memory.most_common()
         },
@@ -73,16 +83,13 @@ def measure(pid: int, seconds: float) -> dict[str, object]:
 
 
 def main() -> None:
-    """Print the figures of the cluster named on the command line as JSON."""
+    """Print the footprint of the cluster on the command line as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cluster", nargs="?", default="local")
-    parser.add_argument("--seconds", type=float, default=WATCHED_SECONDS)
-    chosen = parser.parse_args()
-    json.dump(
-        measure(int((RUNTIME / chosen.cluster / "supervisor.pid").read_text()), chosen.seconds),
-        sys.stdout,
-        indent=2,
-    )
+    parser.add_argument("--seconds", type=float, default=DURATION_SECONDS)
+    args = parser.parse_args()
+    pid = int((RUNTIME / args.cluster / "supervisor.pid").read_text())
+    json.dump(measure(pid, args.seconds), sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 

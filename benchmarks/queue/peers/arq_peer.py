@@ -22,7 +22,7 @@ async def main() -> None:
     if ARGS.verb == "work":
         recorder = ResultRecorder(ARGS.count, ARGS.file)
 
-        async def run(
+        async def _run_job(
             _context: object, sent_at: float, milliseconds: float, priority: int, number: int
         ) -> None:
             started_at = time.time()
@@ -32,7 +32,7 @@ async def main() -> None:
 
         # The default poll interval of 0.5 s would dominate the measurement.
         worker = Worker(
-            [func(run, name="run")],
+            [func(_run_job, name="run")],
             redis_settings=SERVER,
             max_jobs=ARGS.concurrency,
             poll_delay=0.01,
