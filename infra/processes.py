@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from services.contracts.ports import FACES, Face
 
+_WITH_MAIN_MODULE = frozenset({"campaigns", "contacts"})
+"""Services that are started by `python3 -m services.SERVICE PROCESS_TYPE`."""
+
 
 @dataclass(frozen=True)
 class Process:
@@ -29,9 +32,11 @@ class Process:
         return f"{self.service}-{self.kind}"
 
     @property
-    def module(self) -> str:
-        """The module that is its program."""
-        return f"services.{self.service}.entrypoints.{self.kind}"
+    def argv(self) -> tuple[str, ...]:
+        """Arguments of `python3` that start it."""
+        if self.service in _WITH_MAIN_MODULE:
+            return ("-m", f"services.{self.service}", self.kind)
+        return ("-m", f"services.{self.service}.entrypoints.{self.kind}")
 
     @property
     def face(self) -> Face | None:

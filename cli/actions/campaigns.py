@@ -10,7 +10,7 @@ from cli.actions.campaign import messages
 if TYPE_CHECKING:
     from cli.edge import Edge
 
-COLUMNS = ("id", "contact", "state", "since")
+COLUMNS = ("id", "contact_id", "state", "state_changed_at")
 
 
 def latest(edge: Edge, most: int) -> list[dict[str, Any]]:

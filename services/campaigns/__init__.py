@@ -1,1 +1,1 @@
-"""Campaigns: one text to a list of contacts, planned in chunks and followed to the end."""
+"""Campaigns service: plans one message per contact of a list and tracks the state of each message."""

@@ -1,34 +1,34 @@
-"""What the service can be asked to do, and what it answers."""
+"""Commands of the campaigns service, stored records and query results."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.campaigns.timetable import Times
+from services.campaigns.domain.schedule_rules import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
-    from services.campaigns.domain import Campaign, State
-    from services.campaigns.lifecycle import Action, Stage, Status
+    from services.campaigns.domain.lifecycle import Action, CampaignState, RequestedState
+    from services.campaigns.domain.model import Campaign, MessageState
 
 
 @dataclass(frozen=True)
-class Content:
-    """What people decide about a campaign.
+class CampaignSpec:
+    """Editable fields of a campaign.
 
     Attributes:
         company: the tenant.
-        name: for people.
-        list_name: of the contacts service.
-        text: may hold `{name}` and the variables.
+        name: display name.
+        list_name: list in the contacts service.
+        text: message template; may contain `{name}` and the variables.
         connection: name of the company's connection.
-        more_texts: variations of the text.
-        variables: what placeholders stand for.
-        times: what it has to do with time.
+        text_variants: further message templates.
+        variables: values of placeholders.
+        schedule: start time, send window and expiry.
     """
 
     company: str
@@ -36,62 +36,62 @@ class Content:
     list_name: str
     text: str
     connection: str
-    more_texts: tuple[str, ...] = ()
+    text_variants: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    times: Times = field(default_factory=Times)
+    schedule: Schedule = field(default_factory=Schedule)
 
 
 @dataclass(frozen=True)
-class CreateCampaign(Content):
-    """Send a text to a list: now, at a time, or when somebody starts it; always, or in a window.
+class CreateCampaign(CampaignSpec):
+    """Create a campaign that starts now, at a time or manually, and sends always or in a window.
 
     Attributes:
-        key: the caller's idempotency key: the same key makes one campaign, however often it is sent.
-        start: whether it starts at once; otherwise it is a draft, unless it has a time.
+        idempotency_key: of the caller; repeated requests with the same key create one campaign.
+        start: whether to start at once; otherwise it is a draft, unless it has a start time.
     """
 
-    key: str = field(kw_only=True)
+    idempotency_key: str = field(kw_only=True)
     start: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)
-class ChangeCampaign(Content):
-    """Replace what was decided about a campaign that has not begun.
+class UpdateCampaign(CampaignSpec):
+    """Replace the editable fields of a campaign that has not started.
 
     Attributes:
-        campaign_id: which one.
+        campaign_id: the campaign.
     """
 
     campaign_id: UUID = field(kw_only=True)
 
 
 @dataclass(frozen=True)
-class NewCampaign:
-    """A campaign as it is first stored.
+class CampaignRecord:
+    """A new campaign, as it is stored.
 
     Attributes:
-        campaign: what it is.
-        key: the caller's idempotency key.
-        digest: tells another request with the same key.
-        status: what is asked of it first.
-        times: what it has to do with time.
+        campaign: the campaign.
+        idempotency_key: of the caller.
+        fingerprint: detects a different request with the same key.
+        requested_state: initial state.
+        schedule: start time, send window and expiry.
     """
 
     campaign: Campaign
-    key: str
-    digest: bytes
-    status: Status
-    times: Times
+    idempotency_key: str
+    fingerprint: bytes
+    requested_state: RequestedState
+    schedule: Schedule
 
 
 @dataclass(frozen=True)
-class ActOnCampaign:
+class ChangeCampaignState:
     """Start, pause, resume or cancel a campaign.
 
     Attributes:
         company: the tenant.
-        campaign_id: which one.
-        action: what is asked of it.
+        campaign_id: the campaign.
+        action: what to do.
     """
 
     company: str
@@ -101,54 +101,54 @@ class ActOnCampaign:
 
 @dataclass(frozen=True)
 class PlanNextChunk:
-    """Plan a chunk of some campaign that waits to be planned.
+    """Plan one chunk of the next campaign that waits for planning.
 
     Attributes:
-        chunk: recipients at most.
-        lease_seconds: how long others leave it alone.
+        chunk_size: maximum number of recipients.
+        lease_seconds: lifetime of the plan's lease.
     """
 
-    chunk: int
+    chunk_size: int
     lease_seconds: float
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A claim on the planning of a campaign.
+class PlanLease:
+    """A lease on the planning of a campaign.
 
     Attributes:
-        campaign: what is planned.
-        cursor: the last contact that is planned, None at the beginning.
-        epoch: number of the claim; only its holder may write.
-        complete: each contact of the list has its message; what came back is asked for again.
+        campaign: the campaign.
+        cursor: last planned contact; None at the beginning.
+        epoch: fencing token; only the holder of the current epoch may write.
+        list_exhausted: each contact of the list has its message; passes only request returned messages again.
     """
 
     campaign: Campaign
     cursor: UUID | None
     epoch: int
-    complete: bool = False
+    list_exhausted: bool = False
 
 
 @dataclass(frozen=True)
-class Owed:
-    """What a resumed campaign still waits for.
+class OutstandingWork:
+    """Outstanding work of a resumed campaign.
 
     Attributes:
-        pending: messages that came back wait to be asked for again.
-        awaited: messages of an earlier run may still come back.
+        to_requeue: whether returned messages have to be requested again.
+        in_flight: whether messages of an earlier run may still be returned.
     """
 
-    pending: bool
-    awaited: bool
+    to_requeue: bool
+    in_flight: bool
 
 
 @dataclass(frozen=True)
-class Unsettled:
+class UnconfirmedMessage:
     """A message of which an event may have been lost.
 
     Attributes:
-        message_id: which one.
-        run: under which it was requested.
+        message_id: the message.
+        run: run under which it was requested.
     """
 
     message_id: UUID
@@ -156,44 +156,44 @@ class Unsettled:
 
 
 @dataclass(frozen=True)
-class Result:
-    """A message and what became of it so far.
+class MessageResult:
+    """A message with its state.
 
     Attributes:
-        message_id: which one.
-        contact_id: whose it is.
-        state: where it is.
-        changed_at: since when; None where nobody keeps time.
+        message_id: the message.
+        contact_id: its contact.
+        state: its state.
+        state_changed_at: time of the last state change; None in fakes, which keep no time.
     """
 
     message_id: UUID
     contact_id: UUID
-    state: State
-    changed_at: datetime | None
+    state: MessageState
+    state_changed_at: datetime | None
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a campaign is.
+class CampaignProgress:
+    """A campaign with its state and counts.
 
     Attributes:
-        campaign: which one.
-        stage: in one word.
-        failure: why it cannot be planned, if so.
-        planned: messages that exist.
-        total: contacts on the list; once all are planned, the same as `planned`; None before the first look.
-        counts: messages by state.
-        status: what was last asked of it.
-        times: what it has to do with time.
-        note: what happened to it by itself, if anything.
+        campaign: the campaign.
+        state: effective state.
+        failure: reason why planning failed, if it did.
+        planned: number of messages.
+        total: contacts on the list; equal to `planned` once planning has ended; None before the first chunk.
+        counts: messages per state, without zeros.
+        requested_state: the stored state.
+        schedule: start time, send window and expiry.
+        status_reason: reason of the last automatic change, if there was one.
     """
 
     campaign: Campaign
-    stage: Stage
+    state: CampaignState
     failure: str | None
     planned: int
     total: int | None
-    counts: Mapping[State, int]
-    status: Status
-    times: Times
-    note: str | None = None
+    counts: Mapping[MessageState, int]
+    requested_state: RequestedState
+    schedule: Schedule
+    status_reason: str | None = None

@@ -1,4 +1,4 @@
-"""News about messages, as the contracts carry them, and what they mean on the ladder."""
+"""Mapping between domain objects and the Protobuf events of the contracts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from services.campaigns.domain import CampaignKey, MessageKey, State
-from services.campaigns.texts import text_for
+from services.campaigns.domain.model import CampaignKey, MessageKey, MessageState
+from services.campaigns.domain.templates import render
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.events import Outgoing, packed
@@ -15,10 +15,10 @@ from services.kit.events import Outgoing, packed
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from services.campaigns.domain import Campaign, Recipient
+    from services.campaigns.domain.model import Campaign, Recipient
     from services.kit.events import Event, Incoming
 
-    Report = (
+    MessageEvent = (
         v1.MessageAccepted
         | v1.MessageFailed
         | v1.MessageUncertain
@@ -27,79 +27,86 @@ if TYPE_CHECKING:
         | v1.MessageExpired
     )
 
-_OF_STATUS = {
-    v1.STATUS_SENT: State.SENT,
-    v1.STATUS_DELIVERED: State.DELIVERED,
-    v1.STATUS_READ: State.READ,
-    v1.STATUS_FAILED: State.FAILED,
+_STATE_BY_PROVIDER_STATUS = {
+    v1.STATUS_SENT: MessageState.SENT,
+    v1.STATUS_DELIVERED: MessageState.DELIVERED,
+    v1.STATUS_READ: MessageState.READ,
+    v1.STATUS_FAILED: MessageState.FAILED,
 }
-_OF_KIND: dict[type, State] = {
-    v1.MessageAccepted: State.ACCEPTED,
-    v1.MessageFailed: State.FAILED,
-    v1.MessageUncertain: State.UNCERTAIN,
-    v1.MessageExpired: State.EXPIRED,
+_STATE_BY_EVENT_TYPE: dict[type, MessageState] = {
+    v1.MessageAccepted: MessageState.ACCEPTED,
+    v1.MessageFailed: MessageState.FAILED,
+    v1.MessageUncertain: MessageState.UNCERTAIN,
+    v1.MessageExpired: MessageState.EXPIRED,
 }
 
 
 @dataclass(frozen=True)
-class News:
-    """What became of a message.
+class StatusUpdate:
+    """A reported state of a message.
 
     Attributes:
-        message: which one.
-        state: where this puts it.
+        message: the message.
+        state: the reported state.
     """
 
     message: MessageKey
-    state: State
+    state: MessageState
 
 
 @dataclass(frozen=True)
-class Recall:
-    """A message that was not begun under its run, and will not be.
+class ReturnedMessage:
+    """A message that was not sent under its run and will not be.
 
     Attributes:
-        message: which one.
-        run: under which it had been requested.
+        message: the message.
+        run: run under which it was requested.
     """
 
     message: MessageKey
     run: int
 
 
-def requests_of(campaign: Campaign, recipients: Iterable[Recipient]) -> list[Outgoing]:
-    """Return the events that ask for recipients' messages to be sent, under the campaign's run."""
+def request_events(campaign: Campaign, recipients: Iterable[Recipient]) -> list[Outgoing]:
+    """Return the events that request messages under the campaign's run.
+
+    Args:
+        campaign: the campaign with its run.
+        recipients: contacts with their message ids.
+
+    Returns:
+        Batches of requests, each within the size limit of an event.
+    """
     return [
         Outgoing.of(
             MESSAGE_REQUESTED, _key(campaign), campaign.company, v1.MessagesRequested(requests=requests)
         )
-        for requests in packed(_request(campaign, one) for one in recipients)
+        for requests in packed(_request(campaign, recipient) for recipient in recipients)
     ]
 
 
 def _request(campaign: Campaign, recipient: Recipient) -> v1.MessageRequested:
-    """Return what asks for one recipient's message."""
     request = v1.MessageRequested(
         message_id=str(recipient.message_id),
         campaign_id=str(campaign.id),
         contact_id=str(recipient.contact_id),
         connection=campaign.connection,
         to=recipient.phone,
-        text=text_for(campaign, recipient),
+        text=render(campaign, recipient),
         run=campaign.run,
     )
-    if campaign.closes_at:
-        request.not_after.FromDatetime(campaign.closes_at)
+    if campaign.window_closes_at:
+        request.not_after.FromDatetime(campaign.window_closes_at)
     if campaign.expires_at:
         request.expires_at.FromDatetime(campaign.expires_at)
     return request
 
 
-def halt_of(campaign: Campaign) -> Outgoing:
-    """Return the event that takes back the campaign's run and those before it.
+def run_stopped_event(campaign: Campaign) -> Outgoing:
+    """Return the event that stops the campaign's run and all earlier ones.
 
-    It has the key of the requests, and whoever writes it holds the plan that they are written under: so it
-    comes after all of them.
+    It has the same key as the requests, and its writer has locked the plan under which they are written:
+    therefore it follows all of them.
     """
     event = v1.CampaignHalted(campaign_id=str(campaign.id), connection=campaign.connection, run=campaign.run)
     return Outgoing.of(MESSAGE_REQUESTED, _key(campaign), campaign.company, event)
@@ -109,32 +116,32 @@ def _key(campaign: Campaign) -> str:
     return f"{campaign.company}/{campaign.connection}"
 
 
-def news_of(incoming: Incoming) -> Iterator[News | Recall]:
-    """Yield what an event tells about messages; nothing, when it tells nothing that is counted here.
+def status_updates_from(incoming: Incoming) -> Iterator[StatusUpdate | ReturnedMessage]:
+    """Yield the message updates of an event; none for events that change no state.
 
     Raises:
-        ValueError: an id that is none; the event is set aside.
+        ValueError: an id is invalid; the event goes to the dead-letter topic.
     """
-    for report in _reports(incoming.event):
-        campaign = CampaignKey(incoming.company, UUID(report.campaign_id))
-        message = MessageKey(campaign, UUID(report.message_id))
-        if isinstance(report, v1.MessageRecalled):
-            yield Recall(message, report.run)
-        elif state := _state_of(report):
-            yield News(message, state)
+    for event in _unpack(incoming.event):
+        campaign = CampaignKey(incoming.company, UUID(event.campaign_id))
+        message = MessageKey(campaign, UUID(event.message_id))
+        if isinstance(event, v1.MessageRecalled):
+            yield ReturnedMessage(message, event.run)
+        elif state := _state_of(event):
+            yield StatusUpdate(message, state)
 
 
-def _reports(event: Event) -> Iterator[Report]:
+def _unpack(event: Event) -> Iterator[MessageEvent]:
     match event:
         case v1.MessagesReported(reports=reports):
-            yield from (getattr(each, kind) for each in reports if (kind := each.WhichOneof("report")))
+            yield from (getattr(report, kind) for report in reports if (kind := report.WhichOneof("report")))
         case v1.MessagesRequested() | v1.MessageRequested() | v1.CampaignHalted():
             return
         case _:
             yield event
 
 
-def _state_of(report: Report) -> State | None:
-    if isinstance(report, v1.StatusChanged):
-        return _OF_STATUS.get(report.status)
-    return _OF_KIND.get(type(report))
+def _state_of(event: MessageEvent) -> MessageState | None:
+    if isinstance(event, v1.StatusChanged):
+        return _STATE_BY_PROVIDER_STATUS.get(event.status)
+    return _STATE_BY_EVENT_TYPE.get(type(event))

@@ -1,4 +1,4 @@
-"""What people ask of campaigns: to be made, started, held, read."""
+"""Command and query handlers of the campaigns API."""
 
 from __future__ import annotations
 
@@ -6,195 +6,283 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.campaigns.commands import CreateCampaign, NewCampaign
-from services.campaigns.domain import Campaign, digest_of
-from services.campaigns.events import halt_of
-from services.campaigns.lifecycle import AFTER, NOT_BEGUN, Action, Status, is_due
-from services.campaigns.texts import problems
-from services.campaigns.timetable import Times
+from services.campaigns.commands import CampaignRecord, CreateCampaign
+from services.campaigns.domain.lifecycle import (
+    EDITABLE_STATES,
+    RESULTING_STATE,
+    Action,
+    RequestedState,
+    is_applicable,
+)
+from services.campaigns.domain.model import Campaign, request_fingerprint
+from services.campaigns.domain.schedule_rules import Schedule
+from services.campaigns.domain.templates import validate_templates
+from services.campaigns.events import run_stopped_event
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.ids import uuid7
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from services.campaigns.commands import ActOnCampaign, ChangeCampaign, Content, Progress, Result
-    from services.campaigns.ports import Unit, Units
+    from services.campaigns.commands import (
+        CampaignProgress,
+        CampaignSpec,
+        ChangeCampaignState,
+        MessageResult,
+        UpdateCampaign,
+    )
+    from services.campaigns.ports import UnitOfWork, UnitOfWorkFactory
 
 log = logging.getLogger(__name__)
 
 
-async def create_campaign(command: CreateCampaign, units: Units) -> UUID:
-    """Store a campaign, and have it planned if it starts at once; return its id, the same for the same key.
+async def create_campaign(command: CreateCampaign, uow_factory: UnitOfWorkFactory) -> UUID:
+    """Store a campaign and make it available for planning if it starts at once.
+
+    Args:
+        command: the campaign.
+        uow_factory: starts the transaction.
+
+    Returns:
+        The campaign's id, the same for the same idempotency key.
 
     Raises:
-        InvalidError: the texts cannot be sent, or the times make no sense; all that is wrong is said.
+        InvalidError: templates or schedule are invalid; the message lists all errors.
         ConflictError: the key was used for another request.
     """
-    new = _new(command)
-    async with units() as unit:
-        if await unit.campaigns.add(new):
-            if new.status is Status.ACTIVE:
-                await unit.plans.open(new.campaign)
-            await unit.commit()
-            log.info("Created a campaign", extra={"action": "create", "campaign": new.campaign.id})
-            return new.campaign.id
-        known = await unit.campaigns.by_key(command.company, command.key)
-    if known is None or known[1] != new.digest:
+    record = _build_record(command)
+    async with uow_factory() as uow:
+        if await uow.campaigns.add(record):
+            if record.requested_state is RequestedState.ACTIVE:
+                await uow.plans.start_or_resume(record.campaign)
+            await uow.commit()
+            log.info("Created campaign", extra={"action": "create_campaign", "campaign": record.campaign.id})
+            return record.campaign.id
+        existing = await uow.campaigns.find_by_idempotency_key(command.company, command.idempotency_key)
+    if existing is None or existing[1] != record.fingerprint:
         raise ConflictError("this Idempotency-Key was used for another campaign")
-    return known[0]
+    return existing[0]
 
 
-def _new(command: CreateCampaign) -> NewCampaign:
-    campaign = _campaign(command, uuid7())
-    digest = _digest(command, campaign.text)
-    return NewCampaign(campaign, command.key, digest, _first_status(command), command.times)
-
-
-def _campaign(content: Content, campaign_id: UUID) -> Campaign:
-    text, *more = [text.strip() for text in (content.text, *content.more_texts)]
-    wrong = problems([text, *more], content.variables) + content.times.problems()
-    if wrong:
-        raise InvalidError("; ".join(wrong))
-    return Campaign(
-        company=content.company,
-        id=campaign_id,
-        name=content.name,
-        list_name=content.list_name,
-        text=text,
-        connection=content.connection,
-        more_texts=tuple(more),
-        variables=content.variables,
-        expires_at=content.times.expires_at,
+def _build_record(command: CreateCampaign) -> CampaignRecord:
+    campaign = _build_campaign(command, uuid7())
+    fingerprint = _fingerprint(command, campaign.text)
+    return CampaignRecord(
+        campaign, command.idempotency_key, fingerprint, _initial_state(command), command.schedule
     )
 
 
-def _digest(command: CreateCampaign, text: str) -> bytes:
-    """Tell requests apart. What is not asked for is left out, as before it could be."""
-    plain = (command.name, command.list_name, text, command.connection)
-    more = (command.more_texts, sorted(command.variables.items()), command.start, command.times)
-    return digest_of(*plain) if more == ((), [], True, Times()) else digest_of(*plain, repr(more))
+def _build_campaign(spec: CampaignSpec, campaign_id: UUID) -> Campaign:
+    text, *variants = [template.strip() for template in (spec.text, *spec.text_variants)]
+    errors = validate_templates([text, *variants], spec.variables) + spec.schedule.validation_errors()
+    if errors:
+        raise InvalidError("; ".join(errors))
+    return Campaign(
+        company=spec.company,
+        id=campaign_id,
+        name=spec.name,
+        list_name=spec.list_name,
+        text=text,
+        connection=spec.connection,
+        text_variants=tuple(variants),
+        variables=spec.variables,
+        expires_at=spec.schedule.expires_at,
+    )
 
 
-def _first_status(command: CreateCampaign) -> Status:
-    if command.times.start_at is not None:
-        return Status.SCHEDULED
+def _fingerprint(command: CreateCampaign, text: str) -> bytes:
+    """Return the request's fingerprint; optional fields count only when they differ from their defaults."""
+    required = (command.name, command.list_name, text, command.connection)
+    optional = (command.text_variants, sorted(command.variables.items()), command.start, command.schedule)
+    if optional == ((), [], True, Schedule()):
+        return request_fingerprint(*required)
+    return request_fingerprint(*required, repr(optional))
+
+
+def _initial_state(command: CreateCampaign) -> RequestedState:
+    if command.schedule.start_at is not None:
+        return RequestedState.SCHEDULED
     if not command.start:
-        return Status.DRAFT
-    return Status.WAITING if command.times.window else Status.ACTIVE
+        return RequestedState.DRAFT
+    return RequestedState.WAITING if command.schedule.window else RequestedState.ACTIVE
 
 
-async def change_campaign(command: ChangeCampaign, units: Units) -> Progress:
-    """Replace what was decided about a draft or a scheduled campaign; return where it is then.
+async def update_campaign(command: UpdateCampaign, uow_factory: UnitOfWorkFactory) -> CampaignProgress:
+    """Replace the editable fields of a draft or a scheduled campaign.
 
-    Without a time it is a draft, with one it is scheduled.
+    Without a start time it becomes a draft, with one it is scheduled.
+
+    Args:
+        command: the campaign and its new fields.
+        uow_factory: starts the transaction.
+
+    Returns:
+        The campaign after the change.
 
     Raises:
-        InvalidError: as for a new one.
+        InvalidError: templates or schedule are invalid.
         NotFoundError: the company has no such campaign.
-        ConflictError: it has begun, or is over.
+        ConflictError: the campaign has started or ended.
     """
-    campaign, company = _campaign(command, command.campaign_id), command.company
-    async with units() as unit:
-        held = _known(await unit.campaigns.hold(company, campaign.id))
-        if held.stage not in NOT_BEGUN:
-            raise ConflictError(f"the campaign is {held.stage.value}: only what has not begun can be changed")
-        status = Status.SCHEDULED if command.times.start_at else Status.DRAFT
-        await unit.campaigns.change(replace(campaign, run=held.campaign.run), status, command.times)
-        changed = _known(await unit.campaigns.progress(company, campaign.id))
-        await unit.commit()
-    log.info("Changed a campaign", extra={"action": "change", "campaign": campaign.id})
+    campaign, company = _build_campaign(command, command.campaign_id), command.company
+    async with uow_factory() as uow:
+        current = _require_found(await uow.campaigns.lock(company, campaign.id))
+        if current.state not in EDITABLE_STATES:
+            raise ConflictError(
+                f"the campaign is {current.state.value}: only drafts and scheduled campaigns can be changed"
+            )
+        state = RequestedState.SCHEDULED if command.schedule.start_at else RequestedState.DRAFT
+        await uow.campaigns.update(replace(campaign, run=current.campaign.run), state, command.schedule)
+        updated = _require_found(await uow.campaigns.get_progress(company, campaign.id))
+        await uow.commit()
+    log.info("Updated campaign", extra={"action": "update_campaign", "campaign": campaign.id})
+    return updated
+
+
+async def clone_campaign(
+    company: str, campaign_id: UUID, idempotency_key: str, uow_factory: UnitOfWorkFactory
+) -> UUID:
+    """Create a draft with the fields of a campaign, without its dates.
+
+    Args:
+        company: the tenant.
+        campaign_id: the campaign to copy.
+        idempotency_key: of the caller.
+        uow_factory: starts the transactions.
+
+    Returns:
+        The draft's id, the same for the same idempotency key.
+
+    Raises:
+        NotFoundError: the company has no such campaign.
+        ConflictError: the key was used for another request.
+    """
+    progress = await get_campaign_progress(company, campaign_id, uow_factory)
+    original = progress.campaign
+    command = CreateCampaign(
+        company=company,
+        idempotency_key=idempotency_key,
+        name=original.name,
+        list_name=original.list_name,
+        text=original.text,
+        connection=original.connection,
+        text_variants=original.text_variants,
+        variables=original.variables,
+        start=False,
+        schedule=Schedule(window=progress.schedule.window),
+    )
+    return await create_campaign(command, uow_factory)
+
+
+async def change_campaign_state(
+    command: ChangeCampaignState, uow_factory: UnitOfWorkFactory
+) -> CampaignProgress:
+    """Start, pause, resume or cancel a campaign. Repeating an action changes nothing.
+
+    Args:
+        command: the campaign and the action.
+        uow_factory: starts the transaction.
+
+    Returns:
+        The campaign after the action.
+
+    Raises:
+        NotFoundError: the company has no such campaign.
+        ConflictError: the action is not allowed in the campaign's state.
+    """
+    async with uow_factory() as uow:
+        current = _require_found(await uow.campaigns.lock(command.company, command.campaign_id))
+        if not is_applicable(command.action, current.state):
+            return current
+        await _apply_action(command.action, current, uow)
+        changed = _require_found(await uow.campaigns.get_progress(command.company, command.campaign_id))
+        await uow.commit()
+    action = command.action.value
+    log.info(
+        "Applied %s to campaign",
+        action,
+        extra={"action": f"{action}_campaign", "campaign": command.campaign_id},
+    )
     return changed
 
 
-async def clone_campaign(company: str, campaign_id: UUID, key: str, units: Units) -> UUID:
-    """Store a draft like a campaign, without its dates; return its id, the same for the same key.
-
-    Raises:
-        NotFoundError: the company has no such campaign.
-        ConflictError: the key was used for another request.
-    """
-    found = await read_progress(company, campaign_id, units)
-    like = found.campaign
-    command = CreateCampaign(
-        company=company,
-        key=key,
-        name=like.name,
-        list_name=like.list_name,
-        text=like.text,
-        connection=like.connection,
-        more_texts=like.more_texts,
-        variables=like.variables,
-        start=False,
-        times=Times(window=found.times.window),
-    )
-    return await create_campaign(command, units)
-
-
-async def act_on_campaign(command: ActOnCampaign, units: Units) -> Progress:
-    """Start, pause, resume or cancel a campaign; return where it is then. Asking once more changes nothing.
-
-    Raises:
-        NotFoundError: the company has no such campaign.
-        ConflictError: it is at a stage where this cannot be asked.
-    """
-    async with units() as unit:
-        held = _known(await unit.campaigns.hold(command.company, command.campaign_id))
-        if not is_due(command.action, held.stage):
-            return held
-        await _take(command.action, held, unit)
-        taken = _known(await unit.campaigns.progress(command.company, command.campaign_id))
-        await unit.commit()
-    done = command.action.value
-    log.info("%s a campaign", done, extra={"action": done, "campaign": command.campaign_id})
-    return taken
-
-
-async def _take(action: Action, held: Progress, unit: Unit) -> None:
-    """Take an action: have it planned under its next run, or have nothing more of its run begun."""
-    campaign, status = held.campaign, AFTER[action]
+async def _apply_action(action: Action, current: CampaignProgress, uow: UnitOfWork) -> None:
+    """Start planning under the next run, or suspend planning and stop the current run."""
+    campaign, state = current.campaign, RESULTING_STATE[action]
     if action is Action.RESUME:
         campaign = replace(campaign, run=campaign.run + 1)
-    if status is Status.ACTIVE and held.times.window:
-        status = Status.WAITING
-    await unit.campaigns.ask(campaign, status)
-    if status is Status.ACTIVE:
-        await unit.plans.open(campaign)
+    if state is RequestedState.ACTIVE and current.schedule.window:
+        state = RequestedState.WAITING
+    await uow.campaigns.set_requested_state(campaign, state)
+    if state is RequestedState.ACTIVE:
+        await uow.plans.start_or_resume(campaign)
     elif action in {Action.PAUSE, Action.CANCEL}:
-        await unit.plans.park(campaign)
-        await unit.outbox.add([halt_of(campaign)])
+        await uow.plans.suspend(campaign)
+        await uow.outbox.add([run_stopped_event(campaign)])
 
 
-async def read_progress(company: str, campaign_id: UUID, units: Units) -> Progress:
-    """Return how far a campaign is.
+async def get_campaign_progress(
+    company: str, campaign_id: UUID, uow_factory: UnitOfWorkFactory
+) -> CampaignProgress:
+    """Return a campaign with its state and counts.
+
+    Args:
+        company: the tenant.
+        campaign_id: the campaign.
+        uow_factory: starts the transaction.
+
+    Returns:
+        The campaign.
 
     Raises:
         NotFoundError: the company has no such campaign.
     """
-    async with units() as unit:
-        return _known(await unit.campaigns.progress(company, campaign_id))
+    async with uow_factory() as uow:
+        return _require_found(await uow.campaigns.get_progress(company, campaign_id))
 
 
-def _known(found: Progress | None) -> Progress:
-    if found is None:
+def _require_found(progress: CampaignProgress | None) -> CampaignProgress:
+    if progress is None:
         raise NotFoundError("there is no such campaign")
-    return found
+    return progress
 
 
-async def list_campaigns(company: str, before: UUID | None, limit: int, units: Units) -> list[Progress]:
-    """Return how far a company's campaigns are, the newest first."""
-    async with units() as unit:
-        return await unit.campaigns.page(company, before, limit)
+async def list_campaigns(
+    company: str, before: UUID | None, limit: int, uow_factory: UnitOfWorkFactory
+) -> list[CampaignProgress]:
+    """Return campaigns of a company, newest first.
+
+    Args:
+        company: the tenant.
+        before: return campaigns created before this one; None for the newest.
+        limit: maximum number of campaigns.
+        uow_factory: starts the transaction.
+
+    Returns:
+        The campaigns with their states and counts.
+    """
+    async with uow_factory() as uow:
+        return await uow.campaigns.page(company, before, limit)
 
 
-async def read_messages(
-    company: str, campaign_id: UUID, after: UUID | None, limit: int, units: Units
-) -> list[Result]:
+async def list_messages(
+    company: str, campaign_id: UUID, after: UUID | None, limit: int, uow_factory: UnitOfWorkFactory
+) -> list[MessageResult]:
     """Return a page of a campaign's messages.
 
+    Args:
+        company: the tenant.
+        campaign_id: the campaign.
+        after: return messages after this one; None for the first.
+        limit: maximum number of messages.
+        uow_factory: starts the transactions.
+
+    Returns:
+        The messages by id.
+
     Raises:
         NotFoundError: the company has no such campaign.
     """
-    await read_progress(company, campaign_id, units)
-    async with units() as unit:
-        return await unit.messages.page(company, campaign_id, after, limit)
+    await get_campaign_progress(company, campaign_id, uow_factory)
+    async with uow_factory() as uow:
+        return await uow.messages.page(company, campaign_id, after, limit)

@@ -1,4 +1,4 @@
-"""What the handlers need from outside."""
+"""Ports of the campaigns service: repositories, unit of work and contacts client."""
 
 from __future__ import annotations
 
@@ -10,178 +10,338 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from services.campaigns.commands import NewCampaign, Owed, Plan, Progress, Result, Unsettled
-    from services.campaigns.domain import Campaign, CampaignKey, MessageKey, Move, Recipient, State
-    from services.campaigns.lifecycle import Status
-    from services.campaigns.timetable import Times, Turn
+    from services.campaigns.commands import (
+        CampaignProgress,
+        CampaignRecord,
+        MessageResult,
+        OutstandingWork,
+        PlanLease,
+        UnconfirmedMessage,
+    )
+    from services.campaigns.domain.lifecycle import RequestedState
+    from services.campaigns.domain.model import (
+        Campaign,
+        CampaignKey,
+        MessageKey,
+        MessageState,
+        Recipient,
+        StateTransition,
+    )
+    from services.campaigns.domain.schedule_rules import Schedule, ScheduledTransition
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
 
-class Campaigns(Protocol):
-    """Campaigns and their counts, inside a unit of work."""
+class CampaignRepository(Protocol):
+    """Campaigns and their message counts, inside a unit of work."""
 
-    async def add(self, new: NewCampaign) -> bool:
-        """Store a campaign; False when the company used this key before."""
+    async def add(self, record: CampaignRecord) -> bool:
+        """Store a campaign; return False when the company has used the idempotency key before."""
         ...
 
-    async def by_key(self, company: str, key: str) -> tuple[UUID, bytes] | None:
-        """Return the campaign that was made with this key, and the digest of its request."""
+    async def find_by_idempotency_key(self, company: str, idempotency_key: str) -> tuple[UUID, bytes] | None:
+        """Return the id and the request fingerprint of the campaign created with this key.
+
+        Args:
+            company: the tenant.
+            idempotency_key: of the caller.
+
+        Returns:
+            Id and fingerprint, or None when the key is unused.
+        """
         ...
 
-    async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
-        """Return a campaign as it stands; nobody else changes what is asked of it until the unit ends."""
+    async def lock(self, company: str, campaign_id: UUID) -> CampaignProgress | None:
+        """Lock a campaign until the unit of work ends; no other transaction changes its requested state.
+
+        Args:
+            company: the tenant.
+            campaign_id: the campaign.
+
+        Returns:
+            The campaign, or None when the company has no such campaign.
+        """
         ...
 
-    async def change(self, campaign: Campaign, status: Status, times: Times) -> None:
-        """Store another content and other times of a campaign that has not begun; it is to be looked at."""
+    async def update(self, campaign: Campaign, requested_state: RequestedState, schedule: Schedule) -> None:
+        """Store other fields of a campaign that has not started; the scheduler checks it at once.
+
+        Args:
+            campaign: the campaign with its new fields.
+            requested_state: the state to store.
+            schedule: the new schedule.
+        """
         ...
 
-    async def ask(self, campaign: Campaign, status: Status) -> None:
-        """Store what is asked of a campaign from now on, and its run; it is to be looked at."""
+    async def set_requested_state(self, campaign: Campaign, requested_state: RequestedState) -> None:
+        """Store the requested state and the run of a campaign; the scheduler checks it at once.
+
+        Args:
+            campaign: the campaign with its run.
+            requested_state: the state to store.
+        """
         ...
 
-    async def turn(self, campaign: Campaign, turn: Turn) -> None:
-        """Store what became of a campaign by itself, its run, and when it is to be looked at again."""
+    async def apply_transition(self, campaign: Campaign, transition: ScheduledTransition) -> None:
+        """Store an automatic transition, the run and the next check time.
+
+        Args:
+            campaign: the campaign with its run.
+            transition: state, next check, end of the window and reason.
+        """
         ...
 
-    async def status(self, campaign: CampaignKey) -> Status | None:
-        """Return what was asked of a campaign; it stays that until the unit ends."""
+    async def lock_requested_state(self, campaign: CampaignKey) -> RequestedState | None:
+        """Return the requested state of a campaign, share-locked until the unit of work ends."""
         ...
 
-    async def due(self, now: datetime) -> Progress | None:
-        """Hold a campaign that is to be looked at by now and that nobody else is looking at."""
+    async def lock_next_due(self, now: datetime) -> CampaignProgress | None:
+        """Lock and return the next campaign to check by `now` that no other transaction has locked."""
         ...
 
-    async def count(self, changes: Mapping[CampaignKey, Mapping[State, int]]) -> None:
-        """Change campaigns' counts per state."""
+    async def add_counts(self, deltas: Mapping[CampaignKey, Mapping[MessageState, int]]) -> None:
+        """Add deltas to the counts per state of campaigns."""
         ...
 
-    async def progress(self, company: str, campaign_id: UUID) -> Progress | None:
-        """Return how far a campaign is."""
+    async def get_progress(self, company: str, campaign_id: UUID) -> CampaignProgress | None:
+        """Return a campaign with its state and counts.
+
+        Args:
+            company: the tenant.
+            campaign_id: the campaign.
+
+        Returns:
+            The campaign, or None when the company has no such campaign.
+        """
         ...
 
-    async def page(self, company: str, before: UUID | None, limit: int) -> list[Progress]:
-        """Return how far a company's campaigns are, the newest first, those made before the given one."""
+    async def page(self, company: str, before: UUID | None, limit: int) -> list[CampaignProgress]:
+        """Return campaigns of a company, newest first.
+
+        Args:
+            company: the tenant.
+            before: return campaigns created before this one; None for the newest.
+            limit: maximum number of campaigns.
+
+        Returns:
+            The campaigns with their states and counts.
+        """
         ...
 
-    async def unsettled(self) -> Sequence[tuple[Campaign, Status]]:
+    async def with_unconfirmed_messages(self) -> Sequence[tuple[Campaign, RequestedState]]:
         """Return the campaigns with messages of which an event may have been lost."""
         ...
 
 
-class Plans(Protocol):
-    """Plans: who works on the list of a campaign, and how far they are. Inside a unit of work."""
+class PlanRepository(Protocol):
+    """Plans of campaigns: lease and cursor. Inside a unit of work."""
 
-    async def open(self, campaign: Campaign) -> None:
-        """Have a campaign planned: from the beginning, from where it was paused, or what came back."""
+    async def start_or_resume(self, campaign: Campaign) -> None:
+        """Make a campaign plannable: from the start, from its cursor, or for returned messages."""
         ...
 
-    async def park(self, campaign: Campaign) -> None:
-        """Have nobody plan a campaign; who is at it has lost the claim."""
+    async def suspend(self, campaign: Campaign) -> None:
+        """Stop the planning of a campaign; the current lease becomes invalid."""
         ...
 
-    async def claim(self, lease_seconds: float) -> Plan | None:
-        """Take a plan that nobody works on, for so long."""
+    async def claim(self, lease_seconds: float) -> PlanLease | None:
+        """Lease the plan that has waited longest, if any waits."""
         ...
 
-    async def hold(self, plan: Plan, cursor: UUID | None, lease_seconds: float) -> bool:
-        """Move a plan's cursor and its lease's end (0 gives it back); False when another has it by now."""
+    async def advance(self, plan: PlanLease, cursor: UUID | None, lease_seconds: float) -> bool:
+        """Store the cursor and renew the lease.
+
+        Args:
+            plan: the lease.
+            cursor: last planned contact.
+            lease_seconds: remaining lifetime; 0 releases the lease.
+
+        Returns:
+            False when the lease is lost.
+        """
         ...
 
-    async def end(self, plan: Plan, failure: str | None) -> bool:
-        """Close a plan: complete, or given up for a reason; False when another has it by now."""
+    async def finish(self, plan: PlanLease, failure: str | None) -> bool:
+        """End the planning.
+
+        Args:
+            plan: the lease.
+            failure: reason why planning failed; None when it is complete.
+
+        Returns:
+            False when the lease is lost.
+        """
         ...
 
-    async def begin_walk(self, plan: Plan) -> bool:
-        """Remember when a walk for what came back began; False when another has the plan by now."""
+    async def start_pass(self, plan: PlanLease) -> bool:
+        """Store the start time of a pass over the list; return False when the lease is lost."""
         ...
 
-    async def walk_again(self, plan: Plan, pause_seconds: float) -> bool:
-        """Have another walk begin in a while; False when another has the plan by now."""
+    async def schedule_pass(self, plan: PlanLease, delay_seconds: float) -> bool:
+        """End a pass over the list and schedule the next one.
+
+        Args:
+            plan: the lease.
+            delay_seconds: time until the next pass.
+
+        Returns:
+            False when the lease is lost.
+        """
         ...
 
     async def set_total(self, campaign: Campaign, total: int) -> None:
-        """Remember how many contacts the list has."""
+        """Store the size of the contact list.
+
+        Args:
+            campaign: the campaign.
+            total: number of contacts on its list.
+        """
         ...
 
 
-class Messages(Protocol):
-    """Messages of campaigns, inside a unit of work. Who changes states changes the counts too."""
+class MessageRepository(Protocol):
+    """Messages of campaigns, inside a unit of work. Callers that change states change the counts too."""
 
     async def add(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
-        """Store messages of contacts that have none in this campaign; return the ids of those stored."""
+        """Store messages of contacts that have none in this campaign.
+
+        Args:
+            campaign: the campaign with its run.
+            recipients: contacts with new message ids.
+
+        Returns:
+            The ids of the stored messages.
+        """
         ...
 
-    async def hold(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, State]:
-        """Lock messages, in one order everywhere, and return where they are."""
+    async def lock(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, MessageState]:
+        """Lock messages, in the same order in every transaction, and return their states."""
         ...
 
-    async def move(self, moves: Sequence[Move]) -> None:
-        """Store where messages are now."""
+    async def update_states(self, transitions: Sequence[StateTransition]) -> None:
+        """Store new states of messages."""
         ...
 
-    async def recall(self, campaign: CampaignKey, runs: Mapping[UUID, int], to: State) -> int:
-        """Move queued messages off the ladder that were requested under just that run; return how many."""
+    async def return_unsent(
+        self, campaign: CampaignKey, runs: Mapping[UUID, int], state: MessageState
+    ) -> int:
+        """Take queued messages out of the queue, only those requested under exactly the reported run.
+
+        Args:
+            campaign: their campaign.
+            runs: reported run by message id.
+            state: new state, `PENDING` or `CANCELLED`.
+
+        Returns:
+            The number of messages.
+        """
         ...
 
-    async def take_pending(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
-        """Queue what is pending of these contacts under the campaign's run; return messages by contact."""
+    async def requeue_pending(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+        """Queue pending messages of contacts under the campaign's run.
+
+        Args:
+            campaign: the campaign with its run.
+            contact_ids: the contacts.
+
+        Returns:
+            Message ids by contact id.
+        """
         ...
 
-    async def cancel_pending(self, company: str, campaign_id: UUID, most: int) -> int:
-        """Cancel what is pending, so many at most; return how many."""
+    async def cancel_pending(self, company: str, campaign_id: UUID, limit: int) -> int:
+        """Cancel pending messages.
+
+        Args:
+            company: the tenant.
+            campaign_id: the campaign.
+            limit: maximum number of messages.
+
+        Returns:
+            The number of cancelled messages.
+        """
         ...
 
-    async def cancel_left(self, campaign: Campaign) -> int:
-        """Cancel what was pending before the walk began that is being ended; return how many."""
+    async def cancel_orphaned(self, campaign: Campaign) -> int:
+        """Cancel messages that were pending before the current pass and were not requested in it."""
         ...
 
-    async def owed(self, campaign: Campaign) -> Owed:
-        """Return what a resumed campaign still waits for."""
+    async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:
+        """Return the outstanding work of a resumed campaign."""
         ...
 
-    async def unsettled(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, Unsettled]:
-        """Return the unsettled messages of these contacts, by contact."""
+    async def find_unconfirmed(
+        self, campaign: Campaign, contact_ids: Sequence[UUID]
+    ) -> Mapping[UUID, UnconfirmedMessage]:
+        """Return messages of contacts of which an event may have been lost.
+
+        Args:
+            campaign: the campaign.
+            contact_ids: the contacts.
+
+        Returns:
+            Messages by contact id.
+        """
         ...
 
-    async def page(self, company: str, campaign_id: UUID, after: UUID | None, limit: int) -> list[Result]:
-        """Return messages by id, those after the given one."""
+    async def page(
+        self, company: str, campaign_id: UUID, after: UUID | None, limit: int
+    ) -> list[MessageResult]:
+        """Return messages of a campaign by id.
+
+        Args:
+            company: the tenant.
+            campaign_id: the campaign.
+            after: return messages after this one; None for the first.
+            limit: maximum number of messages.
+
+        Returns:
+            The messages.
+        """
         ...
 
 
-class Unit(Protocol):
-    """One transaction: what is not committed never happened."""
+class UnitOfWork(Protocol):
+    """One transaction; it is rolled back unless it is committed."""
 
-    campaigns: Campaigns
-    plans: Plans
-    messages: Messages
+    campaigns: CampaignRepository
+    plans: PlanRepository
+    messages: MessageRepository
     outbox: Outbox
     inbox: Inbox
 
     async def commit(self) -> None:
-        """Make it happen."""
+        """Commit the transaction."""
         ...
 
 
-class Units(Protocol):
-    """Begins transactions."""
+class UnitOfWorkFactory(Protocol):
+    """Starts units of work."""
 
-    def __call__(self) -> AbstractAsyncContextManager[Unit]:
-        """Begin one."""
+    def __call__(self) -> AbstractAsyncContextManager[UnitOfWork]:
+        """Start a unit of work."""
         ...
 
 
-class ContactPages(Protocol):
-    """The contacts service, as the planner sees it."""
+class ContactsClient(Protocol):
+    """Client of the contacts service."""
 
-    async def page(
+    async def fetch_page(
         self, company: str, list_name: str, after: UUID | None, limit: int
     ) -> tuple[int, list[Recipient]]:
-        """Return the list's size and its contacts after the given one, each with a new message id.
+        """Return contacts of a list, each with a new message id.
+
+        Args:
+            company: the tenant.
+            list_name: name of the list.
+            after: return contacts after this one; None for the first.
+            limit: maximum number of contacts.
+
+        Returns:
+            The size of the list, and the contacts.
 
         Raises:
             NotFoundError: there is no such list.
-            TemporaryError: the service is away.
+            TemporaryError: the service is unavailable.
         """
         ...

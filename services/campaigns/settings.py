@@ -8,30 +8,30 @@ from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettin
 
 
 class ApiSettings(ProcessSettings, DatabaseSettings, TokenSettings):
-    """What the campaigns API is given."""
+    """Settings of the API process."""
 
     service: str = "campaigns"
 
 
-class AskingSettings(ApiSettings):
-    """What every process is given that asks the contacts service."""
+class ContactsClientSettings(ApiSettings):
+    """Settings of processes that call the contacts service."""
 
     contacts_url: str = Field(pattern=r"^https?://[^/\s]+$")
-    """Where the contacts service answers, without a path."""
+    """URL of the contacts service, without a path."""
 
 
 class WorkerSettings(ProcessSettings, DatabaseSettings, KafkaSettings):
-    """What the campaigns worker is given."""
+    """Settings of the worker process."""
 
     service: str = "campaigns"
 
 
-class PlannerSettings(AskingSettings, KafkaSettings):
-    """What the planner is given."""
+class PlannerSettings(ContactsClientSettings, KafkaSettings):
+    """Settings of the planner process."""
 
     database_pool: int = Field(default=4, ge=1, le=50)
-    """Connections to keep: one a task, and one for the health check."""
+    """Database connections: one per background task and one for the health check."""
     plan_chunk: int = Field(default=100, ge=1, le=500)
-    """Recipients planned in one transaction. Campaigns take turns by the chunk: small ones keep them even."""
+    """Recipients planned per transaction. Campaigns alternate by chunk: small chunks keep them even."""
     plan_lease_seconds: float = Field(default=15.0, gt=0)
-    """A planner not heard of for so long is replaced by another."""
+    """Lifetime of a plan's lease: time until another planner replaces a crashed one."""

@@ -1,1 +1,1 @@
-"""Contacts: lists of people of a company, imported from CSV files, numbers in E.164."""
+"""Contacts service: contact lists of companies and their import from CSV files."""

@@ -1,11 +1,11 @@
-"""Puts the service together: the only place that chooses adapters."""
+"""Composition root of the contacts service: the only module that chooses adapters."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.contacts.adapters.postgres import PostgresContacts
-from services.contacts.entrypoints.routes import router
+from services.contacts.adapters.postgres import PostgresContactRepository
+from services.contacts.api.routes import router
 from services.kit.auth import Tokens
 from services.kit.database import open_database
 from services.kit.health import Health
@@ -17,20 +17,37 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from services.contacts.ports import Contacts
-    from services.contacts.settings import Settings
+    from services.contacts.ports import ContactRepository
+    from services.contacts.settings import ApiSettings
 
 
-async def assemble_api(settings: Settings, stack: AsyncExitStack) -> Parts:
-    """Build the API on Postgres."""
+async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
+    """Build the API process on Postgres.
+
+    Args:
+        settings: settings of the process.
+        stack: closes the opened resources at the end.
+
+    Returns:
+        The components of the process.
+    """
     health = Health()
     database = await stack.enter_async_context(open_database(settings, settings))
     health.add("database", database.reason, shared=True)
-    return Parts(build_app(settings, health, PostgresContacts(database)), health)
+    return Parts(build_app(settings, health, PostgresContactRepository(database)), health)
 
 
-def build_app(settings: Settings, health: Health, contacts: Contacts) -> FastAPI:
-    """Build the HTTP face on any store."""
+def build_app(settings: ApiSettings, health: Health, contacts: ContactRepository) -> FastAPI:
+    """Build the HTTP application.
+
+    Args:
+        settings: settings of the process.
+        health: answers the readiness probe.
+        contacts: stores lists and contacts.
+
+    Returns:
+        The application.
+    """
     app = create_app(
         "esq contacts",
         health,

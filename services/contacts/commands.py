@@ -1,4 +1,4 @@
-"""What the service can be asked to do."""
+"""Commands of the contacts service and their results."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from uuid import UUID
 
-    from services.contacts.domain import Contact
-    from services.contacts.reading import Rejections
+    from services.contacts.domain.csv_import import Rejections
+    from services.contacts.domain.model import Contact
 
 
 @dataclass(frozen=True)
 class ImportContacts:
-    """Put the contacts of a CSV file on a list; the list is made when it is new.
+    """Add the contacts of a CSV file to a list; the list is created if it does not exist.
 
     Attributes:
         company: the tenant.
-        list_name: as the caller wrote it.
-        chunks: the file as it arrives.
+        list_name: as received, not yet validated.
+        chunks: the streamed file.
     """
 
     company: str
@@ -29,36 +29,36 @@ class ImportContacts:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A batch of a file, to be stored.
+class ImportBatch:
+    """A batch of a file's contacts, stored in one transaction.
 
     Attributes:
         company: the tenant.
-        list_name: where its contacts go.
-        import_id: of the file.
-        contacts: may be none, when no row of it was one.
-        first: whether nothing of the file is stored yet.
-        rejected: rows of the whole file that are no contacts, with its last part; else None.
+        list_name: list of the contacts.
+        import_id: import of the file.
+        contacts: empty when all rows of the batch were rejected.
+        is_first: whether this is the first batch of the file.
+        rejected: rejected rows of the whole file; set in its last batch only.
     """
 
     company: str
     list_name: str
     import_id: UUID
     contacts: Sequence[Contact]
-    first: bool
+    is_first: bool
     rejected: int | None
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What became of a file.
+class ImportResult:
+    """Result of an import.
 
     Attributes:
-        import_id: of the record that is kept of it.
-        list_name: where the contacts are.
-        accepted: contacts that were not on the list before.
+        import_id: id of the import record.
+        list_name: list of the contacts.
+        accepted: contacts added to the list.
         duplicates: rows whose number was on the list already, or earlier in the file.
-        rejections: rows that are no contacts.
+        rejections: rejected rows.
     """
 
     import_id: UUID

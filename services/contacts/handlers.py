@@ -1,13 +1,13 @@
-"""What the service does: functions of a message and the ports they need."""
+"""Command and query handlers of the contacts API."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from services.contacts.commands import ImportContacts, Imported, Part
-from services.contacts.domain import Contact, checked_list_name
-from services.contacts.reading import RowReader, batches
+from services.contacts.commands import ImportBatch, ImportContacts, ImportResult
+from services.contacts.domain.csv_import import RowParser, split_batches
+from services.contacts.domain.model import Contact, validate_list_name
 from services.kit.errors import InvalidError, NotFoundError
 from services.kit.ids import uuid7
 
@@ -15,55 +15,78 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
-    from services.contacts.domain import ContactList
-    from services.contacts.ports import Contacts
-    from services.contacts.reading import Line
+    from services.contacts.domain.csv_import import Line
+    from services.contacts.domain.model import ContactList
+    from services.contacts.ports import ContactRepository
 
 
-async def import_contacts(command: ImportContacts, contacts: Contacts, country: str) -> Imported:
-    """Store a file batch by batch. Cut off half way, what was stored stays; sending the file again is safe.
+async def import_contacts(command: ImportContacts, contacts: ContactRepository, country: str) -> ImportResult:
+    """Store the contacts of a file batch by batch.
+
+    An interrupted import keeps its stored batches; sending the file again is safe.
+
+    Args:
+        command: list and file.
+        contacts: stores the contacts.
+        country: ISO 3166 code of the country of numbers without country code.
+
+    Returns:
+        The counts and the rejected rows.
 
     Raises:
-        InvalidError: the list's name or the beginning of the file is wrong, or the file is empty; nothing is
-        stored.
-        TemporaryError: the database went away, or too many import into the list; sending the file again goes
-            on.
+        InvalidError: the name of the list or the first line of the file is invalid, or the file is empty;
+            nothing is stored.
+        TemporaryError: the database became unavailable, or there are too many concurrent imports into the
+            list; sending the file again continues.
     """
-    name = checked_list_name(command.list_name)
-    reader, import_id = RowReader(country), uuid7()
-    accepted = duplicates = parts = 0
-    async for lines, last in _with_end(batches(command.chunks)):
-        # Parsing takes tens of milliseconds: in a thread, so that other requests are answered.
-        rows = await asyncio.to_thread(reader.read, lines)
-        found = [Contact(uuid7(), row.phone, row.name) for row in rows]
-        rejected = reader.rejections.total if last else None
-        added = await contacts.store(Part(command.company, name, import_id, found, parts == 0, rejected))
-        accepted, duplicates, parts = accepted + added, duplicates + len(found) - added, parts + 1
-    if not parts:
+    name = validate_list_name(command.list_name)
+    parser, import_id = RowParser(country), uuid7()
+    accepted = duplicates = batches = 0
+    async for lines, is_last in _mark_last_batch(split_batches(command.chunks)):
+        # Parsing takes tens of milliseconds: in a thread, so that other requests are served meanwhile.
+        rows = await asyncio.to_thread(parser.parse, lines)
+        parsed = [Contact(uuid7(), row.phone, row.name) for row in rows]
+        rejected = parser.rejections.total if is_last else None
+        batch = ImportBatch(command.company, name, import_id, parsed, batches == 0, rejected)
+        added = await contacts.add_batch(batch)
+        accepted, duplicates, batches = accepted + added, duplicates + len(parsed) - added, batches + 1
+    if not batches:
         raise InvalidError("the file is empty")
-    return Imported(import_id, name, accepted, duplicates, reader.rejections)
+    return ImportResult(import_id, name, accepted, duplicates, parser.rejections)
 
 
-async def _with_end(batches: AsyncIterator[list[Line]]) -> AsyncIterator[tuple[list[Line], bool]]:
-    """Yield each batch, and whether it is the last: a file of one batch is then one transaction."""
-    held: list[Line] | None = None
+async def _mark_last_batch(
+    batches: AsyncIterator[list[Line]],
+) -> AsyncIterator[tuple[list[Line], bool]]:
+    """Yield each batch and whether it is the last: a file of one batch then is one transaction."""
+    previous: list[Line] | None = None
     async for lines in batches:
-        if held is not None:
-            yield held, False
-        held = lines
-    if held is not None:
-        yield held, True
+        if previous is not None:
+            yield previous, False
+        previous = lines
+    if previous is not None:
+        yield previous, True
 
 
-async def read_page(
-    company: str, list_name: str, after: UUID | None, limit: int, contacts: Contacts
+async def list_contacts(
+    company: str, list_name: str, after: UUID | None, limit: int, contacts: ContactRepository
 ) -> tuple[ContactList, list[Contact]]:
-    """Return a list and a page of it.
+    """Return a list and a page of its contacts.
+
+    Args:
+        company: the tenant.
+        list_name: name of the list.
+        after: return contacts after this id; None for the first.
+        limit: maximum number of contacts.
+        contacts: stores the contacts.
+
+    Returns:
+        The list and the contacts.
 
     Raises:
         NotFoundError: the company has no such list.
     """
-    found = await contacts.find_list(company, list_name)
-    if found is None:
+    contact_list = await contacts.find_list(company, list_name)
+    if contact_list is None:
         raise NotFoundError("there is no such list")
-    return found, await contacts.page(company, found.id, after, limit)
+    return contact_list, await contacts.contacts_page(company, contact_list.id, after, limit)

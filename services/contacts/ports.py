@@ -1,4 +1,4 @@
-"""What the handlers need from outside."""
+"""Ports of the contacts service."""
 
 from __future__ import annotations
 
@@ -7,33 +7,65 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from services.contacts.commands import Part
-    from services.contacts.domain import Contact, ContactList
+    from services.contacts.commands import ImportBatch
+    from services.contacts.domain.model import Contact, ContactList
 
 
-class Contacts(Protocol):
+class ContactRepository(Protocol):
     """Lists and contacts of companies. Each call is one transaction."""
 
-    async def store(self, part: Part) -> int:
-        """Put contacts on a list, which is made when it is new; return how many were not on it.
+    async def add_batch(self, batch: ImportBatch) -> int:
+        """Add contacts to a list; the list is created if it does not exist.
 
-        A number that the company knows keeps its contact, and gets the name if it had none. The record of the
-        import begins with the first part of a file, and ends with the last.
+        A contact whose number the company has already is kept, and gets the name if it had none. The first
+        batch of a file creates the import record, the last one ends it.
+
+        Returns:
+            The number of contacts that were new to the list.
 
         Raises:
-            TemporaryError: too many import into the list. The first part is refused sooner than others, as
-                nothing is lost with it.
+            TemporaryError: too many concurrent imports into the list. The first batch of a file has a shorter
+                timeout, as nothing of the file is stored yet.
         """
         ...
 
-    async def lists(self, company: str, after: str, limit: int) -> list[ContactList]:
-        """Return lists by name, those after the given one."""
+    async def lists_page(self, company: str, after: str, limit: int) -> list[ContactList]:
+        """Return lists of a company by name.
+
+        Args:
+            company: the tenant.
+            after: return lists after this name; empty for the first.
+            limit: maximum number of lists.
+
+        Returns:
+            The lists.
+        """
         ...
 
     async def find_list(self, company: str, name: str) -> ContactList | None:
-        """Return the list of that name."""
+        """Return the list of a name.
+
+        Args:
+            company: the tenant.
+            name: name of the list.
+
+        Returns:
+            The list, or None when the company has no such list.
+        """
         ...
 
-    async def page(self, company: str, list_id: UUID, after: UUID | None, limit: int) -> list[Contact]:
-        """Return contacts of a list by id, those after the given one."""
+    async def contacts_page(
+        self, company: str, list_id: UUID, after: UUID | None, limit: int
+    ) -> list[Contact]:
+        """Return contacts of a list by id.
+
+        Args:
+            company: the tenant.
+            list_id: the list.
+            after: return contacts after this id; None for the first.
+            limit: maximum number of contacts.
+
+        Returns:
+            The contacts.
+        """
         ...

@@ -7,11 +7,11 @@ from pydantic import Field
 from services.kit.settings import DatabaseSettings, ProcessSettings, TokenSettings
 
 
-class Settings(ProcessSettings, DatabaseSettings, TokenSettings):
-    """What the contacts API is given."""
+class ApiSettings(ProcessSettings, DatabaseSettings, TokenSettings):
+    """Settings of the API process."""
 
     service: str = "contacts"
     default_country: str = Field(default="BR", pattern=r"^[A-Z]{2}$")
-    """ISO 3166 code of the country that numbers without a country code belong to."""
+    """ISO 3166 code of the country of phone numbers without country code."""
     import_bytes: int = Field(default=1 << 30, gt=0)
-    """Largest file that is taken."""
+    """Maximum size of an imported file, bytes."""

@@ -70,7 +70,7 @@ TABLES = (
     _timed(
         "campaigns.campaigns",
         "created_at",
-        *("company", "id", "key"),
+        *("company", "id", "idempotency_key"),
         version=2,
     ),
     _by_id("campaigns.messages", "message_id", "company", "campaign_id", "contact_id"),
@@ -112,7 +112,7 @@ INVARIANTS = (
     Invariant(
         "counts per state are what counting the messages gives",
         """SELECT company, campaign_id, c.messages, m.messages
-FROM (SELECT * FROM campaigns.counts WHERE messages <> 0) c
+FROM (SELECT * FROM campaigns.campaign_state_counts WHERE messages <> 0) c
 FULL JOIN (SELECT company, campaign_id, state, count(*) AS messages FROM campaigns.messages
            GROUP BY 1, 2, 3) m
 USING (company, campaign_id, state) WHERE c.messages IS DISTINCT FROM m.messages""",
@@ -135,12 +135,12 @@ WHERE w.campaign_id <> '' AND NOT EXISTS (SELECT FROM campaigns.messages m
     ),
     Invariant(
         "a list has as many members as it says",
-        """SELECT l.id FROM contacts.lists l WHERE l.contacts <>
-(SELECT count(*) FROM contacts.members m WHERE m.company = l.company AND m.list_id = l.id)""",
+        """SELECT l.id FROM contacts.lists l WHERE l.member_count <>
+(SELECT count(*) FROM contacts.list_members m WHERE m.company = l.company AND m.list_id = l.id)""",
     ),
     Invariant(
         "every member is a contact",
-        """SELECT m.contact_id FROM contacts.members m
+        """SELECT m.contact_id FROM contacts.list_members m
 WHERE NOT EXISTS (SELECT FROM contacts.contacts c WHERE c.company = m.company AND c.id = m.contact_id)""",
     ),
 )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MIGRATE = "migrate"
 TOPICS = "topics"
-REQUEST_AGAIN = "request-again"
+REPUBLISH_REQUESTS = "republish-requests"
 DEAD_LETTERS = "dlq"
 _PROVED_BY = "campaigns"
 """The service whose certificate the jobs carry; nobody calls them."""
@@ -38,7 +38,7 @@ _PROVED_BY = "campaigns"
 def program(settings: StackSettings) -> None:
     """Declare the layer."""
     jobs = [KubernetesJob(_migrate(settings)), KubernetesJob(_topics(settings))]
-    KubernetesTemplate(_request_again(settings))
+    KubernetesTemplate(_republish_requests(settings))
     KubernetesTemplate(_dead_letters(settings))
     after = pulumi.ResourceOptions(depends_on=[each.job for each in jobs])
     names = [KubernetesService(_process(settings, process), after).name for process in PROCESSES]
@@ -82,7 +82,7 @@ def _migrate(settings: StackSettings) -> ProgramArgs:
         name=MIGRATE,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
-        module="services.kit.entrypoints.migrate",
+        argv=("-m", "services.kit.entrypoints.migrate"),
         size=settings.sizes.job,
         settings=_base(settings, MIGRATE),
         secrets={"ESQ_ADMIN_DATABASE_URL": _database(ADMIN_ROLE, accounts.admin), **passwords},
@@ -105,7 +105,7 @@ def _on_kafka(settings: StackSettings, name: str, module: str) -> ProgramArgs:
         name=name,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
-        module=module,
+        argv=("-m", module),
         size=settings.sizes.job,
         settings={**_base(settings, name), **_kafka(KAFKA_ADMIN)},
         secrets={"ESQ_KAFKA_PASSWORD": settings.secrets.kafka.admin},
@@ -114,14 +114,14 @@ def _on_kafka(settings: StackSettings, name: str, module: str) -> ProgramArgs:
     )
 
 
-def _request_again(settings: StackSettings) -> ProgramArgs:
-    """Return the job that a rebuild runs: it is the campaigns service, and so has its account."""
+def _republish_requests(settings: StackSettings) -> ProgramArgs:
+    """Return the job of the disaster recovery that republishes requests; it has the account of campaigns."""
     secrets = settings.secrets
     return ProgramArgs(
-        name=REQUEST_AGAIN,
+        name=REPUBLISH_REQUESTS,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
-        module="services.campaigns.entrypoints.request_again",
+        argv=("-m", "services.campaigns.jobs.republish_requests"),
         size=settings.sizes.job,
         settings={**_base(settings, "campaigns"), "ESQ_CONTACTS_URL": _url("contacts-api")},
         secrets={
@@ -138,7 +138,7 @@ def _process(settings: StackSettings, process: Process) -> ServiceArgs:
         name=process.name,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
-        module=process.module,
+        argv=process.argv,
         size=settings.sizes.service,
         replicas=REPLICAS,
         listens=process.face is not None,

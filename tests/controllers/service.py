@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from infra.processes import Process
 from services.contracts.ports import HEALTH_PATH
 from tests.controllers.process import Server, free_port
 
@@ -23,26 +24,28 @@ START_SECONDS = 60.0
 class ServiceProcess:
     """Starts with `start`, ends with `stop` or `kill`; may be started again."""
 
-    def __init__(self, module: str, folder: Path, settings: Mapping[str, str]) -> None:
-        """Describe it.
+    def __init__(self, service: str, process_type: str, folder: Path, settings: Mapping[str, str]) -> None:
+        """Create the controller; `start` starts the process.
 
         Args:
-            module: below `services`, e.g. `whatsapp.entrypoints.api`.
-            folder: where its log goes.
+            service: domain, e.g. `whatsapp`.
+            process_type: e.g. `api`.
+            folder: folder of its log file.
             settings: `ESQ_...` variables.
         """
+        process = Process(service, process_type)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start_seconds = 0.0
-        self._module = f"services.{module}"
+        self._argv = process.argv
         self._settings = dict(settings)
-        self._server = Server(module, folder / f"{module}-{self.port}.log")
+        self._server = Server(process.name, folder / f"{process.name}-{self.port}.log")
 
     def start(self, *, ready: bool = True) -> None:
         """Start it; wait until it says it can do its work, unless told not to."""
         own = {"ESQ_HOST": "127.0.0.1", "ESQ_PORT": str(self.port), "ESQ_GRACE_SECONDS": "0"}
         began = time.monotonic()
-        self._server.launch([sys.executable, "-m", self._module], env={**os.environ, **own, **self._settings})
+        self._server.launch([sys.executable, *self._argv], env={**os.environ, **own, **self._settings})
         if ready:
             self._server.await_ready(self.ready, START_SECONDS)
         self.start_seconds = time.monotonic() - began
@@ -57,6 +60,10 @@ class ServiceProcess:
     def stop(self) -> int | None:
         """Ask it to end; return its exit code."""
         return self._server.send(signal.SIGTERM, 30)
+
+    def wait(self) -> int:
+        """Wait until it ends by itself; return its exit code."""
+        return self._server.wait()
 
     def kill(self) -> None:
         """End it without a chance to tidy up."""

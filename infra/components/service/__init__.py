@@ -15,7 +15,7 @@ class ProgramArgs(BaseModel):
         name: of its workload, Secrets and account.
         namespace: where it lives.
         image: the services image.
-        module: run as `python3 -m MODULE`.
+        argv: arguments of `python3`, e.g. `-m services.contacts api`.
         size: of each replica.
         settings: variables of its environment that may be seen.
         secrets: variables of its environment that may not.
@@ -28,7 +28,7 @@ class ProgramArgs(BaseModel):
     name: str
     namespace: str
     image: str
-    module: str
+    argv: tuple[str, ...]
     size: Size
     settings: dict[str, str] = Field(default_factory=dict)
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)

@@ -34,8 +34,8 @@ def _tls(args: ProgramArgs) -> dict[str, str]:
 
 
 def digest(args: ProgramArgs) -> str:
-    """Return a digest of everything that the program is started with, its image and module included."""
-    run = {"image": args.image, "module": args.module}
+    """Return a digest of everything that the program is started with, its image and arguments included."""
+    run = {"image": args.image, "argv": " ".join(args.argv)}
     return work.digest(run, args.settings, args.secrets, _tls(args))
 
 
@@ -57,7 +57,7 @@ def container(args: ProgramArgs) -> core.ContainerArgs:
     return core.ContainerArgs(
         name="main",
         image=args.image,
-        command=["python3", "-m", args.module],
+        command=["python3", *args.argv],
         env=[pod.env(name, value) for name, value in sorted(settings.items())],
         env_from=[core.EnvFromSourceArgs(secret_ref=core.SecretEnvSourceArgs(name=args.name))],
         resources=work.resources(args.size),

@@ -1,1 +1,1 @@
-"""The outside world of the service."""
+"""Adapters of the campaigns service: Postgres and the contacts service's HTTP API."""

@@ -1,4 +1,4 @@
-"""Campaigns in Postgres, and the unit of work around them, their plans and their messages."""
+"""Campaigns in Postgres, and the unit of work of campaigns, plans and messages."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from services.campaigns.adapters.postgres_messages import UNSETTLED_NUMBERS, PostgresMessages
-from services.campaigns.adapters.postgres_plans import PostgresPlans
-from services.campaigns.adapters.rows import campaign_of, progress_of, window_text
-from services.campaigns.domain import State
-from services.campaigns.lifecycle import Status
+from services.campaigns.adapters.postgres_messages import (
+    UNCONFIRMED_STATE_NUMBERS,
+    PostgresMessageRepository,
+)
+from services.campaigns.adapters.postgres_plans import PostgresPlanRepository
+from services.campaigns.adapters.row_mappers import campaign_from_row, progress_from_row, window_to_json
+from services.campaigns.domain.lifecycle import RequestedState
+from services.campaigns.domain.model import MessageState
 from services.kit.inbox import PostgresInbox
 from services.kit.outbox import PostgresOutbox
 from services.kit.sql import load_queries
@@ -24,160 +27,175 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from services.campaigns.commands import NewCampaign, Progress
-    from services.campaigns.domain import Campaign, CampaignKey
-    from services.campaigns.ports import Campaigns, Messages, Plans
-    from services.campaigns.timetable import Times, Turn
+    from services.campaigns.commands import CampaignProgress, CampaignRecord
+    from services.campaigns.domain.model import Campaign, CampaignKey
+    from services.campaigns.domain.schedule_rules import Schedule, ScheduledTransition
+    from services.campaigns.ports import CampaignRepository, MessageRepository, PlanRepository
     from services.kit.database import Database, Work
     from services.kit.inbox import Inbox
     from services.kit.outbox import Outbox
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
-LAST = UUID(int=(1 << 128) - 1)
+MAX_UUID = UUID(int=(1 << 128) - 1)
 
 
-class PostgresUnits:
-    """See `ports.Units`.
+class PostgresUnitOfWorkFactory:
+    """See `ports.UnitOfWorkFactory`.
 
     Args:
-        database: where they are.
-        reading: whether nothing is written in them, so that a standby will do while the primary is away.
+        database: the database.
+        read_only: whether its transactions only read, so that a standby serves them while the primary is
+            unavailable.
     """
 
-    def __init__(self, database: Database, *, reading: bool = False) -> None:
-        self._begin = database.reading if reading else database.work
+    def __init__(self, database: Database, *, read_only: bool = False) -> None:
+        self._begin = database.reading if read_only else database.work
 
     @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[PostgresUnit]:
+    async def __call__(self) -> AsyncIterator[PostgresUnitOfWork]:
         """Begin a transaction."""
         async with self._begin() as work:
-            yield PostgresUnit(work)
+            yield PostgresUnitOfWork(work)
 
 
-class PostgresUnit:
-    """See `ports.Unit`."""
+class PostgresUnitOfWork:
+    """See `ports.UnitOfWork`."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
-        self.campaigns: Campaigns = PostgresCampaigns(work)
-        self.plans: Plans = PostgresPlans(work)
-        self.messages: Messages = PostgresMessages(work)
+        self.campaigns: CampaignRepository = PostgresCampaignRepository(work)
+        self.plans: PlanRepository = PostgresPlanRepository(work)
+        self.messages: MessageRepository = PostgresMessageRepository(work)
         self.outbox: Outbox = PostgresOutbox(work)
         self.inbox: Inbox = PostgresInbox(work)
 
     async def commit(self) -> None:
-        """Make it happen."""
+        """Commit the transaction."""
         await self._work.commit()
 
 
-class PostgresCampaigns:
-    """See `ports.Campaigns`."""
+class PostgresCampaignRepository:
+    """See `ports.CampaignRepository`."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    async def add(self, new: NewCampaign) -> bool:
-        """See `Campaigns`."""
-        columns = _columns(new.campaign, new.status, new.times)
-        added = await self._work.run(SQL["campaign_add"], key=new.key, digest=new.digest, **columns)
+    async def add(self, record: CampaignRecord) -> bool:
+        """See `ports.CampaignRepository.add`."""
+        added = await self._work.run(
+            SQL["add_campaign"],
+            idempotency_key=record.idempotency_key,
+            fingerprint=record.fingerprint,
+            **_columns(record.campaign, record.requested_state, record.schedule),
+        )
         return added == 1
 
-    async def by_key(self, company: str, key: str) -> tuple[UUID, bytes] | None:
-        """See `Campaigns`."""
-        row = await self._work.row(SQL["campaign_by_key"], company=company, key=key)
-        return (row.id, bytes(row.digest)) if row else None
+    async def find_by_idempotency_key(self, company: str, idempotency_key: str) -> tuple[UUID, bytes] | None:
+        """See `ports.CampaignRepository.find_by_idempotency_key`."""
+        row = await self._work.row(
+            SQL["find_campaign_by_idempotency_key"], company=company, idempotency_key=idempotency_key
+        )
+        return (row.id, bytes(row.fingerprint)) if row else None
 
-    async def hold(self, company: str, campaign_id: UUID) -> Progress | None:
-        """See `Campaigns`."""
-        held = await self._work.row(SQL["campaign_hold"], company=company, id=campaign_id)
-        return await self.progress(company, campaign_id) if held else None
+    async def lock(self, company: str, campaign_id: UUID) -> CampaignProgress | None:
+        """See `ports.CampaignRepository.lock`."""
+        row = await self._work.row(SQL["lock_campaign"], company=company, id=campaign_id)
+        return await self.get_progress(company, campaign_id) if row else None
 
-    async def change(self, campaign: Campaign, status: Status, times: Times) -> None:
-        """See `Campaigns`."""
-        await self._work.run(SQL["campaign_change"], **_columns(campaign, status, times))
+    async def update(self, campaign: Campaign, requested_state: RequestedState, schedule: Schedule) -> None:
+        """See `ports.CampaignRepository.update`."""
+        await self._work.run(SQL["update_campaign"], **_columns(campaign, requested_state, schedule))
 
-    async def ask(self, campaign: Campaign, status: Status) -> None:
-        """See `Campaigns`."""
-        await self._work.run(SQL["campaign_ask"], status=status.value, **_of(campaign))
-
-    async def turn(self, campaign: Campaign, turn: Turn) -> None:
-        """See `Campaigns`."""
+    async def set_requested_state(self, campaign: Campaign, requested_state: RequestedState) -> None:
+        """See `ports.CampaignRepository.set_requested_state`."""
         await self._work.run(
-            SQL["campaign_turn"],
-            status=turn.status.value,
-            closes_at=turn.closes_at,
-            next_at=turn.next_at,
-            note=turn.note,
-            **_of(campaign),
+            SQL["set_requested_state"], requested_state=requested_state.value, **_key_and_run(campaign)
         )
 
-    async def status(self, campaign: CampaignKey) -> Status | None:
-        """See `Campaigns`."""
-        row = await self._work.row(SQL["campaign_share"], **campaign._asdict())
-        return Status(row.status) if row else None
+    async def apply_transition(self, campaign: Campaign, transition: ScheduledTransition) -> None:
+        """See `ports.CampaignRepository.apply_transition`."""
+        await self._work.run(
+            SQL["apply_transition"],
+            requested_state=transition.requested_state.value,
+            window_closes_at=transition.window_closes_at,
+            next_check_at=transition.next_check_at,
+            reason=transition.reason,
+            **_key_and_run(campaign),
+        )
 
-    async def due(self, now: datetime) -> Progress | None:
-        """See `Campaigns`."""
-        row = await self._work.row(SQL["campaign_due"], now=now)
-        return await self.progress(row.company, row.id) if row else None
+    async def lock_requested_state(self, campaign: CampaignKey) -> RequestedState | None:
+        """See `ports.CampaignRepository.lock_requested_state`."""
+        row = await self._work.row(SQL["lock_requested_state"], **campaign._asdict())
+        return RequestedState(row.requested_state) if row else None
 
-    async def count(self, changes: Mapping[CampaignKey, Mapping[State, int]]) -> None:
-        """See `Campaigns`."""
-        lines = [(key, state, by) for key, of_it in changes.items() for state, by in of_it.items() if by]
-        if lines:
+    async def lock_next_due(self, now: datetime) -> CampaignProgress | None:
+        """See `ports.CampaignRepository.lock_next_due`."""
+        row = await self._work.row(SQL["lock_next_due_campaign"], now=now)
+        return await self.get_progress(row.company, row.id) if row else None
+
+    async def add_counts(self, deltas: Mapping[CampaignKey, Mapping[MessageState, int]]) -> None:
+        """See `ports.CampaignRepository.add_counts`."""
+        rows = [
+            (key, state, delta)
+            for key, campaign_deltas in deltas.items()
+            for state, delta in campaign_deltas.items()
+            if delta
+        ]
+        if rows:
             await self._work.run(
-                SQL["counts_change"],
-                companies=[key.company for key, _, _ in lines],
-                campaign_ids=[key.id for key, _, _ in lines],
-                states=[int(state) for _, state, _ in lines],
-                changes=[by for _, _, by in lines],
+                SQL["add_state_count_deltas"],
+                companies=[key.company for key, _, _ in rows],
+                campaign_ids=[key.id for key, _, _ in rows],
+                states=[int(state) for _, state, _ in rows],
+                deltas=[delta for _, _, delta in rows],
             )
 
-    async def progress(self, company: str, campaign_id: UUID) -> Progress | None:
-        """See `Campaigns`."""
-        row = await self._work.row(SQL["progress"], company=company, id=campaign_id)
-        return (await self._progresses(company, [row]))[0] if row else None
+    async def get_progress(self, company: str, campaign_id: UUID) -> CampaignProgress | None:
+        """See `ports.CampaignRepository.get_progress`."""
+        row = await self._work.row(SQL["campaign_progress"], company=company, id=campaign_id)
+        return (await self._with_counts(company, [row]))[0] if row else None
 
-    async def page(self, company: str, before: UUID | None, limit: int) -> list[Progress]:
-        """See `Campaigns`."""
+    async def page(self, company: str, before: UUID | None, limit: int) -> list[CampaignProgress]:
+        """See `ports.CampaignRepository.page`."""
         rows = await self._work.rows(
-            SQL["campaigns_page"], company=company, before=before or LAST, most=limit
+            SQL["campaigns_page"], company=company, before=before or MAX_UUID, limit=limit
         )
-        return await self._progresses(company, rows)
+        return await self._with_counts(company, rows)
 
-    async def unsettled(self) -> Sequence[tuple[Campaign, Status]]:
-        """See `Campaigns`."""
-        rows = await self._work.rows(SQL["campaigns_unsettled"], states=UNSETTLED_NUMBERS)
-        return [(campaign_of(row), Status(row.status)) for row in rows]
+    async def with_unconfirmed_messages(self) -> Sequence[tuple[Campaign, RequestedState]]:
+        """See `ports.CampaignRepository.with_unconfirmed_messages`."""
+        rows = await self._work.rows(
+            SQL["campaigns_with_unconfirmed_messages"], states=UNCONFIRMED_STATE_NUMBERS
+        )
+        return [(campaign_from_row(row), RequestedState(row.requested_state)) for row in rows]
 
-    async def _progresses(self, company: str, rows: Sequence[Row[Any]]) -> list[Progress]:
+    async def _with_counts(self, company: str, rows: Sequence[Row[Any]]) -> list[CampaignProgress]:
         """Add the counts to campaigns and plans."""
         ids = [row.id for row in rows]
-        counts: dict[UUID, dict[State, int]] = defaultdict(dict)
-        for one in await self._work.rows(SQL["counts_of"], company=company, ids=ids):
-            counts[one.campaign_id][State(one.state)] = int(one.messages)
-        return [progress_of(row, counts[row.id]) for row in rows]
+        counts: dict[UUID, dict[MessageState, int]] = defaultdict(dict)
+        for row in await self._work.rows(SQL["state_counts"], company=company, ids=ids):
+            counts[row.campaign_id][MessageState(row.state)] = int(row.messages)
+        return [progress_from_row(row, counts[row.id]) for row in rows]
 
 
-def _columns(campaign: Campaign, status: Status, times: Times) -> dict[str, object]:
-    """Return what people decided about a campaign, and what is asked of it."""
+def _columns(campaign: Campaign, requested_state: RequestedState, schedule: Schedule) -> dict[str, object]:
+    """Return the editable columns of a campaign and its requested state."""
     return {
         "company": campaign.company,
         "id": campaign.id,
         "name": campaign.name,
         "list_name": campaign.list_name,
         "text": campaign.text,
-        "connection": campaign.connection,
-        "status": status.value,
-        "start_at": times.start_at,
-        "missed": times.missed.value,
-        "send_window": window_text(times.window),
-        "expires_at": times.expires_at,
-        "more_texts": list(campaign.more_texts),
+        "text_variants": list(campaign.text_variants),
         "variables": json.dumps(dict(campaign.variables)),
+        "connection": campaign.connection,
+        "requested_state": requested_state.value,
+        "start_at": schedule.start_at,
+        "missed_start_policy": schedule.missed_start_policy.value,
+        "send_window": window_to_json(schedule.window),
+        "expires_at": schedule.expires_at,
     }
 
 
-def _of(campaign: Campaign) -> dict[str, object]:
-    """Return which campaign is changed, and its run."""
+def _key_and_run(campaign: Campaign) -> dict[str, object]:
     return {"company": campaign.company, "id": campaign.id, "run": campaign.run}

@@ -6,103 +6,122 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from services.campaigns.commands import Owed, Result, Unsettled
-from services.campaigns.domain import UNSETTLED, CampaignKey, MessageKey, State
+from services.campaigns.commands import MessageResult, OutstandingWork, UnconfirmedMessage
+from services.campaigns.domain.model import UNCONFIRMED_STATES, CampaignKey, MessageKey, MessageState
 from services.kit.sql import load_queries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.campaigns.domain import Campaign, Move, Recipient
+    from services.campaigns.domain.model import Campaign, Recipient, StateTransition
     from services.kit.database import Work
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
-FIRST = UUID(int=0)
-UNSETTLED_NUMBERS = [int(state) for state in UNSETTLED]
+MIN_UUID = UUID(int=0)
+UNCONFIRMED_STATE_NUMBERS = [int(state) for state in UNCONFIRMED_STATES]
 
 
-class PostgresMessages:
-    """See `ports.Messages`."""
+class PostgresMessageRepository:
+    """See `ports.MessageRepository`."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
 
     async def add(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
-        """See `Messages`."""
+        """See `ports.MessageRepository.add`."""
         rows = await self._work.rows(
-            SQL["messages_add"],
+            SQL["add_messages"],
             message_ids=[recipient.message_id for recipient in recipients],
             contact_ids=[recipient.contact_id for recipient in recipients],
             run=campaign.run,
-            **_of(campaign),
+            **_key(campaign),
         )
         return {row.message_id for row in rows}
 
-    async def hold(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, State]:
-        """See `Messages`."""
+    async def lock(self, messages: Sequence[MessageKey]) -> Mapping[MessageKey, MessageState]:
+        """See `ports.MessageRepository.lock`."""
         if not messages:
             return {}
-        rows = await self._work.rows(SQL["messages_hold"], **_columns(messages))
+        rows = await self._work.rows(SQL["lock_messages"], **_columns(messages))
         return {
-            MessageKey(CampaignKey(row.company, row.campaign_id), row.message_id): State(row.state)
+            MessageKey(CampaignKey(row.company, row.campaign_id), row.message_id): MessageState(row.state)
             for row in rows
         }
 
-    async def move(self, moves: Sequence[Move]) -> None:
-        """See `Messages`."""
-        if moves:
+    async def update_states(self, transitions: Sequence[StateTransition]) -> None:
+        """See `ports.MessageRepository.update_states`."""
+        if transitions:
             await self._work.run(
-                SQL["messages_move"],
-                **_columns([move.message for move in moves]),
-                states=[int(move.after) for move in moves],
+                SQL["update_message_states"],
+                **_columns([transition.message for transition in transitions]),
+                states=[int(transition.after) for transition in transitions],
             )
 
-    async def recall(self, campaign: CampaignKey, runs: Mapping[UUID, int], to: State) -> int:
-        """See `Messages`."""
+    async def return_unsent(
+        self, campaign: CampaignKey, runs: Mapping[UUID, int], state: MessageState
+    ) -> int:
+        """See `ports.MessageRepository.return_unsent`."""
         return await self._work.run(
-            SQL["messages_recall"],
+            SQL["return_unsent_messages"],
             company=campaign.company,
             campaign_id=campaign.id,
             message_ids=list(runs),
             runs=list(runs.values()),
-            state=int(to),
+            state=int(state),
         )
 
-    async def take_pending(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
-        """See `Messages`."""
+    async def requeue_pending(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
+        """See `ports.MessageRepository.requeue_pending`."""
         rows = await self._work.rows(
-            SQL["messages_take"], contact_ids=list(contact_ids), run=campaign.run, **_of(campaign)
+            SQL["requeue_pending_messages"],
+            contact_ids=list(contact_ids),
+            run=campaign.run,
+            **_key(campaign),
         )
         return {row.contact_id: row.message_id for row in rows}
 
-    async def cancel_pending(self, company: str, campaign_id: UUID, most: int) -> int:
-        """See `Messages`."""
+    async def cancel_pending(self, company: str, campaign_id: UUID, limit: int) -> int:
+        """See `ports.MessageRepository.cancel_pending`."""
         return await self._work.run(
-            SQL["messages_cancel"], company=company, campaign_id=campaign_id, most=most
+            SQL["cancel_pending_messages"], company=company, campaign_id=campaign_id, limit=limit
         )
 
-    async def cancel_left(self, campaign: Campaign) -> int:
-        """See `Messages`."""
-        return await self._work.run(SQL["messages_left"], **_of(campaign))
+    async def cancel_orphaned(self, campaign: Campaign) -> int:
+        """See `ports.MessageRepository.cancel_orphaned`."""
+        return await self._work.run(SQL["cancel_orphaned_messages"], **_key(campaign))
 
-    async def owed(self, campaign: Campaign) -> Owed:
-        """See `Messages`."""
-        row = await self._work.row(SQL["owed"], run=campaign.run, **_of(campaign))
-        return Owed(bool(row and row.pending), bool(row and row.awaited))
+    async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:
+        """See `ports.MessageRepository.outstanding_work`."""
+        row = await self._work.row(SQL["outstanding_work"], run=campaign.run, **_key(campaign))
+        return OutstandingWork(bool(row and row.to_requeue), bool(row and row.in_flight))
 
-    async def unsettled(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, Unsettled]:
-        """See `Messages`."""
+    async def find_unconfirmed(
+        self, campaign: Campaign, contact_ids: Sequence[UUID]
+    ) -> Mapping[UUID, UnconfirmedMessage]:
+        """See `ports.MessageRepository.find_unconfirmed`."""
         rows = await self._work.rows(
-            SQL["messages_of"], contact_ids=list(contact_ids), states=UNSETTLED_NUMBERS, **_of(campaign)
+            SQL["find_messages_by_contacts"],
+            contact_ids=list(contact_ids),
+            states=UNCONFIRMED_STATE_NUMBERS,
+            **_key(campaign),
         )
-        return {row.contact_id: Unsettled(row.message_id, row.run) for row in rows}
+        return {row.contact_id: UnconfirmedMessage(row.message_id, row.run) for row in rows}
 
-    async def page(self, company: str, campaign_id: UUID, after: UUID | None, limit: int) -> list[Result]:
-        """See `Messages`."""
+    async def page(
+        self, company: str, campaign_id: UUID, after: UUID | None, limit: int
+    ) -> list[MessageResult]:
+        """See `ports.MessageRepository.page`."""
         rows = await self._work.rows(
-            SQL["messages_page"], company=company, campaign_id=campaign_id, after=after or FIRST, most=limit
+            SQL["messages_page"],
+            company=company,
+            campaign_id=campaign_id,
+            after=after or MIN_UUID,
+            limit=limit,
         )
-        return [Result(row.message_id, row.contact_id, State(row.state), row.changed_at) for row in rows]
+        return [
+            MessageResult(row.message_id, row.contact_id, MessageState(row.state), row.state_changed_at)
+            for row in rows
+        ]
 
 
 def _columns(messages: Sequence[MessageKey]) -> dict[str, list[object]]:
@@ -113,5 +132,5 @@ def _columns(messages: Sequence[MessageKey]) -> dict[str, list[object]]:
     }
 
 
-def _of(campaign: Campaign) -> dict[str, object]:
+def _key(campaign: Campaign) -> dict[str, object]:
     return {"company": campaign.company, "campaign_id": campaign.id}

@@ -5,62 +5,66 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.campaigns.adapters.rows import campaign_of
-from services.campaigns.commands import Plan
+from services.campaigns.adapters.row_mappers import campaign_from_row
+from services.campaigns.commands import PlanLease
 from services.kit.sql import load_queries
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from services.campaigns.domain import Campaign
+    from services.campaigns.domain.model import Campaign
     from services.kit.database import Work
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 
 
-class PostgresPlans:
-    """See `ports.Plans`."""
+class PostgresPlanRepository:
+    """See `ports.PlanRepository`."""
 
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    async def open(self, campaign: Campaign) -> None:
-        """See `Plans`."""
-        await self._work.run(SQL["plan_open"], company=campaign.company, id=campaign.id)
+    async def start_or_resume(self, campaign: Campaign) -> None:
+        """See `ports.PlanRepository.start_or_resume`."""
+        await self._work.run(SQL["start_or_resume_plan"], **_key(campaign))
 
-    async def park(self, campaign: Campaign) -> None:
-        """See `Plans`."""
-        await self._work.run(SQL["plan_park"], company=campaign.company, id=campaign.id)
+    async def suspend(self, campaign: Campaign) -> None:
+        """See `ports.PlanRepository.suspend`."""
+        await self._work.run(SQL["suspend_plan"], **_key(campaign))
 
-    async def claim(self, lease_seconds: float) -> Plan | None:
-        """See `Plans`."""
-        row = await self._work.row(SQL["plan_claim"], seconds=lease_seconds)
-        return Plan(campaign_of(row), row.cursor, row.epoch, row.complete) if row else None
+    async def claim(self, lease_seconds: float) -> PlanLease | None:
+        """See `ports.PlanRepository.claim`."""
+        row = await self._work.row(SQL["claim_plan"], seconds=lease_seconds)
+        return PlanLease(campaign_from_row(row), row.cursor, row.epoch, row.list_exhausted) if row else None
 
-    async def hold(self, plan: Plan, cursor: UUID | None, lease_seconds: float) -> bool:
-        """See `Plans`."""
-        held = await self._work.run(SQL["plan_hold"], cursor=cursor, seconds=lease_seconds, **_key(plan))
-        return held == 1
+    async def advance(self, plan: PlanLease, cursor: UUID | None, lease_seconds: float) -> bool:
+        """See `ports.PlanRepository.advance`."""
+        updated = await self._work.run(
+            SQL["advance_plan"], cursor=cursor, seconds=lease_seconds, **_lease(plan)
+        )
+        return updated == 1
 
-    async def end(self, plan: Plan, failure: str | None) -> bool:
-        """See `Plans`."""
-        return await self._work.run(SQL["plan_end"], failure=failure, **_key(plan)) == 1
+    async def finish(self, plan: PlanLease, failure: str | None) -> bool:
+        """See `ports.PlanRepository.finish`."""
+        return await self._work.run(SQL["finish_plan"], failure=failure, **_lease(plan)) == 1
 
-    async def begin_walk(self, plan: Plan) -> bool:
-        """See `Plans`."""
-        return await self._work.run(SQL["plan_walk"], **_key(plan)) == 1
+    async def start_pass(self, plan: PlanLease) -> bool:
+        """See `ports.PlanRepository.start_pass`."""
+        return await self._work.run(SQL["start_list_pass"], **_lease(plan)) == 1
 
-    async def walk_again(self, plan: Plan, pause_seconds: float) -> bool:
-        """See `Plans`."""
-        return await self._work.run(SQL["plan_again"], seconds=pause_seconds, **_key(plan)) == 1
+    async def schedule_pass(self, plan: PlanLease, delay_seconds: float) -> bool:
+        """See `ports.PlanRepository.schedule_pass`."""
+        return await self._work.run(SQL["schedule_list_pass"], seconds=delay_seconds, **_lease(plan)) == 1
 
     async def set_total(self, campaign: Campaign, total: int) -> None:
-        """See `Plans`."""
-        await self._work.run(
-            SQL["plan_total"], company=campaign.company, campaign_id=campaign.id, total=total
-        )
+        """See `ports.PlanRepository.set_total`."""
+        await self._work.run(SQL["set_plan_total"], total=total, **_key(campaign))
 
 
-def _key(plan: Plan) -> dict[str, object]:
-    """Return what a plan is found by while the claim lasts."""
-    return {"company": plan.campaign.company, "campaign_id": plan.campaign.id, "epoch": plan.epoch}
+def _key(campaign: Campaign) -> dict[str, object]:
+    return {"company": campaign.company, "campaign_id": campaign.id}
+
+
+def _lease(plan: PlanLease) -> dict[str, object]:
+    """Return the key of a plan and the epoch that matches while the lease is valid."""
+    return {**_key(plan.campaign), "epoch": plan.epoch}

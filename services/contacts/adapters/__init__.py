@@ -1,1 +1,1 @@
-"""The outside world of the service."""
+"""Adapters of the contacts service: Postgres."""

@@ -6,88 +6,97 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from services.contacts.domain import Contact, ContactList
+from services.contacts.domain.model import Contact, ContactList
 from services.kit.ids import uuid7
 from services.kit.keyed import KeyedLock
 from services.kit.sql import load_queries
 
 if TYPE_CHECKING:
-    from services.contacts.commands import Part
+    from services.contacts.commands import ImportBatch
     from services.kit.database import Database, Work
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
-FIRST = UUID(int=0)
-TURN_SECONDS = 5.0
-"""That a part of a file waits for others of its list here. In the database it would wait for the list's count
-with a connection taken, and a list that many import into at once would leave none for anything else."""
-FIRST_TURN_SECONDS = 1.0
-"""The same for the first part of a file. Callers give up after a few seconds: were all stored one after the
-other, none would be while its caller still waits, once they come faster than they are stored."""
+MIN_UUID = UUID(int=0)
+LIST_LOCK_TIMEOUT_SECONDS = 5.0
+"""Time that a batch waits in this process for other imports into the same list. In the database it would wait
+for the row of the list while occupying a connection; many concurrent imports would exhaust the pool."""
+FIRST_BATCH_LOCK_TIMEOUT_SECONDS = 1.0
+"""The same for the first batch of a file. Callers time out after a few seconds: if all imports waited in
+line, none would finish before its caller's timeout once they arrive faster than they are stored."""
 
 
-class PostgresContacts:
-    """See `ports.Contacts`."""
+class PostgresContactRepository:
+    """See `ports.ContactRepository`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._growing = KeyedLock()
+        self._list_locks = KeyedLock()
 
-    async def store(self, part: Part) -> int:
-        """See `Contacts`."""
-        seconds = FIRST_TURN_SECONDS if part.first else TURN_SECONDS
-        turn = self._growing.holding((part.company, part.list_name), seconds)
-        async with turn, self._database.work() as work:
-            list_id = await _list_of(work, part)
-            added = await _put(work, part, list_id) if part.contacts else 0
+    async def add_batch(self, batch: ImportBatch) -> int:
+        """See `ports.ContactRepository.add_batch`."""
+        seconds = FIRST_BATCH_LOCK_TIMEOUT_SECONDS if batch.is_first else LIST_LOCK_TIMEOUT_SECONDS
+        list_lock = self._list_locks.holding((batch.company, batch.list_name), seconds)
+        async with list_lock, self._database.work() as work:
+            list_id = await _get_or_create_list(work, batch)
+            added = await _merge_contacts(work, batch, list_id) if batch.contacts else 0
             await work.run(
-                SQL["import_record"],
-                company=part.company,
-                id=part.import_id,
+                SQL["record_import"],
+                company=batch.company,
+                id=batch.import_id,
                 list_id=list_id,
                 accepted=added,
-                duplicates=len(part.contacts) - added,
-                rejected=part.rejected or 0,
-                ended=part.rejected is not None,
+                duplicates=len(batch.contacts) - added,
+                rejected=batch.rejected or 0,
+                ended=batch.rejected is not None,
             )
             await work.commit()
         return added
 
-    async def lists(self, company: str, after: str, limit: int) -> list[ContactList]:
-        """See `Contacts`."""
+    async def lists_page(self, company: str, after: str, limit: int) -> list[ContactList]:
+        """See `ports.ContactRepository.lists_page`."""
         async with self._database.reading() as work:
-            rows = await work.rows(SQL["lists_page"], company=company, after=after, most=limit)
-        return [ContactList(row.id, row.name, row.contacts) for row in rows]
+            rows = await work.rows(SQL["lists_page"], company=company, after=after, limit=limit)
+        return [ContactList(row.id, row.name, row.member_count) for row in rows]
 
     async def find_list(self, company: str, name: str) -> ContactList | None:
-        """See `Contacts`."""
+        """See `ports.ContactRepository.find_list`."""
         async with self._database.reading() as work:
-            row = await work.row(SQL["list_find"], company=company, name=name)
-        return ContactList(row.id, row.name, row.contacts) if row else None
+            row = await work.row(SQL["find_list"], company=company, name=name)
+        return ContactList(row.id, row.name, row.member_count) if row else None
 
-    async def page(self, company: str, list_id: UUID, after: UUID | None, limit: int) -> list[Contact]:
-        """See `Contacts`."""
+    async def contacts_page(
+        self, company: str, list_id: UUID, after: UUID | None, limit: int
+    ) -> list[Contact]:
+        """See `ports.ContactRepository.contacts_page`."""
         async with self._database.reading() as work:
             rows = await work.rows(
-                SQL["members_page"], company=company, list_id=list_id, after=after or FIRST, most=limit
+                SQL["list_members_page"],
+                company=company,
+                list_id=list_id,
+                after=after or MIN_UUID,
+                limit=limit,
             )
         return [Contact(row.id, row.phone, row.name) for row in rows]
 
 
-async def _list_of(work: Work, part: Part) -> UUID:
-    row = await work.row(SQL["list_find"], company=part.company, name=part.list_name)
-    row = row or await work.row(SQL["list_make"], company=part.company, id=uuid7(), name=part.list_name)
+async def _get_or_create_list(work: Work, batch: ImportBatch) -> UUID:
+    row = await work.row(SQL["find_list"], company=batch.company, name=batch.list_name)
     if row is None:
-        raise LookupError("an upsert returns its row")
+        row = await work.row(
+            SQL["get_or_create_list"], company=batch.company, id=uuid7(), name=batch.list_name
+        )
+    if row is None:
+        raise LookupError("the upsert of a list returned no row")
     list_id: UUID = row.id
     return list_id
 
 
-async def _put(work: Work, part: Part, list_id: UUID) -> int:
-    """COPY into a temporary table, then two merges; return how many were not on the list."""
-    await work.run(SQL["incoming_make"])
-    records = ((contact.id, contact.phone, contact.name) for contact in part.contacts)
-    await work.copy("incoming", ("id", "phone", "name"), records)
-    await work.run(SQL["contacts_merge"], company=part.company)
-    added = await work.run(SQL["members_add"], company=part.company, list_id=list_id)
-    await work.run(SQL["list_grow"], company=part.company, id=list_id, added=added)
+async def _merge_contacts(work: Work, batch: ImportBatch, list_id: UUID) -> int:
+    """COPY into a temporary table, then merge twice; return the number of contacts new to the list."""
+    await work.run(SQL["create_staging_table"])
+    records = ((contact.id, contact.phone, contact.name) for contact in batch.contacts)
+    await work.copy("staged_contacts", ("id", "phone", "name"), records)
+    await work.run(SQL["merge_contacts"], company=batch.company)
+    added = await work.run(SQL["add_list_members"], company=batch.company, list_id=list_id)
+    await work.run(SQL["increment_member_count"], company=batch.company, id=list_id, added=added)
     return added

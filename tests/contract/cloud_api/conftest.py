@@ -61,7 +61,7 @@ def process(
         "ESQ_CALLBACK_URL": "http://127.0.0.1:9/webhooks/cloud",
         "ESQ_SEED": "1",
     }
-    process = ServiceProcess("simulator.entrypoints.api", tmp_path_factory.mktemp("simulator"), settings)
+    process = ServiceProcess("simulator", "api", tmp_path_factory.mktemp("simulator"), settings)
     process.start()
     yield process
     process.stop()

@@ -1,4 +1,4 @@
-"""Campaigns on the fake and on Postgres: what is true of one is true of the other."""
+"""Campaigns on the fake store and on Postgres: tests with the fixture `world` run on both."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from services.campaigns import planning
-from services.campaigns.adapters.memory import FakeContactPages, FakeUnits
-from services.campaigns.adapters.postgres import PostgresUnits
-from services.campaigns.commands import ActOnCampaign, CreateCampaign, PlanNextChunk
-from services.campaigns.domain import Recipient, State
+from services.campaigns.adapters.postgres import PostgresUnitOfWorkFactory
+from services.campaigns.commands import ChangeCampaignState, CreateCampaign, PlanNextChunk
+from services.campaigns.consumers.status_updates import apply_status_updates
+from services.campaigns.domain.model import MessageState, Recipient
+from services.campaigns.fakes import FakeContactsClient, FakeUnitOfWorkFactory
 from services.campaigns.handlers import (
-    act_on_campaign,
+    change_campaign_state,
     create_campaign,
-    read_messages,
-    read_progress,
+    get_campaign_progress,
+    list_messages,
 )
-from services.campaigns.lifecycle import Action, Stage
-from services.campaigns.news import apply_news
-from services.campaigns.planning import plan_next_chunk
-from services.campaigns.scheduling import look_after
+from services.campaigns.jobs import planning
+from services.campaigns.jobs.planning import plan_next_chunk
+from services.campaigns.jobs.scheduling import run_scheduled_transition
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.database import Database, create_engine
 from services.kit.events import Incoming, decode
@@ -35,86 +34,104 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
     from uuid import UUID
 
-    from services.campaigns.ports import Units
+    from services.campaigns.domain.lifecycle import Action, CampaignState
+    from services.campaigns.ports import UnitOfWorkFactory
     from services.kit.events import Event
     from tests.integration.conftest import TestDatabase
 
-COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", key="key-0001")
-CHUNK = PlanNextChunk(chunk=2, lease_seconds=15)
-LATER = datetime(2126, 3, 1, 12, tzinfo=UTC)
-"""Long after whatever is asked of a campaign while a test runs."""
-EVER = datetime(2100, 1, 1, tzinfo=UTC)
+COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", idempotency_key="key-0001")
+CHUNK = PlanNextChunk(chunk_size=2, lease_seconds=15)
+FUTURE = datetime(2126, 3, 1, 12, tzinfo=UTC)
+"""A time after every next check of a campaign that a test creates without a schedule."""
+AFTER_REQUESTED_CHANGES = datetime(2100, 1, 1, tzinfo=UTC)
+"""A time after the changes that users request during a test, and before every scheduled time."""
 
 
 class World:
-    """Campaigns on some store, a list of contacts, and what was put into the outbox."""
+    """Campaigns on a store, a list of contacts and the content of the outbox."""
 
-    def __init__(self, units: Units, database: TestDatabase | None) -> None:
-        self.units = units
+    def __init__(self, uow_factory: UnitOfWorkFactory, database: TestDatabase | None) -> None:
+        self.uow_factory = uow_factory
         self._database = database
-        everyone = [Recipient(uuid7(), uuid7(), f"+55119{n:08d}", f"P{n}") for n in range(5)]
-        self.contacts = FakeContactPages({("acme", "friends"): everyone})
+        recipients = [Recipient(uuid7(), uuid7(), f"+55119{n:08d}", f"P{n}") for n in range(5)]
+        self.contacts = FakeContactsClient({("acme", "friends"): recipients})
 
     def events(self) -> list[Any]:
+        """Return the events of the outbox; batches as single requests."""
         if self._database is None:
-            assert isinstance(self.units, FakeUnits)
-            return single(each.event for each in self.units.tables.outbox.events)
+            assert isinstance(self.uow_factory, FakeUnitOfWorkFactory)
+            return single(outgoing.event for outgoing in self.uow_factory.tables.outbox.events)
         lines = self._database.execute(
             "SELECT encode(payload, 'hex') FROM campaigns.outbox ORDER BY id"
         ).splitlines()
         return single(decode(bytes.fromhex(line)).event for line in lines)
 
     def requests(self, run: int = 0) -> list[str]:
-        """Return the messages asked for under a run."""
+        """Return the ids of the messages requested under a run."""
         return [
-            each.message_id
-            for each in self.events()
-            if isinstance(each, v1.MessageRequested) and each.run == run
+            event.message_id
+            for event in self.events()
+            if isinstance(event, v1.MessageRequested) and event.run == run
         ]
 
     async def plan(self) -> None:
-        """Plan until nothing is left or everything waits."""
+        """Plan until no campaign waits for planning."""
         for _ in range(30):
-            if await plan_next_chunk(CHUNK, self.units, self.contacts) is None:
+            if await plan_next_chunk(CHUNK, self.uow_factory, self.contacts) is None:
                 return
 
-    async def begun(self) -> UUID:
+    async def start_campaign(self) -> UUID:
         """Create a campaign and plan it."""
-        campaign = await create_campaign(COMMAND, self.units)
+        campaign = await create_campaign(COMMAND, self.uow_factory)
         await self.plan()
         return campaign
 
-    async def act(self, campaign: UUID, action: Action) -> Stage:
-        return (await act_on_campaign(ActOnCampaign("acme", campaign, action), self.units)).stage
+    async def change_state(self, campaign: UUID, action: Action) -> CampaignState:
+        """Apply an action; return the state after it."""
+        command = ChangeCampaignState("acme", campaign, action)
+        return (await change_campaign_state(command, self.uow_factory)).state
 
-    async def look_after(self, now: datetime = EVER) -> None:
-        """Let become of campaigns what is due; by default only what was asked of them has come."""
+    async def run_scheduler(self, now: datetime = AFTER_REQUESTED_CHANGES) -> None:
+        """Run all transitions that are due at `now`."""
         for _ in range(10):
-            if await look_after(now, self.units) is None:
+            if await run_scheduled_transition(now, self.uow_factory) is None:
                 return
 
-    async def hear(self, *events: Event) -> None:
-        await apply_news([Incoming(uuid7(), "acme", event) for event in events], self.units)
+    async def consume(self, *events: Event) -> None:
+        """Apply status updates."""
+        await apply_status_updates([Incoming(uuid7(), "acme", event) for event in events], self.uow_factory)
 
-    async def recall(self, campaign: UUID, messages: Iterable[str], run: int = 0) -> None:
-        await self.hear(
-            *(v1.MessageRecalled(message_id=one, campaign_id=str(campaign), run=run) for one in messages)
+    async def return_unsent(self, campaign: UUID, messages: Iterable[str], run: int = 0) -> None:
+        """Return messages as unsent under a run."""
+        await self.consume(
+            *(
+                v1.MessageRecalled(message_id=message, campaign_id=str(campaign), run=run)
+                for message in messages
+            )
         )
 
     async def accept(self, campaign: UUID, messages: Iterable[str]) -> None:
-        await self.hear(*(v1.MessageAccepted(message_id=one, campaign_id=str(campaign)) for one in messages))
+        """Report messages as accepted by the provider."""
+        await self.consume(
+            *(v1.MessageAccepted(message_id=message, campaign_id=str(campaign)) for message in messages)
+        )
 
     async def deliver(self, campaign: UUID, messages: Iterable[str]) -> None:
-        about = [{"message_id": one, "campaign_id": str(campaign)} for one in messages]
-        await self.hear(*(v1.StatusChanged(**one, status=v1.STATUS_DELIVERED) for one in about))
+        """Report messages as delivered."""
+        await self.consume(
+            *(
+                v1.StatusChanged(message_id=message, campaign_id=str(campaign), status=v1.STATUS_DELIVERED)
+                for message in messages
+            )
+        )
 
-    async def look(self, campaign: UUID) -> tuple[Stage, dict[State, int]]:
-        """Return stage and counts; the counts are what counting gives."""
-        progress = await read_progress("acme", campaign, self.units)
-        rows = await read_messages("acme", campaign, None, 100, self.units)
-        assert progress.counts == Counter(one.state for one in rows)
-        assert len({one.contact_id for one in rows}) == len(rows)
-        return progress.stage, dict(progress.counts)
+    async def state_and_counts(self, campaign: UUID) -> tuple[CampaignState, dict[MessageState, int]]:
+        """Return state and counts, after checking the counts against the messages."""
+        progress = await get_campaign_progress("acme", campaign, self.uow_factory)
+        messages = await list_messages("acme", campaign, None, 100, self.uow_factory)
+        assert progress.counts == Counter(message.state for message in messages)
+        assert len({message.contact_id for message in messages}) == len(messages)
+        return progress.state, dict(progress.counts)
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -124,11 +141,11 @@ def store(request: pytest.FixtureRequest) -> TestDatabase | None:
 
 @pytest.fixture
 async def world(store: TestDatabase | None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(planning, "PUT_OFF_SECONDS", 0.0)
+    monkeypatch.setattr(planning, "PLAN_RETRY_SECONDS", 0.0)
     if store is None:
-        yield World(FakeUnits(), None)
+        yield World(FakeUnitOfWorkFactory(), None)
         return
     settings = DatabaseSettings(database_url=SecretStr(store.url("campaigns")))
     database = Database(create_engine(ProcessSettings(service="campaigns"), settings))
-    yield World(PostgresUnits(database), store)
+    yield World(PostgresUnitOfWorkFactory(database), store)
     await database.close()

@@ -1,11 +1,8 @@
-"""The real processes on real servers: a campaign is planned and published while its planners are killed."""
+"""Processes of campaigns and contacts on real servers: planners are killed while a campaign is planned."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -17,7 +14,8 @@ from services.contracts.v1 import events_pb2 as v1
 from services.kit.auth import Tokens
 from services.kit.events import Outgoing, decode
 from services.kit.kafka import KafkaPublisher, Record
-from tests.controllers.process import Server, await_true, free_port
+from tests.controllers.process import await_true
+from tests.controllers.service import ServiceProcess
 from tests.controllers.told import single
 
 if TYPE_CHECKING:
@@ -32,49 +30,26 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 KEY = "k" * 32
 CONTACTS = 3000
-READY_SECONDS = 30.0
-
-
-class Process(Server):
-    """A service process, as the deploy runs it."""
-
-    def __init__(self, module: str, env: dict[str, str], folder: Path) -> None:
-        self.port = free_port()
-        super().__init__(module, folder / f"{module}-{self.port}.log")
-        own = {"ESQ_PORT": str(self.port), "ESQ_HOST": "127.0.0.1", "ESQ_GRACE_SECONDS": "0"}
-        self.launch([sys.executable, "-m", f"services.{module}"], env=os.environ | env | own)
-
-    @property
-    def url(self) -> str:
-        """Where it answers."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def ready(self) -> bool:
-        """Tell whether it can work."""
-        try:
-            return httpx.get(f"{self.url}/health/ready").status_code == 200
-        except httpx.TransportError:
-            return False
 
 
 @pytest.fixture
 def start(
     test_database: TestDatabase, clean_kafka: Kafka, tmp_path: Path
-) -> Iterator[Callable[..., Process]]:
-    """Start a process of a service and wait until it is ready."""
+) -> Iterator[Callable[..., ServiceProcess]]:
+    """Return a function that starts a process and waits until it is ready."""
     started = []
 
-    def start(module: str, **more: str) -> Process:
-        env = {
-            "ESQ_DATABASE_URL": test_database.url(module.split(".", maxsplit=1)[0]),
+    def start(service: str, process_type: str, **settings: str) -> ServiceProcess:
+        defaults = {
+            "ESQ_DATABASE_URL": test_database.url(service),
             "ESQ_KAFKA_BOOTSTRAP": clean_kafka.bootstrap,
             "ESQ_TOKEN_KEY": KEY,
             "ESQ_PLAN_CHUNK": "50",
             "ESQ_PLAN_LEASE_SECONDS": "1",
         }
-        process = Process(module, env | more, tmp_path)
+        process = ServiceProcess(service, process_type, tmp_path, defaults | settings)
         started.append(process)
-        process.await_ready(process.ready, READY_SECONDS)
+        process.start()
         return process
 
     yield start
@@ -84,40 +59,41 @@ def start(
 
 @pytest.fixture
 def platform() -> Iterator[httpx.Client]:
-    """A client with the token of a company."""
+    """Return a client with the token of a company."""
     scopes = ("contacts:write", "contacts:read", "campaigns:write", "campaigns:read")
     token = Tokens(KEY).issue("tester", "acme", scopes)
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
         yield client
 
 
-def requested(kafka: Kafka, least: int) -> list[Any]:
-    """Read everything on the topic of requests; return the requests of each event once."""
+def read_requests(kafka: Kafka, expected: int) -> list[Any]:
+    """Read the topic of requests to its end; return the requests of each event once."""
     client = Consumer(
         {"bootstrap.servers": kafka.bootstrap, "group.id": "reader", "auto.offset.reset": "earliest"}
     )
     client.subscribe([MESSAGE_REQUESTED.name])
     events: dict[UUID, Event] = {}
-    quiet = 0
-    while quiet < 3 or (len(single(events.values())) < least and quiet < 30):
+    empty_polls = 0
+    while empty_polls < 3 or (len(single(events.values())) < expected and empty_polls < 30):
         messages = client.consume(1000, timeout=1)
-        quiet = 0 if messages else quiet + 1
-        events |= {one.event_id: one.event for one in (decode(message.value()) for message in messages)}
+        empty_polls = 0 if messages else empty_polls + 1
+        incoming = [decode(message.value()) for message in messages]
+        events |= {event.event_id: event.event for event in incoming}
     client.close()
     return single(events.values())
 
 
 async def publish(kafka: Kafka, events: Sequence[Outgoing]) -> None:
-    """Tell news, as the whatsapp service does."""
+    """Publish status updates as the whatsapp service does."""
     publisher = KafkaPublisher({"bootstrap.servers": kafka.bootstrap})
-    await publisher.publish([Record(one.topic.name, one.key, one.encode()) for one in events])
+    await publisher.publish([Record(event.topic.name, event.key, event.encode()) for event in events])
     publisher.close()
 
 
-def test_killed_planners_lose_and_double_nothing(
-    start: Callable[..., Process], platform: httpx.Client, clean_kafka: Kafka
+def test_killed_planners_lose_and_duplicate_no_message(
+    start: Callable[..., ServiceProcess], platform: httpx.Client, clean_kafka: Kafka
 ) -> None:
-    contacts, api = start("contacts.entrypoints.api"), start("campaigns.entrypoints.api")
+    contacts, api = start("contacts", "api"), start("campaigns", "api")
     rows = "".join(f"P{number},+55119{80_000_000 + number}\n" for number in range(CONTACTS))
     imported = platform.post(
         f"{contacts.url}/contacts/imports", params={"list": "friends"}, content=f"name,phone\n{rows}"
@@ -129,40 +105,41 @@ def test_killed_planners_lose_and_double_nothing(
     campaign = created.json()["id"]
 
     def progress() -> dict[str, object]:
-        answer: dict[str, object] = platform.get(f"{api.url}/campaigns/{campaign}").json()
-        return answer
+        response: dict[str, object] = platform.get(f"{api.url}/campaigns/{campaign}").json()
+        return response
 
     def planned_beyond(count: int) -> Callable[[], bool]:
         return lambda: int(str(progress()["planned"])) > count
 
-    for least in (100, 800):
-        planner = start("campaigns.entrypoints.planner", ESQ_CONTACTS_URL=contacts.url)
-        await_true(f"{least} are planned", planned_beyond(least), 30)
+    for count in (100, 800):
+        planner = start("campaigns", "planner", ESQ_CONTACTS_URL=contacts.url)
+        await_true(f"{count} messages are planned", planned_beyond(count), 30)
         planner.kill()
-    planner = start("campaigns.entrypoints.planner", ESQ_CONTACTS_URL=contacts.url)
-    await_true("all are planned", lambda: progress()["state"] == "running", 60)
+    planner = start("campaigns", "planner", ESQ_CONTACTS_URL=contacts.url)
+    await_true("all messages are planned", lambda: progress()["state"] == "running", 60)
     assert progress()["counts"] == {"queued": CONTACTS}
 
-    requests = requested(clean_kafka, CONTACTS)
-    assert len(requests) == len({one.contact_id for one in requests}) == CONTACTS
+    requests = read_requests(clean_kafka, CONTACTS)
+    assert len(requests) == len({request.contact_id for request in requests}) == CONTACTS
 
-    news = [
-        Outgoing.of(MESSAGE_STATUS, message, "acme", event)
-        for message in [one.message_id for one in requests]
+    updates = [
+        Outgoing.of(MESSAGE_STATUS, request.message_id, "acme", event)
+        for request in requests
         for event in (
-            v1.StatusChanged(message_id=message, campaign_id=campaign, status=v1.STATUS_DELIVERED),
-            v1.MessageAccepted(message_id=message, campaign_id=campaign),
+            v1.StatusChanged(message_id=request.message_id, campaign_id=campaign, status=v1.STATUS_DELIVERED),
+            v1.MessageAccepted(message_id=request.message_id, campaign_id=campaign),
         )
     ]
-    asyncio.run(publish(clean_kafka, news))
-    worker = start("campaigns.entrypoints.worker")
-    await_true("all are delivered", lambda: progress()["counts"] == {"delivered": CONTACTS}, 60)
+    asyncio.run(publish(clean_kafka, updates))
+    worker = start("campaigns", "worker")
+    await_true("all messages are delivered", lambda: progress()["counts"] == {"delivered": CONTACTS}, 60)
     assert progress()["state"] == "finished"
-    assert [process.send(signal.SIGTERM) for process in (planner, worker, api)] == [0, 0, 0]
+    assert [process.stop() for process in (planner, worker, api)] == [0, 0, 0]
 
 
-def test_a_process_with_wrong_settings_says_all_that_is_wrong(tmp_path: Path) -> None:
-    process = Process("campaigns.entrypoints.planner", {"ESQ_TOKEN_KEY": "short"}, tmp_path)
+def test_process_with_invalid_settings_reports_all_errors(tmp_path: Path) -> None:
+    process = ServiceProcess("campaigns", "planner", tmp_path, {"ESQ_TOKEN_KEY": "short"})
+    process.start(ready=False)
     assert process.wait() == 2
     for name in ("ESQ_DATABASE_URL", "ESQ_KAFKA_BOOTSTRAP", "ESQ_CONTACTS_URL", "ESQ_TOKEN_KEY"):
         assert name in process.tail()

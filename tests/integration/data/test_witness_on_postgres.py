@@ -58,13 +58,13 @@ def fill(database: TestDatabase, contacts: int = 20) -> None:
         f"""
 INSERT INTO contacts.contacts (company, id, phone, created_at)
 SELECT 'acme', gen_random_uuid(), '+55119' || (80000000 + n), {LONG_AGO} FROM generate_series(1, {contacts}) n;
-INSERT INTO contacts.lists (company, id, name, contacts) VALUES ('acme', gen_random_uuid(), 'friends', {contacts});
-INSERT INTO contacts.members SELECT 'acme', l.id, c.id FROM contacts.lists l, contacts.contacts c;
-INSERT INTO campaigns.campaigns (company, id, key, digest, name, list_name, text, connection, created_at)
+INSERT INTO contacts.lists (company, id, name, member_count) VALUES ('acme', gen_random_uuid(), 'friends', {contacts});
+INSERT INTO contacts.list_members SELECT 'acme', l.id, c.id FROM contacts.lists l, contacts.contacts c;
+INSERT INTO campaigns.campaigns (company, id, idempotency_key, fingerprint, name, list_name, text, connection, created_at)
 VALUES ('acme', '{campaign}', 'k', 'd', 'n', 'friends', 'Oi', 'main', {LONG_AGO});
 INSERT INTO campaigns.messages (company, campaign_id, message_id, contact_id)
 SELECT 'acme', '{campaign}', ({born} || lpad(to_hex(row_number() OVER ()), 16, '0'))::uuid, id FROM contacts.contacts;
-INSERT INTO campaigns.counts VALUES ('acme', '{campaign}', 0, {contacts});
+INSERT INTO campaigns.campaign_state_counts VALUES ('acme', '{campaign}', 0, {contacts});
 INSERT INTO whatsapp.messages (company, message_id, campaign_id, contact_id, connection, recipient, body, requested_at)
 SELECT company, message_id, campaign_id, contact_id, 'main', '+5511', 'Oi', {LONG_AGO} FROM campaigns.messages;
 INSERT INTO simulator.sends SELECT gen_random_uuid(), message_id::text, '1', 'w', {LONG_AGO} FROM whatsapp.messages
@@ -108,9 +108,9 @@ def test_every_table_is_recorded_and_found_again(test_database: TestDatabase, wa
             "19 rows",
         ),
         ("UPDATE whatsapp.messages SET body = 'Ola' WHERE recipient = '+5511'", "whatsapp.messages"),
-        ("UPDATE campaigns.counts SET messages = 19", "counts per state"),
+        ("UPDATE campaigns.campaign_state_counts SET messages = 19", "counts per state"),
         (
-            "DELETE FROM contacts.members WHERE contact_id = (SELECT min(id::text)::uuid FROM contacts.contacts)",
+            "DELETE FROM contacts.list_members WHERE contact_id = (SELECT min(id::text)::uuid FROM contacts.contacts)",
             "members",
         ),
         ("DELETE FROM campaigns.campaigns", "belongs to a campaign"),

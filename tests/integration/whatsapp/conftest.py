@@ -61,9 +61,7 @@ class Platform:
     def start(self, service: str, process: str, **settings: str) -> ServiceProcess:
         """Start a process with further settings."""
         own = {"ESQ_SERVICE": service, "ESQ_DATABASE_URL": self.database.url(service)}
-        running = ServiceProcess(
-            f"{service}.entrypoints.{process}", self._folder, self.settings | own | settings
-        )
+        running = ServiceProcess(service, process, self._folder, self.settings | own | settings)
         self._started.append(running)
         running.start()
         return running

@@ -1,4 +1,4 @@
-"""The ladder, whatever the order of the news."""
+"""State precedence of messages, independent of the order of status updates."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.campaigns.domain import (
+from services.campaigns.domain.model import (
     CampaignKey,
     MessageKey,
-    Move,
-    State,
-    differences,
-    highest,
-    moves,
+    MessageState,
+    StateTransition,
+    count_deltas,
+    highest_states,
+    transitions,
 )
 
 if TYPE_CHECKING:
@@ -25,68 +25,71 @@ if TYPE_CHECKING:
 
 CAMPAIGNS = [CampaignKey(company, UUID(int=number)) for company in ("acme", "other") for number in (1, 2)]
 MESSAGES = [MessageKey(campaign, UUID(int=number)) for campaign in CAMPAIGNS for number in range(1, 4)]
-news = st.lists(st.tuples(st.sampled_from(MESSAGES), st.sampled_from(State)), max_size=30)
+update_batches = st.lists(st.tuples(st.sampled_from(MESSAGES), st.sampled_from(MessageState)), max_size=30)
 
 
-def climb(held: dict[MessageKey, State], batch: list[tuple[MessageKey, State]]) -> dict[MessageKey, State]:
-    return held | {move.message: move.after for move in moves(held, highest(batch))}
+def advance(
+    current: dict[MessageKey, MessageState], batch: list[tuple[MessageKey, MessageState]]
+) -> dict[MessageKey, MessageState]:
+    advanced = transitions(current, highest_states(batch))
+    return current | {transition.message: transition.after for transition in advanced}
 
 
-@given(news, st.randoms(use_true_random=False))
-def test_order_and_repetition_of_news_do_not_matter(
-    batch: list[tuple[MessageKey, State]], random: Random
+@given(update_batches, st.randoms(use_true_random=False))
+def test_order_and_repetition_of_updates_do_not_matter(
+    batch: list[tuple[MessageKey, MessageState]], random: Random
 ) -> None:
-    start = dict.fromkeys(MESSAGES, State.QUEUED)
+    initial = dict.fromkeys(MESSAGES, MessageState.QUEUED)
     shuffled = [*batch, *batch]
     random.shuffle(shuffled)
-    one_by_one = start
-    for piece in shuffled:
-        one_by_one = climb(one_by_one, [piece])
-    assert one_by_one == climb(start, batch)
+    current = initial
+    for update in shuffled:
+        current = advance(current, [update])
+    assert current == advance(initial, batch)
 
 
-@given(news, news)
-def test_counts_follow_the_messages(
-    first: list[tuple[MessageKey, State]], second: list[tuple[MessageKey, State]]
+@given(update_batches, update_batches)
+def test_count_deltas_match_message_states(
+    first: list[tuple[MessageKey, MessageState]], second: list[tuple[MessageKey, MessageState]]
 ) -> None:
-    held = dict.fromkeys(MESSAGES, State.QUEUED)
-    counts = {campaign: Counter({State.QUEUED: 3}) for campaign in CAMPAIGNS}
+    current = dict.fromkeys(MESSAGES, MessageState.QUEUED)
+    counts = {campaign: Counter({MessageState.QUEUED: 3}) for campaign in CAMPAIGNS}
     for batch in (first, second):
-        for campaign, changes in differences(moves(held, highest(batch))).items():
-            counts[campaign].update(changes)
-        held = climb(held, batch)
+        for campaign, deltas in count_deltas(transitions(current, highest_states(batch))).items():
+            counts[campaign].update(deltas)
+        current = advance(current, batch)
     for campaign in CAMPAIGNS:
         assert +counts[campaign] == Counter(
-            state for message, state in held.items() if message.campaign == campaign
+            state for message, state in current.items() if message.campaign == campaign
         )
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "climbs"),
+    ("before", "after", "advances"),
     [
-        (State.QUEUED, State.ACCEPTED, True),
-        (State.UNCERTAIN, State.ACCEPTED, True),
-        (State.UNCERTAIN, State.FAILED, True),
-        (State.ACCEPTED, State.UNCERTAIN, False),
-        (State.SENT, State.FAILED, True),
-        (State.DELIVERED, State.FAILED, False),
-        (State.FAILED, State.DELIVERED, True),
-        (State.READ, State.DELIVERED, False),
-        (State.SENT, State.SENT, False),
+        (MessageState.QUEUED, MessageState.ACCEPTED, True),
+        (MessageState.UNCERTAIN, MessageState.ACCEPTED, True),
+        (MessageState.UNCERTAIN, MessageState.FAILED, True),
+        (MessageState.ACCEPTED, MessageState.UNCERTAIN, False),
+        (MessageState.SENT, MessageState.FAILED, True),
+        (MessageState.DELIVERED, MessageState.FAILED, False),
+        (MessageState.FAILED, MessageState.DELIVERED, True),
+        (MessageState.READ, MessageState.DELIVERED, False),
+        (MessageState.SENT, MessageState.SENT, False),
     ],
 )
-def test_steps_of_the_ladder(before: State, after: State, climbs: bool) -> None:  # noqa: FBT001 - a table's column
+def test_state_precedence(*, before: MessageState, after: MessageState, advances: bool) -> None:
     message = MESSAGES[0]
-    expected = [Move(message, before, after)] if climbs else []
-    assert moves({message: before}, {message: after}) == expected
+    expected = [StateTransition(message, before, after)] if advances else []
+    assert transitions({message: before}, {message: after}) == expected
 
 
-def test_news_of_unknown_messages_move_nothing() -> None:
-    assert moves({}, {MESSAGES[0]: State.SENT}) == []
+def test_updates_of_unknown_messages_are_ignored() -> None:
+    assert transitions({}, {MESSAGES[0]: MessageState.SENT}) == []
 
 
-def test_stored_numbers_never_change() -> None:
-    assert {state.label: int(state) for state in State} == {
+def test_stored_state_numbers_do_not_change() -> None:
+    assert {state.label: int(state) for state in MessageState} == {
         "pending": -10, "queued": 0, "uncertain": 10, "expired": 20, "cancelled": 25, "accepted": 30,
         "sent": 40, "failed": 50, "delivered": 60, "read": 70,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Handlers of campaigns on fakes: what is stored, not what was called."""
+"""Handlers of campaigns on fakes; assertions are on the stored state."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.campaigns.adapters.memory import FakeContactPages, FakeUnits
-from services.campaigns.again import request_again
 from services.campaigns.commands import CreateCampaign, PlanNextChunk
-from services.campaigns.domain import Recipient, State
-from services.campaigns.handlers import create_campaign, read_messages, read_progress
-from services.campaigns.lifecycle import Stage
-from services.campaigns.news import apply_news
-from services.campaigns.planning import plan_next_chunk
+from services.campaigns.consumers.status_updates import apply_status_updates
+from services.campaigns.domain.lifecycle import CampaignState
+from services.campaigns.domain.model import MessageState, Recipient
+from services.campaigns.fakes import FakeContactsClient, FakeUnitOfWorkFactory
+from services.campaigns.handlers import create_campaign, get_campaign_progress, list_messages
+from services.campaigns.jobs.planning import plan_next_chunk
+from services.campaigns.jobs.republish import republish_requests
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.events import Event, Incoming
@@ -23,11 +23,11 @@ from tests.controllers.told import single
 if TYPE_CHECKING:
     from uuid import UUID
 
-COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", key="key-1")
-CHUNK = PlanNextChunk(chunk=2, lease_seconds=15)
+COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", idempotency_key="key-1")
+CHUNK = PlanNextChunk(chunk_size=2, lease_seconds=15)
 
 
-def people(count: int) -> list[Recipient]:
+def recipients(count: int) -> list[Recipient]:
     return [Recipient(uuid7(), uuid7(), f"+55119100000{number:02d}", f"P{number}") for number in range(count)]
 
 
@@ -35,166 +35,181 @@ def incoming(event: Event, company: str = "acme") -> Incoming:
     return Incoming(uuid7(), company, event)
 
 
-def requests(units: FakeUnits) -> list[Any]:
-    return single(event.event for event in units.tables.outbox.events)
+def requests(uow_factory: FakeUnitOfWorkFactory) -> list[Any]:
+    return single(event.event for event in uow_factory.tables.outbox.events)
 
 
-async def planned(count: int = 5) -> tuple[FakeUnits, UUID, list[str]]:
-    units = FakeUnits()
-    campaign = await create_campaign(COMMAND, units)
-    contacts = FakeContactPages({("acme", "friends"): people(count)})
-    while await plan_next_chunk(CHUNK, units, contacts) is not None:
+async def planned(count: int = 5) -> tuple[FakeUnitOfWorkFactory, UUID, list[str]]:
+    uow_factory = FakeUnitOfWorkFactory()
+    campaign = await create_campaign(COMMAND, uow_factory)
+    contacts = FakeContactsClient({("acme", "friends"): recipients(count)})
+    while await plan_next_chunk(CHUNK, uow_factory, contacts) is not None:
         pass
-    return units, campaign, [request.message_id for request in requests(units)]
+    return uow_factory, campaign, [request.message_id for request in requests(uow_factory)]
 
 
-async def test_the_same_key_makes_one_campaign() -> None:
-    units = FakeUnits()
-    first = await create_campaign(COMMAND, units)
-    assert await create_campaign(COMMAND, units) == first
+async def test_same_idempotency_key_creates_one_campaign() -> None:
+    uow_factory = FakeUnitOfWorkFactory()
+    first = await create_campaign(COMMAND, uow_factory)
+    assert await create_campaign(COMMAND, uow_factory) == first
     with pytest.raises(ConflictError):
-        await create_campaign(CreateCampaign("acme", "Other", "friends", "Oi", "main", key="key-1"), units)
-    assert (
-        await create_campaign(CreateCampaign("other", "Other", "friends", "Oi", "main", key="key-1"), units)
-        != first
-    )
+        await create_campaign(
+            CreateCampaign("acme", "Other", "friends", "Oi", "main", idempotency_key="key-1"), uow_factory
+        )
+    other_company = CreateCampaign("other", "Other", "friends", "Oi", "main", idempotency_key="key-1")
+    assert await create_campaign(other_company, uow_factory) != first
 
 
-async def test_a_text_that_cannot_be_sent_makes_none() -> None:
-    units = FakeUnits()
+async def test_invalid_template_creates_nothing() -> None:
+    uow_factory = FakeUnitOfWorkFactory()
     with pytest.raises(InvalidError):
-        await create_campaign(CreateCampaign("acme", "n", "friends", "Oi {nome}", "main", key="key-1"), units)
-    assert units.tables.plans == {}
+        await create_campaign(
+            CreateCampaign("acme", "n", "friends", "Oi {nome}", "main", idempotency_key="key-1"), uow_factory
+        )
+    assert uow_factory.tables.plans == {}
 
 
-async def test_planning_ends_with_one_request_per_contact() -> None:
-    units, campaign, ids = await planned(5)
-    progress = await read_progress("acme", campaign, units)
-    assert (progress.stage, progress.planned, progress.total) == (Stage.RUNNING, 5, 5)
-    assert progress.counts == {State.QUEUED: 5}
-    assert [str(one.message_id) for one in await read_messages("acme", campaign, None, 9, units)] == sorted(
-        ids
-    )
-    event = units.tables.outbox.events[0]
+async def test_planning_requests_one_message_per_contact() -> None:
+    uow_factory, campaign, ids = await planned(5)
+    progress = await get_campaign_progress("acme", campaign, uow_factory)
+    assert (progress.state, progress.planned, progress.total) == (CampaignState.RUNNING, 5, 5)
+    assert progress.counts == {MessageState.QUEUED: 5}
+    messages = await list_messages("acme", campaign, None, 9, uow_factory)
+    assert [str(message.message_id) for message in messages] == sorted(ids)
+    event = uow_factory.tables.outbox.events[0]
     assert (event.topic.name, event.key, event.company) == ("message.requested", "acme/main", "acme")
-    assert requests(units)[0].text == "Oi P0!"
+    assert requests(uow_factory)[0].text == "Oi P0!"
 
 
-async def test_a_list_whose_size_is_a_multiple_of_the_chunk_ends_too() -> None:
-    units, campaign, ids = await planned(4)
+async def test_planning_ends_when_list_size_is_a_multiple_of_the_chunk_size() -> None:
+    uow_factory, campaign, ids = await planned(4)
     assert len(ids) == 4
-    assert (await read_progress("acme", campaign, units)).stage is Stage.RUNNING
+    assert (await get_campaign_progress("acme", campaign, uow_factory)).state is CampaignState.RUNNING
 
 
-async def test_an_empty_list_is_finished_at_once() -> None:
-    units, campaign, _ = await planned(0)
-    assert (await read_progress("acme", campaign, units)).stage is Stage.FINISHED
+async def test_campaign_with_an_empty_list_is_finished() -> None:
+    uow_factory, campaign, _ = await planned(0)
+    assert (await get_campaign_progress("acme", campaign, uow_factory)).state is CampaignState.FINISHED
 
 
-async def test_a_missing_list_fails_the_campaign_with_a_reason() -> None:
-    units = FakeUnits()
-    campaign = await create_campaign(COMMAND, units)
-    assert await plan_next_chunk(CHUNK, units, FakeContactPages({})) == 0
-    progress = await read_progress("acme", campaign, units)
-    assert (progress.stage, progress.failure) == (Stage.FAILED, "there is no such list")
+async def test_missing_list_fails_the_campaign() -> None:
+    uow_factory = FakeUnitOfWorkFactory()
+    campaign = await create_campaign(COMMAND, uow_factory)
+    assert await plan_next_chunk(CHUNK, uow_factory, FakeContactsClient({})) == 0
+    progress = await get_campaign_progress("acme", campaign, uow_factory)
+    assert (progress.state, progress.failure) == (CampaignState.FAILED, "there is no such list")
 
 
-async def test_planning_waits_while_contacts_are_away() -> None:
-    units = FakeUnits()
-    campaign = await create_campaign(COMMAND, units)
-    contacts = FakeContactPages({("acme", "friends"): people(3)})
-    contacts.away = True
-    assert await plan_next_chunk(CHUNK, units, contacts) == 0
-    assert await plan_next_chunk(CHUNK, units, contacts) is None
-    assert (await read_progress("acme", campaign, units)).stage is Stage.PLANNING
+async def test_planning_is_postponed_while_contacts_are_unavailable() -> None:
+    uow_factory = FakeUnitOfWorkFactory()
+    campaign = await create_campaign(COMMAND, uow_factory)
+    contacts = FakeContactsClient({("acme", "friends"): recipients(3)})
+    contacts.unavailable = True
+    assert await plan_next_chunk(CHUNK, uow_factory, contacts) == 0
+    assert await plan_next_chunk(CHUNK, uow_factory, contacts) is None
+    assert (await get_campaign_progress("acme", campaign, uow_factory)).state is CampaignState.PLANNING
 
 
-async def test_a_planner_whose_lease_ended_writes_nothing() -> None:
-    units = FakeUnits()
-    await create_campaign(COMMAND, units)
-    slow, contacts = units, FakeContactPages({("acme", "friends"): people(3)})
+async def test_planner_with_an_expired_lease_writes_nothing() -> None:
+    uow_factory = FakeUnitOfWorkFactory()
+    await create_campaign(COMMAND, uow_factory)
+    contacts = FakeContactsClient({("acme", "friends"): recipients(3)})
 
-    class Overtaken(FakeContactPages):
-        async def page(self, company, list_name, after, limit):  # noqa: ANN001, ANN202 - as the class it stands for
-            row = next(iter(units.tables.plans.values()))
-            row.leased_until = 0.0
-            while await plan_next_chunk(CHUNK, units, contacts) is not None:
+    class OvertakenClient(FakeContactsClient):
+        async def fetch_page(self, company, list_name, after, limit):  # noqa: ANN001, ANN202 - as in the base class
+            plan = next(iter(uow_factory.tables.plans.values()))
+            plan.lease_expires_at = 0.0
+            while await plan_next_chunk(CHUNK, uow_factory, contacts) is not None:
                 pass
-            return await super().page(company, list_name, after, limit)
+            return await super().fetch_page(company, list_name, after, limit)
 
-    assert await plan_next_chunk(CHUNK, slow, Overtaken(contacts.lists)) == 0
-    assert len(requests(units)) == 3
+    assert await plan_next_chunk(CHUNK, uow_factory, OvertakenClient(contacts.lists)) == 0
+    assert len(requests(uow_factory)) == 3
 
 
-async def test_campaigns_take_turns() -> None:
-    units = FakeUnits()
+async def test_campaigns_are_planned_alternately() -> None:
+    uow_factory = FakeUnitOfWorkFactory()
     for key in ("key-1", "key-2"):
-        await create_campaign(CreateCampaign("acme", key, "friends", key, "main", key=key), units)
-    contacts = FakeContactPages({("acme", "friends"): people(5)})
+        await create_campaign(
+            CreateCampaign("acme", key, "friends", key, "main", idempotency_key=key), uow_factory
+        )
+    contacts = FakeContactsClient({("acme", "friends"): recipients(5)})
     for _ in range(4):
-        await plan_next_chunk(CHUNK, units, contacts)
-    texts = [request.text for request in requests(units)]
+        await plan_next_chunk(CHUNK, uow_factory, contacts)
+    texts = [request.text for request in requests(uow_factory)]
     assert sorted(texts) == ["key-1"] * 4 + ["key-2"] * 4
 
 
-async def test_news_move_messages_once() -> None:
-    units, campaign, ids = await planned(5)
-    accepted = [incoming(v1.MessageAccepted(message_id=one, campaign_id=str(campaign))) for one in ids[:3]]
-    sent = incoming(
+async def test_repeated_status_updates_are_applied_once() -> None:
+    uow_factory, campaign, ids = await planned(5)
+    accepted = [
+        incoming(v1.MessageAccepted(message_id=message_id, campaign_id=str(campaign)))
+        for message_id in ids[:3]
+    ]
+    delivered = incoming(
         v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=v1.STATUS_DELIVERED)
     )
     failed = incoming(v1.MessageFailed(message_id=ids[3], campaign_id=str(campaign), code=131026))
-    lost = incoming(v1.MessageUncertain(message_id=ids[4], campaign_id=str(campaign)))
-    await apply_news([sent, *accepted, failed, lost, failed], units)
-    await apply_news([*accepted, sent], units)
-    progress = await read_progress("acme", campaign, units)
-    assert progress.counts == {State.ACCEPTED: 2, State.DELIVERED: 1, State.FAILED: 1, State.UNCERTAIN: 1}
+    uncertain = incoming(v1.MessageUncertain(message_id=ids[4], campaign_id=str(campaign)))
+    await apply_status_updates([delivered, *accepted, failed, uncertain, failed], uow_factory)
+    await apply_status_updates([*accepted, delivered], uow_factory)
+    progress = await get_campaign_progress("acme", campaign, uow_factory)
+    assert progress.counts == {
+        MessageState.ACCEPTED: 2,
+        MessageState.DELIVERED: 1,
+        MessageState.FAILED: 1,
+        MessageState.UNCERTAIN: 1,
+    }
 
 
-async def test_an_uncertain_message_is_resolved_by_its_callback() -> None:
-    units, campaign, ids = await planned(1)
-    await apply_news([incoming(v1.MessageUncertain(message_id=ids[0], campaign_id=str(campaign)))], units)
-    assert (await read_progress("acme", campaign, units)).counts == {State.UNCERTAIN: 1}
-    news = v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=v1.STATUS_SENT)
-    await apply_news([incoming(news)], units)
-    assert (await read_progress("acme", campaign, units)).counts == {State.SENT: 1}
+async def test_webhook_status_resolves_an_uncertain_message() -> None:
+    uow_factory, campaign, ids = await planned(1)
+    uncertain = v1.MessageUncertain(message_id=ids[0], campaign_id=str(campaign))
+    await apply_status_updates([incoming(uncertain)], uow_factory)
+    progress = await get_campaign_progress("acme", campaign, uow_factory)
+    assert progress.counts == {MessageState.UNCERTAIN: 1}
+    sent = v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=v1.STATUS_SENT)
+    await apply_status_updates([incoming(sent)], uow_factory)
+    assert (await get_campaign_progress("acme", campaign, uow_factory)).counts == {MessageState.SENT: 1}
 
 
-async def test_news_of_others_and_of_unknown_messages_change_nothing() -> None:
-    units, campaign, ids = await planned(1)
-    stranger = incoming(v1.MessageAccepted(message_id=ids[0], campaign_id=str(campaign)), company="other")
-    unknown = incoming(v1.MessageAccepted(message_id=str(uuid7()), campaign_id=str(campaign)))
-    strange = incoming(v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign)))
-    await apply_news([stranger, unknown, strange], units)
-    assert (await read_progress("acme", campaign, units)).counts == {State.QUEUED: 1}
-
-
-async def test_another_company_sees_nothing() -> None:
-    units, campaign, _ = await planned(1)
-    with pytest.raises(NotFoundError):
-        await read_messages("other", campaign, None, 10, units)
-
-
-async def test_what_may_have_been_lost_is_requested_again_under_its_own_id() -> None:
-    units = FakeUnits()
-    campaign = await create_campaign(COMMAND, units)
-    contacts = FakeContactPages({("acme", "friends"): people(5)})
-    while await plan_next_chunk(CHUNK, units, contacts) is not None:
-        pass
-    ids = sorted(request.message_id for request in requests(units))
-    await apply_news(
-        [incoming(v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=3))], units
+async def test_updates_of_other_companies_and_unknown_messages_are_ignored() -> None:
+    uow_factory, campaign, ids = await planned(1)
+    other_company = incoming(
+        v1.MessageAccepted(message_id=ids[0], campaign_id=str(campaign)), company="other"
     )
-    units.tables.outbox.events.clear()
-    assert await request_again(2, units, contacts) == 4
-    again = requests(units)
-    assert sorted(request.message_id for request in again) == ids[1:]
-    assert {request.to for request in again} <= {one.phone for one in contacts.lists["acme", "friends"]}
-    assert (await read_progress("acme", campaign, units)).planned == 5
+    unknown_message = incoming(v1.MessageAccepted(message_id=str(uuid7()), campaign_id=str(campaign)))
+    unknown_status = incoming(v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign)))
+    await apply_status_updates([other_company, unknown_message, unknown_status], uow_factory)
+    assert (await get_campaign_progress("acme", campaign, uow_factory)).counts == {MessageState.QUEUED: 1}
 
 
-async def test_a_list_that_is_gone_is_left_alone() -> None:
-    units, _, _ = await planned(3)
-    before = len(units.tables.outbox.events)
-    assert await request_again(2, units, FakeContactPages({})) == 0
-    assert len(units.tables.outbox.events) == before
+async def test_messages_of_another_company_are_not_found() -> None:
+    uow_factory, campaign, _ = await planned(1)
+    with pytest.raises(NotFoundError):
+        await list_messages("other", campaign, None, 10, uow_factory)
+
+
+async def test_unconfirmed_messages_are_republished_under_their_own_ids() -> None:
+    uow_factory = FakeUnitOfWorkFactory()
+    campaign = await create_campaign(COMMAND, uow_factory)
+    contacts = FakeContactsClient({("acme", "friends"): recipients(5)})
+    while await plan_next_chunk(CHUNK, uow_factory, contacts) is not None:
+        pass
+    ids = sorted(request.message_id for request in requests(uow_factory))
+    read = v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=3)
+    await apply_status_updates([incoming(read)], uow_factory)
+    uow_factory.tables.outbox.events.clear()
+    assert await republish_requests(2, uow_factory, contacts) == 4
+    republished = requests(uow_factory)
+    assert sorted(request.message_id for request in republished) == ids[1:]
+    phones = {recipient.phone for recipient in contacts.lists["acme", "friends"]}
+    assert {request.to for request in republished} <= phones
+    assert (await get_campaign_progress("acme", campaign, uow_factory)).planned == 5
+
+
+async def test_campaign_without_its_list_is_not_republished() -> None:
+    uow_factory, _, _ = await planned(3)
+    before = len(uow_factory.tables.outbox.events)
+    assert await republish_requests(2, uow_factory, FakeContactsClient({})) == 0
+    assert len(uow_factory.tables.outbox.events) == before

@@ -1,51 +1,82 @@
-"""Where a campaign is, and what may be asked of it there."""
+"""Effective states and allowed actions of campaigns."""
 
 from __future__ import annotations
 
 import pytest
 
-from services.campaigns.domain import State
-from services.campaigns.lifecycle import AFTER, Action, Stage, Status, is_due, stage_of
+from services.campaigns.domain.lifecycle import (
+    RESULTING_STATE,
+    Action,
+    CampaignState,
+    RequestedState,
+    effective_state,
+    is_applicable,
+)
+from services.campaigns.domain.model import MessageState
 from services.kit.errors import ConflictError
 
 
 @pytest.mark.parametrize(
-    ("status", "planned", "failure", "counts", "stage"),
+    ("requested_state", "planned", "failure", "counts", "state"),
     [
-        (Status.ACTIVE, False, None, {}, Stage.PLANNING),
-        (Status.ACTIVE, True, "no list", {}, Stage.FAILED),
-        (Status.ACTIVE, True, None, {State.QUEUED: 1, State.SENT: 2}, Stage.RUNNING),
-        (Status.ACTIVE, True, None, {State.ACCEPTED: 1}, Stage.RUNNING),
-        (Status.ACTIVE, True, None, {State.PENDING: 1}, Stage.RUNNING),
-        (Status.ACTIVE, True, None, {State.SENT: 2, State.UNCERTAIN: 1}, Stage.FINISHED),
-        (Status.ACTIVE, True, None, {State.CANCELLED: 2, State.EXPIRED: 1}, Stage.FINISHED),
-        (Status.ACTIVE, True, None, {}, Stage.FINISHED),
-        (Status.DRAFT, False, None, {}, Stage.DRAFT),
-        (Status.WAITING, False, None, {}, Stage.WAITING),
-        (Status.PAUSED, True, None, {State.QUEUED: 1}, Stage.PAUSED),
-        (Status.CANCELLED, True, None, {State.QUEUED: 1}, Stage.CANCELLED),
+        (RequestedState.ACTIVE, False, None, {}, CampaignState.PLANNING),
+        (RequestedState.ACTIVE, True, "no list", {}, CampaignState.FAILED),
+        (
+            RequestedState.ACTIVE,
+            True,
+            None,
+            {MessageState.QUEUED: 1, MessageState.SENT: 2},
+            CampaignState.RUNNING,
+        ),
+        (RequestedState.ACTIVE, True, None, {MessageState.ACCEPTED: 1}, CampaignState.RUNNING),
+        (RequestedState.ACTIVE, True, None, {MessageState.PENDING: 1}, CampaignState.RUNNING),
+        (
+            RequestedState.ACTIVE,
+            True,
+            None,
+            {MessageState.SENT: 2, MessageState.UNCERTAIN: 1},
+            CampaignState.FINISHED,
+        ),
+        (
+            RequestedState.ACTIVE,
+            True,
+            None,
+            {MessageState.CANCELLED: 2, MessageState.EXPIRED: 1},
+            CampaignState.FINISHED,
+        ),
+        (RequestedState.ACTIVE, True, None, {}, CampaignState.FINISHED),
+        (RequestedState.DRAFT, False, None, {}, CampaignState.DRAFT),
+        (RequestedState.WAITING, False, None, {}, CampaignState.WAITING),
+        (RequestedState.PAUSED, True, None, {MessageState.QUEUED: 1}, CampaignState.PAUSED),
+        (RequestedState.CANCELLED, True, None, {MessageState.QUEUED: 1}, CampaignState.CANCELLED),
     ],
 )
-def test_stage(
-    *, status: Status, planned: bool, failure: str | None, counts: dict[State, int], stage: Stage
+def test_effective_state(
+    *,
+    requested_state: RequestedState,
+    planned: bool,
+    failure: str | None,
+    counts: dict[MessageState, int],
+    state: CampaignState,
 ) -> None:
-    assert stage_of(status, planned, failure, counts) is stage
+    assert effective_state(requested_state, planned, failure, counts) is state
 
 
 @pytest.mark.parametrize("action", Action)
-@pytest.mark.parametrize("stage", Stage)
-def test_an_action_is_due_or_done_or_impossible(action: Action, stage: Stage) -> None:
-    """What has ended is never asked for anything, and what an action leads to is where it is done."""
+@pytest.mark.parametrize("state", CampaignState)
+def test_action_is_applicable_or_already_applied_or_conflicts(action: Action, state: CampaignState) -> None:
+    """No action applies to a final state; an already applied action has led to the current state."""
     try:
-        due = is_due(action, stage)
+        applicable = is_applicable(action, state)
     except ConflictError:
         return
-    assert not (due and stage in {Stage.FINISHED, Stage.CANCELLED, Stage.FAILED})
-    assert due or AFTER[action].value in {Status.ACTIVE.value, stage.value}
+    final = {CampaignState.FINISHED, CampaignState.CANCELLED, CampaignState.FAILED}
+    assert not (applicable and state in final)
+    assert applicable or RESULTING_STATE[action].value in {RequestedState.ACTIVE.value, state.value}
 
 
-def test_what_is_impossible_says_what_is_not() -> None:
-    with pytest.raises(ConflictError, match="is finished, so pause is not possible; clone is"):
-        is_due(Action.PAUSE, Stage.FINISHED)
-    with pytest.raises(ConflictError, match="is draft, so resume is not possible; start or cancel is"):
-        is_due(Action.RESUME, Stage.DRAFT)
+def test_conflict_names_the_allowed_actions() -> None:
+    with pytest.raises(ConflictError, match="is finished: pause is not allowed; allowed: clone"):
+        is_applicable(Action.PAUSE, CampaignState.FINISHED)
+    with pytest.raises(ConflictError, match="is draft: resume is not allowed; allowed: start or cancel"):
+        is_applicable(Action.RESUME, CampaignState.DRAFT)

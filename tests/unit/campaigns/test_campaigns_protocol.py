@@ -1,8 +1,8 @@
-"""Runs and halts, whatever comes when: nobody is sent to twice, nobody is forgotten.
+"""Runs and stopped runs under any order of events: each message is sent at most once and none is forgotten.
 
-Campaigns are the real handlers on the fake store; whatsapp is the smallest thing that keeps its side of
-decision 25. Events travel as in Kafka: those of a key in order, keys among each other in any, and a request
-may come late, from a retry topic.
+Campaigns are the real handlers on the fake store; whatsapp is the smallest model that fulfils its part of the
+protocol (ADR 25). Events travel as in Kafka: in order per key, in any order across keys, and a request may
+arrive late from a retry topic.
 """
 
 from __future__ import annotations
@@ -15,15 +15,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.campaigns import planning
-from services.campaigns.adapters.memory import FakeContactPages, FakeUnits
-from services.campaigns.commands import ActOnCampaign, CreateCampaign, PlanNextChunk
-from services.campaigns.domain import Recipient, State
-from services.campaigns.handlers import act_on_campaign, create_campaign, read_messages, read_progress
-from services.campaigns.lifecycle import Action, Stage
-from services.campaigns.news import apply_news
-from services.campaigns.planning import plan_next_chunk
-from services.campaigns.scheduling import look_after
+from services.campaigns.commands import ChangeCampaignState, CreateCampaign, PlanNextChunk
+from services.campaigns.consumers.status_updates import apply_status_updates
+from services.campaigns.domain.lifecycle import Action, CampaignState
+from services.campaigns.domain.model import MessageState, Recipient
+from services.campaigns.fakes import FakeContactsClient, FakeUnitOfWorkFactory
+from services.campaigns.handlers import (
+    change_campaign_state,
+    create_campaign,
+    get_campaign_progress,
+    list_messages,
+)
+from services.campaigns.jobs import planning
+from services.campaigns.jobs.planning import plan_next_chunk
+from services.campaigns.jobs.scheduling import run_scheduled_transition
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError
 from services.kit.events import Incoming
@@ -32,169 +37,181 @@ from services.kit.ids import uuid7
 if TYPE_CHECKING:
     from services.kit.events import Event
 
-PEOPLE = 12
+RECIPIENTS = 12
 STEPS = 80
 
 
-class Whatsapp:
-    """Queues, begins, recalls. `waiting` holds the run of each message that is not begun."""
+class WhatsappModel:
+    """Queues, sends and returns messages. `queued` holds the run of each unsent message."""
 
     def __init__(self, campaign: str) -> None:
         self.campaign = campaign
-        self.halted = -1
-        self.waiting: dict[str, int] = {}
-        self.recalled: dict[str, int] = {}
+        self.stopped_run = -1
+        self.queued: dict[str, int] = {}
+        self.returned: dict[str, int] = {}
         self.sent: Counter[str] = Counter()
-        self.news: list[Event] = []
+        self.updates: list[Event] = []
 
-    def take(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         if isinstance(event, v1.CampaignHalted):
-            self.halted = max(self.halted, event.run)
+            self.stopped_run = max(self.stopped_run, event.run)
         elif isinstance(event, v1.MessagesRequested):
             for request in event.requests:
                 self._store(request.message_id, request.run)
 
     def _store(self, message: str, run: int) -> None:
-        known = self.waiting.get(message, self.recalled.get(message, -1))
+        known = self.queued.get(message, self.returned.get(message, -1))
         if message not in self.sent and known < run:
-            self.recalled.pop(message, None)
-            self.waiting[message] = run
-        if message in self.recalled:
-            self._tell_recalled(message, self.recalled[message])
-        self.sweep([message])
+            self.returned.pop(message, None)
+            self.queued[message] = run
+        if message in self.returned:
+            self._publish_returned(message, self.returned[message])
+        self.return_stopped([message])
 
-    def begin(self, message: str) -> None:
-        if self.waiting[message] > self.halted:
-            del self.waiting[message]
+    def send(self, message: str) -> None:
+        if self.queued[message] > self.stopped_run:
+            del self.queued[message]
             self.sent[message] += 1
-            self.news.append(v1.MessageAccepted(message_id=message, campaign_id=self.campaign))
+            self.updates.append(v1.MessageAccepted(message_id=message, campaign_id=self.campaign))
 
-    def sweep(self, messages: list[str]) -> None:
+    def return_stopped(self, messages: list[str]) -> None:
         for message in messages:
-            run = self.waiting.get(message)
-            if run is not None and run <= self.halted:
-                self.recalled[message] = self.waiting.pop(message)
-                self._tell_recalled(message, run)
+            run = self.queued.get(message)
+            if run is not None and run <= self.stopped_run:
+                self.returned[message] = self.queued.pop(message)
+                self._publish_returned(message, run)
 
-    def _tell_recalled(self, message: str, run: int) -> None:
-        self.news.append(v1.MessageRecalled(message_id=message, campaign_id=self.campaign, run=run))
+    def _publish_returned(self, message: str, run: int) -> None:
+        self.updates.append(v1.MessageRecalled(message_id=message, campaign_id=self.campaign, run=run))
 
 
-class World:
-    """Both services and what is under way between them; every step is a draw."""
+class Simulation:
+    """Both services and the events between them; each step is random."""
 
-    def __init__(self, units: FakeUnits, campaign: Whatsapp, contacts: FakeContactPages, rng: Random) -> None:
-        self.units = units
-        self.whatsapp = campaign
+    def __init__(
+        self,
+        uow_factory: FakeUnitOfWorkFactory,
+        whatsapp: WhatsappModel,
+        contacts: FakeContactsClient,
+        rng: Random,
+    ) -> None:
+        self.uow_factory = uow_factory
+        self.whatsapp = whatsapp
         self.contacts = contacts
         self.rng = rng
-        self.read = 0
-        self.late: list[Event] = []
+        self.published = 0
+        self.retries: list[Event] = []
 
-    async def act(self, action: Action) -> None:
-        [(company, campaign)] = self.units.tables.campaigns
+    async def change_state(self, action: Action) -> None:
+        [(company, campaign)] = self.uow_factory.tables.campaigns
         try:
-            await act_on_campaign(ActOnCampaign(company, campaign, action), self.units)
+            await change_campaign_state(ChangeCampaignState(company, campaign, action), self.uow_factory)
         except ConflictError:
             return
 
     async def plan(self) -> None:
-        await plan_next_chunk(PlanNextChunk(3, 15), self.units, self.contacts)
+        await plan_next_chunk(PlanNextChunk(3, 15), self.uow_factory, self.contacts)
 
-    async def carry_requests(self, chance_of_retry: float) -> None:
-        """Bring whatsapp the next events of the outbox; some requests take the way through the retry topic."""
-        events = self.units.tables.outbox.events
-        upto = self.rng.randint(self.read, len(events))
-        for each in events[self.read : upto]:
-            late = isinstance(each.event, v1.MessagesRequested) and self.rng.random() < chance_of_retry
-            self.late.append(each.event) if late else self.whatsapp.take(each.event)
-        self.read = upto
-        if self.late:
-            self.whatsapp.take(self.late.pop(self.rng.randrange(len(self.late))))
+    async def deliver_requests(self, retry_probability: float) -> None:
+        """Deliver the next events of the outbox to whatsapp; some requests go through the retry topic."""
+        events = self.uow_factory.tables.outbox.events
+        end = self.rng.randint(self.published, len(events))
+        for outgoing in events[self.published : end]:
+            event = outgoing.event
+            if isinstance(event, v1.MessagesRequested) and self.rng.random() < retry_probability:
+                self.retries.append(event)
+            else:
+                self.whatsapp.handle(event)
+        self.published = end
+        if self.retries:
+            self.whatsapp.handle(self.retries.pop(self.rng.randrange(len(self.retries))))
 
-    async def carry_news(self) -> None:
-        """Bring campaigns some news; those of a message keep their order."""
-        ids = {event.message_id for event in self.whatsapp.news}
-        chosen = {one for one in ids if self.rng.random() < 0.5}
-        heard = [event for event in self.whatsapp.news if event.message_id in chosen]
-        self.whatsapp.news = [event for event in self.whatsapp.news if event.message_id not in chosen]
-        await apply_news([Incoming(uuid7(), "acme", event) for event in heard], self.units)
+    async def deliver_updates(self) -> None:
+        """Deliver some status updates to campaigns; those of a message stay in order."""
+        ids = {event.message_id for event in self.whatsapp.updates}
+        selected = {message_id for message_id in ids if self.rng.random() < 0.5}
+        delivered = [event for event in self.whatsapp.updates if event.message_id in selected]
+        self.whatsapp.updates = [event for event in self.whatsapp.updates if event.message_id not in selected]
+        incoming = [Incoming(uuid7(), "acme", event) for event in delivered]
+        await apply_status_updates(incoming, self.uow_factory)
 
     async def send(self) -> None:
-        for message in [one for one in self.whatsapp.waiting if self.rng.random() < 0.2]:
-            self.whatsapp.begin(message)
+        for message in [message for message in self.whatsapp.queued if self.rng.random() < 0.2]:
+            self.whatsapp.send(message)
 
-    async def sweep(self) -> None:
-        self.whatsapp.sweep(list(self.whatsapp.waiting))
+    async def return_stopped(self) -> None:
+        self.whatsapp.return_stopped(list(self.whatsapp.queued))
 
     async def step(self) -> None:
         action = self.rng.choice([Action.PAUSE, Action.RESUME])
-        draws = [self.plan, self.carry_news, self.send, self.sweep]
+        steps = [self.plan, self.deliver_updates, self.send, self.return_stopped]
         if self.rng.random() < 0.15:
-            await self.act(action)
-        await self.carry_requests(chance_of_retry=0.1)
-        await self.rng.choice(draws)()
+            await self.change_state(action)
+        await self.deliver_requests(retry_probability=0.1)
+        await self.rng.choice(steps)()
 
-    async def settle(self) -> None:
-        """Let everything that is under way arrive."""
+    async def drain(self) -> None:
+        """Deliver all outstanding events."""
         for _ in range(50):
             await self.plan()
-            await self.carry_requests(chance_of_retry=0.0)
+            await self.deliver_requests(retry_probability=0.0)
             await self.send()
-            await self.sweep()
-            await self.carry_news()
+            await self.return_stopped()
+            await self.deliver_updates()
 
 
-async def lived(seed: int) -> World:
+async def simulate(seed: int) -> Simulation:
     rng = Random(seed)
-    units = FakeUnits()
-    people = [Recipient(uuid7(), uuid7(), f"+55119{n:08d}", "") for n in range(PEOPLE)]
-    contacts = FakeContactPages({("acme", "friends"): people})
+    uow_factory = FakeUnitOfWorkFactory()
+    recipients = [Recipient(uuid7(), uuid7(), f"+55119{n:08d}", "") for n in range(RECIPIENTS)]
+    contacts = FakeContactsClient({("acme", "friends"): recipients})
     campaign = await create_campaign(
-        CreateCampaign("acme", "Welcome", "friends", "Oi", "main", key="key-0001"), units
+        CreateCampaign("acme", "Welcome", "friends", "Oi", "main", idempotency_key="key-0001"), uow_factory
     )
-    world = World(units, Whatsapp(str(campaign)), contacts, rng)
+    simulation = Simulation(uow_factory, WhatsappModel(str(campaign)), contacts, rng)
     for _ in range(STEPS):
-        await world.step()
-    return world
+        await simulation.step()
+    return simulation
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_whatever_comes_when_everybody_is_sent_to_once(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "PUT_OFF_SECONDS", 0.0)
+def test_every_message_is_sent_once_in_any_event_order(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "PLAN_RETRY_SECONDS", 0.0)
 
-    async def live() -> None:
-        world = await lived(seed)
-        await world.act(Action.RESUME)
-        await world.settle()
-        [(_, campaign)] = world.units.tables.campaigns
-        rows = await read_messages("acme", campaign, None, 100, world.units)
-        assert world.whatsapp.sent == Counter(str(one.message_id) for one in rows)
-        assert len(rows) == PEOPLE
-        assert {one.state for one in rows} == {State.ACCEPTED}
-        assert (await read_progress("acme", campaign, world.units)).stage is Stage.RUNNING
+    async def run() -> None:
+        simulation = await simulate(seed)
+        await simulation.change_state(Action.RESUME)
+        await simulation.drain()
+        [(_, campaign)] = simulation.uow_factory.tables.campaigns
+        messages = await list_messages("acme", campaign, None, 100, simulation.uow_factory)
+        assert simulation.whatsapp.sent == Counter(str(message.message_id) for message in messages)
+        assert len(messages) == RECIPIENTS
+        assert {message.state for message in messages} == {MessageState.ACCEPTED}
+        progress = await get_campaign_progress("acme", campaign, simulation.uow_factory)
+        assert progress.state is CampaignState.RUNNING
 
-    asyncio.run(live())
+    asyncio.run(run())
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_once_cancelled_what_is_not_begun_never_is(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "PUT_OFF_SECONDS", 0.0)
+def test_cancelled_campaign_never_sends_unsent_messages(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "PLAN_RETRY_SECONDS", 0.0)
 
-    async def live() -> None:
-        world = await lived(seed)
-        await world.act(Action.CANCEL)
-        while await look_after(datetime.now(UTC), world.units):
+    async def run() -> None:
+        simulation = await simulate(seed)
+        await simulation.change_state(Action.CANCEL)
+        while await run_scheduled_transition(datetime.now(UTC), simulation.uow_factory):
             pass
-        await world.settle()
-        [(_, campaign)] = world.units.tables.campaigns
-        rows = await read_messages("acme", campaign, None, 100, world.units)
-        sent = {str(one.message_id) for one in rows if one.state is State.ACCEPTED}
-        assert sent == set(world.whatsapp.sent)
-        assert set(world.whatsapp.sent.values()) <= {1}
-        assert {one.state for one in rows} <= {State.ACCEPTED, State.CANCELLED}
-        found = await read_progress("acme", campaign, world.units)
-        assert found.stage is Stage.CANCELLED
-        assert found.counts == Counter(one.state for one in rows)
+        await simulation.drain()
+        [(_, campaign)] = simulation.uow_factory.tables.campaigns
+        messages = await list_messages("acme", campaign, None, 100, simulation.uow_factory)
+        sent = {str(message.message_id) for message in messages if message.state is MessageState.ACCEPTED}
+        assert sent == set(simulation.whatsapp.sent)
+        assert set(simulation.whatsapp.sent.values()) <= {1}
+        states = {message.state for message in messages}
+        assert states <= {MessageState.ACCEPTED, MessageState.CANCELLED}
+        progress = await get_campaign_progress("acme", campaign, simulation.uow_factory)
+        assert progress.state is CampaignState.CANCELLED
+        assert progress.counts == Counter(message.state for message in messages)
 
-    asyncio.run(live())
+    asyncio.run(run())

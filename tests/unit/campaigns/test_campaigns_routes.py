@@ -1,4 +1,4 @@
-"""The addresses of the service over the fake store: what they take, refuse and answer."""
+"""Campaigns API on the fake store: accepted and rejected requests, and responses."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.campaigns.adapters.memory import FakeUnits
 from services.campaigns.bootstrap import build_app
+from services.campaigns.fakes import FakeUnitOfWorkFactory
 from services.campaigns.settings import ApiSettings
 from services.kit.auth import Tokens
 from services.kit.health import Health
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 KEY = "k" * 32
 BODY = {"name": "Welcome", "list": "friends", "text": "Oi {name}!", "connection": "main"}
-WINDOW = {"zone": "America/Sao_Paulo", "days": [0, 1, 2, 3, 4], "from": "09:00", "to": "18:00"}
+WINDOW = {"time_zone": "America/Sao_Paulo", "days": [0, 1, 2, 3, 4], "starts": "09:00", "ends": "18:00"}
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     settings = ApiSettings(database_url=SecretStr("postgresql://u@h/d"), token_key=SecretStr(KEY))
-    transport = httpx.ASGITransport(build_app(settings, Health(), FakeUnits()))
+    transport = httpx.ASGITransport(build_app(settings, Health(), FakeUnitOfWorkFactory()))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as opened:
         yield opened
 
@@ -35,81 +35,91 @@ def headers(*scopes: str, company: str = "acme", key: str = "key-0001") -> dict[
     return {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
 
 
-async def create(client: httpx.AsyncClient, key: str = "key-0001", **more: Any) -> httpx.Response:
-    return await client.post("/campaigns", json=BODY | more, headers=headers(key=key))
+async def create(client: httpx.AsyncClient, key: str = "key-0001", **fields: Any) -> httpx.Response:
+    return await client.post("/campaigns", json=BODY | fields, headers=headers(key=key))
 
 
 @pytest.mark.parametrize(
-    ("more", "state"),
+    ("fields", "state"),
     [
         ({}, "planning"),
         ({"start": False}, "draft"),
-        ({"at": "2126-03-01T12:00:00-03:00", "missed": "ask"}, "scheduled"),
+        (
+            {"start_at": "2126-03-01T12:00:00-03:00", "missed_start_policy": "revert_to_draft"},
+            "scheduled",
+        ),
         ({"window": WINDOW}, "waiting"),
-        ({"at": "2126-03-01T12:00:00Z", "window": WINDOW, "expires_at": "2126-03-05T12:00:00Z"}, "scheduled"),
-        ({"variations": ["Hi {name} of {shop}"], "variables": {"shop": "Acme"}}, "planning"),
+        (
+            {
+                "start_at": "2126-03-01T12:00:00Z",
+                "window": WINDOW,
+                "expires_at": "2126-03-05T12:00:00Z",
+            },
+            "scheduled",
+        ),
+        ({"text_variants": ["Hi {name} of {shop}"], "variables": {"shop": "Acme"}}, "planning"),
     ],
 )
-async def test_a_campaign_begins_as_it_is_asked(
-    client: httpx.AsyncClient, more: dict[str, Any], state: str
+async def test_initial_state_follows_from_the_body(
+    client: httpx.AsyncClient, fields: dict[str, Any], state: str
 ) -> None:
-    made = await create(client, **more)
-    assert made.status_code == 202
-    found = (await client.get(f"/campaigns/{made.json()['id']}", headers=headers())).json()
-    assert (found["state"], found["run"], found["counts"]) == (state, 0, {})
-    assert (await create(client, **more)).json() == made.json(), "the same key makes one campaign"
-    assert (await create(client, **more | {"name": "Other"})).status_code == 409
+    created = await create(client, **fields)
+    assert created.status_code == 202
+    campaign = (await client.get(f"/campaigns/{created.json()['id']}", headers=headers())).json()
+    assert (campaign["state"], campaign["run"], campaign["counts"]) == (state, 0, {})
+    assert (await create(client, **fields)).json() == created.json(), "the same key creates one campaign"
+    assert (await create(client, **fields | {"name": "Other"})).status_code == 409
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "fields",
     [
-        {"at": "2126-03-01T12:00:00"},
-        {"at": "2126-03-01T12:00:00Z", "start": False},
-        {"missed": "late"},
-        {"window": WINDOW | {"zone": "Mars/Olympus"}},
+        {"start_at": "2126-03-01T12:00:00"},
+        {"start_at": "2126-03-01T12:00:00Z", "start": False},
+        {"missed_start_policy": "start_late"},
+        {"window": WINDOW | {"time_zone": "Mars/Olympus"}},
         {"window": WINDOW | {"days": [7]}},
-        {"at": "2126-03-01T12:00:00Z", "expires_at": "2126-03-01T11:00:00Z"},
+        {"start_at": "2126-03-01T12:00:00Z", "expires_at": "2126-03-01T11:00:00Z"},
         {"variables": {"shop": "Acme"}},
         {"variables": {"Shop!": "Acme"}},
-        {"variations": ["{nobody}"]},
+        {"text_variants": ["{nobody}"]},
         {"name": "a\x00b"},
         {"company": "other"},
     ],
 )
-async def test_what_makes_no_sense_is_refused_and_makes_nothing(
-    client: httpx.AsyncClient, wrong: dict[str, Any]
+async def test_invalid_body_returns_422_and_creates_nothing(
+    client: httpx.AsyncClient, fields: dict[str, Any]
 ) -> None:
-    assert (await create(client, **wrong)).status_code == 422
-    listed = await client.get("/campaigns", headers=headers())
-    assert listed.json() == {"campaigns": [], "next": None}
+    assert (await create(client, **fields)).status_code == 422
+    campaigns = await client.get("/campaigns", headers=headers())
+    assert campaigns.json() == {"campaigns": [], "next": None}
 
 
-async def test_a_campaign_is_listed_cloned_acted_on_and_exported(client: httpx.AsyncClient) -> None:
-    made = (await create(client)).json()["id"]
-    cloned = await client.post(f"/campaigns/{made}/clone", headers=headers(key="key-0002"))
+async def test_campaign_is_listed_cloned_paused_and_exported(client: httpx.AsyncClient) -> None:
+    campaign_id = (await create(client)).json()["id"]
+    cloned = await client.post(f"/campaigns/{campaign_id}/clone", headers=headers(key="key-0002"))
     assert cloned.status_code == 201
     page = (await client.get("/campaigns", params={"limit": 1}, headers=headers())).json()
-    assert [each["state"] for each in page["campaigns"]] == ["draft"]
+    assert [campaign["state"] for campaign in page["campaigns"]] == ["draft"]
     rest = await client.get("/campaigns", params={"before": page["next"]}, headers=headers())
-    assert [each["id"] for each in rest.json()["campaigns"]] == [made]
-    paused = await client.post(f"/campaigns/{made}/pause", headers=headers())
+    assert [campaign["id"] for campaign in rest.json()["campaigns"]] == [campaign_id]
+    paused = await client.post(f"/campaigns/{campaign_id}/pause", headers=headers())
     assert paused.json()["state"] == "paused"
     refused = await client.post(f"/campaigns/{cloned.json()['id']}/pause", headers=headers())
     assert (refused.status_code, "start or cancel" in refused.json()["detail"]) == (409, True)
-    assert (await client.post(f"/campaigns/{made}/explode", headers=headers())).status_code == 422
-    results = await client.get(f"/campaigns/{made}/results.csv", headers=headers())
+    assert (await client.post(f"/campaigns/{campaign_id}/explode", headers=headers())).status_code == 422
+    results = await client.get(f"/campaigns/{campaign_id}/results.csv", headers=headers())
     assert (results.headers["content-type"], results.text) == (
         "text/csv; charset=utf-8",
-        "message,contact,state,since\r\n",
+        "message_id,contact_id,state,state_changed_at\r\n",
     )
 
 
-async def test_scopes_and_companies_are_held_apart(client: httpx.AsyncClient) -> None:
-    made = (await create(client)).json()["id"]
+async def test_missing_scope_returns_403_and_other_company_404(client: httpx.AsyncClient) -> None:
+    campaign_id = (await create(client)).json()["id"]
     reader, other = headers("campaigns:read"), headers(company="other")
     for path in ("pause", "clone"):
-        assert (await client.post(f"/campaigns/{made}/{path}", headers=reader)).status_code == 403
-        assert (await client.post(f"/campaigns/{made}/{path}", headers=other)).status_code == 404
-    assert (await client.get(f"/campaigns/{made}/results.csv", headers=other)).status_code == 404
+        assert (await client.post(f"/campaigns/{campaign_id}/{path}", headers=reader)).status_code == 403
+        assert (await client.post(f"/campaigns/{campaign_id}/{path}", headers=other)).status_code == 404
+    assert (await client.get(f"/campaigns/{campaign_id}/results.csv", headers=other)).status_code == 404
     assert (await client.get("/campaigns", headers=other)).json()["campaigns"] == []

@@ -18,12 +18,12 @@ from cli.actions import campaigns as action
 from cli.actions import doors
 from cli.edge import Edge
 from cli.main import run
-from services.campaigns.adapters.memory import FakeContactPages, FakeUnits
 from services.campaigns.bootstrap import build_app
 from services.campaigns.commands import CreateCampaign, PlanNextChunk
-from services.campaigns.domain import Recipient
+from services.campaigns.domain.model import Recipient
+from services.campaigns.fakes import FakeContactsClient, FakeUnitOfWorkFactory
 from services.campaigns.handlers import create_campaign
-from services.campaigns.planning import plan_next_chunk
+from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.settings import ApiSettings
 from services.kit.health import Health
 from services.kit.ids import uuid7
@@ -35,33 +35,33 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 KEY = "k" * 32
-COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", key="key-0001")
+COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", idempotency_key="key-0001")
 
 
 @pytest.fixture
-def units() -> FakeUnits:
-    return FakeUnits()
+def uow_factory() -> FakeUnitOfWorkFactory:
+    return FakeUnitOfWorkFactory()
 
 
 @pytest.fixture
-def campaign(units: FakeUnits) -> UUID:
+def campaign(uow_factory: FakeUnitOfWorkFactory) -> UUID:
     """Return a campaign of five messages that is running."""
     people = [Recipient(uuid7(), uuid7(), f"+55119{n:08d}", "") for n in range(5)]
 
     async def make() -> UUID:
-        made = await create_campaign(COMMAND, units)
-        await plan_next_chunk(PlanNextChunk(10, 15), units, FakeContactPages({("acme", "friends"): people}))
+        made = await create_campaign(COMMAND, uow_factory)
+        await plan_next_chunk(PlanNextChunk(10, 15), uow_factory, FakeContactsClient({("acme", "friends"): people}))
         return made
 
     return asyncio.run(make())
 
 
 @pytest.fixture
-def edge(units: FakeUnits, monkeypatch: pytest.MonkeyPatch) -> Edge:
+def edge(uow_factory: FakeUnitOfWorkFactory, monkeypatch: pytest.MonkeyPatch) -> Edge:
     settings = ApiSettings(database_url=SecretStr("postgresql://u@h/d"), token_key=SecretStr(KEY))
     clock = Clock(0.0)
     made = Edge(
-        client_of(build_app(settings, Health(), units)), KEY, "acme", 60.0, clock=clock, sleep=clock.pass_by
+        client_of(build_app(settings, Health(), uow_factory)), KEY, "acme", 60.0, clock=clock, sleep=clock.pass_by
     )
 
     @contextmanager
@@ -91,7 +91,7 @@ def test_what_is_not_possible_is_said_with_what_is(
     assert run(["campaign", "cancel", str(campaign), "--company", "acme"]) == 0
     capsys.readouterr()
     assert run(["campaign", "start", str(campaign), "--company", "acme"]) == 1
-    assert "start is not possible; clone is" in " ".join(capsys.readouterr().err.split())
+    assert "start is not allowed; allowed: clone" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.usefixtures("edge")
@@ -100,10 +100,10 @@ def test_an_id_that_is_none_is_wrong_use(capsys: pytest.CaptureFixture[str]) -> 
     assert "CAMPAIGN" in capsys.readouterr().err
 
 
-def test_campaigns_are_listed_over_pages(edge: Edge, units: FakeUnits) -> None:
+def test_campaigns_are_listed_over_pages(edge: Edge, uow_factory: FakeUnitOfWorkFactory) -> None:
     async def make() -> list[UUID]:
         return [
-            await create_campaign(replace(COMMAND, key=f"key-{place:04d}", start=False), units)
+            await create_campaign(replace(COMMAND, idempotency_key=f"key-{place:04d}", start=False), uow_factory)
             for place in range(150)
         ]
 
@@ -127,5 +127,5 @@ def test_an_export_has_a_line_for_each_message(
     written = io.StringIO()
     assert action.export(edge, str(campaign), written) == 5
     rows = list(csv.DictReader(io.StringIO(written.getvalue())))
-    assert len({row["id"] for row in rows}) == len({row["contact"] for row in rows}) == 5
+    assert len({row["id"] for row in rows}) == len({row["contact_id"] for row in rows}) == 5
     assert {row["state"] for row in rows} == {"queued"}

@@ -1,0 +1,1 @@
+"""Kafka event handlers of the campaigns service."""

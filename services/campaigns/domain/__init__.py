@@ -1,0 +1,1 @@
+"""Pure rules of campaigns, without I/O."""

@@ -1,0 +1,1 @@
+"""Background loops and one-shot programs of the campaigns service."""
