@@ -1,9 +1,9 @@
-"""The outbox by deleted rows (before) and by snapshots and segments (after), side by side on one Postgres.
+"""Two outbox designs on one Postgres: deleting rows, and snapshots with truncated segments.
 
-Each design is driven by the same writer, at a pace, while one relay publishes into nothing: what is measured
-is the database's part. Then it drains a backlog as fast as it can. Both are done once more while somebody
-holds an old snapshot, as a long report or a dump does, which forbids vacuuming. Time is pressed together by
-ten, for both: segments take turns of 2 s instead of 20, autovacuum looks every 6 s instead of 60.
+Both designs have the same writer at a constant rate, while one relay publishes to a null publisher: only the
+database is measured. Then the relay drains a backlog as fast as possible. Both are repeated while another
+transaction holds an old snapshot, as a long report or a dump does, which prevents vacuum. Time is compressed
+by ten for both: segments rotate every 2 s instead of 20, autovacuum runs every 6 s instead of 60.
 """
 
 from __future__ import annotations
@@ -35,27 +35,44 @@ if TYPE_CHECKING:
 
 
 SECONDS = 8.0
-PACE = 2000
+RATE = 2000
 """Events per second of the writer, in transactions of `BATCH`."""
 BATCH = 50
 BACKLOG = 60_000
-PRESSED = 10
-SAMPLE_SECONDS = 0.5
+BACKLOG_BATCH = 1000
+TIME_COMPRESSION = 10
+SAMPLE_INTERVAL_SECONDS = 0.5
+POLL_INTERVAL_SECONDS = 0.02
+DELETING_TABLES = (
+    """CREATE TABLE outbox (
+        shard smallint NOT NULL,
+        id bigint GENERATED ALWAYS AS IDENTITY,
+        company text NOT NULL,
+        event_id uuid NOT NULL,
+        topic text NOT NULL,
+        key text NOT NULL,
+        payload bytea NOT NULL,
+        created_at timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (shard, id)
+    ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000)""",
+    "CREATE TABLE outbox_shard (shard smallint PRIMARY KEY)",
+    "INSERT INTO outbox_shard SELECT generate_series(0, 7)",
+)
 ADD = text(
-    "INSERT INTO outbox (lane, company, event_id, topic, key, payload) SELECT * FROM unnest("
-    "CAST(:lanes AS smallint[]), CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:topics AS text[]),"
+    "INSERT INTO outbox (shard, company, event_id, topic, key, payload) SELECT * FROM unnest("
+    "CAST(:shards AS smallint[]), CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:topics AS text[]),"
     " CAST(:keys AS text[]), CAST(:payloads AS bytea[]))"
 )
-CLAIM_LANES = text(
-    "SELECT l.lane FROM outbox_lane l WHERE EXISTS (SELECT FROM outbox o WHERE o.lane = l.lane)"
-    " ORDER BY random() LIMIT :lanes FOR UPDATE OF l SKIP LOCKED"
+CLAIM_SHARDS = text(
+    "SELECT s.shard FROM outbox_shard s WHERE EXISTS (SELECT FROM outbox o WHERE o.shard = s.shard)"
+    " ORDER BY random() LIMIT :shards FOR UPDATE OF s SKIP LOCKED"
 )
 READ = text(
-    "SELECT id, lane, topic, key, payload FROM outbox WHERE lane = ANY(CAST(:lanes AS smallint[]))"
-    " ORDER BY id LIMIT :most"
+    "SELECT id, shard, topic, key, payload FROM outbox WHERE shard = ANY(CAST(:shards AS smallint[]))"
+    " ORDER BY id LIMIT :max_events"
 )
 DELETE = text(
-    "DELETE FROM outbox WHERE lane = ANY(CAST(:lanes AS smallint[])) AND id = ANY(CAST(:ids AS bigint[]))"
+    "DELETE FROM outbox WHERE shard = ANY(CAST(:shards AS smallint[])) AND id = ANY(CAST(:ids AS bigint[]))"
 )
 SIZE = text(
     "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c"
@@ -63,27 +80,28 @@ SIZE = text(
 )
 
 
-class Nowhere:
-    """Acknowledges at once."""
+class NullPublisher:
+    """Acknowledges immediately."""
 
     async def publish(self, records: Sequence[Record]) -> None:
         """See `Publisher`."""
 
 
-class Before:
-    """Rows are deleted when they are published."""
+class DeletingOutbox:
+    """Published rows are deleted."""
 
-    tables = OUTBOX_V1
+    name = "deleting"
+    tables = DELETING_TABLES
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def add(self, events: Sequence[Outgoing]) -> None:
-        """Write a transaction's events."""
+        """Write the events of a transaction."""
         async with self._database.work() as work:
             await work.run(
                 ADD,
-                lanes=[lane_of(event.key) for event in events],
+                shards=[lane_of(event.key) for event in events],
                 companies=[event.company for event in events],
                 ids=[event.event_id for event in events],
                 topics=[event.topic.name for event in events],
@@ -92,97 +110,119 @@ class Before:
             )
             await work.commit()
 
-    async def step(self) -> int:
-        """Publish a batch."""
+    async def publish_batch(self) -> int:
+        """Publish a batch; return the number of events."""
         async with self._database.work() as work:
-            lanes = [row.lane for row in await work.rows(CLAIM_LANES, lanes=CLAIM)]
-            rows = await work.rows(READ, lanes=lanes, most=kit.BATCH) if lanes else []
+            shards = [row.shard for row in await work.rows(CLAIM_SHARDS, shards=CLAIM)]
+            rows = await work.rows(READ, shards=shards, max_events=kit.BATCH) if shards else []
             if rows:
-                await Nowhere().publish([Record(row.topic, row.key, row.payload) for row in rows])
-                await work.run(DELETE, lanes=lanes, ids=[row.id for row in rows])
+                await NullPublisher().publish([Record(row.topic, row.key, row.payload) for row in rows])
+                await work.run(DELETE, shards=shards, ids=[row.id for row in rows])
                 await work.commit()
         return len(rows)
 
-    async def tidy(self) -> None:
-        """Autovacuum does it."""
+    async def truncate(self) -> None:
+        """Do nothing: autovacuum cleans up."""
 
 
-class After:
-    """Lanes remember snapshots; segments are emptied whole."""
+class SegmentedOutbox:
+    """Shards store snapshots; segments are truncated."""
 
+    name = "segmented"
     tables = (
         *OUTBOX_V1,
-        *(statement.replace("/ 20 %", f"/ {20 // PRESSED} %") for statement in OUTBOX_V2),
+        *(statement.replace("/ 20 %", f"/ {20 // TIME_COMPRESSION} %") for statement in OUTBOX_V2),
     )
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._relay = Relay(database, Nowhere())
+        self._relay = Relay(database, NullPublisher())
 
     async def add(self, events: Sequence[Outgoing]) -> None:
-        """Write a transaction's events."""
+        """Write the events of a transaction."""
         async with self._database.work() as work:
             await PostgresOutbox(work).add(events)
             await work.commit()
 
-    async def step(self) -> int:
-        """Publish a batch."""
+    async def publish_batch(self) -> int:
+        """Publish a batch; return the number of events."""
         return await self._relay.step()
 
-    async def tidy(self) -> None:
-        """Empty a segment, if one is due."""
+    async def truncate(self) -> None:
+        """Truncate a segment if one is due."""
         await self._relay.empty()
 
 
-def events(count: int) -> list[Outgoing]:
-    """Return events of a size that is common, each with a key of its own."""
+def create_events(count: int) -> list[Outgoing]:
+    """Return events of a typical size, each with its own key."""
     return [
         Outgoing.of(MESSAGE_STATUS, key, "acme", MessageAccepted(message_id=key, provider_id="w" * 60))
         for key in (str(uuid7()) for _ in range(count))
     ]
 
 
-async def write(design: Before | After, until: float) -> int:
-    """Write at the pace; return how many events."""
-    written, began = 0, time.monotonic()
+async def write(design: DeletingOutbox | SegmentedOutbox, until: float) -> int:
+    """Write events at the constant rate.
+
+    Args:
+        design: the outbox.
+        until: end, on the monotonic clock.
+
+    Returns:
+        The number of events.
+    """
+    written, started_at = 0, time.monotonic()
     while time.monotonic() < until:
-        await design.add(events(BATCH))
+        await design.add(create_events(BATCH))
         written += BATCH
-        await asyncio.sleep(max(0.0, began + written / PACE - time.monotonic()))
+        await asyncio.sleep(max(0.0, started_at + written / RATE - time.monotonic()))
     return written
 
 
-async def relay(design: Before | After, stop: Callable[[], bool]) -> tuple[int, float]:
-    """Publish until told to stop and nothing is left; return how many, and the seconds that took."""
-    published, busy, tidied = 0, 0.0, time.monotonic()
+async def relay(design: DeletingOutbox | SegmentedOutbox, stop: Callable[[], bool]) -> tuple[int, float]:
+    """Publish until stopped and the outbox is empty.
+
+    Args:
+        design: the outbox.
+        stop: returns whether to stop.
+
+    Returns:
+        The number of events, and the seconds spent publishing.
+    """
+    published, busy, truncated_at = 0, 0.0, time.monotonic()
     while True:
-        began, ending = time.monotonic(), stop()
-        found = await design.step()
-        busy += time.monotonic() - began if found else 0.0
-        published += found
-        if time.monotonic() - tidied > kit.EMPTY_SECONDS / PRESSED:
-            tidied = time.monotonic()
-            await design.tidy()
-        if not found:
-            if ending:
+        started_at, stopping = time.monotonic(), stop()
+        count = await design.publish_batch()
+        busy += time.monotonic() - started_at if count else 0.0
+        published += count
+        if time.monotonic() - truncated_at > kit.EMPTY_SECONDS / TIME_COMPRESSION:
+            truncated_at = time.monotonic()
+            await design.truncate()
+        if not count:
+            if stopping:
                 return published, busy
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
 
-async def sizes(database: Database, until: float) -> list[int]:
-    """Return the bytes of the outbox, sampled."""
-    found = []
+async def sample_sizes(database: Database, until: float) -> list[int]:
+    """Return samples of the size of the outbox, bytes.
+
+    Args:
+        database: the database.
+        until: end, on the monotonic clock.
+    """
+    sizes = []
     while time.monotonic() < until:
         async with database.work() as work:
             row = await work.row(SIZE)
-        found.append(int(row[0]) if row else 0)
-        await asyncio.sleep(SAMPLE_SECONDS)
-    return found
+        sizes.append(int(row[0]) if row else 0)
+        await asyncio.sleep(SAMPLE_INTERVAL_SECONDS)
+    return sizes
 
 
 @asynccontextmanager
-async def snapshot(database: Database) -> AsyncIterator[None]:
-    """Hold a snapshot, as a report does; the kit's limit on idle transactions is off for it."""
+async def old_snapshot(database: Database) -> AsyncIterator[None]:
+    """Hold a snapshot, as a report does, without the kit's timeout of idle transactions."""
     async with database.work() as work:
         await work.run(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         await work.run(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
@@ -190,28 +230,36 @@ async def snapshot(database: Database) -> AsyncIterator[None]:
         yield
 
 
-async def measure(design: Before | After, database: Database) -> dict[str, Any]:
-    """Write and relay side by side, then drain a backlog."""
-    wal = await _wal(database)
+async def measure(design: DeletingOutbox | SegmentedOutbox, database: Database) -> dict[str, Any]:
+    """Write and relay concurrently, then drain a backlog.
+
+    Args:
+        design: the outbox.
+        database: its database.
+
+    Returns:
+        The results by name.
+    """
+    wal = await _wal_position(database)
     end = time.monotonic() + SECONDS
     writing = asyncio.create_task(write(design, end))
-    (published, busy), sampled = await asyncio.gather(relay(design, writing.done), sizes(database, end))
+    (published, busy), sizes = await asyncio.gather(relay(design, writing.done), sample_sizes(database, end))
     written = await writing
     if written != published:
         raise AssertionError(f"{written} written, {published} published")
-    figures = {
+    results = {
         "relay_ms_per_1000": round(busy / published * 1e6, 1),
-        "wal_bytes_per_event": round((await _wal(database) - wal) / written),
-        "mib_at_most": round(max(sampled) / 2**20, 1),
-        "mib_at_the_end": round(sampled[-1] / 2**20, 1),
+        "wal_bytes_per_event": round((await _wal_position(database) - wal) / written),
+        "max_mib": round(max(sizes) / 2**20, 1),
+        "final_mib": round(sizes[-1] / 2**20, 1),
     }
-    for _ in range(BACKLOG // 1000):
-        await design.add(events(1000))
+    for _ in range(BACKLOG // BACKLOG_BATCH):
+        await design.add(create_events(BACKLOG_BATCH))
     drained, seconds = await relay(design, lambda: True)
-    return {**figures, "backlog_events_per_second": round(drained / seconds)}
+    return {**results, "backlog_events_per_second": round(drained / seconds)}
 
 
-async def _wal(database: Database) -> int:
+async def _wal_position(database: Database) -> int:
     async with database.work() as work:
         row = await work.row(text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
     return int(row[0]) if row else 0
@@ -219,39 +267,39 @@ async def _wal(database: Database) -> int:
 
 async def run(server: Postgres) -> dict[str, Any]:
     """Measure both designs, with and without an old snapshot."""
-    found: dict[str, Any] = {}
-    for held in (False, True):
-        for kind in (Before, After):
-            name = f"{kind.__name__.lower()}{'_held' if held else ''}"
+    results: dict[str, Any] = {}
+    for with_old_snapshot in (False, True):
+        for design in (DeletingOutbox, SegmentedOutbox):
+            name = f"{design.name}{'_old_snapshot' if with_old_snapshot else ''}"
             server.execute(f"CREATE SCHEMA {name}")
             settings = DatabaseSettings(database_url=SecretStr(server.url()))
             database = Database(create_engine(ProcessSettings(service=name), settings))
-            for statement in kind.tables:
+            for statement in design.tables:
                 async with database.work() as work:
                     await work.run(text(statement))
                     await work.commit()
-            if held:
-                async with snapshot(database):
-                    found[name] = await measure(kind(database), database)
+            if with_old_snapshot:
+                async with old_snapshot(database):
+                    results[name] = await measure(design(database), database)
             else:
-                found[name] = await measure(kind(database), database)
+                results[name] = await measure(design(database), database)
             await database.close()
-    return found
+    return results
 
 
 def main() -> None:
-    """Print the figures as JSON."""
-    turn = str(kit.SQL["outbox_oldest_segment"]).replace("/ 20 +", f"/ {20 // PRESSED} +")
-    kit.SQL["outbox_oldest_segment"] = text(turn)
+    """Print the results as JSON."""
+    query = str(kit.SQL["outbox_oldest_segment"]).replace("/ 20 +", f"/ {20 // TIME_COMPRESSION} +")
+    kit.SQL["outbox_oldest_segment"] = text(query)
     server = Postgres()
     try:
         server.start()
-        server.execute(f"ALTER SYSTEM SET autovacuum_naptime = '{60 // PRESSED}s'")
+        server.execute(f"ALTER SYSTEM SET autovacuum_naptime = '{60 // TIME_COMPRESSION}s'")
         server.execute("SELECT pg_reload_conf()")
-        found = asyncio.run(run(server))
+        results = asyncio.run(run(server))
     finally:
         server.stop()
-    json.dump(found, sys.stdout, indent=2)
+    json.dump(results, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
 

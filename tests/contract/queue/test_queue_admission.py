@@ -24,11 +24,11 @@ async def measure_throughput(queue: Queue, clock: Clock, per_second: int = 10) -
 async def test_job_that_cannot_start_before_deadline_is_rejected(queue: Queue, clock: Clock) -> None:
     await measure_throughput(queue, clock)
     await queue.enqueue([job() for _ in range(100)])
-    with pytest.raises(BusyError) as raised:
+    with pytest.raises(BusyError) as caught:
         await queue.enqueue([job(), job(deadline=moment(clock, 6))])
-    assert raised.value.status == 429
-    assert raised.value.wait == pytest.approx(10, rel=0.2)
-    assert raised.value.retry_after == pytest.approx(4, abs=2)
+    assert caught.value.status == 429
+    assert caught.value.wait == pytest.approx(10, rel=0.2)
+    assert caught.value.retry_after == pytest.approx(4, abs=2)
     assert (await queue.stats()).depth == 100
 
 

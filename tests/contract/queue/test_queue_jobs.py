@@ -56,10 +56,10 @@ async def test_batch_with_invalid_job_is_rejected_with_all_errors(queue: Queue, 
         job(payload=b"x" * 257),
         job(not_before=moment(clock, 5), deadline=moment(clock, 5)),
     ]
-    with pytest.raises(InvalidError) as raised:
+    with pytest.raises(InvalidError) as caught:
         await queue.enqueue([job(), *invalid])
     for part in ("not a company", "priority 4", "257 bytes", "deadline is not after"):
-        assert part in str(raised.value)
+        assert part in str(caught.value)
     assert (await queue.stats()).depth == 0
 
 

@@ -109,10 +109,10 @@ def test_failed_generator_reports_its_error() -> None:
     profile = LoadProfile(shape=Shape.STEADY, rate=1, duration_seconds=1)
     with (
         GeneratorPool("none", profile, LoadTarget(url="http://127.0.0.1:1"), 1, "test") as generators,
-        pytest.raises(GeneratorFailedError, match="it exited") as raised,
+        pytest.raises(GeneratorFailedError, match="it exited") as caught,
     ):
         generators.run(lambda _: None)
-    assert "KeyError" in raised.value.detail
+    assert "KeyError" in caught.value.detail
 
 
 def test_overloaded_generator_makes_the_run_invalid(server: StallingServer) -> None:

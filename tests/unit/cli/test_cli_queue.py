@@ -168,10 +168,10 @@ def test_drain_waits_until_the_queue_is_empty(client: Edge, queue: MemoryQueue, 
 def test_drain_fails_at_the_deadline_with_a_remedy(client: Edge) -> None:
     with (
         RecordingProgress().step("drain") as step,
-        pytest.raises(EsqError, match="3 jobs remain") as raised,
+        pytest.raises(EsqError, match="3 jobs remain") as caught,
     ):
         action.drain_queue(client, NAME, "local", step)
-    assert "esq queue resume local" in raised.value.remedy
+    assert "esq queue resume local" in caught.value.remedy
 
 
 def test_poll_computes_completed_jobs_per_second(client: Edge, queue: MemoryQueue, clock: Clock) -> None:
