@@ -87,18 +87,18 @@ class Messages(BaseModel):
 
 
 class Annotation(BaseModel):
-    """Step of a concurrent experiment.
+    """An action of a concurrent experiment.
 
     Attributes:
         at_seconds: time since the start of the run.
-        text: description.
+        description: for example `node-death of zone-b`.
         is_injection: whether it injects a fault; otherwise it removes one.
     """
 
     model_config = ConfigDict(frozen=True)
 
     at_seconds: float
-    text: str
+    description: str
     is_injection: bool
 
 
@@ -209,7 +209,7 @@ class LoadReport(BaseModel):
         webhooks: processing of webhooks, if the scenario measures it.
         resource_usage: usage by component of the platform, highest CPU usage first.
         host_cpu: CPU usage of the host; None in older reports.
-        annotations: steps of the concurrent experiment.
+        annotations: actions of the concurrent experiment.
         experiment_report: HTML report of the concurrent experiment.
         host: facts about the host.
         versions: versions of the software under test.

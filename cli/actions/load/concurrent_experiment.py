@@ -79,7 +79,7 @@ class ConcurrentExperiment:
             start: start of the load profile, on the monotonic clock.
 
         Returns:
-            The steps of the experiment, and the path of its HTML report.
+            The actions of the experiment, and the path of its HTML report.
 
         Raises:
             EsqError: the experiment did not start, did not end or has no report.
@@ -92,7 +92,7 @@ class ConcurrentExperiment:
         try:
             out, errors = self._process.communicate(timeout=EXPERIMENT_TIMEOUT_SECONDS)
             report = json.loads(out)
-            marks = [mark for run in report["runs"] for mark in run["marks"]]
+            actions = [action for run in report["runs"] for action in run["annotations"]]
         except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
             raise EsqError(
                 f"experiment `{self._experiment}` returned no report",
@@ -101,7 +101,11 @@ class ConcurrentExperiment:
                 detail="" if isinstance(error, subprocess.TimeoutExpired) else errors[-MAX_ERROR_CHARACTERS:],
             ) from error
         annotations = (
-            Annotation(at_seconds=mark["at"] - start, text=mark["what"], is_injection=mark["hurts"])
-            for mark in marks
+            Annotation(
+                at_seconds=action["at"] - start,
+                description=action["description"],
+                is_injection=action["is_injection"],
+            )
+            for action in actions
         )
         return tuple(annotations), str(report["page"])

@@ -107,7 +107,7 @@ def test_html_report_is_self_contained() -> None:
     report = create_report(
         merge_results([generator_result(0.1, 0.2, errors=1)]),
         messages=messages,
-        annotations=(Annotation(at_seconds=0.5, text="kill <postgres>", is_injection=True),),
+        annotations=(Annotation(at_seconds=0.5, description="kill <postgres>", is_injection=True),),
         resource_usage=usage,
         host_cpu=HostCpu(cores=2, used=0.91, steal=0.03),
     )
