@@ -133,7 +133,7 @@ class FakeCampaignRepository:
         if await self.find_by_idempotency_key(record.campaign.company, record.idempotency_key):
             return False
         row = CampaignRow(record, record.campaign, record.requested_state)
-        self._tables.campaigns[record.campaign.company, record.campaign.id] = row
+        self._tables.campaigns[record.campaign.key] = row
         return True
 
     async def find_by_idempotency_key(self, company: str, idempotency_key: str) -> tuple[UUID, bytes] | None:
@@ -149,19 +149,19 @@ class FakeCampaignRepository:
 
     async def update(self, campaign: Campaign, requested_state: RequestedState, schedule: Schedule) -> None:
         """See `ports.CampaignRepository.update`."""
-        row = self._tables.campaigns[campaign.company, campaign.id]
+        row = self._tables.campaigns[campaign.key]
         row.record = replace(row.record, schedule=schedule)
         await self.set_requested_state(campaign, requested_state)
 
     async def set_requested_state(self, campaign: Campaign, requested_state: RequestedState) -> None:
         """See `ports.CampaignRepository.set_requested_state`."""
-        row = self._tables.campaigns[campaign.company, campaign.id]
+        row = self._tables.campaigns[campaign.key]
         row.campaign, row.requested_state = campaign, requested_state
         row.status_reason, row.next_check_at = None, MIN_DATETIME
 
     async def apply_transition(self, campaign: Campaign, transition: ScheduledTransition) -> None:
         """See `ports.CampaignRepository.apply_transition`."""
-        row = self._tables.campaigns[campaign.company, campaign.id]
+        row = self._tables.campaigns[campaign.key]
         row.campaign = replace(campaign, window_closes_at=transition.window_closes_at)
         row.requested_state = transition.requested_state
         row.status_reason = transition.reason or row.status_reason
@@ -212,21 +212,15 @@ class FakeCampaignRepository:
     async def page(self, company: str, before: UUID | None, limit: int) -> list[CampaignProgress]:
         """See `ports.CampaignRepository.page`."""
         ids = sorted((key[1] for key in self._tables.campaigns if key[0] == company), reverse=True)
-        selected = [campaign_id for campaign_id in ids if before is None or campaign_id < before][:limit]
-        return [
-            progress
-            for campaign_id in selected
-            if (progress := await self.get_progress(company, campaign_id))
-        ]
+        selected = [campaign_id for campaign_id in ids if before is None or campaign_id < before]
+        pages = [await self.get_progress(company, campaign_id) for campaign_id in selected[:limit]]
+        return [progress for progress in pages if progress]
 
     async def with_unconfirmed_messages(self) -> Sequence[tuple[Campaign, RequestedState]]:
         """See `ports.CampaignRepository.with_unconfirmed_messages`."""
-        keys = [
-            key
-            for key, messages in self._tables.messages.items()
-            if {message.state for message in messages.values()} & set(UNCONFIRMED_STATES)
-        ]
-        rows = [self._tables.campaigns[key] for key in sorted(keys)]
+        states = {key: {row.state for row in rows.values()} for key, rows in self._tables.messages.items()}
+        keys = sorted(key for key in states if states[key] & set(UNCONFIRMED_STATES))
+        rows = [self._tables.campaigns[key] for key in keys]
         return [(row.campaign, row.requested_state) for row in rows]
 
 
@@ -238,14 +232,14 @@ class FakePlanRepository:
 
     async def start_or_resume(self, campaign: Campaign) -> None:
         """See `ports.PlanRepository.start_or_resume`."""
-        row = self._tables.plans.setdefault((campaign.company, campaign.id), PlanRow())
+        row = self._tables.plans.setdefault(campaign.key, PlanRow())
         row.list_exhausted = row.list_exhausted or row.ended
         row.cursor = None if row.list_exhausted else row.cursor
         row.ended, row.lease_expires_at, row.epoch = False, 0.0, row.epoch + 1
 
     async def suspend(self, campaign: Campaign) -> None:
         """See `ports.PlanRepository.suspend`."""
-        row = self._tables.plans.get((campaign.company, campaign.id))
+        row = self._tables.plans.get(campaign.key)
         if row is not None and not row.ended:
             row.lease_expires_at, row.epoch = float("inf"), row.epoch + 1
 
@@ -278,7 +272,7 @@ class FakePlanRepository:
 
     async def start_pass(self, plan: PlanLease) -> bool:
         """See `ports.PlanRepository.start_pass`."""
-        for message in self._tables.messages.get((plan.campaign.company, plan.campaign.id), {}).values():
+        for message in self._tables.messages.get(plan.campaign.key, {}).values():
             message.returned_in_pass = False
         return self._leased_row(plan) is not None
 
@@ -292,11 +286,11 @@ class FakePlanRepository:
 
     async def set_total(self, campaign: Campaign, total: int) -> None:
         """See `ports.PlanRepository.set_total`."""
-        self._tables.plans[campaign.company, campaign.id].total = total
+        self._tables.plans[campaign.key].total = total
 
     def _leased_row(self, plan: PlanLease) -> PlanRow | None:
         """Return the plan if the lease is valid."""
-        row = self._tables.plans[plan.campaign.company, plan.campaign.id]
+        row = self._tables.plans[plan.campaign.key]
         return row if row.epoch == plan.epoch and not row.ended else None
 
 
@@ -308,7 +302,7 @@ class FakeMessageRepository:
 
     async def add(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
         """See `ports.MessageRepository.add`."""
-        rows = self._rows(campaign.company, campaign.id)
+        rows = self._rows(*campaign.key)
         known_contacts = {row.contact_id for row in rows.values()}
         new = {
             recipient.message_id: MessageRow(recipient.contact_id, campaign.run)
@@ -341,7 +335,7 @@ class FakeMessageRepository:
     async def requeue_pending(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
         """See `ports.MessageRepository.requeue_pending`."""
         requeued = {}
-        for key, row in self._rows(campaign.company, campaign.id).items():
+        for key, row in self._rows(*campaign.key).items():
             if row.state is MessageState.PENDING and row.contact_id in contact_ids:
                 row.state, row.run = MessageState.QUEUED, campaign.run
                 requeued[row.contact_id] = key
@@ -354,14 +348,14 @@ class FakeMessageRepository:
 
     async def cancel_orphaned(self, campaign: Campaign) -> int:
         """See `ports.MessageRepository.cancel_orphaned`."""
-        rows = self._rows(campaign.company, campaign.id).values()
+        rows = self._rows(*campaign.key).values()
         return _cancel(
             [row for row in rows if row.state is MessageState.PENDING and not row.returned_in_pass]
         )
 
     async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:
         """See `ports.MessageRepository.outstanding_work`."""
-        rows = self._rows(campaign.company, campaign.id).values()
+        rows = self._rows(*campaign.key).values()
         return OutstandingWork(
             to_requeue=any(row.state is MessageState.PENDING for row in rows),
             in_flight=any(row.state is MessageState.QUEUED and row.run < campaign.run for row in rows),
@@ -373,7 +367,7 @@ class FakeMessageRepository:
         """See `ports.MessageRepository.find_unconfirmed`."""
         return {
             row.contact_id: UnconfirmedMessage(key, row.run)
-            for key, row in self._rows(campaign.company, campaign.id).items()
+            for key, row in self._rows(*campaign.key).items()
             if row.contact_id in contact_ids and row.state in UNCONFIRMED_STATES
         }
 
