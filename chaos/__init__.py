@@ -1,1 +1,1 @@
-"""Chaos: faults that can be undone, traffic that tells what they cost, and a report against the promises."""
+"""Chaos experiments: reversible fault injection, client-side measurement, SLO evaluation."""

@@ -1,7 +1,7 @@
-"""The experiment that is under way: what its activities act on, and where they say what they did.
+"""Context of the running experiment: the target of its activities and the record of what they did.
 
-Chaos Toolkit calls activities as plain functions with the arguments of the experiment's file; what they need
-besides is found here.
+Chaos Toolkit calls activities as plain functions with the arguments from the experiment file. Activities get
+everything else from `current()`.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from chaos.faults import Fault
-    from chaos.journal import Entry
+    from chaos.journal import OpenFault
     from chaos.target import Target
     from infra.progress import ProgressStep
 
-KEEP_OPEN_SECONDS = 600.0
-"""A fault that is open longer is undone by the dead-man timer, whatever its experiment says."""
-LOOK_SECONDS = 0.25
+MAX_FAULT_SECONDS = 600.0
+"""The dead-man timer undoes a fault that is open for longer, regardless of the experiment."""
+POLL_INTERVAL_SECONDS = 0.25
 
 
-class Mark(BaseModel):
-    """Something the experiment did.
+class Annotation(BaseModel):
+    """An action of the experiment on the time axis.
 
     Attributes:
-        at: when (seconds, the machine's monotonic clock).
-        what: e.g. `zone-death of zone-b`.
-        hurts: whether it hurt, rather than undid.
-        commands: how, ready to paste; empty for what is no fault.
+        at: time of the action (seconds, monotonic clock of the host).
+        description: for example `node-death of zone-b`.
+        is_injection: True for an injection, False for an undo.
+        commands: the shell commands; empty if there are none.
     """
 
     model_config = ConfigDict(frozen=True)
 
     at: float
-    what: str
-    hurts: bool
+    description: str
+    is_injection: bool
     commands: str = ""
 
 
@@ -54,76 +54,88 @@ class Context:
     """A run of an experiment.
 
     Attributes:
-        target: what it is run on.
-        experiment: its name.
-        step: told what it waits for.
-        marks: what it did.
-        troubles: what was not well when it should have been.
+        target: environment that the experiment runs on.
+        experiment: name of the experiment.
+        step: progress step that shows the current activity.
+        annotations: injections and undos so far.
+        problems: problems found by the last steady-state probe.
     """
 
     target: Target
     experiment: str
     step: ProgressStep
-    marks: list[Mark] = field(default_factory=list)
-    troubles: list[str] = field(default_factory=list)
-    _open: list[Entry] = field(default_factory=list)
-    _aborted: str = ""
-    _abort: threading.Event = field(default_factory=threading.Event)
+    annotations: list[Annotation] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _open_faults: list[OpenFault] = field(default_factory=list)
+    _abort_reason: str = ""
+    _abort_requested: threading.Event = field(default_factory=threading.Event)
 
     @property
-    def aborted(self) -> str:
-        """Why the guard ended the run early; empty when it did not."""
-        return self._aborted
+    def abort_reason(self) -> str:
+        """Reason for the abort; empty if the run was not aborted."""
+        return self._abort_reason
 
     def abort(self, reason: str) -> None:
-        """End the run as soon as it waits for anything; the first reason is kept."""
-        self._aborted = self._aborted or reason
-        self._abort.set()
+        """Abort the run at its next wait; the first reason is kept."""
+        self._abort_reason = self._abort_reason or reason
+        self._abort_requested.set()
 
     def inject(self, fault: Fault) -> None:
-        """Do a fault, after its undoing was written down.
+        """Inject a fault after its undo commands are in the journal.
 
         Raises:
-            CommandFailedError: it could not be done; what was done of it is undone.
+            CommandFailedError: an injection command failed; the commands before it are undone.
         """
         self.step.set_status(str(fault))
-        began = time.monotonic()
+        started_at = time.monotonic()
         if fault.undo:
             journal = self.target.journal
-            entry = journal.inject(fault, experiment=self.experiment, seconds=KEEP_OPEN_SECONDS)
-            self._open.append(entry)
+            open_fault = journal.inject(fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS)
+            self._open_faults.append(open_fault)
         else:
             for command in fault.inject:
                 run(command)
-        self.marks.append(Mark(at=began, what=str(fault), hurts=True, commands=render(fault.inject)))
+        self.annotations.append(
+            Annotation(
+                at=started_at, description=str(fault), is_injection=True, commands=render(fault.inject)
+            )
+        )
 
     def undo(self) -> None:
-        """Undo what this run left open, the newest first.
+        """Undo all open faults of this run, newest first.
 
         Raises:
-            UndoFailedError: something could not be undone; its entry stays in the journal.
+            UndoFailedError: an undo command failed; the fault stays in the journal.
         """
-        while self._open:
-            entry = self._open[-1]
-            self.step.set_status(f"undoing {entry.fault}")
-            self.target.journal.undo(entry)
-            self._open.pop()
-            commands = render(entry.fault.undo)
-            self.marks.append(
-                Mark(at=time.monotonic(), what=f"{entry.fault} undone", hurts=False, commands=commands)
+        while self._open_faults:
+            open_fault = self._open_faults[-1]
+            self.step.set_status(f"undoing {open_fault.fault}")
+            self.target.journal.undo(open_fault)
+            self._open_faults.pop()
+            self.annotations.append(
+                Annotation(
+                    at=time.monotonic(),
+                    description=f"{open_fault.fault} undone",
+                    is_injection=False,
+                    commands=render(open_fault.fault.undo),
+                )
             )
 
-    def hold(self, seconds: float, why: str) -> None:
-        """Let time pass.
+    def wait(self, seconds: float, reason: str) -> None:
+        """Wait, unless the run is aborted.
+
+        Args:
+            seconds: duration.
+            reason: shown as progress.
 
         Raises:
-            ActivityFailed: the guard aborted the run.
+            ActivityFailed: the run was aborted.
         """
         deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self.step.set_status(f"{why}, {left:.0f} s")
-            if self._abort.wait(min(LOOK_SECONDS, left)):
-                raise ActivityFailed(f"aborted: {self._aborted}")
+        while (remaining := deadline - time.monotonic()) > 0:
+            self.step.set_status(f"{reason}, {remaining:.0f} s")
+            if self._abort_requested.wait(min(POLL_INTERVAL_SECONDS, remaining)):
+                raise ActivityFailed(f"aborted: {self._abort_reason}")
 
 
 _running: Context | None = None
@@ -131,8 +143,8 @@ _running: Context | None = None
 
 @contextmanager
 def running(context: Context) -> Iterator[Context]:
-    """Make `context` the one that activities find."""
-    global _running  # noqa: PLW0603 - Chaos Toolkit calls plain functions; a run at a time is the rule
+    """Make `context` the current one for the duration of the block."""
+    global _running  # noqa: PLW0603 - Chaos Toolkit calls plain functions; only one run at a time
     _running = context
     try:
         yield context
@@ -141,11 +153,11 @@ def running(context: Context) -> Iterator[Context]:
 
 
 def current() -> Context:
-    """Return the run that is under way.
+    """Return the context of the running experiment.
 
     Raises:
-        ActivityFailed: there is none.
+        ActivityFailed: no experiment is running.
     """
     if _running is None:
-        raise ActivityFailed("no experiment is under way: run it by `esq chaos run`")
+        raise ActivityFailed("no experiment is running: start one with `esq chaos run`")
     return _running

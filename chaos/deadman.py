@@ -1,8 +1,8 @@
-"""The dead-man timer: undoes what an experiment left open when it died or overran its time.
+"""Dead-man timer: undoes the faults of an experiment that died or exceeded its time.
 
-A process of its own, in a session of its own, so that what kills the experiment does not kill it as well. It
-ends when its experiment has ended and nothing is open any more. One runs per environment: a second one finds
-the lock taken and leaves.
+It runs as a process in its own session, so that a signal that kills the experiment does not kill the timer.
+It exits when the experiment has ended and no fault is open. Only one timer runs per environment: a second one
+finds the lock taken and exits.
 
     python -m chaos.deadman JOURNAL_FOLDER OWNER_PID
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
-from chaos.journal import Owner, UndoFailedError, UndoJournal
+from chaos.journal import ProcessIdentity, UndoFailedError, UndoJournal
 
-LOOK_SECONDS = 0.5
+POLL_INTERVAL_SECONDS = 0.5
 
 
 def start(journal: UndoJournal) -> None:
@@ -27,7 +27,7 @@ def start(journal: UndoJournal) -> None:
     journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (journal.folder / "deadman.log").open("a") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "chaos.deadman", str(journal.folder), str(Owner.me().pid)],
+            [sys.executable, "-m", "chaos.deadman", str(journal.folder), str(ProcessIdentity.current().pid)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -35,34 +35,44 @@ def start(journal: UndoJournal) -> None:
         )
 
 
-def watch(journal: UndoJournal, owner: Owner) -> None:
-    """Undo what is overdue until the owner is gone and nothing is open."""
-    while owner.alive or journal.entries():
+def watch(journal: UndoJournal, owner: ProcessIdentity) -> None:
+    """Undo overdue faults until the owner has ended and no fault is open.
+
+    Args:
+        journal: the journal of the environment.
+        owner: process of the experiment.
+    """
+    while owner.is_alive or journal.open_faults():
         now = time.time()
         try:
-            for entry in journal.recover(only=lambda each, now=now: each.overdue(now)):  # type: ignore[misc]  # a bound time
-                _say(f"undid {entry.fault} of {entry.experiment}")
+            for open_fault in journal.rollback(select=lambda fault, now=now: fault.overdue(now)):  # type: ignore[misc]  # a bound time
+                _log(f"undid {open_fault.fault} of {open_fault.experiment}")
         except UndoFailedError as error:
-            _say(f"{error.message}\n{error.detail}")
-        time.sleep(LOOK_SECONDS)
+            _log(f"{error.message}\n{error.detail}")
+        time.sleep(POLL_INTERVAL_SECONDS)
 
 
-def _say(what: str) -> None:
-    sys.stdout.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {what}\n")
+def _log(text: str) -> None:
+    sys.stdout.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
     sys.stdout.flush()
 
 
 def main(folder: Path, pid: int) -> None:
-    """Watch over `pid`, unless another timer watches over this folder already."""
+    """Run the timer, unless another one runs for this folder.
+
+    Args:
+        folder: folder of the journal.
+        pid: process id of the experiment.
+    """
     with (folder / "deadman.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return
         try:
-            owner = Owner(pid=pid, started=psutil.Process(pid).create_time())
+            owner = ProcessIdentity(pid=pid, started_at=psutil.Process(pid).create_time())
         except psutil.NoSuchProcess:
-            owner = Owner(pid=pid, started=0.0)
+            owner = ProcessIdentity(pid=pid, started_at=0.0)
         watch(UndoJournal(folder), owner)
 
 

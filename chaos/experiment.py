@@ -1,4 +1,4 @@
-"""Experiments as they are written: Chaos Toolkit's form, and what the extension `esq` adds to it."""
+"""Experiment files: the Chaos Toolkit format with the extension `esq`."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from services.contracts.promises import BY_ID
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FOLDER = Path(__file__).parent / "experiments"
-RUNBOOKS = Path(__file__).parents[1] / "runbooks"
-EXTENSION = "esq"
+EXPERIMENTS_DIR = Path(__file__).parent / "experiments"
+RUNBOOKS_DIR = Path(__file__).parents[1] / "runbooks"
+EXTENSION_NAME = "esq"
 
 ClientName = Literal["edge", "kafka", "objects", "postgres", "redis"]
 
 
-class Addition(BaseModel):
-    """What an experiment says besides Chaos Toolkit's own words.
+class EsqExtension(BaseModel):
+    """The extension `esq` of an experiment file.
 
     Attributes:
-        runbook: what to do when this happens for real: a page of `runbooks/`.
-        needs: `zones` when machines are hurt, `kubernetes` when the API server is enough.
-        traffic: clients that are at work meanwhile.
-        campaign: contacts that a campaign is sent to meanwhile; 0 for none.
-        promises: metric by the id of the promise that it is evidence for.
-        blast: seconds of silence of a lane after which the run is ended and undone.
+        runbook: page of `runbooks/` for this incident.
+        needs: `zones` if hosts are affected, `kubernetes` if the API server is sufficient.
+        traffic: clients that run during the experiment.
+        campaign_contacts: contacts of the campaign that is sent during the experiment; 0 for no campaign.
+        slos: metric by id of the SLO that it measures.
+        abort_after_silence_seconds: by stream, the seconds without acknowledgement after which the run is
+            aborted and undone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,101 +43,106 @@ class Addition(BaseModel):
     runbook: str
     needs: Literal["zones", "kubernetes"] = "zones"
     traffic: tuple[ClientName, ...] = ()
-    campaign: int = Field(default=0, ge=0, le=100_000)
-    promises: dict[str, str] = Field(default_factory=dict)
-    blast: dict[str, float] = Field(default_factory=dict)
+    campaign_contacts: int = Field(default=0, ge=0, le=100_000)
+    slos: dict[str, str] = Field(default_factory=dict)
+    abort_after_silence_seconds: dict[str, float] = Field(default_factory=dict)
 
 
 class Experiment(BaseModel):
     """An experiment.
 
     Attributes:
-        name: of its file.
-        document: as Chaos Toolkit takes it.
-        addition: what ours adds.
+        name: file name without suffix.
+        document: content of the file, as Chaos Toolkit reads it.
+        extension: the extension `esq`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     document: dict[str, Any]
-    addition: Addition
+    extension: EsqExtension
 
     @property
     def title(self) -> str:
-        """One line."""
+        """Title, one line."""
         return str(self.document["title"])
 
     @property
     def description(self) -> str:
-        """What happens, and what is expected."""
+        """The fault and the expected behaviour."""
         return str(self.document["description"]).strip()
 
     @cached_property
     def runbook(self) -> str:
-        """The text of its runbook."""
-        return (RUNBOOKS / f"{self.addition.runbook}.md").read_text(encoding="utf-8")
+        """Text of the runbook."""
+        return (RUNBOOKS_DIR / f"{self.extension.runbook}.md").read_text(encoding="utf-8")
 
 
 def names() -> list[str]:
     """Return the names of all experiments."""
-    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+    return sorted(file.stem for file in EXPERIMENTS_DIR.glob("*.yaml"))
 
 
 def load(name: str) -> Experiment:
-    """Read and check an experiment.
+    """Read and validate an experiment.
 
     Raises:
-        UsageError: there is none of that name.
-        ProblemsError: it cannot be run as it is written; all reasons at once.
+        UsageError: there is no experiment of this name.
+        ProblemsError: the file is invalid; lists all problems.
     """
-    file = FOLDER / f"{name}.yaml"
+    file = EXPERIMENTS_DIR / f"{name}.yaml"
     if not file.is_file():
         raise UsageError(
-            f"no experiment is called `{name}`", location="EXPERIMENT", remedy=f"One of {', '.join(names())}."
+            f"there is no experiment `{name}`",
+            location="EXPERIMENT",
+            remedy=f"Use one of {', '.join(names())}.",
         )
     return parse(name, yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def parse(name: str, document: dict[str, Any]) -> Experiment:
-    """Check an experiment.
+    """Validate an experiment.
+
+    Args:
+        name: name of the experiment.
+        document: content of the file.
 
     Raises:
-        ProblemsError: it cannot be run as it is written; all reasons at once.
+        ProblemsError: the document is invalid; lists all problems.
     """
     problems: list[Problem] = []
-    own = [each for each in document.get("extensions", ()) if each.get("name") == EXTENSION]
-    addition = None
+    declared = [entry for entry in document.get("extensions", ()) if entry.get("name") == EXTENSION_NAME]
+    extension = None
     try:
-        addition = Addition.model_validate(own[0] if own else {})
+        extension = EsqExtension.model_validate(declared[0] if declared else {})
     except ValidationError as error:
         problems += [
             Problem(
-                each["msg"],
-                f"{name}: extensions.{EXTENSION}.{'.'.join(map(str, each['loc']))}",
+                detail["msg"],
+                f"{name}: extensions.{EXTENSION_NAME}.{'.'.join(map(str, detail['loc']))}",
                 "Correct the file.",
             )
-            for each in error.errors()
+            for detail in error.errors()
         ]
-    if addition is not None:
-        problems += _wrong(name, addition)
+    if extension is not None:
+        problems += _reference_problems(name, extension)
     try:
         ensure_experiment_is_valid(document)
     except ChaosException as error:
         problems.append(Problem(str(error), name, "Correct the file."))
-    if problems or addition is None:
-        raise ProblemsError(f"The experiment `{name}` cannot be run as it is written", problems)
-    return Experiment(name=name, document=document, addition=addition)
+    if problems or extension is None:
+        raise ProblemsError(f"The experiment `{name}` is invalid", problems)
+    return Experiment(name=name, document=document, extension=extension)
 
 
-def _wrong(name: str, addition: Addition) -> Iterator[Problem]:
-    if not (RUNBOOKS / f"{addition.runbook}.md").is_file():
+def _reference_problems(name: str, extension: EsqExtension) -> Iterator[Problem]:
+    """Yield references to runbooks and SLOs that do not exist."""
+    if not (RUNBOOKS_DIR / f"{extension.runbook}.md").is_file():
         yield Problem(
-            f"no such runbook: {addition.runbook}",
+            f"there is no runbook `{extension.runbook}`",
             f"{name}: runbook",
-            f"Write runbooks/{addition.runbook}.md.",
+            f"Write runbooks/{extension.runbook}.md.",
         )
-    for promise in addition.promises.keys() - BY_ID.keys():
-        yield Problem(
-            f"no such promise: {promise}", f"{name}: promises", "Add it to services/contracts/promises.py."
-        )
+    for slo_id in extension.slos.keys() - BY_ID.keys():
+        yield Problem(f"there is no SLO `{slo_id}`", f"{name}: slos", "Add it to services/contracts/slo.py.")

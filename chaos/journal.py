@@ -1,9 +1,9 @@
-"""The undo journal: before anything is hurt, how to put it back is on disk.
+"""Write-ahead undo journal: the undo commands of a fault are on disk before it is injected.
 
-An entry is written and synced before the first command of its fault is run, and taken away after the last
-command that undoes it has succeeded. Whatever happens in between (a killed tool, a full terminal, a crash of
-the machine), whoever reads the folder knows what to run: the tool itself, `esq chaos recover`, the dead-man
-timer, or a person, since an entry holds plain commands. Undoing twice is harmless.
+A journal file is written and synced before the first command of its fault runs, and deleted after the last
+undo command succeeded. Whatever fails in between (killed process, lost terminal, host crash), the folder
+contains the commands to run: for the experiment itself, for `esq chaos rollback`, for the dead-man timer, or
+for a person, because a journal file holds plain commands. Repeating an undo is harmless.
 """
 
 from __future__ import annotations
@@ -26,51 +26,51 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-COMMAND_SECONDS = 60.0
+COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 class UndoFailedError(EsqError):
-    """Something stays hurt; the commands that would undo it are told."""
+    """A fault could not be undone; the detail contains the undo commands."""
 
 
-class Owner(BaseModel):
-    """The process that opened a fault; its start tells it from a later one of the same number.
+class ProcessIdentity(BaseModel):
+    """A process, identified by its id and start time, since process ids are reused.
 
     Attributes:
         pid: process id.
-        started: seconds since the epoch.
+        started_at: seconds since the epoch.
     """
 
     model_config = ConfigDict(frozen=True)
 
     pid: int
-    started: float
+    started_at: float
 
     @classmethod
-    def me(cls) -> Owner:
+    def current(cls) -> ProcessIdentity:
         """Return this process."""
-        return cls(pid=os.getpid(), started=psutil.Process().create_time())
+        return cls(pid=os.getpid(), started_at=psutil.Process().create_time())
 
     @property
-    def alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
+    def is_alive(self) -> bool:
+        """Whether the process is running; a zombie is not."""
         try:
             process = psutil.Process(self.pid)
-            return process.create_time() == self.started and process.status() != psutil.STATUS_ZOMBIE
+            return process.create_time() == self.started_at and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
 
-class Entry(BaseModel):
-    """An open fault.
+class OpenFault(BaseModel):
+    """A journal entry: a fault that is injected and not undone.
 
     Attributes:
-        id: of this entry; later entries sort later.
-        fault: what was done, and what undoes it.
-        experiment: which one did it.
-        opened: when (seconds since the epoch).
-        expires: when it has to be undone, whatever the experiment says.
-        owner: who did it.
+        id: id of the entry; ids sort by time.
+        fault: the injected fault with its undo commands.
+        experiment: name of the experiment that injected it.
+        opened_at: time of the injection (seconds since the epoch).
+        expires_at: deadline of the undo, regardless of the experiment (seconds since the epoch).
+        owner: process that injected it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,96 +78,102 @@ class Entry(BaseModel):
     id: str
     fault: Fault
     experiment: str
-    opened: float
-    expires: float
-    owner: Owner
+    opened_at: float
+    expires_at: float
+    owner: ProcessIdentity
 
     def overdue(self, now: float) -> bool:
-        """Tell whether nobody will undo it any more, or not in time."""
-        return now > self.expires or not self.owner.alive
+        """Return whether the deadline has passed or the owner is gone."""
+        return now > self.expires_at or not self.owner.is_alive
 
 
 class UndoJournal:
     """The open faults of an environment.
 
     Args:
-        folder: where they are written down.
-        clock: seconds since the epoch, as every process of the machine counts them.
+        folder: folder of the journal files.
+        clock: returns seconds since the epoch, the same in all processes of the host.
     """
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
         self.folder = folder
         self._clock = clock
 
-    def entries(self) -> list[Entry]:
-        """Return the open faults, the oldest first."""
-        found = []
+    def open_faults(self) -> list[OpenFault]:
+        """Return the open faults, oldest first."""
+        open_faults = []
         for file in sorted(self.folder.glob("*.json")):
             try:
-                found.append(Entry.model_validate_json(file.read_text()))
+                open_faults.append(OpenFault.model_validate_json(file.read_text()))
             except FileNotFoundError:
-                continue  # undone by another process meanwhile
-        return found
+                continue  # undone by another process in the meantime
+        return open_faults
 
-    def inject(self, fault: Fault, *, experiment: str, seconds: float) -> Entry:
-        """Write down how to undo `fault`, then do it; what fails half way is undone.
+    def inject(self, fault: Fault, *, experiment: str, max_seconds: float) -> OpenFault:
+        """Write the undo commands of `fault`, then inject it; undo it if a command fails.
 
         Args:
-            fault: what to do.
-            experiment: on whose behalf.
-            seconds: after which it has to be undone, whatever happens.
+            fault: the fault to inject.
+            experiment: name of the experiment.
+            max_seconds: time after which the dead-man timer undoes the fault.
+
+        Returns:
+            The journal entry.
 
         Raises:
-            CommandFailedError: one of its commands failed.
+            CommandFailedError: an injection command failed.
         """
         now = self._clock()
-        entry = Entry(
+        open_fault = OpenFault(
             id=f"{int(now * 1000)}-{uuid.uuid4().hex[:8]}",
             fault=fault,
             experiment=experiment,
-            opened=now,
-            expires=now + seconds,
-            owner=Owner.me(),
+            opened_at=now,
+            expires_at=now + max_seconds,
+            owner=ProcessIdentity.current(),
         )
-        self._write(entry)
+        self._write(open_fault)
         try:
             for command in fault.inject:
-                run(command, timeout=COMMAND_SECONDS)
+                run(command, timeout=COMMAND_TIMEOUT_SECONDS)
         except BaseException:
-            self.undo(entry)
+            self.undo(open_fault)
             raise
-        return entry
+        return open_fault
 
-    def undo(self, entry: Entry) -> None:
-        """Undo an open fault; nothing happens when that was done already.
+    def undo(self, open_fault: OpenFault) -> None:
+        """Undo an open fault; do nothing if it was undone before.
 
         Raises:
-            UndoFailedError: a command failed; the entry stays.
+            UndoFailedError: an undo command failed; the fault stays in the journal.
         """
-        with self._alone():
-            if not self._file(entry).exists():
+        with self._locked():
+            if not self._file(open_fault).exists():
                 return
-            failures = [failure for command in entry.fault.undo if (failure := _failure(command))]
+            failures = [failure for command in open_fault.fault.undo if (failure := _failure(command))]
             if failures:
                 raise UndoFailedError(
-                    f"{entry.fault} is not undone",
-                    location=str(self._file(entry)),
-                    remedy="Run `esq chaos recover` again, or the commands below by hand.",
-                    detail="\n".join([*failures, "", render(entry.fault.undo)]),
+                    f"{open_fault.fault} is not undone",
+                    location=str(self._file(open_fault)),
+                    remedy="Repeat `esq chaos rollback`, or run the commands below by hand.",
+                    detail="\n".join([*failures, "", render(open_fault.fault.undo)]),
                 )
-            self._file(entry).unlink()
+            self._file(open_fault).unlink()
 
-    def recover(self, *, only: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
-        """Undo all open faults, or those that `only` chooses, the newest first; return them.
+    def rollback(self, *, select: Callable[[OpenFault], bool] = lambda _: True) -> list[OpenFault]:
+        """Undo all open faults for which `select` returns True, newest first.
+
+        Returns:
+            The faults that were undone.
 
         Raises:
-            UndoFailedError: some could not be undone; all of them were tried.
+            UndoFailedError: at least one fault could not be undone; all of them were tried.
         """
         undone, failures = [], []
-        for entry in filter(only, reversed(self.entries())):
+        for open_fault in filter(select, reversed(self.open_faults())):
             try:
-                self.undo(entry)
-                undone.append(entry)
+                self.undo(open_fault)
+                undone.append(open_fault)
             except UndoFailedError as error:
                 failures.append(error)
         if failures:
@@ -179,18 +185,18 @@ class UndoJournal:
             )
         return undone
 
-    def _file(self, entry: Entry) -> Path:
-        return self.folder / f"{entry.id}.json"
+    def _file(self, open_fault: OpenFault) -> Path:
+        return self.folder / f"{open_fault.id}.json"
 
-    def _write(self, entry: Entry) -> None:
-        """Have the entry on the disk, not only in memory, before anything is hurt."""
+    def _write(self, open_fault: OpenFault) -> None:
+        """Write the entry and sync file and folder to disk."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = self.folder / f".{entry.id}.new"
-        with open(fresh, "w", encoding="utf-8", opener=_owner_only) as file:
-            file.write(entry.model_dump_json(indent=2))
+        temporary = self.folder / f".{open_fault.id}.new"
+        with open(temporary, "w", encoding="utf-8", opener=_owner_only) as file:
+            file.write(open_fault.model_dump_json(indent=2))
             file.flush()
             os.fsync(file.fileno())
-        fresh.rename(self._file(entry))
+        temporary.rename(self._file(open_fault))
         folder = os.open(self.folder, os.O_RDONLY)
         try:
             os.fsync(folder)
@@ -198,8 +204,8 @@ class UndoJournal:
             os.close(folder)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Let one process at a time undo."""
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock of the journal: only one process undoes faults at a time."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -211,8 +217,9 @@ def _owner_only(path: str, flags: int) -> int:
 
 
 def _failure(command: tuple[str, ...]) -> str:
+    """Run an undo command; return the error, or an empty string."""
     try:
-        run(command, timeout=COMMAND_SECONDS)
+        run(command, timeout=COMMAND_TIMEOUT_SECONDS)
     except CommandFailedError as error:
         return f"{error.message}: {error.detail.strip()}"
     return ""

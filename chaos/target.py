@@ -1,4 +1,4 @@
-"""What an experiment is run on: the environment, how to reach it, and who does what in it right now."""
+"""Target of an experiment: the environment, access to it, and the pods that currently have each role."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from chaos.journal import UndoJournal
-from infra.components.pods import KubernetesPods
+from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError, UsageError
-from infra.kubernetes import connect
+from infra.kubernetes import api_client
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chaos.traffic.client import Endpoints
-    from infra.components.report import Pod
+    from infra.components.component_health import Pod
     from infra.credentials import Credentials
     from infra.zones import Cluster
 
-API_SECONDS = 3.0
+API_TIMEOUT_SECONDS = 3.0
 _SENTINEL = (
     *("redis-cli", "-e", "--tls", "--cacert", "/etc/esq/tls/ca.crt", "-p", "26379"),
     *("sentinel", "master", "esq"),
@@ -36,15 +36,15 @@ _BROKER = ("python3", "/etc/esq/kafka/probe.py", "report")
 
 
 @dataclass(frozen=True)
-class Place:
-    """A pod, and where it is.
+class PodLocation:
+    """A pod and its location.
 
     Attributes:
-        namespace: its own.
-        pod: its name.
-        zone: of its node; None while it has none.
-        uid: its own.
-        containers: id by name of those that run.
+        namespace: Kubernetes namespace.
+        pod: name of the pod.
+        zone: zone of its node; None if it has no node.
+        uid: `metadata.uid`.
+        containers: container id by name of its running containers.
     """
 
     namespace: str
@@ -62,14 +62,15 @@ class Target:
     """An environment, opened for an experiment.
 
     Attributes:
-        environment: its name.
-        folder: where journals and reports of its experiments are kept.
-        kubeconfig: of its cluster.
-        cluster: the zones; None for a cluster that was given, which can only be hurt through its API.
-        credentials: to get in as a client would.
-        troubles: asks everything once; returns what is not well, one sentence each.
-        endpoints: where clients find it, for a run of the given name.
-        campaign: command line that sends a campaign and reports the ledger's verdict as JSON.
+        environment: name of the environment.
+        folder: folder of the journals and reports of its experiments.
+        kubeconfig: kubeconfig of its cluster.
+        cluster: the zones; None for an external cluster, which accepts only faults through its API.
+        credentials: credentials of the platform.
+        find_problems: checks every component; returns one sentence per problem.
+        endpoints: returns the endpoints and credentials for the clients of the run with this name.
+        campaign_command: returns the command that sends a campaign to this number of contacts and prints the
+            reconciliation with the ledger as JSON.
     """
 
     environment: str
@@ -77,13 +78,13 @@ class Target:
     kubeconfig: Path
     cluster: Cluster | None
     credentials: Credentials = field(repr=False)
-    troubles: Callable[[], list[str]]
+    find_problems: Callable[[], list[str]]
     endpoints: Callable[[str], Endpoints]
-    campaign: Callable[[str], list[str]]
+    campaign_command: Callable[[str], list[str]]
 
     @property
     def journal(self) -> UndoJournal:
-        """What is open."""
+        """Journal of the open faults."""
         return UndoJournal(self.folder / "open")
 
     @property
@@ -91,128 +92,142 @@ class Target:
         """The zones.
 
         Raises:
-            UsageError: the cluster was given, so that its machines are not ours to hurt.
+            UsageError: the cluster is external, so that its hosts are not available for faults.
         """
         if self.cluster is None:
             raise UsageError(
-                "this fault needs the zones, whose machines it hurts",
+                "this fault needs access to the hosts of the zones",
                 location=self.environment,
-                remedy="Run it on `local`, or choose an experiment that hurts pods only.",
+                remedy="Run it on `local`, or choose an experiment with `needs: kubernetes`.",
             )
         return self.cluster
 
-    def core(self) -> client.CoreV1Api:
-        """Return a client for pods, nodes, endpoints and secrets; one of its own for each caller."""
-        return client.CoreV1Api(connect(self.kubeconfig))
-
-    def apps(self) -> client.AppsV1Api:
-        """Return a client for workloads."""
-        return client.AppsV1Api(connect(self.kubeconfig))
+    def core_api(self) -> client.CoreV1Api:
+        """Return a client for pods, nodes, endpoints and secrets; a new one for each caller."""
+        return client.CoreV1Api(api_client(self.kubeconfig))
 
     @cached_property
-    def data(self) -> KubernetesPods:
+    def data_pods(self) -> KubernetesPodClient:
         """The pods of the data layer."""
-        return KubernetesPods(self.kubeconfig, DATA_NAMESPACE)
+        return KubernetesPodClient(self.kubeconfig, DATA_NAMESPACE)
 
     @cached_property
-    def services(self) -> KubernetesPods:
-        """The pods of the application."""
-        return KubernetesPods(self.kubeconfig, SERVICES_NAMESPACE)
+    def service_pods(self) -> KubernetesPodClient:
+        """The pods of the services layer."""
+        return KubernetesPodClient(self.kubeconfig, SERVICES_NAMESPACE)
 
-    def postgres(self) -> tuple[str, int]:
-        """Return the pod that leads Postgres, and how often the lead has changed.
+    def postgres_leader(self) -> tuple[str, int]:
+        """Return the pod of the Postgres leader and the number of leader changes.
 
         Raises:
-            EsqError: nobody does, or the cluster does not answer.
+            EsqError: there is no leader, or the cluster does not respond.
         """
         try:
-            found = self.core().read_namespaced_endpoints(
-                "postgres", DATA_NAMESPACE, _request_timeout=API_SECONDS
+            endpoints = self.core_api().read_namespaced_endpoints(
+                "postgres", DATA_NAMESPACE, _request_timeout=API_TIMEOUT_SECONDS
             )
         except (ApiException, HTTPError) as error:
-            raise EsqError("the cluster does not tell who leads Postgres", detail=str(error)[:300]) from error
-        told = found.metadata.annotations or {}
-        if "leader" not in told:
-            raise EsqError("nobody leads Postgres", location=f"{DATA_NAMESPACE}/postgres")
-        return str(told["leader"]), int(told.get("transitions", 0))
+            raise EsqError(
+                "the cluster does not return the Postgres leader", detail=str(error)[:300]
+            ) from error
+        annotations = endpoints.metadata.annotations or {}
+        if "leader" not in annotations:
+            raise EsqError("Postgres has no leader", location=f"{DATA_NAMESPACE}/postgres")
+        return str(annotations["leader"]), int(annotations.get("transitions", 0))
 
-    def redis(self) -> tuple[str, int]:
-        """Return the pod of the Redis primary, and the epoch in which it became that.
-
-        Raises:
-            EsqError: no Sentinel answers.
-        """
-        lines = self._ask("redis", "sentinel", _SENTINEL).split("\n")
-        told = dict(zip(lines[::2], lines[1::2], strict=False))
-        return told["ip"].partition(".")[0], int(told["config-epoch"])
-
-    def kafka(self) -> tuple[str, dict[str, int]]:
-        """Return the pod that leads the quorum, and the broker that leads each partition.
+    def redis_primary(self) -> tuple[str, int]:
+        """Return the pod of the Redis primary and the epoch of its promotion.
 
         Raises:
-            EsqError: no broker answers.
+            EsqError: no Sentinel responds.
         """
-        told = json.loads(self._ask("kafka", "kafka", _BROKER))
+        lines = self._run_in_any_pod("redis", "sentinel", _SENTINEL).split("\n")
+        fields = dict(zip(lines[::2], lines[1::2], strict=False))
+        return fields["ip"].partition(".")[0], int(fields["config-epoch"])
+
+    def kafka_leaders(self) -> tuple[str, dict[str, int]]:
+        """Return the pod of the active controller, and the leader of each partition.
+
+        Raises:
+            EsqError: no broker responds.
+        """
+        report = json.loads(self._run_in_any_pod("kafka", "kafka", _BROKER))
         leaders = {
-            f"{each['topic']}-{each['number']}": each["leader"]
-            for each in told["metadata"]["partitions"]
-            if not each["topic"].startswith("esq.chaos.")
+            f"{partition['topic']}-{partition['number']}": partition["leader"]
+            for partition in report["metadata"]["partitions"]
+            if not partition["topic"].startswith("esq.chaos.")
         }
-        return f"kafka-{told['quorum']['leader']}", leaders
+        return f"kafka-{report['quorum']['leader']}", leaders
 
-    def _ask(self, name: str, container: str, argv: tuple[str, ...]) -> str:
-        """Ask the pods of `name` in turn, ready ones first."""
+    def _run_in_any_pod(self, name: str, container: str, argv: tuple[str, ...]) -> str:
+        """Run a command in the pods of `name`, ready ones first, until one succeeds."""
         failure: EsqError = EsqError(f"there are no pods of {name}")
-        for pod in sorted(self.data.of(name), key=lambda each: not each.ready):
+        for pod in sorted(self.data_pods.list_pods(name), key=lambda pod: not pod.ready):
             try:
-                return self.data.run(pod.name, container, argv)
+                return self.data_pods.run(pod.name, container, argv)
             except EsqError as error:
                 failure = error
         raise failure
 
-    def place(self, who: str) -> Place:
-        """Return the pod that `who` means: its name, or a part that it plays.
+    def resolve_pod(self, pod: str) -> PodLocation:
+        """Return the location of a pod.
 
-        `postgres-primary`, `postgres-standby`, `redis-primary`, `kafka-controller`, a name such as
-        `objects-1`, or that of a workload such as `whatsapp-dispatcher`, of which a ready pod is taken.
+        Args:
+            pod: a role (`postgres-primary`, `postgres-standby`, `redis-primary`, `kafka-controller`), the
+                name of a pod (`objects-1`), or the name of a workload (`whatsapp-dispatcher`), of which a
+                ready pod is taken.
 
         Raises:
-            UsageError: no pod is meant by it.
+            UsageError: no pod matches.
         """
-        name = self._plays(who)
+        name = self._pod_in_role(pod)
         workload = re.sub(r"-\d+$", "", name)
-        for namespace, pods in ((DATA_NAMESPACE, self.data), (SERVICES_NAMESPACE, self.services)):
-            found = [each for each in pods.of(workload) if name in {each.name, workload}]
-            if found:
-                return self._placed(namespace, min(found, key=lambda each: not each.ready))
-        raise UsageError(f"no pod is meant by `{who}`", location="experiment", remedy="See `esq status`.")
+        for namespace, pods in (
+            (DATA_NAMESPACE, self.data_pods),
+            (SERVICES_NAMESPACE, self.service_pods),
+        ):
+            matches = [
+                candidate for candidate in pods.list_pods(workload) if name in {candidate.name, workload}
+            ]
+            if matches:
+                return self._location(namespace, min(matches, key=lambda candidate: not candidate.ready))
+        raise UsageError(f"no pod matches `{pod}`", location="experiment", remedy="See `esq status`.")
 
-    def _placed(self, namespace: str, pod: Pod) -> Place:
-        found = self.core().read_namespaced_pod(pod.name, namespace, _request_timeout=API_SECONDS)
-        ids = {each.name: str(each.container_id or "") for each in found.status.container_statuses or ()}
-        return Place(namespace, pod.name, pod.zone, str(found.metadata.uid), ids)
+    def _location(self, namespace: str, pod: Pod) -> PodLocation:
+        details = self.core_api().read_namespaced_pod(
+            pod.name, namespace, _request_timeout=API_TIMEOUT_SECONDS
+        )
+        containers = {
+            status.name: str(status.container_id or "") for status in details.status.container_statuses or ()
+        }
+        return PodLocation(namespace, pod.name, pod.zone, str(details.metadata.uid), containers)
 
-    def _plays(self, who: str) -> str:
-        if who == "postgres-primary":
-            return self.postgres()[0]
-        if who == "postgres-standby":
-            leader = self.postgres()[0]
-            return next(each.name for each in self.data.of("postgres") if each.name != leader)
-        if who == "redis-primary":
-            return self.redis()[0]
-        if who == "kafka-controller":
-            return self.kafka()[0]
-        return who
+    def _pod_in_role(self, pod: str) -> str:
+        if pod == "postgres-primary":
+            return self.postgres_leader()[0]
+        if pod == "postgres-standby":
+            leader = self.postgres_leader()[0]
+            return next(
+                member.name for member in self.data_pods.list_pods("postgres") if member.name != leader
+            )
+        if pod == "redis-primary":
+            return self.redis_primary()[0]
+        if pod == "kafka-controller":
+            return self.kafka_leaders()[0]
+        return pod
 
-    def zone(self, where: str) -> str:
-        """Return a zone: its name, or that of the pod that `where` means.
+    def resolve_zone(self, zone: str) -> str:
+        """Return the name of a zone.
+
+        Args:
+            zone: name of a zone, or a pod as in `resolve_pod`, whose zone is returned.
 
         Raises:
-            UsageError: there is no such zone.
+            UsageError: no zone matches.
         """
-        if where in self.zones.spec.zones:
-            return where
-        found = self.place(where).zone
-        if found is None:
-            raise UsageError(f"`{where}` runs in no zone", location="experiment", remedy="See `esq status`.")
-        return found
+        if zone in self.zones.spec.zones:
+            return zone
+        pod_zone = self.resolve_pod(zone).zone
+        if pod_zone is None:
+            raise UsageError(f"`{zone}` runs in no zone", location="experiment", remedy="See `esq status`.")
+        return pod_zone

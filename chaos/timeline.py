@@ -1,7 +1,6 @@
-"""Who noticed what and when: changes in the cluster while an experiment runs, as its API server tells them.
+"""Timeline of state changes in the cluster during an experiment, sampled from its API server.
 
-It explains where the seconds of a gap go: the node called lost, the lead that moves, the address that
-follows, the replicas that come back.
+It explains the duration of an outage: node marked lost, leader changed, address updated, replicas ready.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from kubernetes.client.exceptions import ApiException
 from pydantic import BaseModel, ConfigDict
 from urllib3.exceptions import HTTPError
 
-from infra.kubernetes import read
+from infra.kubernetes import get_json
 from infra.measurements.poller import PollingThread
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
@@ -22,113 +21,131 @@ if TYPE_CHECKING:
 
     from chaos.target import Target
 
-ANSWER_SECONDS = 1.0
+REQUEST_TIMEOUT_SECONDS = 1.0
 API = "control plane"
-AWAY, THERE = "does not answer", "answers"
-SERVICE = "service "
+UNAVAILABLE, AVAILABLE = "unavailable", "available"
+SERVICE_PREFIX = "service "
 
 
 class Event(BaseModel):
-    """Something that changed.
+    """A state change.
 
     Attributes:
-        at: when it was seen (seconds, the machine's monotonic clock).
-        what: e.g. `node zone-b`, `postgres lead`, `service contacts-api`.
-        before: its state before.
-        after: its state now.
+        at: time of the sample that shows it (seconds, monotonic clock of the host).
+        subject: for example `node zone-b`, `postgres leader`, `service contacts-api`.
+        before: previous state.
+        after: new state.
     """
 
     model_config = ConfigDict(frozen=True)
 
     at: float
-    what: str
+    subject: str
     before: str
     after: str
 
 
 class Timeline(PollingThread):
-    """Looks at the cluster as long as its block lasts."""
+    """Context manager that records state changes.
 
-    def __init__(self, observe: Callable[[], Mapping[str, str]]) -> None:
-        super().__init__("timeline", self._note)
+    Args:
+        sample: returns the current state by subject.
+    """
+
+    def __init__(self, sample: Callable[[], Mapping[str, str]]) -> None:
+        super().__init__("timeline", self._record_sample)
         self.events: list[Event] = []
-        self._observe = observe
-        self._last: dict[str, str] = {}
+        self._sample = sample
+        self._states: dict[str, str] = {}
 
-    def take(self, seen: Mapping[str, str], at: float) -> None:
-        """Note what differs from what was seen before."""
-        for what, after in seen.items():
-            before = self._last.get(what)
+    def record(self, states: Mapping[str, str], at: float) -> None:
+        """Record the changes since the previous sample.
+
+        Args:
+            states: current state by subject.
+            at: time of the sample (seconds, monotonic clock).
+        """
+        for subject, after in states.items():
+            before = self._states.get(subject)
             if before is not None and before != after:
-                self.events.append(Event(at=at, what=what, before=before, after=after))
-        self._last |= seen
+                self.events.append(Event(at=at, subject=subject, before=before, after=after))
+        self._states |= states
 
-    def _note(self) -> bool:
-        self.take(self._observe(), time.monotonic())
+    def _record_sample(self) -> bool:
+        self.record(self._sample(), time.monotonic())
         return True
 
 
 _CORE, _APPS = "/api/v1", "/apis/apps/v1"
-_LEAD = f"{_CORE}/namespaces/{DATA_NAMESPACE}/endpoints/postgres"
-_WORKLOADS = {
+_LEADER_PATH = f"{_CORE}/namespaces/{DATA_NAMESPACE}/endpoints/postgres"
+_WORKLOAD_PATHS = {
     "": f"{_APPS}/namespaces/{DATA_NAMESPACE}/statefulsets",
-    SERVICE: f"{_APPS}/namespaces/{SERVICES_NAMESPACE}/deployments",
+    SERVICE_PREFIX: f"{_APPS}/namespaces/{SERVICES_NAMESPACE}/deployments",
 }
 
 
-def observer(target: Target) -> Callable[[], Mapping[str, str]]:
-    """Return what looks at nodes, the lead of Postgres, and the replicas of every workload."""
-    api = target.core().api_client
+def cluster_sampler(target: Target) -> Callable[[], Mapping[str, str]]:
+    """Return a function that samples nodes, the Postgres leader and the replicas of every workload."""
+    api = target.core_api().api_client
 
-    def look() -> dict[str, str]:
-        seen = {API: THERE}
-        for node in read(api, f"{_CORE}/nodes", ANSWER_SECONDS)["items"]:
-            seen[f"node {node['metadata']['name']}"] = "ready" if _ready(node) else "lost"
-        seen |= _lead(read(api, _LEAD, ANSWER_SECONDS))
-        for kind, path in _WORKLOADS.items():
-            for each in read(api, path, ANSWER_SECONDS)["items"]:
-                replicas = f"{each['status'].get('readyReplicas', 0)}/{each['spec']['replicas']}"
-                seen[f"{kind}{each['metadata']['name']}"] = replicas
-        return seen
+    def read_states() -> dict[str, str]:
+        states = {API: AVAILABLE}
+        for node in get_json(api, f"{_CORE}/nodes", REQUEST_TIMEOUT_SECONDS)["items"]:
+            states[f"node {node['metadata']['name']}"] = "ready" if _ready(node) else "lost"
+        states |= _postgres_leader(get_json(api, _LEADER_PATH, REQUEST_TIMEOUT_SECONDS))
+        for prefix, path in _WORKLOAD_PATHS.items():
+            for workload in get_json(api, path, REQUEST_TIMEOUT_SECONDS)["items"]:
+                replicas = f"{workload['status'].get('readyReplicas', 0)}/{workload['spec']['replicas']}"
+                states[f"{prefix}{workload['metadata']['name']}"] = replicas
+        return states
 
-    def observe() -> Mapping[str, str]:
+    def sample() -> Mapping[str, str]:
         try:
-            return look()
+            return read_states()
         except (ApiException, HTTPError):
-            return {API: AWAY}
+            return {API: UNAVAILABLE}
 
-    return observe
+    return sample
 
 
 def _ready(node: Mapping[str, Any]) -> bool:
-    conditions = {each["type"]: each["status"] for each in node["status"].get("conditions", [])}
+    conditions = {
+        condition["type"]: condition["status"] for condition in node["status"].get("conditions", [])
+    }
     return conditions.get("Ready") == "True"
 
 
-def _lead(endpoints: Mapping[str, Any]) -> dict[str, str]:
+def _postgres_leader(endpoints: Mapping[str, Any]) -> dict[str, str]:
     addresses = [
-        each["ip"] for subset in endpoints.get("subsets") or [] for each in subset.get("addresses") or []
+        address["ip"]
+        for subset in endpoints.get("subsets") or []
+        for address in subset.get("addresses") or []
     ]
     return {
-        "postgres lead": (endpoints["metadata"].get("annotations") or {}).get("leader", "nobody"),
+        "postgres leader": (endpoints["metadata"].get("annotations") or {}).get("leader", "none"),
         "postgres address": ", ".join(addresses) or "none",
     }
 
 
-def redundancy_back(events: Sequence[Event], since: float) -> float:
-    """Return the seconds from `since` until every service had all its replicas again; 0 if none lacked any.
+def time_to_full_redundancy(events: Sequence[Event], since: float) -> float:
+    """Return the seconds until every service had all its replicas again.
 
-    A service that never came back counts as infinite.
+    Args:
+        events: state changes, in order.
+        since: start time (seconds, monotonic clock).
+
+    Returns:
+        Seconds; 0 if no replica was missing, infinite if a service did not recover.
     """
-    lacking: set[str] = set()
-    back = since
+    degraded: set[str] = set()
+    recovered_at = since
     for event in events:
-        if event.at < since or not event.what.startswith(SERVICE):
+        if event.at < since or not event.subject.startswith(SERVICE_PREFIX):
             continue
-        ready, wanted = event.after.split("/")
-        if int(ready) < int(wanted):
-            lacking.add(event.what)
-        elif event.what in lacking:
-            lacking.discard(event.what)
-            back = max(back, event.at)
-    return float("inf") if lacking else back - since
+        ready, desired = event.after.split("/")
+        if int(ready) < int(desired):
+            degraded.add(event.subject)
+        elif event.subject in degraded:
+            degraded.discard(event.subject)
+            recovered_at = max(recovered_at, event.at)
+    return float("inf") if degraded else recovered_at - since

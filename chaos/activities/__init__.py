@@ -1,1 +1,1 @@
-"""Activities in Chaos Toolkit's form: plain functions of plain values, whose docstrings are their help."""
+"""Chaos Toolkit activities: plain functions of plain values."""

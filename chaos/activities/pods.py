@@ -1,4 +1,4 @@
-"""Actions on pods: their processes killed or frozen, their processors and memory taken."""
+"""Actions on pods: kill or freeze processes, throttle CPU, limit memory, delete a pod."""
 
 from __future__ import annotations
 
@@ -7,115 +7,119 @@ from typing import TYPE_CHECKING
 from chaoslib.exceptions import ActivityFailed
 
 from chaos.context import current
-from chaos.faults import Fault, hosts, pressure, processes
+from chaos.faults import Fault, host_processes, processes, resource_exhaustion
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chaos.target import Place
+    from chaos.target import PodLocation
 
-__all__ = ["delete_pod", "freeze", "kill", "squeeze_memory", "starve_cpu"]
-
-
-def kill(who: str, process: str = "", container: str = "") -> str:
-    """Kill (SIGKILL) the main process of a pod's container, or all its processes of a name.
-
-    Args:
-        who: a pod, by name or by the part it plays, e.g. `postgres-primary`.
-        process: name of the processes; the container's main process when not given.
-        container: which of the pod's; the one called like its workload, or the only one, when not given.
-    """
-    place = current().target.place(who)
-    found = hosts.processes(_group(place, container, "memory"))
-    main = hosts.main_process(found)
-    chosen = hosts.named(found, process)[:1] if process else (main,) if main else ()
-    if not chosen:
-        raise ActivityFailed(
-            f"expected a process {process} in {place}, found {[each.name for each in found]}"
-        )
-    current().inject(processes.kill_processes(str(place), chosen))
-    return place.pod
+__all__ = ["delete_pod", "freeze", "kill", "limit_memory", "throttle_cpu"]
 
 
-def freeze(who: str, seconds: float, container: str = "") -> str:
-    """Freeze (SIGSTOP) all processes of a pod's container for some seconds.
+def kill(pod: str, process: str = "", container: str = "") -> str:
+    """Kill (SIGKILL) the main process of a container, or its oldest process with a name.
 
     Args:
-        who: a pod, by name or by the part it plays, e.g. `postgres-primary`.
-        seconds: for how long.
-        container: which of the pod's; the one called like its workload, or the only one, when not given.
+        pod: name of a pod, or a role, for example `postgres-primary`.
+        process: name of the process; the main process of the container if empty.
+        container: name of the container; the one named like its workload, or the first one, if empty.
     """
-    place = current().target.place(who)
-    found = hosts.processes(_group(place, container, "memory"))
-    current().inject(processes.freeze_processes(str(place), found))
-    current().hold(seconds, f"{place.pod} is frozen")
+    location = current().target.resolve_pod(pod)
+    members = host_processes.processes(_container_cgroup(location, container, "memory"))
+    main = host_processes.main_process(members)
+    victims = host_processes.processes_named(members, process)[:1] if process else (main,) if main else ()
+    if not victims:
+        names = [member.name for member in members]
+        raise ActivityFailed(f"expected a process {process} in {location}, found {names}")
+    current().inject(processes.kill_processes(str(location), victims))
+    return location.pod
+
+
+def freeze(pod: str, seconds: float, container: str = "") -> str:
+    """Freeze (SIGSTOP) all processes of a container.
+
+    Args:
+        pod: name of a pod, or a role, for example `postgres-primary`.
+        seconds: duration.
+        container: name of the container; the one named like its workload, or the first one, if empty.
+    """
+    location = current().target.resolve_pod(pod)
+    members = host_processes.processes(_container_cgroup(location, container, "memory"))
+    current().inject(processes.freeze_processes(str(location), members))
+    current().wait(seconds, f"{location.pod} is frozen")
     current().undo()
-    return place.pod
+    return location.pod
 
 
-def starve_cpu(who: str, cores: float, seconds: float, container: str = "") -> str:
-    """Leave a pod's container a share of a processor for some seconds.
+def throttle_cpu(pod: str, cores: float, seconds: float, container: str = "") -> str:
+    """Limit the CPU time of a container.
 
     Args:
-        who: a pod, by name or by the part it plays.
-        cores: processors' worth of time, e.g. 0.1.
-        seconds: for how long.
-        container: which of the pod's; the one called like its workload, or the only one, when not given.
+        pod: name of a pod, or a role.
+        cores: number of cores, for example 0.1.
+        seconds: duration.
+        container: name of the container; the one named like its workload, or the first one, if empty.
     """
-    place = current().target.place(who)
-    group = _group(place, container, "cpu")
-    current().inject(pressure.cpu_pressure(str(place), group, cores, hosts.cpu_quota(group)))
-    current().hold(seconds, f"{place.pod} is starved")
+    location = current().target.resolve_pod(pod)
+    group = _container_cgroup(location, container, "cpu")
+    quota = host_processes.cpu_quota(group)
+    current().inject(resource_exhaustion.cpu_throttling(str(location), group, cores, quota))
+    current().wait(seconds, f"{location.pod} is throttled")
     current().undo()
-    return place.pod
+    return location.pod
 
 
-def squeeze_memory(who: str, headroom_mebibytes: int, seconds: float, container: str = "") -> str:
-    """Lower the memory limit of a pod's container to little more than it holds, for some seconds.
+def limit_memory(pod: str, headroom_mebibytes: int, seconds: float, container: str = "") -> str:
+    """Lower the memory limit of a container to its anonymous memory plus a headroom.
 
     Args:
-        who: a pod, by name or by the part it plays.
-        headroom_mebibytes: what it may have beyond what it holds.
-        seconds: for how long.
-        container: which of the pod's; the one called like its workload, or the only one, when not given.
+        pod: name of a pod, or a role.
+        headroom_mebibytes: memory in addition to the current anonymous memory (MiB).
+        seconds: duration.
+        container: name of the container; the one named like its workload, or the first one, if empty.
     """
-    place = current().target.place(who)
-    group = _group(place, container, "memory")
-    room, before = headroom_mebibytes << 20, hosts.memory_limit(group)
-    current().inject(pressure.memory_pressure(str(place), group, room, before))
-    current().hold(seconds, f"{place.pod} is squeezed")
+    location = current().target.resolve_pod(pod)
+    group = _container_cgroup(location, container, "memory")
+    headroom, before = headroom_mebibytes << 20, host_processes.memory_limit(group)
+    current().inject(resource_exhaustion.memory_pressure(str(location), group, headroom, before))
+    current().wait(seconds, f"{location.pod} is under memory pressure")
     current().undo()
-    return place.pod
+    return location.pod
 
 
-def delete_pod(who: str) -> str:
-    """Delete a pod at once, through the API server: works on any Kubernetes.
+def delete_pod(pod: str) -> str:
+    """Delete a pod without grace period through the API server; works on any Kubernetes cluster.
 
     Args:
-        who: a pod, by name or by the part it plays, e.g. `postgres-primary`.
+        pod: name of a pod, or a role, for example `postgres-primary`.
     """
     target = current().target
-    place = target.place(who)
-    kubectl = ("kubectl", f"--kubeconfig={target.kubeconfig}", f"--namespace={place.namespace}")
-    command = (*kubectl, "delete", "pod", place.pod, "--grace-period=0", "--force", "--wait=false")
-    current().inject(Fault(kind="pod-delete", target=str(place), inject=(command,)))
-    return place.pod
+    location = target.resolve_pod(pod)
+    kubectl = ("kubectl", f"--kubeconfig={target.kubeconfig}", f"--namespace={location.namespace}")
+    command = (*kubectl, "delete", "pod", location.pod, "--grace-period=0", "--force", "--wait=false")
+    current().inject(Fault(kind="pod-delete", target=str(location), inject=(command,)))
+    return location.pod
 
 
-def _group(place: Place, container: str, controller: str) -> Path:
-    """Return the control group of a container.
+def _container_cgroup(location: PodLocation, container: str, controller: str) -> Path:
+    """Return the cgroup of a container.
 
     Raises:
-        ActivityFailed: it does not run on this machine.
+        ActivityFailed: the container does not run on this host.
     """
     target = current().target
-    names = list(place.containers)
-    likely = next((name for name in names if place.pod.startswith(name)), names[0] if names else "")
-    name = container or likely
-    known = place.containers.get(name)
-    found = hosts.container_group(place.uid, known, controller) if known and target.zones else None
-    if found is None:
+    names = list(location.containers)
+    default = next((name for name in names if location.pod.startswith(name)), names[0] if names else "")
+    name = container or default
+    container_id = location.containers.get(name)
+    group = (
+        host_processes.container_cgroup(location.uid, container_id, controller)
+        if container_id and target.zones
+        else None
+    )
+    if group is None:
         raise ActivityFailed(
-            f"expected a running container {name} in {place}, found {', '.join(names) or 'none'}"
+            f"expected a running container {name} in {location}, found {', '.join(names) or 'none'}"
         )
-    return found
+    return group

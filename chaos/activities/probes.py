@@ -1,28 +1,28 @@
-"""Probes: whether all is well, and who leads what."""
+"""Probes: steady state and waiting."""
 
 from __future__ import annotations
 
-from chaos import guard
+from chaos import safety
 from chaos.context import current
 
-__all__ = ["all_is_well", "wait"]
+__all__ = ["system_is_healthy", "wait"]
 
 
-def all_is_well(within: float = 0.0) -> bool:
-    """Tell whether every node, replica, service and door of the edge does its part.
-
-    Args:
-        within: seconds that this may take to become true.
-    """
-    current().troubles = guard.await_well(current().target, current().step, within)
-    return not current().troubles
-
-
-def wait(seconds: float, why: str) -> None:
-    """Let time pass.
+def system_is_healthy(timeout: float = 0.0) -> bool:
+    """Return whether every node, replica, service and endpoint of the edge is healthy.
 
     Args:
-        seconds: how long.
-        why: for whoever watches.
+        timeout: seconds to wait for it.
     """
-    current().hold(seconds, why)
+    current().problems = safety.wait_until_healthy(current().target, current().step, timeout)
+    return not current().problems
+
+
+def wait(seconds: float, reason: str) -> None:
+    """Wait.
+
+    Args:
+        seconds: duration.
+        reason: shown as progress.
+    """
+    current().wait(seconds, reason)

@@ -1,6 +1,6 @@
-"""Actions on what services stand on: a Redis emptied, a password that is wrong, a certificate that has ended.
+"""Actions on dependencies of services: empty Redis, invalid password, expired certificate.
 
-The values that a Secret had are kept in the cluster (`chaos.secrets`); the journal holds none.
+The original values of a Secret are stored in the cluster (`chaos.secret_swap`); the journal contains none.
 """
 
 from __future__ import annotations
@@ -12,66 +12,66 @@ import sys
 
 from chaos.context import current
 from chaos.faults import Fault
-from infra.authority import CERTIFICATE_LIFE, issue
+from infra.certificate_authority import CERTIFICATE_LIFETIME, issue_certificate
 from infra.names import CERTIFICATE_NAMES, DATA_NAMESPACE, SERVICES_NAMESPACE
 
-__all__ = ["end_certificate", "flush_redis", "use_wrong_password"]
+__all__ = ["expire_certificate", "flush_redis", "use_invalid_password"]
 
 _FLUSH = "redis-cli -e --tls --cacert /etc/esq/tls/ca.crt -p 6379 flushall"
 
 
 def flush_redis() -> str:
-    """Empty Redis (FLUSHALL on the primary). Nothing undoes it: it holds only what can be rebuilt."""
+    """Empty Redis (FLUSHALL on the primary). There is no undo: Redis holds only data that can be rebuilt."""
     target = current().target
-    place = target.place("redis-primary")
+    location = target.resolve_pod("redis-primary")
     kubectl = ("kubectl", f"--kubeconfig={target.kubeconfig}", f"--namespace={DATA_NAMESPACE}")
-    command = (*kubectl, "exec", place.pod, "--container=redis", "--", *_FLUSH.split())
-    current().inject(Fault(kind="redis-flush", target=str(place), inject=(command,)))
-    return place.pod
+    command = (*kubectl, "exec", location.pod, "--container=redis", "--", *_FLUSH.split())
+    current().inject(Fault(kind="redis-flush", target=str(location), inject=(command,)))
+    return location.pod
 
 
-def use_wrong_password(deployment: str, seconds: float) -> str:
-    """Give a pod of a deployment a database password that is wrong, for some seconds.
+def use_invalid_password(deployment: str, seconds: float) -> str:
+    """Give a pod of a Deployment an invalid database password.
 
-    The Secret is changed and one pod is replaced, as by a rollout that goes wrong at its first step.
+    The Secret is changed and one pod is replaced, as by a rollout that fails at its first step.
 
     Args:
-        deployment: e.g. `contacts-api`.
-        seconds: for how long.
+        deployment: name of the Deployment, for example `contacts-api`.
+        seconds: duration.
     """
     key = "ESQ_DATABASE_URL"
-    secret = current().target.core().read_namespaced_secret(deployment, SERVICES_NAMESPACE)
+    secret = current().target.core_api().read_namespaced_secret(deployment, SERVICES_NAMESPACE)
     url = base64.b64decode(secret.data[key]).decode()
     account, _, rest = url.rpartition("@")
-    wrong = f"{account.rpartition(':')[0]}:wrong@{rest}"
-    return _swap(deployment, deployment, {key: wrong}, "wrong-password", seconds)
+    invalid_url = f"{account.rpartition(':')[0]}:wrong@{rest}"
+    return _swap_secret(deployment, deployment, {key: invalid_url}, "invalid-password", seconds)
 
 
-def end_certificate(deployment: str, seconds: float) -> str:
-    """Give a pod of a deployment a certificate that has ended, for some seconds.
+def expire_certificate(deployment: str, seconds: float) -> str:
+    """Give a pod of a Deployment an expired certificate.
 
     Args:
-        deployment: e.g. `contacts-api`.
-        seconds: for how long.
+        deployment: name of the Deployment, for example `contacts-api`.
+        seconds: duration.
     """
     service = deployment.partition("-")[0]
-    long_ago = dt.datetime.now(dt.UTC) - 2 * CERTIFICATE_LIFE
-    authority = current().target.credentials.authority
-    pair = issue(authority, service, CERTIFICATE_NAMES[service], now=long_ago)
+    issued_at = dt.datetime.now(dt.UTC) - 2 * CERTIFICATE_LIFETIME
+    ca = current().target.credentials.ca
+    pair = issue_certificate(ca, service, CERTIFICATE_NAMES[service], now=issued_at)
     files = {"tls.crt": pair.certificate, "tls.key": pair.key}
-    return _swap(deployment, f"{deployment}-tls", files, "certificate-ended", seconds)
+    return _swap_secret(deployment, f"{deployment}-tls", files, "certificate-expired", seconds)
 
 
-def _swap(deployment: str, secret: str, values: dict[str, str], kind: str, seconds: float) -> str:
-    where = (str(current().target.kubeconfig), SERVICES_NAMESPACE, deployment, secret)
-    program = (sys.executable, "-m", "chaos.secrets")
+def _swap_secret(deployment: str, secret: str, values: dict[str, str], kind: str, seconds: float) -> str:
+    address = (str(current().target.kubeconfig), SERVICES_NAMESPACE, deployment, secret)
+    program = (sys.executable, "-m", "chaos.secret_swap")
     fault = Fault(
         kind=kind,
         target=deployment,
-        inject=((*program, "swap", *where, json.dumps(values)),),
-        undo=((*program, "restore", *where),),
+        inject=((*program, "swap", *address, json.dumps(values)),),
+        undo=((*program, "restore", *address),),
     )
     current().inject(fault)
-    current().hold(seconds, f"{deployment}: {kind}")
+    current().wait(seconds, f"{deployment}: {kind}")
     current().undo()
     return deployment

@@ -1,11 +1,12 @@
-"""Actions on zones (dead, frozen, cut off, lossy, slow, narrow, full, nameless) and the control plane."""
+"""Actions on zones (node death, freeze, partitions, network, disk, DNS) and on the control plane."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from chaos.context import current
-from chaos.faults import network, pressure, zones
+from chaos.faults import network, resource_exhaustion
+from chaos.faults import zones as zone_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,177 +14,188 @@ if TYPE_CHECKING:
     from chaos.faults import Fault
 
 __all__ = [
-    "control_plane_away",
     "crash_node",
-    "cut_zone",
     "delay_zone",
+    "drop_packets",
+    "fail_dns",
     "fill_disk",
     "freeze_zone",
+    "isolate_zone",
     "kill_zone",
-    "lose_names",
-    "lose_packets",
-    "narrow_zone",
+    "limit_bandwidth",
+    "partition_zone_one_way",
     "partition_zones",
-    "two_zones_apart_one_way",
+    "stop_control_plane",
 ]
 
 
-def kill_zone(where: str, seconds: float) -> str:
-    """Let a zone's node die with everything in it, and stay dead for some seconds.
+def kill_zone(zone: str, seconds: float) -> str:
+    """Kill the node of a zone with all its processes and keep it down.
 
     Args:
-        where: a zone, or the pod whose zone is meant, e.g. `postgres-primary`.
-        seconds: for how long.
-    """
-    zone = current().target.zone(where)
-    return _for(zones.node_death(current().target.zones.layout, zone), zone, seconds)
-
-
-def crash_node(where: str) -> str:
-    """Let a zone's node die with everything in it; it starts again at once.
-
-    Args:
-        where: a zone, or the pod whose zone is meant.
-    """
-    zone = current().target.zone(where)
-    current().inject(zones.node_crash(current().target.zones.layout, zone))
-    current().undo()
-    return zone
-
-
-def freeze_zone(where: str, seconds: float) -> str:
-    """Let everything of a zone stand still for some seconds.
-
-    Args:
-        where: a zone, or the pod whose zone is meant.
-        seconds: for how long.
-    """
-    zone = current().target.zone(where)
-    return _for(zones.zone_freeze(current().target.zones.spec, zone), zone, seconds)
-
-
-def cut_zone(where: str, seconds: float) -> str:
-    """Cut a zone off from everybody for some seconds; it goes on running.
-
-    Args:
-        where: a zone, or the pod whose zone is meant.
-        seconds: for how long.
-    """
-    zone = current().target.zone(where)
-    return _for(network.zone_cut(current().target.zones.spec, zone), zone, seconds)
-
-
-def partition_zones(where: str, seconds: float, control_plane: bool = False) -> str:  # noqa: FBT001, FBT002 - named in the file
-    """Cut a zone off from the other zones for some seconds, while clients still reach it.
-
-    Args:
-        where: a zone, or the pod whose zone is meant.
-        seconds: for how long.
-        control_plane: whether the zone loses the control plane as well.
+        zone: name of a zone, or a pod in it, for example `postgres-primary`.
+        seconds: duration.
     """
     target = current().target
-    zone, spec = target.zone(where), target.zones.spec
-    others = [other for other in spec.zones if other != zone] + (["control"] if control_plane else [])
+    name = target.resolve_zone(zone)
+    return _inject_for(zone_faults.node_death(target.zones.layout, name), name, seconds)
+
+
+def crash_node(zone: str) -> str:
+    """Kill the node of a zone with all its processes; it restarts immediately.
+
+    Args:
+        zone: name of a zone, or a pod in it.
+    """
+    target = current().target
+    name = target.resolve_zone(zone)
+    current().inject(zone_faults.node_crash(target.zones.layout, name))
+    current().undo()
+    return name
+
+
+def freeze_zone(zone: str, seconds: float) -> str:
+    """Freeze all processes of a zone.
+
+    Args:
+        zone: name of a zone, or a pod in it.
+        seconds: duration.
+    """
+    target = current().target
+    name = target.resolve_zone(zone)
+    return _inject_for(zone_faults.zone_freeze(target.zones.spec, name), name, seconds)
+
+
+def isolate_zone(zone: str, seconds: float) -> str:
+    """Disconnect a zone from all other machines; it keeps running.
+
+    Args:
+        zone: name of a zone, or a pod in it.
+        seconds: duration.
+    """
+    target = current().target
+    name = target.resolve_zone(zone)
+    return _inject_for(network.zone_isolation(target.zones.spec, name), name, seconds)
+
+
+def partition_zones(zone: str, seconds: float, control_plane: bool = False) -> str:  # noqa: FBT001, FBT002 - named in the file
+    """Partition a zone from the other zones; clients still reach it.
+
+    Args:
+        zone: name of a zone, or a pod in it.
+        seconds: duration.
+        control_plane: whether to partition it from the control plane as well.
+    """
+    target = current().target
+    name, spec = target.resolve_zone(zone), target.zones.spec
+    others = [other for other in spec.zones if other != name] + (["control"] if control_plane else [])
     for other in others:
-        current().inject(network.partition(spec, zone, other))
-    current().hold(seconds, f"{zone} is apart from {', '.join(others)}")
+        current().inject(network.partition(spec, name, other))
+    current().wait(seconds, f"{name} is partitioned from {', '.join(others)}")
     current().undo()
-    return zone
+    return name
 
 
-def two_zones_apart_one_way(where: str, seconds: float) -> str:
-    """Let nothing that a zone says reach the other zones for some seconds, while it hears them.
+def partition_zone_one_way(zone: str, seconds: float) -> str:
+    """Drop the packets from a zone to the other zones; it receives theirs.
 
     Args:
-        where: a zone, or the pod whose zone is meant.
-        seconds: for how long.
+        zone: name of a zone, or a pod in it.
+        seconds: duration.
     """
     target = current().target
-    zone, spec = target.zone(where), target.zones.spec
-    for other in (each for each in spec.zones if each != zone):
-        current().inject(network.one_way_partition(spec, zone, other))
-    current().hold(seconds, f"{zone} is not heard")
+    name, spec = target.resolve_zone(zone), target.zones.spec
+    for other in spec.zones:
+        if other != name:
+            current().inject(network.one_way_partition(spec, name, other))
+    current().wait(seconds, f"packets from {name} are dropped")
     current().undo()
-    return zone
+    return name
 
 
-def lose_packets(where: str, percent: float, seconds: float) -> str:
-    """Lose a share of a zone's packets, both ways, for some seconds.
-
-    Args:
-        where: a zone, or the pod whose zone is meant.
-        percent: of the packets.
-        seconds: for how long.
-    """
-    zone = current().target.zone(where)
-    return _for(network.packet_loss(current().target.zones.spec, zone, percent), zone, seconds)
-
-
-def delay_zone(where: str, milliseconds: float, seconds: float, jitter: float = 0.0) -> str:
-    """Delay everything to and from a zone for some seconds.
+def drop_packets(zone: str, percent: float, seconds: float) -> str:
+    """Drop a share of the packets from and to a zone.
 
     Args:
-        where: a zone, or the pod whose zone is meant.
-        milliseconds: one way.
-        seconds: for how long.
-        jitter: milliseconds by which the delay varies to both sides.
+        zone: name of a zone, or a pod in it.
+        percent: share of the packets in percent.
+        seconds: duration.
     """
     target = current().target
-    zone = target.zone(where)
-    fault = network.latency(target.zones.spec, target.zones.layout, zone, milliseconds, jitter)
-    return _for(fault, zone, seconds)
+    name = target.resolve_zone(zone)
+    return _inject_for(network.packet_loss(target.zones.spec, name, percent), name, seconds)
 
 
-def narrow_zone(where: str, megabits: float, seconds: float) -> str:
-    """Limit what a zone may send and receive for some seconds.
-
-    Args:
-        where: a zone, or the pod whose zone is meant.
-        megabits: per second, each way.
-        seconds: for how long.
-    """
-    zone = current().target.zone(where)
-    return _for(network.bandwidth_limit(current().target.zones.spec, zone, megabits), zone, seconds)
-
-
-def fill_disk(where: str, leave_mebibytes: int, seconds: float) -> str:
-    """Fill the disk of a zone's node, which all volumes of the zone share, for some seconds.
+def delay_zone(zone: str, milliseconds: float, seconds: float, jitter: float = 0.0) -> str:
+    """Delay all packets from and to a zone.
 
     Args:
-        where: a zone, or the pod whose zone is meant.
-        leave_mebibytes: of room.
-        seconds: for how long.
-    """
-    zone = current().target.zone(where)
-    return _for(pressure.disk_full(current().target.zones.layout, zone, leave_mebibytes), zone, seconds)
-
-
-def lose_names(seconds: float, where: Sequence[str] = ()) -> list[str]:
-    """Let no pod of some zones resolve a name for some seconds.
-
-    Args:
-        seconds: for how long.
-        where: zones; all when none is named.
+        zone: name of a zone, or a pod in it.
+        milliseconds: delay in one direction.
+        seconds: duration.
+        jitter: milliseconds by which the delay varies in either direction.
     """
     target = current().target
-    chosen = [target.zone(each) for each in where] or list(target.zones.spec.zones)
-    _for(zones.dns_failure(target.zones.layout, chosen), "DNS", seconds)
-    return chosen
+    name = target.resolve_zone(zone)
+    fault = network.latency(target.zones.spec, target.zones.layout, name, milliseconds, jitter)
+    return _inject_for(fault, name, seconds)
 
 
-def control_plane_away(seconds: float, programs: Sequence[str] = zones.CONTROL_PLANE) -> list[str]:
-    """Take the control plane, or a part of it, away for some seconds.
+def limit_bandwidth(zone: str, megabits: float, seconds: float) -> str:
+    """Limit the bandwidth of a zone.
 
     Args:
-        seconds: for how long.
-        programs: of etcd, apiserver, controller-manager, scheduler.
+        zone: name of a zone, or a pod in it.
+        megabits: Mbit/s in each direction.
+        seconds: duration.
     """
-    _for(zones.control_plane_outage(current().target.zones.layout, programs), "the control plane", seconds)
+    target = current().target
+    name = target.resolve_zone(zone)
+    return _inject_for(network.bandwidth_limit(target.zones.spec, name, megabits), name, seconds)
+
+
+def fill_disk(zone: str, leave_mebibytes: int, seconds: float) -> str:
+    """Fill the disk of a zone's node, which all volumes of the zone share.
+
+    Args:
+        zone: name of a zone, or a pod in it.
+        leave_mebibytes: free space that remains (MiB).
+        seconds: duration.
+    """
+    target = current().target
+    name = target.resolve_zone(zone)
+    fault = resource_exhaustion.disk_full(target.zones.layout, name, leave_mebibytes)
+    return _inject_for(fault, name, seconds)
+
+
+def fail_dns(seconds: float, zones: Sequence[str] = ()) -> list[str]:
+    """Stop the DNS servers of zones.
+
+    Args:
+        seconds: duration.
+        zones: names of the zones; all if empty.
+    """
+    target = current().target
+    names = [target.resolve_zone(zone) for zone in zones] or list(target.zones.spec.zones)
+    _inject_for(zone_faults.dns_failure(target.zones.layout, names), "DNS", seconds)
+    return names
+
+
+def stop_control_plane(seconds: float, programs: Sequence[str] = zone_faults.CONTROL_PLANE) -> list[str]:
+    """Stop the control plane, or some of its programs.
+
+    Args:
+        seconds: duration.
+        programs: any of etcd, apiserver, controller-manager, scheduler.
+    """
+    fault = zone_faults.control_plane_outage(current().target.zones.layout, programs)
+    _inject_for(fault, "the control plane", seconds)
     return list(programs)
 
 
-def _for(fault: Fault, what: str, seconds: float) -> str:
+def _inject_for(fault: Fault, target: str, seconds: float) -> str:
+    """Inject a fault, wait, undo it; return `target`."""
     current().inject(fault)
-    current().hold(seconds, f"{what}: {fault.kind}")
+    current().wait(seconds, f"{target}: {fault.kind}")
     current().undo()
-    return what
+    return target

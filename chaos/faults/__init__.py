@@ -1,4 +1,4 @@
-"""Faults as data: pure functions that return the commands which hurt and the commands which undo."""
+"""Faults as data: pure functions that return the commands which inject a fault and those which undo it."""
 
 from chaos.faults.fault import Command, Fault, render
 

@@ -1,7 +1,7 @@
-"""A fault as data: commands that hurt, and commands that put everything back.
+"""A fault as data: commands that inject it and commands that undo it.
 
-Both are plain argument lists, so that they can be shown before they are run, written to disk before anything
-is hurt, run by a process that knows nothing else, and pasted by a person when no tool is left.
+Both are argument lists. They can be shown before they run, written to disk before the injection, executed by
+a process that knows nothing else, and pasted by a person if no tool is available.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Command = tuple[str, ...]
 
 
 class Fault(BaseModel):
-    """One way to hurt one thing.
+    """A fault of one target.
 
     Attributes:
-        kind: what is done, e.g. `zone-cut`; two faults of a kind differ in their target.
-        target: what is hurt, e.g. `zone-b` or `pod esq-data/postgres-0`.
-        inject: run in order, each must end with 0; what has to go on in the background detaches itself.
-        undo: run in order, also when only a part of `inject` was run, or when it was undone already: each
-            ends with 0 when what it is for is so.
+        kind: kind of the fault, for example `zone-isolation`; two faults of a kind differ in their target.
+        target: the affected object, for example `zone-b` or `pod esq-data/postgres-0`.
+        inject: commands that run in order and must exit with 0; a background process detaches itself.
+        undo: commands that run in order, also after a partial injection or a previous undo: each exits with 0
+            if the state that it restores is reached.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

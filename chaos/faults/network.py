@@ -1,8 +1,8 @@
-"""Wires that are cut, deaf on one side, lossy, narrow or slow.
+"""Network faults: isolation, partitions, packet loss, bandwidth limits, latency.
 
-A zone's wire is a veth pair: its port in the bridge on the host, and `eth0` in the zone's namespace. What
-goes through the bridge is judged there by a table of nftables per fault, named after cluster, fault and
-target, so that faults and clusters do not disturb each other and `cluster down` finds them.
+The link of a zone is a veth pair: a port of the bridge on the host, and `eth0` in the zone's namespace.
+Packets through the bridge are filtered by one nftables table per fault, named after cluster, fault and
+target: faults and clusters do not affect each other, and `cluster down` finds all tables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from chaos import delayline
+from chaos import latency_injector
 from chaos.faults.fault import Command, Fault
 
 if TYPE_CHECKING:
@@ -18,67 +18,88 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 _LOSS_STEPS = 10_000
-"""Loss is drawn in hundredths of a percent."""
-_ALL = 100.0
+"""Resolution of the loss: hundredths of a percent."""
+_MAX_PERCENT = 100.0
 _BURST_SECONDS = 0.01
-"""A narrowed wire lets through at once what a timer tick at 100 Hz is worth, or at least some frames."""
-_BURST_BYTES = 16_384
-_QUEUE = "100ms"
-"""How long a frame may wait for a narrowed wire before it is dropped."""
+"""Burst of a limited link: the traffic of one timer tick at 100 Hz, or at least some frames."""
+_MIN_BURST_BYTES = 16_384
+_MAX_QUEUE_DELAY = "100ms"
+"""Time in the queue of a limited link after which a frame is dropped."""
 
 
-def zone_cut(spec: ClusterSpec, zone: str) -> Fault:
-    """Cut a zone off from everybody: it goes on running and reaches nobody."""
+def zone_isolation(spec: ClusterSpec, zone: str) -> Fault:
+    """Disconnect a zone from all other machines; it keeps running.
+
+    Args:
+        spec: names of the cluster.
+        zone: name of the zone.
+    """
     port = spec.port(zone)
     return Fault(
-        kind="zone-cut",
+        kind="zone-isolation",
         target=zone,
         inject=(("ip", "link", "set", port, "down"),),
-        undo=(_if_there(port, f"ip link set {port} up"),),
+        undo=(_if_exists(port, f"ip link set {port} up"),),
     )
 
 
-def partition(spec: ClusterSpec, one: str, other: str) -> Fault:
-    """Cut two machines of a cluster off from each other; everybody else still reaches both.
+def partition(spec: ClusterSpec, first: str, second: str) -> Fault:
+    """Drop all packets between two machines of a cluster; other machines reach both.
 
     Args:
-        spec: of the cluster.
-        one: a zone, or `control`.
-        other: another.
+        spec: names of the cluster.
+        first: a zone, or `control`.
+        second: another zone, or `control`.
     """
-    rules = [_between(spec, one, other), _between(spec, other, one)]
-    return _table(spec, "partition", f"{one} and {other}", f"{one}-{other}", {"forward": rules})
+    rules = [_drop_rule(spec, first, second), _drop_rule(spec, second, first)]
+    return _nftables_fault(
+        spec, "partition", f"{first} and {second}", f"{first}-{second}", {"forward": rules}
+    )
 
 
 def one_way_partition(spec: ClusterSpec, source: str, destination: str) -> Fault:
-    """Drop what goes from one machine of a cluster to another; the other way passes.
+    """Drop the packets from one machine of a cluster to another; the reverse direction works.
 
     Args:
-        spec: of the cluster.
-        source: a zone, or `control`, that is not heard any more.
-        destination: by whom.
+        spec: names of the cluster.
+        source: a zone, or `control`, whose packets are dropped.
+        destination: the machine that does not receive them.
     """
-    rules = [_between(spec, source, destination)]
-    return _table(spec, "oneway", f"{source} to {destination}", f"{source}-{destination}", {"forward": rules})
+    rules = [_drop_rule(spec, source, destination)]
+    return _nftables_fault(
+        spec, "oneway", f"{source} to {destination}", f"{source}-{destination}", {"forward": rules}
+    )
 
 
 def packet_loss(spec: ClusterSpec, zone: str, percent: float) -> Fault:
-    """Lose each frame to and from a zone with a probability of `percent`, independently of the others."""
-    if not 0 < percent <= _ALL:
-        raise ValueError(f"{percent} % of packets cannot be lost")
+    """Drop each frame from and to a zone with a probability, independently of other frames.
+
+    Args:
+        spec: names of the cluster.
+        zone: name of the zone.
+        percent: probability in percent, in each direction.
+    """
+    if not 0 < percent <= _MAX_PERCENT:
+        raise ValueError(f"invalid packet loss: {percent} %")
     port = spec.port(zone)
-    lost = f"numgen random mod {_LOSS_STEPS} < {round(percent * _LOSS_STEPS / _ALL)} counter drop"
-    chains = {"prerouting": [f'iifname "{port}" {lost}'], "postrouting": [f'oifname "{port}" {lost}']}
-    return _table(spec, "loss", f"{zone} ({percent:g} %)", zone, chains)
+    drop = f"numgen random mod {_LOSS_STEPS} < {round(percent * _LOSS_STEPS / _MAX_PERCENT)} counter drop"
+    chains = {"prerouting": [f'iifname "{port}" {drop}'], "postrouting": [f'oifname "{port}" {drop}']}
+    return _nftables_fault(spec, "loss", f"{zone} ({percent:g} %)", zone, chains)
 
 
 def bandwidth_limit(spec: ClusterSpec, zone: str, megabits: float) -> Fault:
-    """Narrow a zone's wire to `megabits` per second, in each direction on its own."""
+    """Limit the bandwidth of a zone's link, separately in each direction.
+
+    Args:
+        spec: names of the cluster.
+        zone: name of the zone.
+        megabits: Mbit/s.
+    """
     if megabits <= 0:
-        raise ValueError(f"{megabits} Mbit/s is no width")
+        raise ValueError(f"invalid bandwidth: {megabits} Mbit/s")
     port, namespace = spec.port(zone), spec.namespace(zone)
-    burst = max(_BURST_BYTES, round(megabits * 1e6 / 8 * _BURST_SECONDS))
-    shape = f"root tbf rate {round(megabits * 1000)}kbit burst {burst} latency {_QUEUE}".split()
+    burst = max(_MIN_BURST_BYTES, round(megabits * 1e6 / 8 * _BURST_SECONDS))
+    shape = f"root tbf rate {round(megabits * 1000)}kbit burst {burst} latency {_MAX_QUEUE_DELAY}".split()
     return Fault(
         kind="bandwidth-limit",
         target=f"{zone} ({megabits:g} Mbit/s)",
@@ -86,26 +107,26 @@ def bandwidth_limit(spec: ClusterSpec, zone: str, megabits: float) -> Fault:
             ("tc", "qdisc", "replace", "dev", port, *shape),
             ("tc", "-netns", namespace, "qdisc", "replace", "dev", "eth0", *shape),
         ),
-        undo=(_wide("tc", port), _wide(f"tc -netns {namespace}", "eth0")),
+        undo=(_remove_bandwidth_limit("tc", port), _remove_bandwidth_limit(f"tc -netns {namespace}", "eth0")),
     )
 
 
 def latency(spec: ClusterSpec, layout: Layout, zone: str, milliseconds: float, jitter: float = 0.0) -> Fault:
-    """Delay every frame to and from a zone by `milliseconds`: a round trip takes twice as much longer.
+    """Delay every frame from and to a zone: the round-trip time grows by twice the delay.
 
     Args:
-        spec: of the cluster.
-        layout: of its files.
-        zone: whose wire becomes long.
-        milliseconds: one way.
-        jitter: each frame's delay is drawn evenly from `milliseconds` plus and minus this; order is kept.
+        spec: names of the cluster.
+        layout: files of the cluster.
+        zone: name of the zone.
+        milliseconds: delay in one direction.
+        jitter: milliseconds; the delay of a frame is uniform within plus and minus `jitter`. Order is kept.
     """
     if not 0 <= jitter <= milliseconds:
-        raise ValueError(f"a delay of {milliseconds} ms cannot vary by {jitter} ms")
+        raise ValueError(f"invalid jitter for a delay of {milliseconds} ms: {jitter} ms")
     port, tap = spec.port(zone), f"{spec.port(zone)}d"
     pidfile = str(layout.run / f"delay-{zone}.pid")
-    program = (sys.executable, "-I", "-S", delayline.__file__)
-    # Frames are carried as they are: the sum must be in them, and none may be larger than the wire takes.
+    program = (sys.executable, "-I", "-S", latency_injector.__file__)
+    # Frames are forwarded unchanged: they must contain the checksum and not exceed the MTU of the link.
     offload = f"nsenter --net=/run/netns/{spec.namespace(zone)} ethtool -K eth0 tx"
     return Fault(
         kind="latency",
@@ -116,20 +137,22 @@ def latency(spec: ClusterSpec, layout: Layout, zone: str, milliseconds: float, j
         ),
         undo=(
             (*program, "stop", pidfile),
-            _if_there(port, f"ip link set {port} master {spec.bridge} arp on"),
-            _if_there(port, f"{offload} on"),
+            _if_exists(port, f"ip link set {port} master {spec.bridge} arp on"),
+            _if_exists(port, f"{offload} on"),
         ),
     )
 
 
-def _between(spec: ClusterSpec, source: str, destination: str) -> str:
+def _drop_rule(spec: ClusterSpec, source: str, destination: str) -> str:
     return f'iifname "{spec.port(source)}" oifname "{spec.port(destination)}" counter drop'
 
 
-def _table(spec: ClusterSpec, kind: str, target: str, tag: str, chains: dict[str, list[str]]) -> Fault:
-    """Return a fault that is a table of the bridge with a chain per hook."""
+def _nftables_fault(
+    spec: ClusterSpec, kind: str, target: str, tag: str, chains: dict[str, list[str]]
+) -> Fault:
+    """Return a fault that is an nftables table of the bridge with a chain per hook."""
     name = f"{spec.tables}{kind}-{tag}"
-    # A table that is declared is there, so that deleting it cannot fail.
+    # The declaration creates a missing table, so that the deletion cannot fail.
     clear = f"table bridge {name}; delete table bridge {name}"
     body = "; ".join(
         f"chain {hook} {{ type filter hook {hook} priority 0; {'; '.join(rules)}; }}"
@@ -143,11 +166,12 @@ def _table(spec: ClusterSpec, kind: str, target: str, tag: str, chains: dict[str
     )
 
 
-def _if_there(port: str, line: str) -> Command:
-    """Return `line`, which is not needed when the cluster has been taken away meanwhile."""
+def _if_exists(port: str, line: str) -> Command:
+    """Return `line` as a command that does nothing if the port, and with it the cluster, is gone."""
     return ("sh", "-c", f"ip link show {port} >/dev/null 2>&1 || exit 0; exec {line}")
 
 
-def _wide(tc: str, device: str) -> Command:
-    gone = f"{tc} qdisc show dev {device} 2>/dev/null | grep -q ' tbf ' || exit 0"
-    return ("sh", "-c", f"{gone}; exec {tc} qdisc delete dev {device} root")
+def _remove_bandwidth_limit(tc: str, device: str) -> Command:
+    """Return the command that removes the queue of `bandwidth_limit`, if it exists."""
+    if_absent = f"{tc} qdisc show dev {device} 2>/dev/null | grep -q ' tbf ' || exit 0"
+    return ("sh", "-c", f"{if_absent}; exec {tc} qdisc delete dev {device} root")

@@ -1,7 +1,7 @@
-"""Processes that die or stand still.
+"""Process faults: kill and freeze.
 
-A process is named by its number and its start time, so that a number that was given to somebody else in the
-meantime hits nobody: such a process is left alone.
+A process is identified by its pid and start time. If the pid was reused in the meantime, the new process
+receives no signal.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ from chaos.faults.fault import Command, Fault
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chaos.faults.hosts import HostProcess
+    from chaos.faults.host_processes import HostProcess
 
-_SIGNAL = """\
-hit=1
-for each in "$@"; do
-    pid=${each%:*}
+_SIGNAL_SCRIPT = """\
+status=1
+for process in "$@"; do
+    pid=${process%:*}
     start=$(sed 's/.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d ' ' -f 20)
-    if [ "$start" = "${each#*:}" ]; then kill -"$0" "$pid" && hit=0; fi
+    if [ "$start" = "${process#*:}" ]; then kill -"$0" "$pid" && status=0; fi
 done
-exit $hit"""
-"""Signals `pid:start ...`; fails when none of them was there."""
+exit $status"""
+"""Sends signal $0 to each `pid:start_ticks`; fails if none of them exists."""
 
 
 def kill_processes(target: str, processes: Sequence[HostProcess]) -> Fault:
-    """Let processes die at once (SIGKILL); whoever started them brings them back.
+    """Kill processes (SIGKILL); their supervisor restarts them.
 
-    A container's main process takes its container along; a postmaster takes its sessions along; all processes
-    of a pod are the death of the pod's containers.
+    The main process of a container terminates the container; a postmaster terminates its sessions; all
+    processes of a pod terminate the containers of the pod.
 
     Args:
-        target: what they are, e.g. `pod esq-data/postgres-0`.
-        processes: from `hosts.processes`.
+        target: description of the processes, for example `pod esq-data/postgres-0`.
+        processes: from `host_processes.processes`.
     """
     return Fault(kind="process-kill", target=target, inject=(_signal("KILL", processes),))
 
 
 def freeze_processes(target: str, processes: Sequence[HostProcess]) -> Fault:
-    """Let processes stand still (SIGSTOP): they keep their connections and locks, and answer nothing.
+    """Stop processes (SIGSTOP): they keep their connections and locks, and do not respond.
 
-    What they start later runs; freeze all processes of a container so that there is nobody to start any.
+    Processes started later are not stopped; freeze all processes of a container so that none can be started.
 
     Args:
-        target: what they are, e.g. `pod esq-data/postgres-0`.
-        processes: from `hosts.processes`.
+        target: description of the processes, for example `pod esq-data/postgres-0`.
+        processes: from `host_processes.processes`.
     """
     return Fault(
         kind="process-freeze",
         target=target,
         inject=(_signal("STOP", processes),),
-        undo=(_signal("CONT", processes, or_none=True),),
+        undo=(_signal("CONT", processes, allow_missing=True),),
     )
 
 
-def _signal(name: str, processes: Sequence[HostProcess], *, or_none: bool = False) -> Command:
+def _signal(name: str, processes: Sequence[HostProcess], *, allow_missing: bool = False) -> Command:
     if not processes:
         raise ValueError(f"no process to send SIG{name} to")
-    script = _SIGNAL.replace("exit $hit", "exit 0") if or_none else _SIGNAL
-    return ("sh", "-c", script, name, *(str(each) for each in processes))
+    script = _SIGNAL_SCRIPT.replace("exit $status", "exit 0") if allow_missing else _SIGNAL_SCRIPT
+    return ("sh", "-c", script, name, *(str(process) for process in processes))

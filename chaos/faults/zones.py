@@ -1,7 +1,7 @@
-"""Zones that die, stand still or lose their names, and a control plane that is away.
+"""Zone faults: node death, node crash, freeze, DNS failure; and outages of the control plane.
 
-Who keeps the processes alive is asked through its own command line, for which doing again what is done
-already is no failure.
+Processes are controlled through the command line of their supervisor, for which repeating an action is no
+failure.
 """
 
 from __future__ import annotations
@@ -20,33 +20,47 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 CONTROL_PLANE = ("etcd", "apiserver", "controller-manager", "scheduler")
-"""In the order in which they start."""
+"""In start order."""
 
 
 def node_death(layout: Layout, zone: str) -> Fault:
-    """Let a zone's node die at once with everything in it, and stay dead until it is undone."""
+    """Kill the node of a zone with all its processes; it stays down until the undo.
+
+    Args:
+        layout: files of the cluster.
+        zone: name of the zone.
+    """
     return Fault(
         kind="node-death",
         target=zone,
-        inject=(_ask(layout, "stop", zone),),
-        undo=(_once_up(layout, "start", zone),),
+        inject=(_supervisorctl(layout, "stop", zone),),
+        undo=(_supervisorctl_if_running(layout, "start", zone),),
     )
 
 
 def node_crash(layout: Layout, zone: str) -> Fault:
-    """Let a zone's node die at once with everything in it; its supervisor starts it again immediately."""
+    """Kill the node of a zone with all its processes; its supervisor restarts it immediately.
+
+    Args:
+        layout: files of the cluster.
+        zone: name of the zone.
+    """
     return Fault(
         kind="node-crash",
         target=zone,
-        inject=(_ask(layout, "signal", "KILL", zone),),
-        undo=(_once_up(layout, "start", zone),),
+        inject=(_supervisorctl(layout, "signal", "KILL", zone),),
+        undo=(_supervisorctl_if_running(layout, "start", zone),),
     )
 
 
 def zone_freeze(spec: ClusterSpec, zone: str) -> Fault:
-    """Let everything of a zone stand still: node and pods keep their connections and answer nothing.
+    """Freeze all processes of a zone: node and pods keep their connections and do not respond.
 
-    The kernel itself goes on: packets are acknowledged and queued until buffers are full.
+    The kernel keeps running: packets are acknowledged and queued until the buffers are full.
+
+    Args:
+        spec: names of the cluster.
+        zone: name of the zone.
     """
     state = cgroups.MOUNT / "freezer" / spec.namespace(zone) / "freezer.state"
     thaw = f"[ ! -e {shlex.quote(str(state))} ] || echo THAWED > {shlex.quote(str(state))}"
@@ -59,53 +73,65 @@ def zone_freeze(spec: ClusterSpec, zone: str) -> Fault:
 
 
 def control_plane_outage(layout: Layout, programs: Sequence[str] = ("apiserver",)) -> Fault:
-    """Take the API server away, or any of `CONTROL_PLANE`: what runs goes on, and nothing is rescheduled."""
+    """Stop programs of the control plane: running pods keep running, and nothing is rescheduled.
+
+    Args:
+        layout: files of the cluster.
+        programs: any of `CONTROL_PLANE`.
+    """
     ordered = [name for name in CONTROL_PLANE if name in programs]
     if len(ordered) != len(programs):
-        raise ValueError(f"{', '.join(programs)}: the control plane is {', '.join(CONTROL_PLANE)}")
+        raise ValueError(
+            f"invalid programs {', '.join(programs)}: the control plane is {', '.join(CONTROL_PLANE)}"
+        )
     return Fault(
         kind="control-plane-outage",
         target=", ".join(ordered),
-        inject=(_ask(layout, "stop", *reversed(ordered)),),
-        undo=(_once_up(layout, "start", *ordered),),
+        inject=(_supervisorctl(layout, "stop", *reversed(ordered)),),
+        undo=(_supervisorctl_if_running(layout, "start", *ordered),),
     )
 
 
 def dns_failure(layout: Layout, zones: Sequence[str]) -> Fault:
-    """Take the DNS of zones away: their pods get no name resolved, and are told so at once."""
-    return Fault(
-        kind="dns-failure",
-        target=", ".join(zones),
-        inject=tuple(_inside(layout, zone, "stop", missing=1) for zone in zones),
-        undo=tuple(_inside(layout, zone, "start", missing=0) for zone in zones),
-    )
-
-
-def _ask(layout: Layout, *words: str) -> Command:
-    return (SUPERVISORCTL, "-c", str(layout.supervisor), *words)
-
-
-def _once_up(layout: Layout, *words: str) -> Command:
-    """Return what asks a supervisor that is there: a cluster that is down starts with everything anyway."""
-    return (
-        "sh",
-        "-c",
-        f"[ ! -S {shlex.quote(str(layout.socket))} ] || exec {shlex.join(_ask(layout, *words))}",
-    )
-
-
-def _inside(layout: Layout, zone: str, verb: str, *, missing: int) -> Command:
-    """Return what asks a node's own supervisor about its DNS, wherever the node's processes are by now.
+    """Stop the DNS servers of zones: queries of their pods fail immediately.
 
     Args:
         layout: files of the cluster.
-        zone: the node's.
-        verb: what to do.
-        missing: exit code when the node does not run; whenever it starts, it starts its DNS.
+        zones: names of the zones.
     """
-    node = layout.config / zone / "supervisor.conf"
+    return Fault(
+        kind="dns-failure",
+        target=", ".join(zones),
+        inject=tuple(_control_node_dns(layout, zone, "stop", missing_status=1) for zone in zones),
+        undo=tuple(_control_node_dns(layout, zone, "start", missing_status=0) for zone in zones),
+    )
+
+
+def _supervisorctl(layout: Layout, *args: str) -> Command:
+    return (SUPERVISORCTL, "-c", str(layout.supervisor), *args)
+
+
+def _supervisorctl_if_running(layout: Layout, *args: str) -> Command:
+    """Return a command that does nothing if the cluster is down: it starts with all programs anyway."""
+    return (
+        "sh",
+        "-c",
+        f"[ ! -S {shlex.quote(str(layout.socket))} ] || exec {shlex.join(_supervisorctl(layout, *args))}",
+    )
+
+
+def _control_node_dns(layout: Layout, zone: str, action: str, *, missing_status: int) -> Command:
+    """Return a command to the supervisor inside a node, in the current mount namespace of that node.
+
+    Args:
+        layout: files of the cluster.
+        zone: name of the zone.
+        action: `start` or `stop`.
+        missing_status: exit code if the node does not run; it starts its DNS server when it starts.
+    """
+    config = layout.config / zone / "supervisor.conf"
     script = f"""\
-outer=$({shlex.join(_ask(layout, "pid", zone))}) || exit {missing}
-inner=$([ "$outer" -gt 0 ] && pgrep -P "$outer") || exit {missing}
-exec nsenter --target "$inner" --mount {shlex.join((SUPERVISORCTL, "-c", str(node), verb, "dns"))}"""
+outer=$({shlex.join(_supervisorctl(layout, "pid", zone))}) || exit {missing_status}
+inner=$([ "$outer" -gt 0 ] && pgrep -P "$outer") || exit {missing_status}
+exec nsenter --target "$inner" --mount {shlex.join((SUPERVISORCTL, "-c", str(config), action, "dns"))}"""
     return ("sh", "-c", script)

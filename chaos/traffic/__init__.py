@@ -1,4 +1,4 @@
-"""Traffic during a fault, as clients see it: writers and readers on a timetable, each through its own client.
+"""Client traffic during a fault: open-loop writers and readers, each with its own client library.
 
-Runs as a process of its own (`python -m chaos.traffic`), so that nothing the experiment does delays it.
+It runs as a separate process (`python -m chaos.traffic`), so that the experiment does not delay it.
 """

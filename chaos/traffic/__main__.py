@@ -1,8 +1,8 @@
-"""The traffic process: told on standard input what to do and when to stop, it tells on standard output.
+"""Traffic process: reads commands from standard input and writes results to standard output.
 
-In: one line of JSON with the endpoints and the clients that are wanted, then a line when traffic has to stop;
-an end of input without it means that whoever wanted to know is gone. Out: `ready`, then once in a while the
-seconds since each lane's last acknowledgement, then the result, each as one line of JSON.
+Input: one line of JSON with the endpoints and the requested clients, then a line to stop the traffic. An end
+of input without that line means that the parent is gone. Output, one line of JSON each: `ready`, then
+periodically `silence` with the seconds since the last acknowledgement of each stream, then `result`.
 """
 
 from __future__ import annotations
@@ -20,108 +20,139 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from chaos.traffic.client import Client
-    from chaos.traffic.timetable import Lane, Log
+    from chaos.traffic.open_loop import Stream, StreamLog
 
-TELL_SECONDS = 0.5
-OPEN_SECONDS = 30.0
-HISTORY_SECONDS = 60.0
-"""A service may need so long to be whole again after the fault before what it holds can be read."""
-CLOSE_SECONDS = 30.0
+REPORT_INTERVAL_SECONDS = 0.5
+OPEN_TIMEOUT_SECONDS = 30.0
+HISTORY_TIMEOUT_SECONDS = 60.0
+"""After a fault a service may need this long before the stored writes can be read."""
+CLOSE_TIMEOUT_SECONDS = 30.0
+START_DELAY_SECONDS = 0.2
+"""Time between `ready` and the first attempt."""
+_RETRY_INTERVAL_SECONDS = 0.5
 _THREADS = 64
-LEAD_SECONDS = 0.2
-"""Between saying `ready` and the first attempt."""
 
 
 def clients(names: Sequence[str], endpoints: Endpoints) -> list[Client]:
-    """Return the clients called `names`; each library is loaded only when it is used."""
+    """Return clients; each client library is imported only when it is used.
+
+    Args:
+        names: names of the clients.
+        endpoints: endpoints and credentials.
+    """
     from chaos.traffic.edge import EdgeTraffic  # noqa: PLC0415 - see above
     from chaos.traffic.kafka import KafkaTraffic  # noqa: PLC0415
-    from chaos.traffic.objects import ObjectsTraffic  # noqa: PLC0415
+    from chaos.traffic.object_store import ObjectStoreTraffic  # noqa: PLC0415
     from chaos.traffic.postgres import PostgresTraffic  # noqa: PLC0415
     from chaos.traffic.redis import RedisTraffic  # noqa: PLC0415
 
-    makers: dict[str, Callable[[Endpoints], Client]] = {
+    factories: dict[str, Callable[[Endpoints], Client]] = {
         "edge": EdgeTraffic,
         "kafka": KafkaTraffic,
-        "objects": ObjectsTraffic,
+        "objects": ObjectStoreTraffic,
         "postgres": PostgresTraffic,
         "redis": RedisTraffic,
     }
-    return [makers[name](endpoints) for name in names]
+    return [factories[name](endpoints) for name in names]
 
 
-def tell(what: str, value: object) -> None:
-    """Print one line for whoever started this process."""
-    sys.stdout.write(json.dumps({what: value}) + "\n")
+def emit(kind: str, value: object) -> None:
+    """Write one line for the parent process.
+
+    Args:
+        kind: `ready`, `silence` or `result`.
+        value: its value.
+    """
+    sys.stdout.write(json.dumps({kind: value}) + "\n")
     sys.stdout.flush()
 
 
-async def insist(what: str, call: Callable[[], Awaitable[object]], seconds: float) -> object:
-    """Call until it succeeds; after `seconds` the last failure is raised."""
+async def retry_until(
+    deadline_seconds: float, description: str, call: Callable[[], Awaitable[object]]
+) -> object:
+    """Call until it succeeds.
+
+    Args:
+        deadline_seconds: seconds after which no further attempt starts.
+        description: what is called, for the error.
+        call: the function.
+
+    Raises:
+        TimeoutError: the last failure as message.
+    """
     clock = asyncio.get_running_loop().time
-    deadline = clock() + seconds
+    deadline = clock() + deadline_seconds
     while True:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(deadline_seconds):
                 return await call()
         except Exception as error:
             if clock() > deadline:
-                raise TimeoutError(f"{what}: {type(error).__name__}: {error}") from error
-        await asyncio.sleep(0.5)
+                raise TimeoutError(f"{description}: {type(error).__name__}: {error}") from error
+        await asyncio.sleep(_RETRY_INTERVAL_SECONDS)
 
 
 async def main() -> None:
-    """Run the traffic that standard input asks for."""
+    """Run the traffic requested on standard input."""
     loop = asyncio.get_running_loop()
-    # Names are resolved in threads: few of them would be a queue of its own.
-    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="names"))
+    # Names are resolved in threads: too few threads would queue the lookups.
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="dns"))
     reader = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    wanted = json.loads(await reader.readline())
-    found = clients(wanted["clients"], Endpoints.model_validate(wanted["endpoints"]))
-    for client in found:
-        await insist(type(client).__name__, client.open, OPEN_SECONDS)
-    lanes = [lane for client in found for lane in client.lanes()]
-    passive = [log for client in found for log in client.passive]
-    await _drive(lanes, passive, reader)
-    history: dict[str, Sequence[int]] = {}
-    for client in found:
-        history |= await _history(client)
-    tell("result", {"lanes": {log.name: _plain(log) for log in _logs(lanes, passive)}, "history": history})
-    for client in found:
-        with contextlib.suppress(Exception):  # what is left is named after the run, and hurts nobody
-            async with asyncio.timeout(CLOSE_SECONDS):
+    request = json.loads(await reader.readline())
+    opened = clients(request["clients"], Endpoints.model_validate(request["endpoints"]))
+    for client in opened:
+        await retry_until(OPEN_TIMEOUT_SECONDS, type(client).__name__, client.open)
+    streams = [stream for client in opened for stream in client.streams()]
+    passive = [log for client in opened for log in client.passive]
+    await _run_streams(streams, passive, reader)
+    stored: dict[str, Sequence[int]] = {}
+    for client in opened:
+        stored |= await _stored_sequence(client)
+    logs = {log.name: _log_to_json(log) for log in _logs(streams, passive)}
+    emit("result", {"streams": logs, "stored": stored})
+    for client in opened:
+        with contextlib.suppress(Exception):  # leftovers are named after the run and affect no other run
+            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
                 await client.close()
 
 
-async def _drive(lanes: Sequence[Lane], passive: Sequence[Log], reader: asyncio.StreamReader) -> None:
+async def _run_streams(
+    streams: Sequence[Stream], passive: Sequence[StreamLog], reader: asyncio.StreamReader
+) -> None:
+    """Run all streams until a line arrives on standard input.
+
+    Raises:
+        SystemExit: standard input ended without a line.
+    """
     clock, stop = asyncio.get_running_loop().time, asyncio.Event()
-    start = clock() + LEAD_SECONDS
+    start = clock() + START_DELAY_SECONDS
     for log in passive:
-        log.begun = start
-    tell("ready", start)
-    driving = [asyncio.create_task(lane.drive(start, stop), name=lane.log.name) for lane in lanes]
-    asked = asyncio.create_task(reader.readline())
-    while not (await asyncio.wait({asked}, timeout=TELL_SECONDS))[0]:
-        tell("silence", {log.name: round(log.silence(clock()), 2) for log in _logs(lanes, passive)})
+        log.started_at = start
+    emit("ready", start)
+    tasks = [asyncio.create_task(stream.run(start, stop), name=stream.log.name) for stream in streams]
+    stop_line = asyncio.create_task(reader.readline())
+    while not (await asyncio.wait({stop_line}, timeout=REPORT_INTERVAL_SECONDS))[0]:
+        emit("silence", {log.name: round(log.silence(clock()), 2) for log in _logs(streams, passive)})
     stop.set()
-    await asyncio.gather(*driving)
-    if not asked.result():
+    await asyncio.gather(*tasks)
+    if not stop_line.result():
         raise SystemExit(1)
 
 
-async def _history(client: Client) -> Mapping[str, Sequence[int]]:
-    found = await insist(f"history of {type(client).__name__}", client.history, HISTORY_SECONDS)
-    return found if isinstance(found, dict) else {}
+async def _stored_sequence(client: Client) -> Mapping[str, Sequence[int]]:
+    description = f"stored writes of {type(client).__name__}"
+    stored = await retry_until(HISTORY_TIMEOUT_SECONDS, description, client.stored_sequence)
+    return stored if isinstance(stored, dict) else {}
 
 
-def _logs(lanes: Sequence[Lane], passive: Sequence[Log]) -> list[Log]:
-    return [*(lane.log for lane in lanes), *passive]
+def _logs(streams: Sequence[Stream], passive: Sequence[StreamLog]) -> list[StreamLog]:
+    return [*(stream.log for stream in streams), *passive]
 
 
-def _plain(log: Log) -> dict[str, object]:
+def _log_to_json(log: StreamLog) -> dict[str, object]:
     return {
-        "begun": log.begun,
+        "started_at": log.started_at,
         "acked": log.acked,
         "failed": log.failed,
         "errors": dict(log.errors.most_common(5)),

@@ -1,4 +1,4 @@
-"""The port that each data service's traffic goes through."""
+"""Port of the traffic clients, one per data service, and their endpoints."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from chaos.traffic.timetable import Lane, Log
+    from chaos.traffic.open_loop import Stream, StreamLog
 
 
 class Endpoints(BaseModel):
-    """Where the platform is and how to get in. Given on standard input, since it holds passwords.
+    """Endpoints and credentials of the platform. Passed on standard input, because it contains passwords.
 
     Attributes:
-        run: name of this run; everything that is written carries it.
-        authority: PEM of the authority that the services' certificates are signed by.
-        edge: `https://address`, and PEM of its authority.
+        run_name: name of the run; part of everything that the clients write.
+        ca_certificate: PEM of the certificate authority of the services.
+        edge_url: `https://address` of the edge.
+        edge_ca_certificate: PEM of the certificate authority of the edge.
         token_key: HMAC key of bearer tokens.
         postgres: user, password, host, port, database.
         kafka: bootstrap, mechanism, user, password.
@@ -28,10 +29,10 @@ class Endpoints(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run: str
-    authority: str
-    edge: str
-    edge_authority: str
+    run_name: str
+    ca_certificate: str
+    edge_url: str
+    edge_ca_certificate: str
     token_key: str = Field(repr=False)
     postgres: dict[str, str] = Field(repr=False)
     kafka: dict[str, str] = Field(repr=False)
@@ -40,30 +41,30 @@ class Endpoints(BaseModel):
 
 
 class Client(Protocol):
-    """Traffic of one service.
+    """Traffic client of one service.
 
     Attributes:
-        passive: logs that fill by themselves, e.g. of a consumer that reads what comes.
+        passive: logs of streams without own attempts, for example of a consumer.
     """
 
-    passive: Sequence[Log]
+    passive: Sequence[StreamLog]
 
     async def open(self) -> None:
-        """Make what is written into: a table, a topic."""
+        """Create the table or topic that the client writes to."""
         ...
 
-    def lanes(self) -> Sequence[Lane]:
+    def streams(self) -> Sequence[Stream]:
         """Return the streams of attempts, writers and readers."""
         ...
 
-    async def history(self) -> Mapping[str, Sequence[int]]:
-        """Return, by name of the writer's lane, the sequence numbers that are there, in their order.
+    async def stored_sequence(self) -> Mapping[str, Sequence[int]]:
+        """Return the stored sequence numbers in storage order, by name of the writing stream.
 
         Raises:
-            Exception: the service does not answer; the caller tries again until its deadline.
+            Exception: the service does not respond; the caller retries until its deadline.
         """
         ...
 
     async def close(self) -> None:
-        """Take away what was made, and close every connection."""
+        """Delete what was created, and close all connections."""
         ...

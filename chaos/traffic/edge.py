@@ -1,4 +1,4 @@
-"""Traffic through the edge, as a company's own system would make it: a contact imported, its lists read."""
+"""Traffic through the edge, as from the system of a company: imports contacts and reads lists."""
 
 from __future__ import annotations
 
@@ -9,74 +9,81 @@ from typing import TYPE_CHECKING
 import httpx
 import jwt
 
-from chaos.traffic.timetable import Lane, Log
+from chaos.traffic.open_loop import Stream, StreamLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chaos.traffic.client import Endpoints
 
-SECONDS = 2.0
-TOKEN_SECONDS = 3600
+REQUEST_TIMEOUT_SECONDS = 2.0
+TOKEN_LIFETIME_SECONDS = 3600
 _LIST = "chaos"
-_FIRST = 119_6000_0000
-"""Brazilian mobile numbers, counted up from here: any number is a valid one."""
+_FIRST_NUMBER = 119_6000_0000
+"""First of a range of Brazilian mobile numbers: every number of the range is valid."""
 
 
 class EdgeTraffic:
-    """See `Client`."""
+    """Client of the public API."""
 
-    passive: Sequence[Log] = ()
+    passive: Sequence[StreamLog] = ()
 
     def __init__(self, endpoints: Endpoints) -> None:
         scope = "contacts:read contacts:write"
-        claims = {"sub": "esq", "company": endpoints.run, "scope": scope, "exp": time.time() + TOKEN_SECONDS}
+        claims = {
+            "sub": "esq",
+            "company": endpoints.run_name,
+            "scope": scope,
+            "exp": time.time() + TOKEN_LIFETIME_SECONDS,
+        }
         token = jwt.encode(claims, endpoints.token_key, algorithm="HS256")
         self._http = httpx.AsyncClient(
-            base_url=endpoints.edge,
-            verify=ssl.create_default_context(cadata=endpoints.edge_authority),
-            timeout=SECONDS,
-            # An attempt that is given up may leave its place in a pool taken for ever: no such limit.
+            base_url=endpoints.edge_url,
+            verify=ssl.create_default_context(cadata=endpoints.edge_ca_certificate),
+            timeout=REQUEST_TIMEOUT_SECONDS,
+            # A cancelled attempt may occupy its slot in a connection pool permanently: no limit.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
             headers={"Authorization": f"Bearer {token}"},
         )
 
     async def open(self) -> None:
-        """See `Client`."""
+        """See `Client.open`."""
         await self._write(0)
 
-    def lanes(self) -> Sequence[Lane]:
-        """See `Client`."""
+    def streams(self) -> Sequence[Stream]:
+        """See `Client.streams`."""
         return (
-            Lane(Log("edge.write"), self._write),
-            Lane(Log("edge.read"), self._read),
+            Stream(StreamLog("edge.write"), self._write),
+            Stream(StreamLog("edge.read"), self._read),
         )
 
-    async def history(self) -> Mapping[str, Sequence[int]]:
-        """See `Client`; contacts have no order, so theirs is the order of the numbers."""
-        found: list[int] = []
+    async def stored_sequence(self) -> Mapping[str, Sequence[int]]:
+        """See `Client.stored_sequence`; contacts have no order, so they are sorted by number."""
+        numbers: list[int] = []
         after: str | None = ""
         while after is not None:
             query = {"limit": "1000"} | ({"after": after} if after else {})
-            answer = (
+            response = (
                 await self._http.get(f"/contacts/lists/{_LIST}/contacts", params=query)
             ).raise_for_status()
-            page = answer.json()
-            found += [int(each["phone"].removeprefix("+55")) - _FIRST for each in page["contacts"]]
+            page = response.json()
+            numbers += [
+                int(contact["phone"].removeprefix("+55")) - _FIRST_NUMBER for contact in page["contacts"]
+            ]
             after = page["next"]
-        return {"edge.write": sorted(found)}
+        return {"edge.write": sorted(numbers)}
 
     async def close(self) -> None:
-        """See `Client`; the contacts stay with the company of this run."""
+        """See `Client.close`; the contacts of the run's company are not deleted."""
         await self._http.aclose()
 
     async def _write(self, sequence: int) -> None:
-        body = f"name,phone\nChaos,{_FIRST + sequence}\n"
+        body = f"name,phone\nChaos,{_FIRST_NUMBER + sequence}\n"
         headers = {"Content-Type": "text/csv"}
-        answer = await self._http.post(
+        response = await self._http.post(
             "/contacts/imports", params={"list": _LIST}, content=body, headers=headers
         )
-        answer.raise_for_status()
+        response.raise_for_status()
 
     async def _read(self, _: int) -> None:
         (await self._http.get("/contacts/lists")).raise_for_status()

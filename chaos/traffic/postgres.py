@@ -1,9 +1,9 @@
-"""Traffic through Postgres: rows into a table of its own, reads of the newest, on the primary's address.
+"""Traffic through Postgres: writes rows to its own table and reads the newest one, on the primary.
 
-Connections are kept while they are good; one whose statement failed or timed out is thrown away, since the
-server behind it may be gone. A statement that timed out may have been done: it counts as not acknowledged.
-One connection is opened at a time: handshakes that are given up half-way would keep a new primary busy, and
-the traffic would measure itself.
+Connections are reused. A connection whose statement failed or timed out is closed, because its server may be
+gone. A statement that timed out may have been committed: it counts as not acknowledged. Only one connection
+is opened at a time: handshakes that are cancelled half-way would load a new primary, and the traffic would
+measure itself.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from chaos.traffic.timetable import Lane, Log
+from chaos.traffic.open_loop import Stream, StreamLog
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
 
     from chaos.traffic.client import Endpoints
 
-CONNECT_SECONDS = 3.0
-STATEMENT_SECONDS = 2.0
+CONNECT_TIMEOUT_SECONDS = 3.0
+STATEMENT_TIMEOUT_SECONDS = 2.0
 _TABLE = """
 CREATE SCHEMA IF NOT EXISTS esq_chaos;
 CREATE TABLE IF NOT EXISTS esq_chaos.writes (
@@ -33,35 +33,38 @@ CREATE TABLE IF NOT EXISTS esq_chaos.writes (
 
 
 class PostgresTraffic:
-    """See `Client`."""
+    """Client of Postgres."""
 
-    passive: Sequence[Log] = ()
+    passive: Sequence[StreamLog] = ()
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._run = endpoints.run
-        self._where = endpoints.postgres
-        self._context = ssl.create_default_context(cadata=endpoints.authority)
+        self._run = endpoints.run_name
+        self._endpoint = endpoints.postgres
+        self._context = ssl.create_default_context(cadata=endpoints.ca_certificate)
         self._free: list[asyncpg.Connection] = []
-        self._turn = asyncio.Lock()
+        self._opening_lock = asyncio.Lock()
         self._opening: asyncio.Task[asyncpg.Connection] | None = None
 
     async def open(self) -> None:
-        """See `Client`."""
+        """See `Client.open`."""
         async with self._connection() as connection:
             await connection.execute(_TABLE)
 
-    def lanes(self) -> Sequence[Lane]:
-        """See `Client`."""
-        return (Lane(Log("postgres.write"), self._write), Lane(Log("postgres.read"), self._read))
+    def streams(self) -> Sequence[Stream]:
+        """See `Client.streams`."""
+        return (
+            Stream(StreamLog("postgres.write"), self._write),
+            Stream(StreamLog("postgres.read"), self._read),
+        )
 
-    async def history(self) -> Mapping[str, Sequence[int]]:
-        """See `Client`."""
+    async def stored_sequence(self) -> Mapping[str, Sequence[int]]:
+        """See `Client.stored_sequence`."""
         query = "SELECT sequence FROM esq_chaos.writes WHERE run = $1 ORDER BY id"
         async with self._connection() as connection:
             return {"postgres.write": [row["sequence"] for row in await connection.fetch(query, self._run)]}
 
     async def close(self) -> None:
-        """See `Client`."""
+        """See `Client.close`."""
         async with self._connection() as connection:
             await connection.execute("DELETE FROM esq_chaos.writes WHERE run = $1", self._run)
         for connection in self._free:
@@ -78,7 +81,7 @@ class PostgresTraffic:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = self._free.pop() if self._free else await self._next()
+        connection = self._free.pop() if self._free else await self._wait_for_connection()
         try:
             yield connection
         except BaseException:
@@ -86,9 +89,9 @@ class PostgresTraffic:
             raise
         self._free.append(connection)
 
-    async def _next(self) -> asyncpg.Connection:
-        """Wait for a connection that is given back or opened; one that is given up is left to the next."""
-        async with self._turn:
+    async def _wait_for_connection(self) -> asyncpg.Connection:
+        """Wait for a returned or new connection; the next caller gets that of a cancelled caller."""
+        async with self._opening_lock:
             if self._free:
                 return self._free.pop()
             if self._opening is None or (self._opening.done() and self._opening.exception()):
@@ -99,15 +102,15 @@ class PostgresTraffic:
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(
-            host=self._where["host"],
-            port=int(self._where["port"]),
-            user=self._where["user"],
-            password=self._where["password"],
-            database=self._where["database"],
+            host=self._endpoint["host"],
+            port=int(self._endpoint["port"]),
+            user=self._endpoint["user"],
+            password=self._endpoint["password"],
+            database=self._endpoint["database"],
             ssl=self._context,
-            timeout=CONNECT_SECONDS,
-            command_timeout=STATEMENT_SECONDS,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=STATEMENT_TIMEOUT_SECONDS,
             target_session_attrs="read-write",
-            # Statements that were prepared on one primary are nothing to the next.
+            # Statements prepared on one primary do not exist on the next.
             statement_cache_size=0,
         )

@@ -1,7 +1,7 @@
-"""The traffic process, seen from the experiment: started, listened to, stopped, asked for its result.
+"""The traffic process as the experiment controls it: start, read, stop, result.
 
-It runs on the host, in a mount namespace of its own in which names are resolved by the zones' DNS, so that
-every client library finds the services under the names that their certificates hold for.
+It runs on the host in its own mount namespace, in which names are resolved by the DNS servers of the zones,
+so that every client library reaches the services under the names in their certificates.
 """
 
 from __future__ import annotations
@@ -27,72 +27,62 @@ if TYPE_CHECKING:
 
     from chaos.traffic.client import Endpoints
 
-READY_SECONDS = 90.0
-RESULT_SECONDS = 240.0
-END_SECONDS = 60.0
-_NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
-"""The platform has its own, and Redis's client would read all of the machine's for each connection: 70 ms."""
-_OPTIONS = "options timeout:1 attempts:3"
-_ENTER = 'mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@"'
+START_TIMEOUT_SECONDS = 90.0
+RESULT_TIMEOUT_SECONDS = 240.0
+STOP_TIMEOUT_SECONDS = 60.0
+_NO_SYSTEM_CAS = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
+"""The platform has its own CA. The Redis client would load all CAs of the host for each connection: 70 ms."""
+_RESOLVER_OPTIONS = "options timeout:1 attempts:3"
+_BIND_RESOLV_CONF = 'mount --bind "$0" "$(readlink -f /etc/resolv.conf)" && exec "$@"'
 
 
 class TrafficFailedError(EsqError):
-    """The traffic process ended, or did not say what it had to in time."""
+    """The traffic process exited or did not respond in time."""
 
 
 class Traffic:
-    """Clients at work, as long as the block lasts.
+    """Context manager that runs traffic clients.
 
     Args:
-        clients: which, e.g. `postgres`, `edge`.
-        endpoints: where they go.
-        nameservers: addresses of the zones' DNS.
+        clients: names of the clients, for example `postgres`, `edge`.
+        endpoints: endpoints and credentials.
+        nameservers: addresses of the DNS servers of the zones.
 
     Attributes:
-        silence: seconds since each lane's last acknowledgement, as last told.
+        silence: seconds since the last acknowledgement of each stream, as last reported.
     """
 
     def __init__(self, clients: Sequence[str], endpoints: Endpoints, nameservers: Sequence[str]) -> None:
         self.silence: dict[str, float] = {}
-        self._wanted = {"clients": list(clients), "endpoints": endpoints.model_dump()}
+        self._request = {"clients": list(clients), "endpoints": endpoints.model_dump()}
         self._nameservers = nameservers
-        self._told: queue.Queue[tuple[str, Any]] = queue.Queue()
+        self._messages: queue.Queue[tuple[str, Any]] = queue.Queue()
         self._folder = tempfile.TemporaryDirectory(prefix="esq-traffic-")
         self._errors = Path(self._folder.name) / "errors"
 
     def __enter__(self) -> Self:
-        """Start, and return when every client has reached its service.
+        """Start the process, and return when every client has reached its service.
 
         Raises:
-            TrafficFailedError: one of them has not.
+            TrafficFailedError: a client did not reach its service.
         """
         resolver = Path(self._folder.name) / "resolv.conf"
-        # The same place in the loopback network as the zones have in theirs, so that clusters do not meet.
+        # The same suffix in the loopback network as in that of the zones, so that clusters do not collide.
         listen = f"127.{self._nameservers[0].split('.', 1)[1]}"
-        resolver.write_text(f"nameserver {listen}\n{_OPTIONS}\n")
+        resolver.write_text(f"nameserver {listen}\n{_RESOLVER_OPTIONS}\n")
         resolver.chmod(0o644)
-        # On a machine that is short of processors a late client would measure itself: both go first, each in
-        # a session of its own, as the one that we are in is not theirs to move.
+        # On a host short of CPU a late client would measure itself: both processes get CPU priority, each in
+        # its own session, because they must not change the priority of the current one.
         enter = [
             *HIGH_PRIORITY_PREFIX,
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            _ENTER,
-            str(resolver),
+            *("unshare", "--mount", "--propagation", "private"),
+            *("sh", "-c", _BIND_RESOLV_CONF, str(resolver)),
         ]
         with self._errors.open("w") as errors:
-            self._names = subprocess.Popen(
+            self._dns = subprocess.Popen(
                 [
                     *HIGH_PRIORITY_PREFIX,
-                    sys.executable,
-                    "-m",
-                    "chaos.traffic.names",
-                    listen,
-                    *self._nameservers,
+                    *(sys.executable, "-m", "chaos.traffic.dns_fanout", listen, *self._nameservers),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -101,85 +91,85 @@ class Traffic:
             )
             self._process = subprocess.Popen(
                 [*enter, sys.executable, "-m", "chaos.traffic"],
-                env=os.environ | _NO_AUTHORITIES,
+                env=os.environ | _NO_SYSTEM_CAS,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
                 start_new_session=True,
             )
-        threading.Thread(target=self._listen, name="traffic", daemon=True).start()
-        self._say(json.dumps(self._wanted))
+        threading.Thread(target=self._read_lines, name="traffic", daemon=True).start()
+        self._send(json.dumps(self._request))
         try:
-            self._await("ready", READY_SECONDS)
+            self._wait_for("ready", START_TIMEOUT_SECONDS)
         except BaseException:
-            self._end()
+            self._stop()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the process, whether it was asked for its result or not."""
-        self._end()
+        """Stop the process, with or without a result."""
+        self._stop()
 
     def result(self) -> dict[str, Any]:
-        """Stop the traffic, and return the logs of all lanes and what the services hold.
+        """Stop the traffic, and return the logs of all streams and the stored writes.
 
         Raises:
-            TrafficFailedError: it did not tell in time.
+            TrafficFailedError: there is no result in time.
         """
-        self._say("stop")
-        found: dict[str, Any] = self._await("result", RESULT_SECONDS)
-        return found
+        self._send("stop")
+        result: dict[str, Any] = self._wait_for("result", RESULT_TIMEOUT_SECONDS)
+        return result
 
-    def _say(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._process.stdin is None:
             raise TypeError("the process was started with a pipe")
         try:
             self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise self._failed("it has ended") from error
+            raise self._error("it has exited") from error
 
-    def _listen(self) -> None:
+    def _read_lines(self) -> None:
         for line in self._process.stdout or ():
-            for what, value in json.loads(line).items():
-                if what == "silence":
+            for kind, value in json.loads(line).items():
+                if kind == "silence":
                     self.silence = value
                 else:
-                    self._told.put((what, value))
-        self._told.put(("ended", None))
+                    self._messages.put((kind, value))
+        self._messages.put(("exited", None))
 
-    def _await(self, what: str, seconds: float) -> Any:  # noqa: ANN401 - what the process tells
+    def _wait_for(self, kind: str, seconds: float) -> Any:  # noqa: ANN401 - JSON from the process
         deadline = time.monotonic() + seconds
         while True:
             try:
-                said, value = self._told.get(timeout=max(0.0, deadline - time.monotonic()))
+                received, value = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise self._failed(f"no `{what}` within {seconds:g} s") from None
-            if said == what:
+                raise self._error(f"no `{kind}` within {seconds:g} s") from None
+            if received == kind:
                 return value
-            if said == "ended":
-                raise self._failed("it has ended")
+            if received == "exited":
+                raise self._error("it has exited")
 
-    def _failed(self, why: str) -> TrafficFailedError:
+    def _error(self, reason: str) -> TrafficFailedError:
         return TrafficFailedError(
-            f"the traffic process failed: {why}",
+            f"the traffic process failed: {reason}",
             location="chaos.traffic",
-            remedy="See `esq status`: traffic starts only where every service answers.",
+            remedy="See `esq status`: traffic starts only if every service responds.",
             detail=self._errors.read_text()[-2000:],
         )
 
-    def _end(self) -> None:
+    def _stop(self) -> None:
         if self._process.stdin is not None:
-            with suppress(BrokenPipeError):  # it has ended by itself, and what was not told it need not be
+            with suppress(BrokenPipeError):  # the process has exited and needs no further input
                 self._process.stdin.close()
         try:
-            self._process.wait(END_SECONDS)
+            self._process.wait(STOP_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._names.kill()
-        self._names.communicate()
+        self._dns.kill()
+        self._dns.communicate()
         self._folder.cleanup()

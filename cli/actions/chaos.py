@@ -1,4 +1,4 @@
-"""Opening an environment for experiments, running them, and keeping what they show."""
+"""Open an environment for experiments, run them, and store their reports and measurements."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chaos.experiment import Experiment, load
-from chaos.guard import await_well, confirm
-from chaos.page import html
-from chaos.result import Report, Run
-from chaos.run import run as run_once
+from chaos.html_report import render_report
+from chaos.results import ChaosReport, ExperimentRun
+from chaos.runner import run as run_once
+from chaos.safety import require_confirmation, wait_until_healthy
 from chaos.target import Target
 from chaos.traffic.client import Endpoints
 from cli.actions import health
 from cli.actions.ground import look
 from cli.actions.promises import record
 from cli.actions.settings import credentials
+from infra.config_files import garage, kafka, postgres, redis
 from infra.errors import EsqError
 from infra.measurements.measurements import current_commit, host_facts, package_versions
 from infra.measurements.report_store import ReportStore
@@ -33,190 +34,209 @@ from infra.names import (
     pod_dns,
     service_dns,
 )
-from infra.render import kafka, objects, postgres, redis
 
 if TYPE_CHECKING:
-    from chaos.journal import Entry
+    from chaos.journal import OpenFault
     from cli.actions.ground import Ground
     from cli.environment import Environment
     from infra.credentials import Credentials
     from infra.progress import ProgressReporter
 
-_TEXT = "Olá {name}, até já."
+_TEMPLATE_TEXT = "Olá {name}, até já."
 _FIRST_NUMBER = 119_7000_0000
 
 
-def folder(environment: Environment) -> Path:
-    """Return where journals and reports are kept."""
+def chaos_dir(environment: Environment) -> Path:
+    """Return the folder of the journals and reports of an environment."""
     return environment.folder / "chaos"
 
 
-def reports(environment: Environment) -> ReportStore[Report]:
+def report_store(environment: Environment) -> ReportStore[ChaosReport]:
     """Return the reports of an environment."""
-    return ReportStore(folder(environment) / "reports", Report, "`esq chaos run`, see `esq chaos list`.")
-
-
-def target(environment: Environment, steps: ProgressReporter) -> Target:
-    """Open an environment.
-
-    Raises:
-        EsqError: it was not deployed here.
-    """
-    ground = look(environment, steps)
-    found = credentials(environment, ground.engine())
-    return Target(
-        environment=environment.name,
-        folder=folder(environment),
-        kubeconfig=ground.kubeconfig,
-        cluster=ground.cluster,
-        credentials=found,
-        troubles=lambda: _troubles(ground),
-        endpoints=partial(_endpoints, ground, found),
-        campaign=partial(_campaign, environment),
+    return ReportStore(
+        chaos_dir(environment) / "reports",
+        ChaosReport,
+        f"`esq chaos run {environment.name} EXPERIMENT`, see `esq chaos list`.",
     )
 
 
-def _troubles(ground: Ground) -> list[str]:
-    """Return what is not well; a cluster that does not answer is one of these things."""
+def open_experiment_target(environment: Environment, progress: ProgressReporter) -> Target:
+    """Open an environment for experiments.
+
+    Args:
+        environment: the environment.
+        progress: receives the steps.
+
+    Raises:
+        EsqError: the environment was not deployed from this host.
+    """
+    target = look(environment, progress)
+    access = credentials(environment, target.engine())
+    return Target(
+        environment=environment.name,
+        folder=chaos_dir(environment),
+        kubeconfig=target.kubeconfig,
+        cluster=target.cluster,
+        credentials=access,
+        find_problems=lambda: _health_problems(target),
+        endpoints=partial(_endpoints, target, access),
+        campaign_command=partial(_campaign_command, environment),
+    )
+
+
+def _health_problems(target: Ground) -> list[str]:
+    """Return the problems of all components; an unreachable cluster is one of them."""
     try:
-        return health.look(ground).troubles
+        return health.look(target).troubles
     except EsqError as error:
         return [error.message]
 
 
-def recover(environment: Environment, steps: ProgressReporter) -> list[Entry]:
-    """Undo every fault that is open.
+def rollback(environment: Environment, progress: ProgressReporter) -> list[OpenFault]:
+    """Undo every open fault.
+
+    Args:
+        environment: the environment.
+        progress: receives the step.
 
     Raises:
-        UndoFailedError: some could not be undone; the commands are told.
+        UndoFailedError: a fault could not be undone; the error contains the commands.
     """
-    from chaos.journal import UndoJournal  # noqa: PLC0415 - must work with as little as possible
+    from chaos.journal import UndoJournal  # noqa: PLC0415 - a rollback must depend on as little as possible
 
-    with steps.step("recover") as step:
-        undone = UndoJournal(folder(environment) / "open").recover()
-        step.set_result(", ".join(str(entry.fault) for entry in undone) or "nothing was open")
+    with progress.step("rollback") as step:
+        undone = UndoJournal(chaos_dir(environment) / "open").rollback()
+        step.set_result(", ".join(str(open_fault.fault) for open_fault in undone) or "no open faults")
     return undone
 
 
-def run(  # noqa: PLR0913, PLR0917 - what the command was given
-    environment: Environment, name: str, runs: int, named: str | None, command: str, steps: ProgressReporter
-) -> tuple[Report, Path]:
-    """Run an experiment some times; keep its report, and its figures as evidence.
+def run_experiment(  # noqa: PLR0913, PLR0917 - one argument per command line option
+    environment: Environment,
+    name: str,
+    runs: int,
+    confirmed_name: str | None,
+    command: str,
+    progress: ProgressReporter,
+) -> tuple[ChaosReport, Path]:
+    """Run an experiment; store its report and its SLO measurements.
 
     Args:
-        environment: what to hurt.
-        name: of the experiment.
-        runs: how often.
-        named: what the user said the environment is called, where that is asked for.
-        command: what was typed.
-        steps: told as they begin and end.
+        environment: environment to run it on.
+        name: name of the experiment.
+        runs: number of runs.
+        confirmed_name: name of the environment as confirmation, required except for `local`.
+        command: command line, for the report.
+        progress: receives the steps.
+
+    Returns:
+        The report and the path of its HTML page.
 
     Raises:
-        EsqError: it could not be run, or something could not be undone.
+        EsqError: the experiment could not run, or a fault could not be undone.
     """
     experiment = load(name)
-    confirm(environment.name, named)
-    opened = target(environment, steps)
-    began, kept = dt.datetime.now(dt.UTC), reports(environment)
-    place, facts = kept.create(name, began), host_facts()
-    done: list[Run] = []
+    require_confirmation(environment.name, confirmed_name)
+    target = open_experiment_target(environment, progress)
+    started_at, store = dt.datetime.now(dt.UTC), report_store(environment)
+    folder, facts = store.create(name, started_at), host_facts()
+    results: list[ExperimentRun] = []
     try:
         for number in range(1, runs + 1):
-            with steps.step(f"run {number} of {runs}"):
-                _settle(opened, steps, first=number == 1)
-                done.append(run_once(experiment, opened, place / f"run-{number}", steps))
+            with progress.step(f"run {number} of {runs}"):
+                if number > 1:
+                    _wait_for_steady_state(target, progress)
+                results.append(run_once(experiment, target, folder / f"run-{number}", progress))
     finally:
-        report = _report(experiment, opened, done, began, command, facts)
-        page = kept.write(place, report, html(report, experiment.runbook))
-    _keep(environment, report, page)
+        report = _build_report(experiment, target, results, started_at, command, facts)
+        page = store.write(folder, report, render_report(report, experiment.runbook))
+    _record_measurements(environment, report, page)
     return report, page
 
 
-def _settle(opened: Target, steps: ProgressReporter, *, first: bool) -> None:
-    """Between two runs, wait until the first one's traces are gone; before the first, nobody waits."""
-    if not first:
-        with steps.step("well again") as step:
-            await_well(opened, step)
+def _wait_for_steady_state(target: Target, progress: ProgressReporter) -> None:
+    """Wait between two runs until the effects of the first one are gone."""
+    with progress.step("steady state") as step:
+        wait_until_healthy(target, step)
 
 
-def _report(  # noqa: PLR0913, PLR0917 - what a report says of a run
+def _build_report(  # noqa: PLR0913, PLR0917 - the fields of the report
     experiment: Experiment,
-    opened: Target,
-    done: list[Run],
-    began: dt.datetime,
+    target: Target,
+    results: list[ExperimentRun],
+    started_at: dt.datetime,
     command: str,
     facts: dict[str, str | float],
-) -> Report:
-    return Report(
+) -> ChaosReport:
+    return ChaosReport(
         experiment=experiment.name,
         title=experiment.title,
         description=experiment.description,
-        environment=opened.environment,
-        at=began.isoformat(timespec="seconds"),
+        environment=target.environment,
+        started_at=started_at.isoformat(timespec="seconds"),
         command=command,
-        promises=experiment.addition.promises if opened.cluster is not None else {},
-        runs=tuple(done),
+        slos=experiment.extension.slos if target.cluster is not None else {},
+        runs=tuple(results),
         host=facts,
         versions=package_versions(),
         commit=current_commit(),
-        runbook=experiment.addition.runbook,
+        runbook=experiment.extension.runbook,
     )
 
 
-def _keep(environment: Environment, report: Report, page: Path) -> None:
-    for verdict in report.verdicts:
-        detail = {"experiment": report.experiment, "report": str(page), "metric": verdict.metric}
-        record(environment, verdict.slo_id, verdict.distribution.values, report.command, detail)
+def _record_measurements(environment: Environment, report: ChaosReport, page: Path) -> None:
+    for evaluation in report.evaluations:
+        detail = {"experiment": report.experiment, "report": str(page), "metric": evaluation.metric}
+        record(environment, evaluation.slo_id, evaluation.distribution.values, report.command, detail)
 
 
-def _endpoints(ground: Ground, found: Credentials, run: str) -> Endpoints:
-    """Return where clients find the platform, for a run of that name."""
-    authority = ground.cluster.ca.read_text() if ground.cluster is not None else ""
+def _endpoints(target: Ground, access: Credentials, run_name: str) -> Endpoints:
+    """Return the endpoints and credentials for the clients of a run."""
+    edge_ca_certificate = target.cluster.ca.read_text() if target.cluster is not None else ""
     sentinels = (pod_dns(f"redis-{number}", "redis", DATA_NAMESPACE) for number in range(STATEFUL_REPLICAS))
     return Endpoints(
-        run=run,
-        authority=found.authority.certificate,
-        edge=ground.address,
-        edge_authority=authority,
-        token_key=found.application.token_key,
+        run_name=run_name,
+        ca_certificate=access.ca.certificate,
+        edge_url=target.address,
+        edge_ca_certificate=edge_ca_certificate,
+        token_key=access.application.token_key,
         postgres={
             "host": service_dns("postgres", DATA_NAMESPACE),
             "port": str(postgres.PORT),
             "user": ADMIN_ROLE,
-            "password": found.postgres.admin,
+            "password": access.postgres.admin,
             "database": DATABASE,
         },
         kafka={
             "bootstrap": f"{service_dns('kafka', DATA_NAMESPACE)}:{kafka.CLIENT_PORT}",
             "mechanism": kafka.MECHANISM,
             "user": KAFKA_ADMIN,
-            "password": found.kafka.admin,
+            "password": access.kafka.admin,
         },
         redis={
             "sentinels": ",".join(f"{host}:{redis.SENTINEL_PORT}" for host in sentinels),
-            "master": redis.MASTER,
-            "password": found.redis.password,
-            "sentinel_password": found.redis.sentinel,
+            "master": redis.MASTER_NAME,
+            "password": access.redis.password,
+            "sentinel_password": access.redis.sentinel,
         },
         objects={
-            "url": f"https://{service_dns('objects', DATA_NAMESPACE)}:{objects.S3_PORT}",
-            "region": objects.REGION,
+            "url": f"https://{service_dns('objects', DATA_NAMESPACE)}:{garage.S3_PORT}",
+            "region": garage.REGION,
             "bucket": MEDIA_BUCKET,
-            "key_id": found.objects.key_id,
-            "key_secret": found.objects.key_secret,
+            "key_id": access.object_store.media_key_id,
+            "key_secret": access.object_store.media_key_secret,
         },
     )
 
 
-def _campaign(environment: Environment, contacts: str) -> list[str]:
-    """Return the command line that sends a campaign to so many made-up contacts, a new one each time."""
+def _campaign_command(environment: Environment, contacts: str) -> list[str]:
+    """Return the command that sends a new campaign to this number of generated contacts."""
     stamp = dt.datetime.now(dt.UTC).strftime("%H%M%S%f")
-    made = Path(tempfile.mkdtemp(prefix="esq-campaign-"))
+    folder = Path(tempfile.mkdtemp(prefix="esq-campaign-"))
     rows = "\n".join(f"Contato {n},{_FIRST_NUMBER + n}" for n in range(int(contacts)))
-    (made / f"chaos-{stamp}.csv").write_text(f"name,phone\n{rows}\n", encoding="utf-8")
-    (made / "text.txt").write_text(f"{_TEXT} ({stamp})", encoding="utf-8")
+    (folder / f"chaos-{stamp}.csv").write_text(f"name,phone\n{rows}\n", encoding="utf-8")
+    (folder / "text.txt").write_text(f"{_TEMPLATE_TEXT} ({stamp})", encoding="utf-8")
     return [
-        *(sys.executable, "-m", "cli.main", "campaign", "send", "--json", "--env", environment.name),
-        *("--company", "chaos", "--contacts", str(made / f"chaos-{stamp}.csv")),
-        *("--text", str(made / "text.txt")),
+        *(sys.executable, "-m", "cli.main", "campaign", "send", environment.name, "--json"),
+        *("--company", "chaos", "--contacts", str(folder / f"chaos-{stamp}.csv")),
+        *("--template", str(folder / "text.txt")),
     ]

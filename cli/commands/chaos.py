@@ -1,4 +1,4 @@
-"""`esq chaos list | show | run | recover | report`."""
+"""`esq chaos list | show | run | rollback | report`."""
 
 from __future__ import annotations
 
@@ -9,158 +9,167 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotations
-from infra.errors import SloViolatedError
+from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
+from infra.errors import ExitCode
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chaos.result import Report
+    from chaos.results import ChaosReport
 
-app = typer.Typer(no_args_is_help=True, help="Hurt an environment on purpose, and see what it costs.")
+app = typer.Typer(no_args_is_help=True, help="Fault injection experiments, measured by clients.")
 
-FAILED = 1
-
-Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="As `esq chaos list` names it.")]
-Env = Annotated[str, typer.Option("--env", help="The environment.")]
+Name = Annotated[
+    str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment, see `esq chaos list`.")
+]
 Runs = Annotated[
-    int, typer.Option(help="How often; a report gives minimum, median and maximum.", min=1, max=100)
+    int,
+    typer.Option(help="Number of runs; the report shows minimum, median and maximum.", min=1, max=100),
 ]
 Confirm = Annotated[
-    str | None, typer.Option(help="Name of the environment, to hurt any but `local`.", metavar="ENV")
+    str | None,
+    typer.Option(help="Name of the environment, required except for `local`.", metavar="ENV"),
 ]
 
 
 @app.command("list")
 def list_experiments(*, json: AsJson = False) -> None:
     """List the experiments."""
-    from chaos import experiment  # noqa: PLC0415 - help needs none of it
+    from chaos import experiment  # noqa: PLC0415 - not needed for help
 
-    found = [experiment.load(name) for name in experiment.names()]
+    experiments = [experiment.load(name) for name in experiment.names()]
     if json:
         rows = [
-            {"name": each.name, "title": each.title, "promises": list(each.addition.promises)}
-            for each in found
+            {"name": item.name, "title": item.title, "slos": list(item.extension.slos)}
+            for item in experiments
         ]
         output.print_json({"experiments": rows})
         return
-    for each in found:
-        typer.echo(f"{each.name:28} {each.title}")
+    for item in experiments:
+        typer.echo(f"{item.name:34} {item.title}")
 
 
 @app.command()
 def show(name: Name, *, json: AsJson = False) -> None:
-    """Show what an experiment does, what it measures, and what its activities are."""
-    from chaos import experiment  # noqa: PLC0415 - help needs none of it
+    """Show an experiment: its activities and the SLOs that it measures."""
+    from chaos import experiment  # noqa: PLC0415 - not needed for help
 
-    found = experiment.load(name)
+    loaded = experiment.load(name)
     if json:
-        output.print_json({"name": name, **found.document})
+        output.print_json({"name": name, **loaded.document})
         return
-    addition = found.addition
-    typer.echo(f"{found.title}\n\n{found.description}\n")
-    for activity in found.document["method"]:
-        arguments = activity["provider"].get("arguments", {})
-        given = ", ".join(f"{key}={value}" for key, value in arguments.items())
-        typer.echo(f"  {activity['type']:7} {activity['name']}  {activity['provider']['func']}({given})")
-    typer.echo(f"\nneeds     {addition.needs}\ntraffic   {', '.join(addition.traffic) or 'none'}")
-    for promise, metric in addition.promises.items():
-        typer.echo(f"promise   {promise} by {metric}")
-    for lane, seconds in addition.blast.items():
-        typer.echo(f"ends when {lane} is silent for {seconds:g} s")
-    typer.echo(f"runbook   runbooks/{addition.runbook}.md")
+    extension = loaded.extension
+    typer.echo(f"{loaded.title}\n\n{loaded.description}\n")
+    for activity in loaded.document["method"]:
+        arguments = ", ".join(
+            f"{key}={value}" for key, value in activity["provider"].get("arguments", {}).items()
+        )
+        typer.echo(f"  {activity['type']:7} {activity['name']}  {activity['provider']['func']}({arguments})")
+    typer.echo(f"\nneeds     {extension.needs}\ntraffic   {', '.join(extension.traffic) or 'none'}")
+    for slo_id, metric in extension.slos.items():
+        typer.echo(f"SLO       {slo_id} by {metric}")
+    for stream, seconds in extension.abort_after_silence_seconds.items():
+        typer.echo(f"aborts after {seconds:g} s without acknowledgement of {stream}")
+    typer.echo(f"runbook   runbooks/{extension.runbook}.md")
 
 
 @app.command()
 def run(  # noqa: PLR0913 - one per option
+    env: Env,
     name: Name,
-    env: Env = "local",
     runs: Runs = 1,
     confirm: Confirm = None,
     kubeconfig: Kubeconfig = None,
     *,
     json: AsJson = False,
 ) -> None:
-    """Run an experiment. Exit code 99 when a promise does not hold, 1 when a run did not end well.
+    """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is incomplete.
 
-    Whatever happens to this command, what it hurt is undone: by it, by a timer, or by `esq chaos recover`.
+    If this command is interrupted or killed, its faults are undone by itself, by a timer, or by
+    `esq chaos rollback`.
     """
     from cli.actions import chaos as action  # noqa: PLC0415 - imports clients and SDK
     from cli.environment import find  # noqa: PLC0415 - same
 
-    steps = output.steps(as_json=json)
+    progress = output.steps(as_json=json)
     environment = find(env, kubeconfig=kubeconfig)
     command = shlex.join(["esq", *sys.argv[1:]])
-    report, page = action.run(environment, name, runs, confirm, command, steps)
-    _told(report, page, as_json=json)
-    if report.broken:
-        raise typer.Exit(SloViolatedError.exit_code)
-    if not report.good:
-        raise typer.Exit(FAILED)
+    report, page = action.run_experiment(environment, name, runs, confirm, command, progress)
+    _print_report(report, page, as_json=json)
+    if report.violated:
+        raise typer.Exit(ExitCode.SLO_VIOLATED)
+    if not report.all_complete:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
-def recover(env: Env = "local", kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Undo every fault that an experiment left open, after whatever crash."""
-    from cli.actions import chaos as action  # noqa: PLC0415 - help needs none of it
+def rollback(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """Undo every fault that an experiment left open."""
+    from cli.actions import chaos as action  # noqa: PLC0415 - not needed for help
     from cli.environment import find  # noqa: PLC0415 - same
 
-    undone = action.recover(find(env, kubeconfig=kubeconfig), output.steps(as_json=json))
+    undone = action.rollback(find(env, kubeconfig=kubeconfig), output.steps(as_json=json))
     if json:
-        output.print_json({"environment": env, "undone": [str(entry.fault) for entry in undone]})
+        output.print_json({"environment": env, "undone": [str(open_fault.fault) for open_fault in undone]})
 
 
 @app.command("report")
 def show_report(
-    report: Annotated[str | None, typer.Argument(help="Its name; the last one when not given.")] = None,
-    env: Env = "local",
+    env: Env,
+    report: Annotated[
+        str | None, typer.Argument(help="Name of the report; the latest one by default.")
+    ] = None,
     *,
-    list_all: Annotated[bool, typer.Option("--list", help="Name all reports.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the names of all reports.")] = False,
     json: AsJson = False,
 ) -> None:
-    """Show what an experiment came to, and where its page is."""
-    from cli.actions import chaos as action  # noqa: PLC0415 - help needs none of it
+    """Show the results of an experiment and the path of its HTML page."""
+    from cli.actions import chaos as action  # noqa: PLC0415 - not needed for help
     from cli.environment import find  # noqa: PLC0415 - same
 
-    kept = action.reports(find(env))
+    store = action.report_store(find(env))
     if list_all:
-        output.names(kept.names(), env, as_json=json)
+        output.names(store.names(), env, as_json=json)
         return
-    _told(*kept.read(report), as_json=json)
+    _print_report(*store.read(report), as_json=json)
 
 
-def _told(report: Report, page: Path, *, as_json: bool) -> None:
-    if as_json:
-        verdicts = [verdict.model_dump(mode="json") for verdict in report.verdicts]
-        runs = [
-            run.model_dump(mode="json", exclude={"lanes": {"__all__": {"series"}}}) for run in report.runs
-        ]
-        output.print_json(
-            {"experiment": report.experiment, "page": str(page), "verdicts": verdicts, "runs": runs}
-        )
+def _print_report(report: ChaosReport, page: Path, *, as_json: bool) -> None:
+    if not as_json:
+        _print_summary(report, page)
         return
-    _show(report, page)
+    output.print_json(
+        {
+            "experiment": report.experiment,
+            "page": str(page),
+            "evaluations": [evaluation.model_dump(mode="json") for evaluation in report.evaluations],
+            "runs": [
+                run.model_dump(mode="json", exclude={"streams": {"__all__": {"series"}}})
+                for run in report.runs
+            ],
+        }
+    )
 
 
-def _show(report: Report, page: Path) -> None:
-    from rich.console import Console  # noqa: PLC0415 - machines do without
+def _print_summary(report: ChaosReport, page: Path) -> None:
+    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
 
     from infra.measurements.html import format_number  # noqa: PLC0415 - same
 
     console = Console(highlight=False)
-    console.print(f"[bold]{report.title}[/], {len(report.complete)} of {len(report.runs)} runs complete")
-    table = output.table("promise", "target, ceiling", "min", "median", "max", "verdict")
+    console.print(f"[bold]{report.title}[/], {len(report.measured_runs)} of {len(report.runs)} runs measured")
+    table = output.table("SLO", "objective, limit", "min", "median", "max", "status")
     table.columns[0].no_wrap = True
-    for each in report.verdicts:
-        figures, colour = each.distribution, output.STANDINGS[each.status.value]
+    for evaluation in report.evaluations:
+        values, status = evaluation.distribution, evaluation.status.value
         table.add_row(
-            each.slo_id,
-            f"{format_number(each.objective)}, {format_number(each.limit)} {each.unit}",
-            *(format_number(value) for value in (figures.min, figures.median, figures.max)),
-            f"[{colour}]{each.status.value}[/]",
+            evaluation.slo_id,
+            f"{format_number(evaluation.objective)}, {format_number(evaluation.limit)} {evaluation.unit}",
+            *(format_number(value) for value in (values.min, values.median, values.max)),
+            f"[{output.STANDINGS[status]}]{status}[/]",
         )
     console.print(table)
-    for number, run in enumerate(report.runs, 1):
-        if not run.good:
-            console.print(f"[red]✗[/] run {number}: {run.trouble}")
+    for number, run_result in enumerate(report.runs, 1):
+        if not run_result.complete:
+            console.print(f"[red]✗[/] run {number}: {run_result.incomplete_reason}")
     console.print(f"report   {page}\nrunbook  runbooks/{report.runbook}.md")

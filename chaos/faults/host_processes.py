@@ -1,0 +1,156 @@
+"""Cgroups and host processes of a pod.
+
+Processes and cgroups may vanish while they are read; those that are gone are left out. The cgroups are those
+of cgroup v1, as the kubelets of the zones create them:
+`MOUNT/CONTROLLER/ZONE/kubepods[/CLASS]/podUID/CONTAINER`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.zones.cgroups import MOUNT
+
+if TYPE_CHECKING:
+    from infra.zones.spec import ClusterSpec
+
+PROC = Path("/proc")
+_START_TICKS_FIELD = 19
+"""Index of the start time in /proc/PID/stat after the name in brackets (field 22 of proc(5))."""
+_PARENT_PID_FIELD = 1
+UNLIMITED = -1
+"""Value that sets no limit."""
+_UNLIMITED_THRESHOLD = 1 << 62
+"""The kernel reports a missing memory limit as a value above this one."""
+
+
+class HostProcess(BaseModel):
+    """A process of a container, as the host sees it.
+
+    Attributes:
+        pid: process id on the host.
+        start_ticks: clock ticks from boot to its start; `pid` and `start_ticks` together are unique.
+        parent_pid: process id of its parent on the host.
+        name: name in the kernel, at most 15 characters.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    start_ticks: int
+    parent_pid: int = 0
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.pid}:{self.start_ticks}"
+
+
+def process(pid: int, proc: Path = PROC) -> HostProcess | None:
+    """Return a process; None if it does not exist or is a zombie.
+
+    Args:
+        pid: process id.
+        proc: where procfs is mounted.
+    """
+    try:
+        text = (proc / str(pid) / "stat").read_text()
+    except OSError:
+        return None
+    name, _, rest = text.partition("(")[2].rpartition(") ")
+    fields = rest.split()
+    if fields[0] in {"Z", "X"}:
+        return None
+    return HostProcess(
+        pid=pid,
+        start_ticks=int(fields[_START_TICKS_FIELD]),
+        parent_pid=int(fields[_PARENT_PID_FIELD]),
+        name=name,
+    )
+
+
+def zone_cgroup(spec: ClusterSpec, zone: str, controller: str, mount: Path = MOUNT) -> Path:
+    """Return the cgroup of a whole zone.
+
+    Args:
+        spec: names of the cluster.
+        zone: name of the zone.
+        controller: folder of the hierarchy, for example `cpu`.
+        mount: where cgroups are mounted.
+    """
+    return mount / controller / spec.namespace(zone)
+
+
+def pod_cgroup(uid: str, controller: str, mount: Path = MOUNT) -> Path | None:
+    """Return the cgroup of a pod; None if it does not exist.
+
+    Args:
+        uid: `metadata.uid` of the pod.
+        controller: folder of the hierarchy, for example `memory`.
+        mount: where cgroups are mounted.
+    """
+    for pattern in (f"*/kubepods/*/pod{uid}", f"*/kubepods/pod{uid}"):
+        for group in (mount / controller).glob(pattern):
+            return group
+    return None
+
+
+def container_cgroup(uid: str, container: str, controller: str, mount: Path = MOUNT) -> Path | None:
+    """Return the cgroup of a container; None if it does not exist.
+
+    Args:
+        uid: `metadata.uid` of the pod.
+        container: `containerID` of its status, with or without `containerd://`.
+        controller: folder of the hierarchy, for example `cpu`.
+        mount: where cgroups are mounted.
+    """
+    pod = pod_cgroup(uid, controller, mount)
+    group = pod / container.rpartition("/")[2] if pod else None
+    return group if group and group.is_dir() else None
+
+
+def processes(group: Path | None, proc: Path = PROC) -> tuple[HostProcess, ...]:
+    """Return the live processes of a cgroup and its children, by start time.
+
+    Args:
+        group: the cgroup; None for no processes.
+        proc: where procfs is mounted.
+    """
+    if group is None:
+        return ()
+    pids: set[int] = set()
+    for path in (group, *sorted(group.rglob("*"))):
+        with suppress(OSError):
+            pids |= {int(line) for line in (path / "cgroup.procs").read_text().split()}
+    live = [candidate for pid in pids if (candidate := process(pid, proc))]
+    return tuple(sorted(live, key=lambda candidate: (candidate.start_ticks, candidate.pid)))
+
+
+def main_process(members: tuple[HostProcess, ...]) -> HostProcess | None:
+    """Return the main process of a container: the one whose parent is not in `members`."""
+    pids = {member.pid for member in members}
+    return next((member for member in members if member.parent_pid not in pids), None)
+
+
+def processes_named(members: tuple[HostProcess, ...], name: str) -> tuple[HostProcess, ...]:
+    """Return the processes with a name, oldest first: the first `postgres` is the postmaster.
+
+    Args:
+        members: processes of a container.
+        name: name in the kernel.
+    """
+    return tuple(member for member in members if member.name == name)
+
+
+def cpu_quota(group: Path) -> int:
+    """Return the quota of a `cpu` cgroup in microseconds per period; `UNLIMITED` if there is none."""
+    return int((group / "cpu.cfs_quota_us").read_text())
+
+
+def memory_limit(group: Path) -> int:
+    """Return the limit of a `memory` cgroup in bytes; `UNLIMITED` if there is none."""
+    limit = int((group / "memory.limit_in_bytes").read_text())
+    return UNLIMITED if limit > _UNLIMITED_THRESHOLD else limit

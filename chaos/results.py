@@ -1,0 +1,189 @@
+"""Results of an experiment: the observations of each run, and all runs evaluated against SLOs. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from chaos.context import Annotation  # noqa: TC001 - pydantic reads the annotations when the class is created
+from chaos.timeline import Event, time_to_full_redundancy
+from chaos.traffic.client_stats import StreamStats
+from infra.errors import EsqError
+from infra.measurements.slo_evaluation import SloEvaluation, evaluate
+from services.contracts.promises import ERROR_BUDGET_SECONDS, Standing
+
+DURABLE_STORES = ("edge", "kafka", "objects", "postgres")
+"""Clients of the durable stores. Data lost by Redis can be rebuilt: it is reported and violates no SLO."""
+
+
+class CampaignResult(BaseModel):
+    """Reconciliation of the campaign that was sent during the run with the ledger, in messages."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    planned: int
+    seconds: float
+    lost: int
+    duplicated: int
+    uncertain: int
+
+
+class ExperimentRun(BaseModel):
+    """A run. All times are seconds on the monotonic clock of the host.
+
+    Attributes:
+        started_at: start of the traffic.
+        ended_at: end of the traffic.
+        annotations: injections and undos.
+        streams: client statistics by stream.
+        events: state changes of the cluster.
+        campaign: result of the campaign, if one was sent.
+        failovers: number of leader changes of Postgres, Redis and Kafka.
+        status: status from Chaos Toolkit: `completed`, `failed`, `aborted`, `interrupted`.
+        deviated: whether the system was not healthy again in time.
+        abort_reason: reason for the abort; empty if the run was not aborted.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    started_at: float
+    ended_at: float
+    annotations: tuple[Annotation, ...] = ()
+    streams: dict[str, StreamStats] = Field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    campaign: CampaignResult | None = None
+    failovers: int = 0
+    status: str = "completed"
+    deviated: bool = False
+    abort_reason: str = ""
+
+    @property
+    def incomplete_reason(self) -> str:
+        """Reason why the run is incomplete; empty for a complete run. Independent of SLOs."""
+        if self.abort_reason or self.status != "completed":
+            return self.abort_reason or self.status
+        if self.deviated:
+            return "not healthy again in time"
+        return f"clients lagged: {', '.join(self.lagging_streams)}" if self.lagging_streams else ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the run ended, the system became healthy again, and the clients did not lag."""
+        return not self.incomplete_reason
+
+    @property
+    def lagging_streams(self) -> list[str]:
+        """Streams whose client lagged: their unavailability measures the client rather than the platform."""
+        return [name for name, stats in self.streams.items() if stats.generator_lagged]
+
+    @property
+    def first_injection_at(self) -> float:
+        """Time of the first injection; the start of the run if there was none."""
+        return next(
+            (annotation.at for annotation in self.annotations if annotation.is_injection), self.started_at
+        )
+
+    @property
+    def lost(self) -> int:
+        """Acknowledged writes that are missing in the durable stores."""
+        return sum(stats.lost for name, stats in self.streams.items() if name.startswith(DURABLE_STORES))
+
+    @property
+    def duplicated(self) -> int:
+        """Writes that are stored twice."""
+        return sum(stats.duplicated for stats in self.streams.values())
+
+    @property
+    def error_budget_share(self) -> float:
+        """Share of a month's error budget used by the unavailability of the edge."""
+        edge = self.streams.get("edge.read")
+        return edge.max_unavailability_seconds / ERROR_BUDGET_SECONDS if edge else 0.0
+
+    def metric(self, name: str) -> float:
+        """Return a metric of the run.
+
+        Args:
+            name: `lost`, `duplicated`, `failovers`, `time_to_full_redundancy`, `campaign.lost`,
+                `kafka.write.max_unavailability_seconds` etc. Of a stream with parts (partitions), the
+                longest unavailability or the sum of the counts is returned.
+
+        Raises:
+            EsqError: the run has no such metric.
+        """
+        if name in {"lost", "duplicated", "failovers"}:
+            return float(getattr(self, name))
+        if name == "time_to_full_redundancy":
+            return round(time_to_full_redundancy(self.events, self.first_injection_at), 2)
+        stream, _, field = name.rpartition(".")
+        if stream == "campaign" and self.campaign is not None:
+            return float(getattr(self.campaign, field))
+        parts = [
+            stats for key, stats in self.streams.items() if key == stream or key.startswith(f"{stream}.")
+        ]
+        if not parts or field not in StreamStats.model_fields:
+            raise EsqError(
+                f"the run has no metric `{name}`", location="experiment", remedy="See `esq chaos show`."
+            )
+        values = [float(getattr(stats, field)) for stats in parts]
+        return max(values) if field == "max_unavailability_seconds" else sum(values)
+
+
+class ChaosReport(BaseModel):
+    """An experiment with all its runs.
+
+    Attributes:
+        experiment: name of the experiment.
+        title: title of the experiment.
+        description: description of the experiment.
+        environment: name of the environment.
+        started_at: start time (UTC, ISO 8601).
+        command: command line.
+        slos: metric by id of the SLO.
+        runs: the runs, in order.
+        host: facts about the host.
+        versions: versions of the measured components.
+        commit: commit of the code.
+        runbook: name of the runbook.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    experiment: str
+    title: str
+    description: str
+    environment: str
+    started_at: str
+    command: str
+    slos: dict[str, str]
+    runs: tuple[ExperimentRun, ...]
+    host: dict[str, Any]
+    versions: dict[str, str]
+    commit: str
+    runbook: str
+
+    @property
+    def measured_runs(self) -> list[ExperimentRun]:
+        """The runs whose values count: those that ended and were not aborted."""
+        return [run for run in self.runs if run.status == "completed" and not run.abort_reason]
+
+    @property
+    def evaluations(self) -> list[SloEvaluation]:
+        """Each SLO evaluated with the values of the measured runs, if there are any."""
+        measured = {slo_id: (metric, self._values(metric)) for slo_id, metric in self.slos.items()}
+        return [evaluate(slo_id, metric, values) for slo_id, (metric, values) in measured.items() if values]
+
+    @property
+    def all_complete(self) -> bool:
+        """Whether every run is complete."""
+        return all(run.complete for run in self.runs)
+
+    @property
+    def violated(self) -> list[SloEvaluation]:
+        """The violated SLOs."""
+        return [evaluation for evaluation in self.evaluations if evaluation.status is Standing.BROKEN]
+
+    def _values(self, metric: str) -> list[float]:
+        """Return the value of each run that measured it; unavailability only if no client lagged."""
+        is_timed = metric.endswith(".max_unavailability_seconds")
+        return [run.metric(metric) for run in self.measured_runs if not (is_timed and run.lagging_streams)]

@@ -1,0 +1,126 @@
+"""Safety of experiments: preconditions, confirmation, and the abort of a run that exceeds its limits."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from infra.errors import EsqError, UsageError
+from infra.measurements.poller import PollingThread
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from chaos.target import Target
+    from infra.progress import ProgressStep
+
+UNGUARDED_ENVIRONMENT = "local"
+"""The only environment that accepts faults without confirmation."""
+HEALTHY_TIMEOUT_SECONDS = 180.0
+_POLL_INTERVAL_SECONDS = 1.0
+
+
+class SteadyStateError(EsqError):
+    """The system is not in its steady state, so the effect of a fault could not be measured."""
+
+
+def require_confirmation(environment: str, confirmed_name: str | None) -> None:
+    """Require the name of the environment as confirmation, unless it is `local`.
+
+    Args:
+        environment: name of the environment.
+        confirmed_name: value of `--confirm`.
+
+    Raises:
+        UsageError: the confirmation is missing or names another environment.
+    """
+    if environment not in {UNGUARDED_ENVIRONMENT, confirmed_name}:
+        raise UsageError(
+            f"faults in `{environment}` require confirmation",
+            location="--confirm",
+            remedy=f"To confirm, add: --confirm {environment}",
+        )
+
+
+def check_preconditions(target: Target) -> None:
+    """Check that no fault is open and the system is healthy.
+
+    Raises:
+        EsqError: a fault is open, of another experiment or of an interrupted one.
+        SteadyStateError: the system is not healthy.
+    """
+    if open_faults := target.journal.open_faults():
+        raise EsqError(
+            f"a fault is already open: {', '.join(str(open_fault.fault) for open_fault in open_faults)}",
+            location=str(target.journal.folder),
+            remedy=f"Wait until its experiment ends, or undo it: `esq chaos rollback {target.environment}`.",
+        )
+    if problems := target.find_problems():
+        raise SteadyStateError(
+            "the system is not in its steady state, so the experiment was not started",
+            location=target.environment,
+            remedy=f"See `esq status {target.environment}`.",
+            detail="\n".join(f"- {problem}" for problem in problems),
+        )
+
+
+def wait_until_healthy(
+    target: Target, step: ProgressStep, timeout: float = HEALTHY_TIMEOUT_SECONDS
+) -> list[str]:
+    """Wait until the system is healthy.
+
+    Args:
+        target: environment to check.
+        step: progress step that shows the problems.
+        timeout: seconds.
+
+    Returns:
+        The problems that remain after the timeout; empty if the system is healthy.
+    """
+    deadline = time.monotonic() + timeout
+    while problems := target.find_problems():
+        step.set_status("; ".join(problems))
+        if time.monotonic() > deadline:
+            return problems
+        time.sleep(_POLL_INTERVAL_SECONDS)
+    return []
+
+
+class AbortMonitor(PollingThread):
+    """Context manager that aborts the experiment when clients receive no acknowledgement for too long.
+
+    Args:
+        silence: returns the seconds since the last acknowledgement of each stream.
+        limits: maximum seconds by stream or prefix of streams.
+        abort: called with the reason, at most once.
+    """
+
+    def __init__(
+        self,
+        silence: Callable[[], Mapping[str, float]],
+        limits: Mapping[str, float],
+        abort: Callable[[str], None],
+    ) -> None:
+        super().__init__("abort-monitor", self._check)
+        self._silence = silence
+        self._limits = limits
+        self._abort = abort
+
+    def _check(self) -> bool:
+        if reason := exceeded_limit(self._silence(), self._limits):
+            self._abort(reason)
+        return not reason
+
+
+def exceeded_limit(silence: Mapping[str, float], limits: Mapping[str, float]) -> str:
+    """Return a message about the first stream that exceeds its limit; empty if none does.
+
+    Args:
+        silence: seconds since the last acknowledgement of each stream.
+        limits: maximum seconds by stream or prefix of streams.
+    """
+    for prefix, limit in limits.items():
+        longest = max((seconds for name, seconds in silence.items() if name.startswith(prefix)), default=0.0)
+        if longest > limit:
+            return f"{prefix} had no acknowledgement for {longest:.0f} s; the limit is {limit:g} s"
+    return ""

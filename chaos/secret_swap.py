@@ -1,0 +1,109 @@
+"""Replace values of a Secret by invalid ones, and restore them, for a pod that starts in between.
+
+The original is stored in the cluster in a copy beside the Secret, so that no secret is written to a journal.
+Repeating a restore is harmless.
+
+    python -m chaos.secret_swap swap KUBECONFIG NAMESPACE DEPLOYMENT SECRET JSON
+    python -m chaos.secret_swap restore KUBECONFIG NAMESPACE DEPLOYMENT SECRET
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from infra.kubernetes import api_client
+from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
+
+API_TIMEOUT_SECONDS = 10.0
+_NOT_FOUND, _CONFLICT = 404, 409
+
+
+def swap(
+    core_api: client.CoreV1Api, namespace: str, deployment: str, secret: str, values: dict[str, str]
+) -> None:
+    """Store a copy of `secret`, change `values` in it, and restart one pod of `deployment`.
+
+    Args:
+        core_api: Kubernetes client.
+        namespace: namespace of the Deployment.
+        deployment: name of the Deployment.
+        secret: name of its Secret.
+        values: new values by key.
+    """
+    original = core_api.read_namespaced_secret(secret, namespace, _request_timeout=API_TIMEOUT_SECONDS)
+    metadata = client.V1ObjectMeta(name=_copy_name(secret), labels={PART_OF_LABEL: PRODUCT})
+    copy = client.V1Secret(metadata=metadata, type=original.type, data=original.data)
+    try:
+        core_api.create_namespaced_secret(namespace, copy, _request_timeout=API_TIMEOUT_SECONDS)
+    except ApiException as error:
+        if error.status != _CONFLICT:
+            raise
+    core_api.patch_namespaced_secret(
+        secret, namespace, {"stringData": values}, _request_timeout=API_TIMEOUT_SECONDS
+    )
+    pods = _pods(core_api, namespace, deployment)
+    core_api.delete_namespaced_pod(pods[0].metadata.name, namespace, _request_timeout=API_TIMEOUT_SECONDS)
+
+
+def restore(core_api: client.CoreV1Api, namespace: str, deployment: str, secret: str) -> None:
+    """Restore the stored values, and restart every pod that was created after the swap.
+
+    Args:
+        core_api: Kubernetes client.
+        namespace: namespace of the Deployment.
+        deployment: name of the Deployment.
+        secret: name of its Secret.
+    """
+    try:
+        copy = core_api.read_namespaced_secret(
+            _copy_name(secret), namespace, _request_timeout=API_TIMEOUT_SECONDS
+        )
+    except ApiException as error:
+        if error.status == _NOT_FOUND:
+            return
+        raise
+    core_api.patch_namespaced_secret(
+        secret, namespace, {"data": copy.data}, _request_timeout=API_TIMEOUT_SECONDS
+    )
+    for pod in _pods(core_api, namespace, deployment):
+        if pod.metadata.creation_timestamp >= copy.metadata.creation_timestamp:
+            core_api.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=API_TIMEOUT_SECONDS)
+    core_api.delete_namespaced_secret(_copy_name(secret), namespace, _request_timeout=API_TIMEOUT_SECONDS)
+
+
+def _copy_name(secret: str) -> str:
+    return f"{secret}-before-chaos"
+
+
+def _pods(core_api: client.CoreV1Api, namespace: str, deployment: str) -> list[client.V1Pod]:
+    pods = core_api.list_namespaced_pod(
+        namespace, label_selector=f"{NAME_LABEL}={deployment}", _request_timeout=API_TIMEOUT_SECONDS
+    ).items
+    return sorted(pods, key=lambda pod: str(pod.metadata.name))
+
+
+def main(action: str, kubeconfig: str, namespace: str, deployment: str, secret: str, *values: str) -> None:
+    """Run the command line.
+
+    Args:
+        action: `swap` or `restore`.
+        kubeconfig: path of the kubeconfig.
+        namespace: namespace of the Deployment.
+        deployment: name of the Deployment.
+        secret: name of its Secret.
+        values: for `swap`: new values by key, as one JSON object.
+    """
+    core_api = client.CoreV1Api(api_client(Path(kubeconfig)))
+    if action == "swap":
+        swap(core_api, namespace, deployment, secret, json.loads(values[0]))
+    else:
+        restore(core_api, namespace, deployment, secret)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

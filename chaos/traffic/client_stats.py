@@ -1,0 +1,164 @@
+"""Statistics of a stream: unavailability, latencies, and acknowledged against stored writes. Pure."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.measurements.slo_evaluation import MAX_LATE_FRACTION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class StreamStats(BaseModel):
+    """Statistics of a stream. Times are seconds on the monotonic clock of the host.
+
+    Attributes:
+        acked: acknowledged attempts.
+        failed: attempts that failed or whose outcome is unknown.
+        dropped: attempts that were not started because too many were open.
+        late: attempts that started late.
+        max_unavailability_seconds: longest time without an acknowledgement.
+        unavailable_from: start of that time.
+        latency_median: latency of acknowledged attempts, from their planned time.
+        latency_p99: 99th percentile of these latencies.
+        latency_max: maximum of these latencies.
+        errors: number of failures by error message.
+        lost: acknowledged writes that are not stored.
+        duplicated: writes that are stored more than once.
+        reordered: writes that are stored before one that was acknowledged before they started.
+        series: per second since the start: acknowledgements and maximum latency.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    acked: int
+    failed: int
+    dropped: int
+    late: int
+    max_unavailability_seconds: float
+    unavailable_from: float
+    latency_median: float
+    latency_p99: float
+    latency_max: float
+    errors: dict[str, int]
+    lost: int = 0
+    duplicated: int = 0
+    reordered: int = 0
+    series: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def generator_lagged(self) -> bool:
+        """Whether so many attempts started late that the planned times were not met."""
+        attempts = self.acked + self.failed + self.dropped
+        return attempts > 0 and self.late / attempts > MAX_LATE_FRACTION
+
+
+def longest_gap(started_at: float, acked_at: Sequence[float], ended_at: float) -> tuple[float, float]:
+    """Return the longest time without an acknowledgement, and its start.
+
+    The times before the first and after the last acknowledgement count as well: an outage without recovery
+    lasts until the end.
+
+    Args:
+        started_at: start of the stream.
+        acked_at: times of the acknowledgements, sorted.
+        ended_at: end of the stream.
+    """
+    edges = [started_at, *acked_at, ended_at]
+    gaps = [(after - before, before) for before, after in pairwise(edges)]
+    return max(gaps, key=lambda gap: gap[0])
+
+
+def percentile(ordered: Sequence[float], share: float) -> float:
+    """Return a percentile (nearest rank); 0 if there are no values.
+
+    Args:
+        ordered: the values, sorted.
+        share: for example 0.99.
+    """
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+def compute_stats(
+    log: Mapping[str, Any], ended_at: float, stored: Sequence[int] | None = None
+) -> StreamStats:
+    """Return the statistics of a stream.
+
+    Args:
+        log: log of the stream from the traffic process.
+        ended_at: time at which the traffic was stopped.
+        stored: stored sequence numbers, in storage order; None for a stream that writes nothing.
+    """
+    acked = [(int(number), float(planned), float(done)) for number, planned, done in log["acked"]]
+    started_at = float(log["started_at"])
+    acked_at = sorted(done for _, _, done in acked)
+    longest, since = longest_gap(
+        started_at, [at for at in acked_at if started_at < at < ended_at], max(ended_at, started_at)
+    )
+    latencies = sorted(done - planned for _, planned, done in acked)
+    lost, duplicated, reordered = (0, 0, 0) if stored is None else compare(acked, stored)
+    return StreamStats(
+        acked=len(acked),
+        failed=int(log["failed"]),
+        dropped=int(log["dropped"]),
+        late=int(log["late"]),
+        max_unavailability_seconds=round(longest, 3),
+        unavailable_from=since,
+        latency_median=round(percentile(latencies, 0.5), 4),
+        latency_p99=round(percentile(latencies, 0.99), 4),
+        latency_max=round(latencies[-1] if latencies else 0.0, 4),
+        errors=dict(log["errors"]),
+        lost=lost,
+        duplicated=duplicated,
+        reordered=reordered,
+        series=_series(started_at, ended_at, acked),
+    )
+
+
+def compare(acked: Sequence[tuple[int, float, float]], stored: Sequence[int]) -> tuple[int, int, int]:
+    """Compare acknowledged with stored writes.
+
+    Args:
+        acked: sequence number, planned time and acknowledgement time of each write.
+        stored: stored sequence numbers, in storage order.
+
+    Returns:
+        Numbers of lost, duplicated and reordered writes.
+    """
+    positions: dict[int, int] = {}
+    for position, number in enumerate(stored):
+        positions.setdefault(number, position)
+    lost = sum(number not in positions for number, _, _ in acked)
+    return lost, len(stored) - len(positions), _count_reordered(acked, positions)
+
+
+def _count_reordered(acked: Sequence[tuple[int, float, float]], positions: Mapping[int, int]) -> int:
+    """Count writes that are stored before a write that was acknowledged before their planned time."""
+    by_planned = sorted(
+        (planned, done, positions[number]) for number, planned, done in acked if number in positions
+    )
+    by_done = sorted(by_planned, key=lambda write: write[1])
+    count, furthest, index = 0, -1, 0
+    for planned, _, position in by_planned:
+        while index < len(by_done) and by_done[index][1] < planned:
+            furthest = max(furthest, by_done[index][2])
+            index += 1
+        count += position < furthest
+    return count
+
+
+def _series(
+    started_at: float, ended_at: float, acked: Sequence[tuple[int, float, float]]
+) -> tuple[tuple[int, float], ...]:
+    seconds = max(1, int(ended_at - started_at) + 1)
+    counts, slowest = [0] * seconds, [0.0] * seconds
+    for _, planned, done in acked:
+        second = int(done - started_at)
+        if 0 <= second < seconds:
+            counts[second] += 1
+            slowest[second] = max(slowest[second], round(done - planned, 3))
+    return tuple(zip(counts, slowest, strict=True))
