@@ -7,12 +7,12 @@ from functools import partial
 
 from services.campaigns.bootstrap import build_api, build_planner, build_worker
 from services.campaigns.settings import ApiSettings, PlannerSettings, WorkerSettings
-from services.kit.process import launch
+from services.kit.runtime import run_service
 
 PROCESS_TYPES = {
-    "api": partial(launch, ApiSettings, build_api),
-    "planner": partial(launch, PlannerSettings, build_planner),
-    "worker": partial(launch, WorkerSettings, build_worker),
+    "api": partial(run_service, ApiSettings, build_api),
+    "planner": partial(run_service, PlannerSettings, build_planner),
+    "worker": partial(run_service, WorkerSettings, build_worker),
 }
 """Function that runs each process type: the HTTP API, planning and scheduling, the consumer of status
 updates."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from services.campaigns.adapters.postgres import PostgresUnitOfWorkFactory
 from services.campaigns.commands import PlanNextChunk
 from services.contracts.topics import MESSAGE_STATUS
-from services.kit.auth import Tokens
-from services.kit.database import open_database
-from services.kit.health import Health
-from services.kit.http import create_app
-from services.kit.process import Parts
-from services.kit.tasks import Task
+from services.kit.background_tasks import BackgroundTask
+from services.kit.http.app import create_app
+from services.kit.http.auth import JwtTokens
+from services.kit.observability.health import Health
+from services.kit.postgres.database import open_database
+from services.kit.runtime import ServiceComponents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ STATUS_LINGER_SECONDS = 0.5
 """Status updates of this time form one batch, so that counts are updated once; it delays no message."""
 
 
-async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
+async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> ServiceComponents:
     """Build the API process on Postgres.
 
     Args:
@@ -46,10 +46,10 @@ async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
     """
     health = Health()
     database = await stack.enter_async_context(open_database(settings, settings))
-    health.add("database", database.reason, shared=True)
+    health.add("database", database.readiness_problem, shared=True)
     read_only = PostgresUnitOfWorkFactory(database, read_only=True)
     app = build_app(settings, health, PostgresUnitOfWorkFactory(database), read_only)
-    return Parts(app, health)
+    return ServiceComponents(app, health)
 
 
 def build_app(
@@ -71,14 +71,14 @@ def build_app(
     """
     from services.campaigns.api.routes import router  # noqa: PLC0415 - the worker has no routes
 
-    tokens = Tokens(settings.token_key.get_secret_value())
+    tokens = JwtTokens(settings.token_key.get_secret_value())
     app = create_app("esq campaigns", health, routers=[router], tokens=tokens)
     app.state.uow_factory = uow_factory
     app.state.read_only_uow_factory = read_only_uow_factory or uow_factory
     return app
 
 
-async def build_planner(settings: PlannerSettings, stack: AsyncExitStack) -> Parts:
+async def build_planner(settings: PlannerSettings, stack: AsyncExitStack) -> ServiceComponents:
     """Build the planner process: planner, scheduler and outbox relay.
 
     Args:
@@ -90,25 +90,25 @@ async def build_planner(settings: PlannerSettings, stack: AsyncExitStack) -> Par
     """
     from services.campaigns.adapters.contacts_client import open_contacts_client  # noqa: PLC0415 - see above
     from services.campaigns.jobs.background import Planner, Scheduler  # noqa: PLC0415 - see above
-    from services.kit.kafka import open_publisher  # noqa: PLC0415 - see above
-    from services.kit.outbox import Relay  # noqa: PLC0415 - see above
+    from services.kit.kafka.client import open_publisher  # noqa: PLC0415 - see above
+    from services.kit.postgres.outbox import OutboxRelay  # noqa: PLC0415 - see above
 
-    health, tokens = Health(), Tokens(settings.token_key.get_secret_value())
+    health, tokens = Health(), JwtTokens(settings.token_key.get_secret_value())
     database = await stack.enter_async_context(open_database(settings, settings))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
     contacts = await stack.enter_async_context(open_contacts_client(settings, tokens))
-    health.add("database", database.reason)
-    uow_factory, relay = PostgresUnitOfWorkFactory(database), Relay(database, publisher)
+    health.add("database", database.readiness_problem)
+    uow_factory, relay = PostgresUnitOfWorkFactory(database), OutboxRelay(database, publisher)
     command = PlanNextChunk(settings.plan_chunk, settings.plan_lease_seconds)
     tasks = [
-        Task("planner", Planner(command, uow_factory, contacts, relay.wake).run),
-        Task("scheduler", Scheduler(uow_factory, partial(datetime.now, UTC)).run),
-        Task("relay", relay.run),
+        BackgroundTask("planner", Planner(command, uow_factory, contacts, relay.notify).run),
+        BackgroundTask("scheduler", Scheduler(uow_factory, partial(datetime.now, UTC)).run),
+        BackgroundTask("relay", relay.run),
     ]
-    return Parts(create_app("esq campaigns planner", health), health, tasks)
+    return ServiceComponents(create_app("esq campaigns planner", health), health, tasks)
 
 
-async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
+async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> ServiceComponents:
     """Build the worker process: consumer of status updates on Postgres and Kafka.
 
     Its events are published by the outbox relay of the planner.
@@ -121,32 +121,36 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts
         The components of the process.
     """
     from services.campaigns.consumers.status_updates import apply_status_updates  # noqa: PLC0415 - see above
-    from services.kit.consumer import Consumer  # noqa: PLC0415 - see above
-    from services.kit.inbox import InboxKeeper  # noqa: PLC0415 - see above
-    from services.kit.kafka import open_publisher  # noqa: PLC0415 - see above
-    from services.kit.lag import LagWatch  # noqa: PLC0415 - see above
-    from services.kit.source import open_source  # noqa: PLC0415 - see above
+    from services.kit.kafka.client import open_publisher  # noqa: PLC0415 - see above
+    from services.kit.kafka.consumer import EventConsumer  # noqa: PLC0415 - see above
+    from services.kit.kafka.consumer_lag import ConsumerLagMonitor  # noqa: PLC0415 - see above
+    from services.kit.kafka.kafka_consumer import open_kafka_consumer  # noqa: PLC0415 - see above
+    from services.kit.postgres.inbox import InboxPurger  # noqa: PLC0415 - see above
 
     health = Health()
     database = await stack.enter_async_context(open_database(settings, settings))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
     source = await stack.enter_async_context(
-        open_source(
+        open_kafka_consumer(
             settings,
             settings,
             [MESSAGE_STATUS],
-            together_seconds=STATUS_LINGER_SECONDS,
+            linger_seconds=STATUS_LINGER_SECONDS,
         )
     )
-    health.add("database", database.reason)
-    health.add("kafka", partial(_call_async, source.reason))
+    health.add("database", database.readiness_problem)
+    health.add("kafka", partial(_call_async, source.readiness_problem))
     handler = partial(apply_status_updates, uow_factory=PostgresUnitOfWorkFactory(database))
     tasks = [
-        Task("consumer", Consumer(source, publisher, handler, batch=settings.kafka_batch).run),
-        Task("lag", LagWatch(settings, settings, [MESSAGE_STATUS], source.written_at).run),
-        Task("inbox keeper", InboxKeeper(database).run),
+        BackgroundTask(
+            "consumer", EventConsumer(source, publisher, handler, batch_size=settings.kafka_batch_size).run
+        ),
+        BackgroundTask(
+            "lag", ConsumerLagMonitor(settings, settings, [MESSAGE_STATUS], source.batch_timestamps).run
+        ),
+        BackgroundTask("inbox purger", InboxPurger(database).run),
     ]
-    return Parts(create_app("esq campaigns worker", health), health, tasks)
+    return ServiceComponents(create_app("esq campaigns worker", health), health, tasks)
 
 
 async def _call_async(check: Callable[[], str | None]) -> str | None:

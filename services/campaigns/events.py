@@ -10,20 +10,20 @@ from services.campaigns.domain.model import CampaignKey, MessageKey, MessageStat
 from services.campaigns.domain.templates import render
 from services.contracts.topics import MESSAGE_REQUESTED
 from services.contracts.v1 import events_pb2 as v1
-from services.kit.events import Outgoing, packed
+from services.kit.kafka.envelope import OutboundEvent, batch_by_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from services.campaigns.domain.model import Campaign, Recipient
-    from services.kit.events import Event, Incoming
+    from services.kit.kafka.envelope import Event, InboundEvent
 
     MessageEvent = (
         v1.MessageAccepted
         | v1.MessageFailed
         | v1.MessageUncertain
-        | v1.StatusChanged
-        | v1.MessageRecalled
+        | v1.MessageStatusChanged
+        | v1.MessageReturned
         | v1.MessageExpired
     )
 
@@ -67,7 +67,7 @@ class ReturnedMessage:
     run: int
 
 
-def request_events(campaign: Campaign, recipients: Iterable[Recipient]) -> list[Outgoing]:
+def request_events(campaign: Campaign, recipients: Iterable[Recipient]) -> list[OutboundEvent]:
     """Return the events that request messages under the campaign's run.
 
     Args:
@@ -78,10 +78,10 @@ def request_events(campaign: Campaign, recipients: Iterable[Recipient]) -> list[
         Batches of requests, each within the size limit of an event.
     """
     return [
-        Outgoing.of(
+        OutboundEvent.create(
             MESSAGE_REQUESTED, _key(campaign), campaign.company, v1.MessagesRequested(requests=requests)
         )
-        for requests in packed(_request(campaign, recipient) for recipient in recipients)
+        for requests in batch_by_size(_request(campaign, recipient) for recipient in recipients)
     ]
 
 
@@ -96,36 +96,38 @@ def _request(campaign: Campaign, recipient: Recipient) -> v1.MessageRequested:
         run=campaign.run,
     )
     if campaign.window_closes_at:
-        request.not_after.FromDatetime(campaign.window_closes_at)
+        request.send_before.FromDatetime(campaign.window_closes_at)
     if campaign.expires_at:
         request.expires_at.FromDatetime(campaign.expires_at)
     return request
 
 
-def run_stopped_event(campaign: Campaign) -> Outgoing:
+def run_stopped_event(campaign: Campaign) -> OutboundEvent:
     """Return the event that stops the campaign's run and all earlier ones.
 
     It has the same key as the requests, and its writer has locked the plan under which they are written:
     therefore it follows all of them.
     """
-    event = v1.CampaignHalted(campaign_id=str(campaign.id), connection=campaign.connection, run=campaign.run)
-    return Outgoing.of(MESSAGE_REQUESTED, _key(campaign), campaign.company, event)
+    event = v1.CampaignRunStopped(
+        campaign_id=str(campaign.id), connection=campaign.connection, run=campaign.run
+    )
+    return OutboundEvent.create(MESSAGE_REQUESTED, _key(campaign), campaign.company, event)
 
 
 def _key(campaign: Campaign) -> str:
     return f"{campaign.company}/{campaign.connection}"
 
 
-def status_updates_from(incoming: Incoming) -> Iterator[StatusUpdate | ReturnedMessage]:
+def status_updates_from(inbound: InboundEvent) -> Iterator[StatusUpdate | ReturnedMessage]:
     """Yield the message updates of an event; none for events that change no state.
 
     Raises:
         ValueError: an id is invalid; the event goes to the dead-letter topic.
     """
-    for event in _unpack(incoming.event):
-        campaign = CampaignKey(incoming.company, UUID(event.campaign_id))
+    for event in _unpack(inbound.event):
+        campaign = CampaignKey(inbound.company, UUID(event.campaign_id))
         message = MessageKey(campaign, UUID(event.message_id))
-        if isinstance(event, v1.MessageRecalled):
+        if isinstance(event, v1.MessageReturned):
             yield ReturnedMessage(message, event.run)
         elif state := _state_of(event):
             yield StatusUpdate(message, state)
@@ -133,15 +135,15 @@ def status_updates_from(incoming: Incoming) -> Iterator[StatusUpdate | ReturnedM
 
 def _unpack(event: Event) -> Iterator[MessageEvent]:
     match event:
-        case v1.MessagesReported(reports=reports):
-            yield from (getattr(report, kind) for report in reports if (kind := report.WhichOneof("report")))
-        case v1.MessagesRequested() | v1.MessageRequested() | v1.CampaignHalted():
+        case v1.MessageStatusesUpdated(updates=updates):
+            yield from (getattr(update, kind) for update in updates if (kind := update.WhichOneof("update")))
+        case v1.MessagesRequested() | v1.MessageRequested() | v1.CampaignRunStopped():
             return
         case _:
             yield event
 
 
 def _state_of(event: MessageEvent) -> MessageState | None:
-    if isinstance(event, v1.StatusChanged):
+    if isinstance(event, v1.MessageStatusChanged):
         return _STATE_BY_PROVIDER_STATUS.get(event.status)
     return _STATE_BY_EVENT_TYPE.get(type(event))

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     )
     from services.campaigns.domain.schedule_rules import Schedule, ScheduledTransition
     from services.campaigns.ports import CampaignRepository, MessageRepository, PlanRepository
-    from services.kit.inbox import Inbox
-    from services.kit.outbox import Outbox
+    from services.kit.postgres.inbox import Inbox
+    from services.kit.postgres.outbox import Outbox
 
     Key = tuple[str, UUID]
 

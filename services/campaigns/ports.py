@@ -28,8 +28,8 @@ if TYPE_CHECKING:
         StateTransition,
     )
     from services.campaigns.domain.schedule_rules import Schedule, ScheduledTransition
-    from services.kit.inbox import Inbox
-    from services.kit.outbox import Outbox
+    from services.kit.postgres.inbox import Inbox
+    from services.kit.postgres.outbox import Outbox
 
 
 class CampaignRepository(Protocol):

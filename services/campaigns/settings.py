@@ -29,7 +29,7 @@ class WorkerSettings(ProcessSettings, DatabaseSettings, KafkaSettings):
 class PlannerSettings(ContactsClientSettings, KafkaSettings):
     """Settings of the planner process."""
 
-    database_pool: int = Field(default=4, ge=1, le=50)
+    database_pool_size: int = Field(default=4, ge=1, le=50)
     """Database connections: one per background task and one for the health check."""
     plan_chunk: int = Field(default=100, ge=1, le=500)
     """Recipients planned per transaction. Campaigns alternate by chunk: small chunks keep them even."""

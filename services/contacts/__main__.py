@@ -7,9 +7,9 @@ from functools import partial
 
 from services.contacts.bootstrap import build_api
 from services.contacts.settings import ApiSettings
-from services.kit.process import launch
+from services.kit.runtime import run_service
 
-PROCESS_TYPES = {"api": partial(launch, ApiSettings, build_api)}
+PROCESS_TYPES = {"api": partial(run_service, ApiSettings, build_api)}
 """Function that runs each process type."""
 
 

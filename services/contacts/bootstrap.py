@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from services.contacts.adapters.postgres import PostgresContactRepository
 from services.contacts.api.routes import router
-from services.kit.auth import Tokens
-from services.kit.database import open_database
-from services.kit.health import Health
-from services.kit.http import create_app
-from services.kit.process import Parts
+from services.kit.http.app import create_app
+from services.kit.http.auth import JwtTokens
+from services.kit.observability.health import Health
+from services.kit.postgres.database import open_database
+from services.kit.runtime import ServiceComponents
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from services.contacts.settings import ApiSettings
 
 
-async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
+async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> ServiceComponents:
     """Build the API process on Postgres.
 
     Args:
@@ -33,8 +33,8 @@ async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
     """
     health = Health()
     database = await stack.enter_async_context(open_database(settings, settings))
-    health.add("database", database.reason, shared=True)
-    return Parts(build_app(settings, health, PostgresContactRepository(database)), health)
+    health.add("database", database.readiness_problem, shared=True)
+    return ServiceComponents(build_app(settings, health, PostgresContactRepository(database)), health)
 
 
 def build_app(settings: ApiSettings, health: Health, contacts: ContactRepository) -> FastAPI:
@@ -52,8 +52,8 @@ def build_app(settings: ApiSettings, health: Health, contacts: ContactRepository
         "esq contacts",
         health,
         routers=[router],
-        tokens=Tokens(settings.token_key.get_secret_value()),
-        body_bytes={"/contacts/imports": settings.import_bytes},
+        tokens=JwtTokens(settings.token_key.get_secret_value()),
+        max_body_bytes={"/contacts/imports": settings.import_bytes},
     )
     app.state.contacts = contacts
     app.state.country = settings.default_country

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from services.contracts.v1.events_pb2 import MessagesReported, MessagesRequested
+from services.contracts.v1.events_pb2 import MessagesRequested, MessageStatusesUpdated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from services.kit.events import Event
+    from services.kit.kafka.envelope import Event
 
 
 def single(events: Iterable[Event]) -> list[Any]:
@@ -21,7 +21,7 @@ def _parts(event: Event) -> list[Any]:
     match event:
         case MessagesRequested(requests=requests):
             return list(requests)
-        case MessagesReported(reports=reports):
-            return [getattr(each, each.WhichOneof("report") or "") for each in reports]
+        case MessageStatusesUpdated(updates=updates):
+            return [getattr(update, update.WhichOneof("update") or "") for update in updates]
         case _:
             return [event]

@@ -12,17 +12,17 @@ from uuid import UUID
 import aiohttp
 
 from services.campaigns.domain.model import Recipient
-from services.kit.breaker import Breaker
-from services.kit.client import open_client
+from services.kit.circuit_breaker import CircuitBreaker
 from services.kit.errors import NotFoundError, TemporaryError
+from services.kit.http.client import open_http_client
 from services.kit.ids import uuid7
-from services.kit.retry import bounded
+from services.kit.retry import retry_bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from services.campaigns.settings import ContactsClientSettings
-    from services.kit.auth import Tokens
+    from services.kit.http.auth import JwtTokens
 
 ATTEMPT_TIMEOUT_SECONDS = 5.0
 MAX_ATTEMPTS = 4
@@ -35,11 +35,11 @@ MAX_CONCURRENT_CALLS = 8
 class HttpContactsClient:
     """See `ports.ContactsClient`. A circuit breaker protects the service while it fails."""
 
-    def __init__(self, client: aiohttp.ClientSession, base_url: str, tokens: Tokens) -> None:
+    def __init__(self, client: aiohttp.ClientSession, base_url: str, tokens: JwtTokens) -> None:
         self._client = client
         self._base_url = base_url
         self._tokens = tokens
-        self._breaker = Breaker("contacts.page", most=MAX_CONCURRENT_CALLS)
+        self._breaker = CircuitBreaker("contacts.page", max_concurrent=MAX_CONCURRENT_CALLS)
 
     async def fetch_page(
         self, company: str, list_name: str, after: UUID | None, limit: int
@@ -48,8 +48,10 @@ class HttpContactsClient:
         query = {"limit": str(limit)} | ({"after": str(after)} if after else {})
         url = f"{self._base_url}/contacts/lists/{quote(list_name, safe='')}/contacts"
         token = self._tokens.issue("campaigns", company, ("contacts:read",))
-        page = await bounded(
-            lambda: self._get(url, query, token), attempts=MAX_ATTEMPTS, seconds=TOTAL_TIMEOUT_SECONDS
+        page = await retry_bounded(
+            lambda: self._get(url, query, token),
+            max_attempts=MAX_ATTEMPTS,
+            timeout_seconds=TOTAL_TIMEOUT_SECONDS,
         )
         recipients = [
             Recipient(uuid7(), UUID(contact["id"]), contact["phone"], contact["name"])
@@ -76,7 +78,7 @@ class HttpContactsClient:
 
 @asynccontextmanager
 async def open_contacts_client(
-    settings: ContactsClientSettings, tokens: Tokens
+    settings: ContactsClientSettings, tokens: JwtTokens
 ) -> AsyncIterator[HttpContactsClient]:
     """Yield a client that is closed at the end of the block; it connects on demand.
 
@@ -87,7 +89,7 @@ async def open_contacts_client(
     Yields:
         The client.
     """
-    async with open_client(
-        settings, seconds=ATTEMPT_TIMEOUT_SECONDS, connections=MAX_CONCURRENT_CALLS
+    async with open_http_client(
+        settings, timeout_seconds=ATTEMPT_TIMEOUT_SECONDS, max_connections=MAX_CONCURRENT_CALLS
     ) as client:
         yield HttpContactsClient(client, settings.contacts_url, tokens)

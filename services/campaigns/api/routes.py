@@ -21,8 +21,8 @@ from services.campaigns.api.schemas import (
 )
 from services.campaigns.commands import ChangeCampaignState, CreateCampaign, UpdateCampaign
 from services.campaigns.domain.lifecycle import Action  # noqa: TC001 - FastAPI reads the annotations
-from services.kit.auth import Caller, allowed
-from services.kit.http import IdempotencyKey  # noqa: TC001 - FastAPI reads the annotations when it runs
+from services.kit.http.app import IdempotencyKey  # noqa: TC001 - FastAPI reads the annotations when it runs
+from services.kit.http.auth import Principal, require_scope
 
 if TYPE_CHECKING:
     from services.campaigns.ports import UnitOfWorkFactory
@@ -31,8 +31,8 @@ MAX_MESSAGES_PER_PAGE = 1000
 """Equal to the limit of the simulator's ledger, which is compared page by page."""
 MAX_CAMPAIGNS_PER_PAGE = 100
 router = APIRouter(prefix="/campaigns", tags=["campaigns"])
-Reader = Annotated[Caller, Depends(allowed("campaigns:read"))]
-Writer = Annotated[Caller, Depends(allowed("campaigns:write"))]
+Reader = Annotated[Principal, Depends(require_scope("campaigns:read"))]
+Writer = Annotated[Principal, Depends(require_scope("campaigns:write"))]
 
 
 @router.post("", status_code=202)

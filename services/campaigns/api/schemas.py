@@ -12,14 +12,14 @@ from services.campaigns.commands import CampaignSpec
 from services.campaigns.domain.lifecycle import CampaignState, MissedStartPolicy
 from services.campaigns.domain.schedule_rules import Schedule
 from services.campaigns.domain.send_windows import SendWindow
-from services.contracts.limits import CONNECTION_NAME, TEXT_CHARACTERS
-from services.kit.http import NO_NUL
+from services.contracts.validation import CONNECTION_NAME_PATTERN, MAX_TEXT_LENGTH
+from services.kit.http.app import NO_NUL_PATTERN
 
 if TYPE_CHECKING:
     from services.campaigns.commands import CampaignProgress, MessageResult
 
 VariableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")]
-Text = Annotated[str, Field(max_length=TEXT_CHARACTERS)]
+Text = Annotated[str, Field(max_length=MAX_TEXT_LENGTH)]
 
 
 class SendWindowBody(BaseModel):
@@ -53,10 +53,10 @@ class UpdateCampaignBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=100, pattern=NO_NUL)
-    list: str = Field(min_length=1, max_length=100, pattern=NO_NUL)
+    name: str = Field(min_length=1, max_length=100, pattern=NO_NUL_PATTERN)
+    list: str = Field(min_length=1, max_length=100, pattern=NO_NUL_PATTERN)
     text: Text = Field(min_length=1)
-    connection: str = Field(pattern=CONNECTION_NAME)
+    connection: str = Field(pattern=CONNECTION_NAME_PATTERN)
     text_variants: tuple[Text, ...] = Field(default=(), max_length=20)
     variables: dict[VariableName, Annotated[str, Field(max_length=500)]] = Field(default={}, max_length=50)
     start_at: AwareDatetime | None = None

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from services.campaigns.domain.model import CampaignKey
     from services.campaigns.ports import UnitOfWork, UnitOfWorkFactory
-    from services.kit.events import Incoming
+    from services.kit.kafka.envelope import InboundEvent
 
 log = logging.getLogger(__name__)
 
 
-async def apply_status_updates(events: Sequence[Incoming], uow_factory: UnitOfWorkFactory) -> None:
+async def apply_status_updates(events: Sequence[InboundEvent], uow_factory: UnitOfWorkFactory) -> None:
     """Apply the status updates of events to messages and counts, once per event, in one transaction.
 
     Args:
@@ -33,7 +33,7 @@ async def apply_status_updates(events: Sequence[Incoming], uow_factory: UnitOfWo
         uow_factory: starts the transaction.
     """
     async with uow_factory() as uow:
-        new_events = await uow.inbox.fresh(events)
+        new_events = await uow.inbox.filter_new(events)
         updates = [update for event in new_events for update in status_updates_from(event)]
         returned = [update for update in updates if isinstance(update, ReturnedMessage)]
         advanced = [update for update in updates if isinstance(update, StatusUpdate)]

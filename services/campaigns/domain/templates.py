@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from services.contracts.limits import TEXT_CHARACTERS
+from services.contracts.validation import MAX_TEXT_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,8 +57,8 @@ def _template_errors(template: str, variables: Mapping[str, str]) -> list[str]:
         errors.append("is empty or contains a NUL")
     longest_name = max("x" * MAX_NAME_CHARACTERS, variables.get(NAME_PLACEHOLDER, ""), key=len)
     longest = _substitute(template, {**variables, NAME_PLACEHOLDER: longest_name})
-    if len(longest) > TEXT_CHARACTERS:
-        errors.append(f"has more than {TEXT_CHARACTERS} characters with the longest name")
+    if len(longest) > MAX_TEXT_LENGTH:
+        errors.append(f"has more than {MAX_TEXT_LENGTH} characters with the longest name")
     return errors
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.scheduling import run_scheduled_transition
-from services.kit.retry import wait_or_stop
+from services.kit.retry import sleep_unless_stopped
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,7 +49,7 @@ class Planner:
         while not stop.is_set():
             planned = await plan_next_chunk(self._command, self._uow_factory, self._contacts)
             if planned is None:
-                await wait_or_stop(stop, PLAN_POLL_INTERVAL_SECONDS)
+                await sleep_unless_stopped(stop, PLAN_POLL_INTERVAL_SECONDS)
             elif planned:
                 self._notify_relay()
 
@@ -69,4 +69,4 @@ class Scheduler:
         """
         while not stop.is_set():
             if await run_scheduled_transition(self._clock(), self._uow_factory) is None:
-                await wait_or_stop(stop, SCHEDULE_POLL_INTERVAL_SECONDS)
+                await sleep_unless_stopped(stop, SCHEDULE_POLL_INTERVAL_SECONDS)

@@ -16,10 +16,10 @@ from services.campaigns.adapters.contacts_client import open_contacts_client
 from services.campaigns.adapters.postgres import PostgresUnitOfWorkFactory
 from services.campaigns.jobs.republish import republish_requests
 from services.campaigns.settings import ContactsClientSettings
-from services.kit import logs
-from services.kit.auth import Tokens
-from services.kit.database import open_database
 from services.kit.errors import TemporaryError
+from services.kit.http.auth import JwtTokens
+from services.kit.observability import json_logging
+from services.kit.postgres.database import open_database
 from services.kit.settings import SettingsError, load
 
 CHUNK_SIZE = 500
@@ -44,7 +44,7 @@ async def run(settings: ContactsClientSettings, timeout_seconds: float = TIMEOUT
         TemporaryError: a dependency was still unavailable after the timeout.
     """
     deadline = time.monotonic() + timeout_seconds
-    tokens = Tokens(settings.token_key.get_secret_value())
+    tokens = JwtTokens(settings.token_key.get_secret_value())
     async with (
         open_database(settings, settings) as database,
         open_contacts_client(settings, tokens) as contacts,
@@ -65,7 +65,7 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_INVALID_SETTINGS) from None
-    logs.configure(settings.service, settings.log_level)
+    json_logging.configure(settings.service, settings.log_level)
     text = json.dumps({"good": True, "requested": asyncio.run(run(settings))})
     sys.stdout.write(text + "\n")
     if TERMINATION_LOG.exists():

@@ -6,7 +6,7 @@ are HOT updates, which write no index entry. A fill factor of 50 leaves room for
 
 from alembic import op
 
-from services.kit.schema import INBOX_V1, OUTBOX_V1, OUTBOX_V2
+from services.kit.postgres.schema import INBOX, OUTBOX
 
 revision = "campaigns_0001"
 down_revision = None
@@ -76,9 +76,8 @@ STATEMENTS = (
         messages bigint NOT NULL,
         PRIMARY KEY (company, campaign_id, state)
     ) WITH (fillfactor = 50)""",
-    *OUTBOX_V1,
-    *INBOX_V1,
-    *OUTBOX_V2,
+    *OUTBOX,
+    *INBOX,
 )
 
 

@@ -17,7 +17,7 @@ from services.contacts.api.schemas import (
     RejectedRow,
 )
 from services.contacts.commands import ImportContacts
-from services.kit.auth import Caller, allowed
+from services.kit.http.auth import Principal, require_scope
 
 if TYPE_CHECKING:
     from services.contacts.ports import ContactRepository
@@ -30,8 +30,8 @@ CSV_REQUEST_BODY = {
     }
 }
 router = APIRouter(prefix="/contacts", tags=["contacts"])
-Reader = Annotated[Caller, Depends(allowed("contacts:read"))]
-Writer = Annotated[Caller, Depends(allowed("contacts:write"))]
+Reader = Annotated[Principal, Depends(require_scope("contacts:read"))]
+Writer = Annotated[Principal, Depends(require_scope("contacts:write"))]
 
 
 @router.post("/imports", status_code=201, openapi_extra=CSV_REQUEST_BODY)

@@ -24,9 +24,9 @@ from services.campaigns.jobs import planning
 from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.scheduling import run_scheduled_transition
 from services.contracts.v1 import events_pb2 as v1
-from services.kit.database import Database, create_engine
-from services.kit.events import Incoming, decode
 from services.kit.ids import uuid7
+from services.kit.kafka.envelope import InboundEvent, decode
+from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
 from tests.controllers.told import single
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from services.campaigns.domain.lifecycle import Action, CampaignState
     from services.campaigns.ports import UnitOfWorkFactory
-    from services.kit.events import Event
+    from services.kit.kafka.envelope import Event
     from tests.integration.conftest import TestDatabase
 
 COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", idempotency_key="key-0001")
@@ -99,13 +99,15 @@ class World:
 
     async def consume(self, *events: Event) -> None:
         """Apply status updates."""
-        await apply_status_updates([Incoming(uuid7(), "acme", event) for event in events], self.uow_factory)
+        await apply_status_updates(
+            [InboundEvent(uuid7(), "acme", event) for event in events], self.uow_factory
+        )
 
     async def return_unsent(self, campaign: UUID, messages: Iterable[str], run: int = 0) -> None:
         """Return messages as unsent under a run."""
         await self.consume(
             *(
-                v1.MessageRecalled(message_id=message, campaign_id=str(campaign), run=run)
+                v1.MessageReturned(message_id=message, campaign_id=str(campaign), run=run)
                 for message in messages
             )
         )
@@ -120,7 +122,9 @@ class World:
         """Report messages as delivered."""
         await self.consume(
             *(
-                v1.StatusChanged(message_id=message, campaign_id=str(campaign), status=v1.STATUS_DELIVERED)
+                v1.MessageStatusChanged(
+                    message_id=message, campaign_id=str(campaign), status=v1.STATUS_DELIVERED
+                )
                 for message in messages
             )
         )

@@ -29,8 +29,8 @@ from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.republish import republish_requests
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
-from services.kit.events import Incoming
 from services.kit.ids import uuid7
+from services.kit.kafka.envelope import InboundEvent
 from tests.integration.campaigns.conftest import CHUNK, COMMAND, FUTURE
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ async def test_pause_returns_unsent_messages_and_resume_requests_them_again(worl
     first = world.requests()
     assert await world.change_state(campaign, Action.PAUSE) is CampaignState.PAUSED
     event = world.events()[-1]
-    assert (type(event), event.campaign_id, event.run) == (v1.CampaignHalted, str(campaign), 0)
+    assert (type(event), event.campaign_id, event.run) == (v1.CampaignRunStopped, str(campaign), 0)
     await world.accept(campaign, first[:2])
     await world.return_unsent(campaign, first[2:])
     assert await world.state_and_counts(campaign) == (
@@ -280,7 +280,7 @@ async def test_campaigns_of_other_companies_cannot_be_changed(world: World) -> N
             await change_campaign_state(ChangeCampaignState("other", campaign, action), world.uow_factory)
     await apply_status_updates(
         [
-            Incoming(uuid7(), "other", v1.MessageRecalled(message_id=message, campaign_id=str(campaign)))
+            InboundEvent(uuid7(), "other", v1.MessageReturned(message_id=message, campaign_id=str(campaign)))
             for message in world.requests()
         ],
         world.uow_factory,
@@ -296,7 +296,7 @@ async def test_republishing_a_paused_campaign_stops_its_run_again(world: World) 
     before = len(world.events())
     assert await republish_requests(2, world.uow_factory, world.contacts) == 3
     stopped, *requests = world.events()[before:]
-    assert (type(stopped), stopped.run) == (v1.CampaignHalted, 0)
+    assert (type(stopped), stopped.run) == (v1.CampaignRunStopped, 0)
     assert sorted(request.message_id for request in requests) == sorted(first[2:])
     assert {request.run for request in requests} == {0}, "under their own run, so that they are returned"
 

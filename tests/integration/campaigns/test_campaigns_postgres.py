@@ -20,9 +20,9 @@ from services.campaigns.handlers import create_campaign, get_campaign_progress, 
 from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.republish import republish_requests
 from services.contracts.v1 import events_pb2 as v1
-from services.kit.database import Database, create_engine
-from services.kit.events import Incoming, decode
 from services.kit.ids import uuid7
+from services.kit.kafka.envelope import InboundEvent, decode
+from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
 from tests.controllers.told import single
 
@@ -40,7 +40,7 @@ SHORT_LEASE = PlanNextChunk(chunk_size=50, lease_seconds=0.3)
 
 @pytest.fixture
 async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
-    settings = DatabaseSettings(database_url=SecretStr(test_database.url("campaigns")), database_pool=10)
+    settings = DatabaseSettings(database_url=SecretStr(test_database.url("campaigns")), database_pool_size=10)
     database = Database(create_engine(ProcessSettings(service="campaigns"), settings))
     yield database
     await database.close()
@@ -70,8 +70,8 @@ def contacts_client(count: int) -> NewIdsClient:
 
 
 async def stored_requests(database: Database) -> list[Any]:
-    async with database.work() as work:
-        rows = await work.rows(text("SELECT payload FROM outbox ORDER BY id"))
+    async with database.transaction() as work:
+        rows = await work.fetch_all(text("SELECT payload FROM outbox ORDER BY id"))
     return single(decode(row.payload).event for row in rows)
 
 
@@ -140,13 +140,15 @@ async def test_concurrent_consumers_keep_counts_consistent(
     for message in ids:
         keys = {"message_id": message, "campaign_id": str(campaign)}
         updates += [
-            v1.MessageReport(accepted=v1.MessageAccepted(**keys)),
-            v1.MessageReport(status_changed=v1.StatusChanged(**keys, status=v1.STATUS_SENT)),
-            v1.MessageReport(status_changed=v1.StatusChanged(**keys, status=v1.STATUS_DELIVERED)),
+            v1.MessageStatusUpdate(accepted=v1.MessageAccepted(**keys)),
+            v1.MessageStatusUpdate(status_changed=v1.MessageStatusChanged(**keys, status=v1.STATUS_SENT)),
+            v1.MessageStatusUpdate(
+                status_changed=v1.MessageStatusChanged(**keys, status=v1.STATUS_DELIVERED)
+            ),
         ]
     random.Random(9).shuffle(updates)
-    events = [v1.MessagesReported(reports=updates[index : index + 10]) for index in range(0, 600, 10)]
-    incoming = [Incoming(uuid7(), "acme", event) for event in events]
+    events = [v1.MessageStatusesUpdated(updates=updates[index : index + 10]) for index in range(0, 600, 10)]
+    incoming = [InboundEvent(uuid7(), "acme", event) for event in events]
 
     async def consume(seed: int) -> None:
         shuffled = list(incoming)
@@ -178,10 +180,10 @@ async def test_unconfirmed_messages_are_republished(
         pass
     messages = await list_messages("acme", campaign, None, 500, uow_factory)
     confirmed = [
-        v1.StatusChanged(message_id=str(message.message_id), campaign_id=str(campaign), status=3)
+        v1.MessageStatusChanged(message_id=str(message.message_id), campaign_id=str(campaign), status=3)
         for message in messages[:20]
     ]
-    await apply_status_updates([Incoming(uuid7(), "acme", event) for event in confirmed], uow_factory)
+    await apply_status_updates([InboundEvent(uuid7(), "acme", event) for event in confirmed], uow_factory)
     test_database.execute("DELETE FROM campaigns.outbox")
     assert await republish_requests(50, uow_factory, contacts) == 100
     lines = test_database.execute("SELECT encode(payload, 'hex') FROM campaigns.outbox").splitlines()

@@ -11,9 +11,9 @@ from confluent_kafka import Consumer
 
 from services.contracts.topics import MESSAGE_REQUESTED, MESSAGE_STATUS
 from services.contracts.v1 import events_pb2 as v1
-from services.kit.auth import Tokens
-from services.kit.events import Outgoing, decode
-from services.kit.kafka import KafkaPublisher, Record
+from services.kit.http.auth import JwtTokens
+from services.kit.kafka.client import KafkaPublisher, Record
+from services.kit.kafka.envelope import OutboundEvent, decode
 from tests.controllers.process import await_true
 from tests.controllers.service import ServiceProcess
 from tests.controllers.told import single
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from services.kit.events import Event
+    from services.kit.kafka.envelope import Event
     from tests.controllers.kafka import Kafka
     from tests.integration.conftest import TestDatabase
 
@@ -61,7 +61,7 @@ def start(
 def platform() -> Iterator[httpx.Client]:
     """Return a client with the token of a company."""
     scopes = ("contacts:write", "contacts:read", "campaigns:write", "campaigns:read")
-    token = Tokens(KEY).issue("tester", "acme", scopes)
+    token = JwtTokens(KEY).issue("tester", "acme", scopes)
     with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client:
         yield client
 
@@ -83,7 +83,7 @@ def read_requests(kafka: Kafka, expected: int) -> list[Any]:
     return single(events.values())
 
 
-async def publish(kafka: Kafka, events: Sequence[Outgoing]) -> None:
+async def publish(kafka: Kafka, events: Sequence[OutboundEvent]) -> None:
     """Publish status updates as the whatsapp service does."""
     publisher = KafkaPublisher({"bootstrap.servers": kafka.bootstrap})
     await publisher.publish([Record(event.topic.name, event.key, event.encode()) for event in events])
@@ -123,10 +123,12 @@ def test_killed_planners_lose_and_duplicate_no_message(
     assert len(requests) == len({request.contact_id for request in requests}) == CONTACTS
 
     updates = [
-        Outgoing.of(MESSAGE_STATUS, request.message_id, "acme", event)
+        OutboundEvent.create(MESSAGE_STATUS, request.message_id, "acme", event)
         for request in requests
         for event in (
-            v1.StatusChanged(message_id=request.message_id, campaign_id=campaign, status=v1.STATUS_DELIVERED),
+            v1.MessageStatusChanged(
+                message_id=request.message_id, campaign_id=campaign, status=v1.STATUS_DELIVERED
+            ),
             v1.MessageAccepted(message_id=request.message_id, campaign_id=campaign),
         )
     ]

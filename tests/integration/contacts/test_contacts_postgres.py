@@ -15,8 +15,8 @@ from services.contacts.adapters.postgres import LIST_LOCK_TIMEOUT_SECONDS, Postg
 from services.contacts.commands import ImportContacts
 from services.contacts.fakes import FakeContactRepository
 from services.contacts.handlers import import_contacts, list_contacts
-from services.kit.database import Database, create_engine
 from services.kit.errors import NotFoundError, TemporaryError
+from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ async def test_locked_list_leaves_connections_to_others_and_refuses_imports_afte
         await wait_for_waiting_lock(pg_connection)
         # A file of one batch is stored completely or not at all.
         assert await pg_connection.scalar(text("SELECT count(*) FROM imports")) == 1
-        numbers = range(2, 2 + settings.database_pool + 3)
+        numbers = range(2, 2 + settings.database_pool_size + 3)
         others = [asyncio.create_task(import_rows(repository, [f"P,{phone(number)}"])) for number in numbers]
         assert [row.name for row in await repository.lists_page("acme", "", 10)] == ["friends"]
         async with asyncio.timeout(LIST_LOCK_TIMEOUT_SECONDS - 1):
@@ -113,8 +113,8 @@ async def wait_for_waiting_lock(pg_connection: AsyncConnection) -> None:
 async def test_import_record_is_completed(repository: PostgresContactRepository, database: Database) -> None:
     rows = [*(f"P,{phone(number % 2500)}" for number in range(4500)), "Ninguém,12"]
     result = await import_rows(repository, rows)
-    async with database.work() as work:
-        record = await work.row(
+    async with database.transaction() as work:
+        record = await work.fetch_one(
             text("SELECT accepted, duplicates, rejected, ended_at IS NOT NULL AS ended FROM imports")
         )
     assert record is not None

@@ -16,8 +16,8 @@ from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.republish import republish_requests
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
-from services.kit.events import Event, Incoming
 from services.kit.ids import uuid7
+from services.kit.kafka.envelope import Event, InboundEvent
 from tests.controllers.told import single
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ def recipients(count: int) -> list[Recipient]:
     return [Recipient(uuid7(), uuid7(), f"+55119100000{number:02d}", f"P{number}") for number in range(count)]
 
 
-def incoming(event: Event, company: str = "acme") -> Incoming:
-    return Incoming(uuid7(), company, event)
+def incoming(event: Event, company: str = "acme") -> InboundEvent:
+    return InboundEvent(uuid7(), company, event)
 
 
 def requests(uow_factory: FakeUnitOfWorkFactory) -> list[Any]:
@@ -147,7 +147,7 @@ async def test_repeated_status_updates_are_applied_once() -> None:
         for message_id in ids[:3]
     ]
     delivered = incoming(
-        v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=v1.STATUS_DELIVERED)
+        v1.MessageStatusChanged(message_id=ids[0], campaign_id=str(campaign), status=v1.STATUS_DELIVERED)
     )
     failed = incoming(v1.MessageFailed(message_id=ids[3], campaign_id=str(campaign), code=131026))
     uncertain = incoming(v1.MessageUncertain(message_id=ids[4], campaign_id=str(campaign)))
@@ -168,7 +168,7 @@ async def test_webhook_status_resolves_an_uncertain_message() -> None:
     await apply_status_updates([incoming(uncertain)], uow_factory)
     progress = await get_campaign_progress("acme", campaign, uow_factory)
     assert progress.counts == {MessageState.UNCERTAIN: 1}
-    sent = v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=v1.STATUS_SENT)
+    sent = v1.MessageStatusChanged(message_id=ids[0], campaign_id=str(campaign), status=v1.STATUS_SENT)
     await apply_status_updates([incoming(sent)], uow_factory)
     assert (await get_campaign_progress("acme", campaign, uow_factory)).counts == {MessageState.SENT: 1}
 
@@ -179,7 +179,7 @@ async def test_updates_of_other_companies_and_unknown_messages_are_ignored() -> 
         v1.MessageAccepted(message_id=ids[0], campaign_id=str(campaign)), company="other"
     )
     unknown_message = incoming(v1.MessageAccepted(message_id=str(uuid7()), campaign_id=str(campaign)))
-    unknown_status = incoming(v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign)))
+    unknown_status = incoming(v1.MessageStatusChanged(message_id=ids[0], campaign_id=str(campaign)))
     await apply_status_updates([other_company, unknown_message, unknown_status], uow_factory)
     assert (await get_campaign_progress("acme", campaign, uow_factory)).counts == {MessageState.QUEUED: 1}
 
@@ -197,7 +197,7 @@ async def test_unconfirmed_messages_are_republished_under_their_own_ids() -> Non
     while await plan_next_chunk(CHUNK, uow_factory, contacts) is not None:
         pass
     ids = sorted(request.message_id for request in requests(uow_factory))
-    read = v1.StatusChanged(message_id=ids[0], campaign_id=str(campaign), status=3)
+    read = v1.MessageStatusChanged(message_id=ids[0], campaign_id=str(campaign), status=3)
     await apply_status_updates([incoming(read)], uow_factory)
     uow_factory.tables.outbox.events.clear()
     assert await republish_requests(2, uow_factory, contacts) == 4

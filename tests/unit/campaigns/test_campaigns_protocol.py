@@ -11,7 +11,7 @@ import asyncio
 from collections import Counter
 from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,11 +31,11 @@ from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.scheduling import run_scheduled_transition
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError
-from services.kit.events import Incoming
 from services.kit.ids import uuid7
+from services.kit.kafka.envelope import InboundEvent
 
 if TYPE_CHECKING:
-    from services.kit.events import Event
+    from services.kit.kafka.envelope import Event
 
 RECIPIENTS = 12
 STEPS = 80
@@ -50,10 +50,10 @@ class WhatsappModel:
         self.queued: dict[str, int] = {}
         self.returned: dict[str, int] = {}
         self.sent: Counter[str] = Counter()
-        self.updates: list[Event] = []
+        self.updates: list[Any] = []
 
     def handle(self, event: Event) -> None:
-        if isinstance(event, v1.CampaignHalted):
+        if isinstance(event, v1.CampaignRunStopped):
             self.stopped_run = max(self.stopped_run, event.run)
         elif isinstance(event, v1.MessagesRequested):
             for request in event.requests:
@@ -82,7 +82,7 @@ class WhatsappModel:
                 self._publish_returned(message, run)
 
     def _publish_returned(self, message: str, run: int) -> None:
-        self.updates.append(v1.MessageRecalled(message_id=message, campaign_id=self.campaign, run=run))
+        self.updates.append(v1.MessageReturned(message_id=message, campaign_id=self.campaign, run=run))
 
 
 class Simulation:
@@ -132,7 +132,7 @@ class Simulation:
         selected = {message_id for message_id in ids if self.rng.random() < 0.5}
         delivered = [event for event in self.whatsapp.updates if event.message_id in selected]
         self.whatsapp.updates = [event for event in self.whatsapp.updates if event.message_id not in selected]
-        incoming = [Incoming(uuid7(), "acme", event) for event in delivered]
+        incoming = [InboundEvent(uuid7(), "acme", event) for event in delivered]
         await apply_status_updates(incoming, self.uow_factory)
 
     async def send(self) -> None:

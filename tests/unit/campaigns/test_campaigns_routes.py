@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from services.campaigns.bootstrap import build_app
 from services.campaigns.fakes import FakeUnitOfWorkFactory
 from services.campaigns.settings import ApiSettings
-from services.kit.auth import Tokens
-from services.kit.health import Health
+from services.kit.http.auth import JwtTokens
+from services.kit.observability.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
 
 
 def headers(*scopes: str, company: str = "acme", key: str = "key-0001") -> dict[str, str]:
-    token = Tokens(KEY).issue("test", company, scopes or ("campaigns:read", "campaigns:write"))
+    token = JwtTokens(KEY).issue("test", company, scopes or ("campaigns:read", "campaigns:write"))
     return {"Authorization": f"Bearer {token}", "Idempotency-Key": key}
 
 

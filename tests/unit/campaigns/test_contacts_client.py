@@ -12,8 +12,8 @@ from aiohttp.test_utils import TestServer
 
 from services.campaigns.adapters import contacts_client
 from services.campaigns.adapters.contacts_client import HttpContactsClient
-from services.kit.auth import Tokens
 from services.kit.errors import NotFoundError, TemporaryError
+from services.kit.http.auth import JwtTokens
 from services.kit.ids import uuid7
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ async def client_of(service: ContactsService) -> AsyncIterator[HttpContactsClien
     app = web.Application()
     app.router.add_get("/contacts/lists/{list}/contacts", service.handle)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        yield HttpContactsClient(session, str(server.make_url("")).rstrip("/"), Tokens("k" * 32))
+        yield HttpContactsClient(session, str(server.make_url("")).rstrip("/"), JwtTokens("k" * 32))
 
 
 async def test_each_contact_gets_a_new_message_id() -> None:

@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from services.contacts.bootstrap import build_app
 from services.contacts.fakes import FakeContactRepository
 from services.contacts.settings import ApiSettings
-from services.kit.auth import Tokens
-from services.kit.health import Health
+from services.kit.http.auth import JwtTokens
+from services.kit.observability.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ SETTINGS = ApiSettings(database_url=SecretStr("unused"), token_key=SecretStr(KEY
 
 
 def bearer(company: str = "acme", *scopes: str) -> dict[str, str]:
-    token = Tokens(KEY).issue("tester", company, scopes or ("contacts:read", "contacts:write"))
+    token = JwtTokens(KEY).issue("tester", company, scopes or ("contacts:read", "contacts:write"))
     return {"Authorization": f"Bearer {token}"}
 
 
