@@ -16,7 +16,7 @@ import aiohttp
 import uvloop
 from aiohttp import web
 
-from services.kit.process import YOUNG_OBJECTS
+from services.kit.runtime import GC_THRESHOLD
 
 REQUESTS = 6_000
 CONCURRENCY = 70
@@ -87,7 +87,7 @@ async def main() -> None:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
     gc.freeze()
-    thresholds = (DEFAULT_THRESHOLD, YOUNG_OBJECTS)
+    thresholds = (DEFAULT_THRESHOLD, GC_THRESHOLD)
     rounds = [await measure(threshold, url) for _ in range(ROUNDS) for threshold in thresholds]
     await runner.cleanup()
     json.dump(rounds, sys.stdout, indent=2)

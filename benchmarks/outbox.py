@@ -20,13 +20,13 @@ from sqlalchemy import text
 
 from services.contracts.topics import MESSAGE_STATUS
 from services.contracts.v1.events_pb2 import MessageAccepted
-from services.kit import outbox as kit
-from services.kit.database import Database, create_engine
-from services.kit.events import Outgoing
 from services.kit.ids import uuid7
-from services.kit.kafka import Record
-from services.kit.outbox import CLAIM, PostgresOutbox, Relay, lane_of
-from services.kit.schema import OUTBOX_V1, OUTBOX_V2
+from services.kit.kafka.client import Record
+from services.kit.kafka.envelope import OutboundEvent
+from services.kit.postgres import outbox as kit
+from services.kit.postgres.database import Database, create_engine
+from services.kit.postgres.outbox import SHARDS_PER_CLAIM, OutboxRelay, PostgresOutbox, shard_of
+from services.kit.postgres.schema import OUTBOX
 from services.kit.settings import DatabaseSettings, ProcessSettings
 from tests.controllers.postgres import Postgres
 
@@ -96,29 +96,31 @@ class DeletingOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, events: Sequence[Outgoing]) -> None:
+    async def add(self, events: Sequence[OutboundEvent]) -> None:
         """Write the events of a transaction."""
-        async with self._database.work() as work:
-            await work.run(
+        async with self._database.transaction() as transaction:
+            await transaction.execute(
                 ADD,
-                shards=[lane_of(event.key) for event in events],
+                shards=[shard_of(event.key) for event in events],
                 companies=[event.company for event in events],
                 ids=[event.event_id for event in events],
                 topics=[event.topic.name for event in events],
                 keys=[event.key for event in events],
                 payloads=[event.encode() for event in events],
             )
-            await work.commit()
+            await transaction.commit()
 
     async def publish_batch(self) -> int:
         """Publish a batch; return the number of events."""
-        async with self._database.work() as work:
-            shards = [row.shard for row in await work.rows(CLAIM_SHARDS, shards=CLAIM)]
-            rows = await work.rows(READ, shards=shards, max_events=kit.BATCH) if shards else []
+        async with self._database.transaction() as transaction:
+            shards = [row.shard for row in await transaction.fetch_all(CLAIM_SHARDS, shards=SHARDS_PER_CLAIM)]
+            rows = (
+                await transaction.fetch_all(READ, shards=shards, max_events=kit.BATCH_SIZE) if shards else []
+            )
             if rows:
                 await NullPublisher().publish([Record(row.topic, row.key, row.payload) for row in rows])
-                await work.run(DELETE, shards=shards, ids=[row.id for row in rows])
-                await work.commit()
+                await transaction.execute(DELETE, shards=shards, ids=[row.id for row in rows])
+                await transaction.commit()
         return len(rows)
 
     async def truncate(self) -> None:
@@ -129,34 +131,33 @@ class SegmentedOutbox:
     """Shards store snapshots; segments are truncated."""
 
     name = "segmented"
-    tables = (
-        *OUTBOX_V1,
-        *(statement.replace("/ 20 %", f"/ {20 // TIME_COMPRESSION} %") for statement in OUTBOX_V2),
-    )
+    tables = tuple(statement.replace("/ 20 %", f"/ {20 // TIME_COMPRESSION} %") for statement in OUTBOX)
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._relay = Relay(database, NullPublisher())
+        self._relay = OutboxRelay(database, NullPublisher())
 
-    async def add(self, events: Sequence[Outgoing]) -> None:
+    async def add(self, events: Sequence[OutboundEvent]) -> None:
         """Write the events of a transaction."""
-        async with self._database.work() as work:
-            await PostgresOutbox(work).add(events)
-            await work.commit()
+        async with self._database.transaction() as transaction:
+            await PostgresOutbox(transaction).add(events)
+            await transaction.commit()
 
     async def publish_batch(self) -> int:
         """Publish a batch; return the number of events."""
-        return await self._relay.step()
+        return await self._relay.publish_batch()
 
     async def truncate(self) -> None:
         """Truncate a segment if one is due."""
-        await self._relay.empty()
+        await self._relay.truncate_segment()
 
 
-def create_events(count: int) -> list[Outgoing]:
+def create_events(count: int) -> list[OutboundEvent]:
     """Return events of a typical size, each with its own key."""
     return [
-        Outgoing.of(MESSAGE_STATUS, key, "acme", MessageAccepted(message_id=key, provider_id="w" * 60))
+        OutboundEvent.create(
+            MESSAGE_STATUS, key, "acme", MessageAccepted(message_id=key, provider_id="w" * 60)
+        )
         for key in (str(uuid7()) for _ in range(count))
     ]
 
@@ -195,7 +196,7 @@ async def relay(design: DeletingOutbox | SegmentedOutbox, stop: Callable[[], boo
         count = await design.publish_batch()
         busy += time.monotonic() - started_at if count else 0.0
         published += count
-        if time.monotonic() - truncated_at > kit.EMPTY_SECONDS / TIME_COMPRESSION:
+        if time.monotonic() - truncated_at > kit.TRUNCATE_INTERVAL_SECONDS / TIME_COMPRESSION:
             truncated_at = time.monotonic()
             await design.truncate()
         if not count:
@@ -213,8 +214,8 @@ async def sample_sizes(database: Database, until: float) -> list[int]:
     """
     sizes = []
     while time.monotonic() < until:
-        async with database.work() as work:
-            row = await work.row(SIZE)
+        async with database.transaction() as transaction:
+            row = await transaction.fetch_one(SIZE)
         sizes.append(int(row[0]) if row else 0)
         await asyncio.sleep(SAMPLE_INTERVAL_SECONDS)
     return sizes
@@ -223,10 +224,10 @@ async def sample_sizes(database: Database, until: float) -> list[int]:
 @asynccontextmanager
 async def old_snapshot(database: Database) -> AsyncIterator[None]:
     """Hold a snapshot, as a report does, without the kit's timeout of idle transactions."""
-    async with database.work() as work:
-        await work.run(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
-        await work.run(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        await work.rows(text("SELECT 1"))
+    async with database.transaction() as transaction:
+        await transaction.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+        await transaction.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        await transaction.fetch_all(text("SELECT 1"))
         yield
 
 
@@ -260,8 +261,8 @@ async def measure(design: DeletingOutbox | SegmentedOutbox, database: Database) 
 
 
 async def _wal_position(database: Database) -> int:
-    async with database.work() as work:
-        row = await work.row(text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
+    async with database.transaction() as transaction:
+        row = await transaction.fetch_one(text("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"))
     return int(row[0]) if row else 0
 
 
@@ -275,9 +276,9 @@ async def run(server: Postgres) -> dict[str, Any]:
             settings = DatabaseSettings(database_url=SecretStr(server.url()))
             database = Database(create_engine(ProcessSettings(service=name), settings))
             for statement in design.tables:
-                async with database.work() as work:
-                    await work.run(text(statement))
-                    await work.commit()
+                async with database.transaction() as transaction:
+                    await transaction.execute(text(statement))
+                    await transaction.commit()
             if with_old_snapshot:
                 async with old_snapshot(database):
                     results[name] = await measure(design(database), database)

@@ -16,7 +16,7 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
 from urllib3.exceptions import HTTPError
 
-from infra.kubernetes import read
+from infra.kubernetes import get_json
 from infra.measurements.poller import PollingThread
 from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 from loadtests.results import ResourceUsage
@@ -93,7 +93,7 @@ class ResourceMeter(PollingThread):
     def poll(self) -> bool:
         """Read the samples of every node; skip nodes that do not answer."""
         try:
-            pods = read(self._api, _PODS, _READ_TIMEOUT_SECONDS)["items"]
+            pods = get_json(self._api, _PODS, _READ_TIMEOUT_SECONDS)["items"]
         except (ApiException, HTTPError):
             return True
         self._polled_at = self._clock()
@@ -124,7 +124,7 @@ class ResourceMeter(PollingThread):
     def _summary(self, node: str) -> list[dict[str, Any]]:
         path = f"/api/v1/nodes/{node}/proxy/stats/summary"
         try:
-            return list(read(self._api, path, _READ_TIMEOUT_SECONDS)["pods"])
+            return list(get_json(self._api, path, _READ_TIMEOUT_SECONDS)["pods"])
         except (ApiException, HTTPError):
             return []
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.errors import EsqError
 from infra.measurements.slo_evaluation import MAX_LATE_FRACTION, SloEvaluation, evaluate
 from loadtests.protocol import LoadProfile  # noqa: TC001 - pydantic reads the annotations
-from services.contracts.promises import Standing
+from services.contracts.slo import SloStatus
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
 TOLERATED_LATE_ARRIVALS = 3
@@ -255,7 +255,7 @@ class LoadReport(BaseModel):
     @property
     def violated(self) -> list[SloEvaluation]:
         """Evaluations of the violated SLOs."""
-        return [evaluation for evaluation in self.evaluations if evaluation.status is Standing.BROKEN]
+        return [evaluation for evaluation in self.evaluations if evaluation.status is SloStatus.VIOLATED]
 
     @property
     def latencies(self) -> dict[str, Latency]:

@@ -10,7 +10,7 @@ from infra.errors import EsqError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.edge import Edge
+    from cli.edge import PlatformClient
     from infra.progress import ProgressStep
 
 OPERATOR_TENANT = "operators"
@@ -46,13 +46,13 @@ class QueueRow:
     state: str
 
 
-def list_queues(client: Edge) -> list[dict[str, Any]]:
+def list_queues(client: PlatformClient) -> list[dict[str, Any]]:
     """Return the state of every queue."""
     queues: list[dict[str, Any]] = client.call("GET", "/queues", READ)["queues"]
     return queues
 
 
-def show_queue(client: Edge, name: str) -> dict[str, Any]:
+def show_queue(client: PlatformClient, name: str) -> dict[str, Any]:
     """Return the state and the configuration of a queue.
 
     Args:
@@ -63,7 +63,7 @@ def show_queue(client: Edge, name: str) -> dict[str, Any]:
     return queue
 
 
-def update_queue(client: Edge, name: str, **controls: bool | float) -> dict[str, Any]:
+def update_queue(client: PlatformClient, name: str, **controls: bool | float) -> dict[str, Any]:
     """Change operator controls and return all of them.
 
     Args:
@@ -75,7 +75,7 @@ def update_queue(client: Edge, name: str, **controls: bool | float) -> dict[str,
     return updated
 
 
-def drain_queue(client: Edge, name: str, environment: str, step: ProgressStep) -> None:
+def drain_queue(client: PlatformClient, name: str, environment: str, step: ProgressStep) -> None:
     """Reject new jobs and wait until the queue is empty.
 
     Args:
@@ -104,7 +104,7 @@ def drain_queue(client: Edge, name: str, environment: str, step: ProgressStep) -
         client.sleep(POLL_INTERVAL_SECONDS)
 
 
-def poll(client: Edge) -> Iterator[list[QueueRow]]:
+def poll(client: PlatformClient) -> Iterator[list[QueueRow]]:
     """Yield the state of all queues once per second, with their throughput."""
     done_before: dict[str, int] = {}
     polled_at = client.clock()

@@ -94,7 +94,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
 ) -> None:
     """Run a load test. Exit code 99 if an SLO is violated, 1 if the generators could not keep up."""
     from cli.actions.load.run import LoadTestRequest, run_load_test  # noqa: PLC0415 - imports clients and SDK
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
     from loadtests.scenarios import find_scenario  # noqa: PLC0415 - same
 
     scenario = find_scenario(name)
@@ -107,7 +107,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         experiment=with_chaos,
         command=shlex.join(["esq", *sys.argv[1:]]),
     )
-    report, page = run_load_test(find(env), request, output.steps(as_json=json))
+    report, page = run_load_test(load_environment(env), request, output.progress_reporter(as_json=json))
     _print_report(report, page, as_json=json)
     if not report.valid:
         raise typer.Exit(EXIT_INVALID_RUN)
@@ -125,11 +125,11 @@ def show_report(
 ) -> None:
     """Show the report of a run and the path of its HTML page."""
     from cli.actions.load.run import report_store  # noqa: PLC0415 - not needed for help
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    store = report_store(find(env))
+    store = report_store(load_environment(env))
     if list_all:
-        output.names(store.names(), env, as_json=json)
+        output.print_report_names(store.names(), env, as_json=json)
         return
     _print_report(*store.read(report), as_json=json)
 
@@ -188,7 +188,7 @@ def _evaluation_table(report: LoadReport) -> Table:
             f"{format_number(evaluation.objective)} {evaluation.unit}",
             f"{format_number(evaluation.limit)} {evaluation.unit}",
             format_number(evaluation.distribution.median),
-            f"[{output.STANDINGS[status]}]{status}[/]",
+            f"[{output.SLO_COLOURS[status]}]{status}[/]",
         )
     return table
 

@@ -13,7 +13,7 @@ from peer import BenchmarkArgs, ResultRecorder, parse_args, print_fill_time, tri
 
 from services.kit.queue.job import BATCH, Job, QueueConfig, QueueName
 from services.kit.queue.redis_queue import RedisQueue
-from services.kit.redis import open_redis
+from services.kit.redis.client import open_redis
 from services.kit.settings import ProcessSettings, RedisSettings
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Worker:
 async def main() -> None:
     """Run the verb of the command line."""
     args = parse_args()
-    settings = RedisSettings(redis_server=f"127.0.0.1:{args.port}", redis_seconds=10)
+    settings = RedisSettings(redis_server=f"127.0.0.1:{args.port}", redis_timeout_seconds=10)
     async with open_redis(ProcessSettings(service="benchmark"), settings) as redis_client:
         queue = RedisQueue(redis_client, QueueName("benchmark", "jobs"), CONFIG)
         if args.verb == "work":

@@ -8,11 +8,11 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.actions.doors import open_doors
+from cli.actions.doors import open_platform
 from cli.actions.load import setup, verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
-from cli.actions.promises import record
-from infra.kubernetes import connect
+from cli.actions.promises import record_measurement
+from infra.kubernetes import api_client
 from infra.measurements.measurements import current_commit, host_facts, package_versions
 from infra.measurements.report_store import ReportStore
 from loadtests.generator_processes import GeneratorPool
@@ -112,13 +112,13 @@ def run_load_test(
     """
     started_at, store, host = dt.datetime.now(dt.UTC), report_store(environment), host_facts()
     folder = store.create(request.scenario.name, started_at)
-    with open_doors(environment, steps) as access:
+    with open_platform(environment, steps) as access:
         with steps.step("setup") as step:
             target = setup.create_fixtures(request.scenario, access, SETUP_TIMEOUT_SECONDS, step)
         run = _Run(request, environment, access, target, steps, started_at, host)
         with ConcurrentExperiment(request.experiment, environment.name) as experiment:
             host_cpu = HostCpuMeter()
-            with ResourceMeter(connect(access.kubeconfig)) as meter:
+            with ResourceMeter(api_client(access.kubeconfig)) as meter:
                 start, results = _generate_load(run, experiment)
                 report = _verify(run, _create_report(run, merge_results(results)), results)
             report = report.model_copy(
@@ -217,4 +217,4 @@ def _record_measurements(
     for evaluation in report.evaluations:
         detail = {"scenario": report.scenario, "report": str(page), "metric": evaluation.metric}
         values = evaluation.distribution.values
-        record(environment, evaluation.slo_id, values, report.command, detail)
+        record_measurement(environment, evaluation.slo_id, values, report.command, detail)

@@ -6,14 +6,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from cli.actions import campaign
-from cli.edge import RefusedError
+from cli.edge import RequestRejectedError
 from loadtests.protocol import LoadTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cli.actions.doors import Doors
-    from cli.edge import Edge
+    from cli.edge import PlatformClient
     from infra.progress import ProgressStep
     from loadtests.scenarios import Scenario
 
@@ -38,12 +38,12 @@ def create_fixtures(scenario: Scenario, access: Doors, seconds: float, step: Pro
     list_name = f"load-{scenario.contacts}"
     for number, company in enumerate(companies, start=1):
         step.set_status(f"company {number} of {len(companies)}")
-        _create_company(access.edge(company, seconds), list_name, scenario)
+        _create_company(access.client_for(company, seconds), list_name, scenario)
     campaign_id: str = ""
     sent_messages: tuple[tuple[str, str], ...] = ()
     if scenario.needs_sent_campaign:
         step.set_status("sending the campaign for the status updates")
-        campaign_id, sent_messages = _send_campaign(access.edge(companies[0], seconds), list_name)
+        campaign_id, sent_messages = _send_campaign(access.client_for(companies[0], seconds), list_name)
     return LoadTarget(
         url=access.url,
         ca_file=str(access.authority),
@@ -57,8 +57,8 @@ def create_fixtures(scenario: Scenario, access: Doors, seconds: float, step: Pro
     )
 
 
-def _create_company(client: Edge, list_name: str, scenario: Scenario) -> None:
-    number = {"phone_number_id": campaign.number_of(client.company, CONNECTION)}
+def _create_company(client: PlatformClient, list_name: str, scenario: Scenario) -> None:
+    number = {"phone_number_id": campaign.phone_number_id(client.company, CONNECTION)}
     body = {**number, "messages_per_second": scenario.connection_rate}
     client.call("PUT", f"/connections/{CONNECTION}", "connections:write", body=body)
     if _contact_count(client, list_name) < scenario.contacts:
@@ -73,12 +73,12 @@ def _create_company(client: Edge, list_name: str, scenario: Scenario) -> None:
         )
 
 
-def _contact_count(client: Edge, list_name: str) -> int:
+def _contact_count(client: PlatformClient, list_name: str) -> int:
     """Return the number of contacts on a list; 0 if it does not exist."""
     path = f"/contacts/lists/{list_name}/contacts"
     try:
         page = client.call("GET", path, "contacts:read", query={"limit": "1"})
-    except RefusedError:
+    except RequestRejectedError:
         return 0
     return int(page["total"])
 
@@ -91,18 +91,18 @@ def _contact_rows(count: int) -> Iterator[bytes]:
         yield "".join(f"Contato {n},+{_FIRST_NUMBER + n}\n" for n in numbers).encode()
 
 
-def _send_campaign(client: Edge, list_name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _send_campaign(client: PlatformClient, list_name: str) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Send a campaign; return its id, and phone number id and message id of each accepted message."""
     body = {"name": "load", "list": list_name, "text": "Olá {name}.", "connection": CONNECTION}
     headers = {"Idempotency-Key": secrets.token_urlsafe(24)}
     created = client.call("POST", "/campaigns", "campaigns:write", body=body, headers=headers)
     campaign_id = str(created["id"])
-    campaign.follow(campaign_id, client, lambda _: None)
-    number = campaign.number_of(client.company, CONNECTION)
+    campaign.wait_for_campaign(campaign_id, client, lambda _: None)
+    number = campaign.phone_number_id(client.company, CONNECTION)
     sent_messages = (
         (number, str(message["id"]))
-        for page in campaign.messages(campaign_id, client)
+        for page in campaign.iterate_messages(campaign_id, client)
         for message in page
-        if message["state"] in campaign.BELIEVED_SENT
+        if message["state"] in campaign.EXPECTED_SENT_STATES
     )
     return campaign_id, tuple(sent_messages)

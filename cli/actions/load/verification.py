@@ -73,7 +73,7 @@ def verify_campaigns(
         try:
             for future in as_completed(futures):
                 outcomes.append(future.result())
-                step.set_status(campaign.bar(len(outcomes), len(created)) + " campaigns")
+                step.set_status(campaign.progress_bar(len(outcomes), len(created)) + " campaigns")
         finally:  # after a failure or Ctrl-C the remaining campaigns are not waited for
             cancelled.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -83,21 +83,21 @@ def verify_campaigns(
 def _verify_campaign(
     created: CreatedCampaign, access: Doors, seconds: float, clock_offset: float, cancelled: Event
 ) -> CampaignOutcome:
-    client, outcome = access.edge(created.company, seconds), CampaignOutcome(created)
+    client, outcome = access.client_for(created.company, seconds), CampaignOutcome(created)
 
     def on_progress(_: object) -> None:
         if cancelled.is_set():
             raise CancelledError
 
-    campaign.follow(created.id, client, on_progress)
-    for page in campaign.messages(created.id, client):
+    campaign.wait_for_campaign(created.id, client, on_progress)
+    for page in campaign.iterate_messages(created.id, client):
         if not page:
             continue
         states = {str(message["id"]): str(message["state"]) for message in page}
         receipts = client.call("POST", "/ledger/times", "ledger:read", body={"ids": list(states)})
         outcome.states.update(states.values())
         outcome.lost += sum(
-            not receipts[message] for message, state in states.items() if state in campaign.BELIEVED_SENT
+            not receipts[message] for message, state in states.items() if state in campaign.EXPECTED_SENT_STATES
         )
         outcome.duplicated += sum(len(times) > 1 for times in receipts.values())
         outcome.receipts += [times[0] - clock_offset for times in receipts.values() if times]
@@ -148,7 +148,7 @@ def wait_for_read_statuses(
     Raises:
         EsqError: the timeout is over.
     """
-    started, client = time.monotonic(), access.edge(target.companies[0], seconds)
+    started, client = time.monotonic(), access.client_for(target.companies[0], seconds)
     total = len(target.sent_messages)
     while True:
         counts = client.call("GET", f"/campaigns/{target.campaign}", "campaigns:read")["counts"]
@@ -161,5 +161,5 @@ def wait_for_read_statuses(
                 location=target.campaign,
                 remedy="Check the consumer lag of the whatsapp worker.",
             )
-        step.set_status(campaign.bar(read, total) + " read")
+        step.set_status(campaign.progress_bar(read, total) + " read")
         client.sleep(READ_POLL_INTERVAL_SECONDS)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 
-from services.kit.auth import allowed
 from services.kit.errors import NotFoundError
+from services.kit.http.auth import require_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,20 +62,20 @@ async def _queues(request: Request) -> Queues:
 QueuesDependency = Annotated[Queues, Depends(_queues)]
 
 
-@router.get("/queues", dependencies=[Depends(allowed(READ))])
+@router.get("/queues", dependencies=[Depends(require_scope(READ))])
 async def list_queues(queues: QueuesDependency) -> dict[str, list[dict[str, Any]]]:
     """Return the state of every queue."""
     return {"queues": [await _state(queue) for _, queue in sorted(queues.by_name.items())]}
 
 
-@router.get("/queues/{name}", dependencies=[Depends(allowed(READ))])
+@router.get("/queues/{name}", dependencies=[Depends(require_scope(READ))])
 async def show_queue(name: str, queues: QueuesDependency) -> dict[str, Any]:
     """Return the state and the configuration of a queue."""
     queue = queues.get(name)
     return {**await _state(queue), "config": asdict(queue.config)}
 
 
-@router.patch("/queues/{name}", dependencies=[Depends(allowed(WRITE))])
+@router.patch("/queues/{name}", dependencies=[Depends(require_scope(WRITE))])
 async def update_queue(name: str, queues: QueuesDependency, update: QueueUpdate) -> dict[str, Any]:
     """Pause, resume, drain or rate-limit a queue."""
     queue = queues.get(name)

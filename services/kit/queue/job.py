@@ -8,8 +8,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from services.kit.auth import COMPANY
 from services.kit.errors import InvalidError
+from services.kit.http.auth import COMPANY_PATTERN
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -88,7 +88,7 @@ class Job:
     def validation_errors(self) -> list[str]:
         """Return a message for each invalid attribute."""
         errors = []
-        if not COMPANY.fullmatch(self.company):
+        if not COMPANY_PATTERN.fullmatch(self.company):
             errors.append(f"job {self.id}: not a company: {self.company!r}")
         if not 0 <= self.priority < PRIORITIES:
             errors.append(f"job {self.id}: priority {self.priority} is not 0 to {PRIORITIES - 1}")

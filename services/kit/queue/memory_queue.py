@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.kit.errors import BusyError, InvalidError, TemporaryError
+from services.kit.errors import InvalidError, OverloadedError, TemporaryError
 from services.kit.queue.job import (
     BATCH,
     PRIORITIES,
@@ -95,7 +95,7 @@ class MemoryQueue:
             raise TemporaryError(f"queue {self.name} is draining and accepts no new jobs", retry_after=30.0)
         depth = sum(entry.leased_until is None for entry in self._entries.values())
         if depth + len(jobs) > self.config.max_depth:
-            raise BusyError(f"queue {self.name} is full", wait=1.0, retry_after=1.0)
+            raise OverloadedError(f"queue {self.name} is full", wait_seconds=1.0, retry_after=1.0)
         waits: list[float] = []
         batch = Counter[tuple[int, str]]()
         for job in jobs:
@@ -109,8 +109,10 @@ class MemoryQueue:
                 waits.append(wait)
                 beyond = start + wait - job.deadline.timestamp()
         if waits:
-            raise BusyError(
-                f"queue {self.name}: the wait is {max(waits):.1f} s", wait=max(waits), retry_after=beyond
+            raise OverloadedError(
+                f"queue {self.name}: the wait is {max(waits):.1f} s",
+                wait_seconds=max(waits),
+                retry_after=beyond,
             )
 
     def _jobs_ahead(self, lane: tuple[int, str], joining: int, now: float) -> int:

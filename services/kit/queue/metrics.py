@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from services.kit.errors import TemporaryError
 from services.kit.queue.job import Disposition
-from services.kit.retry import wait_or_stop
+from services.kit.retry import sleep_unless_stopped
 
 if TYPE_CHECKING:
     import asyncio
@@ -97,7 +97,7 @@ class QueueMetricsExporter:
                 log.warning(
                     "Queue %s is unavailable: %s", name, error, extra={"action": "export_queue_metrics"}
                 )
-            await wait_or_stop(stop, self._interval)
+            await sleep_unless_stopped(stop, self._interval)
 
 
 def export_stats(name: QueueName, stats: Stats) -> None:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from services.kit.errors import BusyError, InvalidError, TemporaryError
+from services.kit.errors import InvalidError, OverloadedError, TemporaryError
 from services.kit.queue import metrics
 from services.kit.queue.job import (
     BATCH,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.kit.queue.job import Job, QueueConfig, QueueName
-    from services.kit.redis import Connection
+    from services.kit.redis.client import RedisClient
 
 MICROSECONDS = 1_000_000
 MAX_REPORTED_ERRORS = 20
@@ -49,7 +49,7 @@ class RedisQueue:
 
     def __init__(
         self,
-        redis_client: Connection,
+        redis_client: RedisClient,
         name: QueueName,
         config: QueueConfig,
         *,
@@ -149,7 +149,7 @@ class RedisQueue:
 
     async def wait_for_job(self, seconds: float) -> None:
         """See `ports.Queue.wait_for_job`."""
-        await self._redis_client.block(self._keys["wake"], seconds)
+        await self._redis_client.blocking_pop(self._keys["wake"], seconds)
 
     async def stats(self) -> Stats:
         """See `ports.Queue.stats`."""
@@ -212,10 +212,10 @@ def _rejection(name: QueueName, status: str, wait: float = 0.0, beyond: float = 
     if status == "draining":
         return TemporaryError(f"queue {name} is draining and accepts no new jobs", retry_after=30.0)
     if status == "full":
-        return BusyError(f"queue {name} is full", wait=wait, retry_after=wait)
-    return BusyError(
+        return OverloadedError(f"queue {name} is full", wait_seconds=wait, retry_after=wait)
+    return OverloadedError(
         f"queue {name}: the wait is {wait:.1f} s, {beyond:.1f} s beyond the deadline",
-        wait=wait,
+        wait_seconds=wait,
         retry_after=beyond,
     )
 

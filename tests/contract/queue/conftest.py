@@ -12,9 +12,9 @@ from services.kit.queue.job import QueueConfig, QueueName
 from services.kit.queue.memory_queue import MemoryQueue
 from services.kit.queue.ports import Queue
 from services.kit.queue.redis_queue import RedisQueue
-from services.kit.redis import open_redis
+from services.kit.redis.client import open_redis
 from services.kit.settings import ProcessSettings, RedisSettings
-from tests.clock import Clock
+from tests.clock import FakeClock
 from tests.controllers.redis import Redis
 
 CONFIG = QueueConfig(
@@ -28,8 +28,8 @@ CONFIG = QueueConfig(
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture(scope="session")
@@ -46,14 +46,16 @@ QueueFactory = Callable[..., Queue]
 
 
 @pytest.fixture(params=["memory", "redis"])
-async def create_queue(request: pytest.FixtureRequest, clock: Clock) -> AsyncIterator[QueueFactory]:
+async def create_queue(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[QueueFactory]:
     """Return a factory of an empty queue; its argument is the configuration."""
     name = QueueName("test", f"q{uuid4().hex[:8]}")
     async with AsyncExitStack() as stack:
         if request.param == "memory":
             yield lambda config=CONFIG: MemoryQueue(name, config, clock)
             return
-        settings = RedisSettings(redis_server=request.getfixturevalue("redis").address, redis_seconds=10)
+        settings = RedisSettings(
+            redis_server=request.getfixturevalue("redis").address, redis_timeout_seconds=10
+        )
         redis_client = await stack.enter_async_context(open_redis(ProcessSettings(service="test"), settings))
         yield lambda config=CONFIG: RedisQueue(redis_client, name, config, clock=clock)
 

@@ -11,10 +11,10 @@ from services.kit.queue.job import Job
 if TYPE_CHECKING:
     from services.kit.queue.job import Lease
     from services.kit.queue.ports import Queue
-    from tests.clock import Clock
+    from tests.clock import FakeClock
 
 
-def moment(clock: Clock, seconds: float) -> datetime:
+def moment(clock: FakeClock, seconds: float) -> datetime:
     """Return the time `seconds` from now."""
     return datetime.fromtimestamp(clock.now + seconds, UTC)
 
@@ -27,11 +27,11 @@ async def reserve(queue: Queue, max_jobs: int = 1000) -> list[Lease]:
     return (await queue.reserve(max_jobs)).leases
 
 
-async def drain(queue: Queue, clock: Clock, *, per_second: int = 10) -> list[Lease]:
+async def drain(queue: Queue, clock: FakeClock, *, per_second: int = 10) -> list[Lease]:
     """Reserve and acknowledge all jobs at a fixed rate: the queue measures that throughput."""
     done = []
     while leases := await reserve(queue, per_second):
         await queue.ack(leases)
         done += leases
-        clock.pass_by(1)
+        clock.advance(1)
     return done

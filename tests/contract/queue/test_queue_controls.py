@@ -7,17 +7,17 @@ import pytest
 from services.kit.errors import TemporaryError
 from services.kit.queue.job import Controls, Disposition, EnqueueResult, JobResult
 from services.kit.queue.ports import Queue
-from tests.clock import Clock
+from tests.clock import FakeClock
 from tests.contract.queue.jobs import job, moment, reserve
 
 pytestmark = pytest.mark.contract
 
 
-async def test_paused_queue_hands_out_only_expired_jobs(queue: Queue, clock: Clock) -> None:
+async def test_paused_queue_hands_out_only_expired_jobs(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job(), job(deadline=moment(clock, 5))])
     assert await queue.update_controls(paused=True) == Controls(paused=True)
     assert await reserve(queue) == []
-    clock.pass_by(6)
+    clock.advance(6)
     assert [lease.disposition for lease in await reserve(queue)] == [Disposition.EXPIRED]
     assert await queue.enqueue([job()]) == EnqueueResult(1, 0)
     await queue.update_controls(paused=False)
@@ -35,25 +35,25 @@ async def test_draining_queue_accepts_only_admitted_jobs(queue: Queue) -> None:
     assert (await queue.update_controls(draining=False)) == Controls()
 
 
-async def test_rate_limit_bounds_jobs_per_second(queue: Queue, clock: Clock) -> None:
+async def test_rate_limit_bounds_jobs_per_second(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job() for _ in range(200)])
     await queue.update_controls(rate_limit=10)
     reserved = []
     for _ in range(50):
         reserved.append(len(await reserve(queue, 100)))
-        clock.pass_by(0.1)
+        clock.advance(0.1)
     assert reserved[0] == 10
     assert 10 + 45 <= sum(reserved) <= 10 + 50
     assert (await queue.update_controls(rate_limit=0)).rate_limit == 0
     assert len(await reserve(queue, 100)) == 100
 
 
-async def test_stats(queue: Queue, clock: Clock) -> None:
+async def test_stats(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job("a", priority=0), job("b", priority=3), job("b", priority=3)])
     await queue.enqueue(
         [job("c", not_before=moment(clock, 50)), job("a", priority=1, deadline=moment(clock, 20))]
     )
-    clock.pass_by(16)
+    clock.advance(16)
     await reserve(queue, 1)
     stats = await queue.stats()
     assert (stats.ready, stats.depth, stats.delayed, stats.leased) == ((0, 1, 0, 2), 3, 1, 1)

@@ -10,41 +10,41 @@ import pytest
 
 from services.kit.queue.job import Disposition, JobResult
 from services.kit.queue.ports import Queue
-from tests.clock import Clock
+from tests.clock import FakeClock
 from tests.contract.queue.conftest import CONFIG, QueueFactory
 from tests.contract.queue.jobs import job, moment, reserve
 
 pytestmark = pytest.mark.contract
 
 
-async def test_job_with_expired_lease_is_reserved_again(queue: Queue, clock: Clock) -> None:
+async def test_job_with_expired_lease_is_reserved_again(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job()])
     [lost] = await reserve(queue)
-    clock.pass_by(29)
+    clock.advance(29)
     assert await reserve(queue) == []
-    clock.pass_by(1)
+    clock.advance(1)
     [second] = await reserve(queue)
     assert (second.id, second.attempt) == (lost.id, 2)
     assert second.epoch > lost.epoch
 
 
-async def test_ack_with_old_epoch_is_fenced(queue: Queue, clock: Clock) -> None:
+async def test_ack_with_old_epoch_is_fenced(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job()])
     [old] = await reserve(queue)
-    clock.pass_by(30)
+    clock.advance(30)
     [new] = await reserve(queue)
     assert await queue.ack([old]) == [JobResult.FENCED]
     assert await queue.ack([new, new]) == [JobResult.DONE, JobResult.FENCED]
     assert (await queue.stats()).totals["done"] == 1
 
 
-async def test_job_without_ack_is_exhausted_after_max_attempts(queue: Queue, clock: Clock) -> None:
+async def test_job_without_ack_is_exhausted_after_max_attempts(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job()])
     leases = []
     for _ in range(4):
         [lease] = await reserve(queue)
         leases.append((lease.disposition, lease.attempt, lease.is_last_attempt))
-        clock.pass_by(30)
+        clock.advance(30)
     assert leases == [
         (Disposition.RUN, 1, False),
         (Disposition.RUN, 2, False),
@@ -57,7 +57,7 @@ async def test_job_without_ack_is_exhausted_after_max_attempts(queue: Queue, clo
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_every_job_completes_once_under_random_failures(
-    create_queue: QueueFactory, clock: Clock, seed: int
+    create_queue: QueueFactory, clock: FakeClock, seed: int
 ) -> None:
     """Random jobs and crashed consumers: every job is acknowledged exactly once."""
     queue = create_queue(dataclasses.replace(CONFIG, max_attempts=50))
@@ -81,9 +81,9 @@ async def test_every_job_completes_once_under_random_failures(
                 continue  # its consumer crashes
             if await queue.ack([lease]) == [JobResult.DONE]:
                 completed.append(lease.id)
-        clock.pass_by(random.random() * 10)
+        clock.advance(random.random() * 10)
     for _ in range(20):
-        clock.pass_by(31)
+        clock.advance(31)
         leases = await reserve(queue)
         completed += [lease.id for lease in leases]
         await queue.ack(leases)

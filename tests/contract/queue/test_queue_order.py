@@ -9,7 +9,7 @@ import pytest
 
 from services.kit.queue.job import Lease
 from services.kit.queue.ports import Queue
-from tests.clock import Clock
+from tests.clock import FakeClock
 from tests.contract.queue.jobs import job, moment, reserve
 
 pytestmark = pytest.mark.contract
@@ -21,9 +21,9 @@ async def test_higher_priority_is_reserved_first(queue: Queue) -> None:
     assert [lease.priority for _ in range(5) for lease in await reserve(queue, 1)] == [0, 1, 1, 2, 3]
 
 
-async def test_aged_jobs_are_not_starved_by_high_priority(queue: Queue, clock: Clock) -> None:
+async def test_aged_jobs_are_not_starved_by_high_priority(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job(priority=3) for _ in range(20)])
-    clock.pass_by(61)
+    clock.advance(61)
     reserved = []
     for _ in range(10):
         await queue.enqueue([job(priority=0) for _ in range(10)])
@@ -32,31 +32,31 @@ async def test_aged_jobs_are_not_starved_by_high_priority(queue: Queue, clock: C
     assert reserved.count(0) == 90
 
 
-async def test_jobs_below_aging_time_wait_for_higher_priority(queue: Queue, clock: Clock) -> None:
+async def test_jobs_below_aging_time_wait_for_higher_priority(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job(priority=3) for _ in range(20)])
-    clock.pass_by(59)
+    clock.advance(59)
     await queue.enqueue([job(priority=0) for _ in range(100)])
     assert {lease.priority for lease in await reserve(queue, 100)} == {0}
 
 
-async def test_job_near_deadline_precedes_higher_priority(queue: Queue, clock: Clock) -> None:
+async def test_job_near_deadline_precedes_higher_priority(queue: Queue, clock: FakeClock) -> None:
     urgent = job(priority=3, deadline=moment(clock, 30))
     await queue.enqueue([urgent])
     await queue.enqueue([job(priority=0) for _ in range(100)])
     assert urgent.id not in {lease.id for lease in await reserve(queue, 10)}
-    clock.pass_by(26)
+    clock.advance(26)
     assert (await queue.stats()).near_deadline == 1
     assert urgent.id in {lease.id for lease in await reserve(queue, 2)}
 
 
-async def test_jobs_near_deadline_get_half_of_the_selections(queue: Queue, clock: Clock) -> None:
+async def test_jobs_near_deadline_get_half_of_the_selections(queue: Queue, clock: FakeClock) -> None:
     await queue.enqueue([job("urgent", priority=3, deadline=moment(clock, 4)) for _ in range(100)])
     await queue.enqueue([job("other", priority=0) for _ in range(100)])
     companies = [lease.company for _ in range(10) for lease in await reserve(queue, 5)]
     assert companies.count("urgent") == companies.count("other") == 25
 
 
-async def test_nearest_deadline_is_reserved_first(queue: Queue, clock: Clock) -> None:
+async def test_nearest_deadline_is_reserved_first(queue: Queue, clock: FakeClock) -> None:
     jobs = [job(priority=3, deadline=moment(clock, seconds)) for seconds in (4, 2, 3)]
     await queue.enqueue([*jobs, *[job(priority=0) for _ in range(10)]])
     urgent = [lease.id for lease in await reserve(queue, 6) if lease.priority == 3]
@@ -99,14 +99,14 @@ async def test_returning_company_does_not_miss_a_round(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_wait_is_at_most_twice_the_fair_share(queue: Queue, clock: Clock, seed: int) -> None:
+async def test_wait_is_at_most_twice_the_fair_share(queue: Queue, clock: FakeClock, seed: int) -> None:
     random = Random(seed)
     companies = [f"company-{number}" for number in range(8)]
     last_served = dict.fromkeys(companies, 0)
     for company in companies:
         await queue.enqueue([job(company) for _ in range(random.randrange(60, 200))])
     for selection in range(400):
-        clock.pass_by(0.01)
+        clock.advance(0.01)
         [lease] = await reserve(queue, 1)
         if selection % 3 == 0:
             await queue.enqueue([job(random.choice(companies)) for _ in range(random.randrange(1, 9))])

@@ -9,14 +9,14 @@ import pytest
 
 from services.kit.queue.job import QueueConfig, QueueName
 from services.kit.queue.redis_queue import RedisQueue
-from services.kit.redis import open_redis
+from services.kit.redis.client import open_redis
 from services.kit.settings import ProcessSettings, RedisSettings
 from tests.controllers.redis import Redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from services.kit.redis import Connection
+    from services.kit.redis.client import RedisClient
 
 PROCESS = ProcessSettings(service="test")
 NAME = QueueName("test", "work")
@@ -34,17 +34,17 @@ def redis() -> Iterator[Redis]:
 
 
 @asynccontextmanager
-async def connect(redis: Redis) -> AsyncIterator[Connection]:
+async def connect(redis: Redis) -> AsyncIterator[RedisClient]:
     async with open_redis(PROCESS, RedisSettings(redis_server=redis.address)) as redis_client:
         yield redis_client
 
 
 @pytest.fixture
-async def redis_client(redis: Redis) -> AsyncIterator[Connection]:
+async def redis_client(redis: Redis) -> AsyncIterator[RedisClient]:
     async with connect(redis) as client:
         yield client
 
 
 @pytest.fixture
-def queue(redis_client: Connection) -> RedisQueue:
+def queue(redis_client: RedisClient) -> RedisQueue:
     return RedisQueue(redis_client, NAME, CONFIG)

@@ -16,7 +16,7 @@ from services.kit.queue import metrics
 from services.kit.queue.job import Disposition, Job, JobResult, QueueName
 from services.kit.queue.lua_scripts import KEYS, SCRIPTS
 from services.kit.queue.redis_queue import RedisQueue
-from services.kit.redis import open_redis
+from services.kit.redis.client import open_redis
 from services.kit.settings import RedisSettings
 from tests.controllers.process import Server, await_true, free_port
 from tests.controllers.redis import Redis
@@ -26,7 +26,7 @@ from tests.metrics import metric
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.kit.redis import Connection
+    from services.kit.redis.client import RedisClient
 
 pytestmark = pytest.mark.integration
 
@@ -97,15 +97,15 @@ async def test_full_redis_rejects_jobs_and_still_hands_them_out(redis: Redis, qu
     assert set(await queue.ack(leases)) == {JobResult.DONE}
 
 
-async def test_stalled_redis_times_out(redis: Redis, queue: RedisQueue, redis_client: Connection) -> None:
-    assert await redis_client.reason() is None
+async def test_stalled_redis_times_out(redis: Redis, queue: RedisQueue, redis_client: RedisClient) -> None:
+    assert await redis_client.readiness_problem() is None
     redis.ask("client", "pause", "3000", "all")
     loop = asyncio.get_running_loop()
     started_at = loop.time()
     with pytest.raises(TemporaryError, match="did not answer"):
         await queue.reserve(1)
     assert loop.time() - started_at < 2.5
-    assert "did not answer" in str(await redis_client.reason())
+    assert "did not answer" in str(await redis_client.readiness_problem())
 
 
 async def test_all_keys_of_a_queue_share_a_cluster_slot() -> None:
@@ -128,7 +128,7 @@ async def test_all_keys_of_a_queue_share_a_cluster_slot() -> None:
         redis.stop()
 
 
-async def test_scripts_access_only_declared_keys(redis: Redis, redis_client: Connection) -> None:
+async def test_scripts_access_only_declared_keys(redis: Redis, redis_client: RedisClient) -> None:
     """Redis rejects undeclared keys of a user who may use only the keys of one queue."""
     redis.ask("acl", "setuser", "default", "resetkeys", "%RW~esq:queue:{test.work}:*")
     queue = RedisQueue(redis_client, NAME, CONFIG)
@@ -161,7 +161,7 @@ async def test_primary_is_found_with_one_dead_and_one_unresponsive_sentinel(tmp_
         async with open_redis(PROCESS, settings) as redis_client:
             queue = RedisQueue(redis_client, NAME, CONFIG)
             async with asyncio.timeout(20):
-                while await redis_client.reason() is not None:
+                while await redis_client.readiness_problem() is not None:
                     await asyncio.sleep(0.1)
             await queue.enqueue(jobs(1))
             [lease] = (await queue.reserve(1)).leases

@@ -16,7 +16,7 @@ from cli.actions.load import verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
 from cli.actions.load.run import LoadTestRequest, report_store
 from cli.commands.load import app
-from cli.environment import find as environment
+from cli.environment import load_environment as environment
 from infra.errors import EsqError
 from infra.progress import RecordedStep
 from loadtests.protocol import CreatedCampaign

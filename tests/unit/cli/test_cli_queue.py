@@ -13,14 +13,14 @@ import pytest
 
 from cli.actions import doors
 from cli.actions import queue as action
-from cli.edge import Edge, RefusedError
+from cli.edge import PlatformClient, RequestRejectedError
 from cli.main import run
 from infra.errors import EsqError
 from infra.progress import RecordingProgress
-from services.kit.auth import Tokens
-from services.kit.errors import BusyError
-from services.kit.health import Health
-from services.kit.http import create_app
+from services.kit.errors import OverloadedError
+from services.kit.http.app import create_app
+from services.kit.http.auth import JwtTokens
+from services.kit.observability.health import Health
 from services.kit.queue import admin
 from services.kit.queue.job import Controls, Job, QueueConfig, QueueName
 from services.kit.queue.memory_queue import MemoryQueue
@@ -64,27 +64,27 @@ def queue(clock: Clock) -> MemoryQueue:
 
 @pytest.fixture
 def http(queue: MemoryQueue) -> httpx.Client:
-    app = create_app("test", Health(), routers=[admin.router], tokens=Tokens(KEY))
+    app = create_app("test", Health(), routers=[admin.router], tokens=JwtTokens(KEY))
     app.state.queues = {NAME: queue}
 
     @app.get("/busy")
     async def busy() -> None:
-        raise BusyError("the wait is 61 s", wait=61, retry_after=31)
+        raise OverloadedError("the wait is 61 s", wait_seconds=61, retry_after=31)
 
     return client_of(app)
 
 
 @pytest.fixture
-def client(http: httpx.Client, clock: Clock) -> Edge:
-    return Edge(http, KEY, action.OPERATOR_TENANT, deadline=clock.now + 60, clock=clock, sleep=clock.sleep)
+def client(http: httpx.Client, clock: Clock) -> PlatformClient:
+    return PlatformClient(http, KEY, action.OPERATOR_TENANT, deadline=clock.now + 60, clock=clock, sleep=clock.sleep)
 
 
 @pytest.fixture
-def platform(client: Edge, monkeypatch: pytest.MonkeyPatch) -> Edge:
+def platform(client: PlatformClient, monkeypatch: pytest.MonkeyPatch) -> PlatformClient:
     """Connect the commands to the client."""
 
     @contextmanager
-    def fake_client(*_: object) -> Iterator[Edge]:
+    def fake_client(*_: object) -> Iterator[PlatformClient]:
         yield client
 
     monkeypatch.setattr(doors, "through_the_edge", fake_client)
@@ -157,7 +157,7 @@ def test_top_ends_with_ctrl_c(
     assert NAME in capsys.readouterr().out
 
 
-def test_drain_waits_until_the_queue_is_empty(client: Edge, queue: MemoryQueue, clock: Clock) -> None:
+def test_drain_waits_until_the_queue_is_empty(client: PlatformClient, queue: MemoryQueue, clock: Clock) -> None:
     clock.callbacks = [lambda: None, lambda: complete_all(queue)]
     with RecordingProgress().step("drain") as step:
         action.drain_queue(client, NAME, "local", step)
@@ -165,7 +165,7 @@ def test_drain_waits_until_the_queue_is_empty(client: Edge, queue: MemoryQueue, 
     assert asyncio.run(queue.stats()).controls.draining
 
 
-def test_drain_fails_at_the_deadline_with_a_remedy(client: Edge) -> None:
+def test_drain_fails_at_the_deadline_with_a_remedy(client: PlatformClient) -> None:
     with (
         RecordingProgress().step("drain") as step,
         pytest.raises(EsqError, match="3 jobs remain") as caught,
@@ -174,7 +174,7 @@ def test_drain_fails_at_the_deadline_with_a_remedy(client: Edge) -> None:
     assert "esq queue resume local" in caught.value.remedy
 
 
-def test_poll_computes_completed_jobs_per_second(client: Edge, queue: MemoryQueue, clock: Clock) -> None:
+def test_poll_computes_completed_jobs_per_second(client: PlatformClient, queue: MemoryQueue, clock: Clock) -> None:
     clock.callbacks = [lambda: complete_all(queue), queue.clear]
     polls = action.poll(client)
     [first], [second], [third] = next(polls), next(polls), next(polls)
@@ -182,14 +182,14 @@ def test_poll_computes_completed_jobs_per_second(client: Edge, queue: MemoryQueu
     assert (first.ready, second.ready) == ((1, 0, 2, 0), (0, 0, 0, 0))
 
 
-def test_write_scope_is_required_to_change_a_queue(client: Edge, http: httpx.Client) -> None:
-    with pytest.raises(RefusedError, match="queues:write"):
+def test_write_scope_is_required_to_change_a_queue(client: PlatformClient, http: httpx.Client) -> None:
+    with pytest.raises(RequestRejectedError, match="queues:write"):
         client.call("PATCH", f"/queues/{NAME}", "queues:read", body={"paused": True})
     assert http.get("/queues").status_code == 401
 
 
-def test_negative_rate_limit_returns_422(client: Edge) -> None:
-    with pytest.raises(RefusedError, match="422"):
+def test_negative_rate_limit_returns_422(client: PlatformClient) -> None:
+    with pytest.raises(RequestRejectedError, match="422"):
         action.update_queue(client, NAME, rate_limit=-1)
 
 

@@ -20,7 +20,7 @@ from loadtests.results import (
 )
 from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import Shape
-from services.contracts.promises import BY_ID, Standing
+from services.contracts.slo import SLO_BY_ID, SloStatus
 
 
 def generator_result(*latencies: float, errors: int = 0, late: int = 0) -> GeneratorResult:
@@ -81,8 +81,8 @@ def test_run_with_lagging_generator_is_invalid() -> None:
 def test_report_evaluates_its_slos() -> None:
     report = create_report(merge_results([generator_result(*[5.0] * 10)]))
     assert [(evaluation.slo_id, evaluation.status) for evaluation in report.evaluations] == [
-        ("api-p99", Standing.BROKEN),
-        ("api-error-rate", Standing.KEPT),
+        ("api-p99", SloStatus.VIOLATED),
+        ("api-error-rate", SloStatus.MET),
     ]
     assert [evaluation.slo_id for evaluation in report.violated] == ["api-p99"]
     with pytest.raises(EsqError, match=r"no metric `messages\.lost`"):
@@ -127,7 +127,7 @@ def test_scenarios_refer_to_existing_slos_and_metrics() -> None:
     for scenario in SCENARIOS:
         for slo_id, metric in scenario.slo_metrics.items():
             part, _, attribute = metric.partition(".")
-            assert slo_id in BY_ID
+            assert slo_id in SLO_BY_ID
             assert attribute in models[part].model_fields or hasattr(models[part], attribute)
     with pytest.raises(UsageError, match="there is no scenario `x`"):
         find_scenario("x")

@@ -47,7 +47,7 @@ class Cluster:
         others = [other for other in self.samples[node] if other["podRef"]["uid"] != uid]
         self.samples[node] = [*others, sample]
 
-    def read(self, _: ApiClient, path: str, seconds: float) -> dict[str, Any]:
+    def get_json(self, _: ApiClient, path: str, seconds: float) -> dict[str, Any]:
         assert seconds > 0
         if path.startswith("/api/v1/pods?"):
             if "api" in self.unavailable:
@@ -62,7 +62,7 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     fake = Cluster()
-    monkeypatch.setattr(module, "read", fake.read)
+    monkeypatch.setattr(module, "get_json", fake.get_json)
     return fake
 
 
