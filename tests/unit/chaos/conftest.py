@@ -1,4 +1,4 @@
-"""A cluster on paper, and a way to run commands as whoever undoes a fault would."""
+"""Names and files of a cluster that does not exist."""
 
 from __future__ import annotations
 

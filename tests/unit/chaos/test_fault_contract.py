@@ -1,4 +1,4 @@
-"""Rules that hold for every fault: it has a name, can be written down, and touches its own cluster only."""
+"""Contract of all faults: kind and target, serialisable, undoable, limited to their own cluster."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from chaos.faults import Fault, network, pressure, processes, render, zones
-from chaos.faults.hosts import HostProcess
+from chaos.faults import Fault, network, processes, render, resource_exhaustion, zones
+from chaos.faults.host_processes import HostProcess
 from infra.zones.layout import Layout
 from infra.zones.spec import ClusterSpec
 
 SPEC = ClusterSpec.model_validate({"name": "paper", "subnet": "10.200.0.0/16"})
 LAYOUT = Layout(Path("/state of mine/paper"), "paper")
 GROUP = Path("/sys/fs/cgroup/cpu/esq-paper-zone-a")
-VICTIM = HostProcess(pid=17, started=4711)
+VICTIM = HostProcess(pid=17, start_ticks=4711)
 
-UNDONE = {
-    "zone-cut": network.zone_cut(SPEC, "zone-a"),
+UNDOABLE = {
+    "zone-isolation": network.zone_isolation(SPEC, "zone-a"),
     "partition": network.partition(SPEC, "zone-a", "zone-b"),
     "one-way-partition": network.one_way_partition(SPEC, "zone-a", "zone-b"),
     "packet-loss": network.packet_loss(SPEC, "zone-a", 12.5),
@@ -29,35 +29,35 @@ UNDONE = {
     "zone-freeze": zones.zone_freeze(SPEC, "zone-a"),
     "control-plane-outage": zones.control_plane_outage(LAYOUT),
     "dns-failure": zones.dns_failure(LAYOUT, ["zone-a", "zone-b"]),
-    "disk-full": pressure.disk_full(LAYOUT, "zone-a", 8),
-    "cpu-pressure": pressure.cpu_pressure("zone-a", GROUP, 0.2),
-    "memory-pressure": pressure.memory_pressure("pod x/y", GROUP, 1 << 20, 1 << 28),
+    "disk-full": resource_exhaustion.disk_full(LAYOUT, "zone-a", 8),
+    "cpu-throttling": resource_exhaustion.cpu_throttling("zone-a", GROUP, 0.2),
+    "memory-pressure": resource_exhaustion.memory_pressure("pod x/y", GROUP, 1 << 20, 1 << 28),
 }
 
 
-@pytest.mark.parametrize("kind", UNDONE)
-def test_every_fault_says_what_it_is_and_how_it_is_undone(kind: str) -> None:
-    fault = UNDONE[kind]
+@pytest.mark.parametrize("kind", UNDOABLE)
+def test_fault_has_kind_target_and_undo(kind: str) -> None:
+    fault = UNDOABLE[kind]
     assert fault.kind == kind
     assert fault.target
     assert fault.inject
     assert fault.undo
 
 
-@pytest.mark.parametrize("kind", UNDONE)
-def test_every_fault_survives_being_written_down(kind: str) -> None:
-    fault = UNDONE[kind]
+@pytest.mark.parametrize("kind", UNDOABLE)
+def test_fault_survives_serialisation(kind: str) -> None:
+    fault = UNDOABLE[kind]
     assert Fault.model_validate_json(fault.model_dump_json()) == fault
     assert len(render(fault.undo).splitlines()) >= len(fault.undo)
 
 
-def test_who_dies_for_good_needs_no_undo() -> None:
+def test_kill_has_no_undo() -> None:
     assert processes.kill_processes("pod x/y", [VICTIM]).undo == ()
 
 
-def test_tables_of_two_faults_and_of_two_clusters_are_different_ones() -> None:
+def test_nftables_tables_differ_by_fault_and_cluster() -> None:
     other = ClusterSpec.model_validate({"name": "paper2", "subnet": "10.201.0.0/16"})
-    undone = {
+    undo_commands = {
         fault.undo
         for spec in (SPEC, other)
         for fault in (
@@ -68,42 +68,43 @@ def test_tables_of_two_faults_and_of_two_clusters_are_different_ones() -> None:
             network.packet_loss(spec, "zone-a", 5),
         )
     }
-    assert len(undone) == 10
+    assert len(undo_commands) == 10
     assert not other.bridge.startswith(SPEC.tables)
 
 
-def test_a_partition_drops_both_ways_and_a_one_way_partition_one() -> None:
-    (both,) = network.partition(SPEC, "zone-a", "zone-b").inject
-    (one,) = network.one_way_partition(SPEC, "zone-a", "zone-b").inject
-    there, back = 'iifname "paper-1" oifname "paper-2"', 'iifname "paper-2" oifname "paper-1"'
-    assert there in both[1]
-    assert back in both[1]
-    assert there in one[1]
-    assert back not in one[1]
+def test_partition_drops_both_directions_and_one_way_partition_one() -> None:
+    (both_ways,) = network.partition(SPEC, "zone-a", "zone-b").inject
+    (one_way,) = network.one_way_partition(SPEC, "zone-a", "zone-b").inject
+    outgoing = 'iifname "paper-1" oifname "paper-2"'
+    incoming = 'iifname "paper-2" oifname "paper-1"'
+    assert outgoing in both_ways[1]
+    assert incoming in both_ways[1]
+    assert outgoing in one_way[1]
+    assert incoming not in one_way[1]
 
 
-def test_a_control_plane_starts_in_its_order_and_stops_in_the_other() -> None:
+def test_control_plane_stops_in_reverse_start_order() -> None:
     fault = zones.control_plane_outage(LAYOUT, ["apiserver", "scheduler", "etcd"])
     assert fault.inject[0][-4:] == ("stop", "scheduler", "apiserver", "etcd")
     assert fault.undo[0][-1].endswith("start etcd apiserver scheduler")
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "build",
     [
         lambda: network.packet_loss(SPEC, "zone-a", 0),
         lambda: network.packet_loss(SPEC, "zone-a", 100.1),
         lambda: network.bandwidth_limit(SPEC, "zone-a", 0),
         lambda: network.latency(SPEC, LAYOUT, "zone-a", 5, 6),
-        lambda: network.zone_cut(SPEC, "zone-z"),
-        lambda: pressure.disk_full(LAYOUT, "zone-a", -1),
-        lambda: pressure.cpu_pressure("zone-a", GROUP, 0.001),
-        lambda: pressure.memory_pressure("pod x/y", GROUP, -1),
+        lambda: network.zone_isolation(SPEC, "zone-z"),
+        lambda: resource_exhaustion.disk_full(LAYOUT, "zone-a", -1),
+        lambda: resource_exhaustion.cpu_throttling("zone-a", GROUP, 0.001),
+        lambda: resource_exhaustion.memory_pressure("pod x/y", GROUP, -1),
         lambda: processes.kill_processes("pod x/y", []),
         lambda: zones.control_plane_outage(LAYOUT, ["proxy"]),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_anything_is_hurt(wrong: object) -> None:
-    assert callable(wrong)
+def test_invalid_arguments_are_rejected_before_the_injection(build: object) -> None:
+    assert callable(build)
     with pytest.raises(ValueError, match=r"."):
-        wrong()
+        build()

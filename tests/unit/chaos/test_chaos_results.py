@@ -1,0 +1,132 @@
+"""Results of experiments: metrics, SLO evaluation, HTML page and stored reports."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from chaos.context import Annotation
+from chaos.html_report import render_report
+from chaos.results import CampaignResult, ChaosReport, ExperimentRun
+from chaos.timeline import Event
+from chaos.traffic.client_stats import StreamStats, compute_stats
+from infra.errors import EsqError, UsageError
+from infra.measurements.report_store import ReportStore
+from services.contracts.slo import SLO_BY_ID, SloStatus
+
+UNAVAILABILITY = "edge.read.max_unavailability_seconds"
+
+
+def stats(unavailability: float, lost: int = 0, **fields: int) -> StreamStats:
+    acked = [(0, 0.0, 0.1), (1, unavailability, unavailability + 0.1)]
+    log = {"started_at": 0.0, "acked": acked, "failed": 0, "errors": {}, "dropped": 0, "late": 0}
+    computed = compute_stats(log, unavailability + 0.2)
+    return computed.model_copy(update={"max_unavailability_seconds": unavailability, "lost": lost, **fields})
+
+
+def experiment_run(**streams: float) -> ExperimentRun:
+    annotation = Annotation(
+        at=1.0, description="zone-isolation of zone-a", is_injection=True, commands="ip link set x down"
+    )
+    return ExperimentRun(
+        started_at=0.0,
+        ended_at=40.0,
+        annotations=(annotation,),
+        events=(Event(at=2.0, subject="node zone-a", before="ready", after="lost"),),
+        streams={name.replace("_", "."): stats(seconds) for name, seconds in streams.items()},
+    )
+
+
+def chaos_report(*runs: ExperimentRun, slos: dict[str, str] | None = None) -> ChaosReport:
+    return ChaosReport(
+        experiment="zone-outage",
+        title="A <zone> outage",
+        description="The zone is down.",
+        environment="local",
+        started_at="2026-11-25T00:00:00+00:00",
+        command="esq chaos run local zone-outage",
+        slos=slos if slos is not None else {"edge-zone-outage": UNAVAILABILITY},
+        runs=runs,
+        host={"cores": 2.0},
+        versions={"python": "3.11"},
+        commit="abc",
+        runbook="zone-outage",
+    )
+
+
+def test_metric_combines_the_parts_of_a_stream() -> None:
+    run = experiment_run(kafka_write_0=1.0, kafka_write_1=8.0)
+    assert run.metric("kafka.write.max_unavailability_seconds") == 8.0
+    assert run.metric("kafka.write.acked") == 4
+    assert run.metric("failovers") == 0
+    with pytest.raises(EsqError, match="no metric `postgres"):
+        run.metric("postgres.write.max_unavailability_seconds")
+
+
+def test_writes_lost_by_redis_are_not_counted_as_lost() -> None:
+    streams = {"redis.write": stats(1.0, lost=3), "postgres.write": stats(1.0, lost=1)}
+    assert ExperimentRun(started_at=0.0, ended_at=1.0, streams=streams).lost == 1
+
+
+def test_slo_is_evaluated_by_median_and_maximum() -> None:
+    slo = SLO_BY_ID["edge-zone-outage"]
+    assert (slo.objective, slo.limit) == (5, 25)
+    for values, status in (
+        ((1.0, 2.0, 20.0), SloStatus.MET),
+        ((6.0, 7.0, 8.0), SloStatus.MISSED),
+        ((1.0, 1.0, 26.0), SloStatus.VIOLATED),
+    ):
+        (evaluation,) = chaos_report(*(experiment_run(edge_read=value) for value in values)).evaluations
+        assert evaluation.status is status
+
+
+def test_interrupted_run_is_not_measured() -> None:
+    interrupted = experiment_run(edge_read=30.0).model_copy(update={"status": "interrupted"})
+    report = chaos_report(experiment_run(edge_read=1.0), interrupted)
+    assert report.evaluations[0].distribution.values == (1.0,)
+    assert not report.all_complete
+
+
+def test_run_with_lagging_clients_measures_losses_but_no_unavailability() -> None:
+    streams = {"edge.read": stats(30.0, late=1), "edge.write": stats(1.0, lost=1)}
+    lagging = ExperimentRun(started_at=0.0, ended_at=40.0, streams=streams)
+    slos = {"edge-zone-outage": UNAVAILABILITY, "writes-lost": "lost"}
+    report = chaos_report(experiment_run(edge_read=1.0), lagging, slos=slos)
+    assert [evaluation.distribution.values for evaluation in report.evaluations] == [(1.0,), (0.0, 1.0)]
+    assert [run.incomplete_reason for run in report.runs] == ["", "clients lagged: edge.read"]
+    assert not report.all_complete
+    assert not chaos_report(lagging).evaluations
+
+
+def test_html_page_is_self_contained_and_escaped() -> None:
+    campaign = CampaignResult(planned=100, seconds=5.0, lost=0, duplicated=0, uncertain=2)
+    run = experiment_run(edge_read=3.5).model_copy(update={"campaign": campaign})
+    page = render_report(chaos_report(run), "# Zone outage\nDo <nothing>.")
+    assert "http://" not in page
+    assert "https://" not in page
+    assert "<script" not in page
+    for text in (
+        "A &lt;zone&gt; outage",
+        "zone-isolation of zone-a",
+        "node zone-a: ready",
+        "ip link set x down",
+    ):
+        assert text in page
+    assert "2 uncertain" in page
+    assert "Do &lt;nothing&gt;." in page
+
+
+def test_report_store_returns_stored_reports(tmp_path: Path) -> None:
+    store = ReportStore(tmp_path, ChaosReport, "`esq chaos run`")
+    with pytest.raises(UsageError, match="no reports"):
+        store.read()
+    now = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
+    report = chaos_report(experiment_run(edge_read=1.0))
+    page = store.write(store.create("zone-outage", now), report, "<p>page</p>")
+    stored, stored_page = store.read()
+    assert stored_page == page
+    assert stored.experiment == "zone-outage"
+    with pytest.raises(UsageError, match="`x`"):
+        store.read("x")

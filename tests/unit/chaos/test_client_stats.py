@@ -1,0 +1,139 @@
+"""Client statistics, the open loop that produces them, and the timeline of the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chaos.timeline import Event, Timeline, time_to_full_redundancy
+from chaos.traffic.client_stats import compare, compute_stats, longest_gap
+from chaos.traffic.open_loop import Stream, StreamLog
+
+
+def log(acked: list[tuple[int, float, float]], **fields: Any) -> dict[str, Any]:
+    return {
+        "started_at": 100.0,
+        "acked": acked,
+        "failed": 0,
+        "errors": {},
+        "dropped": 0,
+        "late": 0,
+        **fields,
+    }
+
+
+def steady(*ranges: tuple[int, int]) -> list[tuple[int, float, float]]:
+    """Ten acknowledged attempts per second, 10 ms each, only for these numbers."""
+    numbers = [number for first, last in ranges for number in range(first, last)]
+    return [(number, 100 + number / 10, 100.01 + number / 10) for number in numbers]
+
+
+def test_max_unavailability_is_the_longest_time_without_acknowledgement() -> None:
+    stats = compute_stats(log(steady((0, 50), (150, 200))), ended_at=120.0)
+    assert stats.max_unavailability_seconds == pytest.approx(10.1, abs=0.01)
+    assert stats.unavailable_from == pytest.approx(104.91, abs=0.01)
+
+
+def test_outage_without_recovery_lasts_until_the_end() -> None:
+    stats = compute_stats(log(steady((0, 50))), ended_at=130.0)
+    assert stats.max_unavailability_seconds == pytest.approx(25.09, abs=0.01)
+    assert compute_stats(log([]), ended_at=130.0).max_unavailability_seconds == 30.0
+
+
+@given(st.lists(st.floats(0, 100), max_size=30), st.floats(100, 200))
+def test_longest_gap_is_the_maximum_distance_of_neighbours(acked_at: list[float], ended_at: float) -> None:
+    edges = [0.0, *sorted(acked_at), ended_at]
+    gap, since = longest_gap(0.0, sorted(acked_at), ended_at)
+    assert gap == max(b - a for a, b in pairwise(edges))
+    assert since in edges
+
+
+def test_latency_is_measured_from_the_planned_time() -> None:
+    stalled = [(number, 100 + number / 10, 105.0) for number in range(50)]
+    stats = compute_stats(log(stalled), ended_at=110.0)
+    assert stats.latency_max == 5.0
+    # a closed loop would have measured one slow request
+    assert stats.latency_median == pytest.approx(2.5, abs=0.2)
+
+
+def test_lost_and_duplicated_writes_are_counted() -> None:
+    acked = steady((0, 5))
+    assert compare(acked, [0, 1, 2, 3, 4]) == (0, 0, 0)
+    assert compare(acked, [0, 1, 3, 4]) == (1, 0, 0)
+    assert compare(acked, [0, 1, 1, 2, 3, 4, 4]) == (0, 2, 0)
+    assert compare(acked, [0, 1, 2, 3, 4, 99]) == (0, 0, 0)  # stored without acknowledgement: no error
+
+
+def test_only_sequential_writes_count_as_reordered() -> None:
+    assert compare(steady((0, 5)), [0, 2, 1, 3, 4]) == (0, 0, 1)
+    concurrent = [(0, 100.0, 101.0), (1, 100.1, 101.0)]
+    assert compare(concurrent, [1, 0]) == (0, 0, 0)
+
+
+def test_generator_lagged_above_the_late_fraction() -> None:
+    assert not compute_stats(log(steady((0, 100)), late=1), ended_at=111).generator_lagged
+    assert compute_stats(log(steady((0, 100)), late=2), ended_at=111).generator_lagged
+
+
+async def test_open_loop_continues_while_the_server_stalls() -> None:
+    response = asyncio.Event()
+    started: list[int] = []
+
+    async def attempt(sequence: int) -> None:
+        started.append(sequence)
+        await response.wait()
+
+    stream, stop = Stream(StreamLog("test"), attempt, period=0.01, max_open=5), asyncio.Event()
+    task = asyncio.create_task(stream.run(asyncio.get_running_loop().time(), stop))
+    while stream.log.dropped < 3:
+        await asyncio.sleep(0.005)
+    assert started == [0, 1, 2, 3, 4]
+    response.set()
+    stop.set()
+    await task
+    assert [number for number, _, _ in stream.log.acked][:5] == [0, 1, 2, 3, 4]
+
+
+async def test_hanging_or_failed_attempt_is_not_acknowledged() -> None:
+    async def attempt(sequence: int) -> None:
+        if sequence % 2:
+            raise ConnectionError("gone")
+        await asyncio.sleep(10)
+
+    stream, stop = Stream(StreamLog("test"), attempt, period=0.01, deadline=0.02), asyncio.Event()
+    task = asyncio.create_task(stream.run(asyncio.get_running_loop().time(), stop))
+    while stream.log.failed < 4:
+        await asyncio.sleep(0.005)
+    stop.set()
+    await task
+    assert stream.log.acked == []
+    assert {text.split(":")[0] for text in stream.log.errors} == {"ConnectionError", "TimeoutError"}
+
+
+def test_timeline_records_only_changes() -> None:
+    timeline = Timeline(dict)
+    timeline.record({"node zone-a": "ready"}, 1.0)
+    timeline.record({"node zone-a": "ready"}, 2.0)
+    timeline.record({"node zone-a": "lost"}, 3.0)
+    assert timeline.events == [Event(at=3.0, subject="node zone-a", before="ready", after="lost")]
+
+
+def service_event(at: float, before: str, after: str, name: str = "contacts-api") -> Event:
+    return Event(at=at, subject=f"service {name}", before=before, after=after)
+
+
+def test_full_redundancy_is_reached_when_the_last_service_recovered() -> None:
+    events = [
+        service_event(5.0, "2/2", "1/2"),
+        service_event(6.0, "2/2", "0/2", "campaigns-api"),
+        service_event(9.0, "1/2", "2/2"),
+        service_event(14.0, "0/2", "2/2", "campaigns-api"),
+    ]
+    assert time_to_full_redundancy(events, since=4.0) == 10.0
+    assert time_to_full_redundancy([], since=4.0) == 0.0
+    assert time_to_full_redundancy(events[:-1], since=4.0) == float("inf")

@@ -1,0 +1,49 @@
+"""Safety of experiments: confirmation, abort limits, and the context of a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from chaos import safety
+from chaos.context import Context, current, running
+from chaos.faults import Fault
+from infra.errors import UsageError
+from infra.progress import RecordedStep
+
+
+@pytest.fixture
+def context() -> Context:
+    return Context(target=None, experiment="test", step=RecordedStep("test"))  # type: ignore[arg-type]  # not used
+
+
+def test_only_local_needs_no_confirmation() -> None:
+    safety.require_confirmation("local", None)
+    safety.require_confirmation("prod", "prod")
+    for confirmed_name in (None, "staging"):
+        with pytest.raises(UsageError, match="require confirmation"):
+            safety.require_confirmation("prod", confirmed_name)
+
+
+def test_exceeded_silence_limit_is_reported() -> None:
+    limits = {"kafka.write": 5.0, "edge.read": 5.0}
+    assert safety.exceeded_limit({"kafka.write.0": 1.0, "edge.read": 2.0}, limits) == ""
+    assert "kafka.write" in safety.exceeded_limit({"kafka.write.0": 1.0, "kafka.write.1": 6.0}, limits)
+
+
+def test_aborted_run_ends_at_its_next_wait(context: Context) -> None:
+    context.wait(0.0, "nothing")
+    context.abort("too much")
+    with pytest.raises(Exception, match="aborted: too much"):
+        context.wait(60.0, "nothing")
+
+
+def test_activity_outside_of_a_run_fails() -> None:
+    with pytest.raises(Exception, match="esq chaos run"):
+        current()
+
+
+def test_fault_without_undo_is_annotated_and_not_open(context: Context) -> None:
+    with running(context):
+        current().inject(Fault(kind="kill", target="x", inject=(("true",),)))
+        current().undo()
+    assert [(item.description, item.is_injection) for item in context.annotations] == [("kill of x", True)]
