@@ -12,7 +12,7 @@ from chaoslib.experiment import ensure_experiment_is_valid
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infra.errors import Problem, ProblemsError, UsageError
-from services.contracts.promises import BY_ID
+from services.contracts.slo import SLO_BY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,5 +144,5 @@ def _reference_problems(name: str, extension: EsqExtension) -> Iterator[Problem]
             f"{name}: runbook",
             f"Write runbooks/{extension.runbook}.md.",
         )
-    for slo_id in extension.slos.keys() - BY_ID.keys():
+    for slo_id in extension.slos.keys() - SLO_BY_ID.keys():
         yield Problem(f"there is no SLO `{slo_id}`", f"{name}: slos", "Add it to services/contracts/slo.py.")

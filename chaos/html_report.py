@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.measurements.html import render_page
-from services.contracts.promises import ERROR_BUDGET_SECONDS
+from services.contracts.slo import ERROR_BUDGET_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

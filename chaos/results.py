@@ -11,7 +11,7 @@ from chaos.timeline import Event, time_to_full_redundancy
 from chaos.traffic.client_stats import StreamStats
 from infra.errors import EsqError
 from infra.measurements.slo_evaluation import SloEvaluation, evaluate
-from services.contracts.promises import ERROR_BUDGET_SECONDS, Standing
+from services.contracts.slo import ERROR_BUDGET_SECONDS, SloStatus
 
 DURABLE_STORES = ("edge", "kafka", "objects", "postgres")
 """Clients of the durable stores. Data lost by Redis can be rebuilt: it is reported and violates no SLO."""
@@ -181,7 +181,7 @@ class ChaosReport(BaseModel):
     @property
     def violated(self) -> list[SloEvaluation]:
         """The violated SLOs."""
-        return [evaluation for evaluation in self.evaluations if evaluation.status is Standing.BROKEN]
+        return [evaluation for evaluation in self.evaluations if evaluation.status is SloStatus.VIOLATED]
 
     def _values(self, metric: str) -> list[float]:
         """Return the value of each run that measured it; unavailability only if no client lagged."""
