@@ -1,15 +1,15 @@
-"""Every credential of an environment: made once, kept as one secret, completed and renewed by each deploy.
+"""All credentials of an environment: created once, stored as a secret, completed and renewed by deploys.
 
-Why here and not in a Pulumi program: programs are run again and again and must give the same answer, so
-nothing in them may be random. `complete` is called before a deploy with what was kept, and returns it with
-what was missing added.
+They are not created by a Pulumi program: programs run many times and must give the same result, so they must
+not contain randomness. A deploy first calls `complete_credentials` with the stored credentials, which adds
+what is missing.
 
-Certificates come from the environment's own authority. The authority lives ten years and a certificate one;
-`complete` issues a certificate again, with a new key, when less than `RENEW_BEFORE` is left of it or when
-its names have changed. The Secrets change with it, pods carry a digest of their Secrets in an annotation,
-and so the same deploy rolls them. An environment that is deployed at least once a month therefore never
-meets an expired certificate; one that is not must be deployed before `expires_at`. The authority itself is
-not renewed: that is a new environment.
+Certificates are issued by the environment's own certificate authority. The CA is valid for ten years, a
+certificate for one. `complete_credentials` issues a certificate again, with a new key, if less than
+`RENEW_BEFORE` remains or if its names have changed. The Secrets change with it, pods carry a digest of their
+Secrets in an annotation, and so the same deploy restarts them. An environment that is deployed at least once
+a month therefore never has an expired certificate; otherwise it must be deployed before `expires_at`. The CA
+itself is not renewed; that requires a new environment.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.authority import KeyPair, issue, new_authority, still_good
+from infra.certificate_authority import KeyPair, create_ca, is_valid, issue_certificate
 from infra.names import CERTIFICATE_NAMES, SERVICES, STATEFUL_REPLICAS
 
 RENEW_BEFORE = dt.timedelta(days=60)
-"""A certificate with less left than this is issued again by the next deploy."""
+"""The next deploy renews a certificate with less than this remaining."""
 
-_BYTES = 24
-"""Randomness of a password: 192 bits, 32 characters, all of them fit in URLs, JAAS files and shells."""
+_PASSWORD_BYTES = 24
+"""Randomness of a password: 192 bits, 32 characters, all of them safe in URLs, JAAS files and shells."""
 
 
 def _password() -> str:
-    return secrets.token_urlsafe(_BYTES)
+    return secrets.token_urlsafe(_PASSWORD_BYTES)
 
 
 def _cluster_id() -> str:
@@ -55,21 +55,23 @@ def _node_key() -> str:
 Secret = Annotated[str, Field(repr=False)]
 
 
-class _Frozen(BaseModel):
+class FrozenModel(BaseModel):
+    """Base of the credentials: immutable, without unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PostgresCredentials(_Frozen):
+class PostgresCredentials(FrozenModel):
     """Accounts of the database server.
 
     Attributes:
         superuser: password of `postgres`, used by Patroni only.
         replication: password of `replicator`.
-        admin: password of `esq_admin`, which migrations use to make roles and schemas.
+        admin: password of `esq_admin`, which migrations use to create roles and schemas.
         services: password of each service's own role.
-        patroni: password that Patroni members show each other before a switchover or restart is obeyed.
-        backup: password of `esq_backup`, which may begin and end a backup.
-        witness: password of `esq_witness`, which reads what it takes checksums of.
+        patroni: password of Patroni's REST API, required for switchovers and restarts.
+        backup: password of `esq_backup`, which may start and stop a backup.
+        backup_verifier: password of `esq_verifier`, which reads the tables for checksums.
     """
 
     superuser: Secret = Field(default_factory=_password)
@@ -77,18 +79,18 @@ class PostgresCredentials(_Frozen):
     admin: Secret = Field(default_factory=_password)
     patroni: Secret = Field(default_factory=_password)
     backup: Secret = Field(default_factory=_password)
-    witness: Secret = Field(default_factory=_password)
+    backup_verifier: Secret = Field(default_factory=_password)
     services: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
-class KafkaCredentials(_Frozen):
+class KafkaCredentials(FrozenModel):
     """Accounts of the brokers.
 
     Attributes:
-        cluster_id: 22 characters that every volume is formatted with; a broker refuses a volume of another
+        cluster_id: 22 characters with which every volume is formatted; a broker rejects a volume of another
             cluster.
-        broker: password the brokers and controllers use among themselves.
-        admin: password of `esq`, which declares topics and asks for status.
+        broker: password of brokers and controllers among themselves.
+        admin: password of `esq`, which creates topics and queries the status.
         services: password of each service.
     """
 
@@ -98,36 +100,36 @@ class KafkaCredentials(_Frozen):
     services: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
-class RedisCredentials(_Frozen):
+class RedisCredentials(FrozenModel):
     """Passwords of Redis.
 
     Attributes:
-        password: of the servers, for clients and replicas.
-        sentinel: of the Sentinels.
+        password: password of the servers, for clients and replicas.
+        sentinel: password of the Sentinels.
     """
 
     password: Secret = Field(default_factory=_password)
     sentinel: Secret = Field(default_factory=_password)
 
 
-class ObjectsCredentials(_Frozen):
+class ObjectStoreCredentials(FrozenModel):
     """Keys of the object store.
 
     Attributes:
-        rpc_secret: 32 bytes in hex that nodes recognise each other by.
+        rpc_secret: shared secret of the nodes, 32 bytes in hex.
         admin_token: bearer token of the admin API.
-        key_id: S3 access key of the media bucket, in the form Garage imports.
-        key_secret: S3 secret key.
+        media_key_id: S3 access key of the media bucket, in the format that Garage imports.
+        media_key_secret: its secret key.
         backup_key_id: S3 access key of the backup bucket.
-        backup_key_secret: S3 secret key of it.
+        backup_key_secret: its secret key.
         node_keys: an Ed25519 key (seed and public half, hex) for each node, so that nodes know each other
-            before they have met and keep their identity when a volume is lost.
+            before their first connection and keep their identity when a volume is lost.
     """
 
     rpc_secret: Secret = Field(default_factory=lambda: secrets.token_hex(32))
     admin_token: Secret = Field(default_factory=_password)
-    key_id: str = Field(default_factory=lambda: f"GK{secrets.token_hex(12)}")
-    key_secret: Secret = Field(default_factory=lambda: secrets.token_hex(32))
+    media_key_id: str = Field(default_factory=lambda: f"GK{secrets.token_hex(12)}")
+    media_key_secret: Secret = Field(default_factory=lambda: secrets.token_hex(32))
     backup_key_id: str = Field(default_factory=lambda: f"GK{secrets.token_hex(12)}")
     backup_key_secret: Secret = Field(default_factory=lambda: secrets.token_hex(32))
     node_keys: tuple[str, ...] = Field(
@@ -136,33 +138,33 @@ class ObjectsCredentials(_Frozen):
 
     @property
     def node_ids(self) -> tuple[str, ...]:
-        """Public identity of each node: the second half of its key."""
+        """Public id of each node: the second half of its key."""
         return tuple(key[64:] for key in self.node_keys)
 
 
-class BackupCredentials(_Frozen):
-    """What backups are encrypted with. Lost with the environment's folder, and every backup with it.
+class BackupCredentials(FrozenModel):
+    """Passphrases of the backups. If the environment's folder is lost, they and thus all backups are lost.
 
     Attributes:
-        cipher: pass of the repository inside the environment.
-        vault_cipher: pass of the repository outside of it.
+        cipher_pass: passphrase of the repository inside the environment.
+        offsite_cipher_pass: passphrase of the off-site repository.
     """
 
-    cipher: Secret = Field(default_factory=lambda: secrets.token_urlsafe(48))
-    vault_cipher: Secret = Field(default_factory=lambda: secrets.token_urlsafe(48))
+    cipher_pass: Secret = Field(default_factory=lambda: secrets.token_urlsafe(48))
+    offsite_cipher_pass: Secret = Field(default_factory=lambda: secrets.token_urlsafe(48))
 
 
-class VaultAccess(_Frozen):
+class OffsiteStoreAccess(FrozenModel):
     """An S3 store outside of the environment's failure domain.
 
     Attributes:
-        url: `https://host[:port]`; buckets stand in the path.
-        region: signatures cover it.
-        bucket: that is there already.
+        url: `https://host[:port]`; buckets are addressed by path.
+        region: region of the signature.
+        bucket: name of an existing bucket.
         key_id: access key that may read, write and list the bucket.
-        key_secret: its secret.
-        authority: PEM of the authority that signed the store's certificate.
-        address: IP address behind the name of the Service `vault`, for a store that no name leads to.
+        key_secret: its secret key.
+        ca_certificate: PEM of the CA that signed the store's certificate.
+        ip_address: IP address behind the Service `offsite-store`, for a store without a DNS name.
     """
 
     url: str = Field(pattern=r"^https://[^/\s]+$")
@@ -170,12 +172,12 @@ class VaultAccess(_Frozen):
     bucket: str
     key_id: str
     key_secret: Secret
-    authority: str
-    address: str | None = None
+    ca_certificate: str
+    ip_address: str | None = None
 
     @property
     def host(self) -> str:
-        """Name of the store."""
+        """Host of the store."""
         return str(urlsplit(self.url).hostname)
 
     @property
@@ -184,14 +186,14 @@ class VaultAccess(_Frozen):
         return urlsplit(self.url).port or 443
 
 
-class ApplicationCredentials(_Frozen):
-    """What the services sign and check with.
+class ApplicationCredentials(FrozenModel):
+    """Keys and tokens of the services.
 
     Attributes:
-        token_key: HMAC key of the bearer tokens that carry company and scope.
-        cloud_api_token: what the platform shows the WhatsApp Cloud API (here: the simulator).
-        app_secret: HMAC key of the callbacks' signatures.
-        verify_token: answered in the callbacks' handshake.
+        token_key: HMAC key of the bearer tokens, which contain company and scope.
+        cloud_api_token: token of the platform for the WhatsApp Cloud API (here: the simulator).
+        app_secret: HMAC key of the webhook signatures.
+        verify_token: token of the webhook verification request.
     """
 
     token_key: Secret = Field(default_factory=lambda: secrets.token_urlsafe(48))
@@ -200,28 +202,36 @@ class ApplicationCredentials(_Frozen):
     verify_token: Secret = Field(default_factory=_password)
 
 
-class Credentials(_Frozen):
-    """All of an environment. Serialise with `model_dump_json()` into one encrypted value, nowhere else.
+class Credentials(FrozenModel):
+    """All credentials of an environment.
+
+    Serialise them with `model_dump_json()` into one encrypted value, nowhere else.
 
     Attributes:
-        authority: the environment's certificate authority.
-        certificates: a key and certificate for each name of `infra.names.CERTIFICATE_NAMES`.
-        vault: where backups go that must outlive the environment; None: nowhere.
+        ca: the environment's certificate authority.
+        certificates: key pair for each name in `infra.names.CERTIFICATE_NAMES`.
+        postgres: accounts of the database server.
+        redis: passwords of Redis.
+        kafka: accounts of the brokers.
+        object_store: keys of the object store.
+        backup: passphrases of the backups.
+        offsite_store: store of the backups that must outlive the environment; None if there is none.
+        application: keys and tokens of the services.
     """
 
-    authority: KeyPair = Field(default_factory=new_authority)
+    ca: KeyPair = Field(default_factory=create_ca)
     certificates: dict[str, KeyPair] = Field(default_factory=dict)
     postgres: PostgresCredentials = Field(default_factory=PostgresCredentials)
     redis: RedisCredentials = Field(default_factory=RedisCredentials)
     kafka: KafkaCredentials = Field(default_factory=KafkaCredentials)
-    objects: ObjectsCredentials = Field(default_factory=ObjectsCredentials)
+    object_store: ObjectStoreCredentials = Field(default_factory=ObjectStoreCredentials)
     backup: BackupCredentials = Field(default_factory=BackupCredentials)
-    vault: VaultAccess | None = None
+    offsite_store: OffsiteStoreAccess | None = None
     application: ApplicationCredentials = Field(default_factory=ApplicationCredentials)
 
     @property
     def expires_at(self) -> dt.datetime:
-        """When the first certificate ends (UTC): the day the environment must have been deployed again."""
+        """Earliest expiry of a certificate (UTC): the environment must be deployed before it."""
         return min(pair.expires_at for pair in self.certificates.values())
 
 
@@ -229,22 +239,24 @@ def _with_services(passwords: dict[str, str]) -> dict[str, str]:
     return {service: passwords.get(service) or _password() for service in SERVICES}
 
 
-def complete(kept: Credentials | None = None, *, now: dt.datetime | None = None) -> Credentials:
-    """Return `kept` with everything missing added and every ageing certificate issued again.
+def complete_credentials(
+    existing: Credentials | None = None, *, now: dt.datetime | None = None
+) -> Credentials:
+    """Return the credentials with missing ones added and expiring certificates renewed.
 
-    What is there stays as it is, so that a deploy with nothing missing changes nothing.
+    Existing values stay unchanged, so a deploy with complete credentials changes nothing.
 
     Args:
-        kept: the credentials of the last deploy; None for a new environment.
-        now: the time (UTC) that certificates are judged by.
+        existing: credentials of the last deploy; None for a new environment.
+        now: current time (UTC) for the expiry of certificates.
     """
-    credentials = kept or Credentials()
-    soon = (now or dt.datetime.now(dt.UTC)) + RENEW_BEFORE
+    credentials = existing or Credentials()
+    renewal_limit = (now or dt.datetime.now(dt.UTC)) + RENEW_BEFORE
     certificates = {
         name: pair
-        if (pair := credentials.certificates.get(name)) and still_good(pair, names, soon)
-        else issue(credentials.authority, name, names, now=now)
-        for name, names in CERTIFICATE_NAMES.items()
+        if (pair := credentials.certificates.get(name)) and is_valid(pair, dns_names, renewal_limit)
+        else issue_certificate(credentials.ca, name, dns_names, now=now)
+        for name, dns_names in CERTIFICATE_NAMES.items()
     }
     postgres = credentials.postgres.model_copy(
         update={"services": _with_services(credentials.postgres.services)}

@@ -1,16 +1,35 @@
 """Errors for users: message, location and the next step.
 
-Everything that the toolkit raises on purpose is an `EsqError`. The command line prints it and chooses the exit
-code. Any other exception is a defect and keeps its traceback.
+Everything that the toolkit raises on purpose is an `EsqError`. The command line prints it and chooses the
+exit code. Any other exception is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class ExitCode(IntEnum):
+    """Exit codes of `esq`.
+
+    Attributes:
+        OK: the command completed, and what it checked is healthy.
+        FAILED: the command failed, or what it checked is not healthy.
+        USAGE: the request is invalid; nothing was started.
+        SLO_VIOLATED: the command completed, but an SLO or a threshold is violated.
+        INTERRUPTED: Ctrl-C, as a shell reports it (128 + SIGINT).
+    """
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    SLO_VIOLATED = 99
+    INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,7 @@ class EsqError(Exception):
         detail: output of a program or other evidence, on any number of lines.
     """
 
-    exit_code = 1
+    exit_code = ExitCode.FAILED
 
     def __init__(self, message: str, *, location: str = "", remedy: str = "", detail: str = "") -> None:
         super().__init__(message)
@@ -54,13 +73,13 @@ class EsqError(Exception):
 class UsageError(EsqError):
     """The request is invalid (exit code 2)."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class SloViolatedError(EsqError):
     """The operation completed, but an SLO or a threshold is violated (exit code 99)."""
 
-    exit_code = 99
+    exit_code = ExitCode.SLO_VIOLATED
 
 
 class ProblemsError(UsageError):

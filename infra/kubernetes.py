@@ -20,52 +20,57 @@ if TYPE_CHECKING:
 _NOT_FOUND = 404
 
 _LOCK = threading.Lock()
-"""The library writes certificates of a kubeconfig into files that all clients of a process share, and names a
-file before it has filled it: another thread may read half a certificate."""
+"""The library writes the certificates of a kubeconfig into files that all clients of a process share, and
+registers a file before it is complete: another thread could read a partial certificate."""
 
 
-def connect(kubeconfig: Path) -> client.ApiClient:
-    """Return a client of its own for the caller; threads must not share one that also streams."""
+def api_client(kubeconfig: Path) -> client.ApiClient:
+    """Return a new client; threads must not share a client that also streams."""
     settings = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
     with _LOCK:
         return config.new_client_from_config_dict(settings)
 
 
-def read(api: client.ApiClient, path: str, seconds: float) -> dict[str, Any]:
-    """Return what is at a path of the API server, as JSON.
+def get_json(api: client.ApiClient, path: str, timeout: float) -> dict[str, Any]:
+    """Return the JSON response to a GET.
 
-    For whoever looks often: the library's own models cost six times as much.
+    For frequent polling: the library's own models take six times the CPU.
+
+    Args:
+        api: the client.
+        path: path on the API server.
+        timeout: seconds.
 
     Raises:
-        ApiException: the API server refused.
-        HTTPError: it did not answer within `seconds`.
+        ApiException: the API server rejects the request.
+        HTTPError: no response within the timeout.
     """
     auth = ["BearerToken"]
-    answer, _, _ = api.call_api(
-        path, "GET", auth_settings=auth, _preload_content=False, _request_timeout=seconds
+    response, _, _ = api.call_api(
+        path, "GET", auth_settings=auth, _preload_content=False, _request_timeout=timeout
     )
-    return dict(json.loads(answer.data))
+    return dict(json.loads(response.data))
 
 
-def ask(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types
-    """Return the answer of the API server; None when there is no such thing.
+def get_or_none(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types
+    """Return the result of an API call; None if the object does not exist (404).
 
     Raises:
-        EsqError: it refused, or was not there.
+        EsqError: the API server rejects the request or is unreachable.
     """
     try:
         return call()
     except (ApiException, HTTPError) as error:
         if getattr(error, "status", None) == _NOT_FOUND:
             return None
-        raise refusal(error) from error
+        raise to_esq_error(error) from error
 
 
-def refusal(error: Exception) -> EsqError:
-    """Return what to tell of an error of the client."""
+def to_esq_error(error: Exception) -> EsqError:
+    """Convert an error of the client to an `EsqError`."""
     return EsqError(
-        "the cluster does not answer as it should",
+        "a request to the API server failed",
         location="Kubernetes API",
-        remedy="See `esq status ENV`, put it right and repeat the command; it goes on from here.",
+        remedy="See `esq status ENV`, fix the problem and repeat the command; it continues where it stopped.",
         detail=str(error)[:500],
     )

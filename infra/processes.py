@@ -1,10 +1,10 @@
-"""The application's processes: one table for the layer that runs them and the status that counts them."""
+"""Processes of the application: the table of the layer that runs them and the status that counts them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.contracts.ports import FACES, Face
+from services.contracts.endpoints import PUBLIC_ENDPOINTS, PublicEndpoint
 
 _WITH_MAIN_MODULE = frozenset({"campaigns", "contacts"})
 """Services that are started by `python3 -m services.SERVICE PROCESS_TYPE`."""
@@ -12,36 +12,36 @@ _WITH_MAIN_MODULE = frozenset({"campaigns", "contacts"})
 
 @dataclass(frozen=True)
 class Process:
-    """A process of a service, in as many replicas as its deployment says.
+    """A process of a service.
 
     Attributes:
-        service: whose database role, Kafka user and certificate it has.
-        kind: name of its entry point, e.g. `worker`.
-        kafka: whether it reads or writes topics.
-        redis: whether it uses queues.
+        service: service whose database role, Kafka user and certificate it uses.
+        process_type: type of the process, e.g. `worker`.
+        kafka: whether it uses Kafka.
+        redis: whether it uses Redis.
     """
 
     service: str
-    kind: str
+    process_type: str
     kafka: bool = False
     redis: bool = False
 
     @property
     def name(self) -> str:
         """Name of its Deployment."""
-        return f"{self.service}-{self.kind}"
+        return f"{self.service}-{self.process_type}"
 
     @property
     def argv(self) -> tuple[str, ...]:
         """Arguments of `python3` that start it."""
         if self.service in _WITH_MAIN_MODULE:
-            return ("-m", f"services.{self.service}", self.kind)
-        return ("-m", f"services.{self.service}.entrypoints.{self.kind}")
+            return ("-m", f"services.{self.service}", self.process_type)
+        return ("-m", f"services.{self.service}.entrypoints.{self.process_type}")
 
     @property
-    def face(self) -> Face | None:
-        """What the edge offers of it, if anything."""
-        return next((face for face in FACES if face.service == self.name), None)
+    def public_endpoint(self) -> PublicEndpoint | None:
+        """Its public endpoint at the edge; None if it has none."""
+        return next((endpoint for endpoint in PUBLIC_ENDPOINTS if endpoint.service == self.name), None)
 
 
 PROCESSES = (
@@ -57,4 +57,4 @@ PROCESSES = (
 )
 
 REPLICAS = 2
-"""Of each process: in two zones, so that none is missed when a zone goes."""
+"""Replicas of each process: in two zones, so that losing a zone causes no outage."""

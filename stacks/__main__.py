@@ -1,7 +1,7 @@
-"""For `pulumi up` by hand, where Pulumi's language host for Python is installed.
+"""Entry point of `pulumi up`, where Pulumi's language host for Python is installed.
 
-The stack's name says which layer. Its configuration is what `esq deploy` keeps with it: `esq:settings`, and
-`esq:credentials` as a secret.
+The layer is part of the stack's name. The configuration of the stack is the one that `esq deploy` stores:
+`esq:settings`, and `esq:credentials` as a secret.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import json
 
 import pulumi
 
-from infra.config import parse
+from infra.stack_settings import parse_settings
 
 
 def main() -> None:
-    """Run the program of the layer that the stack `<environment>-<layer>` is."""
+    """Run the program of the layer of the stack `<environment>-<layer>`."""
     environment, _, layer = pulumi.get_stack().rpartition("-")
     config = pulumi.Config()
     values = {"environment": environment, "layer": layer, **json.loads(config.get("settings") or "{}")}
     if secret := config.get("credentials"):
         values["credentials"] = json.loads(secret)
-    settings = parse(values)
+    settings = parse_settings(values)
     importlib.import_module(f"stacks.layers.{settings.layer}").program(settings)
 
 

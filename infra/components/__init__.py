@@ -1,1 +1,1 @@
-"""One folder per thing the platform stands on: a typed contract, an implementation per kind of cluster."""
+"""One folder per component of the platform: its typed inputs, and its resources on Kubernetes."""

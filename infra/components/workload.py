@@ -1,7 +1,7 @@
-"""What every pod of the platform has in common: how it is confined, spread, sized and protected.
+"""Rules for every pod of the platform: security, spread over zones, resources, disruption budget.
 
-Each rule stands once, as a function that returns the part of a manifest; components put the parts together.
-A test walks over everything a layer registers and refuses a pod that left a part out.
+Each rule is a function that returns a part of a manifest; components combine the parts. A test checks
+everything that a layer registers and rejects a pod without one of them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.policy import v1 as policy
 
-from infra.components import pod
-from infra.components import prober as answers
+from infra.components import pod_spec
+from infra.components.pod_programs import probe_server
 from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 
 if TYPE_CHECKING:
@@ -22,45 +22,51 @@ if TYPE_CHECKING:
 
     import pulumi
 
-    from infra.defaults import Size
+    from infra.sizes import Size
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 DIGEST_ANNOTATION = "esq/configuration"
-"""On a pod: a digest of the settings and secrets it was started with; it changes, the pod is replaced."""
+"""Annotation of a pod: digest of its settings and secrets; a new digest replaces the pod."""
 
-CRITICAL = "esq-data"
-"""Priority of what holds truth: the scheduler evicts anything else first."""
-NORMAL = "esq-services"
-"""Priority of the application."""
+DATA_PRIORITY_CLASS = "esq-data"
+"""Priority class of the data layer: everything else is evicted first."""
+SERVICES_PRIORITY_CLASS = "esq-services"
+"""Priority class of the application."""
 
-_LOST_NODE = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+_LOST_NODE_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
 def labels(name: str) -> dict[str, str]:
-    """Return the labels that select the pods of `name`."""
+    """Return the labels that select the pods of a workload."""
     return {NAME_LABEL: name, PART_OF_LABEL: PRODUCT}
 
 
-def metadata(name: str, namespace: str, of: str = "") -> meta.ObjectMetaArgs:
-    """Return the metadata of the object `name` that belongs to the workload `of`, or is it."""
-    return meta.ObjectMetaArgs(name=name, namespace=namespace, labels=labels(of or name))
+def metadata(name: str, namespace: str, workload: str = "") -> meta.ObjectMetaArgs:
+    """Return the metadata of an object.
+
+    Args:
+        name: name of the object.
+        namespace: its namespace.
+        workload: workload to which it belongs; by default the object itself.
+    """
+    return meta.ObjectMetaArgs(name=name, namespace=namespace, labels=labels(workload or name))
 
 
-def confined_pod(uid: int) -> core.PodSecurityContextArgs:
-    """Return the pod half of the `restricted` pod security standard, with volumes owned by `uid`'s group."""
+def restricted_pod_security(uid: int) -> core.PodSecurityContextArgs:
+    """Return the pod part of the `restricted` security standard, with volumes owned by the group `uid`."""
     return core.PodSecurityContextArgs(
         run_as_non_root=True,
         run_as_user=uid,
         run_as_group=uid,
         fs_group=uid,
-        # Without this a kubelet walks over all files of a volume at every start.
+        # Otherwise the kubelet visits all files of a volume at every start.
         fs_group_change_policy="OnRootMismatch",
         seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
     )
 
 
-def confined_container() -> core.SecurityContextArgs:
-    """Return the container half of the `restricted` standard, and a root file system that is read-only."""
+def restricted_container_security() -> core.SecurityContextArgs:
+    """Return the container part of the `restricted` standard, with a read-only root file system."""
     return core.SecurityContextArgs(
         allow_privilege_escalation=False,
         read_only_root_filesystem=True,
@@ -68,10 +74,10 @@ def confined_container() -> core.SecurityContextArgs:
     )
 
 
-def one_per_zone(name: str) -> list[core.TopologySpreadConstraintArgs]:
-    """Return the rule that zones never differ by more than one replica of `name`.
+def zone_topology_spread(name: str) -> list[core.TopologySpreadConstraintArgs]:
+    """Return the constraint that zones differ by at most one replica of a workload.
 
-    Tainted nodes are left out of the count: else a replacement stays Pending for as long as a zone is lost.
+    Tainted nodes are not counted: otherwise a replacement stays Pending while a zone is lost.
     """
     return [
         core.TopologySpreadConstraintArgs(
@@ -84,8 +90,8 @@ def one_per_zone(name: str) -> list[core.TopologySpreadConstraintArgs]:
     ]
 
 
-def never_together(name: str) -> core.AffinityArgs:
-    """Return the rule that no node ever runs two replicas of `name`."""
+def node_anti_affinity(name: str) -> core.AffinityArgs:
+    """Return the rule that no node runs two replicas of a workload."""
     term = core.PodAffinityTermArgs(
         topology_key="kubernetes.io/hostname",
         label_selector=meta.LabelSelectorArgs(match_labels=labels(name)),
@@ -95,65 +101,72 @@ def never_together(name: str) -> core.AffinityArgs:
     )
 
 
-def leave_lost_nodes(seconds: int = 5) -> list[core.TolerationArgs]:
-    """Return tolerations of a pod that can run anywhere: it leaves a lost node after `seconds`."""
+def evict_from_lost_node(seconds: int = 5) -> list[core.TolerationArgs]:
+    """Return tolerations of a pod that can run anywhere: it is evicted from a lost node after `seconds`."""
     return [
         core.TolerationArgs(key=key, operator="Exists", effect="NoExecute", toleration_seconds=seconds)
-        for key in _LOST_NODE
+        for key in _LOST_NODE_TAINTS
     ]
 
 
-def stay_on_lost_nodes() -> list[core.TolerationArgs]:
-    """Return tolerations of a pod whose volume is bound to its zone.
+def tolerate_lost_node() -> list[core.TolerationArgs]:
+    """Return tolerations of a pod whose volume is bound to its zone: it is never evicted from a lost node.
 
-    Evicting it gains nothing, for it can run nowhere else, and costs a restart when the zone was only cut
-    off. Its own cluster has moved the work to the other zones long before.
+    Eviction has no benefit, as the pod can run nowhere else, and costs a restart if the zone was only
+    disconnected. Its own cluster has moved the work to the other zones long before.
     """
-    return [core.TolerationArgs(key=key, operator="Exists", effect="NoExecute") for key in _LOST_NODE]
+    return [core.TolerationArgs(key=key, operator="Exists", effect="NoExecute") for key in _LOST_NODE_TAINTS]
 
 
 def resources(size: Size) -> core.ResourceRequirementsArgs:
-    """Return requests and the memory limit of `size`.
+    """Return requests and the memory limit of a size.
 
-    There is no CPU limit: the kernel would stop a process in the middle of a heartbeat though cores stand
-    idle.
+    There is no CPU limit: the kernel would throttle a process during a heartbeat although cores are idle.
     """
     return core.ResourceRequirementsArgs(
         requests={"cpu": size.cpu, "memory": size.memory}, limits={"memory": size.memory_limit}
     )
 
 
-def prober(
+def probe_server_container(
     image: str,
     folder: str,
     size: Size,
     env: Sequence[core.EnvVarArgs],
     mounts: Sequence[core.VolumeMountArgs],
 ) -> core.ContainerArgs:
-    """Return the container that answers a pod's probes.
+    """Return the container that serves a pod's probes.
 
     Args:
-        image: any with Python.
-        folder: where `prober.py` lies, and `probe.py` with the questions.
-        size: of the container.
-        env: what the questions need.
-        mounts: with that folder.
+        image: any image with Python.
+        folder: folder with `probe_server.py`, and with `probe.py`, which contains the checks.
+        size: resources of the container.
+        env: variables for the checks.
+        mounts: mounts, including that folder.
     """
     return core.ContainerArgs(
-        name="prober",
+        name="probe-server",
         image=image,
-        command=["python3", f"{folder}/prober.py", "probe"],
+        command=["python3", f"{folder}/probe_server.py", "probe"],
         env=env,
         resources=resources(size),
-        security_context=confined_container(),
-        liveness_probe=pod.ask_http(answers.SELF, answers.PORT, period=30, failures=2),
-        readiness_probe=pod.ask_port(answers.PORT, period=30, failures=2),
+        security_context=restricted_container_security(),
+        liveness_probe=pod_spec.http_probe(
+            probe_server.SELF_CHECK_PATH, probe_server.PORT, period=30, failures=2
+        ),
+        readiness_probe=pod_spec.tcp_probe(probe_server.PORT, period=30, failures=2),
         volume_mounts=mounts,
     )
 
 
-def claim(name: str, storage_class: str, size: Size) -> core.PersistentVolumeClaimArgs:
-    """Return the template of a volume called `name`, one per replica."""
+def volume_claim_template(name: str, storage_class: str, size: Size) -> core.PersistentVolumeClaimArgs:
+    """Return the template of the volume claim of each replica.
+
+    Args:
+        name: name of the volume.
+        storage_class: name of the StorageClass.
+        size: capacity.
+    """
     return core.PersistentVolumeClaimArgs(
         metadata=meta.ObjectMetaArgs(name=name),
         spec=core.PersistentVolumeClaimSpecArgs(
@@ -165,14 +178,20 @@ def claim(name: str, storage_class: str, size: Size) -> core.PersistentVolumeCla
 
 
 def disruption_budget(name: str, namespace: str, opts: pulumi.ResourceOptions) -> policy.PodDisruptionBudget:
-    """Allow one pod of `name` at a time to be evicted by a drain: with three replicas a quorum stays."""
+    """Allow a drain to evict one pod of a workload at a time: with three replicas a quorum remains.
+
+    Args:
+        name: name of the workload.
+        namespace: its namespace.
+        opts: options of the resource.
+    """
     return policy.PodDisruptionBudget(
         name,
         metadata=metadata(name, namespace),
         spec=policy.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
             selector=meta.LabelSelectorArgs(match_labels=labels(name)),
-            # A pod that is not ready protects nothing by staying.
+            # A pod that is not ready does not contribute to the quorum.
             unhealthy_pod_eviction_policy="AlwaysAllow",
         ),
         opts=opts,

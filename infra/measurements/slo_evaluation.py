@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from infra.measurements.measurements import Distribution
-from services.contracts.promises import BY_ID, Standing
+from services.contracts.slo import SLO_BY_ID, SloStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +42,7 @@ class SloEvaluation(BaseModel):
     limit: float
     unit: str
     distribution: Distribution
-    status: Standing
+    status: SloStatus
 
 
 def evaluate(slo_id: str, metric: str, values: Iterable[float]) -> SloEvaluation:
@@ -53,14 +53,14 @@ def evaluate(slo_id: str, metric: str, values: Iterable[float]) -> SloEvaluation
         metric: name of the value in the report.
         values: one per run.
     """
-    slo, distribution = BY_ID[slo_id], Distribution(values=tuple(values))
+    slo, distribution = SLO_BY_ID[slo_id], Distribution(values=tuple(values))
     return SloEvaluation(
         slo_id=slo_id,
-        description=slo.sentence,
+        description=slo.description,
         metric=metric,
-        objective=slo.target,
-        limit=slo.ceiling,
+        objective=slo.objective,
+        limit=slo.limit,
         unit=slo.unit,
         distribution=distribution,
-        status=slo.standing(distribution.median, distribution.max),
+        status=slo.evaluate(distribution.median, distribution.max),
     )

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infra.credentials import VaultAccess
+    from infra.credentials import OffsiteStoreAccess
     from infra.errors import Problem
     from infra.progress import ProgressReporter, ProgressStep
     from infra.zones.control_plane import Tools
@@ -83,7 +83,7 @@ class Cluster:
         return str(self.spec.gateway)
 
     @property
-    def vault(self) -> VaultAccess | None:
+    def vault(self) -> OffsiteStoreAccess | None:
         """Where backups go that are to outlive the zones; None when there is no such store."""
         found = vault.find(self._vault_folder, self._tools)
         return found.access(self.spec, self._layout) if found else None

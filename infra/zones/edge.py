@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.contracts.ports import FACES, HEALTH_PATH
+from services.contracts.endpoints import PUBLIC_ENDPOINTS, READINESS_PATH
 
 if TYPE_CHECKING:
     from infra.zones.layout import Layout
     from infra.zones.spec import ClusterSpec
-    from services.contracts.ports import Face
+    from services.contracts.endpoints import PublicEndpoint
 
 PORT = 443
 _HEAD = """\
@@ -58,23 +58,29 @@ def render(spec: ClusterSpec, layout: Layout) -> str:
         port=PORT,
         certificate=layout.pki / "gateway.pem",
     )
-    rules = [f"    use_backend {face.service} if {{ path_beg {' '.join(face.prefixes)} }}" for face in FACES]
+    rules = [
+        f"    use_backend {face.service} if {{ path_beg {' '.join(face.path_prefixes)} }}"
+        for face in PUBLIC_ENDPOINTS
+    ]
     missing = (
         "    http-request return status 404 content-type application/problem+json string "
         '"{\\"title\\":\\"no such path at the edge\\",\\"status\\":404}" if !{ path_beg '
-        + " ".join(prefix for face in FACES for prefix in face.prefixes)
+        + " ".join(prefix for face in PUBLIC_ENDPOINTS for prefix in face.path_prefixes)
         + " }"
     )
     return (
-        head + "\n".join([missing, *rules]) + "\n" + "".join(_backend(face, spec, layout) for face in FACES)
+        head
+        + "\n".join([missing, *rules])
+        + "\n"
+        + "".join(_backend(face, spec, layout) for face in PUBLIC_ENDPOINTS)
     )
 
 
-def _backend(face: Face, spec: ClusterSpec, layout: Layout) -> str:
+def _backend(face: PublicEndpoint, spec: ClusterSpec, layout: Layout) -> str:
     authority = layout.config / "backends.pem"
     lines = [
         f"\nbackend {face.service}",
-        f"    option httpchk GET {HEALTH_PATH}",
+        f"    option httpchk GET {READINESS_PATH}",
         "    http-check expect status 200",
         " ".join(_SERVER).format(authority=authority, name=face.service),
         *(f"    server {zone} {spec.node(zone)}:{face.node_port}" for zone in spec.zones),

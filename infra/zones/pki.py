@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from infra.authority import KeyPair, issue, new_authority, still_good
-from infra.names import DATA_NAMESPACE, VAULT, service_dns
+from infra.certificate_authority import KeyPair, create_ca, is_valid, issue_certificate
+from infra.names import DATA_NAMESPACE, OFFSITE_STORE, service_dns
 from infra.zones.layout import write
 
 if TYPE_CHECKING:
@@ -79,7 +79,13 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
         Identity("dns", "esq:dns"),
         Identity("volumes", "esq:volumes"),
         Identity("gateway", "gateway", "", ("localhost",), (str(spec.gateway),)),
-        Identity(VAULT, VAULT, "", (service_dns(VAULT, DATA_NAMESPACE),), (str(spec.gateway),)),
+        Identity(
+            OFFSITE_STORE,
+            OFFSITE_STORE,
+            "",
+            (service_dns(OFFSITE_STORE, DATA_NAMESPACE),),
+            (str(spec.gateway),),
+        ),
         Identity(SERVICE_ACCOUNTS, SERVICE_ACCOUNTS),
         *nodes,
     )
@@ -91,7 +97,7 @@ def ensure(spec: ClusterSpec, layout: Layout) -> None:
     for identity in identities(spec):
         _ensure_one(authority, identity, layout)
         write(layout.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, layout, identity))
-    for name in ("gateway", VAULT):
+    for name in ("gateway", OFFSITE_STORE):
         pair = layout.pki / name
         # Both in one file, as HAProxy wants it.
         write(
@@ -133,7 +139,7 @@ def _authority(layout: Layout) -> KeyPair:
     certificate, key = layout.pki / "ca.crt", layout.pki / "ca.key"
     if certificate.exists() and key.exists():
         return KeyPair(certificate=certificate.read_text(), key=key.read_text())
-    authority = new_authority()
+    authority = create_ca()
     write(key, authority.key)
     write(certificate, authority.certificate)
     return authority
@@ -143,12 +149,12 @@ def _ensure_one(authority: KeyPair, identity: Identity, layout: Layout) -> None:
     certificate, key = layout.pki / f"{identity.file}.crt", layout.pki / f"{identity.file}.key"
     if certificate.exists() and key.exists():
         pair = KeyPair(certificate=certificate.read_text(), key=key.read_text())
-        if identity.file == SERVICE_ACCOUNTS or still_good(
+        if identity.file == SERVICE_ACCOUNTS or is_valid(
             pair, identity.names, dt.datetime.now(dt.UTC) + RENEW_BEFORE
         ):
             return
-    pair = issue(
-        authority, identity.user, identity.names, organization=identity.group, addresses=identity.addresses
+    pair = issue_certificate(
+        authority, identity.user, identity.names, organization=identity.group, ip_addresses=identity.addresses
     )
     write(key, pair.key)
     write(certificate, pair.certificate)

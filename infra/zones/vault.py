@@ -12,9 +12,9 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infra.credentials import VaultAccess
+from infra.credentials import OffsiteStoreAccess
 from infra.errors import EsqError
-from infra.names import DATA_NAMESPACE, VAULT, service_dns
+from infra.names import DATA_NAMESPACE, OFFSITE_STORE, service_dns
 from infra.zones.layout import write
 from infra.zones.supervision import Program
 
@@ -31,7 +31,7 @@ RPC_PORT = 3901
 """Garage wants one, though it has no peers; authenticated and encrypted."""
 BUCKET = "vault"
 REGION = "esq"
-HOST = service_dns(VAULT, DATA_NAMESPACE)
+HOST = service_dns(OFFSITE_STORE, DATA_NAMESPACE)
 """Name that pods reach it by, and that its certificate holds for."""
 
 
@@ -72,17 +72,17 @@ class Vault:
             reads=[file],
         )
 
-    def access(self, spec: ClusterSpec, layout: Layout) -> VaultAccess:
+    def access(self, spec: ClusterSpec, layout: Layout) -> OffsiteStoreAccess:
         """Return what is needed to use it from a pod."""
         key = self._key()
-        return VaultAccess(
+        return OffsiteStoreAccess(
             url=f"https://{HOST}:{PORT}",
             region=REGION,
             bucket=BUCKET,
             key_id=key["id"],
             key_secret=key["secret"],
-            authority=(layout.pki / "ca.crt").read_text(),
-            address=str(spec.gateway),
+            ca_certificate=(layout.pki / "ca.crt").read_text(),
+            ip_address=str(spec.gateway),
         )
 
     def _key(self) -> dict[str, str]:

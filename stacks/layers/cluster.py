@@ -1,11 +1,11 @@
-"""The cluster layer: namespaces with their rules, and what may be evicted before what.
+"""The cluster layer: namespaces with their rules, and priority classes.
 
-Every pod of the platform lives under the `restricted` pod security standard, enforced by the API server, so
-that a manifest that forgot something is refused rather than run.
+All pods of the platform are subject to the `restricted` pod security standard, enforced by the API server, so
+that an incomplete manifest is rejected.
 
-There are no NetworkPolicies yet, on purpose: the network of the local zones enforces none, and a rule that
-nobody enforces is a false promise. What keeps neighbours apart until then is TLS and a password on every
-port.
+There are no NetworkPolicies yet, on purpose: the network of the local zones does not enforce them, and an
+unenforced policy would suggest isolation that does not exist. Until then TLS and a password on every port
+isolate the workloads.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ from infra.components import workload
 from infra.names import DATA_NAMESPACE, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
-    from infra.config import StackSettings
+    from infra.stack_settings import StackSettings
 
-PRIORITIES = {
-    workload.CRITICAL: (1_000_000, "Holds truth: evicted last."),
-    workload.NORMAL: (100_000, "The application: may be started again anywhere."),
+PRIORITY_CLASSES = {
+    workload.DATA_PRIORITY_CLASS: (1_000_000, "Data layer: evicted last."),
+    workload.SERVICES_PRIORITY_CLASS: (100_000, "Application: may be restarted anywhere."),
 }
 
-_STANDARD = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+_POD_SECURITY_LABELS = {
+    f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")
+}
 
 
 def program(settings: StackSettings) -> None:
     """Declare the layer."""
     for name in (DATA_NAMESPACE, SERVICES_NAMESPACE):
-        labels = {**_STANDARD, PART_OF_LABEL: PRODUCT, "esq/environment": settings.environment}
+        labels = {**_POD_SECURITY_LABELS, PART_OF_LABEL: PRODUCT, "esq/environment": settings.environment}
         core.Namespace(name, metadata=meta.ObjectMetaArgs(name=name, labels=labels))
-    for name, (value, description) in PRIORITIES.items():
+    for name, (value, description) in PRIORITY_CLASSES.items():
         metadata = meta.ObjectMetaArgs(name=name)
         scheduling.PriorityClass(name, metadata=metadata, value=value, description=description)
     pulumi.export("namespaces", [DATA_NAMESPACE, SERVICES_NAMESPACE])

@@ -11,90 +11,97 @@ from infra.components.backup import BackupArgs
 from infra.components.backup.kubernetes import KubernetesBackup
 from infra.components.kafka import KafkaArgs
 from infra.components.kafka.kubernetes import KubernetesKafka
-from infra.components.objects import ObjectsArgs
-from infra.components.objects.kubernetes import KubernetesObjects
+from infra.components.object_store import ObjectStoreArgs
+from infra.components.object_store.kubernetes import NAME as OBJECT_STORE
+from infra.components.object_store.kubernetes import KubernetesObjectStore
 from infra.components.postgres import PostgresArgs
-from infra.components.postgres.kubernetes import PODS as POSTGRES_PODS
+from infra.components.postgres.kubernetes import HEADLESS_SERVICE as POSTGRES_PODS
 from infra.components.postgres.kubernetes import KubernetesPostgres
 from infra.components.redis import RedisArgs
 from infra.components.redis.kubernetes import KubernetesRedis
+from infra.config_files import garage
+from infra.config_files.pgbackrest import Repository
 from infra.names import BACKUP_BUCKET, DATA_NAMESPACE, STATEFUL_REPLICAS, pod_dns, service_dns
-from infra.render import objects as s3
-from infra.render.pgbackrest import Repository
 
 if TYPE_CHECKING:
-    from infra.config import StackSettings
+    from infra.stack_settings import StackSettings
 
-VAULT_AUTHORITY = "/etc/pgbackrest/vault.crt"
-"""Wherever pgBackRest runs, its file stands beside it."""
+OFFSITE_CA_FILE = "/etc/pgbackrest/offsite-store.crt"
+"""Path in every pod with pgBackRest."""
 
 
 def program(settings: StackSettings) -> None:
-    """Declare the layer, and export where each thing can be reached."""
+    """Declare the layer, and export the endpoints of its components."""
     postgres = KubernetesPostgres(_postgres(settings))
-    objects = KubernetesObjects(_objects(settings))
-    # Its pods wait for both by themselves.
-    KubernetesBackup(_backup(settings, postgres, objects))
+    object_store = KubernetesObjectStore(_object_store(settings))
+    # The pods of the backups wait for both themselves.
+    KubernetesBackup(_backup(settings, postgres, object_store))
     endpoints = {
         "postgres": asdict(postgres.endpoints),
         "redis": asdict(KubernetesRedis(_redis(settings)).endpoints),
         "kafka": asdict(KubernetesKafka(_kafka(settings)).endpoints),
-        "objects": asdict(objects.endpoints),
+        "object_store": asdict(object_store.endpoints),
     }
     for name, values in endpoints.items():
         pulumi.export(name, values)
 
 
 def _repositories(settings: StackSettings) -> tuple[Repository, ...]:
-    """Return where backups go: the environment's own store, then what outlives it."""
-    secrets, vault = settings.secrets, settings.secrets.vault
-    own = Repository(
-        host=service_dns("objects", DATA_NAMESPACE),
-        port=s3.S3_PORT,
-        region=s3.REGION,
+    """Return the repositories of the backups: in the environment's own store, and in the off-site store."""
+    credentials = settings.required_credentials
+    offsite_store = credentials.offsite_store
+    local = Repository(
+        host=service_dns(OBJECT_STORE, DATA_NAMESPACE),
+        port=garage.S3_PORT,
+        region=garage.REGION,
         bucket=BACKUP_BUCKET,
-        key_id=secrets.objects.backup_key_id,
-        key_secret=secrets.objects.backup_key_secret,
-        cipher=secrets.backup.cipher,
-        authority="/etc/esq/tls/ca.crt",
-        days=settings.sizes.backup_days,
+        key_id=credentials.object_store.backup_key_id,
+        key_secret=credentials.object_store.backup_key_secret,
+        cipher_pass=credentials.backup.cipher_pass,
+        ca_file="/etc/esq/tls/ca.crt",
+        retention_days=settings.sizes.backup_retention_days,
     )
-    if vault is None:
-        return (own,)
-    outside = Repository(
-        host=vault.host,
-        port=vault.port,
-        region=vault.region,
-        bucket=vault.bucket,
-        key_id=vault.key_id,
-        key_secret=vault.key_secret,
-        cipher=secrets.backup.vault_cipher,
-        authority=VAULT_AUTHORITY,
-        days=settings.sizes.backup_days,
+    if offsite_store is None:
+        return (local,)
+    offsite = Repository(
+        host=offsite_store.host,
+        port=offsite_store.port,
+        region=offsite_store.region,
+        bucket=offsite_store.bucket,
+        key_id=offsite_store.key_id,
+        key_secret=offsite_store.key_secret,
+        cipher_pass=credentials.backup.offsite_cipher_pass,
+        ca_file=OFFSITE_CA_FILE,
+        retention_days=settings.sizes.backup_retention_days,
     )
-    return (own, outside)
+    return (local, offsite)
 
 
-def _backup(settings: StackSettings, postgres: KubernetesPostgres, objects: KubernetesObjects) -> BackupArgs:
+def _backup(
+    settings: StackSettings, postgres: KubernetesPostgres, object_store: KubernetesObjectStore
+) -> BackupArgs:
+    credentials = settings.required_credentials
     members = (f"postgres-{ordinal}" for ordinal in range(STATEFUL_REPLICAS))
     return BackupArgs(
         namespace=DATA_NAMESPACE,
         image=settings.images["postgres"],
-        job=settings.sizes.backup_job,
-        restore=settings.sizes.restore_job,
-        witness=settings.sizes.witness,
+        job_size=settings.sizes.backup_job,
+        restore_size=settings.sizes.restore_job,
+        verifier_size=settings.sizes.backup_verifier,
         repositories=_repositories(settings),
         postgres=postgres.endpoints,
-        members=tuple(pod_dns(member, POSTGRES_PODS, DATA_NAMESPACE) for member in members),
-        objects=objects.endpoints,
-        keys=settings.secrets.objects,
-        vault=settings.secrets.vault,
-        certificate=settings.secrets.certificates["backup"],
-        authority=settings.secrets.authority.certificate,
+        postgres_hosts=tuple(pod_dns(member, POSTGRES_PODS, DATA_NAMESPACE) for member in members),
+        object_store=object_store.endpoints,
+        object_store_credentials=credentials.object_store,
+        offsite_store=credentials.offsite_store,
+        certificate=credentials.certificates["backup"],
+        ca_certificate=credentials.ca.certificate,
     )
 
 
 def _postgres(settings: StackSettings) -> PostgresArgs:
+    credentials = settings.required_credentials
+    offsite_store = credentials.offsite_store
     return PostgresArgs(
         namespace=DATA_NAMESPACE,
         image=settings.images["postgres"],
@@ -102,12 +109,12 @@ def _postgres(settings: StackSettings) -> PostgresArgs:
         size=settings.sizes.postgres,
         shared_buffers=settings.sizes.postgres_shared_buffers,
         max_connections=settings.sizes.postgres_max_connections,
-        credentials=settings.secrets.postgres,
-        certificate=settings.secrets.certificates["postgres"],
-        authority=settings.secrets.authority.certificate,
+        credentials=credentials.postgres,
+        certificate=credentials.certificates["postgres"],
+        ca_certificate=credentials.ca.certificate,
         backup_server=settings.sizes.backup_server,
         repositories=_repositories(settings),
-        vault_authority=settings.secrets.vault.authority if settings.secrets.vault else "",
+        offsite_ca_certificate=offsite_store.ca_certificate if offsite_store else "",
     )
 
 
@@ -118,11 +125,11 @@ def _redis(settings: StackSettings) -> RedisArgs:
         storage_class=settings.storage_class,
         size=settings.sizes.redis,
         sentinel=settings.sizes.sentinel,
-        prober=settings.sizes.prober,
+        probe_server=settings.sizes.probe_server,
         maxmemory=settings.sizes.redis_maxmemory,
-        credentials=settings.secrets.redis,
-        certificate=settings.secrets.certificates["redis"],
-        authority=settings.secrets.authority.certificate,
+        credentials=settings.required_credentials.redis,
+        certificate=settings.required_credentials.certificates["redis"],
+        ca_certificate=settings.required_credentials.ca.certificate,
     )
 
 
@@ -133,22 +140,22 @@ def _kafka(settings: StackSettings) -> KafkaArgs:
         storage_class=settings.storage_class,
         size=settings.sizes.kafka,
         heap=settings.sizes.kafka_heap,
-        prober=settings.sizes.prober,
-        credentials=settings.secrets.kafka,
-        certificate=settings.secrets.certificates["kafka"],
-        authority=settings.secrets.authority.certificate,
+        probe_server=settings.sizes.probe_server,
+        credentials=settings.required_credentials.kafka,
+        certificate=settings.required_credentials.certificates["kafka"],
+        ca_certificate=settings.required_credentials.ca.certificate,
     )
 
 
-def _objects(settings: StackSettings) -> ObjectsArgs:
-    return ObjectsArgs(
+def _object_store(settings: StackSettings) -> ObjectStoreArgs:
+    return ObjectStoreArgs(
         namespace=DATA_NAMESPACE,
         image=settings.images["garage"],
-        # Any image with a whole Python; this one is on every node anyway.
-        tools=settings.images["postgres"],
+        # Any image with a complete Python; this one is on every node already.
+        python_image=settings.images["postgres"],
         storage_class=settings.storage_class,
-        size=settings.sizes.objects,
-        proxy=settings.sizes.objects_proxy,
-        credentials=settings.secrets.objects,
-        certificate=settings.secrets.certificates["objects"],
+        size=settings.sizes.object_store,
+        proxy=settings.sizes.object_store_proxy,
+        credentials=settings.required_credentials.object_store,
+        certificate=settings.required_credentials.certificates["object-store"],
     )

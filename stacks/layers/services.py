@@ -1,4 +1,4 @@
-"""The services layer: migrations and topics first, then every process of the application."""
+"""The services layer: migrations and topics, then all processes of the application."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.components.service import ProgramArgs, ServiceArgs
-from infra.components.service.jobs import KubernetesJob, KubernetesTemplate
+from infra.components.service.jobs import KubernetesJob, KubernetesJobTemplate
 from infra.components.service.kubernetes import KubernetesService
+from infra.config_files import kafka, postgres, redis
 from infra.names import (
     ADMIN_ROLE,
     DATA_NAMESPACE,
@@ -20,38 +21,37 @@ from infra.names import (
     service_dns,
 )
 from infra.processes import PROCESSES, REPLICAS
-from infra.render import kafka, postgres, redis
-from services.contracts.ports import FACES, HTTP_PORT
+from services.contracts.endpoints import HTTP_PORT, PUBLIC_ENDPOINTS
 
 if TYPE_CHECKING:
-    from infra.config import StackSettings
     from infra.processes import Process
+    from infra.stack_settings import StackSettings
 
 MIGRATE = "migrate"
 TOPICS = "topics"
 REPUBLISH_REQUESTS = "republish-requests"
 DEAD_LETTERS = "dlq"
-_PROVED_BY = "campaigns"
-"""The service whose certificate the jobs carry; nobody calls them."""
+_JOB_CERTIFICATE = "campaigns"
+"""Service whose certificate the jobs use; they serve no requests."""
 
 
 def program(settings: StackSettings) -> None:
     """Declare the layer."""
     jobs = [KubernetesJob(_migrate(settings)), KubernetesJob(_topics(settings))]
-    KubernetesTemplate(_republish_requests(settings))
-    KubernetesTemplate(_dead_letters(settings))
-    after = pulumi.ResourceOptions(depends_on=[each.job for each in jobs])
-    names = [KubernetesService(_process(settings, process), after).name for process in PROCESSES]
+    KubernetesJobTemplate(_republish_requests(settings))
+    KubernetesJobTemplate(_dead_letters(settings))
+    after_jobs = pulumi.ResourceOptions(depends_on=[job.job for job in jobs])
+    names = [KubernetesService(_process(settings, process), after_jobs).name for process in PROCESSES]
     pulumi.export("services", names)
-    pulumi.export("faces", {face.service: face.node_port for face in FACES})
+    pulumi.export("public_endpoints", {endpoint.service: endpoint.node_port for endpoint in PUBLIC_ENDPOINTS})
 
 
-def _database(role: str, password: str, service: str = "postgres") -> str:
+def _database_url(role: str, password: str, service: str = "postgres") -> str:
     host = service_dns(service, DATA_NAMESPACE)
     return f"postgresql+asyncpg://{role}:{password}@{host}:{postgres.PORT}/{DATABASE}"
 
 
-def _kafka(username: str) -> dict[str, str]:
+def _kafka_environment(username: str) -> dict[str, str]:
     return {
         "ESQ_KAFKA_BOOTSTRAP": f"{service_dns('kafka', DATA_NAMESPACE)}:{kafka.CLIENT_PORT}",
         "ESQ_KAFKA_MECHANISM": kafka.MECHANISM,
@@ -59,77 +59,80 @@ def _kafka(username: str) -> dict[str, str]:
     }
 
 
-def _redis() -> dict[str, str]:
+def _redis_environment() -> dict[str, str]:
     hosts = (pod_dns(f"redis-{ordinal}", "redis", DATA_NAMESPACE) for ordinal in range(STATEFUL_REPLICAS))
     return {
         "ESQ_REDIS_SENTINELS": ",".join(f"{host}:{redis.SENTINEL_PORT}" for host in hosts),
-        "ESQ_REDIS_MASTER": redis.MASTER,
+        "ESQ_REDIS_MASTER": redis.MASTER_NAME,
     }
 
 
-def _url(service: str) -> str:
+def _service_url(service: str) -> str:
     return f"https://{service_dns(service, SERVICES_NAMESPACE)}:{HTTP_PORT}"
 
 
-def _base(settings: StackSettings, service: str) -> dict[str, str]:
+def _base_environment(settings: StackSettings, service: str) -> dict[str, str]:
     return {"ESQ_SERVICE": service, "ESQ_ENVIRONMENT": settings.environment}
 
 
 def _migrate(settings: StackSettings) -> ProgramArgs:
-    accounts = settings.secrets.postgres
+    accounts = settings.required_credentials.postgres
     passwords = {f"ESQ_PASSWORD_{name.upper()}": value for name, value in accounts.services.items()}
     return ProgramArgs(
         name=MIGRATE,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
-        argv=("-m", "services.kit.entrypoints.migrate"),
+        argv=("-m", "services.kit.jobs.migrate"),
         size=settings.sizes.job,
-        settings=_base(settings, MIGRATE),
-        secrets={"ESQ_ADMIN_DATABASE_URL": _database(ADMIN_ROLE, accounts.admin), **passwords},
-        certificate=settings.secrets.certificates[_PROVED_BY],
-        authority=settings.secrets.authority.certificate,
+        settings=_base_environment(settings, MIGRATE),
+        secrets={"ESQ_ADMIN_DATABASE_URL": _database_url(ADMIN_ROLE, accounts.admin), **passwords},
+        certificate=settings.required_credentials.certificates[_JOB_CERTIFICATE],
+        ca_certificate=settings.required_credentials.ca.certificate,
     )
 
 
 def _topics(settings: StackSettings) -> ProgramArgs:
-    return _on_kafka(settings, TOPICS, "services.kit.entrypoints.topics")
+    return _kafka_admin_job(settings, TOPICS, "services.kit.jobs.topics")
 
 
 def _dead_letters(settings: StackSettings) -> ProgramArgs:
-    return _on_kafka(settings, DEAD_LETTERS, "services.kit.entrypoints.dlq")
+    return _kafka_admin_job(settings, DEAD_LETTERS, "services.kit.jobs.dlq")
 
 
-def _on_kafka(settings: StackSettings, name: str, module: str) -> ProgramArgs:
-    """Return a job that is Kafka's administrator and nobody else."""
+def _kafka_admin_job(settings: StackSettings, name: str, module: str) -> ProgramArgs:
+    """Return a job with the account of Kafka's administrator and no other."""
     return ProgramArgs(
         name=name,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
         argv=("-m", module),
         size=settings.sizes.job,
-        settings={**_base(settings, name), **_kafka(KAFKA_ADMIN)},
-        secrets={"ESQ_KAFKA_PASSWORD": settings.secrets.kafka.admin},
-        certificate=settings.secrets.certificates[_PROVED_BY],
-        authority=settings.secrets.authority.certificate,
+        settings={**_base_environment(settings, name), **_kafka_environment(KAFKA_ADMIN)},
+        secrets={"ESQ_KAFKA_PASSWORD": settings.required_credentials.kafka.admin},
+        certificate=settings.required_credentials.certificates[_JOB_CERTIFICATE],
+        ca_certificate=settings.required_credentials.ca.certificate,
     )
 
 
 def _republish_requests(settings: StackSettings) -> ProgramArgs:
     """Return the job of the disaster recovery that republishes requests; it has the account of campaigns."""
-    secrets = settings.secrets
+    credentials = settings.required_credentials
     return ProgramArgs(
         name=REPUBLISH_REQUESTS,
         namespace=SERVICES_NAMESPACE,
         image=settings.images["services"],
         argv=("-m", "services.campaigns.jobs.republish_requests"),
         size=settings.sizes.job,
-        settings={**_base(settings, "campaigns"), "ESQ_CONTACTS_URL": _url("contacts-api")},
-        secrets={
-            "ESQ_DATABASE_URL": _database("campaigns", secrets.postgres.services["campaigns"]),
-            "ESQ_TOKEN_KEY": secrets.application.token_key,
+        settings={
+            **_base_environment(settings, "campaigns"),
+            "ESQ_CONTACTS_URL": _service_url("contacts-api"),
         },
-        certificate=secrets.certificates["campaigns"],
-        authority=secrets.authority.certificate,
+        secrets={
+            "ESQ_DATABASE_URL": _database_url("campaigns", credentials.postgres.services["campaigns"]),
+            "ESQ_TOKEN_KEY": credentials.application.token_key,
+        },
+        certificate=credentials.certificates["campaigns"],
+        ca_certificate=credentials.ca.certificate,
     )
 
 
@@ -141,47 +144,47 @@ def _process(settings: StackSettings, process: Process) -> ServiceArgs:
         argv=process.argv,
         size=settings.sizes.service,
         replicas=REPLICAS,
-        listens=process.face is not None,
-        node_port=process.face.node_port if process.face else None,
-        settings=_plain(settings, process),
-        secrets=_secret(settings, process),
-        certificate=settings.secrets.certificates[process.service],
-        authority=settings.secrets.authority.certificate,
+        has_service=process.public_endpoint is not None,
+        node_port=process.public_endpoint.node_port if process.public_endpoint else None,
+        settings=_environment(settings, process),
+        secrets=_secrets(settings, process),
+        certificate=settings.required_credentials.certificates[process.service],
+        ca_certificate=settings.required_credentials.ca.certificate,
     )
 
 
-def _plain(settings: StackSettings, process: Process) -> dict[str, str]:
-    own = {
-        "campaigns-planner": {"ESQ_CONTACTS_URL": _url("contacts-api")},
-        "whatsapp-dispatcher": {"ESQ_CLOUD_API_URL": _url("simulator-api")},
-        "simulator-api": {"ESQ_CALLBACK_URL": f"{_url('whatsapp-api')}/webhooks/cloud"},
+def _environment(settings: StackSettings, process: Process) -> dict[str, str]:
+    urls = {
+        "campaigns-planner": {"ESQ_CONTACTS_URL": _service_url("contacts-api")},
+        "whatsapp-dispatcher": {"ESQ_CLOUD_API_URL": _service_url("simulator-api")},
+        "simulator-api": {"ESQ_CALLBACK_URL": f"{_service_url('whatsapp-api')}/webhooks/cloud"},
     }
-    values = {**_base(settings, process.service), **own.get(process.name, {})}
-    values |= _kafka(process.service) if process.kafka else {}
-    return values | (_redis() if process.redis else {})
+    values = {**_base_environment(settings, process.service), **urls.get(process.name, {})}
+    values |= _kafka_environment(process.service) if process.kafka else {}
+    return values | (_redis_environment() if process.redis else {})
 
 
-def _secret(settings: StackSettings, process: Process) -> dict[str, str]:
-    secrets = settings.secrets
-    password = secrets.postgres.services[process.service]
-    values = {"ESQ_DATABASE_URL": _database(process.service, password)}
-    if process.kind == "api":
-        values["ESQ_DATABASE_STANDBY_URL"] = _database(process.service, password, "postgres-replica")
+def _secrets(settings: StackSettings, process: Process) -> dict[str, str]:
+    credentials = settings.required_credentials
+    password = credentials.postgres.services[process.service]
+    values = {"ESQ_DATABASE_URL": _database_url(process.service, password)}
+    if process.process_type == "api":
+        values["ESQ_DATABASE_STANDBY_URL"] = _database_url(process.service, password, "postgres-replica")
     if process.kafka:
-        values["ESQ_KAFKA_PASSWORD"] = secrets.kafka.services[process.service]
+        values["ESQ_KAFKA_PASSWORD"] = credentials.kafka.services[process.service]
     if process.redis:
-        values["ESQ_REDIS_PASSWORD"] = secrets.redis.password
-        values["ESQ_REDIS_SENTINEL_PASSWORD"] = secrets.redis.sentinel
+        values["ESQ_REDIS_PASSWORD"] = credentials.redis.password
+        values["ESQ_REDIS_SENTINEL_PASSWORD"] = credentials.redis.sentinel
     shared = {
-        "ESQ_TOKEN_KEY": secrets.application.token_key,
-        "ESQ_CLOUD_API_TOKEN": secrets.application.cloud_api_token,
-        "ESQ_APP_SECRET": secrets.application.app_secret,
-        "ESQ_VERIFY_TOKEN": secrets.application.verify_token,
+        "ESQ_TOKEN_KEY": credentials.application.token_key,
+        "ESQ_CLOUD_API_TOKEN": credentials.application.cloud_api_token,
+        "ESQ_APP_SECRET": credentials.application.app_secret,
+        "ESQ_VERIFY_TOKEN": credentials.application.verify_token,
     }
-    return values | {name: shared[name] for name in _NEEDS[process.name]}
+    return values | {name: shared[name] for name in _REQUIRED_SECRETS[process.name]}
 
 
-_NEEDS = {
+_REQUIRED_SECRETS = {
     "contacts-api": ("ESQ_TOKEN_KEY",),
     "campaigns-api": ("ESQ_TOKEN_KEY",),
     "campaigns-planner": ("ESQ_TOKEN_KEY",),
@@ -192,4 +195,4 @@ _NEEDS = {
     "whatsapp-callbacks": (),
     "simulator-api": ("ESQ_TOKEN_KEY", "ESQ_CLOUD_API_TOKEN", "ESQ_APP_SECRET"),
 }
-"""The shared secrets that each process is given, and no more."""
+"""Shared secrets of each process."""

@@ -1,64 +1,64 @@
-"""Backups: taken by the clock, watched all the time, restored once a day to prove that they can be."""
+"""Backups: taken on a schedule, verified continuously, restored daily to prove that they work."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
-from infra.components.objects import ObjectsEndpoints  # noqa: TC001 - same
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.components.object_store import ObjectStoreEndpoints  # noqa: TC001 - same
 from infra.components.postgres import PostgresEndpoints  # noqa: TC001 - same
-from infra.credentials import ObjectsCredentials, VaultAccess  # noqa: TC001 - same
-from infra.defaults import Size  # noqa: TC001 - same
+from infra.config_files.pgbackrest import Repository  # noqa: TC001 - same
+from infra.credentials import ObjectStoreCredentials, OffsiteStoreAccess  # noqa: TC001 - same
 from infra.names import BACKUP_BUCKET
-from infra.render.pgbackrest import Repository  # noqa: TC001 - same
+from infra.sizes import Size  # noqa: TC001 - same
 
-WITNESS = "backup-witness"
+VERIFIER = "backup-verifier"
 FULL = "backup-full"
 DIFFERENTIAL = "backup-diff"
 DRILL = "backup-drill"
 MEDIA = "backup-media"
-MEDIA_BACK = "backup-media-back"
-"""Never by the clock: after a loss."""
-BESIDE = "postgres-restored"
-"""Never by the clock: a restored Postgres to look at. Its Service is called the same."""
+MEDIA_RESTORE = "backup-media-restore"
+"""Template without a schedule: restores the media after a loss."""
+RESTORED_CLONE = "postgres-restored"
+"""Template without a schedule: a restored Postgres for inspection. Its Service has the same name."""
 
 SCHEDULES = {FULL: "20 2 * * *", DIFFERENTIAL: "50 */4 * * *", DRILL: "10 3 * * *", MEDIA: "35 * * * *"}
-"""When each runs, in the order of cron, UTC."""
+"""Cron schedules in UTC."""
 
 
 class BackupArgs(BaseModel):
-    """What backups need to know.
+    """Inputs of the backups.
 
     Attributes:
-        namespace: where they run.
+        namespace: namespace of all objects.
         image: an image with Postgres 15, pgBackRest and psycopg2.
-        job: size of a pod that backs up.
-        restore: size of a pod that restores; its storage is on the node's disk.
-        witness: size of the witness.
-        repositories: where backups go, the nearest first.
-        postgres: what is backed up.
-        members: names of its pods, as certificates have them.
-        objects: the store that holds the first repository, and the media.
-        keys: its keys.
-        vault: a store outside of the environment; without one, media are not copied.
-        certificate: shown to the servers beside each Postgres.
-        authority: PEM of the environment's authority.
-        bucket: of the first repository.
+        job_size: resources of a pod that takes a backup.
+        restore_size: resources of a pod that restores; its storage is on the node's disk.
+        verifier_size: resources of the backup verifier.
+        repositories: repositories of the backups, the nearest first.
+        postgres: endpoints of the database.
+        postgres_hosts: host names of its pods, as in their certificates.
+        object_store: endpoints of the store with the first repository and the media.
+        object_store_credentials: its keys.
+        offsite_store: a store outside of the environment; without one, media are not copied.
+        certificate: client certificate for the servers beside each Postgres.
+        ca_certificate: PEM of the environment's CA.
+        bucket: bucket of the first repository.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     namespace: str
     image: str
-    job: Size
-    restore: Size
-    witness: Size
+    job_size: Size
+    restore_size: Size
+    verifier_size: Size
     repositories: tuple[Repository, ...] = Field(repr=False)
     postgres: PostgresEndpoints
-    members: tuple[str, ...]
-    objects: ObjectsEndpoints
-    keys: ObjectsCredentials = Field(repr=False)
-    vault: VaultAccess | None = Field(default=None, repr=False)
+    postgres_hosts: tuple[str, ...]
+    object_store: ObjectStoreEndpoints
+    object_store_credentials: ObjectStoreCredentials = Field(repr=False)
+    offsite_store: OffsiteStoreAccess | None = Field(default=None, repr=False)
     certificate: KeyPair
-    authority: str
+    ca_certificate: str
     bucket: str = BACKUP_BUCKET

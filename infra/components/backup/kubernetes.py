@@ -1,7 +1,7 @@
-"""Backups in pods of their own: by the clock, at the first deploy, and from templates when someone asks.
+"""Backups in separate pods: on a schedule, at the first deploy, and from templates on demand.
 
-A template is a CronJob that is suspended or just not due: `esq backup` makes a Job of it, so that all of what
-runs is declared here. The programs come as files of a ConfigMap, under the paths they have in the repository.
+A template is a CronJob, suspended or not due: `esq backup` creates a Job from it, so everything that runs is
+declared here. The programs are files of a ConfigMap, mounted under their paths in the repository.
 """
 
 from __future__ import annotations
@@ -17,53 +17,53 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from infra.components import backup as names
-from infra.components import pod
-from infra.components import workload as work
-from infra.defaults import Size  # noqa: TC001 - shown in signatures
-from infra.names import VAULT
-from infra.render import pgbackrest
-from infra.render import postgres as render
+from infra.components import pod_spec, workload
+from infra.config_files import pgbackrest
+from infra.config_files import postgres as postgres_config
+from infra.names import OFFSITE_STORE
+from infra.sizes import Size  # noqa: TC001 - shown in signatures
+from services.contracts import backup_verification, topics
 
 if TYPE_CHECKING:
     from infra.components.backup import BackupArgs
 
 NAME = "backup"
-FIRST = "backup-first"
+INITIAL = "backup-initial"
 UID = 999
-"""`postgres` in the image: restored files are its own."""
-DEADLINE_SECONDS = 2 * 3600
-KEEP_SECONDS = 24 * 3600
-"""A Job that was asked for by hand is kept so long."""
+"""`postgres` in the image; it owns restored files."""
+JOB_DEADLINE_SECONDS = 2 * 3600
+RETENTION_SECONDS = 24 * 3600
+"""Retention of finished Jobs."""
 
 _ROOT = Path(__file__).resolve().parents[3]
 _CODE = "/etc/esq/code"
 _FILES = (
-    *sorted(Path(__file__).with_name("inside").glob("*.py")),
-    *(_ROOT / "services" / "contracts" / name for name in ("backups.py", "topics.py")),
+    *sorted(Path(__file__).with_name("pod_programs").glob("*.py")),
+    *(Path(module.__file__) for module in (backup_verification, topics)),
 )
-_PROGRAMS = "infra.components.backup.inside"
+_PROGRAM_PACKAGE = "infra.components.backup.pod_programs"
 
 
 class KubernetesBackup(pulumi.ComponentResource):
-    """Witness, schedules, templates, and the first backup."""
+    """Verifier, schedules, templates, and the initial backup."""
 
     def __init__(self, args: BackupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("esq:data:Backup", NAME, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         code, secrets = _code(), _secrets(args)
-        metadata = work.metadata(NAME, args.namespace)
-        needs: list[pulumi.Resource] = [
+        metadata = workload.metadata(NAME, args.namespace)
+        prerequisites: list[pulumi.Resource] = [
             core.ConfigMap(NAME, metadata=metadata, data=code, opts=child),
             core.Secret(NAME, metadata=metadata, string_data=pulumi.Output.secret(secrets), opts=child),
             core.ServiceAccount(NAME, metadata=metadata, automount_service_account_token=False, opts=child),
             *_services(args, child),
         ]
-        after = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needs))
-        digest = work.digest(code, secrets)
-        _witness(args, digest, after)
+        after = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=prerequisites))
+        digest = workload.digest(code, secrets)
+        _verifier(args, digest, after)
         for name, spec in _pods(args).items():
-            _by_the_clock(name, args.namespace, spec, after)
-        _first(args, digest, after)
+            _cron_job(name, args.namespace, spec, after)
+        _initial_backup(args, digest, after)
         self.register_outputs({})
 
 
@@ -77,79 +77,92 @@ def _key(path: Path) -> str:
 
 def _secrets(args: BackupArgs) -> dict[str, str]:
     return {
-        "stores.json": json.dumps(_stores(args)),
-        "runner.conf": pgbackrest.runner(args.repositories, args.members),
-        "restorer.conf": pgbackrest.restorer(args.repositories),
+        "buckets.json": json.dumps(_buckets(args)),
+        "backup.conf": pgbackrest.render_backup_config(args.repositories, args.postgres_hosts),
+        "restore.conf": pgbackrest.render_restore_config(args.repositories),
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
-        "ca.crt": args.authority,
-        "vault.crt": args.vault.authority if args.vault else "",
+        "ca.crt": args.ca_certificate,
+        "offsite-store.crt": args.offsite_store.ca_certificate if args.offsite_store else "",
     }
 
 
-def _stores(args: BackupArgs) -> list[dict[str, str]]:
-    """Return the buckets as `infra.components.backup.inside.s3` reads them."""
-    here = {"url": args.objects.url, "region": args.objects.region, "authority": "/etc/esq/tls/ca.crt"}
-    keys = args.keys
-    found = [
+def _buckets(args: BackupArgs) -> list[dict[str, str]]:
+    """Return the buckets in the format of `infra.components.backup.pod_programs.s3`."""
+    store = {
+        "url": args.object_store.url,
+        "region": args.object_store.region,
+        "ca_file": "/etc/esq/tls/ca.crt",
+    }
+    credentials = args.object_store_credentials
+    buckets = [
         {
             "name": args.bucket,
             "bucket": args.bucket,
-            "key_id": keys.backup_key_id,
-            "key_secret": keys.backup_key_secret,
-            **here,
+            "key_id": credentials.backup_key_id,
+            "key_secret": credentials.backup_key_secret,
+            **store,
         },
         {
-            "name": args.objects.bucket,
-            "bucket": args.objects.bucket,
-            "key_id": keys.key_id,
-            "key_secret": keys.key_secret,
-            **here,
+            "name": args.object_store.bucket,
+            "bucket": args.object_store.bucket,
+            "key_id": credentials.media_key_id,
+            "key_secret": credentials.media_key_secret,
+            **store,
         },
     ]
-    if args.vault is not None:
-        vault = args.vault.model_dump(include={"url", "region", "bucket", "key_id", "key_secret"})
-        found.append({"name": VAULT, **vault, "authority": "/etc/pgbackrest/vault.crt"})
-    return found
+    if args.offsite_store is not None:
+        offsite = args.offsite_store.model_dump(include={"url", "region", "bucket", "key_id", "key_secret"})
+        buckets.append({"name": OFFSITE_STORE, **offsite, "ca_file": "/etc/pgbackrest/offsite-store.crt"})
+    return buckets
 
 
 def _services(args: BackupArgs, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-    # A restored Postgres is there only while somebody looks at it.
-    metadata = work.metadata(names.BESIDE, args.namespace)
+    # A restored clone exists only temporarily.
+    metadata = workload.metadata(names.RESTORED_CLONE, args.namespace)
     metadata.annotations = {"pulumi.com/skipAwait": "true"}
-    port = core.ServicePortArgs(name="postgres", port=render.PORT)
-    beside = core.ServiceSpecArgs(selector=work.labels(names.BESIDE), ports=[port])
-    found: list[pulumi.Resource] = [core.Service(names.BESIDE, metadata=metadata, spec=beside, opts=opts)]
-    if args.vault is not None and args.vault.address is not None:
-        found += _vault(args.namespace, args.vault.address, args.vault.port, opts)
-    return found
+    port = core.ServicePortArgs(name="postgres", port=postgres_config.PORT)
+    clone = core.ServiceSpecArgs(selector=workload.labels(names.RESTORED_CLONE), ports=[port])
+    services: list[pulumi.Resource] = [
+        core.Service(names.RESTORED_CLONE, metadata=metadata, spec=clone, opts=opts)
+    ]
+    if args.offsite_store is not None and args.offsite_store.ip_address is not None:
+        services += _offsite_store(
+            args.namespace, args.offsite_store.ip_address, args.offsite_store.port, opts
+        )
+    return services
 
 
-def _vault(namespace: str, address: str, port: int, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-    """Give a name to a store that has only an address, since certificates hold for names."""
-    metadata = work.metadata(VAULT, namespace)
+def _offsite_store(
+    namespace: str, ip_address: str, port: int, opts: pulumi.ResourceOptions
+) -> list[pulumi.Resource]:
+    """Declare a Service for a store without a DNS name, because certificates contain names."""
+    metadata = workload.metadata(OFFSITE_STORE, namespace)
     ports = [core.ServicePortArgs(name="s3", port=port)]
-    service = core.Service(VAULT, metadata=metadata, spec=core.ServiceSpecArgs(ports=ports), opts=opts)
-    subset = core.EndpointSubsetArgs(
-        addresses=[core.EndpointAddressArgs(ip=address)], ports=[core.EndpointPortArgs(name="s3", port=port)]
+    service = core.Service(
+        OFFSITE_STORE, metadata=metadata, spec=core.ServiceSpecArgs(ports=ports), opts=opts
     )
-    return [service, core.Endpoints(VAULT, metadata=metadata, subsets=[subset], opts=opts)]
+    subset = core.EndpointSubsetArgs(
+        addresses=[core.EndpointAddressArgs(ip=ip_address)],
+        ports=[core.EndpointPortArgs(name="s3", port=port)],
+    )
+    return [service, core.Endpoints(OFFSITE_STORE, metadata=metadata, subsets=[subset], opts=opts)]
 
 
-def _witness(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions) -> apps.Deployment:
-    labels = work.labels(names.WITNESS)
-    spec = _pod(args, "witness", [], args.witness, config="restorer.conf")
+def _verifier(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions) -> apps.Deployment:
+    labels = workload.labels(names.VERIFIER)
+    spec = _pod(args, "verifier", [], args.verifier_size, config="restore.conf")
     spec.restart_policy = None
     return apps.Deployment(
-        names.WITNESS,
-        metadata=work.metadata(names.WITNESS, args.namespace),
+        names.VERIFIER,
+        metadata=workload.metadata(names.VERIFIER, args.namespace),
         spec=apps.DeploymentSpecArgs(
             replicas=1,
             selector=meta.LabelSelectorArgs(match_labels=labels),
-            # Two would write the same records over each other.
+            # Two verifiers would overwrite each other's records.
             strategy=apps.DeploymentStrategyArgs(type="Recreate"),
             template=core.PodTemplateSpecArgs(
-                metadata=meta.ObjectMetaArgs(labels=labels, annotations={work.DIGEST_ANNOTATION: digest}),
+                metadata=meta.ObjectMetaArgs(labels=labels, annotations={workload.DIGEST_ANNOTATION: digest}),
                 spec=spec,
             ),
         ),
@@ -158,29 +171,34 @@ def _witness(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions) -> app
 
 
 def _pods(args: BackupArgs) -> dict[str, core.PodSpecArgs]:
-    """Return what runs by the clock or on demand, by name."""
-    found = {
-        names.FULL: _pod(args, "backup", ["full"], args.job, config="runner.conf"),
-        names.DIFFERENTIAL: _pod(args, "backup", ["diff"], args.job, config="runner.conf"),
-        names.DRILL: _pod(args, "drill", [], args.restore, config="restorer.conf"),
-        names.BESIDE: _pod(
-            args, "beside", ["--type=default"], args.restore, config="restorer.conf", serves=True
+    """Return the pod spec of each CronJob, by name."""
+    specs = {
+        names.FULL: _pod(args, "backup", ["full"], args.job_size, config="backup.conf"),
+        names.DIFFERENTIAL: _pod(args, "backup", ["diff"], args.job_size, config="backup.conf"),
+        names.DRILL: _pod(args, "drill", [], args.restore_size, config="restore.conf"),
+        names.RESTORED_CLONE: _pod(
+            args,
+            "serve_clone",
+            ["--type=default"],
+            args.restore_size,
+            config="restore.conf",
+            is_server=True,
         ),
     }
-    if args.vault is not None:
-        found[names.MEDIA] = _pod(args, "media", ["out"], args.job, config="restorer.conf")
-        found[names.MEDIA_BACK] = _pod(args, "media", ["back"], args.job, config="restorer.conf")
-    return found
+    if args.offsite_store is not None:
+        specs[names.MEDIA] = _pod(args, "media", ["export"], args.job_size, config="restore.conf")
+        specs[names.MEDIA_RESTORE] = _pod(args, "media", ["restore"], args.job_size, config="restore.conf")
+    return specs
 
 
-def _by_the_clock(
+def _cron_job(
     name: str, namespace: str, spec: core.PodSpecArgs, opts: pulumi.ResourceOptions
 ) -> batch.CronJob:
     return batch.CronJob(
         name,
-        metadata=work.metadata(name, namespace),
+        metadata=workload.metadata(name, namespace),
         spec=batch.CronJobSpecArgs(
-            # A template that no clock starts has to name a time all the same.
+            # A schedule is required, even if the CronJob is suspended.
             schedule=names.SCHEDULES.get(name, "0 0 1 1 *"),
             suspend=name not in names.SCHEDULES,
             concurrency_policy="Forbid",
@@ -195,97 +213,104 @@ def _by_the_clock(
 
 def _job(name: str, spec: core.PodSpecArgs) -> batch.JobSpecArgs:
     return batch.JobSpecArgs(
-        # Said once and shown; the next one by the clock tries again.
+        # No retry: the failure is reported, and the next scheduled Job tries again.
         backoff_limit=0,
-        active_deadline_seconds=None if name == names.BESIDE else DEADLINE_SECONDS,
-        ttl_seconds_after_finished=KEEP_SECONDS,
-        template=core.PodTemplateSpecArgs(metadata=meta.ObjectMetaArgs(labels=work.labels(name)), spec=spec),
+        active_deadline_seconds=None if name == names.RESTORED_CLONE else JOB_DEADLINE_SECONDS,
+        ttl_seconds_after_finished=RETENTION_SECONDS,
+        template=core.PodTemplateSpecArgs(
+            metadata=meta.ObjectMetaArgs(labels=workload.labels(name)), spec=spec
+        ),
     )
 
 
-def _first(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions) -> batch.Job:
-    """Take a backup as soon as there is something to back up; the deploy does not wait for it."""
-    name = f"{FIRST}-{digest[:8]}"
-    metadata = work.metadata(name, args.namespace, FIRST)
+def _initial_backup(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions) -> batch.Job:
+    """Take a backup as soon as the database exists; the deploy does not wait for it."""
+    name = f"{INITIAL}-{digest[:8]}"
+    metadata = workload.metadata(name, args.namespace, INITIAL)
     metadata.annotations = {"pulumi.com/skipAwait": "true"}
-    spec = _job(FIRST, _pod(args, "backup", ["full"], args.job, config="runner.conf"))
+    spec = _job(INITIAL, _pod(args, "backup", ["full"], args.job_size, config="backup.conf"))
     spec.backoff_limit = 3
-    # Kept: were it gone, the next deploy would find it missing and take another.
+    # Never deleted: otherwise the next deploy would find it missing and take another backup.
     spec.ttl_seconds_after_finished = None
-    return batch.Job(FIRST, metadata=metadata, spec=spec, opts=opts)
+    return batch.Job(INITIAL, metadata=metadata, spec=spec, opts=opts)
 
 
-def _pod(  # noqa: PLR0913 - what pods differ in
-    args: BackupArgs, program: str, words: list[str], size: Size, *, config: str, serves: bool = False
+def _pod(  # noqa: PLR0913 - the differences between the pods
+    args: BackupArgs, program: str, arguments: list[str], size: Size, *, config: str, is_server: bool = False
 ) -> core.PodSpecArgs:
-    restores = program in {"drill", "beside"}
-    certificate = pod.secret_files(
+    restores = program in {"drill", "serve_clone"}
+    certificate = pod_spec.secret_files(
         "tls",
-        "postgres" if serves else NAME,
-        # Postgres and pgBackRest refuse a key that others may read; root may own it if the group reads only.
+        "postgres" if is_server else NAME,
+        # Postgres and pgBackRest reject a key that others can read; root may own it if the group can only
+        # read.
         mode=0o640,
         paths={"tls.crt": "tls.crt", "tls.key": "tls.key", "ca.crt": "ca.crt"},
     )
     volumes = [
-        pod.config_files(
+        pod_spec.config_files(
             "code", NAME, paths={_key(path): path.relative_to(_ROOT).as_posix() for path in _FILES}
         ),
         certificate,
-        pod.secret_files("pgbackrest", NAME, paths={config: "pgbackrest.conf", "vault.crt": "vault.crt"}),
-        pod.secret_files("stores", NAME, paths={"stores.json": "stores.json"}),
-        pod.scratch("tmp"),
-        *([pod.scratch("scratch", limit=args.restore.storage)] if restores else []),
+        pod_spec.secret_files(
+            "pgbackrest", NAME, paths={config: "pgbackrest.conf", "offsite-store.crt": "offsite-store.crt"}
+        ),
+        pod_spec.secret_files("buckets", NAME, paths={"buckets.json": "buckets.json"}),
+        pod_spec.empty_dir("tmp"),
+        *([pod_spec.empty_dir("scratch", size_limit=args.restore_size.storage)] if restores else []),
     ]
     return core.PodSpecArgs(
         service_account_name=NAME,
         automount_service_account_token=False,
         enable_service_links=False,
         restart_policy="Never",
-        priority_class_name=work.NORMAL,
-        security_context=work.confined_pod(UID),
-        tolerations=work.leave_lost_nodes(),
-        containers=[_container(args, program, words, size, restores=restores, serves=serves)],
+        priority_class_name=workload.SERVICES_PRIORITY_CLASS,
+        security_context=workload.restricted_pod_security(UID),
+        tolerations=workload.evict_from_lost_node(),
+        containers=[_container(args, program, arguments, size, restores=restores, is_server=is_server)],
         volumes=volumes,
     )
 
 
 def _container(  # noqa: PLR0913 - see above
-    args: BackupArgs, program: str, words: list[str], size: Size, *, restores: bool, serves: bool
+    args: BackupArgs, program: str, arguments: list[str], size: Size, *, restores: bool, is_server: bool
 ) -> core.ContainerArgs:
-    answers = pod.ask_program(["pg_isready", "--quiet", "--host=/scratch"], period=2, failures=1, timeout=2)
+    readiness_probe = pod_spec.exec_probe(
+        ["pg_isready", "--quiet", "--host=/scratch"], period=2, failures=1, timeout=2
+    )
     return core.ContainerArgs(
         name="main",
         image=args.image,
-        # What serves messages comes first.
-        command=["nice", "-n", "10", "python3", "-m", f"{_PROGRAMS}.{program}"],
-        args=words or None,
-        env=_environment(args, witness=program == "witness"),
-        resources=work.resources(size),
-        security_context=work.confined_container(),
-        readiness_probe=answers if serves else None,
+        # Message processing has priority.
+        command=["nice", "-n", "10", "python3", "-m", f"{_PROGRAM_PACKAGE}.{program}"],
+        args=arguments or None,
+        env=_environment(args, is_verifier=program == "verifier"),
+        resources=workload.resources(size),
+        security_context=workload.restricted_container_security(),
+        readiness_probe=readiness_probe if is_server else None,
         volume_mounts=[
-            pod.mount("code", _CODE, read_only=True),
-            pod.mount("tls", "/etc/esq/tls", read_only=True),
-            pod.mount("pgbackrest", "/etc/pgbackrest", read_only=True),
-            pod.mount("stores", "/etc/esq/backup", read_only=True),
-            pod.mount("tmp", "/tmp"),  # noqa: S108 - the pod's own scratch space
-            *([pod.mount("scratch", "/scratch")] if restores else []),
+            pod_spec.mount("code", _CODE, read_only=True),
+            pod_spec.mount("tls", "/etc/esq/tls", read_only=True),
+            pod_spec.mount("pgbackrest", "/etc/pgbackrest", read_only=True),
+            pod_spec.mount("buckets", "/etc/esq/backup", read_only=True),
+            pod_spec.mount("tmp", "/tmp"),  # noqa: S108 - the pod's own temporary folder
+            *([pod_spec.mount("scratch", "/scratch")] if restores else []),
         ],
     )
 
 
-def _environment(args: BackupArgs, *, witness: bool) -> list[core.EnvVarArgs]:
-    stores = [args.bucket, *([VAULT] if args.vault else [])]
+def _environment(args: BackupArgs, *, is_verifier: bool) -> list[core.EnvVarArgs]:
+    checksum_buckets = [args.bucket, *([OFFSITE_STORE] if args.offsite_store else [])]
     account = [
-        pod.env("ESQ_DATABASE_HOST", args.postgres.primary),
-        pod.env("ESQ_DATABASE_USER", render.WITNESS_ROLE),
-        pod.env_secret("PGPASSWORD", "postgres", "witness"),
+        pod_spec.env("ESQ_DATABASE_HOST", args.postgres.primary),
+        pod_spec.env("ESQ_DATABASE_USER", postgres_config.VERIFIER_ROLE),
+        pod_spec.env_secret("PGPASSWORD", "postgres", "verifier"),
     ]
     return [
-        pod.env("PYTHONPATH", f"{_CODE}:/opt/patroni"),
-        pod.env("PGBACKREST_STANZA", pgbackrest.STANZA),
-        pod.env("ESQ_DATABASE", args.postgres.database),
-        pod.env("ESQ_REPOSITORIES", str(len(args.repositories))),
-        pod.env("ESQ_WITNESSES", ",".join(stores)),
-        *(account if witness else []),
+        pod_spec.env("PYTHONPATH", f"{_CODE}:/opt/patroni"),
+        pod_spec.env("PGBACKREST_STANZA", pgbackrest.STANZA),
+        pod_spec.env("ESQ_DATABASE", args.postgres.database),
+        pod_spec.env("ESQ_REPOSITORIES", str(len(args.repositories))),
+        pod_spec.env("ESQ_CHECKSUM_BUCKETS", ",".join(checksum_buckets)),
+        *(account if is_verifier else []),
     ]

@@ -1,4 +1,4 @@
-"""How the backups are: what the witness saw last, and what of it is a trouble."""
+"""State of the backups, from the last report of the backup verifier, and its problems."""
 
 from __future__ import annotations
 
@@ -7,165 +7,183 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra.components.backup import WITNESS
-from infra.components.backup.inside.selection import Backup  # noqa: TC001 - pydantic reads it
-from infra.components.report import NoAnswerError, first_answer
-from services.contracts.backups import STALE_SECONDS
+from infra.components.backup import VERIFIER
+from infra.components.backup.pod_programs.backup_selection import Backup  # noqa: TC001 - pydantic reads it
+from infra.components.component_health import PodUnreachableError, query_first_reachable
+from services.contracts.backup_verification import MAX_BACKUP_AGE_SECONDS
 
 if TYPE_CHECKING:
-    from infra.components.report import Pods
+    from infra.components.component_health import PodClient
 
-REPORT = "/tmp/report.json"  # noqa: S108 - in the witness's pod
-SILENT_SECONDS = 300.0
-"""The witness looks once a minute; so long without a word, it is no witness."""
-FIRST_SECONDS = 3600.0
-"""A database gets its first backup within minutes of its beginning; an hour later it is overdue."""
-ARCHIVE_SECONDS = 300.0
-"""A repository may be away for so long before it is a trouble."""
-_NAMES = {1: "the environment's store", 2: "the vault"}
+REPORT = "/tmp/report.json"  # noqa: S108 - in the verifier's pod
+REPORT_STALE_SECONDS = 300.0
+"""The verifier reports once a minute; an older report means that it does not work."""
+FIRST_BACKUP_GRACE_SECONDS = 3600.0
+"""A database gets its first backup within minutes; after an hour it is overdue."""
+ARCHIVE_STALE_SECONDS = 300.0
+"""Tolerated unavailability of a repository for WAL archiving."""
+_REPOSITORY_NAMES = {1: "the environment's store", 2: "the off-site store"}
+_WAL_SEGMENT_DIGITS = 24
+"""Length of the name of a WAL segment; names of history and backup files differ."""
 
 
 class RepositoryState(BaseModel):
-    """A repository, as pgBackRest tells.
+    """State of a repository, as reported by pgBackRest.
 
     Attributes:
-        number: 1 is the environment's own store, 2 the vault.
-        trouble: why it cannot be read; empty when it can.
-        newest_wal: the newest piece of Postgres' log in it.
+        number: 1 for the environment's own store, 2 for the off-site store.
+        problem: why it cannot be read; empty if it can.
+        newest_wal: newest WAL segment in it.
     """
 
     model_config = ConfigDict(frozen=True)
 
     number: int
-    trouble: str = ""
+    problem: str = ""
     newest_wal: str | None = None
 
 
 class DrillState(BaseModel):
-    """The last drill.
+    """Result of the last drill.
 
     Attributes:
-        ended: when (UTC).
-        good: everything that was restored is as it was recorded.
-        faults: what is not.
-        rpo_seconds: age of the newest heartbeat that was restored, when the drill began.
+        finished_at: end of the drill (UTC).
+        succeeded: whether everything that was restored matches the recorded checksums.
+        problems: what does not.
+        rpo_seconds: age of the newest restored heartbeat at the start of the drill.
         rto_seconds: from the first request until the restored server answered.
-        rows: compared.
+        rows_compared: number of compared rows.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    ended: dt.datetime
-    good: bool
-    faults: list[str] = Field(default_factory=list)
+    finished_at: dt.datetime
+    succeeded: bool
+    problems: list[str] = Field(default_factory=list)
     rpo_seconds: float | None = None
     rto_seconds: float | None = None
-    rows: int = 0
+    rows_compared: int = 0
 
 
-class Seen(BaseModel):
-    """What the witness saw.
+class VerifierReport(BaseModel):
+    """Report of the backup verifier.
 
     Attributes:
-        at: when (UTC).
-        origin: when the database began, or began again from a backup.
-        restored_until: the last moment of the time before `origin`; None when there is none.
-        archived_wal: the last piece of the log that was handed over.
-        archived_at: when.
-        archive_failed_at: when that last failed.
-        repositories: where backups go.
-        backups: that can be restored, oldest first.
-        drill: the last one.
-        troubles: what the witness itself met.
+        reported_at: time of the report (UTC).
+        timeline_start: creation or last restore of the database.
+        restored_until: newest heartbeat before `timeline_start`; None if there is none.
+        last_archived_wal: last WAL segment that was archived.
+        last_archived_at: time of that.
+        last_archive_failure_at: time of the last archiving failure.
+        repositories: state of the repositories.
+        backups: usable backups, oldest first.
+        drill: the last drill.
+        problems: problems of the verifier itself.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    at: dt.datetime
-    origin: dt.datetime
+    reported_at: dt.datetime
+    timeline_start: dt.datetime
     restored_until: dt.datetime | None = None
-    archived_wal: str | None = None
-    archived_at: dt.datetime | None = None
-    archive_failed_at: dt.datetime | None = None
+    last_archived_wal: str | None = None
+    last_archived_at: dt.datetime | None = None
+    last_archive_failure_at: dt.datetime | None = None
     repositories: list[RepositoryState]
     backups: list[Backup]
     drill: DrillState | None = None
-    troubles: list[str] = Field(default_factory=list)
+    problems: list[str] = Field(default_factory=list)
 
 
-def read(pods: Pods) -> Seen:
-    """Ask the witness.
+def read_report(pods: PodClient) -> VerifierReport:
+    """Read the last report of the verifier.
 
     Raises:
-        NoAnswerError: it is not there, or has seen nothing yet.
+        PodUnreachableError: the verifier is unreachable or has not reported yet.
     """
-    text = first_answer(pods.of(WITNESS), lambda pod: pods.run(pod, "main", ["cat", REPORT]))
+    text = query_first_reachable(pods.list_pods(VERIFIER), lambda pod: pods.run(pod, "main", ["cat", REPORT]))
     try:
-        return Seen.model_validate_json(text)
+        return VerifierReport.model_validate_json(text)
     except ValidationError as error:
-        raise NoAnswerError(f"{WITNESS}: its report cannot be read: {error.error_count()} faults") from error
+        raise PodUnreachableError(
+            f"{VERIFIER}: its report is invalid: {error.error_count()} problems"
+        ) from error
 
 
-def troubles(seen: Seen, now: dt.datetime) -> list[str]:
-    """Return what is wrong, a sentence each; nothing is wrong with what was not due yet."""
-    if (now - seen.at).total_seconds() > SILENT_SECONDS:
-        return [f"{WITNESS} has said nothing for {told(now - seen.at)}"]
-    age = (now - seen.origin).total_seconds()
-    found = [] if age < FIRST_SECONDS else list(seen.troubles)
-    for repository in seen.repositories:
-        found += _repository(repository, seen, now)
-    if seen.archive_failed_at and seen.archive_failed_at > (seen.archived_at or seen.origin):
-        behind = now - (seen.archived_at or seen.origin)
-        if behind.total_seconds() > ARCHIVE_SECONDS:
-            found.append(f"the log has not been archived for {told(behind)}")
-    return found + _drill(seen.drill, age, now)
+def problems(report: VerifierReport, now: dt.datetime) -> list[str]:
+    """Return all problems of the backups, one sentence each; what is not due yet is no problem.
+
+    Args:
+        report: report of the verifier.
+        now: current time (UTC).
+    """
+    if (now - report.reported_at).total_seconds() > REPORT_STALE_SECONDS:
+        return [f"{VERIFIER} has not reported for {format_age(now - report.reported_at)}"]
+    age = (now - report.timeline_start).total_seconds()
+    messages = [] if age < FIRST_BACKUP_GRACE_SECONDS else list(report.problems)
+    for repository in report.repositories:
+        messages += _repository_problems(repository, report, now)
+    last_archived_at = report.last_archived_at or report.timeline_start
+    if report.last_archive_failure_at and report.last_archive_failure_at > last_archived_at:
+        delay = now - last_archived_at
+        if delay.total_seconds() > ARCHIVE_STALE_SECONDS:
+            messages.append(f"the WAL has not been archived for {format_age(delay)}")
+    return messages + _drill_problems(report.drill, age, now)
 
 
-def _repository(repository: RepositoryState, seen: Seen, now: dt.datetime) -> list[str]:
-    name, young = _NAMES[repository.number], (now - seen.origin).total_seconds() < FIRST_SECONDS
-    held = [each for each in seen.backups if each.repository == repository.number]
-    if repository.trouble and not young:
-        return [f"{name} cannot be read: {repository.trouble}"]
-    if not held:
-        return [] if young else [f"there is no backup in {name}"]
-    found = []
-    if (now - held[-1].ended).total_seconds() > STALE_SECONDS:
-        found.append(f"the newest backup in {name} is {told(now - held[-1].ended)} old")
-    wal = seen.archived_wal or ""
-    if repository.newest_wal and len(wal) == _WAL_DIGITS and repository.newest_wal < wal and not young:
-        found.append(f"{name} lacks a part of the log: no later second can be restored until the next backup")
-    return found
+def _repository_problems(repository: RepositoryState, report: VerifierReport, now: dt.datetime) -> list[str]:
+    name = _REPOSITORY_NAMES[repository.number]
+    is_new = (now - report.timeline_start).total_seconds() < FIRST_BACKUP_GRACE_SECONDS
+    backups = [backup for backup in report.backups if backup.repository == repository.number]
+    if repository.problem and not is_new:
+        return [f"{name} cannot be read: {repository.problem}"]
+    if not backups:
+        return [] if is_new else [f"{name} contains no backup"]
+    messages = []
+    if (now - backups[-1].finished_at).total_seconds() > MAX_BACKUP_AGE_SECONDS:
+        age = format_age(now - backups[-1].finished_at)
+        messages.append(f"the newest backup in {name} is {age} old")
+    wal = report.last_archived_wal or ""
+    is_segment = len(wal) == _WAL_SEGMENT_DIGITS
+    if repository.newest_wal and is_segment and repository.newest_wal < wal and not is_new:
+        messages.append(f"{name} lacks WAL segments: no later time can be restored until the next backup")
+    return messages
 
 
-_WAL_DIGITS = 24
-"""Other names are of timelines and backups."""
-
-
-def _drill(drill: DrillState | None, age: float, now: dt.datetime) -> list[str]:
+def _drill_problems(drill: DrillState | None, age: float, now: dt.datetime) -> list[str]:
     if drill is None:
-        return ["no drill has shown yet that backups can be restored"] if age > STALE_SECONDS else []
-    if not drill.good:
-        return [f"the last drill failed: {(drill.faults or ['no reason given'])[0]}"[:400]]
-    late = (now - drill.ended).total_seconds() > STALE_SECONDS
-    return [f"the last drill was {told(now - drill.ended)} ago"] if late else []
+        return ["no drill has verified the backups yet"] if age > MAX_BACKUP_AGE_SECONDS else []
+    if not drill.succeeded:
+        return [f"the last drill failed: {(drill.problems or ['no reason given'])[0]}"[:400]]
+    is_overdue = (now - drill.finished_at).total_seconds() > MAX_BACKUP_AGE_SECONDS
+    return [f"the last drill was {format_age(now - drill.finished_at)} ago"] if is_overdue else []
 
 
-def summary(seen: Seen, now: dt.datetime) -> str:
-    """Say in one line how the backups are."""
-    newest = f"newest {told(now - seen.backups[-1].ended)} old" if seen.backups else "none yet"
-    archived = (
-        f"log archived {told(now - seen.archived_at)} ago" if seen.archived_at else "log not archived yet"
+def summary(report: VerifierReport, now: dt.datetime) -> str:
+    """Return the state of the backups in one line.
+
+    Args:
+        report: report of the verifier.
+        now: current time (UTC).
+    """
+    newest = (
+        f"newest {format_age(now - report.backups[-1].finished_at)} old" if report.backups else "none yet"
     )
-    if seen.drill is None:
+    archived = (
+        f"WAL archived {format_age(now - report.last_archived_at)} ago"
+        if report.last_archived_at
+        else "WAL not archived yet"
+    )
+    if report.drill is None:
         return f"{newest}, {archived}, no drill yet"
-    verdict = "good" if seen.drill.good else "failed"
-    return f"{newest}, {archived}, drill {verdict} {told(now - seen.drill.ended)} ago"
+    result = "passed" if report.drill.succeeded else "failed"
+    return f"{newest}, {archived}, drill {result} {format_age(now - report.drill.finished_at)} ago"
 
 
-def told(age: dt.timedelta) -> str:
-    """Say an age in one unit, e.g. `7 min`."""
+def format_age(age: dt.timedelta) -> str:
+    """Format an age in one unit, e.g. `7 min`."""
     seconds = max(age.total_seconds(), 0.0)
-    for unit, length, most in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < most:
+    for unit, length, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < limit:
             return f"{seconds / length:.0f} {unit}"
     return f"{seconds / 86_400:.0f} days"

@@ -1,4 +1,4 @@
-"""Kafka: three nodes, each broker and controller, that lose nothing with a zone."""
+"""Kafka: three nodes, each broker and controller; losing a zone loses no data."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
 from infra.credentials import KafkaCredentials  # noqa: TC001 - same
-from infra.defaults import Size  # noqa: TC001 - same
+from infra.sizes import Size  # noqa: TC001 - same
 
 
 class KafkaArgs(BaseModel):
-    """What a Kafka needs to know. Safe by default: replication 3, two in sync, TLS and passwords everywhere.
+    """Inputs of Kafka. Safe by default: replication factor 3, two in-sync replicas, TLS and passwords.
 
     Attributes:
-        namespace: where it lives.
+        namespace: namespace of all objects.
         image: an image with a JRE and Kafka 4 in /opt/kafka/libs.
-        storage_class: of the volumes.
-        size: of each node.
-        heap: of each JVM, e.g. `256m`.
-        prober: of what answers the kubelet in its pod.
+        storage_class: StorageClass of the volumes.
+        size: resources of each node.
+        heap: heap of each JVM, e.g. `256m`.
+        probe_server: resources of the probe server in each pod.
         credentials: cluster id and passwords.
-        certificate: for the names of its Service and pods.
-        authority: PEM of the authority that all trust.
+        certificate: certificate with the names of its Service and pods.
+        ca_certificate: PEM of the environment's CA.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,15 +33,15 @@ class KafkaArgs(BaseModel):
     storage_class: str
     size: Size
     heap: str = Field(pattern=r"^\d+[mg]$")
-    prober: Size
+    probe_server: Size
     credentials: KafkaCredentials = Field(repr=False)
     certificate: KeyPair
-    authority: str
+    ca_certificate: str
 
 
 @dataclass(frozen=True)
 class KafkaEndpoints:
-    """Where it can be reached.
+    """Endpoints for clients.
 
     Attributes:
         bootstrap: `host:port` that resolves to all brokers.

@@ -1,50 +1,61 @@
-"""How Kafka is, by what a broker knows of the brokers, the partitions and the quorum."""
+"""Health of Kafka, from what a broker knows about the brokers, the partitions and the quorum."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from infra.components.report import NoAnswerError, Replica, first_answer, report, unanswered
+from infra.components.component_health import (
+    PodUnreachableError,
+    Replica,
+    component_health,
+    query_first_reachable,
+    unreachable_component,
+)
 
 if TYPE_CHECKING:
-    from infra.components.report import Pod, Pods, Report
+    from infra.components.component_health import ComponentHealth, Pod, PodClient
 
-_ASK = ("python3", "/etc/esq/kafka/probe.py")
+_COMMAND = ("python3", "/etc/esq/kafka/probe.py")
 
 
-def read(pods: Pods) -> Report:
-    """Ask the brokers; the first that answers speaks for all."""
-    mine = pods.of("kafka")
+def collect(pods: PodClient) -> ComponentHealth:
+    """Return the health, from the first reachable broker."""
+    kafka_pods = pods.list_pods("kafka")
     try:
-        answer = json.loads(first_answer(mine, lambda pod: pods.run(pod, "kafka", _ASK)))
-    except NoAnswerError as error:
-        return unanswered("kafka", mine, error)
-    replicas = [_replica(pod, answer) for pod in mine]
-    count = len(answer["metadata"]["partitions"])
-    good = f"{len(mine)} brokers, all {count} partitions in sync, quorum led by kafka-{_leader(answer)}"
-    return report("kafka", replicas, good)
+        report = json.loads(query_first_reachable(kafka_pods, lambda pod: pods.run(pod, "kafka", _COMMAND)))
+    except PodUnreachableError as error:
+        return unreachable_component("kafka", kafka_pods, error)
+    replicas = [_replica(pod, report) for pod in kafka_pods]
+    count = len(report["metadata"]["partitions"])
+    summary = (
+        f"{len(kafka_pods)} brokers, all {count} partitions in sync, quorum led by kafka-{_leader(report)}"
+    )
+    return component_health("kafka", replicas, summary)
 
 
-def _leader(answer: dict[str, Any]) -> int:
-    leader: int = answer["quorum"]["leader"]
+def _leader(report: dict[str, Any]) -> int:
+    leader: int = report["quorum"]["leader"]
     return leader
 
 
-def _replica(pod: Pod, answer: dict[str, Any]) -> Replica:
+def _replica(pod: Pod, report: dict[str, Any]) -> Replica:
     number = int(pod.name.rpartition("-")[2])
-    partitions = answer["metadata"]["partitions"]
-    behind = [each for each in partitions if number in each["replicas"] and number not in each["in_sync"]]
-    fenced = number not in answer["metadata"]["brokers"]
+    behind = [
+        partition
+        for partition in report["metadata"]["partitions"]
+        if number in partition["replicas"] and number not in partition["in_sync"]
+    ]
+    fenced = number not in report["metadata"]["brokers"]
     state = "fenced" if fenced else f"catching up on {len(behind)} partitions" if behind else "in sync"
-    voter = next((each for each in answer["quorum"]["voters"] if each["number"] == number), None)
-    leads = number == _leader(answer)
+    voter = next((voter for voter in report["quorum"]["voters"] if voter["number"] == number), None)
+    is_leader = number == _leader(report)
     return Replica(
         name=pod.name,
         zone=pod.zone,
-        role="broker, leads the quorum" if leads else "broker, votes",
+        role="broker, leads the quorum" if is_leader else "broker, votes",
         state=state if pod.ready else f"{state}, {pod.reason or 'not ready'}",
         healthy=pod.ready and not fenced and not behind,
-        lag=None if leads or voter is None else voter["behind"],
+        lag=None if is_leader or voter is None else voter["lag_records"],
         lag_unit="metadata records",
     )

@@ -1,4 +1,4 @@
-"""Postgres: a primary that takes writes, standbys in the other zones, an address that follows the primary."""
+"""Postgres: a primary for writes, standbys in the other zones, and an address that follows the primary."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.config_files.pgbackrest import Repository  # noqa: TC001 - same
 from infra.credentials import PostgresCredentials  # noqa: TC001 - same
-from infra.defaults import Size  # noqa: TC001 - same
 from infra.names import ADMIN_ROLE, DATABASE
-from infra.render.pgbackrest import Repository  # noqa: TC001 - same
+from infra.sizes import Size  # noqa: TC001 - same
 
 
 class PostgresArgs(BaseModel):
-    """What a Postgres needs to know. Safe by default: three replicas, quorum commit, TLS only.
+    """Inputs of Postgres. Safe by default: three replicas, quorum commit, TLS only.
 
     Attributes:
-        namespace: where it lives.
+        namespace: namespace of all objects.
         image: an image with Postgres 15, Patroni 4 and pgBackRest.
-        storage_class: of the volumes.
-        size: of each replica.
-        shared_buffers: Postgres's own cache.
+        storage_class: StorageClass of the volumes.
+        size: resources of each replica.
+        shared_buffers: cache of Postgres.
         max_connections: connections for clients.
         credentials: passwords of all accounts.
-        certificate: for the names of its Services and pods.
-        authority: PEM of the authority that clients and members trust.
-        backup_server: size of the server beside each replica that backups are copied through.
-        repositories: where the log is archived.
-        vault_authority: PEM of the authority of the vault, if there is one.
-        database: made at the first start.
-        admin: role that owns the database and may make roles.
+        certificate: certificate with the names of its Services and pods.
+        ca_certificate: PEM of the environment's CA.
+        backup_server: resources of the pgBackRest server beside each replica.
+        repositories: repositories of the WAL archive.
+        offsite_ca_certificate: PEM of the CA of the off-site store, if there is one.
+        database: name of the database, created at the first start.
+        admin_role: role that owns the database and may create roles.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,22 +43,22 @@ class PostgresArgs(BaseModel):
     max_connections: int
     credentials: PostgresCredentials = Field(repr=False)
     certificate: KeyPair
-    authority: str
+    ca_certificate: str
     backup_server: Size
     repositories: tuple[Repository, ...] = Field(repr=False)
-    vault_authority: str = ""
+    offsite_ca_certificate: str = ""
     database: str = DATABASE
-    admin: str = ADMIN_ROLE
+    admin_role: str = ADMIN_ROLE
 
 
 @dataclass(frozen=True)
 class PostgresEndpoints:
-    """Where it can be reached.
+    """Endpoints for clients.
 
     Attributes:
-        primary: host that takes writes.
-        replicas: host that answers reads, a little late; never base a write on them.
-        port: of both.
+        primary: host for reads and writes.
+        replicas: host for reads with a small lag; writes must not be based on them.
+        port: port of both.
         database: name of the database.
     """
 

@@ -1,14 +1,14 @@
-"""Postgres under Patroni, with Kubernetes itself as the store of the leader lock.
+"""Postgres under Patroni, with Kubernetes as the store of the leader lock.
 
-The Service `postgres` has no selector: the member that holds the lock writes its own address into the
-Endpoints of that name, in the same update. `postgres-config`, `postgres-sync` and `postgres-failover` carry
-no traffic; they keep the control plane from clearing away the Endpoints in which Patroni keeps its state.
+The Service `postgres` has no selector: the member with the lock writes its own address into the Endpoints of
+that name, in the same update. `postgres-config`, `postgres-sync` and `postgres-failover` carry no traffic;
+they prevent the control plane from deleting the Endpoints in which Patroni stores its state.
 
-Beside each member runs a pgBackRest server: backups are taken by pods of their own, which show it a
-certificate. The log is archived by Postgres itself, and no failure of that ever stops it.
+A pgBackRest server runs beside each member: separate pods take the backups and authenticate with a
+certificate. Postgres itself archives the WAL, and no archiving failure stops it.
 
-The ConfigMap `postgres-restore` is made by whoever wants a backup restored, and by no layer: while it is
-there, a first member does not make a new database cluster but brings that backup back.
+The ConfigMap `postgres-recovery-target` is created by a restore, not by a layer: while it exists, a first
+member restores that backup instead of creating a new database cluster.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.rbac import v1 as rbac
 
-from infra.components import pod
-from infra.components import workload as work
+from infra.components import pod_spec, workload
 from infra.components.postgres import PostgresArgs, PostgresEndpoints
+from infra.config_files import pgbackrest
+from infra.config_files import postgres as postgres_config
 from infra.names import STATEFUL_REPLICAS, service_dns
-from infra.render import pgbackrest
-from infra.render import postgres as render
 
 NAME = "postgres"
-PODS = "postgres-pods"
-REPLICA = "postgres-replica"
-ARCHIVE = "postgres-archive"
-"""Secret with pgBackRest's file."""
-RESTORE = "postgres-restore"
+HEADLESS_SERVICE = "postgres-pods"
+REPLICA_SERVICE = "postgres-replica"
+ARCHIVE_SECRET = "postgres-archive"  # noqa: S105 - a name
+"""Secret with the configuration of pgBackRest."""
+RECOVERY_TARGET_CONFIG_MAP = "postgres-recovery-target"
 UID = 999
 """`postgres` in the image."""
 
 _STATE = (f"{NAME}-config", f"{NAME}-sync", f"{NAME}-failover")
-_LABELS = {**work.labels(NAME), "cluster-name": NAME}
+_STRICT_PATRONI = Path(__file__).with_name("pod_programs") / "strict_patroni.py"
+_LABELS = {**workload.labels(NAME), "cluster-name": NAME}
 
 
 class KubernetesPostgres(pulumi.ComponentResource):
     """Three Patroni members, one per zone.
 
     Attributes:
-        endpoints: where clients reach it.
+        endpoints: endpoints for clients.
     """
 
     endpoints: PostgresEndpoints
@@ -55,14 +55,14 @@ class KubernetesPostgres(pulumi.ComponentResource):
         child = pulumi.ResourceOptions(parent=self)
         config = _config(args)
         secrets = _secrets(args)
-        metadata = work.metadata(NAME, args.namespace)
-        needs: list[pulumi.Resource] = [
+        metadata = workload.metadata(NAME, args.namespace)
+        prerequisites: list[pulumi.Resource] = [
             core.ConfigMap(NAME, metadata=metadata, data=config, opts=child),
             core.Secret(NAME, metadata=metadata, string_data=pulumi.Output.secret(secrets), opts=child),
-            # No part of the digest: it is read at each use, and a change must not restart a database.
+            # Not in the digest: it is read at each use, and a change must not restart a database.
             core.Secret(
-                ARCHIVE,
-                metadata=work.metadata(ARCHIVE, args.namespace, NAME),
+                ARCHIVE_SECRET,
+                metadata=workload.metadata(ARCHIVE_SECRET, args.namespace, NAME),
                 string_data=pulumi.Output.secret(_archive(args)),
                 opts=child,
             ),
@@ -72,42 +72,47 @@ class KubernetesPostgres(pulumi.ComponentResource):
         apps.StatefulSet(
             NAME,
             metadata=metadata,
-            spec=_stateful_set(args, work.digest(config, secrets)),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needs)),
+            spec=_stateful_set(args, workload.digest(config, secrets)),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=prerequisites)),
         )
-        work.disruption_budget(NAME, args.namespace, child)
+        workload.disruption_budget(NAME, args.namespace, child)
         self.endpoints = PostgresEndpoints(
             primary=service_dns(NAME, args.namespace),
-            replicas=service_dns(REPLICA, args.namespace),
-            port=render.PORT,
+            replicas=service_dns(REPLICA_SERVICE, args.namespace),
+            port=postgres_config.PORT,
             database=args.database,
         )
         self.register_outputs({"primary": self.endpoints.primary, "replicas": self.endpoints.replicas})
 
 
 def _config(args: PostgresArgs) -> dict[str, str]:
-    def patroni(*, restoring: bool) -> str:
-        return render.patroni(
+    def patroni_yaml(*, restore: bool) -> str:
+        return postgres_config.render_patroni_yaml(
             scope=NAME,
-            labels=work.labels(NAME),
+            labels=workload.labels(NAME),
             shared_buffers=args.shared_buffers,
             max_connections=args.max_connections,
-            restoring=restoring,
+            restore=restore,
         )
 
     return {
-        "new.yml": patroni(restoring=False),
-        "restored.yml": patroni(restoring=True),
-        "start.sh": render.start(),
-        "member.py": Path(__file__).with_name("member.py").read_text(),
-        "pgbackrest-archive.sh": pgbackrest.archive(),
-        "restore.sh": render.restore(),
-        "post_init.sh": render.post_init(database=args.database, admin=args.admin),
+        "new.yml": patroni_yaml(restore=False),
+        "restored.yml": patroni_yaml(restore=True),
+        "start.sh": postgres_config.render_start_script(),
+        "strict_patroni.py": _STRICT_PATRONI.read_text(),
+        "pgbackrest-archive.sh": pgbackrest.render_archive_script(),
+        "restore.sh": postgres_config.render_restore_script(),
+        "post_init.sh": postgres_config.render_post_init_script(
+            database=args.database, admin_role=args.admin_role
+        ),
     }
 
 
 def _archive(args: PostgresArgs) -> dict[str, str]:
-    return {"pgbackrest.conf": pgbackrest.member(args.repositories), "vault.crt": args.vault_authority}
+    return {
+        "pgbackrest.conf": pgbackrest.render_member_config(args.repositories),
+        "offsite-store.crt": args.offsite_ca_certificate,
+    }
 
 
 def _secrets(args: PostgresArgs) -> dict[str, str]:
@@ -117,20 +122,20 @@ def _secrets(args: PostgresArgs) -> dict[str, str]:
         "patroni": args.credentials.patroni,
         "admin": args.credentials.admin,
         "backup": args.credentials.backup,
-        "witness": args.credentials.witness,
+        "verifier": args.credentials.backup_verifier,
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
-        "ca.crt": args.authority,
+        "ca.crt": args.ca_certificate,
     }
 
 
 def _services(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-    port = core.ServicePortArgs(name="postgres", port=render.PORT)
+    port = core.ServicePortArgs(name="postgres", port=postgres_config.PORT)
 
-    def service(name: str, spec: core.ServiceSpecArgs, *, await_endpoints: bool = True) -> core.Service:
-        metadata = work.metadata(name, namespace, NAME)
-        if not await_endpoints:
-            # Its endpoints come from pods that are only made after it.
+    def service(name: str, spec: core.ServiceSpecArgs, *, wait_for_endpoints: bool = True) -> core.Service:
+        metadata = workload.metadata(name, namespace, NAME)
+        if not wait_for_endpoints:
+            # Its endpoints come from pods that are created after it.
             metadata.annotations = {"pulumi.com/skipAwait": "true"}
         return core.Service(name, metadata=metadata, spec=spec, opts=opts)
 
@@ -140,14 +145,14 @@ def _services(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resou
     )
     return [
         service(NAME, core.ServiceSpecArgs(ports=[port])),
-        service(REPLICA, replica, await_endpoints=False),
-        service(PODS, pods, await_endpoints=False),
+        service(REPLICA_SERVICE, replica, wait_for_endpoints=False),
+        service(HEADLESS_SERVICE, pods, wait_for_endpoints=False),
         *(service(name, core.ServiceSpecArgs(cluster_ip="None", ports=[port])) for name in _STATE),
     ]
 
 
 def _account(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-    metadata = work.metadata(NAME, namespace)
+    metadata = workload.metadata(NAME, namespace)
     members = [f"{NAME}-{ordinal}" for ordinal in range(STATEFUL_REPLICAS)]
     rules = [
         rbac.PolicyRuleArgs(api_groups=[""], resources=["endpoints"], verbs=["create", "list", "watch"]),
@@ -173,34 +178,34 @@ def _account(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resour
 
 def _stateful_set(args: PostgresArgs, digest: str) -> apps.StatefulSetSpecArgs:
     return apps.StatefulSetSpecArgs(
-        service_name=PODS,
+        service_name=HEADLESS_SERVICE,
         replicas=STATEFUL_REPLICAS,
-        # All at once: Patroni itself decides who begins, and a lost zone must not hold up the others.
+        # Concurrently: Patroni itself selects the first member, and a lost zone must not block the others.
         pod_management_policy="Parallel",
         selector=meta.LabelSelectorArgs(match_labels=_LABELS),
-        volume_claim_templates=[work.claim("data", args.storage_class, args.size)],
+        volume_claim_templates=[workload.volume_claim_template("data", args.storage_class, args.size)],
         template=core.PodTemplateSpecArgs(
-            metadata=meta.ObjectMetaArgs(labels=_LABELS, annotations={work.DIGEST_ANNOTATION: digest}),
+            metadata=meta.ObjectMetaArgs(labels=_LABELS, annotations={workload.DIGEST_ANNOTATION: digest}),
             spec=core.PodSpecArgs(
                 service_account_name=NAME,
-                # Patroni's way to the leader lock.
+                # Patroni accesses the leader lock with it.
                 automount_service_account_token=True,
-                priority_class_name=work.CRITICAL,
-                security_context=work.confined_pod(UID),
-                topology_spread_constraints=work.one_per_zone(NAME),
-                affinity=work.never_together(NAME),
-                tolerations=work.stay_on_lost_nodes(),
-                # A primary ends its last transactions and hands the lock over.
+                priority_class_name=workload.DATA_PRIORITY_CLASS,
+                security_context=workload.restricted_pod_security(UID),
+                topology_spread_constraints=workload.zone_topology_spread(NAME),
+                affinity=workload.node_anti_affinity(NAME),
+                tolerations=workload.tolerate_lost_node(),
+                # A primary finishes its last transactions and transfers the lock.
                 termination_grace_period_seconds=30,
                 containers=[_member(args), _backup_server(args)],
                 volumes=[
-                    pod.config_files("config", NAME, mode=0o555),
-                    # Postgres refuses a key that others may read; root may own it if the group reads only.
-                    pod.secret_files("tls", NAME, mode=0o640),
-                    pod.secret_files("archive", ARCHIVE),
-                    pod.config_files("restore", RESTORE, optional=True),
-                    pod.scratch("run", memory=True),
-                    pod.scratch("tmp"),
+                    pod_spec.config_files("config", NAME, mode=0o555),
+                    # Postgres rejects a key that others can read; root may own it if the group can only read.
+                    pod_spec.secret_files("tls", NAME, mode=0o640),
+                    pod_spec.secret_files("archive", ARCHIVE_SECRET),
+                    pod_spec.config_files("recovery-target", RECOVERY_TARGET_CONFIG_MAP, optional=True),
+                    pod_spec.empty_dir("run", in_memory=True),
+                    pod_spec.empty_dir("tmp"),
                 ],
             ),
         ),
@@ -214,74 +219,74 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
         command=["/etc/esq/patroni/start.sh"],
         env=_environment(args.namespace),
         ports=[
-            core.ContainerPortArgs(name="postgres", container_port=render.PORT),
-            core.ContainerPortArgs(name="patroni", container_port=render.REST_PORT),
+            core.ContainerPortArgs(name="postgres", container_port=postgres_config.PORT),
+            core.ContainerPortArgs(name="patroni", container_port=postgres_config.REST_PORT),
         ],
-        resources=work.resources(args.size),
-        security_context=work.confined_container(),
-        # Is this member's loop turning? And: is it the leader, or a standby that is streaming?
-        liveness_probe=pod.ask_https("/liveness", render.REST_PORT, period=10, failures=6),
-        readiness_probe=pod.ask_https("/readiness", render.REST_PORT, period=5, failures=2),
+        resources=workload.resources(args.size),
+        security_context=workload.restricted_container_security(),
+        # Liveness: Patroni's loop runs. Readiness: the member is the leader or a streaming standby.
+        liveness_probe=pod_spec.https_probe("/liveness", postgres_config.REST_PORT, period=10, failures=6),
+        readiness_probe=pod_spec.https_probe("/readiness", postgres_config.REST_PORT, period=5, failures=2),
         volume_mounts=[
             *_mounts(),
-            pod.mount("config", "/etc/esq/patroni", read_only=True),
-            pod.mount("restore", render.RESTORE, read_only=True),
+            pod_spec.mount("config", "/etc/esq/patroni", read_only=True),
+            pod_spec.mount("recovery-target", postgres_config.RECOVERY_TARGET_DIRECTORY, read_only=True),
         ],
     )
 
 
 def _backup_server(args: PostgresArgs) -> core.ContainerArgs:
-    """Return the container through which backups are copied; Postgres does without it."""
+    """Return the container through which backups are copied; Postgres works without it."""
     return core.ContainerArgs(
         name="backup",
         image=args.image,
         command=["pgbackrest", "server"],
-        env=[pod.env_secret("PGPASSWORD", NAME, "backup")],
+        env=[pod_spec.env_secret("PGPASSWORD", NAME, "backup")],
         ports=[core.ContainerPortArgs(name="backup", container_port=pgbackrest.SERVER_PORT)],
-        resources=work.resources(args.backup_server),
-        security_context=work.confined_container(),
-        liveness_probe=pod.ask_port(pgbackrest.SERVER_PORT, period=30, failures=4),
-        readiness_probe=pod.ask_port(pgbackrest.SERVER_PORT, period=10, failures=6),
+        resources=workload.resources(args.backup_server),
+        security_context=workload.restricted_container_security(),
+        liveness_probe=pod_spec.tcp_probe(pgbackrest.SERVER_PORT, period=30, failures=4),
+        readiness_probe=pod_spec.tcp_probe(pgbackrest.SERVER_PORT, period=10, failures=6),
         volume_mounts=_mounts(),
     )
 
 
 def _mounts() -> list[core.VolumeMountArgs]:
     return [
-        pod.mount("data", "/var/lib/postgresql/data"),
-        pod.mount("tls", "/etc/esq/tls", read_only=True),
-        pod.mount("archive", "/etc/pgbackrest", read_only=True),
-        pod.mount("run", "/run/postgresql"),
-        pod.mount("tmp", "/tmp"),  # noqa: S108 - the pod's own, and the only place besides data it may write
+        pod_spec.mount("data", "/var/lib/postgresql/data"),
+        pod_spec.mount("tls", "/etc/esq/tls", read_only=True),
+        pod_spec.mount("archive", "/etc/pgbackrest", read_only=True),
+        pod_spec.mount("run", "/run/postgresql"),
+        pod_spec.mount("tmp", "/tmp"),  # noqa: S108 - the pod's own, and the only writable folder besides data
     ]
 
 
 def _environment(namespace: str) -> list[core.EnvVarArgs]:
-    address = f"$(PATRONI_NAME).{service_dns(PODS, namespace)}"
+    address = f"$(PATRONI_NAME).{service_dns(HEADLESS_SERVICE, namespace)}"
     return [
-        pod.env_field("PATRONI_NAME", "metadata.name"),
-        pod.env_field("PATRONI_KUBERNETES_NAMESPACE", "metadata.namespace"),
-        pod.env_field("PATRONI_KUBERNETES_POD_IP", "status.podIP"),
-        # By name, for certificates hold for names.
-        pod.env("PATRONI_POSTGRESQL_CONNECT_ADDRESS", f"{address}:{render.PORT}"),
-        pod.env("PATRONI_RESTAPI_CONNECT_ADDRESS", f"{address}:{render.REST_PORT}"),
-        pod.env("PATRONI_RESTAPI_USERNAME", "patroni"),
-        pod.env("PATRONICTL_CONFIG_FILE", "/etc/esq/patroni/new.yml"),
-        pod.env_secret("PATRONI_RESTAPI_PASSWORD", NAME, "patroni"),
-        pod.env("PATRONI_SUPERUSER_USERNAME", "postgres"),
-        pod.env_secret("PATRONI_SUPERUSER_PASSWORD", NAME, "superuser"),
-        *_verified("SUPERUSER"),
-        pod.env("PATRONI_REPLICATION_USERNAME", "replicator"),
-        pod.env_secret("PATRONI_REPLICATION_PASSWORD", NAME, "replication"),
-        *_verified("REPLICATION"),
-        pod.env_secret("ESQ_ADMIN_PASSWORD", NAME, "admin"),
-        pod.env_secret("ESQ_BACKUP_PASSWORD", NAME, "backup"),
-        pod.env_secret("ESQ_WITNESS_PASSWORD", NAME, "witness"),
+        pod_spec.env_field("PATRONI_NAME", "metadata.name"),
+        pod_spec.env_field("PATRONI_KUBERNETES_NAMESPACE", "metadata.namespace"),
+        pod_spec.env_field("PATRONI_KUBERNETES_POD_IP", "status.podIP"),
+        # By name, because certificates contain names.
+        pod_spec.env("PATRONI_POSTGRESQL_CONNECT_ADDRESS", f"{address}:{postgres_config.PORT}"),
+        pod_spec.env("PATRONI_RESTAPI_CONNECT_ADDRESS", f"{address}:{postgres_config.REST_PORT}"),
+        pod_spec.env("PATRONI_RESTAPI_USERNAME", "patroni"),
+        pod_spec.env("PATRONICTL_CONFIG_FILE", "/etc/esq/patroni/new.yml"),
+        pod_spec.env_secret("PATRONI_RESTAPI_PASSWORD", NAME, "patroni"),
+        pod_spec.env("PATRONI_SUPERUSER_USERNAME", "postgres"),
+        pod_spec.env_secret("PATRONI_SUPERUSER_PASSWORD", NAME, "superuser"),
+        *_verify_tls("SUPERUSER"),
+        pod_spec.env("PATRONI_REPLICATION_USERNAME", "replicator"),
+        pod_spec.env_secret("PATRONI_REPLICATION_PASSWORD", NAME, "replication"),
+        *_verify_tls("REPLICATION"),
+        pod_spec.env_secret("ESQ_ADMIN_PASSWORD", NAME, "admin"),
+        pod_spec.env_secret("ESQ_BACKUP_PASSWORD", NAME, "backup"),
+        pod_spec.env_secret("ESQ_VERIFIER_PASSWORD", NAME, "verifier"),
     ]
 
 
-def _verified(account: str) -> list[core.EnvVarArgs]:
+def _verify_tls(account: str) -> list[core.EnvVarArgs]:
     return [
-        pod.env(f"PATRONI_{account}_SSLMODE", "verify-full"),
-        pod.env(f"PATRONI_{account}_SSLROOTCERT", "/etc/esq/tls/ca.crt"),
+        pod_spec.env(f"PATRONI_{account}_SSLMODE", "verify-full"),
+        pod_spec.env(f"PATRONI_{account}_SSLROOTCERT", "/etc/esq/tls/ca.crt"),
     ]

@@ -1,4 +1,4 @@
-"""Redis: a primary and two replicas with automatic failover, for what can be rebuilt."""
+"""Redis: a primary and two replicas with automatic failover, for data that can be rebuilt."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
 from infra.credentials import RedisCredentials  # noqa: TC001 - same
-from infra.defaults import Size  # noqa: TC001 - same
+from infra.sizes import Size  # noqa: TC001 - same
 
 
 class RedisArgs(BaseModel):
-    """What a Redis needs to know. Safe by default: three replicas, TLS only, a password for everything.
+    """Inputs of Redis. Safe by default: three replicas, TLS only, passwords everywhere.
 
     Attributes:
-        namespace: where it lives.
+        namespace: namespace of all objects.
         image: an image with Redis 7 and its Sentinel.
-        storage_class: of the volumes.
-        size: of each server.
-        sentinel: of each Sentinel.
-        prober: of what answers the kubelet for both.
-        maxmemory: data after which writes are refused.
+        storage_class: StorageClass of the volumes.
+        size: resources of each server.
+        sentinel: resources of each Sentinel.
+        probe_server: resources of the probe server in each pod.
+        maxmemory: data size at which writes are rejected.
         credentials: passwords.
-        certificate: for the names of its Service and pods.
-        authority: PEM of the authority that all trust.
+        certificate: certificate with the names of its Service and pods.
+        ca_certificate: PEM of the environment's CA.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,21 +34,21 @@ class RedisArgs(BaseModel):
     storage_class: str
     size: Size
     sentinel: Size
-    prober: Size
+    probe_server: Size
     maxmemory: str
     credentials: RedisCredentials = Field(repr=False)
     certificate: KeyPair
-    authority: str
+    ca_certificate: str
 
 
 @dataclass(frozen=True)
 class RedisEndpoints:
-    """Where it can be reached: by asking any Sentinel for the primary.
+    """Endpoints for clients, which query a Sentinel for the primary.
 
     Attributes:
         sentinels: `host:port` of each Sentinel.
-        master: what the Sentinels call the group.
+        master_name: name of the monitored primary.
     """
 
     sentinels: tuple[str, ...]
-    master: str
+    master_name: str

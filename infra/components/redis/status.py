@@ -1,54 +1,69 @@
-"""How Redis is, by each server's own account."""
+"""Health of Redis, from the replication state of each server."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from infra.components.report import NoAnswerError, Replica, report, silent
+from infra.components.component_health import (
+    PodUnreachableError,
+    Replica,
+    component_health,
+    unreachable_replica,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from infra.components.report import Pod, Pods, Report
+    from infra.components.component_health import ComponentHealth, Pod, PodClient
 
-_ASK = ("redis-cli", "-e", "--tls", "--cacert", "/etc/esq/tls/ca.crt", "-p", "6379", "info", "replication")
+_COMMAND = (
+    "redis-cli",
+    "-e",
+    "--tls",
+    "--cacert",
+    "/etc/esq/tls/ca.crt",
+    "-p",
+    "6379",
+    "info",
+    "replication",
+)
 
 
-def read(pods: Pods) -> Report:
-    """Ask every server for its side of the replication."""
-    mine = pods.of("redis")
-    with ThreadPoolExecutor(len(mine) or 1) as pool:
-        answers = dict(zip(mine, pool.map(lambda pod: _facts(pods, pod), mine), strict=True))
-    offset = max((int(facts["master_repl_offset"]) for facts in answers.values() if facts), default=0)
-    replicas = [_replica(pod, facts, offset) for pod, facts in answers.items()]
-    primaries = [each.name for each in replicas if each.role == "primary"]
+def collect(pods: PodClient) -> ComponentHealth:
+    """Return the health, from the replication state of every server."""
+    redis_pods = pods.list_pods("redis")
+    with ThreadPoolExecutor(len(redis_pods) or 1) as pool:
+        states = pool.map(lambda pod: _replication_state(pods, pod), redis_pods)
+        state_by_pod = dict(zip(redis_pods, states, strict=True))
+    offset = max((int(state["master_repl_offset"]) for state in state_by_pod.values() if state), default=0)
+    replicas = [_replica(pod, state, offset) for pod, state in state_by_pod.items()]
+    primaries = [replica.name for replica in replicas if replica.role == "primary"]
     if len(primaries) > 1:
-        replicas = [each.model_copy(update={"healthy": False}) for each in replicas]
-    return report("redis", replicas, f"primary {', '.join(primaries)}, its replicas connected")
+        replicas = [replica.model_copy(update={"healthy": False}) for replica in replicas]
+    return component_health("redis", replicas, f"primary {', '.join(primaries)}, its replicas connected")
 
 
-def _facts(pods: Pods, pod: Pod) -> Mapping[str, str]:
+def _replication_state(pods: PodClient, pod: Pod) -> Mapping[str, str]:
     try:
-        answer = pods.run(pod.name, "redis", _ASK)
-    except NoAnswerError:
+        output = pods.run(pod.name, "redis", _COMMAND)
+    except PodUnreachableError:
         return {}
-    return dict(line.split(":", 1) for line in answer.split() if ":" in line)
+    return dict(line.split(":", 1) for line in output.split() if ":" in line)
 
 
-def _replica(pod: Pod, facts: Mapping[str, str], offset: int) -> Replica:
-    if not facts:
-        return silent(pod)
-    primary = facts["role"] == "master"
-    link = "running" if primary else f"link {facts['master_link_status']}"
-    state = link if pod.ready else f"{link}, {pod.reason or 'not ready'}"
-    behind = offset - int(facts.get("slave_repl_offset", offset))
+def _replica(pod: Pod, state: Mapping[str, str], primary_offset: int) -> Replica:
+    if not state:
+        return unreachable_replica(pod)
+    is_primary = state["role"] == "master"
+    link = "running" if is_primary else f"link {state['master_link_status']}"
+    lag = primary_offset - int(state.get("slave_repl_offset", primary_offset))
     return Replica(
         name=pod.name,
         zone=pod.zone,
-        role="primary" if primary else "replica",
-        state=state,
+        role="primary" if is_primary else "replica",
+        state=link if pod.ready else f"{link}, {pod.reason or 'not ready'}",
         healthy=pod.ready and link in ("running", "link up"),
-        lag=None if primary else behind,
+        lag=None if is_primary else lag,
         lag_unit="bytes",
     )

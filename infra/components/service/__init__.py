@@ -1,26 +1,26 @@
-"""A process of the application in several replicas over the zones, and the jobs that go before it."""
+"""Application processes with replicas in several zones, and the jobs that run before them."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
-from infra.defaults import Size  # noqa: TC001 - same
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.sizes import Size  # noqa: TC001 - same
 
 
 class ProgramArgs(BaseModel):
-    """What every program of the services image needs to know.
+    """Inputs of every program of the services image.
 
     Attributes:
-        name: of its workload, Secrets and account.
-        namespace: where it lives.
+        name: name of its workload, Secrets and service account.
+        namespace: namespace of these.
         image: the services image.
-        argv: arguments of `python3`, e.g. `-m services.contacts api`.
-        size: of each replica.
-        settings: variables of its environment that may be seen.
-        secrets: variables of its environment that may not.
-        certificate: what it shows to others.
-        authority: PEM of the authority that all trust.
+        argv: arguments of `python3`.
+        size: resources of each replica.
+        settings: environment variables that are not secret.
+        secrets: environment variables that are secret.
+        certificate: its TLS certificate.
+        ca_certificate: PEM of the environment's CA.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,18 +33,18 @@ class ProgramArgs(BaseModel):
     settings: dict[str, str] = Field(default_factory=dict)
     secrets: dict[str, str] = Field(default_factory=dict, repr=False)
     certificate: KeyPair
-    authority: str
+    ca_certificate: str
 
 
 class ServiceArgs(ProgramArgs):
-    """A process that stays. Safe by default: two replicas in two zones, replaced without a gap.
+    """Inputs of a long-running process. Safe by default: two replicas in two zones.
 
     Attributes:
-        replicas: how many; at least two, so that no zone is missed.
-        listens: whether others call it; else its port is for probes only.
-        node_port: where the edge finds it on every node that runs it; None when the edge does not offer it.
+        replicas: number of replicas; at least two, so that losing a zone causes no outage.
+        has_service: whether other processes call it; otherwise its port serves probes only.
+        node_port: node port for the edge; None if the edge does not expose it.
     """
 
     replicas: int = Field(default=2, ge=2)
-    listens: bool = True
+    has_service: bool = True
     node_port: int | None = None

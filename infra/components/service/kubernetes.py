@@ -1,4 +1,4 @@
-"""A service as a Deployment: replicas in different zones, replaced one by one, none missed."""
+"""A service as a Deployment: replicas in different zones, replaced one by one without a gap."""
 
 from __future__ import annotations
 
@@ -7,20 +7,19 @@ from pulumi_kubernetes.apps import v1 as apps
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
-from infra.components import pod
-from infra.components import workload as work
-from infra.components.service import ServiceArgs, program
-from services.contracts.ports import HEALTH_PATH, HTTP_PORT, LIVE_PATH
+from infra.components import pod_spec, workload
+from infra.components.service import ServiceArgs, container_spec
+from services.contracts.endpoints import HTTP_PORT, LIVENESS_PATH, READINESS_PATH
 
-GRACE_SECONDS = 30
-"""For a process to hand over its work after SIGTERM: it answers 3 s longer and drains for 15 s."""
+TERMINATION_GRACE_SECONDS = 30
+"""For a process to finish after SIGTERM: it continues to answer for 3 s and drains for 15 s."""
 
 
 class KubernetesService(pulumi.ComponentResource):
-    """A process in several replicas.
+    """An application process with several replicas.
 
     Attributes:
-        name: of its Deployment and, if it listens, its Service.
+        name: name of its Deployment and, if others call it, its Service.
     """
 
     name: str
@@ -28,46 +27,46 @@ class KubernetesService(pulumi.ComponentResource):
     def __init__(self, args: ServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("esq:services:Process", args.name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        needs = program.ground(args, child)
-        if args.listens:
-            needs.append(_service(args, child))
+        prerequisites = container_spec.declare_prerequisites(args, child)
+        if args.has_service:
+            prerequisites.append(_service(args, child))
         apps.Deployment(
             args.name,
-            metadata=work.metadata(args.name, args.namespace),
+            metadata=workload.metadata(args.name, args.namespace),
             spec=_deployment(args),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=needs)),
+            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=prerequisites)),
         )
-        work.disruption_budget(args.name, args.namespace, child)
+        workload.disruption_budget(args.name, args.namespace, child)
         self.name = args.name
         self.register_outputs({"name": args.name})
 
 
 def _service(args: ServiceArgs, opts: pulumi.ResourceOptions) -> core.Service:
-    metadata = work.metadata(args.name, args.namespace)
-    # Its endpoints come from pods that are only made after it.
+    metadata = workload.metadata(args.name, args.namespace)
+    # Its endpoints come from pods that are created after it.
     metadata.annotations = {"pulumi.com/skipAwait": "true"}
     port = core.ServicePortArgs(name="https", port=HTTP_PORT, target_port=HTTP_PORT, node_port=args.node_port)
-    offered = args.node_port is not None
+    is_public = args.node_port is not None
     spec = core.ServiceSpecArgs(
-        type="NodePort" if offered else "ClusterIP",
-        selector=work.labels(args.name),
+        type="NodePort" if is_public else "ClusterIP",
+        selector=workload.labels(args.name),
         ports=[port],
-        # A zone without a pod refuses at once, so that the edge's health check of a zone tells the truth.
-        external_traffic_policy="Local" if offered else None,
+        # A zone without a pod refuses connections, so the edge's health check reflects the pods of the zone.
+        external_traffic_policy="Local" if is_public else None,
     )
     return core.Service(args.name, metadata=metadata, spec=spec, opts=opts)
 
 
-def _spread(name: str) -> list[core.TopologySpreadConstraintArgs]:
-    """Spread each generation of pods for itself: else a rolling update counts the old ones and leans over."""
-    (constraint,) = work.one_per_zone(name)
+def _zone_spread_per_revision(name: str) -> list[core.TopologySpreadConstraintArgs]:
+    """Spread each revision separately: otherwise a rolling update counts old pods and ends unbalanced."""
+    (constraint,) = workload.zone_topology_spread(name)
     constraint.match_label_keys = ["pod-template-hash"]
     return [constraint]
 
 
 def _deployment(args: ServiceArgs) -> apps.DeploymentSpecArgs:
-    labels = work.labels(args.name)
-    annotations = {work.DIGEST_ANNOTATION: program.digest(args)}
+    labels = workload.labels(args.name)
+    annotations = {workload.DIGEST_ANNOTATION: container_spec.digest(args)}
     return apps.DeploymentSpecArgs(
         replicas=args.replicas,
         selector=meta.LabelSelectorArgs(match_labels=labels),
@@ -83,25 +82,27 @@ def _deployment(args: ServiceArgs) -> apps.DeploymentSpecArgs:
                 service_account_name=args.name,
                 automount_service_account_token=False,
                 enable_service_links=False,
-                priority_class_name=work.NORMAL,
-                security_context=work.confined_pod(program.UID),
-                topology_spread_constraints=_spread(args.name),
-                tolerations=work.leave_lost_nodes(),
-                termination_grace_period_seconds=GRACE_SECONDS,
+                priority_class_name=workload.SERVICES_PRIORITY_CLASS,
+                security_context=workload.restricted_pod_security(container_spec.UID),
+                topology_spread_constraints=_zone_spread_per_revision(args.name),
+                tolerations=workload.evict_from_lost_node(),
+                termination_grace_period_seconds=TERMINATION_GRACE_SECONDS,
                 containers=[_container(args)],
-                volumes=program.volumes(args),
+                volumes=container_spec.volumes(args),
             ),
         ),
     )
 
 
 def _container(args: ServiceArgs) -> core.ContainerArgs:
-    container = program.container(args)
+    container = container_spec.container(args)
     container.ports = [core.ContainerPortArgs(name="https", container_port=HTTP_PORT)]
-    # A process that hangs gets no calls after ten seconds, by its readiness. To end it is the last resort: on
-    # a machine that is short of processors every end is another start, and all of them at once never succeed.
-    # Each question is a handshake: asked of every process every two seconds they took a twentieth of a core.
-    container.startup_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=1, failures=240)
-    container.liveness_probe = pod.ask_https(LIVE_PATH, HTTP_PORT, period=20, failures=3, timeout=10)
-    container.readiness_probe = pod.ask_https(HEALTH_PATH, HTTP_PORT, period=5, failures=2)
+    # Readiness removes a hanging process from its Service after ten seconds. Killing it is the last resort:
+    # under CPU contention each kill means another start, and if all pods restart at once, none succeeds. Each
+    # probe is a TLS handshake: at one probe every two seconds of every process they took 5 % of a core.
+    container.startup_probe = pod_spec.https_probe(LIVENESS_PATH, HTTP_PORT, period=1, failures=240)
+    container.liveness_probe = pod_spec.https_probe(
+        LIVENESS_PATH, HTTP_PORT, period=20, failures=3, timeout=10
+    )
+    container.readiness_probe = pod_spec.https_probe(READINESS_PATH, HTTP_PORT, period=5, failures=2)
     return container

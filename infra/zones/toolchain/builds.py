@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
@@ -29,14 +31,28 @@ _LOG_TAIL = 3000
 
 
 def go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
-    """Build a Go tool: modules verified by `go.sum`, the same bytes for the same pins."""
+    """Build a Go tool: modules verified by `go.sum`, the same bytes for the same pins.
+
+    Files of another module cannot be embedded; the compiler's overlay maps them into the folder of the pins.
+    """
     program = target / "bin" / tool.programs[0]
     binary = target / "bin" / tool.name if len(tool.programs) > 1 else program
+    pins, compiler = SOURCES / "go" / tool.name, go_program(cache)
+    env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    overlay = target / "overlay.json"
+    if tool.embeds:
+        module, *files = tool.embeds
+        _build([compiler, "mod", "download", module], log, cwd=pins, env=env)
+        folder = run([compiler, "list", "-m", "-f", "{{.Dir}}", module], cwd=pins, env={**os.environ, **env})
+        replace = {str(pins / PurePath(file).name): f"{folder.strip()}/{file}" for file in files}
+        overlay.write_text(json.dumps({"Replace": replace}))
     argv = [
-        *(go_program(cache), "build", "-trimpath", "-mod=readonly"),
+        *(compiler, "build", "-trimpath", "-mod=readonly"),
+        *(("-overlay", str(overlay)) if tool.embeds else ()),
         *("-ldflags", f"-s -w {tool.flags}".strip(), "-o", str(binary), tool.package),
     ]
-    _build(argv, log, cwd=SOURCES / "go" / tool.name, env={"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"})
+    _build(argv, log, cwd=pins, env=env)
+    overlay.unlink(missing_ok=True)
     for name in tool.programs if binary.name != program.name else ():
         (target / "bin" / name).symlink_to(binary.name)
 

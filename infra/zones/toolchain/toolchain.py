@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from infra.errors import EsqError, Problem, ProblemsError
 from infra.subprocesses import CommandFailedError, run
 from infra.zones.toolchain import builds
+from infra.zones.toolchain.plugin_version import plugin_version
 from infra.zones.toolchain.tools import BY_NAME, BY_PROGRAM, TOOLS, Tool
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ class Toolchain:
                 str(folder if tool.kind == "maven" else folder / "bin" / program) if folder.exists() else None
             )
         if found is None:
-            raise EsqError(f"no program {program}", location="toolchain", remedy="Run `./esq toolchain build`.")
+            raise EsqError(
+                f"no program {program}", location="toolchain", remedy="Run `./esq toolchain build`."
+            )
         return Path(found)
 
     def list(self) -> list[ToolStatus]:
@@ -128,7 +131,7 @@ class Toolchain:
     def _fits(self, tool: Tool) -> bool:
         """Tell whether all programs of a tool are on PATH in the very version; asked once."""
         if tool.name not in self._on_path:
-            self._on_path[tool.name] = bool(tool.asks) and all(
+            self._on_path[tool.name] = bool(tool.asks or tool.plugin) and all(
                 _tells(program, tool) for program in tool.programs
             )
         return self._on_path[tool.name]
@@ -139,7 +142,7 @@ def _tells(program: str, tool: Tool) -> bool:
         return False
     asks = ("version", "--client") if program == "kubectl" else tool.asks
     try:
-        answer = run([program, *asks], timeout=30)
+        answer = plugin_version(program) if tool.plugin else run([program, *asks], timeout=30)
     except CommandFailedError:
         return False
     return re.search(rf"(?<![\d.]){re.escape(tool.version)}(?![\d.])", answer) is not None

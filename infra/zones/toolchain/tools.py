@@ -29,6 +29,8 @@ _KUBERNETES_FLAGS = " ".join(
         "buildDate": "1970-01-01T00:00:00Z",
     }.items()
 )
+_PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_PROVIDER_COMMAND = "cmd/pulumi-resource-kubernetes"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Tool:
         package: Go package to build, or Rust crate to install; the pins' own main package when empty.
         flags: linker flags, e.g. the version that the program tells of itself.
         asks: arguments that make a program tell its version; none means that one on PATH is never used.
+        plugin: whether the program is a Pulumi plugin, which tells its version over gRPC.
+        embeds: a Go module and paths of its files that the pins' main package embeds; empty for none.
     """
 
     name: str
@@ -52,13 +56,15 @@ class Tool:
     package: str = "."
     flags: str = ""
     asks: tuple[str, ...] = ()
+    plugin: bool = False
+    embeds: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Name of its folder in the cache: changes with the version, the pins and the flags."""
         pins = SOURCES / self.kind / self.name if self.kind == "go" else SOURCES / self.name
         files = sorted(path for path in pins.rglob("*") if path.is_file()) if pins.is_dir() else []
-        content = [self.kind, self.version, self.package, self.flags, *self.programs]
+        content = [self.kind, self.version, self.package, self.flags, *self.programs, *self.embeds]
         digest = hashlib.sha256("\0".join(content).encode())
         for path in files:
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -72,6 +78,12 @@ TOOLS = (
         *("pulumi", "3.259.0", "go", ("pulumi",), "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
         flags="-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
         asks=("version",),
+    ),
+    Tool(
+        *("pulumi-kubernetes", "4.34.2", "go", ("pulumi-resource-kubernetes",)),
+        flags=f"-X {_PROVIDER}/pkg/version.Version=4.34.2",
+        plugin=True,
+        embeds=(_PROVIDER, f"{_PROVIDER_COMMAND}/schema.json", f"{_PROVIDER_COMMAND}/terraform-mapping.json"),
     ),
     Tool("coredns", "1.15.0", "go", ("coredns",), "github.com/coredns/coredns", asks=("-version",)),
     Tool(

@@ -10,9 +10,9 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from infra.components.backup.inside.s3 import Store, signed
+from infra.components.backup.pod_programs.s3 import S3Bucket, sign_request
 
-STORE = Store("vault", "https://vault.example:3900", "esq", "vault", "GK0123", "secret", "/ca.crt")
+STORE = S3Bucket("vault", "https://vault.example:3900", "esq", "vault", "GK0123", "secret", "/ca.crt")
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_the_signature_is_botocores(
     signer = S3SigV4Auth(Credentials(STORE.key_id, STORE.key_secret), "s3", STORE.region)
     monkeypatch.setattr(signer, "payload", lambda _: "d")
     signer.add_auth(request)
-    ours = signed(STORE, method, path, words, "d", now)
+    ours = sign_request(STORE, method, path, words, "d", now)
     assert ours["Authorization"] == request.headers["Authorization"]
 
 

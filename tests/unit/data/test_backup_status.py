@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infra.components.backup import status
-from infra.components.backup.status import Seen
-from infra.components.report import NoAnswerError, Pod
-from tests.unit.data.test_backup_selection import INFO, backups
+from infra.components.backup.status import VerifierReport
+from infra.components.component_health import Pod, PodUnreachableError
+from tests.unit.data.test_backup_selection import INFO, list_backups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,7 @@ def ago(**words: float) -> str:
     return (NOW - dt.timedelta(**words)).isoformat()
 
 
-def seen(**changes: Any) -> Seen:
+def seen(**changes: Any) -> VerifierReport:
     values: dict[str, Any] = {
         "at": ago(seconds=30),
         "origin": ago(days=3),
@@ -34,14 +34,14 @@ def seen(**changes: Any) -> Seen:
             {"number": 1, "newest_wal": "0000000100000000000000A0"},
             {"number": 2, "newest_wal": "0000000100000000000000A0"},
         ],
-        "backups": [vars(each) for each in backups(INFO)],
+        "backups": [vars(each) for each in list_backups(INFO)],
         "drill": {"ended": ago(hours=9), "good": True, "rpo_seconds": 12, "rto_seconds": 9, "rows": 4000},
     }
-    return Seen.model_validate(values | changes)
+    return VerifierReport.model_validate(values | changes)
 
 
 def test_all_well() -> None:
-    assert status.troubles(seen(), NOW) == []
+    assert status.problems(seen(), NOW) == []
     assert status.summary(seen(), NOW) == "newest 30 min old, log archived 20 s ago, drill good 9 h ago"
 
 
@@ -66,14 +66,14 @@ def test_all_well() -> None:
     ],
 )
 def test_each_trouble_is_told(changes: dict[str, Any], trouble: str) -> None:
-    assert any(trouble in each for each in status.troubles(seen(**changes), NOW)), status.troubles(
+    assert any(trouble in each for each in status.problems(seen(**changes), NOW)), status.problems(
         seen(**changes), NOW
     )
 
 
 def test_an_old_backup_is_a_trouble() -> None:
     late = seen(at=(NOW + DAY * 2).isoformat(), archived_at=(NOW + DAY * 2).isoformat())
-    assert any("newest backup in the vault" in each for each in status.troubles(late, NOW + DAY * 2))
+    assert any("newest backup in the vault" in each for each in status.problems(late, NOW + DAY * 2))
 
 
 def test_what_was_not_due_yet_is_no_trouble() -> None:
@@ -87,17 +87,17 @@ def test_what_was_not_due_yet_is_no_trouble() -> None:
         repositories=[{"number": 1, "trouble": "missing bucket"}],
         troubles=["the witness cannot write to backups: 404"],
     )
-    assert status.troubles(fresh, NOW) == []
+    assert status.problems(fresh, NOW) == []
     assert status.summary(fresh, NOW) == "none yet, log not archived yet, no drill yet"
 
 
-class FakeWitness:
+class FakePodClient:
     """One pod that answers with a text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
-    def of(self, name: str) -> Sequence[Pod]:
+    def list_pods(self, name: str) -> Sequence[Pod]:
         return [Pod(name=f"{name}-1", zone="zone-a", ready=True)]
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> str:  # noqa: ARG002 - the port's signature
@@ -108,11 +108,11 @@ class FakeWitness:
 
 
 def test_the_witness_is_read() -> None:
-    found = status.read(FakeWitness(seen().model_dump_json()))
+    found = status.read_report(FakePodClient(seen().model_dump_json()))
     assert found == seen()
 
 
 @pytest.mark.parametrize("text", ["", json.dumps({"at": ago(seconds=1)})])
 def test_half_a_report_is_no_answer(text: str) -> None:
-    with pytest.raises(NoAnswerError, match="cannot be read"):
-        status.read(FakeWitness(text))
+    with pytest.raises(PodUnreachableError, match="cannot be read"):
+        status.read_report(FakePodClient(text))

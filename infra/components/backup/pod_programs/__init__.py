@@ -1,0 +1,1 @@
+"""Programs that run inside the pods of backups. They import the standard library, psycopg2 and each other."""

@@ -1,0 +1,179 @@
+"""Health of a replicated component, and the port through which its pods are queried."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.errors import EsqError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Pod(BaseModel):
+    """A pod.
+
+    Attributes:
+        name: name of the pod.
+        zone: zone of its node; None while it is not scheduled.
+        ready: whether all its containers are ready.
+        reason: why it is not ready, as reported by Kubernetes; empty if it is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    zone: str | None
+    ready: bool
+    reason: str = ""
+
+
+class Replica(BaseModel):
+    """A replica as seen by its own cluster.
+
+    Attributes:
+        name: name of the pod.
+        zone: zone of its node; None while it is not scheduled.
+        role: e.g. `primary`, `quorum standby`, `broker, leads the quorum`.
+        state: e.g. `streaming`, `in sync`; the problem, if there is one.
+        healthy: whether it works as a member of its cluster.
+        lag: how far it is behind, in `lag_unit`; None for a leader, or if unknown.
+        lag_unit: e.g. `bytes`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    zone: str | None
+    role: str
+    state: str
+    healthy: bool
+    lag: int | None = None
+    lag_unit: str = ""
+
+
+class ComponentHealth(BaseModel):
+    """Health of a replicated component.
+
+    Attributes:
+        component: `postgres`, `redis`, `kafka` or `object-store`.
+        healthy: whether all replicas work, and losing a zone would cost neither data nor service.
+        summary: one sentence: the state or the problems.
+        replicas: all replicas, sorted by name.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    component: str
+    healthy: bool
+    summary: str
+    replicas: tuple[Replica, ...]
+
+
+class PodUnreachableError(EsqError):
+    """A pod or the cluster is unreachable."""
+
+
+class PodClient(Protocol):
+    """Access to the pods of a namespace."""
+
+    def list_pods(self, name: str) -> Sequence[Pod]:
+        """Return the pods of the workload `name`, sorted by name.
+
+        Raises:
+            PodUnreachableError: the cluster is unreachable.
+        """
+
+    def run(self, pod: str, container: str, argv: Sequence[str]) -> str:
+        """Run a program in a container and return its standard output.
+
+        Args:
+            pod: name of the pod.
+            container: name of the container.
+            argv: program and arguments.
+
+        Raises:
+            PodUnreachableError: the program cannot be run, failed, or timed out.
+        """
+
+    def get(self, pod: str, port: int, path: str) -> str:
+        """Return the response to `GET https://POD:port/path`.
+
+        Args:
+            pod: name of the pod.
+            port: HTTPS port.
+            path: path with its leading slash.
+
+        Raises:
+            PodUnreachableError: no response, or no success status.
+        """
+
+
+class PodQuery(Protocol):
+    """Queries a pod."""
+
+    def __call__(self, pod: str, /) -> str:
+        """Return the response; raise PodUnreachableError if there is none."""
+
+
+def unreachable_replica(pod: Pod, reason: str = "") -> Replica:
+    """Return the replica of a pod whose state is unknown.
+
+    Args:
+        pod: the pod.
+        reason: why the state is unknown; by default why the pod is not ready.
+    """
+    return Replica(
+        name=pod.name,
+        zone=pod.zone,
+        role="unknown",
+        state=reason or pod.reason or "no answer",
+        healthy=False,
+    )
+
+
+def unreachable_component(component: str, pods: Sequence[Pod], error: PodUnreachableError) -> ComponentHealth:
+    """Return the health of a component without any reachable pod.
+
+    Args:
+        component: name of the component.
+        pods: its pods.
+        error: error of the last pod.
+    """
+    replicas = tuple(unreachable_replica(pod) for pod in pods)
+    return ComponentHealth(component=component, healthy=False, summary=error.message, replicas=replicas)
+
+
+def component_health(component: str, replicas: Sequence[Replica], healthy_summary: str) -> ComponentHealth:
+    """Return the health of a component.
+
+    Args:
+        component: name of the component.
+        replicas: its replicas.
+        healthy_summary: summary if all replicas are healthy; otherwise it lists the problems.
+    """
+    problems = [f"{replica.name}: {replica.state}" for replica in replicas if not replica.healthy]
+    healthy = bool(replicas) and not problems
+    summary = healthy_summary if healthy else "; ".join(problems) or "no pods"
+    return ComponentHealth(component=component, healthy=healthy, summary=summary, replicas=tuple(replicas))
+
+
+def query_first_reachable(pods: Sequence[Pod], query: PodQuery) -> str:
+    """Return the response of the first reachable pod; ready pods are queried first.
+
+    Args:
+        pods: the candidates.
+        query: the query.
+
+    Raises:
+        PodUnreachableError: no pod is reachable; the error of the last one.
+    """
+    errors = [PodUnreachableError("no pods")]
+    for pod in sorted(pods, key=lambda pod: not pod.ready):
+        try:
+            return query(pod.name)
+        except PodUnreachableError as error:
+            errors.append(error)
+    raise errors[-1]

@@ -1,0 +1,59 @@
+"""Object store: S3 with a copy of every object in each zone, a bucket for media and one for backups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.credentials import ObjectStoreCredentials  # noqa: TC001 - same
+from infra.names import BACKUP_BUCKET, MEDIA_BUCKET
+from infra.sizes import Size  # noqa: TC001 - same
+
+
+class ObjectStoreArgs(BaseModel):
+    """Inputs of the object store. Safe by default: a copy in each of three zones.
+
+    Attributes:
+        namespace: namespace of all objects.
+        image: an image with Garage and HAProxy.
+        python_image: an image with Python, for the job that applies the layout and creates the buckets.
+        storage_class: StorageClass of the volumes.
+        size: resources of each node.
+        proxy: resources of each node's TLS proxy.
+        credentials: keys.
+        certificate: certificate with the names of its Service.
+        media_bucket: created at the first deploy; never deleted by a deploy.
+        backup_bucket: the same, with its own key.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    namespace: str
+    image: str
+    python_image: str
+    storage_class: str
+    size: Size
+    proxy: Size
+    credentials: ObjectStoreCredentials = Field(repr=False)
+    certificate: KeyPair
+    media_bucket: str = MEDIA_BUCKET
+    backup_bucket: str = BACKUP_BUCKET
+
+
+@dataclass(frozen=True)
+class ObjectStoreEndpoints:
+    """Endpoints for clients.
+
+    Attributes:
+        url: HTTPS URL of the S3 API; buckets are addressed by path, not by host name.
+        region: region that clients must use.
+        bucket: name of the media bucket.
+        key_id: access key that may read and write the bucket.
+    """
+
+    url: str
+    region: str
+    bucket: str
+    key_id: str

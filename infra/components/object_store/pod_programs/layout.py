@@ -1,0 +1,190 @@
+"""Assigns the zones of the nodes in a Garage cluster, and creates keys and buckets.
+
+Runs as a Job of the deploy. The zones are those of the Kubernetes nodes on which the pods run. A pod's volume
+is bound to its node, so an assigned zone never changes. The program is idempotent and changes only what
+differs: a correct layout is left as it is, because applying one moves data.
+
+Mounted into the pod as a file: it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_SECONDS = 10.0
+"""Timeout of a request."""
+NODES_TIMEOUT_SECONDS = 240.0
+"""Timeout until all nodes are connected."""
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+ZONE_LABEL = "topology.kubernetes.io/zone"
+
+
+class Garage:
+    """The admin API of the first reachable node.
+
+    Args:
+        urls: base URL of each node's admin API.
+        token: admin token.
+    """
+
+    def __init__(self, urls: list[str], token: str) -> None:
+        self.urls = urls
+        self.token = token
+
+    def call(self, name: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+        """Call an operation: POST if there is a body, otherwise GET.
+
+        Args:
+            name: name of the operation.
+            body: JSON body.
+
+        Raises:
+            OSError: no node is reachable, or the reachable one rejects the request.
+        """
+        failure: OSError = OSError("no nodes")
+        for url in self.urls:
+            address, method = f"{url}/v2/{name}", "GET" if body is None else "POST"
+            request = urllib.request.Request(address, method=method)  # noqa: S310 - http inside the cluster
+            request.add_header("Authorization", f"Bearer {self.token}")
+            data = None if body is None else json.dumps(body).encode()
+            try:
+                with urllib.request.urlopen(request, data, TIMEOUT_SECONDS) as response:  # noqa: S310 - same
+                    return json.loads(response.read() or b"null")
+            except urllib.error.HTTPError as error:
+                # This node answered; another one would answer the same.
+                raise OSError(f"{name}: {error.code} {error.read()[:300].decode()}") from error
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+def get_from_kubernetes(path: str) -> Any:  # noqa: ANN401 - JSON
+    """Return the response of the API server to a GET with the pod's service account."""
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    request = urllib.request.Request(f"https://{host}:{port}{path}")
+    request.add_header("Authorization", f"Bearer {(SERVICE_ACCOUNT / 'token').read_text()}")
+    context = ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context) as response:  # noqa: S310 - same
+        return json.loads(response.read())
+
+
+def zone_of_pod(namespace: str, pod: str) -> str:
+    """Return the zone of the node on which a pod runs.
+
+    Args:
+        namespace: namespace of the pod.
+        pod: name of the pod.
+    """
+    node = get_from_kubernetes(f"/api/v1/namespaces/{namespace}/pods/{pod}")["spec"]["nodeName"]
+    zone: str = get_from_kubernetes(f"/api/v1/nodes/{node}")["metadata"]["labels"][ZONE_LABEL]
+    return zone
+
+
+def role_changes(
+    layout: dict[str, Any], desired_zones: dict[str, str], capacity: int
+) -> list[dict[str, object]]:
+    """Return the changes that assign each node its zone; none if the layout is correct.
+
+    Args:
+        layout: current layout.
+        desired_zones: zone by node id.
+        capacity: capacity of a node in bytes.
+    """
+    zones = {role["id"]: role["zone"] for role in layout["roles"]}
+    changes: list[dict[str, object]] = [
+        {"id": node, "zone": zone, "capacity": capacity, "tags": []}
+        for node, zone in desired_zones.items()
+        if zones.get(node) != zone
+    ]
+    return changes + [{"id": node, "remove": True} for node in zones if node not in desired_zones]
+
+
+def wait_for_nodes(garage: Garage, node_ids: set[str], deadline: float) -> None:
+    """Wait until a node reports all nodes as up.
+
+    Args:
+        garage: the admin API.
+        node_ids: ids of all nodes.
+        deadline: monotonic seconds.
+
+    Raises:
+        TimeoutError: the deadline has passed; the message names the missing nodes.
+    """
+    missing, reason = node_ids, ""
+    while time.monotonic() < deadline:
+        try:
+            nodes = garage.call("GetClusterStatus")["nodes"]
+            missing = node_ids - {node["id"] for node in nodes if node["isUp"]}
+        except OSError as error:
+            reason = str(error)
+        if not missing:
+            return
+        time.sleep(1)
+    raise TimeoutError(f"unreachable nodes: {sorted(missing)} {reason}")
+
+
+def apply_layout(garage: Garage, desired_zones: dict[str, str], capacity: int) -> str:
+    """Assign each node its zone and return the result as a sentence.
+
+    Args:
+        garage: the admin API.
+        desired_zones: zone by node id.
+        capacity: capacity of a node in bytes.
+    """
+    layout = garage.call("GetClusterLayout")
+    changes = role_changes(layout, desired_zones, capacity)
+    if not changes:
+        return f"layout {layout['version']} is up to date"
+    version = layout["version"] + 1
+    garage.call("UpdateClusterLayout", {"roles": changes, "parameters": {"zoneRedundancy": "maximum"}})
+    garage.call("ApplyClusterLayout", {"version": version})
+    return f"layout {version} applied: {desired_zones}"
+
+
+def ensure_bucket(garage: Garage, bucket: str, key_id: str, key_secret: str) -> str:
+    """Import the key, create the bucket and grant access, where missing; return the result as a sentence.
+
+    Args:
+        garage: the admin API.
+        bucket: name of the bucket.
+        key_id: access key.
+        key_secret: secret key.
+    """
+    actions = []
+    if key_id not in {key["id"] for key in garage.call("ListKeys")}:
+        key = {"accessKeyId": key_id, "secretAccessKey": key_secret, "name": bucket}
+        garage.call("ImportKey", key)
+        actions.append("key imported")
+    buckets = {alias: entry["id"] for entry in garage.call("ListBuckets") for alias in entry["globalAliases"]}
+    if bucket not in buckets:
+        buckets[bucket] = garage.call("CreateBucket", {"globalAlias": bucket})["id"]
+        actions.append("bucket created")
+    permissions = {"read": True, "write": True, "owner": False}
+    grant = {"bucketId": buckets[bucket], "accessKeyId": key_id, "permissions": permissions}
+    garage.call("AllowBucketKey", grant)
+    return f"{bucket}: {', '.join(actions) or 'up to date'}"
+
+
+def main(environment: dict[str, str]) -> None:
+    """Wait for the nodes, then apply layout, keys and buckets."""
+    namespace = environment["ESQ_NAMESPACE"]
+    ids = dict(pair.split("=") for pair in environment["ESQ_NODES"].split(","))
+    garage = Garage(environment["ESQ_URLS"].split(","), environment["ESQ_ADMIN_TOKEN"])
+    wait_for_nodes(garage, set(ids.values()), time.monotonic() + NODES_TIMEOUT_SECONDS)
+    desired_zones = {node_id: zone_of_pod(namespace, pod) for pod, node_id in ids.items()}
+    sys.stdout.write(apply_layout(garage, desired_zones, int(environment["ESQ_CAPACITY"])) + "\n")
+    for number, bucket in enumerate(environment["ESQ_BUCKETS"].split(",")):
+        key_id, key_secret = environment[f"ESQ_KEY_ID_{number}"], environment[f"ESQ_KEY_SECRET_{number}"]
+        sys.stdout.write(ensure_bucket(garage, bucket, key_id, key_secret) + "\n")
+
+
+if __name__ == "__main__":
+    main(dict(os.environ))

@@ -1,0 +1,84 @@
+"""Serves the kubelet's probes over HTTP, as a container beside the probed one.
+
+A kubelet that starts a program in a container spends 100 to 200 ms of CPU time on it each time, whatever the
+program does. With Redis, Sentinel and Kafka in three zones that was 7 % of a core, at one probe in 20 to 60
+seconds each.
+
+    probe_server.py MODULE    answers GET PATH with 200 if the check under that path in MODULE.CHECKS returns
+                              None, otherwise with 503 and the problem
+
+Mounted into pods as a file, beside that module: it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Checks = Mapping[str, Callable[[], str | None]]
+
+PORT = 8081
+SELF_CHECK_PATH = "/self"
+"""Path of the probe of this server itself."""
+
+
+def request_handler(checks: Checks) -> type[BaseHTTPRequestHandler]:
+    """Return a request handler for the given checks.
+
+    Args:
+        checks: check by path. A check returns None or a problem; an `OSError` is a problem as well.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10.0
+
+        def do_GET(self) -> None:
+            """Answer a probe."""
+            check = checks.get(self.path)
+            if check is None:
+                self._respond(HTTPStatus.NOT_FOUND, "")
+                return
+            try:
+                problem = check()
+            except OSError as error:
+                problem = f"{type(error).__name__}: {error}"
+            self._respond(HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK, problem or "")
+            if problem:
+                sys.stdout.write(f"{self.path}: {problem}\n")
+                sys.stdout.flush()
+
+        def _respond(self, status: HTTPStatus, text: str) -> None:
+            body = text.encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            """Log nothing: `do_GET` logs problems."""
+
+    return Handler
+
+
+def main(module: str, port: int = PORT) -> None:
+    """Serve until terminated; checks may run concurrently.
+
+    Args:
+        module: name of the module with `CHECKS`.
+        port: TCP port.
+    """
+    # The first process of a container is terminated only by signals that it handles.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    checks: Checks = {SELF_CHECK_PATH: lambda: None, **import_module(module).CHECKS}
+    ThreadingHTTPServer(("", port), request_handler(checks)).serve_forever()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,143 @@
+"""Patroni with strict synchronous commits, and with a primary that steps down when it has lost all standbys.
+
+In quorum mode, Patroni 4.1 discards the list of voters when no standby streams. No standby may then replace a
+primary that dies, and a primary that starts with an empty list acknowledges commits that are only on its own
+disk. Later versions are to keep the list (https://github.com/patroni/patroni/pull/3435). Until then:
+
+- while no standby streams, the voters and the synchronous standbys stay unchanged;
+- a commit always waits for a standby.
+
+Patroni holds its leader lock in Kubernetes: a primary that reaches the API server, but none of its standbys,
+keeps the lock forever and cannot commit. So a primary that had standbys and has had none for
+`STANDBY_LOSS_GRACE_SECONDS` steps down once: a standby that the remaining members can follow takes over. If
+none does, e.g. because all standbys are dead, it becomes primary again after Patroni's usual backoff, and
+waits.
+
+A primary that died with its node and returns within the lock's `ttl` still holds the lock: Patroni recovers
+it in single-user mode, starts it as a standby and promotes it, for about 20 s, while two standbys are ready.
+So a member that starts, holds the lock and has no running Postgres leaves the leadership to them.
+
+Patroni reads the dynamic configuration (`bootstrap.dcs`) only when it creates a cluster. Here each primary
+updates it to the declared configuration, so that a deploy changes it; undeclared keys, such as a pause, stay.
+
+Run in the pod by `start.sh`; it imports nothing but Patroni.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import patroni.postgresql  # first, because Patroni's modules import each other in a circle
+
+# isort: split
+import patroni.ha
+from patroni import global_config
+from patroni.__main__ import main
+from patroni.ha import Ha
+from patroni.postgresql.sync import SyncHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+STANDBY_LOSS_GRACE_SECONDS = 4.0
+"""Less than a pass of Patroni's loop, so that two consecutive passes decide. Postgres drops a silent standby
+only after `wal_sender_timeout`, so a stall of 5 s does not reach this limit."""
+
+
+def is_strict() -> bool:
+    """Return whether the cluster is configured for commits on two disks."""
+    return bool(global_config.is_synchronous_mode and global_config.is_synchronous_mode_strict)
+
+
+class StrictSyncHandler(SyncHandler):  # type: ignore[misc]  # Patroni publishes no types
+    """Requires a synchronous standby for every commit."""
+
+    def set_synchronous_standby_names(self, sync: Collection[str], num: int | None = None) -> None:
+        """Set the synchronous standbys; any standby where Patroni would require none.
+
+        Args:
+            sync: names of the standbys.
+            num: number of standbys that must acknowledge a commit.
+        """
+        minimum = 1 if is_strict() and not sync else 0
+        super().set_synchronous_standby_names(sync, max(num or 0, minimum) or num)
+
+
+class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
+    """Steps down after losing all standbys, and after a restart that finds the lock held by itself."""
+
+    def __init__(self, patroni: Any) -> None:  # noqa: ANN401 - Patroni publishes no types
+        super().__init__(patroni)
+        self._config_published = False
+        self._first_recovery = True
+        self._reset_standby_state()
+
+    def _reset_standby_state(self) -> None:
+        """Assume that no standby has streamed yet."""
+        self._has_streaming_standby = self._had_streaming_standby = False
+        self._no_standby_since: float | None = None
+
+    def recover(self) -> str:
+        """Start Postgres again or, on the first call of this process, leave the leadership to a standby."""
+        first, self._first_recovery = self._first_recovery, False
+        if first and is_strict() and self.has_lock() and self.update_lock() and self.is_failover_possible():
+            self.watchdog.disable()
+            self._step_down()
+            return "leaving the leadership to a standby after a restart"
+        return str(super().recover())
+
+    def enforce_primary_role(self, message: str, promote_message: str) -> str:
+        """Be primary, or step down if all standbys are lost.
+
+        Args:
+            message: Patroni's message if this member is primary already.
+            promote_message: Patroni's message if it is promoted.
+        """
+        if not self.state_handler.is_primary():
+            self._reset_standby_state()
+        elif is_strict() and self._lost_all_standbys() and not self.is_paused():
+            self._reset_standby_state()
+            self._step_down()
+            return "stepping down because no standby streams from this member"
+        elif not self._config_published:
+            self._publish_config()
+        return str(super().enforce_primary_role(message, promote_message))
+
+    def _step_down(self) -> None:
+        """Release the lock; due to Patroni's own backoff, the other members race for it first."""
+        self._released_leader_key_timestamp = time.time()
+        self.demote("immediate")
+
+    def _publish_config(self) -> None:
+        """Update the dynamic configuration to that of this member's file, once."""
+        current = self.cluster.config
+        if current:
+            desired = {**current.data, **self.patroni.config["bootstrap"]["dcs"]}
+            text = json.dumps(desired, separators=(",", ":"))
+            self._config_published = desired == current.data or bool(
+                self.dcs.set_config_value(text, current.version)
+            )
+
+    def _lost_all_standbys(self) -> bool:
+        """Return whether no standby has streamed for the grace period, and one did before."""
+        standbys = self.state_handler.sync_handler.current_state(self.cluster).active
+        self._has_streaming_standby = bool(standbys)
+        if self._has_streaming_standby:
+            self._had_streaming_standby, self._no_standby_since = True, None
+            return False
+        self._no_standby_since = self._no_standby_since or time.monotonic()
+        lost_for = time.monotonic() - self._no_standby_since
+        return self._had_streaming_standby and lost_for > STANDBY_LOSS_GRACE_SECONDS
+
+    def _process_quorum_replication(self) -> None:
+        """Update the voters; while no standby streams, leave them unchanged."""
+        if self._has_streaming_standby or not is_strict() or not self.cluster.sync.voters:
+            super()._process_quorum_replication()
+
+
+if __name__ == "__main__":
+    patroni.ha.Ha = StrictHa
+    patroni.postgresql.SyncHandler = StrictSyncHandler
+    main()

@@ -1,0 +1,111 @@
+"""Checks of Redis and of the Sentinel beside it, served by `probe_server.py` in the same pod.
+
+Mounted into the pod as a file: it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import ssl
+from functools import cache
+from pathlib import Path
+
+TIMEOUT_SECONDS = 4.0
+"""Timeout of the connection and of each response."""
+HOST = "127.0.0.1"
+PORT, SENTINEL_PORT = 6379, 26379
+CA_FILE = Path("/etc/esq/tls/ca.crt")
+
+
+@cache
+def _context() -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=CA_FILE)
+
+
+def send_command(port: int, password: str, command: str) -> str:
+    """Log in, send a command and return the reply, or the text of an error reply.
+
+    Args:
+        port: port of the server.
+        password: password of the server.
+        command: inline command.
+    """
+    with (
+        socket.create_connection((HOST, port), TIMEOUT_SECONDS) as plain,
+        _context().wrap_socket(plain, server_hostname=HOST) as stream,
+    ):
+        # No QUIT at the end: Sentinel does not support it.
+        stream.sendall(f"AUTH {password}\r\n{command}\r\n".encode())
+        received = b""
+        while (reply := _second_reply(received)) is None:
+            data = stream.recv(4096)
+            if not data:
+                return "the connection was closed"
+            received += data
+        return reply
+
+
+def _second_reply(received: bytes) -> str | None:
+    """Return the second reply, or the first if it is an error; None while it is incomplete."""
+    match = re.match(rb"([^\r]*)\r\n(?:([+-][^\r]*)\r\n|\$(\d+)\r\n)", received)
+    if match is None:
+        return None
+    login, line, length = match.groups()
+    if login != b"+OK" or line:
+        return (line if login == b"+OK" else login).decode()
+    end = match.end() + int(length)
+    return received[match.end() : end].decode() if len(received) >= end else None
+
+
+def check_liveness(port: int, password: str) -> str | None:
+    """Return why a server does not answer; None if it does.
+
+    Args:
+        port: port of the server.
+        password: password of the server.
+    """
+    reply = send_command(port, password, "PING")
+    return None if reply == "+PONG" else reply
+
+
+def check_readiness(port: int, password: str) -> str | None:
+    """Return why a server is not ready: it does not answer, or it is a replica without a primary.
+
+    Args:
+        port: port of the server.
+        password: password of the server.
+    """
+    reply = send_command(port, password, "INFO replication")
+    if "role:master" in reply or "master_link_status:up" in reply:
+        return None
+    return "a replica without a link to its primary" if "role:slave" in reply else reply
+
+
+def check_sentinel_quorum(port: int, password: str, master_name: str) -> str | None:
+    """Return why a Sentinel cannot elect a new primary; None if it reaches a quorum of Sentinels.
+
+    Args:
+        port: port of the Sentinel.
+        password: password of the Sentinel.
+        master_name: name of the monitored primary.
+    """
+    reply = send_command(port, password, f"SENTINEL CKQUORUM {master_name}")
+    return None if reply.startswith("+OK") else reply
+
+
+def _redis() -> tuple[int, str]:
+    return PORT, os.environ["ESQ_PASSWORD"]
+
+
+def _sentinel() -> tuple[int, str]:
+    return SENTINEL_PORT, os.environ["ESQ_SENTINEL_PASSWORD"]
+
+
+CHECKS = {
+    "/redis/live": lambda: check_liveness(*_redis()),
+    "/redis/ready": lambda: check_readiness(*_redis()),
+    "/sentinel/live": lambda: check_liveness(*_sentinel()),
+    "/sentinel/ready": lambda: check_sentinel_quorum(*_sentinel(), os.environ["ESQ_MASTER_NAME"]),
+}
