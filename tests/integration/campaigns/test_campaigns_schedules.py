@@ -56,7 +56,7 @@ async def test_campaign_waits_for_its_window_and_sends_unsent_messages_in_the_ne
     await world.plan()
     first = world.requests(run=1)
     assert len(first) == 5
-    ends = {event.not_after.ToDatetime(UTC) for event in world.events()}
+    ends = {event.send_before.ToDatetime(UTC) for event in world.events()}
     assert ends == {FUTURE.replace(hour=18)}, "whatsapp returns unsent messages at the end of the window"
     await world.accept(campaign, first[:2])
     await world.run_scheduler(FUTURE.replace(hour=18))
