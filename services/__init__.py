@@ -1,1 +1,1 @@
-"""The application. Imports nothing of the toolkit."""
+"""The application: domain services over `kit` over `contracts`. It imports nothing of the toolkit."""

@@ -1,4 +1,4 @@
-"""A clock for tests of what takes its time as an argument."""
+"""Fake clock for code that takes its time as an argument."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import purgatory.domain.model
 
-from services.kit import breaker
+from services.kit import circuit_breaker
 
 if TYPE_CHECKING:
     import pytest
 
 
 @dataclass
-class Clock:
-    """Time that passes when the test says so.
+class FakeClock:
+    """Time that the test advances.
 
     Attributes:
-        now: seconds; since the epoch where that matters.
+        now: Seconds; since 1970 where that matters.
     """
 
     now: float = 1_800_000_000.0
@@ -28,12 +28,12 @@ class Clock:
         """Return the time."""
         return self.now
 
-    def pass_by(self, seconds: float) -> None:
-        """Let time pass; may stand in for sleeping."""
+    def advance(self, seconds: float) -> None:
+        """Advance the time; can replace a sleep function."""
         self.now += seconds
 
 
-def breakers_follow(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let breakers, and the library they stand on, take their time from a clock."""
-    for module in (purgatory.domain.model, breaker):
+def use_clock_for_breakers(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make circuit breakers, and the library they use, read the time from a fake clock."""
+    for module in (purgatory.domain.model, circuit_breaker):
         monkeypatch.setattr(module, "time", SimpleNamespace(time=clock))

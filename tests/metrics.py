@@ -1,4 +1,4 @@
-"""What this process tells Prometheus, as tests ask for it."""
+"""Access to the Prometheus metrics of this process."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from prometheus_client import REGISTRY
 
 
 def metric(name: str, **labels: str) -> float | None:
-    """Return the value of a sample; None where there is none with these labels."""
+    """Return the value of a sample; None when there is none with these labels."""
     return REGISTRY.get_sample_value(name, labels)

@@ -1,1 +1,1 @@
-"""What the services and the toolkit agree on: schemas, topics, ports. No I/O; the lowest layer."""
+"""Contracts of services and toolkit: event schemas, topics, endpoints, SLOs. No I/O; the lowest layer."""

@@ -1,8 +1,8 @@
-"""The Kafka topics: one declared table, applied by the deploy; brokers create none by themselves.
+"""Kafka topics: one declared table, applied by the deploy; brokers create none automatically.
 
-Each topic has, for each service that reads it, two more that follow from it: one where what failed waits for
-another attempt, one where it ends when attempts are used up. Only the service that failed reads them, so that
-nobody else sees an event twice.
+Each topic has two derived topics for each service that consumes it: a retry topic for records that failed,
+and a dead-letter topic for those without attempts left. Only the service that failed reads them, so that no
+other service receives an event twice.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic and what is promised about it.
+    """A topic and its properties.
 
     Attributes:
-        name: as the brokers know it.
-        key: what its records are keyed by; records of one key arrive in their order. One that failed comes
-            again later than those after it: handlers bear that.
-        owner: the only service that writes to it.
-        consumers: the services that read it, each as a group of its own.
-        events: fields of the envelope that travel on it.
-        partitions: the most consumers of one group that can share it.
-        retention_ms: milliseconds a record is kept.
-        cleanup: `delete`, or `compact,delete`: of records with one key only the last is kept.
+        name: Name on the brokers.
+        key: What the record key identifies; records of one key arrive in order. A record that failed arrives
+            again after later ones: handlers must tolerate that.
+        owner: The only service that writes to it.
+        consumers: Services that read it, each as its own group.
+        events: Envelope fields that the topic carries.
+        partitions: Number of partitions; the upper bound of consumers of a group that share it.
+        retention_ms: Retention of a record in milliseconds.
+        cleanup_policy: `delete`, or `compact,delete`: only the last record of each key is retained.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Topic:
     events: tuple[str, ...] = ()
     partitions: int = 12
     retention_ms: int = 7 * DAY_MS
-    cleanup: str = "delete"
+    cleanup_policy: str = "delete"
 
 
 MESSAGE_REQUESTED = Topic(
@@ -43,7 +43,7 @@ MESSAGE_REQUESTED = Topic(
     key="connection",
     owner="campaigns",
     consumers=("whatsapp",),
-    events=("messages_requested", "message_requested", "campaign_halted"),
+    events=("messages_requested", "message_requested", "campaign_run_stopped"),
 )
 MESSAGE_STATUS = Topic(
     "message.status",
@@ -51,54 +51,87 @@ MESSAGE_STATUS = Topic(
     owner="whatsapp",
     consumers=("campaigns",),
     events=(
-        "messages_reported",
+        "message_statuses_updated",
         "message_accepted",
         "message_failed",
         "message_uncertain",
-        "status_changed",
-        "message_recalled",
+        "message_status_changed",
+        "message_returned",
         "message_expired",
     ),
 )
 
 
 def retry_topic(topic: Topic, consumer: str) -> Topic:
-    """Return where events wait that `consumer` failed to handle."""
-    return Topic(retry_name(topic.name, consumer), topic.key, consumer, (consumer,), topic.events, 3)
+    """Return the topic of events that wait for another attempt.
+
+    Args:
+        topic: Topic of the original event.
+        consumer: Service that failed to handle it.
+
+    Returns:
+        The retry topic.
+    """
+    return Topic(retry_topic_name(topic.name, consumer), topic.key, consumer, (consumer,), topic.events, 3)
 
 
-def dead_topic(topic: Topic, consumer: str) -> Topic:
-    """Return where events end that `consumer` could not handle.
+def dead_letter_topic(topic: Topic, consumer: str) -> Topic:
+    """Return the topic of events without attempts left.
 
-    Keyed by where the event came from, and compacted: what is replayed or dropped is so by an empty record.
+    It is keyed by the origin of the event, and compacted: an empty record marks a replayed or discarded one.
+
+    Args:
+        topic: Topic of the original event.
+        consumer: Service that failed to handle it.
+
+    Returns:
+        The dead-letter topic.
     """
     return Topic(
-        dead_name(topic.name, consumer),
+        dead_letter_topic_name(topic.name, consumer),
         key="origin",
         owner=consumer,
         events=topic.events,
         partitions=1,
         retention_ms=30 * DAY_MS,
-        cleanup="compact,delete",
+        cleanup_policy="compact,delete",
     )
 
 
-def retry_name(topic: str, consumer: str) -> str:
-    """Return the name of the retry topic."""
+def retry_topic_name(topic: str, consumer: str) -> str:
+    """Return the name of the retry topic.
+
+    Args:
+        topic: Name of the original topic.
+        consumer: Service that failed to handle the event.
+
+    Returns:
+        The name.
+    """
     return f"{topic}.retry.{consumer}"
 
 
-def dead_name(topic: str, consumer: str) -> str:
-    """Return the name of the dead-letter topic."""
-    return f"{topic}.dead.{consumer}"
+def dead_letter_topic_name(topic: str, consumer: str) -> str:
+    """Return the name of the dead-letter topic.
+
+    Args:
+        topic: Name of the original topic.
+        consumer: Service that failed to handle the event.
+
+    Returns:
+        The name.
+    """
+    return f"{topic}.dlq.{consumer}"
 
 
-DECLARED = (MESSAGE_REQUESTED, MESSAGE_STATUS)
-"""The topics that services agree on."""
-DEAD = tuple(dead_topic(topic, consumer) for topic in DECLARED for consumer in topic.consumers)
-RETRY = tuple(retry_topic(topic, consumer) for topic in DECLARED for consumer in topic.consumers)
-TOPICS = (*DECLARED, *RETRY, *DEAD)
-"""All that the deploy makes."""
+EVENT_TOPICS = (MESSAGE_REQUESTED, MESSAGE_STATUS)
+"""The main topics."""
+DEAD_LETTER_TOPICS = tuple(
+    dead_letter_topic(topic, consumer) for topic in EVENT_TOPICS for consumer in topic.consumers
+)
+RETRY_TOPICS = tuple(retry_topic(topic, consumer) for topic in EVENT_TOPICS for consumer in topic.consumers)
+TOPICS = (*EVENT_TOPICS, *RETRY_TOPICS, *DEAD_LETTER_TOPICS)
+"""All topics that the deploy creates."""
 
 REPLICATION_FACTOR = 3
 MIN_INSYNC_REPLICAS = 2

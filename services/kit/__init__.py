@@ -1,1 +1,1 @@
-"""What every service stands on: settings, logs, database, outbox, inbox, consumer, HTTP, process."""
+"""Shared library of all services: settings, logging, Postgres, Kafka, Redis, HTTP and the process runtime."""

@@ -1,88 +1,88 @@
-"""What can go wrong, by what the caller can do about it.
+"""Errors of the services, classified by what the caller can do.
 
-The raiser says whether trying again helps: in a moment for a `TemporaryError`, after a while for a
-`BusyError`, never for the rest. HTTP faces turn each into a status.
+The raiser decides whether a retry helps: after a moment for a `TemporaryError`, after a while for an
+`OverloadedError`, never for the others. The HTTP application maps each class to a status code.
 """
 
 from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """Something a service refuses or cannot do; the text is for the caller and holds nothing private."""
+    """The service rejects or cannot complete an operation; the text, for the caller, contains no secrets."""
 
     status = 500
-    title = "Failed"
+    title = "Internal Server Error"
 
 
 class TemporaryError(ServiceError):
-    """A dependency is away or slow: the same thing may work in a moment. Its cause is chained.
+    """A dependency is unavailable or slow; a retry may succeed. The cause is chained.
 
     Attributes:
-        retry_after: seconds after which trying again is worth while.
+        retry_after: Seconds until a retry makes sense.
     """
 
     status = 503
-    title = "For the moment unavailable"
+    title = "Service Unavailable"
 
-    def __init__(self, what: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(what)
+    def __init__(self, detail: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(detail)
         self.retry_after = retry_after
 
 
-class BusyError(ServiceError):
-    """There is more work than could be done in time: come back later rather than wait here.
+class OverloadedError(ServiceError):
+    """There is more work than can be completed in time; retry later.
 
     Attributes:
-        wait: seconds that the work would have waited.
-        retry_after: seconds after which trying again is worth while.
+        wait_seconds: Seconds that the work would have waited.
+        retry_after: Seconds until a retry makes sense.
     """
 
     status = 429
-    title = "Too much to do"
+    title = "Too Many Requests"
 
-    def __init__(self, what: str, *, wait: float, retry_after: float) -> None:
-        super().__init__(what)
-        self.wait = wait
+    def __init__(self, detail: str, *, wait_seconds: float, retry_after: float) -> None:
+        super().__init__(detail)
+        self.wait_seconds = wait_seconds
         self.retry_after = retry_after
 
 
 class InvalidError(ServiceError):
-    """What was asked for makes no sense as it was asked."""
+    """The request is invalid."""
 
     status = 422
-    title = "Not acceptable"
+    title = "Unprocessable Content"
 
 
 class UnauthorisedError(ServiceError):
-    """No token, or one that is not ours, or one that has ended."""
+    """The token is missing, invalid or expired."""
 
     status = 401
-    title = "Who is asking?"
+    title = "Unauthorized"
 
 
 class ForbiddenError(ServiceError):
-    """The token is good and does not allow this."""
+    """The token is valid but does not allow the operation."""
 
     status = 403
-    title = "Not allowed"
+    title = "Forbidden"
 
 
 class NotFoundError(ServiceError):
-    """There is no such thing in the caller's company."""
+    """The resource does not exist in the caller's company."""
 
     status = 404
-    title = "Not found"
+    title = "Not Found"
 
 
 class ConflictError(ServiceError):
-    """It contradicts what is stored already."""
+    """The request contradicts stored data."""
 
     status = 409
     title = "Conflict"
 
 
 class TooLargeError(ServiceError):
-    """The request's body is larger than this address takes."""
+    """The request body exceeds the limit of its path."""
 
     status = 413
-    title = "Too large"
+    title = "Content Too Large"

@@ -1,4 +1,4 @@
-"""The kit's ports in memory, for handlers' tests without servers. Kept honest by tests of their own."""
+"""In-memory fakes of the kit's ports, for unit tests of handlers. Their own tests keep them correct."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from services.kit.events import Incoming, Outgoing
-    from services.kit.kafka import Record
+    from services.kit.kafka.client import Record
+    from services.kit.kafka.envelope import InboundEvent, OutboundEvent
 
 
 class FakeOutbox:
     """Keeps events in a list."""
 
     def __init__(self) -> None:
-        self.events: list[Outgoing] = []
+        self.events: list[OutboundEvent] = []
 
-    async def add(self, events: Sequence[Outgoing]) -> None:
-        """See `Outbox`."""
+    async def add(self, events: Sequence[OutboundEvent]) -> None:
+        """See `Outbox.add`."""
         self.events.extend(events)
 
 
 class FakeInbox:
-    """Remembers events in a set."""
+    """Keeps the ids of processed events in a set."""
 
     def __init__(self) -> None:
         self.seen: set[tuple[str, UUID]] = set()
 
-    async def fresh(self, events: Sequence[Incoming]) -> list[Incoming]:
-        """See `Inbox`."""
+    async def filter_new(self, events: Sequence[InboundEvent]) -> list[InboundEvent]:
+        """See `Inbox.filter_new`."""
         new = []
         for event in events:
             if (event.company, event.event_id) not in self.seen:
@@ -42,14 +42,14 @@ class FakeInbox:
 
 
 class FakePublisher:
-    """Keeps records in a list, and refuses while `away` is set."""
+    """Keeps records in a list; raises while `unavailable` is set."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
-        self.away = False
+        self.unavailable = False
 
     async def publish(self, records: Sequence[Record]) -> None:
-        """See `Publisher`."""
-        if self.away:
-            raise TemporaryError("no broker")
+        """See `Publisher.publish`."""
+        if self.unavailable:
+            raise TemporaryError("no broker is available")
         self.records.extend(records)

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7, which sort by the time they were made."""
+"""Identifiers: UUIDv7, which sort by creation time."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ if TYPE_CHECKING:
 
 
 def uuid7() -> UUID:
-    """Return a new identifier, later in order than those made before it (to the millisecond)."""
+    """Return a new identifier that sorts after those created before it (to the millisecond)."""
     return compat.uuid7()

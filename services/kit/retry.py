@@ -1,4 +1,4 @@
-"""Trying again: bounded and with jitter (stamina), or for ever where nothing may be lost."""
+"""Retries: bounded with jitter (stamina), or backoff delays for loops that never give up."""
 
 from __future__ import annotations
 
@@ -14,36 +14,56 @@ if TYPE_CHECKING:
 
     Result = TypeVar("Result")
 
-FIRST_PAUSE_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 10.0
+INITIAL_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 10.0
 
 
-async def bounded(
-    call: Callable[[], Awaitable[Result]], *, attempts: int = 5, seconds: float = 10.0
+async def retry_bounded(
+    call: Callable[[], Awaitable[Result]], *, max_attempts: int = 5, timeout_seconds: float = 10.0
 ) -> Result:
-    """Call until it succeeds.
+    """Call until it succeeds or a limit is reached.
+
+    Args:
+        call: Operation to run; a `TemporaryError` is retried.
+        max_attempts: Upper bound of attempts.
+        timeout_seconds: Upper bound of the total time in seconds.
+
+    Returns:
+        Result of the first successful attempt.
 
     Raises:
-        TemporaryError: it still failed after so many attempts or seconds. Other errors are raised at once.
+        TemporaryError: The last attempt failed. Other errors are raised at once.
     """
     import stamina  # noqa: PLC0415 - only processes that call others load it
 
     async for attempt in stamina.retry_context(
-        on=TemporaryError, attempts=attempts, timeout=seconds, wait_initial=FIRST_PAUSE_SECONDS, wait_max=2.0
+        on=TemporaryError,
+        attempts=max_attempts,
+        timeout=timeout_seconds,
+        wait_initial=INITIAL_BACKOFF_SECONDS,
+        wait_max=2.0,
     ):
         with attempt:
             return await call()
     raise AssertionError("the last attempt returns or raises")
 
 
-def pause_before(attempt: int) -> float:
-    """Return the seconds to wait before attempt 2, 3, ...: doubling, bounded, half of it chance."""
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(attempt - 2, 16))
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
+def backoff_seconds(attempt: int) -> float:
+    """Return the delay before attempt 2, 3, ... in seconds: exponential, bounded, half of it random."""
+    upper = min(MAX_BACKOFF_SECONDS, INITIAL_BACKOFF_SECONDS * 2.0 ** min(attempt - 2, 16))
+    return upper * random.uniform(0.5, 1.0)  # noqa: S311 - jitter is no secret
 
 
-async def wait_or_stop(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait; return True as soon as the process is to stop."""
+async def sleep_unless_stopped(stop: asyncio.Event, seconds: float) -> bool:
+    """Sleep, or return early when the process stops.
+
+    Args:
+        stop: Set when the process stops.
+        seconds: Longest sleep.
+
+    Returns:
+        True when `stop` is set.
+    """
     try:
         async with asyncio.timeout(seconds):
             await stop.wait()

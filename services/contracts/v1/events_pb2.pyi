@@ -10,10 +10,10 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class Urgency(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
-    URGENCY_BULK: _ClassVar[Urgency]
-    URGENCY_REPLY: _ClassVar[Urgency]
+    PRIORITY_BULK: _ClassVar[Priority]
+    PRIORITY_REPLY: _ClassVar[Priority]
 
 class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -22,8 +22,8 @@ class Status(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     STATUS_DELIVERED: _ClassVar[Status]
     STATUS_READ: _ClassVar[Status]
     STATUS_FAILED: _ClassVar[Status]
-URGENCY_BULK: Urgency
-URGENCY_REPLY: Urgency
+PRIORITY_BULK: Priority
+PRIORITY_REPLY: Priority
 STATUS_UNSPECIFIED: Status
 STATUS_SENT: Status
 STATUS_DELIVERED: Status
@@ -31,7 +31,7 @@ STATUS_READ: Status
 STATUS_FAILED: Status
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "status_changed", "message_recalled", "message_expired", "campaign_halted", "messages_requested", "messages_reported")
+    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "message_status_changed", "message_returned", "message_expired", "campaign_run_stopped", "messages_requested", "message_statuses_updated")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     COMPANY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -41,12 +41,12 @@ class Envelope(_message.Message):
     MESSAGE_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FAILED_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_UNCERTAIN_FIELD_NUMBER: _ClassVar[int]
-    STATUS_CHANGED_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_RECALLED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_STATUS_CHANGED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_RETURNED_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_EXPIRED_FIELD_NUMBER: _ClassVar[int]
-    CAMPAIGN_HALTED_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_RUN_STOPPED_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_REQUESTED_FIELD_NUMBER: _ClassVar[int]
-    MESSAGES_REPORTED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_STATUSES_UPDATED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     company: str
     version: int
@@ -56,13 +56,13 @@ class Envelope(_message.Message):
     message_accepted: MessageAccepted
     message_failed: MessageFailed
     message_uncertain: MessageUncertain
-    status_changed: StatusChanged
-    message_recalled: MessageRecalled
+    message_status_changed: MessageStatusChanged
+    message_returned: MessageReturned
     message_expired: MessageExpired
-    campaign_halted: CampaignHalted
+    campaign_run_stopped: CampaignRunStopped
     messages_requested: MessagesRequested
-    messages_reported: MessagesReported
-    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ..., message_recalled: _Optional[_Union[MessageRecalled, _Mapping]] = ..., message_expired: _Optional[_Union[MessageExpired, _Mapping]] = ..., campaign_halted: _Optional[_Union[CampaignHalted, _Mapping]] = ..., messages_requested: _Optional[_Union[MessagesRequested, _Mapping]] = ..., messages_reported: _Optional[_Union[MessagesReported, _Mapping]] = ...) -> None: ...
+    message_statuses_updated: MessageStatusesUpdated
+    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., message_status_changed: _Optional[_Union[MessageStatusChanged, _Mapping]] = ..., message_returned: _Optional[_Union[MessageReturned, _Mapping]] = ..., message_expired: _Optional[_Union[MessageExpired, _Mapping]] = ..., campaign_run_stopped: _Optional[_Union[CampaignRunStopped, _Mapping]] = ..., messages_requested: _Optional[_Union[MessagesRequested, _Mapping]] = ..., message_statuses_updated: _Optional[_Union[MessageStatusesUpdated, _Mapping]] = ...) -> None: ...
 
 class MessagesRequested(_message.Message):
     __slots__ = ("requests",)
@@ -70,30 +70,30 @@ class MessagesRequested(_message.Message):
     requests: _containers.RepeatedCompositeFieldContainer[MessageRequested]
     def __init__(self, requests: _Optional[_Iterable[_Union[MessageRequested, _Mapping]]] = ...) -> None: ...
 
-class MessagesReported(_message.Message):
-    __slots__ = ("reports",)
-    REPORTS_FIELD_NUMBER: _ClassVar[int]
-    reports: _containers.RepeatedCompositeFieldContainer[MessageReport]
-    def __init__(self, reports: _Optional[_Iterable[_Union[MessageReport, _Mapping]]] = ...) -> None: ...
+class MessageStatusesUpdated(_message.Message):
+    __slots__ = ("updates",)
+    UPDATES_FIELD_NUMBER: _ClassVar[int]
+    updates: _containers.RepeatedCompositeFieldContainer[MessageStatusUpdate]
+    def __init__(self, updates: _Optional[_Iterable[_Union[MessageStatusUpdate, _Mapping]]] = ...) -> None: ...
 
-class MessageReport(_message.Message):
-    __slots__ = ("accepted", "failed", "uncertain", "status_changed", "recalled", "expired")
+class MessageStatusUpdate(_message.Message):
+    __slots__ = ("accepted", "failed", "uncertain", "status_changed", "returned", "expired")
     ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
     UNCERTAIN_FIELD_NUMBER: _ClassVar[int]
     STATUS_CHANGED_FIELD_NUMBER: _ClassVar[int]
-    RECALLED_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
     EXPIRED_FIELD_NUMBER: _ClassVar[int]
     accepted: MessageAccepted
     failed: MessageFailed
     uncertain: MessageUncertain
-    status_changed: StatusChanged
-    recalled: MessageRecalled
+    status_changed: MessageStatusChanged
+    returned: MessageReturned
     expired: MessageExpired
-    def __init__(self, accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[StatusChanged, _Mapping]] = ..., recalled: _Optional[_Union[MessageRecalled, _Mapping]] = ..., expired: _Optional[_Union[MessageExpired, _Mapping]] = ...) -> None: ...
+    def __init__(self, accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., status_changed: _Optional[_Union[MessageStatusChanged, _Mapping]] = ..., returned: _Optional[_Union[MessageReturned, _Mapping]] = ..., expired: _Optional[_Union[MessageExpired, _Mapping]] = ...) -> None: ...
 
 class MessageRequested(_message.Message):
-    __slots__ = ("message_id", "campaign_id", "contact_id", "connection", "to", "text", "run", "urgency", "not_after", "expires_at")
+    __slots__ = ("message_id", "campaign_id", "contact_id", "connection", "to", "text", "run", "priority", "send_before", "expires_at")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
     CONTACT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -101,8 +101,8 @@ class MessageRequested(_message.Message):
     TO_FIELD_NUMBER: _ClassVar[int]
     TEXT_FIELD_NUMBER: _ClassVar[int]
     RUN_FIELD_NUMBER: _ClassVar[int]
-    URGENCY_FIELD_NUMBER: _ClassVar[int]
-    NOT_AFTER_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SEND_BEFORE_FIELD_NUMBER: _ClassVar[int]
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     message_id: str
     campaign_id: str
@@ -111,12 +111,12 @@ class MessageRequested(_message.Message):
     to: str
     text: str
     run: int
-    urgency: Urgency
-    not_after: _timestamp_pb2.Timestamp
+    priority: Priority
+    send_before: _timestamp_pb2.Timestamp
     expires_at: _timestamp_pb2.Timestamp
-    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., connection: _Optional[str] = ..., to: _Optional[str] = ..., text: _Optional[str] = ..., run: _Optional[int] = ..., urgency: _Optional[_Union[Urgency, str]] = ..., not_after: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., contact_id: _Optional[str] = ..., connection: _Optional[str] = ..., to: _Optional[str] = ..., text: _Optional[str] = ..., run: _Optional[int] = ..., priority: _Optional[_Union[Priority, str]] = ..., send_before: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
-class CampaignHalted(_message.Message):
+class CampaignRunStopped(_message.Message):
     __slots__ = ("campaign_id", "connection", "run")
     CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
     CONNECTION_FIELD_NUMBER: _ClassVar[int]
@@ -158,7 +158,7 @@ class MessageUncertain(_message.Message):
     reason: str
     def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
-class StatusChanged(_message.Message):
+class MessageStatusChanged(_message.Message):
     __slots__ = ("message_id", "campaign_id", "status", "code")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]
@@ -170,7 +170,7 @@ class StatusChanged(_message.Message):
     code: int
     def __init__(self, message_id: _Optional[str] = ..., campaign_id: _Optional[str] = ..., status: _Optional[_Union[Status, str]] = ..., code: _Optional[int] = ...) -> None: ...
 
-class MessageRecalled(_message.Message):
+class MessageReturned(_message.Message):
     __slots__ = ("message_id", "campaign_id", "run")
     MESSAGE_ID_FIELD_NUMBER: _ClassVar[int]
     CAMPAIGN_ID_FIELD_NUMBER: _ClassVar[int]

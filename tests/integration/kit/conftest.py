@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
-from services.kit.database import Database, create_engine
+from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings
 from tests.controllers.consuming import PROCESS
 

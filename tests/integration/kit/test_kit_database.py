@@ -12,10 +12,10 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 import services
-from services.kit.database import Database, create_engine
-from services.kit.entrypoints.migrate import MigrateSettings, migrate, migrated_services
 from services.kit.errors import TemporaryError
-from services.kit.guards import IS_CLOSED, IS_OPEN
+from services.kit.jobs.migrate import MigrateSettings, migrate, migrated_services
+from services.kit.observability.resilience_metrics import BREAKER_CLOSED, BREAKER_OPEN
+from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
 from tests.controllers.postgres import Postgres
 from tests.metrics import metric
@@ -34,9 +34,9 @@ ADD = text("INSERT INTO inbox (company, event_id) VALUES ('acme', gen_random_uui
 def connect(url: str, *, pool: int = 2, statement: float = 5.0) -> Database:
     settings = DatabaseSettings(
         database_url=SecretStr(url),
-        database_pool=pool,
-        database_statement_seconds=statement,
-        database_wait_seconds=1,
+        database_pool_size=pool,
+        database_statement_timeout_seconds=statement,
+        database_pool_timeout_seconds=1,
     )
     return Database(create_engine(PROCESS, settings))
 
@@ -60,72 +60,72 @@ def own_postgres() -> Iterator[Postgres]:
 
 
 async def count(database: Database) -> int:
-    async with database.work() as work:
-        row = await work.row(COUNT)
+    async with database.transaction() as work:
+        row = await work.fetch_one(COUNT)
     assert row is not None
     return int(row[0])
 
 
 async def add_and_fail(database: Database) -> None:
-    async with database.work() as work:
-        await work.run(ADD)
+    async with database.transaction() as work:
+        await work.execute(ADD)
         raise RuntimeError
 
 
 async def add_as_on_a_standby(database: Database) -> None:
-    async with database.work() as work:
-        await work.run(text("SET default_transaction_read_only = on"))
+    async with database.transaction() as work:
+        await work.execute(text("SET default_transaction_read_only = on"))
         await work.commit()
-        await work.run(ADD)
+        await work.execute(ADD)
 
 
 async def add_thing(database: Database, name: str) -> None:
-    async with database.work() as work:
-        await work.run(text("INSERT INTO public.things VALUES (:name)"), name=name)
+    async with database.transaction() as work:
+        await work.execute(text("INSERT INTO public.things VALUES (:name)"), name=name)
         await work.commit()
 
 
 async def test_what_is_not_committed_never_happened(database: Database) -> None:
-    async with database.work() as work:
-        await work.run(ADD)
+    async with database.transaction() as work:
+        await work.execute(ADD)
     with pytest.raises(RuntimeError):
         await add_and_fail(database)
     assert await count(database) == 0
-    async with database.work() as work:
-        await work.run(ADD)
+    async with database.transaction() as work:
+        await work.execute(ADD)
         await work.commit()
-        await work.run(ADD)
+        await work.execute(ADD)
     assert await count(database) == 1
 
 
 async def test_copy_belongs_to_the_transaction(database: Database) -> None:
-    async with database.work() as work:
-        await work.run(text("CREATE TEMPORARY TABLE things (name text) ON COMMIT DROP"))
-        await work.copy("things", ["name"], ((str(number),) for number in range(1000)))
-        row = await work.row(text("SELECT count(*) FROM things"))
+    async with database.transaction() as work:
+        await work.execute(text("CREATE TEMPORARY TABLE things (name text) ON COMMIT DROP"))
+        await work.copy_records("things", ["name"], ((str(number),) for number in range(1000)))
+        row = await work.fetch_one(text("SELECT count(*) FROM things"))
         assert row is not None
         assert row[0] == 1000
 
 
 async def test_a_service_sees_its_own_schema_only(database: Database) -> None:
     with pytest.raises(Exception, match="permission denied for schema contacts"):
-        async with database.work() as work:
-            await work.rows(text("SELECT * FROM contacts.contacts"))
+        async with database.transaction() as work:
+            await work.fetch_all(text("SELECT * FROM contacts.contacts"))
 
 
 async def test_a_slow_statement_is_ended_by_the_server(database: Database) -> None:
     began = time.monotonic()
     with pytest.raises(TemporaryError):
-        async with database.work() as work:
-            await work.run(text("SELECT pg_sleep(30)"))
+        async with database.transaction() as work:
+            await work.execute(text("SELECT pg_sleep(30)"))
     assert time.monotonic() - began < 5
     assert await count(database) == 0
 
 
 async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
-    async with database.work() as one, database.work() as other:
-        await one.run(ADD)
-        await other.run(ADD)
+    async with database.transaction() as one, database.transaction() as other:
+        await one.execute(ADD)
+        await other.execute(ADD)
         assert metric("esq_bulkhead_under_way", operation="postgres") == 2
         refused = metric("esq_breaker_refused_total", operation="postgres", by="bulkhead") or 0
         with pytest.raises(TemporaryError):
@@ -138,10 +138,10 @@ async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
 async def test_a_server_that_takes_no_writes_is_not_used(
     test_database: TestDatabase, database: Database
 ) -> None:
-    assert await database.reason() is None
+    assert await database.readiness_problem() is None
     test_database.execute(f"ALTER DATABASE {test_database.name} SET default_transaction_read_only = on")
     standby = connect(test_database.url("campaigns"))
-    assert await standby.reason() is not None
+    assert await standby.readiness_problem() is not None
     with pytest.raises(TemporaryError):
         await count(standby)
     await standby.close()
@@ -150,8 +150,8 @@ async def test_a_server_that_takes_no_writes_is_not_used(
 async def test_a_connection_whose_server_became_read_only_is_thrown_away(database: Database) -> None:
     with pytest.raises(TemporaryError):
         await add_as_on_a_standby(database)
-    async with database.work() as work:
-        await work.run(ADD)
+    async with database.transaction() as work:
+        await work.execute(ADD)
         await work.commit()
     assert await count(database) == 1
 
@@ -160,23 +160,23 @@ async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgr
     own_postgres.execute("CREATE ROLE campaigns LOGIN")
     database = connect(own_postgres.url("postgres", "campaigns"))
     one = text("SELECT 1")
-    async with database.work() as first, database.work() as second:
-        await first.row(one)
-        await second.row(one)
+    async with database.transaction() as first, database.transaction() as second:
+        await first.fetch_one(one)
+        await second.fetch_one(one)
     await asyncio.to_thread(own_postgres.kill)
-    assert await database.reason() is not None
+    assert await database.readiness_problem() is not None
     with pytest.raises(TemporaryError):
-        async with database.work() as work:
-            await work.row(one)
-    assert metric("esq_breaker_state", operation="postgres") == IS_OPEN
+        async with database.transaction() as work:
+            await work.fetch_one(one)
+    assert metric("esq_breaker_state", operation="postgres") == BREAKER_OPEN
     await asyncio.to_thread(own_postgres.start)
     async with asyncio.timeout(10):  # after a failure the server is left alone for a moment
-        while await database.reason() is not None:
+        while await database.readiness_problem() is not None:
             await asyncio.sleep(0.05)
     for _ in range(4):
-        async with database.work() as work:
-            await work.row(one)
-    assert metric("esq_breaker_state", operation="postgres") == IS_CLOSED
+        async with database.transaction() as work:
+            await work.fetch_one(one)
+    assert metric("esq_breaker_state", operation="postgres") == BREAKER_CLOSED
     await database.close()
 
 
@@ -205,8 +205,8 @@ async def test_reads_go_on_from_a_standby_while_the_primary_is_away(
     where = text("SELECT current_database() AS name")
 
     async def read() -> str:
-        async with database.reading() as work:
-            row = await work.row(where)
+        async with database.read_only_transaction() as work:
+            row = await work.fetch_one(where)
         assert row is not None
         return str(row.name)
 
@@ -216,8 +216,8 @@ async def test_reads_go_on_from_a_standby_while_the_primary_is_away(
         await read()
     assert await read() == test_database.name
     with pytest.raises(TemporaryError):
-        async with database.work() as work:
-            await work.row(where)
+        async with database.transaction() as work:
+            await work.fetch_one(where)
     assert await read() == test_database.name
     await asyncio.to_thread(own_postgres.start)
     deadline = time.monotonic() + 15

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING
 import pytest
 from confluent_kafka import Producer
 
-from services.contracts.topics import DAY_MS, MESSAGE_STATUS, dead_name, retry_name
+from services.contracts.topics import DAY_MS, MESSAGE_STATUS, dead_letter_topic_name, retry_topic_name
 from services.contracts.v1 import events_pb2 as v1
-from services.kit import lag, source, trace
-from services.kit.deadletters import REPLAYED, KafkaLetters, settle
-from services.kit.entrypoints import dlq
-from services.kit.events import VERSION
-from services.kit.kafka import KafkaPublisher, client_config
-from services.kit.letters import Budget
+from services.kit.jobs import dlq
+from services.kit.kafka.client import KafkaPublisher, client_config, consumer_lag, kafka_consumer
+from services.kit.kafka.dead_letters import REPLAYED, KafkaDeadLetterStore, resolve_dead_letters
+from services.kit.kafka.envelope import SCHEMA_VERSION
+from services.kit.kafka.failed_records import RetryPolicy
+from services.kit.observability import trace_context
 from services.kit.settings import KafkaSettings
 from tests.controllers.consuming import PROCESS, Effects, consuming, event, until
 from tests.controllers.process import await_true
 from tests.metrics import metric
 
 if TYPE_CHECKING:
-    from services.kit.database import Database
-    from services.kit.deadletters import Letter
+    from services.kit.kafka.dead_letters import DeadLetter
+    from services.kit.postgres.database import Database
     from tests.controllers.kafka import Kafka
     from tests.controllers.postgres import Postgres
 
 pytestmark = pytest.mark.integration
-QUICK = Budget(pause_seconds=0.5, failed=3, newer=2)
+QUICK = RetryPolicy(backoff_seconds=0.5, max_attempts=3, max_attempts_unknown_schema=2)
 TOPIC = MESSAGE_STATUS.name
 
 
@@ -41,8 +41,8 @@ def produce(kafka: Kafka, *payloads: bytes, key: bytes = b"key") -> None:
     assert producer.flush(10) == 0
 
 
-def letters(kafka: Kafka) -> list[Letter]:
-    return KafkaLetters({"bootstrap.servers": kafka.bootstrap}).read()
+def letters(kafka: Kafka) -> list[DeadLetter]:
+    return KafkaDeadLetterStore({"bootstrap.servers": kafka.bootstrap}).list_unresolved()
 
 
 def count(name: str, **labels: str) -> float:
@@ -60,7 +60,7 @@ async def test_bytes_that_are_no_event_are_dead_at_once_and_the_rest_goes_on(
         await until(lambda: len(effects.done) == 4)
         await until(lambda: len(letters(clean_kafka)) == 1)
     (letter,) = letters(clean_kafka)
-    told = letter.told()
+    told = letter.summary()
     assert told["reason"] == "malformed"
     assert told["attempts"] == 1
     assert letter.record.payload == b"\xff\xff not an event"
@@ -75,7 +75,7 @@ async def test_what_fails_comes_again_later_and_holds_up_nobody(
     effects = Effects(database)
     effects.poison = {"bad"}
     produce(clean_kafka, event("bad", 1).encode(), event("good", 2).encode())
-    async with consuming(clean_kafka, effects, Budget(pause_seconds=1.0, failed=50)):
+    async with consuming(clean_kafka, effects, RetryPolicy(backoff_seconds=1.0, max_attempts=50)):
         await until(lambda: len(effects.tried) >= 3)
         assert effects.done == [("good", 2)]
         assert effects.tried[2] - effects.tried[0] >= 0.9
@@ -89,19 +89,19 @@ async def test_when_the_budget_is_used_up_a_dead_letter_tells_all_about_it(
 ) -> None:
     effects = Effects(database)
     effects.poison = {"bad"}
-    with trace.within("") as begun:
+    with trace_context.trace_scope("") as begun:
         produce(clean_kafka, event("bad", 1).encode())
     async with consuming(clean_kafka, effects, QUICK):
         await until(lambda: len(letters(clean_kafka)) == 1)
     (letter,) = letters(clean_kafka)
-    told = letter.told()
+    told = letter.summary()
     assert len(effects.tried) == 2 * 3
     assert effects.done == []
     assert (told["reason"], told["attempts"]) == ("failed", 3)
     assert told["detail"] == "LookupError in the handler"
     assert (told["event"], told["company"]) == ("message_accepted", "acme")
     assert told["failed_at"] <= told["dead_at"]
-    shown = letter.shown()
+    shown = letter.redacted()
     assert shown["key"] == "key"
     assert shown["envelope"]["traceparent"].split("-")[1] == begun.trace_id
 
@@ -112,7 +112,7 @@ async def test_a_newer_schema_waits_without_being_handled(
 ) -> None:
     envelope = v1.Envelope.FromString(event("new", 1).encode())
     if newer == "version":
-        envelope.version = VERSION + 1
+        envelope.version = SCHEMA_VERSION + 1
     else:
         envelope.ClearField("message_accepted")
     # An event with number 99, of no fields, that only a later release knows.
@@ -120,7 +120,7 @@ async def test_a_newer_schema_waits_without_being_handled(
     effects = Effects(database)
     async with consuming(clean_kafka, effects, QUICK):
         await until(lambda: len(letters(clean_kafka)) == 1)
-    told = letters(clean_kafka)[0].told()
+    told = letters(clean_kafka)[0].summary()
     assert (told["reason"], told["attempts"]) == ("newer schema", 2)
     assert effects.done == []
 
@@ -130,11 +130,13 @@ async def test_a_stalled_dependency_is_waited_for_inside_the_group(
 ) -> None:
     """Longer than a member may be silent: who does not poll is thrown out of the group."""
     silent_ms = 10_000
-    monkeypatch.setattr(source, "SESSION_MS", silent_ms)
+    monkeypatch.setattr(kafka_consumer, "SESSION_MS", silent_ms)
     monkeypatch.setattr(
-        source, "client_config", lambda *args: client_config(*args) | {"max.poll.interval.ms": silent_ms}
+        kafka_consumer,
+        "client_config",
+        lambda *args: client_config(*args) | {"max.poll.interval.ms": silent_ms},
     )
-    monkeypatch.setattr(lag, "MEASURE_SECONDS", 0.2)
+    monkeypatch.setattr(consumer_lag, "MEASURE_SECONDS", 0.2)
     effects = Effects(database)
     async with consuming(clean_kafka, effects, QUICK):
         produce(clean_kafka, event("a", 0).encode())
@@ -173,7 +175,7 @@ async def test_replayed_letters_have_their_effect_once_and_dropped_ones_none(
         produce(clean_kafka, event(name, 1).encode(), key=name.encode())
     async with consuming(clean_kafka, effects, QUICK):
         await until(lambda: len(letters(clean_kafka)) == 2)
-        found = {letter.shown()["key"]: letter for letter in letters(clean_kafka)}
+        found = {letter.redacted()["key"]: letter for letter in letters(clean_kafka)}
         job = dlq.DlqSettings(kafka_bootstrap=clean_kafka.bootstrap)
         listed = await dlq.run(job, "list", [])
         assert (listed["total"], listed["counts"][0]["letters"]) == (2, 2)
@@ -185,7 +187,7 @@ async def test_replayed_letters_have_their_effect_once_and_dropped_ones_none(
         effects.poison = {"hopeless"}
         assert (await dlq.run(job, "replay", ["campaigns"]))["ids"] == [found["mended"].id]
         assert not (await dlq.run(job, "replay", ["campaigns"]))["good"]
-        await settle([found["mended"]], REPLAYED, publisher, datetime.now(UTC))
+        await resolve_dead_letters([found["mended"]], REPLAYED, publisher, datetime.now(UTC))
         await until(lambda: effects.done == [("mended", 1)])
         produce(clean_kafka, event("last", 1).encode(), key=b"mended")
         await until(lambda: ("last", 1) in effects.done)
@@ -195,7 +197,7 @@ async def test_replayed_letters_have_their_effect_once_and_dropped_ones_none(
 
 
 async def test_a_handler_works_in_the_trace_of_its_event(clean_kafka: Kafka, database: Database) -> None:
-    with trace.within("") as begun:
+    with trace_context.trace_scope("") as begun:
         produce(clean_kafka, event("a", 1).encode())
     effects = Effects(database)
     async with consuming(clean_kafka, effects):
@@ -205,8 +207,8 @@ async def test_a_handler_works_in_the_trace_of_its_event(clean_kafka: Kafka, dat
 
 def test_each_consumer_has_its_topics_as_they_are_declared(kafka: Kafka) -> None:
     known = kafka.admin().list_topics(timeout=5).topics
-    assert len(known[retry_name(TOPIC, "campaigns")].partitions) == 3
-    dead = dead_name(TOPIC, "campaigns")
+    assert len(known[retry_topic_name(TOPIC, "campaigns")].partitions) == 3
+    dead = dead_letter_topic_name(TOPIC, "campaigns")
     assert len(known[dead].partitions) == 1
 
     def configured() -> bool:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.contracts.topics import MESSAGE_STATUS
-from services.kit.kafka import Record, open_publisher
+from services.kit.kafka.client import Record, open_publisher
+from services.kit.kafka.kafka_consumer import KafkaConsumer, open_kafka_consumer
 from services.kit.settings import KafkaSettings
-from services.kit.source import KafkaSource, open_source
 from tests.controllers.consuming import PROCESS, event, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.kit.letters import Delivery
+    from services.kit.kafka.failed_records import ConsumedRecord
     from tests.controllers.kafka import Kafka
 
 pytestmark = pytest.mark.integration
@@ -27,16 +27,16 @@ LONG_SECONDS = 600.0
 
 
 @asynccontextmanager
-async def member(settings: KafkaSettings) -> AsyncIterator[tuple[KafkaSource, list[Delivery]]]:
+async def member(settings: KafkaSettings) -> AsyncIterator[tuple[KafkaConsumer, list[ConsumedRecord]]]:
     """Join the group; what is taken is in the list."""
-    taken: list[Delivery] = []
+    taken: list[ConsumedRecord] = []
     leaving = asyncio.Event()
 
-    async def take(source: KafkaSource) -> None:
+    async def take(source: KafkaConsumer) -> None:
         while not leaving.is_set():
-            taken.extend(await source.take(RECORDS))
+            taken.extend(await source.poll(RECORDS))
 
-    async with open_source(PROCESS, settings, [MESSAGE_STATUS]) as source:
+    async with open_kafka_consumer(PROCESS, settings, [MESSAGE_STATUS]) as source:
         taking = asyncio.create_task(take(source))
         try:
             yield source, taken
@@ -54,7 +54,7 @@ async def test_partitions_that_left_while_they_were_held_are_read_when_they_are_
         await publisher.publish([Record(MESSAGE_STATUS.name, one.key, one.encode()) for one in events])
     async with member(settings) as (source, taken):
         await until(lambda: len(taken) == RECORDS)
-        await source.hold(taken, LONG_SECONDS)
+        await source.pause(taken, LONG_SECONDS)
         taken.clear()
         async with member(settings) as (_, lent):
             await until(lambda: bool(lent))

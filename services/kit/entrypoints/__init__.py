@@ -1,1 +1,0 @@
-"""Jobs that the deploy runs once: the database's roles, schemas and tables, and the topics."""

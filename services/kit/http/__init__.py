@@ -1,0 +1,1 @@
+"""HTTP: application factory, outgoing client and bearer-token authentication."""

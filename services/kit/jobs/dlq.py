@@ -1,0 +1,117 @@
+"""Job behind `esq dlq`: lists, shows, replays or discards dead letters, and prints the result as JSON.
+
+    dlq list
+    dlq show | replay | discard PATH...
+
+Its exit code is 0 even when Kafka failed: the problem is in the result, and the operator decides about a
+retry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import KafkaException
+
+from services.kit.errors import TemporaryError
+from services.kit.kafka.client import client_config, open_publisher
+from services.kit.kafka.dead_letters import (
+    DISCARDED,
+    REPLAYED,
+    KafkaDeadLetterStore,
+    resolve_dead_letters,
+    select_dead_letters,
+)
+from services.kit.observability import json_logging
+from services.kit.settings import KafkaSettings, ProcessSettings, SettingsError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.kit.kafka.dead_letters import DeadLetter
+
+LIST_LIMIT = 200
+"""Dead letters in the result of `list`; the job's log carries them."""
+SHOW_LIMIT = 20
+EXIT_USAGE = 2
+ACTIONS = {"replay": REPLAYED, "discard": DISCARDED}
+TERMINATION_LOG = Path("/dev/termination-log")
+"""Kubernetes copies this file into the pod's status."""
+
+
+class DlqSettings(ProcessSettings, KafkaSettings):
+    """Settings of the job."""
+
+    service: str = "dlq"
+
+
+async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[str, Any]:
+    """Run the action.
+
+    Args:
+        settings: Settings of the job.
+        action: `list`, `show`, `replay` or `discard`.
+        paths: Ids of dead letters, or prefixes of ids.
+
+    Returns:
+        The result: `ok`, and either the dead letters or `problems`.
+    """
+    try:
+        dead_letters = KafkaDeadLetterStore(client_config(settings, settings)).list_unresolved()
+        if action == "list":
+            return _list_result(dead_letters)
+        selected = select_dead_letters(dead_letters, paths)
+        if not selected:
+            return {"ok": False, "problems": [f"there is no dead letter at {' or '.join(paths)}"]}
+        if action == "show":
+            shown = [dead_letter.redacted() for dead_letter in selected[:SHOW_LIMIT]]
+            return {"ok": True, "total": len(selected), "dead_letters": shown}
+        async with open_publisher(settings, settings) as publisher:
+            await resolve_dead_letters(selected, ACTIONS[action], publisher, datetime.now(UTC))
+    except (KafkaException, TimeoutError, TemporaryError) as error:
+        return {"ok": False, "problems": [f"Kafka: {error}"]}
+    ids = [dead_letter.id for dead_letter in selected[:LIST_LIMIT]]
+    return {"ok": True, "total": len(selected), "ids": ids}
+
+
+def _list_result(dead_letters: Sequence[DeadLetter]) -> dict[str, Any]:
+    counts = Counter(
+        (dead_letter.consumer, dead_letter.record.origin.split("/", 1)[0]) for dead_letter in dead_letters
+    )
+    return {
+        "ok": True,
+        "total": len(dead_letters),
+        "counts": [
+            {"consumer": consumer, "topic": topic, "dead_letters": count}
+            for (consumer, topic), count in counts.items()
+        ],
+        "dead_letters": [dead_letter.summary() for dead_letter in dead_letters[:LIST_LIMIT]],
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the job; exit with code 2 when settings or arguments are invalid."""
+    action, paths = (arguments[0], arguments[1:]) if arguments else ("", ())
+    if (action != "list" or paths) and not (action in {"show", *ACTIONS} and paths):
+        sys.stderr.write("usage: dlq list | dlq show|replay|discard PATH...\n")
+        raise SystemExit(EXIT_USAGE)
+    try:
+        settings = load(DlqSettings)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_USAGE) from None
+    json_logging.configure(settings.service, settings.log_level)
+    text = json.dumps(asyncio.run(run(settings, action, paths)))
+    sys.stdout.write(text + "\n")
+    if TERMINATION_LOG.exists():
+        TERMINATION_LOG.write_text(text)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

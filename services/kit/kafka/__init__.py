@@ -1,0 +1,1 @@
+"""Kafka: producer, consumer, event envelope, retry topics, dead letters and consumer lag."""

@@ -1,0 +1,232 @@
+"""Transactional outbox: events are stored in the transaction of their effect; a relay publishes them.
+
+Order: a key always maps to the same shard, a shard belongs to one relay at a time (row lock), and a relay
+publishes the events of a shard by id. So events of one key keep the order of their ids, provided their
+writers hold the lock of the entity that the key names, as they do when they update its row first. A relay
+that dies between the brokers' acknowledgement and its commit leaves the events to the next relay: they are
+delivered twice, and each inbox filters out the second delivery.
+
+No event is deleted. A shard stores the snapshot up to which it is published: events that became visible since
+are published next, however late their transaction committed. The table has segments that are written in
+rotation; a published segment is truncated, which leaves nothing to vacuum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import zlib
+from collections import Counter as Counts
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from prometheus_client import Counter, Gauge
+from sqlalchemy import text
+
+from services.kit.errors import TemporaryError
+from services.kit.kafka.client import Record
+from services.kit.observability import trace_context
+from services.kit.postgres.named_queries import load_queries
+from services.kit.retry import sleep_unless_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Row
+
+    from services.kit.kafka.client import Publisher
+    from services.kit.kafka.envelope import OutboundEvent
+    from services.kit.postgres.database import Database, UnitOfWork
+
+SHARD_COUNT = 8
+SHARDS_PER_CLAIM = 4
+"""Shards that a relay locks per batch, so that two relays share the work."""
+BATCH_SIZE = 256
+"""Events per batch, about 8 MB at most: an event is limited to 32 KB, or contains one message."""
+POLL_INTERVAL_SECONDS = 0.3
+"""A batch costs five statements and a round trip to the brokers, however small it is."""
+TRUNCATE_INTERVAL_SECONDS = 5.0
+"""Interval of truncations, and of measurements under load."""
+SET_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '500ms'")
+"""Other relays queue behind a lock request for a segment, so it waits briefly and is repeated later."""
+SQL = load_queries(Path(__file__).with_name("kit.sql"))
+PUBLISHED = Counter("esq_outbox_published_events", "Events published to Kafka")
+PENDING = Gauge("esq_outbox_pending_events", "Unpublished events in the outbox, counted up to 10000")
+OLDEST_AGE = Gauge("esq_outbox_oldest_event_age_seconds", "Age of the oldest unpublished event in the outbox")
+log = logging.getLogger(__name__)
+
+
+class Outbox(Protocol):
+    """Port: where a handler adds the events of its transaction."""
+
+    async def add(self, events: Sequence[OutboundEvent]) -> None:
+        """Store the events in the transaction of their effect."""
+        ...
+
+
+class PostgresOutbox:
+    """The outbox table, within a unit of work."""
+
+    def __init__(self, work: UnitOfWork) -> None:
+        self._work = work
+
+    async def add(self, events: Sequence[OutboundEvent]) -> None:
+        """See `Outbox.add`."""
+        if not events:
+            return
+        await self._work.execute(
+            SQL["outbox_add"],
+            shards=[shard_of(event.key) for event in events],
+            companies=[event.company for event in events],
+            event_ids=[event.event_id for event in events],
+            topics=[event.topic.name for event in events],
+            keys=[event.key for event in events],
+            payloads=[event.encode() for event in events],
+            traceparent=trace_context.current_traceparent(),
+        )
+
+
+def shard_of(key: str) -> int:
+    """Return the shard of a key; it is the same in every process and must never change."""
+    return zlib.crc32(key.encode()) % SHARD_COUNT
+
+
+class OutboxRelay:
+    """Publishes events from the outbox to Kafka. Any number may run; each locks other shards."""
+
+    def __init__(
+        self,
+        database: Database,
+        publisher: Publisher,
+        *,
+        batch_size: int = BATCH_SIZE,
+        poll_interval_seconds: float = POLL_INTERVAL_SECONDS,
+    ) -> None:
+        """Configure the relay.
+
+        Args:
+            database: Database that contains the outbox.
+            publisher: Publishes records to Kafka.
+            batch_size: Upper bound of events per batch.
+            poll_interval_seconds: Delay in which events accumulate; `notify` ends one after an empty batch.
+        """
+        self._database = database
+        self._publisher = publisher
+        self._batch_size = batch_size
+        self._poll_interval_seconds = poll_interval_seconds
+        self._notified = asyncio.Event()
+        self._next_maintenance_at = 0.0
+
+    def notify(self) -> None:
+        """Poll now: this process has committed events."""
+        self._notified.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Publish until `stop` is set.
+
+        Raises:
+            TemporaryError: The database or the brokers are unavailable; the caller restarts the relay.
+        """
+        while not stop.is_set():
+            published = await self.publish_batch()
+            if time.monotonic() >= self._next_maintenance_at:
+                self._next_maintenance_at = time.monotonic() + TRUNCATE_INTERVAL_SECONDS
+                await self._measure()
+                await self.truncate_segment()
+            if not published:
+                await self._wait_for_notification()
+            elif published < self._batch_size:
+                await sleep_unless_stopped(stop, self._poll_interval_seconds)
+
+    async def publish_batch(self) -> int:
+        """Publish one batch of unlocked shards; return the number of events."""
+        async with self._database.transaction() as work:
+            claimed = await work.fetch_all(SQL["outbox_claim_shards"], shards=SHARDS_PER_CLAIM)
+            if not claimed:
+                return 0
+            shards, limit_per_shard = [row.shard for row in claimed], self._batch_size // len(claimed)
+            rows = await work.fetch_all(SQL["outbox_read"], shards=shards, limit_per_shard=limit_per_shard)
+            records = [_record(row) for row in rows if row.id is not None]
+            if records:
+                await self._publisher.publish(records)
+            await _save_cursors(work, rows, limit_per_shard, claimed[0].highest_id)
+            await work.commit()
+        PUBLISHED.inc(len(records))
+        log.debug(
+            "Published %d events", len(records), extra={"action": "publish_batch", "events": len(records)}
+        )
+        return len(records)
+
+    async def truncate_segment(self) -> bool:
+        """Truncate the segment that is written next if all of it is published; return whether it was."""
+        async with self._database.transaction() as work:
+            row = await work.fetch_one(SQL["outbox_oldest_segment"])
+        if row is None:
+            return False
+        segment = f"outbox_{row.segment}"
+        try:
+            return await self._truncate_if_published(segment)
+        except TemporaryError as error:
+            log.info("%s not truncated yet: %s", segment, error, extra={"action": "truncate_segment"})
+            return False
+
+    async def _truncate_if_published(self, segment: str) -> bool:
+        async with self._database.transaction() as work:
+            await work.execute(SET_LOCK_TIMEOUT)
+            # No transaction writes to the segment from here on, so no further row becomes visible in it.
+            await work.execute(text(f"LOCK TABLE {segment} IN ACCESS EXCLUSIVE MODE"))
+            unpublished = await work.fetch_one(
+                text(
+                    f"SELECT o.id FROM {segment} o JOIN outbox_shard s ON s.shard = o.shard"  # noqa: S608 - an internal name
+                    " WHERE NOT pg_visible_in_snapshot(o.xid, s.published_snapshot) LIMIT 1"
+                )
+            )
+            if unpublished is None:
+                await work.execute(text(f"TRUNCATE {segment}"))
+                await work.commit()
+        return unpublished is None
+
+    async def _measure(self) -> None:
+        """Export the metrics of pending events."""
+        async with self._database.transaction() as work:
+            row = await work.fetch_one(SQL["outbox_pending"])
+        if row is not None:
+            PENDING.set(row.events)
+            OLDEST_AGE.set(float(row.oldest_age_seconds))
+
+    async def _wait_for_notification(self) -> None:
+        """Wait for `notify`, at most the polling interval."""
+        self._notified.clear()
+        await sleep_unless_stopped(self._notified, self._poll_interval_seconds)
+
+
+async def _save_cursors(
+    work: UnitOfWork, rows: Sequence[Row[Any]], limit_per_shard: int, highest_id: int
+) -> None:
+    """Save the position of each shard: its last event in this batch, or the end of the snapshot."""
+    counts = Counts(row.shard for row in rows)
+    last_rows = {row.shard: row for row in rows}
+    partial = [row for row in last_rows.values() if counts[row.shard] == limit_per_shard]
+    complete = [row for row in last_rows.values() if counts[row.shard] < limit_per_shard]
+    if partial:
+        shards, snapshots = _columns(partial)
+        positions = [row.id for row in partial]
+        await work.execute(
+            SQL["outbox_checkpoint_batch"], shards=shards, snapshots=snapshots, positions=positions
+        )
+    if complete:
+        shards, snapshots = _columns(complete)
+        await work.execute(
+            SQL["outbox_complete_snapshot"], shards=shards, snapshots=snapshots, highest_id=highest_id
+        )
+
+
+def _columns(rows: Sequence[Row[Any]]) -> tuple[list[int], list[str]]:
+    return [row.shard for row in rows], [row.snapshot for row in rows]
+
+
+def _record(row: Row[Any]) -> Record:
+    """Convert an outbox row to a Kafka record."""
+    headers = {trace_context.TRACEPARENT_HEADER: row.traceparent} if row.traceparent else {}
+    return Record(row.topic, row.key, row.payload, headers)

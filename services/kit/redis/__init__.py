@@ -1,0 +1,1 @@
+"""Redis: a client with deadlines that finds the primary through Sentinel."""
