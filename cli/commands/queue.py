@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cli.actions.queue import QueueRow
-    from cli.edge import Edge
+    from cli.edge import PlatformClient
     from infra.progress import ProgressReporter
 
 app = typer.Typer(help="Show, pause, rate-limit and drain job queues.")
@@ -52,7 +52,7 @@ def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
     """List all queues."""
     from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _platform_client(env, kubeconfig, output.steps(as_json=json)) as client:
+    with _platform_client(env, kubeconfig, output.progress_reporter(as_json=json)) as client:
         queues = action.list_queues(client)
     if json:
         output.print_json({"environment": env, "queues": queues})
@@ -65,7 +65,7 @@ def show(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = 
     """Show a queue with its totals and its configuration."""
     from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _platform_client(env, kubeconfig, output.steps(as_json=json)) as client:
+    with _platform_client(env, kubeconfig, output.progress_reporter(as_json=json)) as client:
         queue = action.show_queue(client, name)
     if json:
         output.print_json({"environment": env, **queue})
@@ -107,12 +107,12 @@ def drain(
     """Reject new jobs and wait until the queue is empty. It rejects jobs until `esq queue resume`."""
     from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    steps = output.steps(as_json=json)
+    steps = output.progress_reporter(as_json=json)
     with (
         _platform_client(env, kubeconfig, steps, timeout) as client,
         steps.step(f"drain {name}") as step,
     ):
-        client.waiting = step.set_status
+        client.on_retry = step.set_status
         action.drain_queue(client, name, env, step)
         step.set_result("empty")
     if json:
@@ -135,7 +135,7 @@ def top(env: Env, kubeconfig: Kubeconfig = None) -> None:
             remedy=f"Use `esq queue list {env} --json`.",
         )
     with (
-        _platform_client(env, kubeconfig, output.steps(as_json=False), float("inf")) as client,
+        _platform_client(env, kubeconfig, output.progress_reporter(as_json=False), float("inf")) as client,
         Live(console=console, auto_refresh=False, screen=True) as live,
     ):
         for rows in action.poll(client):
@@ -145,7 +145,7 @@ def top(env: Env, kubeconfig: Kubeconfig = None) -> None:
 def _update(env: str, name: str, kubeconfig: Path | None, controls: dict[str, Any], *, as_json: bool) -> None:
     from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _platform_client(env, kubeconfig, output.steps(as_json=as_json)) as client:
+    with _platform_client(env, kubeconfig, output.progress_reporter(as_json=as_json)) as client:
         updated = action.update_queue(client, name, **controls)
     if as_json:
         output.print_json({"environment": env, **updated})
@@ -156,13 +156,15 @@ def _update(env: str, name: str, kubeconfig: Path | None, controls: dict[str, An
 @contextmanager
 def _platform_client(
     env: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = REQUEST_TIMEOUT_SECONDS
-) -> Iterator[Edge]:
+) -> Iterator[PlatformClient]:
     """Open a client of the platform API."""
-    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - not needed for help
+    from cli.actions.doors import open_platform_client  # noqa: PLC0415 - not needed for help
     from cli.actions.queue import OPERATOR_TENANT  # noqa: PLC0415 - same
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    with through_the_edge(find(env, kubeconfig=kubeconfig), OPERATOR_TENANT, seconds, steps) as client:
+    with open_platform_client(
+        load_environment(env, kubeconfig=kubeconfig), OPERATOR_TENANT, seconds, steps
+    ) as client:
         yield client
 
 

@@ -25,7 +25,7 @@ from loadtests.results import LoadReport
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cli.actions.doors import Doors
+    from cli.actions.doors import PlatformAccess
     from cli.environment import Environment
     from infra.progress import ProgressReporter, ProgressStep
     from loadtests.protocol import CreatedCampaign, GeneratorResult, LoadProfile, LoadTarget, Progress
@@ -80,7 +80,7 @@ class _Run:
 
     request: LoadTestRequest
     environment: Environment
-    access: Doors
+    access: PlatformAccess
     target: LoadTarget
     steps: ProgressReporter
     started_at: dt.datetime

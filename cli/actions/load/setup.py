@@ -12,7 +12,7 @@ from loadtests.protocol import LoadTarget
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.actions.doors import Doors
+    from cli.actions.doors import PlatformAccess
     from cli.edge import PlatformClient
     from infra.progress import ProgressStep
     from loadtests.scenarios import Scenario
@@ -22,7 +22,9 @@ _FIRST_NUMBER = 5_511_960_000_000
 _ROWS_PER_CHUNK = 1000
 
 
-def create_fixtures(scenario: Scenario, access: Doors, seconds: float, step: ProgressStep) -> LoadTarget:
+def create_fixtures(
+    scenario: Scenario, access: PlatformAccess, seconds: float, step: ProgressStep
+) -> LoadTarget:
     """Create the missing fixtures of a scenario and return the target of its requests.
 
     Args:
@@ -46,9 +48,9 @@ def create_fixtures(scenario: Scenario, access: Doors, seconds: float, step: Pro
         campaign_id, sent_messages = _send_campaign(access.client_for(companies[0], seconds), list_name)
     return LoadTarget(
         url=access.url,
-        ca_file=str(access.authority),
-        token_key=access.keys.token_key,
-        app_secret=access.keys.app_secret if scenario.needs_sent_campaign else "",
+        ca_file=str(access.ca_file),
+        token_key=access.credentials.token_key,
+        app_secret=access.credentials.app_secret if scenario.needs_sent_campaign else "",
         companies=tuple(companies),
         connection=CONNECTION,
         list_name=list_name,

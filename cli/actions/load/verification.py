@@ -17,7 +17,7 @@ from loadtests.results import Messages, WebhookDrain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.actions.doors import Doors
+    from cli.actions.doors import PlatformAccess
     from infra.progress import ProgressStep
     from loadtests.protocol import CreatedCampaign, LoadTarget
 
@@ -46,7 +46,7 @@ class CampaignOutcome:
 
 
 def verify_campaigns(
-    created: Sequence[CreatedCampaign], access: Doors, seconds: float, step: ProgressStep
+    created: Sequence[CreatedCampaign], access: PlatformAccess, seconds: float, step: ProgressStep
 ) -> Messages:
     """Wait until all campaigns have ended, and reconcile their messages with the ledger.
 
@@ -81,7 +81,7 @@ def verify_campaigns(
 
 
 def _verify_campaign(
-    created: CreatedCampaign, access: Doors, seconds: float, clock_offset: float, cancelled: Event
+    created: CreatedCampaign, access: PlatformAccess, seconds: float, clock_offset: float, cancelled: Event
 ) -> CampaignOutcome:
     client, outcome = access.client_for(created.company, seconds), CampaignOutcome(created)
 
@@ -97,7 +97,9 @@ def _verify_campaign(
         receipts = client.call("POST", "/ledger/times", "ledger:read", body={"ids": list(states)})
         outcome.states.update(states.values())
         outcome.lost += sum(
-            not receipts[message] for message, state in states.items() if state in campaign.EXPECTED_SENT_STATES
+            not receipts[message]
+            for message, state in states.items()
+            if state in campaign.EXPECTED_SENT_STATES
         )
         outcome.duplicated += sum(len(times) > 1 for times in receipts.values())
         outcome.receipts += [times[0] - clock_offset for times in receipts.values() if times]
@@ -135,7 +137,7 @@ def _fairness(outcomes: Sequence[CampaignOutcome], started: float, ended: float)
 
 
 def wait_for_read_statuses(
-    target: LoadTarget, access: Doors, seconds: float, step: ProgressStep
+    target: LoadTarget, access: PlatformAccess, seconds: float, step: ProgressStep
 ) -> WebhookDrain:
     """Wait until every message with a read status is in the state `read`.
 

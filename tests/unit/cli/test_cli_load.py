@@ -66,7 +66,7 @@ def test_campaign_outcomes_are_summed() -> None:
 class FakePlatform:
     """One campaign with three messages, one of which the provider did not receive."""
 
-    def edge(self, _company: str, _seconds: float) -> Any:
+    def client_for(self, _company: str, _seconds: float) -> Any:
         return SimpleNamespace(call=self.call)
 
     def call(self, method: str, path: str, _scope: str, **_: object) -> Any:
@@ -94,7 +94,7 @@ class FailingPlatform:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
 
-    def edge(self, _company: str, _seconds: float) -> Any:
+    def client_for(self, _company: str, _seconds: float) -> Any:
         return SimpleNamespace(
             call=self.call, clock=time.monotonic, deadline=self.deadline, sleep=lambda _: time.sleep(0.01)
         )

@@ -76,7 +76,9 @@ def http(queue: MemoryQueue) -> httpx.Client:
 
 @pytest.fixture
 def client(http: httpx.Client, clock: Clock) -> PlatformClient:
-    return PlatformClient(http, KEY, action.OPERATOR_TENANT, deadline=clock.now + 60, clock=clock, sleep=clock.sleep)
+    return PlatformClient(
+        http, KEY, action.OPERATOR_TENANT, deadline=clock.now + 60, clock=clock, sleep=clock.sleep
+    )
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def platform(client: PlatformClient, monkeypatch: pytest.MonkeyPatch) -> Platfor
     def fake_client(*_: object) -> Iterator[PlatformClient]:
         yield client
 
-    monkeypatch.setattr(doors, "through_the_edge", fake_client)
+    monkeypatch.setattr(doors, "open_platform_client", fake_client)
     return client
 
 
@@ -157,7 +159,9 @@ def test_top_ends_with_ctrl_c(
     assert NAME in capsys.readouterr().out
 
 
-def test_drain_waits_until_the_queue_is_empty(client: PlatformClient, queue: MemoryQueue, clock: Clock) -> None:
+def test_drain_waits_until_the_queue_is_empty(
+    client: PlatformClient, queue: MemoryQueue, clock: Clock
+) -> None:
     clock.callbacks = [lambda: None, lambda: complete_all(queue)]
     with RecordingProgress().step("drain") as step:
         action.drain_queue(client, NAME, "local", step)
@@ -174,7 +178,9 @@ def test_drain_fails_at_the_deadline_with_a_remedy(client: PlatformClient) -> No
     assert "esq queue resume local" in caught.value.remedy
 
 
-def test_poll_computes_completed_jobs_per_second(client: PlatformClient, queue: MemoryQueue, clock: Clock) -> None:
+def test_poll_computes_completed_jobs_per_second(
+    client: PlatformClient, queue: MemoryQueue, clock: Clock
+) -> None:
     clock.callbacks = [lambda: complete_all(queue), queue.clear]
     polls = action.poll(client)
     [first], [second], [third] = next(polls), next(polls), next(polls)
