@@ -174,7 +174,7 @@ class Target:
 
         Args:
             pod: a role (`postgres-primary`, `postgres-standby`, `redis-primary`, `kafka-controller`), the
-                name of a pod (`objects-1`), or the name of a workload (`whatsapp-dispatcher`), of which a
+                name of a pod (`object-store-1`), or the name of a workload (`whatsapp-dispatcher`), of which a
                 ready pod is taken.
 
         Raises:

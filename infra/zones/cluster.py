@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from infra.errors import ProblemsError, UsageError
+from infra.names import OFFSITE_STORE
 from infra.subprocesses import HIGH_PRIORITY_PREFIX, CommandFailedError
 from infra.zones import (
     cgroups,
@@ -277,7 +278,7 @@ class Cluster:
                 "edge",
                 [*HIGH_PRIORITY_PREFIX, "haproxy", "-db", "-f", str(files["edge"])],
                 layout.log("edge"),
-                reads=[files["edge"], layout.pki / "gateway.pem", layout.pki / "vault.pem"],
+                reads=[files["edge"], layout.pki / "gateway.pem", layout.pki / f"{OFFSITE_STORE}.pem"],
             ),
             *([store.configured(spec, layout)] if store else []),
         ]

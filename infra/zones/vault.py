@@ -29,7 +29,7 @@ PORT = 3900
 """HTTPS, at the bridge's address."""
 RPC_PORT = 3901
 """Garage wants one, though it has no peers; authenticated and encrypted."""
-BUCKET = "vault"
+BUCKET = "backups"
 REGION = "esq"
 HOST = service_dns(OFFSITE_STORE, DATA_NAMESPACE)
 """Name that pods reach it by, and that its certificate holds for."""
@@ -49,7 +49,7 @@ class Vault:
 
     def socket(self, layout: Layout) -> Path:
         """Return where it serves S3."""
-        return layout.run / "vault.sock"
+        return layout.run / f"{OFFSITE_STORE}.sock"
 
     def configured(self, spec: ClusterSpec, layout: Layout) -> Program:
         """Write its files; return its process."""
@@ -57,12 +57,12 @@ class Vault:
         secret = self.folder / "rpc_secret"
         if not secret.exists():
             write(secret, secrets.token_hex(32))
-        file = write(layout.config / "vault.toml", render(self, spec, layout))
+        file = write(layout.config / f"{OFFSITE_STORE}.toml", render(self, spec, layout))
         key = self._key()
         return Program(
-            "vault",
+            OFFSITE_STORE,
             [str(self.program), "-c", str(file), "server", "--single-node", "--default-bucket"],
-            layout.log("vault"),
+            layout.log(OFFSITE_STORE),
             environment={
                 "GARAGE_DEFAULT_BUCKET": BUCKET,
                 "GARAGE_DEFAULT_ACCESS_KEY": key["id"],
@@ -125,8 +125,8 @@ s3_region = "{REGION}"
 def frontend(vault: Vault, spec: ClusterSpec, layout: Layout) -> str:
     """Return the edge's part: TLS in front of the socket, bytes passed on as they are."""
     return f"""
-listen vault
+listen {OFFSITE_STORE}
     mode tcp
-    bind {spec.gateway}:{PORT} ssl crt {layout.pki / "vault.pem"}
-    server vault unix@{vault.socket(layout)}
+    bind {spec.gateway}:{PORT} ssl crt {layout.pki / f"{OFFSITE_STORE}.pem"}
+    server {OFFSITE_STORE} unix@{vault.socket(layout)}
 """

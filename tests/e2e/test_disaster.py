@@ -1,6 +1,6 @@
 """A whole environment lost while it is written to, and rebuilt from its vault.
 
-Off unless asked for: `./esq run -m pytest -m slow -s tests/e2e/test_disaster.py`.
+Off unless asked for: `./esq python -m pytest -m slow -s tests/e2e/test_disaster.py`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import psutil
 import pytest
 
 from cli.actions import ground
-from cli.actions.settings import credentials
-from cli.environment import find
+from cli.actions.settings import load_credentials
+from cli.environment import load_environment
 from infra.progress import RecordingProgress
 from infra.zones import strays
 from infra.zones.layout import Layout
-from services.contracts.backups import RPO_SECONDS
+from services.contracts.backup_verification import RPO_SECONDS
 from tests.controllers.platform import DEPLOY_SECONDS, Platform
 from tests.controllers.process import await_true
 from tests.controllers.writer import Writer
@@ -85,7 +85,7 @@ def test_a_lost_environment_is_rebuilt_within_the_promise(lost: Platform, tmp_pa
     assert figures["requested_again"] > 0
     assert report["healthy"]
     drill = lost.report("backup", "drill", "local", timeout=600)
-    assert drill["good"]
+    assert drill["succeeded"]
 
 
 def backed_up(platform: Platform) -> bool:
@@ -108,7 +108,7 @@ def lose(platform: Platform) -> None:
 
 def opened_writer(platform: Platform) -> Writer:
     """Return a writer for the platform as it stands."""
-    environment, steps = find("local"), RecordingProgress()
-    place = ground.look(environment, steps)
-    key = credentials(environment, place.engine()).application.token_key
+    environment, steps = load_environment("local"), RecordingProgress()
+    place = ground.open_target(environment, steps)
+    key = load_credentials(environment, place.engine()).application.token_key
     return Writer(f"https://{platform.opened().address}", platform.opened().ca, key)

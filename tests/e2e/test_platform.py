@@ -57,7 +57,7 @@ def test_deploy_from_nothing(platform: Platform) -> None:
     report = platform.report("deploy", "local", "--yes", timeout=DEPLOY_SECONDS)
     assert report["healthy"]
     status = platform.report("status", "local")
-    for part in ("postgres", "redis", "kafka", "objects"):
+    for part in ("postgres", "redis", "kafka", "object-store"):
         zones = {replica["zone"] for replica in status["data"][part]}
         assert zones == {"zone-a", "zone-b", "zone-c"}, part
 
@@ -156,21 +156,21 @@ def test_all_is_well_again_within_the_promise(platform: Platform) -> None:
     well_within(platform, 60)
 
 
-@pytest.mark.parametrize("experiment", ["postgres-killed", "zone-lost"])
+@pytest.mark.parametrize("experiment", ["postgres-primary-killed", "zone-outage"])
 def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
-    told = json.loads(platform.esq("chaos", "run", experiment, "--json", expect=None, timeout=900))
+    told = json.loads(platform.esq("chaos", "run", "local", experiment, "--json", expect=None, timeout=900))
     assert "runs" in told, f"{told}\n{platform.esq('status', 'local', expect=None)}"
     (run,) = told["runs"]
-    if run["aborted"]:
-        pytest.fail(f"{run['aborted']}\n{platform.told('esq-data', 'cluster-name=postgres')}")
+    if run["abort_reason"]:
+        pytest.fail(f"{run['abort_reason']}\n{platform.told('esq-data', 'cluster-name=postgres')}")
     assert (run["status"], run["deviated"]) == ("completed", False)
-    for name, lane in run["lanes"].items():
-        assert lane["acked"] > 0, name
-        assert lane["duplicated"] == 0, name
-        assert lane["lost"] == 0 or name.startswith("redis"), name
+    for name, stats in run["streams"].items():
+        assert stats["acked"] > 0, name
+        assert stats["duplicated"] == 0, name
+        assert stats["lost"] == 0 or name.startswith("redis"), name
     if run["campaign"]:
         assert (run["campaign"]["lost"], run["campaign"]["duplicated"]) == (0, 0)
-    figures = {each["slo_id"]: each["distribution"]["values"] for each in told["verdicts"]}
+    figures = {each["slo_id"]: each["distribution"]["values"] for each in told["evaluations"]}
     platform.keep(experiment, figures)
     well_within(platform, 120)
 
@@ -188,7 +188,7 @@ def test_no_process_ended_by_a_fault_of_its_own(platform: Platform) -> None:
 
 
 def test_a_killed_experiment_is_undone_by_its_timer(platform: Platform) -> None:
-    running = platform.start("chaos", "run", "zone-cut")
+    running = platform.start("chaos", "run", "local", "zone-isolated")
     journal = platform.state / "esq" / "environments" / "local" / "chaos" / "open"
     deadline = time.monotonic() + 120
     while not list(journal.glob("*.json")):
@@ -206,12 +206,12 @@ def test_a_killed_experiment_is_undone_by_its_timer(platform: Platform) -> None:
 def test_backups_are_known_to_restore(platform: Platform) -> None:
     platform.report("backup", "now", "local", timeout=600)
     told = platform.report("backup", "drill", "local", timeout=900)
-    assert told["good"], told["faults"]
+    assert told["succeeded"], told["problems"]
     platform.keep("drill", {"rpo": told["rpo_seconds"], "rto": told["rto_seconds"]})
     promises = platform.esq("promises", "local", "--json", expect=None)
     verdicts = {each["id"]: each["verdict"] for each in json.loads(promises)["promises"]}
     assert verdicts["backup-rto"] != "unmeasured"
-    assert verdicts["writes-lost"] == "kept"
+    assert verdicts["writes-lost"] == "met"
 
 
 def test_a_second_deploy_changes_nothing(platform: Platform) -> None:
