@@ -21,7 +21,7 @@ EXPERIMENTS_DIR = Path(__file__).parent / "experiments"
 RUNBOOKS_DIR = Path(__file__).parents[1] / "runbooks"
 EXTENSION_NAME = "esq"
 
-ClientName = Literal["edge", "kafka", "objects", "postgres", "redis"]
+ClientName = Literal["edge", "kafka", "object-store", "postgres", "redis"]
 
 
 class EsqExtension(BaseModel):

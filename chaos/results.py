@@ -13,7 +13,7 @@ from infra.errors import EsqError
 from infra.measurements.slo_evaluation import SloEvaluation, evaluate
 from services.contracts.slo import ERROR_BUDGET_SECONDS, SloStatus
 
-DURABLE_STORES = ("edge", "kafka", "objects", "postgres")
+DURABLE_STORES = ("edge", "kafka", "object-store", "postgres")
 """Clients of the durable stores. Data lost by Redis can be rebuilt: it is reported and violates no SLO."""
 
 

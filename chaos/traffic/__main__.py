@@ -49,7 +49,7 @@ def clients(names: Sequence[str], endpoints: Endpoints) -> list[Client]:
     factories: dict[str, Callable[[Endpoints], Client]] = {
         "edge": EdgeTraffic,
         "kafka": KafkaTraffic,
-        "objects": ObjectStoreTraffic,
+        "object-store": ObjectStoreTraffic,
         "postgres": PostgresTraffic,
         "redis": RedisTraffic,
     }

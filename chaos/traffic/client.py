@@ -24,7 +24,7 @@ class Endpoints(BaseModel):
         postgres: user, password, host, port, database.
         kafka: bootstrap, mechanism, user, password.
         redis: sentinels, master, password, password of the Sentinels.
-        objects: url, region, bucket, key id, key secret.
+        object_store: url, region, bucket, key id, key secret.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +37,7 @@ class Endpoints(BaseModel):
     postgres: dict[str, str] = Field(repr=False)
     kafka: dict[str, str] = Field(repr=False)
     redis: dict[str, str] = Field(repr=False)
-    objects: dict[str, str] = Field(repr=False)
+    object_store: dict[str, str] = Field(repr=False)
 
 
 class Client(Protocol):

@@ -31,7 +31,7 @@ class _UdpEndpoint(asyncio.DatagramProtocol):
         self._received = received
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
-        """Pass the datagram to the callback."""
+        """See `asyncio.DatagramProtocol.datagram_received`: passes the datagram to the callback."""
         self._received(data, addr)
 
     def error_received(self, exc: Exception) -> None:

@@ -120,10 +120,10 @@ class KafkaTraffic:
     def _send(self, partition: int, sequence: int, done: CompletionCallback) -> None:
         loop = asyncio.get_running_loop()
 
-        def delivered(error: KafkaError | None, _: Message) -> None:
+        def _on_delivery(error: KafkaError | None, _: Message) -> None:
             loop.call_soon_threadsafe(done, KafkaException(error) if error else None)
 
-        self._producer.produce(self._topic, str(sequence), partition=partition, on_delivery=delivered)
+        self._producer.produce(self._topic, str(sequence), partition=partition, on_delivery=_on_delivery)
 
     def _produce(self) -> None:
         while not self._stop.is_set():

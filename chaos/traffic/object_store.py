@@ -37,7 +37,7 @@ class ObjectStoreTraffic:
     passive: Sequence[StreamLog] = ()
 
     def __init__(self, endpoints: Endpoints) -> None:
-        store = endpoints.objects
+        store = endpoints.object_store
         self._bucket, self._prefix = store["bucket"], f"esq-chaos/{endpoints.run_name}/"
         self._folder = tempfile.TemporaryDirectory(prefix="esq-traffic-")
         ca_file = Path(self._folder.name) / "ca.crt"
@@ -59,7 +59,7 @@ class ObjectStoreTraffic:
 
     def streams(self) -> Sequence[Stream]:
         """See `Client.streams`."""
-        write, read = StreamLog("objects.write"), StreamLog("objects.read")
+        write, read = StreamLog("object-store.write"), StreamLog("object-store.read")
         return (
             Stream(write, self._write, max_open=_THREADS // 2),
             Stream(read, self._read, max_open=_THREADS // 2),
@@ -68,7 +68,7 @@ class ObjectStoreTraffic:
     async def stored_sequence(self) -> Mapping[str, Sequence[int]]:
         """See `Client.stored_sequence`; keys are sorted by number."""
         keys = await self._call(self._keys)
-        return {"objects.write": [int(key.rpartition("/")[2]) for key in keys]}
+        return {"object-store.write": [int(key.rpartition("/")[2]) for key in keys]}
 
     async def close(self) -> None:
         """See `Client.close`."""

@@ -18,8 +18,8 @@ from chaos.target import Target
 from chaos.traffic.client import Endpoints
 from cli.actions import health
 from cli.actions.ground import look
-from cli.actions.promises import record
-from cli.actions.settings import credentials
+from cli.actions.promises import record_measurement
+from cli.actions.settings import load_credentials
 from infra.config_files import garage, kafka, postgres, redis
 from infra.errors import EsqError
 from infra.measurements.measurements import current_commit, host_facts, package_versions
@@ -71,7 +71,7 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
         EsqError: the environment was not deployed from this host.
     """
     target = look(environment, progress)
-    access = credentials(environment, target.engine())
+    access = load_credentials(environment, target.engine())
     return Target(
         environment=environment.name,
         folder=chaos_dir(environment),
@@ -87,7 +87,7 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
 def _health_problems(target: Ground) -> list[str]:
     """Return the problems of all components; an unreachable cluster is one of them."""
     try:
-        return health.look(target).troubles
+        return health.collect_health(target).problems
     except EsqError as error:
         return [error.message]
 
@@ -186,7 +186,9 @@ def _build_report(  # noqa: PLR0913, PLR0917 - the fields of the report
 def _record_measurements(environment: Environment, report: ChaosReport, page: Path) -> None:
     for evaluation in report.evaluations:
         detail = {"experiment": report.experiment, "report": str(page), "metric": evaluation.metric}
-        record(environment, evaluation.slo_id, evaluation.distribution.values, report.command, detail)
+        record_measurement(
+            environment, evaluation.slo_id, evaluation.distribution.values, report.command, detail
+        )
 
 
 def _endpoints(target: Ground, access: Credentials, run_name: str) -> Endpoints:
@@ -218,8 +220,8 @@ def _endpoints(target: Ground, access: Credentials, run_name: str) -> Endpoints:
             "password": access.redis.password,
             "sentinel_password": access.redis.sentinel,
         },
-        objects={
-            "url": f"https://{service_dns('objects', DATA_NAMESPACE)}:{garage.S3_PORT}",
+        object_store={
+            "url": f"https://{service_dns('object-store', DATA_NAMESPACE)}:{garage.S3_PORT}",
             "region": garage.REGION,
             "bucket": MEDIA_BUCKET,
             "key_id": access.object_store.media_key_id,

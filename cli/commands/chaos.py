@@ -89,10 +89,10 @@ def run(  # noqa: PLR0913 - one per option
     `esq chaos rollback`.
     """
     from cli.actions import chaos as action  # noqa: PLC0415 - imports clients and SDK
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    progress = output.steps(as_json=json)
-    environment = find(env, kubeconfig=kubeconfig)
+    progress = output.progress_reporter(as_json=json)
+    environment = load_environment(env, kubeconfig=kubeconfig)
     command = shlex.join(["esq", *sys.argv[1:]])
     report, page = action.run_experiment(environment, name, runs, confirm, command, progress)
     _print_report(report, page, as_json=json)
@@ -106,9 +106,11 @@ def run(  # noqa: PLR0913 - one per option
 def rollback(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
     """Undo every fault that an experiment left open."""
     from cli.actions import chaos as action  # noqa: PLC0415 - not needed for help
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    undone = action.rollback(find(env, kubeconfig=kubeconfig), output.steps(as_json=json))
+    undone = action.rollback(
+        load_environment(env, kubeconfig=kubeconfig), output.progress_reporter(as_json=json)
+    )
     if json:
         output.print_json({"environment": env, "undone": [str(open_fault.fault) for open_fault in undone]})
 
@@ -125,11 +127,11 @@ def show_report(
 ) -> None:
     """Show the results of an experiment and the path of its HTML page."""
     from cli.actions import chaos as action  # noqa: PLC0415 - not needed for help
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    store = action.report_store(find(env))
+    store = action.report_store(load_environment(env))
     if list_all:
-        output.names(store.names(), env, as_json=json)
+        output.print_report_names(store.names(), env, as_json=json)
         return
     _print_report(*store.read(report), as_json=json)
 
@@ -166,7 +168,7 @@ def _print_summary(report: ChaosReport, page: Path) -> None:
             evaluation.slo_id,
             f"{format_number(evaluation.objective)}, {format_number(evaluation.limit)} {evaluation.unit}",
             *(format_number(value) for value in (values.min, values.median, values.max)),
-            f"[{output.STANDINGS[status]}]{status}[/]",
+            f"[{output.SLO_COLOURS[status]}]{status}[/]",
         )
     console.print(table)
     for number, run_result in enumerate(report.runs, 1):
