@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from infra.progress import ProgressStep
 
 MAX_FAULT_SECONDS = 600.0
-"""The dead-man timer undoes a fault that is open for longer, regardless of the experiment."""
+"""The watchdog undoes a fault that is open for longer, regardless of the experiment."""
 POLL_INTERVAL_SECONDS = 0.25
 
 

@@ -2,7 +2,7 @@
 
 A journal file is written and synced before the first command of its fault runs, and deleted after the last
 undo command succeeded. Whatever fails in between (killed process, lost terminal, host crash), the folder
-contains the commands to run: for the experiment itself, for `esq chaos rollback`, for the dead-man timer, or
+contains the commands to run: for the experiment itself, for `esq chaos rollback`, for the watchdog, or
 for a person, because a journal file holds plain commands. Repeating an undo is harmless.
 """
 
@@ -115,7 +115,7 @@ class UndoJournal:
         Args:
             fault: the fault to inject.
             experiment: name of the experiment.
-            max_seconds: time after which the dead-man timer undoes the fault.
+            max_seconds: time after which the watchdog undoes the fault.
 
         Returns:
             The journal entry.

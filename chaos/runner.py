@@ -1,6 +1,6 @@
 """Experiment runner: traffic, timeline and abort monitor around Chaos Toolkit, and an unconditional rollback.
 
-The order makes a run safe and its measurements valid: check the preconditions; start the dead-man timer;
+The order makes a run safe and its measurements valid: check the preconditions; start the watchdog;
 start the traffic and wait until it flows; inject; undo in any case; wait until the system is healthy; stop
 the traffic; compare the acknowledged writes with the stored ones.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from chaoslib.experiment import run_experiment
 
-from chaos import deadman, safety
+from chaos import safety, watchdog
 from chaos.context import Context, running
 from chaos.results import CampaignResult, ExperimentRun
 from chaos.timeline import Timeline, cluster_sampler
@@ -60,7 +60,7 @@ def run(experiment: Experiment, target: Target, folder: Path, progress: Progress
         step.set_status("checking all components")
         safety.check_preconditions(target)
         step.set_result("healthy")
-    deadman.start(target.journal)
+    watchdog.start(target.journal)
     with progress.step(experiment.name) as step, ExitStack() as stack:
         context = stack.enter_context(running(Context(target, experiment.name, step)))
         stack.enter_context(_chaostoolkit_log(folder / "chaostoolkit.log"))

@@ -174,8 +174,8 @@ class Target:
 
         Args:
             pod: a role (`postgres-primary`, `postgres-standby`, `redis-primary`, `kafka-controller`), the
-                name of a pod (`object-store-1`), or the name of a workload (`whatsapp-dispatcher`), of which a
-                ready pod is taken.
+                name of a pod (`object-store-1`), or the name of a workload (`whatsapp-dispatcher`), of which
+                a ready pod is taken.
 
         Raises:
             UsageError: no pod matches.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos import deadman
+from chaos import watchdog
 from chaos.faults import Fault
 from chaos.journal import ProcessIdentity, UndoFailedError, UndoJournal
 from infra.subprocesses import CommandFailedError
@@ -95,13 +95,13 @@ def test_fault_is_overdue_after_its_deadline_or_without_owner(journal: UndoJourn
 INJECT_AND_SLEEP = """
 import sys, time
 from pathlib import Path
-from chaos import deadman
+from chaos import watchdog
 from chaos.faults import Fault
 from chaos.journal import UndoJournal
 folder = Path(sys.argv[1])
 journal = UndoJournal(folder / "open")
-if sys.argv[2] == "timer":
-    deadman.start(journal)
+if sys.argv[2] == "watchdog":
+    watchdog.start(journal)
 file = str(folder / "injected")
 journal.inject(
     Fault(kind="file", target=file, inject=(("touch", file),), undo=(("rm", "-f", file),)),
@@ -122,9 +122,9 @@ def inject_and_kill(folder: Path, mode: str) -> None:
     process.communicate()
 
 
-def test_timer_undoes_the_faults_of_a_killed_process(journal: UndoJournal, tmp_path: Path) -> None:
-    inject_and_kill(tmp_path, "timer")
-    log = journal.folder / "deadman.log"
+def test_watchdog_undoes_the_faults_of_a_killed_process(journal: UndoJournal, tmp_path: Path) -> None:
+    inject_and_kill(tmp_path, "watchdog")
+    log = journal.folder / "watchdog.log"
     deadline = time.monotonic() + 20
     while journal.open_faults() or "undid file" not in log.read_text():  # logged after the undo
         assert time.monotonic() < deadline
@@ -133,17 +133,17 @@ def test_timer_undoes_the_faults_of_a_killed_process(journal: UndoJournal, tmp_p
 
 
 def test_rollback_undoes_the_faults_of_a_killed_process(journal: UndoJournal, tmp_path: Path) -> None:
-    inject_and_kill(tmp_path, "no timer")
+    inject_and_kill(tmp_path, "none")
     assert (tmp_path / "injected").exists()
     assert len(journal.rollback()) == 1
     assert not (tmp_path / "injected").exists()
 
 
-def test_timer_leaves_faults_in_time_to_their_owner(journal: UndoJournal, tmp_path: Path) -> None:
+def test_watchdog_leaves_faults_in_time_to_their_owner(journal: UndoJournal, tmp_path: Path) -> None:
     journal.inject(touch_fault(tmp_path), experiment="test", max_seconds=60)
     process = subprocess.Popen(["sleep", "0.7"])
     owner = ProcessIdentity(pid=process.pid, started_at=0.0)
-    deadman.watch(UndoJournal(tmp_path / "none"), owner)
+    watchdog.watch(UndoJournal(tmp_path / "none"), owner)
     process.wait()
     assert (tmp_path / "injected").exists()
     journal.rollback()

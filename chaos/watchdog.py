@@ -1,10 +1,10 @@
-"""Dead-man timer: undoes the faults of an experiment that died or exceeded its time.
+"""Watchdog: undoes the faults of an experiment that died or exceeded its time.
 
-It runs as a process in its own session, so that a signal that kills the experiment does not kill the timer.
-It exits when the experiment has ended and no fault is open. Only one timer runs per environment: a second one
-finds the lock taken and exits.
+It runs as a process in its own session, so that a signal that kills the experiment does not kill it.
+It exits when the experiment has ended and no fault is open. Only one watchdog runs per environment: a
+second one finds the lock taken and exits.
 
-    python -m chaos.deadman JOURNAL_FOLDER OWNER_PID
+    python -m chaos.watchdog JOURNAL_FOLDER OWNER_PID
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ POLL_INTERVAL_SECONDS = 0.5
 
 
 def start(journal: UndoJournal) -> None:
-    """Start the timer for this process."""
+    """Start the watchdog of this process."""
     journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (journal.folder / "deadman.log").open("a") as log:
+    with (journal.folder / "watchdog.log").open("a") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "chaos.deadman", str(journal.folder), str(ProcessIdentity.current().pid)],
+            [sys.executable, "-m", "chaos.watchdog", str(journal.folder), str(ProcessIdentity.current().pid)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -58,13 +58,13 @@ def _log(text: str) -> None:
 
 
 def main(folder: Path, pid: int) -> None:
-    """Run the timer, unless another one runs for this folder.
+    """Run the watchdog, unless another one runs for this folder.
 
     Args:
         folder: folder of the journal.
         pid: process id of the experiment.
     """
-    with (folder / "deadman.lock").open("w") as lock:
+    with (folder / "watchdog.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
