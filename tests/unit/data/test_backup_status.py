@@ -1,4 +1,4 @@
-"""What of the witness's report is a trouble, and what was not due yet."""
+"""Problems of the backups in the report of the backup verifier."""
 
 from __future__ import annotations
 
@@ -20,79 +20,94 @@ NOW = dt.datetime(2026, 5, 1, 13, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
 
 
-def ago(**words: float) -> str:
-    return (NOW - dt.timedelta(**words)).isoformat()
+def ago(**duration: float) -> str:
+    return (NOW - dt.timedelta(**duration)).isoformat()
 
 
-def seen(**changes: Any) -> VerifierReport:
+def report(**changes: Any) -> VerifierReport:
     values: dict[str, Any] = {
-        "at": ago(seconds=30),
-        "origin": ago(days=3),
-        "archived_wal": "0000000100000000000000A0",
-        "archived_at": ago(seconds=20),
+        "reported_at": ago(seconds=30),
+        "timeline_start": ago(days=3),
+        "last_archived_wal": "0000000100000000000000A0",
+        "last_archived_at": ago(seconds=20),
         "repositories": [
             {"number": 1, "newest_wal": "0000000100000000000000A0"},
             {"number": 2, "newest_wal": "0000000100000000000000A0"},
         ],
-        "backups": [vars(each) for each in list_backups(INFO)],
-        "drill": {"ended": ago(hours=9), "good": True, "rpo_seconds": 12, "rto_seconds": 9, "rows": 4000},
+        "backups": [vars(backup) for backup in list_backups(INFO)],
+        "drill": {
+            "finished_at": ago(hours=9),
+            "succeeded": True,
+            "rpo_seconds": 12,
+            "rto_seconds": 9,
+            "rows_compared": 4000,
+        },
     }
     return VerifierReport.model_validate(values | changes)
 
 
-def test_all_well() -> None:
-    assert status.problems(seen(), NOW) == []
-    assert status.summary(seen(), NOW) == "newest 30 min old, log archived 20 s ago, drill good 9 h ago"
+def test_healthy_backups_have_no_problems() -> None:
+    assert status.problems(report(), NOW) == []
+    assert status.summary(report(), NOW) == "newest 30 min old, WAL archived 20 s ago, drill passed 9 h ago"
 
 
 @pytest.mark.parametrize(
-    ("changes", "trouble"),
+    ("changes", "problem"),
     [
-        ({"at": ago(minutes=10)}, "has said nothing for 10 min"),
+        ({"reported_at": ago(minutes=10)}, "has not reported for 10 min"),
         ({"drill": None}, "no drill"),
-        ({"drill": {"ended": ago(hours=27), "good": True}}, "the last drill was 27 h ago"),
+        ({"drill": {"finished_at": ago(hours=27), "succeeded": True}}, "the last drill was 27 h ago"),
         (
-            {"drill": {"ended": ago(hours=1), "good": False, "faults": ["latest: 1 row"]}},
+            {"drill": {"finished_at": ago(hours=1), "succeeded": False, "problems": ["latest: 1 row"]}},
             "failed: latest: 1 row",
         ),
-        ({"backups": []}, "there is no backup in the vault"),
-        ({"archived_at": ago(minutes=9), "archive_failed_at": ago(seconds=5)}, "not been archived for 9 min"),
-        ({"repositories": [{"number": 2, "trouble": "timeout"}]}, "the vault cannot be read: timeout"),
+        ({"backups": []}, "the off-site store contains no backup"),
+        (
+            {"last_archived_at": ago(minutes=9), "last_archive_failure_at": ago(seconds=5)},
+            "not been archived for 9 min",
+        ),
+        (
+            {"repositories": [{"number": 2, "problem": "timeout"}]},
+            "the off-site store cannot be read: timeout",
+        ),
         (
             {"repositories": [{"number": 1, "newest_wal": "00000001000000000000009F"}]},
-            "the environment's store lacks a part of the log",
+            "the environment's store lacks WAL segments",
         ),
-        ({"troubles": ["the witness cannot write to vault: refused"]}, "cannot write to vault"),
+        (
+            {"problems": ["the backup verifier cannot write to offsite-store: refused"]},
+            "cannot write to offsite-store",
+        ),
     ],
 )
-def test_each_trouble_is_told(changes: dict[str, Any], trouble: str) -> None:
-    assert any(trouble in each for each in status.problems(seen(**changes), NOW)), status.problems(
-        seen(**changes), NOW
-    )
+def test_each_problem_is_reported(changes: dict[str, Any], problem: str) -> None:
+    problems = status.problems(report(**changes), NOW)
+    assert any(problem in message for message in problems), problems
 
 
-def test_an_old_backup_is_a_trouble() -> None:
-    late = seen(at=(NOW + DAY * 2).isoformat(), archived_at=(NOW + DAY * 2).isoformat())
-    assert any("newest backup in the vault" in each for each in status.problems(late, NOW + DAY * 2))
+def test_old_backup_is_a_problem() -> None:
+    later = NOW + DAY * 2
+    stale = report(reported_at=later.isoformat(), last_archived_at=later.isoformat())
+    assert any("newest backup in the off-site store" in message for message in status.problems(stale, later))
 
 
-def test_what_was_not_due_yet_is_no_trouble() -> None:
-    fresh = seen(
-        origin=ago(minutes=2),
-        archived_at=None,
-        archived_wal=None,
-        archive_failed_at=ago(seconds=5),
+def test_new_environment_has_no_problems_yet() -> None:
+    new = report(
+        timeline_start=ago(minutes=2),
+        last_archived_at=None,
+        last_archived_wal=None,
+        last_archive_failure_at=ago(seconds=5),
         backups=[],
         drill=None,
-        repositories=[{"number": 1, "trouble": "missing bucket"}],
-        troubles=["the witness cannot write to backups: 404"],
+        repositories=[{"number": 1, "problem": "missing bucket"}],
+        problems=["the backup verifier cannot write to backups: 404"],
     )
-    assert status.problems(fresh, NOW) == []
-    assert status.summary(fresh, NOW) == "none yet, log not archived yet, no drill yet"
+    assert status.problems(new, NOW) == []
+    assert status.summary(new, NOW) == "none yet, WAL not archived yet, no drill yet"
 
 
 class FakePodClient:
-    """One pod that answers with a text."""
+    """A pod whose programs print a given text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -107,12 +122,11 @@ class FakePodClient:
         raise NotImplementedError(pod, port, path)
 
 
-def test_the_witness_is_read() -> None:
-    found = status.read_report(FakePodClient(seen().model_dump_json()))
-    assert found == seen()
+def test_report_is_read_from_the_pod() -> None:
+    assert status.read_report(FakePodClient(report().model_dump_json())) == report()
 
 
-@pytest.mark.parametrize("text", ["", json.dumps({"at": ago(seconds=1)})])
-def test_half_a_report_is_no_answer(text: str) -> None:
-    with pytest.raises(PodUnreachableError, match="cannot be read"):
+@pytest.mark.parametrize("text", ["", json.dumps({"reported_at": ago(seconds=1)})])
+def test_incomplete_report_is_rejected(text: str) -> None:
+    with pytest.raises(PodUnreachableError, match="is invalid"):
         status.read_report(FakePodClient(text))

@@ -1,4 +1,4 @@
-"""What is made of the things' own words, with answers as they were really given."""
+"""Health of the components of the data layer, from recorded responses."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
 
 
 class FakePodClient:
-    """Pods that are ready, one per zone, and answer what they were told to."""
+    """Ready pods, one per zone, with given responses."""
 
-    def __init__(self, answers: dict[str, Any]) -> None:
-        self.answers = answers
+    def __init__(self, responses: dict[str, Any]) -> None:
+        self.responses = responses
         self.not_ready: set[str] = set()
 
     def list_pods(self, name: str) -> Sequence[Pod]:
         return [
             Pod(
-                name=f"{name}-{n}",
-                zone=f"zone-{'abc'[n]}",
-                ready=f"{name}-{n}" not in self.not_ready,
-                reason="ContainersNotReady" if f"{name}-{n}" in self.not_ready else "",
+                name=f"{name}-{number}",
+                zone=f"zone-{'abc'[number]}",
+                ready=f"{name}-{number}" not in self.not_ready,
+                reason="ContainersNotReady" if f"{name}-{number}" in self.not_ready else "",
             )
-            for n in range(3)
+            for number in range(3)
         ]
 
-    def _answer(self, pod: str) -> str:
-        answer = self.answers.get(pod, self.answers.get(pod.rpartition("-")[0]))
-        if answer is None:
-            raise PodUnreachableError(f"{pod} does not answer")
-        return answer if isinstance(answer, str) else json.dumps(answer)
+    def _respond(self, pod: str) -> str:
+        response = self.responses.get(pod, self.responses.get(pod.rpartition("-")[0]))
+        if response is None:
+            raise PodUnreachableError(f"{pod} is unreachable")
+        return response if isinstance(response, str) else json.dumps(response)
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> str:  # noqa: ARG002 - the port's signature
-        return self._answer(pod)
+        return self._respond(pod)
 
     def get(self, pod: str, port: int, path: str) -> str:  # noqa: ARG002 - the port's signature
-        return self._answer(pod)
+        return self._respond(pod)
 
 
 def member(number: int, role: str, state: str, **more: object) -> dict[str, object]:
@@ -58,11 +58,17 @@ def info(role: str, offset: int, link: str = "up") -> str:
 
 def node(number: int, zone: str, *, up: bool = True) -> dict[str, object]:
     role = {"zone": zone, "capacity": 1, "tags": []}
-    return {"id": f"{number}", "hostname": f"objects-{number}", "isUp": up, "role": role, "resyncQueueLen": 0}
+    return {
+        "id": f"{number}",
+        "hostname": f"object-store-{number}",
+        "isUp": up,
+        "role": role,
+        "resyncQueueLen": 0,
+    }
 
 
-def voter(number: int, behind: int) -> dict[str, int]:
-    return {"number": number, "behind": behind, "behind_ms": 0}
+def voter(number: int, lag_records: int) -> dict[str, int]:
+    return {"number": number, "lag_records": lag_records, "lag_ms": 0}
 
 
 def partition(in_sync: list[int]) -> dict[str, object]:
@@ -87,38 +93,42 @@ def pods() -> FakePodClient:
                 "metadata": {"brokers": [0, 1, 2], "partitions": [partition([0, 1, 2])]},
                 "quorum": {"leader": 1, "voters": [voter(0, 2), voter(1, 0), voter(2, 0)]},
             },
-            "objects": {"nodes": [node(0, "zone-a"), node(1, "zone-b"), node(2, "zone-c")]},
+            "object-store": {"nodes": [node(0, "zone-a"), node(1, "zone-b"), node(2, "zone-c")]},
         }
     )
 
 
-def test_all_is_well(pods: FakePodClient) -> None:
-    reports = {report.component: report for report in collect(pods)}
-    assert [report.component for report in reports.values() if report.healthy] == [
+def test_healthy_components(pods: FakePodClient) -> None:
+    health = {entry.component: entry for entry in collect(pods)}
+    assert [entry.component for entry in health.values() if entry.healthy] == [
         "postgres",
         "redis",
         "kafka",
-        "objects",
+        "object-store",
     ]
-    assert [each.role for each in reports["postgres"].replicas] == [
+    assert [replica.role for replica in health["postgres"].replicas] == [
         "primary",
         "quorum standby",
         "quorum standby",
     ]
-    assert [each.lag for each in reports["postgres"].replicas] == [None, 0, 16]
-    assert [each.lag for each in reports["redis"].replicas] == [None, 0, 10]
-    assert [each.lag for each in reports["kafka"].replicas] == [2, None, 0]
-    assert [each.zone for each in reports["objects"].replicas] == ["zone-a", "zone-b", "zone-c"]
+    assert [replica.lag for replica in health["postgres"].replicas] == [None, 0, 16]
+    assert [replica.lag for replica in health["redis"].replicas] == [None, 0, 10]
+    assert [replica.lag for replica in health["kafka"].replicas] == [2, None, 0]
+    assert [replica.zone for replica in health["object-store"].replicas] == ["zone-a", "zone-b", "zone-c"]
 
 
-BREACHES = [
+FAILURES = [
     ("postgres", {"postgres": {"members": [member(0, "leader", "running")]}}, "unknown to Patroni"),
     ("redis", {"redis-2": info("slave", 1, link="down")}, "redis-2: link down"),
     ("redis", {"redis-1": info("master", 1)}, "running"),
-    ("objects", {"objects": {"nodes": [node(0, "zone-a"), node(1, "zone-a")]}}, "laid out for zone-a"),
-    ("objects", {"objects": None}, "objects-2 does not answer"),
-    ("postgres", {"postgres": None}, "postgres-2 does not answer"),
-    ("kafka", {"kafka": None}, "kafka-2 does not answer"),
+    (
+        "object-store",
+        {"object-store": {"nodes": [node(0, "zone-a"), node(1, "zone-a")]}},
+        "assigned to zone-a",
+    ),
+    ("object-store", {"object-store": None}, "object-store-2 is unreachable"),
+    ("postgres", {"postgres": None}, "postgres-2 is unreachable"),
+    ("kafka", {"kafka": None}, "kafka-2 is unreachable"),
     ("redis", {"redis-0": None}, "redis-0: no answer"),
     (
         "kafka",
@@ -133,18 +143,22 @@ BREACHES = [
 ]
 
 
-@pytest.mark.parametrize(("thing", "answers", "words"), BREACHES)
-def test_what_is_wrong_is_said(pods: FakePodClient, thing: str, answers: dict[str, Any], words: str) -> None:
-    pods.answers = {key: value for key, value in {**pods.answers, **answers}.items() if value is not None}
-    reports = {report.component: report for report in collect(pods)}
-    assert not reports[thing].healthy
-    assert words in reports[thing].summary
-    assert [report.component for report in reports.values() if not report.healthy] == [thing]
+@pytest.mark.parametrize(("component", "responses", "message"), FAILURES)
+def test_failure_is_reported(
+    pods: FakePodClient, component: str, responses: dict[str, Any], message: str
+) -> None:
+    pods.responses = {
+        key: value for key, value in {**pods.responses, **responses}.items() if value is not None
+    }
+    health = {entry.component: entry for entry in collect(pods)}
+    assert not health[component].healthy
+    assert message in health[component].summary
+    assert [entry.component for entry in health.values() if not entry.healthy] == [component]
 
 
-@pytest.mark.parametrize("thing", ["postgres", "redis", "kafka", "objects"])
-def test_a_pod_that_is_not_ready_is_no_replica_to_count_on(pods: FakePodClient, thing: str) -> None:
-    pods.not_ready = {f"{thing}-2"}
-    reports = {report.component: report for report in collect(pods)}
-    assert not reports[thing].healthy
-    assert "ContainersNotReady" in reports[thing].summary
+@pytest.mark.parametrize("component", ["postgres", "redis", "kafka", "object-store"])
+def test_component_with_a_pod_that_is_not_ready_is_unhealthy(pods: FakePodClient, component: str) -> None:
+    pods.not_ready = {f"{component}-2"}
+    health = {entry.component: entry for entry in collect(pods)}
+    assert not health[component].healthy
+    assert "ContainersNotReady" in health[component].summary

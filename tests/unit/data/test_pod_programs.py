@@ -1,4 +1,4 @@
-"""The decisions in the scripts that are shipped into pods."""
+"""Decisions of the pod programs of Redis, Kafka and the object store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.components.object_store.pod_programs import layout
 from infra.components.redis.pod_programs import write_config
 from infra.config_files import redis
 
-KEPT = """\
+SENTINEL_STATE = """\
 sentinel monitor esq redis-1.redis 6379 2
 sentinel config-epoch esq 7
 sentinel current-epoch 7
@@ -20,65 +20,67 @@ sentinel known-sentinel esq redis-2.redis 26379 abc
 """
 
 
-def test_the_sentinels_know_the_primary_best() -> None:
+def test_primary_is_the_answer_of_most_sentinels() -> None:
     assert write_config.select_primary(["b", None, "b"], "a", "first") == "b"
 
 
-def test_without_a_sentinel_the_kept_file_knows() -> None:
+def test_previous_primary_is_used_without_sentinels() -> None:
     assert (
-        write_config.select_primary([None, None], write_config.previous_primary(KEPT, "esq"), "first")
+        write_config.select_primary(
+            [None, None], write_config.previous_primary(SENTINEL_STATE, "esq"), "first"
+        )
         == "redis-1.redis"
     )
 
 
-def test_in_a_new_environment_it_is_the_first_pod() -> None:
+def test_first_pod_is_the_primary_of_a_new_environment() -> None:
     assert (
         write_config.select_primary([None, None], write_config.previous_primary("", "esq"), "first")
         == "first"
     )
 
 
-def test_peers_are_kept_only_under_the_same_primary() -> None:
-    same = write_config.previous_sentinel_state(KEPT, "esq", same_primary=True)
-    other = write_config.previous_sentinel_state(KEPT, "esq", same_primary=False)
+def test_peers_are_preserved_only_with_the_same_primary() -> None:
+    same = write_config.previous_sentinel_state(SENTINEL_STATE, "esq", same_primary=True)
+    other = write_config.previous_sentinel_state(SENTINEL_STATE, "esq", same_primary=False)
     assert same.count("known-") == 2
     assert "known-" not in other
     assert "config-epoch esq 7" in other
     assert "monitor" not in same
 
 
-def test_a_sentinel_keeps_its_identity_and_watches_before_it_logs_in() -> None:
+def test_sentinel_id_is_stable_and_monitor_precedes_auth_pass() -> None:
     group = redis.render_sentinel_monitor_conf("redis-1")
-    one, again = (write_config.sentinel_conf("", group, "redis-0", ("p", "s"), "") for _ in range(2))
-    assert one == again
-    assert one.index("sentinel monitor") < one.index("sentinel auth-pass esq p")
+    first, second = (write_config.sentinel_conf("", group, "redis-0", ("p", "s"), "") for _ in range(2))
+    assert first == second
+    assert first.index("sentinel monitor") < first.index("sentinel auth-pass esq p")
 
 
-def test_a_primary_follows_nobody() -> None:
+def test_primary_has_no_replicaof() -> None:
     assert "replicaof" not in write_config.server_conf("", "redis-0", "redis-0", "p", 6379)
     assert "replicaof redis-0 6379" in write_config.server_conf("", "redis-1", "redis-0", "p", 6379)
 
 
-WHOLE = probe.Partition("t", 0, 0, [0, 1, 2], [0, 1, 2])
+IN_SYNC = probe.Partition("t", 0, 0, [0, 1, 2], [0, 1, 2])
 LAGGING = probe.Partition("t", 1, 0, [0, 1, 2], [0, 1])
-LED = probe.Quorum(1, [])
+QUORUM = probe.Quorum(1, [])
 
 
 @pytest.mark.parametrize(
-    ("metadata", "quorum", "reason"),
+    ("metadata", "quorum", "problem"),
     [
-        (probe.Metadata([0, 1, 2], [WHOLE]), LED, None),
+        (probe.Metadata([0, 1, 2], [IN_SYNC]), QUORUM, None),
         (probe.Metadata([0, 1, 2], []), probe.Quorum(-1, []), "no leader"),
-        (probe.Metadata([0, 1], [WHOLE]), LED, "fenced"),
-        (probe.Metadata([0, 1, 2], [WHOLE, LAGGING]), LED, "catching up on 1 partitions, e.g. t-1"),
+        (probe.Metadata([0, 1], [IN_SYNC]), QUORUM, "fenced"),
+        (probe.Metadata([0, 1, 2], [IN_SYNC, LAGGING]), QUORUM, "catching up on 1 partitions, e.g. t-1"),
     ],
 )
-def test_when_a_broker_is_ready(metadata: probe.Metadata, quorum: probe.Quorum, reason: str | None) -> None:
-    found = probe.readiness_problem(2, metadata, quorum)
-    assert (found is None) if reason is None else reason in str(found)
+def test_readiness_of_a_broker(metadata: probe.Metadata, quorum: probe.Quorum, problem: str | None) -> None:
+    actual = probe.readiness_problem(2, metadata, quorum)
+    assert (actual is None) if problem is None else problem in str(actual)
 
 
-def test_variable_length_numbers() -> None:
+def test_variable_length_integers() -> None:
     assert probe.ProtocolReader(bytes([0xAC, 0x02])).read_varint() == 300
 
 
@@ -117,26 +119,26 @@ class FakeGarage(layout.Garage):
         return None
 
 
-def test_a_layout_is_applied_once() -> None:
+def test_layout_is_applied_once() -> None:
     garage = FakeGarage([])
-    wanted = {"n0": "zone-a", "n1": "zone-b"}
-    assert layout.apply_layout(garage, wanted, 1).startswith("layout 2 applied")
-    assert layout.apply_layout(garage, wanted, 1) == "layout 2 is right"
+    desired_zones = {"n0": "zone-a", "n1": "zone-b"}
+    assert layout.apply_layout(garage, desired_zones, 1).startswith("layout 2 applied")
+    assert layout.apply_layout(garage, desired_zones, 1) == "layout 2 is up to date"
     assert garage.changed == ["UpdateClusterLayout", "ApplyClusterLayout"]
 
 
-def test_a_node_that_is_no_longer_wanted_is_removed() -> None:
+def test_obsolete_node_is_removed() -> None:
     changes = layout.role_changes({"roles": [{"id": "old", "zone": "zone-a"}]}, {"n0": "zone-a"}, 1)
     assert {"id": "old", "remove": True} in changes
     assert len(changes) == 2
 
 
-def test_key_and_bucket_are_made_once() -> None:
+def test_key_and_bucket_are_created_once() -> None:
     garage = FakeGarage([])
-    assert layout.ensure_bucket(garage, "media", "k", "s") == "media: key imported, bucket made"
-    assert layout.ensure_bucket(garage, "media", "k", "s") == "media: as it should be"
+    assert layout.ensure_bucket(garage, "media", "k", "s") == "media: key imported, bucket created"
+    assert layout.ensure_bucket(garage, "media", "k", "s") == "media: up to date"
 
 
-def test_a_node_that_never_comes_is_named() -> None:
+def test_missing_node_is_named_in_the_timeout() -> None:
     with pytest.raises(TimeoutError, match="n1"):
         layout.wait_for_nodes(FakeGarage([]), {"n0", "n1"}, deadline=layout.time.monotonic() + 0.01)

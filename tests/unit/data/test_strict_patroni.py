@@ -1,4 +1,4 @@
-"""Patroni's strict mode made strict: what commits wait for, who may follow, and when a primary makes way."""
+"""Strict commits, the voters, and when a primary steps down."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from infra.components.postgres.pod_programs import strict_patroni as own
+from infra.components.postgres.pod_programs import strict_patroni
 from infra.components.postgres.pod_programs.strict_patroni import Ha, SyncHandler, global_config
 
 QUORUM = {"synchronous_mode": "quorum", "synchronous_mode_strict": True}
 
 
 class Clock:
-    """Time that passes when told."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -27,53 +27,53 @@ class Clock:
 
 
 class Member:
-    """A member of a cluster, with Patroni's own answers recorded instead of given."""
+    """A member of a cluster; calls of Patroni's own methods are recorded."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clock()
-        self.done: list[str] = []
+        self.calls: list[str] = []
         self.streaming = {"postgres-1", "postgres-2"}
-        self.ha = object.__new__(own.StrictHa)
+        self.ha = object.__new__(strict_patroni.StrictHa)
         self.ha._reset_standby_state()
         self.ha._config_published = False
         self.ha._first_recovery = True
-        self.locked = self.ready = True
-        self.held: dict[str, Any] = {"ttl": 30, "pause": True}
+        self.has_lock = self.can_fail_over = True
+        self.dynamic_config: dict[str, Any] = {"ttl": 30, "pause": True}
         self.ha.patroni = SimpleNamespace(config={"bootstrap": {"dcs": {"ttl": 20}}})
-        self.ha.dcs = SimpleNamespace(set_config_value=self.share)
+        self.ha.dcs = SimpleNamespace(set_config_value=self.set_config_value)
         self.ha.cluster = SimpleNamespace(
             sync=SimpleNamespace(voters=["postgres-1", "postgres-2"]),
-            config=SimpleNamespace(data=self.held, version=1),
+            config=SimpleNamespace(data=self.dynamic_config, version=1),
         )
         self.ha.state_handler = SimpleNamespace(
             is_primary=lambda: True,
             sync_handler=SimpleNamespace(current_state=lambda _: SimpleNamespace(active=self.streaming)),
         )
-        monkeypatch.setattr(own, "time", self.clock)
-        monkeypatch.setattr(Ha, "_process_quorum_replication", lambda _: self.done.append("voters"))
+        monkeypatch.setattr(strict_patroni, "time", self.clock)
+        monkeypatch.setattr(Ha, "_process_quorum_replication", lambda _: self.calls.append("voters"))
         monkeypatch.setattr(Ha, "enforce_primary_role", lambda *_: "primary")
-        monkeypatch.setattr(Ha, "demote", lambda _, mode: self.done.append(mode))
+        monkeypatch.setattr(Ha, "demote", lambda _, mode: self.calls.append(mode))
         monkeypatch.setattr(Ha, "is_paused", lambda _: False)
         monkeypatch.setattr(Ha, "recover", lambda _: "recovering")
-        monkeypatch.setattr(Ha, "has_lock", lambda _: self.locked)
-        monkeypatch.setattr(Ha, "update_lock", lambda _: self.locked)
-        monkeypatch.setattr(Ha, "is_failover_possible", lambda _: self.ready)
+        monkeypatch.setattr(Ha, "has_lock", lambda _: self.has_lock)
+        monkeypatch.setattr(Ha, "update_lock", lambda _: self.has_lock)
+        monkeypatch.setattr(Ha, "is_failover_possible", lambda _: self.can_fail_over)
         self.ha.watchdog = SimpleNamespace(disable=lambda: None)
 
-    def share(self, value: str, version: int) -> bool:
-        """Take what the members share."""
+    def set_config_value(self, value: str, version: int) -> bool:
+        """Replace the dynamic configuration."""
         assert version == 1
-        self.held.clear()
-        self.held |= json.loads(value)
+        self.dynamic_config.clear()
+        self.dynamic_config |= json.loads(value)
         return True
 
-    def loop(self, seconds: float = 5.0) -> str:
-        """Do a pass of Patroni's loop, after some seconds."""
+    def run_loop(self, seconds: float = 5.0) -> str:
+        """Run a pass of Patroni's loop after some seconds."""
         self.clock.now += seconds
-        said = str(self.ha.enforce_primary_role("", ""))
-        if said == "primary":
+        message = str(self.ha.enforce_primary_role("", ""))
+        if message == "primary":
             self.ha._process_quorum_replication()
-        return said
+        return message
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def member(monkeypatch: pytest.MonkeyPatch) -> Member:
 
 
 @pytest.mark.parametrize(
-    ("settings", "sync", "num", "asked"),
+    ("settings", "sync", "num", "required"),
     [
         (QUORUM, [], 0, 1),
         (QUORUM, [], None, 1),
@@ -97,82 +97,86 @@ def member(monkeypatch: pytest.MonkeyPatch) -> Member:
         ({"synchronous_mode": False}, [], None, None),
     ],
 )
-def test_a_commit_always_waits_for_some_standby(
+def test_commit_always_waits_for_a_standby(
     monkeypatch: pytest.MonkeyPatch,
     settings: dict[str, Any],
     sync: list[str],
     num: int | None,
-    asked: int | None,
+    required: int | None,
 ) -> None:
     global_config.update(None, settings)
-    found: list[Any] = []
-    monkeypatch.setattr(SyncHandler, "set_synchronous_standby_names", lambda _, *given: found.append(given))
-    object.__new__(own.StrictSyncHandler).set_synchronous_standby_names(sync, num)
-    assert found == [(sync, asked)]
+    calls: list[Any] = []
+    monkeypatch.setattr(SyncHandler, "set_synchronous_standby_names", lambda _, *args: calls.append(args))
+    object.__new__(strict_patroni.StrictSyncHandler).set_synchronous_standby_names(sync, num)
+    assert calls == [(sync, required)]
 
 
-def test_the_voters_stay_while_nobody_streams(member: Member) -> None:
-    member.loop()
+def test_voters_stay_without_streaming_standbys(member: Member) -> None:
+    member.run_loop()
     member.streaming = set()
-    member.loop()
-    assert member.done == ["voters"]
+    member.run_loop()
+    assert member.calls == ["voters"]
 
 
-def test_a_new_cluster_gets_its_first_voters(member: Member) -> None:
+def test_new_cluster_gets_its_first_voters(member: Member) -> None:
     member.streaming, member.ha.cluster.sync.voters = set(), []
-    member.loop()
-    assert member.done == ["voters"]
+    member.run_loop()
+    assert member.calls == ["voters"]
 
 
-def test_a_deserted_primary_steps_down_once(member: Member) -> None:
-    member.loop()
+def test_primary_that_lost_all_standbys_steps_down_once(member: Member) -> None:
+    member.run_loop()
     member.streaming = set()
-    assert [member.loop() for _ in range(4)] == [
+    assert [member.run_loop() for _ in range(4)] == [
         "primary",
-        "stepping down, since no standby streams from here",
+        "stepping down because no standby streams from this member",
     ] + ["primary"] * 2
-    assert member.done == ["voters", "immediate"]
+    assert member.calls == ["voters", "immediate"]
     assert member.ha._released_leader_key_timestamp > 0
 
 
-def test_a_blink_is_borne(member: Member) -> None:
+def test_short_standby_loss_keeps_primary(member: Member) -> None:
     for streaming in ({"postgres-1"}, set(), {"postgres-2"}, set(), {"postgres-1"}):
         member.streaming = streaming
-        assert member.loop() == "primary"
+        assert member.run_loop() == "primary"
 
 
-def test_who_never_had_a_standby_waits_for_one(member: Member) -> None:
+def test_primary_without_standby_does_not_step_down(member: Member) -> None:
     member.streaming = set()
-    assert {member.loop() for _ in range(10)} == {"primary"}
+    assert {member.run_loop() for _ in range(10)} == {"primary"}
 
 
-def test_a_promotion_begins_anew(member: Member) -> None:
-    member.loop()
+def test_promotion_resets_the_standby_state(member: Member) -> None:
+    member.run_loop()
     member.ha.state_handler.is_primary = lambda: False
-    member.loop()
+    member.run_loop()
     member.ha.state_handler.is_primary, member.streaming = lambda: True, set()
-    assert {member.loop() for _ in range(10)} == {"primary"}
+    assert {member.run_loop() for _ in range(10)} == {"primary"}
 
 
-def test_a_primary_brings_what_is_shared_up_to_what_is_declared(member: Member) -> None:
-    member.loop()
-    assert member.held == {"ttl": 20, "pause": True}
-    member.held["ttl"] = 40
-    member.loop()
-    assert member.held["ttl"] == 40
+def test_primary_publishes_the_declared_configuration(member: Member) -> None:
+    member.run_loop()
+    assert member.dynamic_config == {"ttl": 20, "pause": True}
+    member.dynamic_config["ttl"] = 40
+    member.run_loop()
+    assert member.dynamic_config["ttl"] == 40
 
 
-def test_a_primary_that_returns_leaves_the_lead_to_a_standby_once(member: Member) -> None:
-    assert member.ha.recover() == "leaving the lead to a standby, after a return"
-    assert member.done == ["immediate"]
+def test_restarted_primary_leaves_the_leadership_to_a_standby_once(member: Member) -> None:
+    assert member.ha.recover() == "leaving the leadership to a standby after a restart"
+    assert member.calls == ["immediate"]
     assert member.ha._released_leader_key_timestamp > 0
     assert member.ha.recover() == "recovering"
 
 
-@pytest.mark.parametrize(("locked", "ready"), [(False, True), (True, False)])
-def test_who_returns_without_the_lead_or_alone_recovers(member: Member, locked: bool, ready: bool) -> None:  # noqa: FBT001 - a table's columns
-    member.locked, member.ready = locked, ready
+@pytest.mark.parametrize(("has_lock", "can_fail_over"), [(False, True), (True, False)])
+def test_restart_without_lock_or_standby_recovers(
+    member: Member,
+    has_lock: bool,  # noqa: FBT001 - a parametrized column
+    can_fail_over: bool,  # noqa: FBT001 - same
+) -> None:
+    member.has_lock, member.can_fail_over = has_lock, can_fail_over
     assert member.ha.recover() == "recovering"
-    member.locked = member.ready = True
-    assert member.ha.recover() == "recovering", "a Postgres that crashes later is started where it was"
-    assert member.done == []
+    member.has_lock = member.can_fail_over = True
+    assert member.ha.recover() == "recovering", "a Postgres that crashes later is restarted in place"
+    assert member.calls == []
