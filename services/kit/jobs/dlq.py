@@ -60,7 +60,7 @@ async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[
         paths: Ids of dead letters, or prefixes of ids.
 
     Returns:
-        The result: `ok`, and either the dead letters or `problems`.
+        The result: `succeeded`, and either the dead letters or `problems`.
     """
     try:
         dead_letters = KafkaDeadLetterStore(client_config(settings, settings)).list_unresolved()
@@ -68,16 +68,16 @@ async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[
             return _list_result(dead_letters)
         selected = select_dead_letters(dead_letters, paths)
         if not selected:
-            return {"ok": False, "problems": [f"there is no dead letter at {' or '.join(paths)}"]}
+            return {"succeeded": False, "problems": [f"there is no dead letter at {' or '.join(paths)}"]}
         if action == "show":
             shown = [dead_letter.redacted() for dead_letter in selected[:SHOW_LIMIT]]
-            return {"ok": True, "total": len(selected), "dead_letters": shown}
+            return {"succeeded": True, "total": len(selected), "dead_letters": shown}
         async with open_publisher(settings, settings) as publisher:
             await resolve_dead_letters(selected, ACTIONS[action], publisher, datetime.now(UTC))
     except (KafkaException, TimeoutError, TemporaryError) as error:
-        return {"ok": False, "problems": [f"Kafka: {error}"]}
+        return {"succeeded": False, "problems": [f"Kafka: {error}"]}
     ids = [dead_letter.id for dead_letter in selected[:LIST_LIMIT]]
-    return {"ok": True, "total": len(selected), "ids": ids}
+    return {"succeeded": True, "total": len(selected), "ids": ids}
 
 
 def _list_result(dead_letters: Sequence[DeadLetter]) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def _list_result(dead_letters: Sequence[DeadLetter]) -> dict[str, Any]:
         (dead_letter.consumer, dead_letter.record.origin.split("/", 1)[0]) for dead_letter in dead_letters
     )
     return {
-        "ok": True,
+        "succeeded": True,
         "total": len(dead_letters),
         "counts": [
             {"consumer": consumer, "topic": topic, "dead_letters": count}

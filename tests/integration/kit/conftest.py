@@ -1,4 +1,4 @@
-"""The database as the campaigns service sees it: the kit's tables are in its schema."""
+"""The database of the campaigns service, whose schema contains the kit's tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Postgres as services meet it: migrations, units of work, failovers, limits."""
+"""Transactions, limits, failovers and migrations on a real Postgres."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 PROCESS = ProcessSettings(service="campaigns")
 COUNT = text("SELECT count(*) FROM inbox")
-ADD = text("INSERT INTO inbox (company, event_id) VALUES ('acme', gen_random_uuid())")
+INSERT = text("INSERT INTO inbox (company, event_id) VALUES ('acme', gen_random_uuid())")
+SELECT_1 = text("SELECT 1")
 
 
-def connect(url: str, *, pool: int = 2, statement: float = 5.0) -> Database:
+def connect(url: str, *, pool_size: int = 2, statement_timeout: float = 5.0) -> Database:
     settings = DatabaseSettings(
         database_url=SecretStr(url),
-        database_pool_size=pool,
-        database_statement_timeout_seconds=statement,
+        database_pool_size=pool_size,
+        database_statement_timeout_seconds=statement_timeout,
         database_pool_timeout_seconds=1,
     )
     return Database(create_engine(PROCESS, settings))
@@ -43,7 +44,7 @@ def connect(url: str, *, pool: int = 2, statement: float = 5.0) -> Database:
 
 @pytest.fixture
 async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
-    database = connect(test_database.url("campaigns"), statement=1.0)
+    database = connect(test_database.url("campaigns"), statement_timeout=1.0)
     yield database
     await database.close()
 
@@ -59,46 +60,46 @@ def own_postgres() -> Iterator[Postgres]:
         server.stop()
 
 
-async def count(database: Database) -> int:
+async def count_rows(database: Database) -> int:
     async with database.transaction() as work:
         row = await work.fetch_one(COUNT)
     assert row is not None
     return int(row[0])
 
 
-async def add_and_fail(database: Database) -> None:
+async def insert_and_fail(database: Database) -> None:
     async with database.transaction() as work:
-        await work.execute(ADD)
+        await work.execute(INSERT)
         raise RuntimeError
 
 
-async def add_as_on_a_standby(database: Database) -> None:
+async def insert_as_on_a_standby(database: Database) -> None:
     async with database.transaction() as work:
         await work.execute(text("SET default_transaction_read_only = on"))
         await work.commit()
-        await work.execute(ADD)
+        await work.execute(INSERT)
 
 
-async def add_thing(database: Database, name: str) -> None:
+async def insert_thing(database: Database, name: str) -> None:
     async with database.transaction() as work:
         await work.execute(text("INSERT INTO public.things VALUES (:name)"), name=name)
         await work.commit()
 
 
-async def test_what_is_not_committed_never_happened(database: Database) -> None:
+async def test_uncommitted_work_is_rolled_back(database: Database) -> None:
     async with database.transaction() as work:
-        await work.execute(ADD)
+        await work.execute(INSERT)
     with pytest.raises(RuntimeError):
-        await add_and_fail(database)
-    assert await count(database) == 0
+        await insert_and_fail(database)
+    assert await count_rows(database) == 0
     async with database.transaction() as work:
-        await work.execute(ADD)
+        await work.execute(INSERT)
         await work.commit()
-        await work.execute(ADD)
-    assert await count(database) == 1
+        await work.execute(INSERT)
+    assert await count_rows(database) == 1
 
 
-async def test_copy_belongs_to_the_transaction(database: Database) -> None:
+async def test_copy_runs_in_the_transaction(database: Database) -> None:
     async with database.transaction() as work:
         await work.execute(text("CREATE TEMPORARY TABLE things (name text) ON COMMIT DROP"))
         await work.copy_records("things", ["name"], ((str(number),) for number in range(1000)))
@@ -107,94 +108,91 @@ async def test_copy_belongs_to_the_transaction(database: Database) -> None:
         assert row[0] == 1000
 
 
-async def test_a_service_sees_its_own_schema_only(database: Database) -> None:
+async def test_service_has_access_to_its_own_schema_only(database: Database) -> None:
     with pytest.raises(Exception, match="permission denied for schema contacts"):
         async with database.transaction() as work:
             await work.fetch_all(text("SELECT * FROM contacts.contacts"))
 
 
-async def test_a_slow_statement_is_ended_by_the_server(database: Database) -> None:
-    began = time.monotonic()
+async def test_server_cancels_slow_statement(database: Database) -> None:
+    started_at = time.monotonic()
     with pytest.raises(TemporaryError):
         async with database.transaction() as work:
             await work.execute(text("SELECT pg_sleep(30)"))
-    assert time.monotonic() - began < 5
-    assert await count(database) == 0
+    assert time.monotonic() - started_at < 5
+    assert await count_rows(database) == 0
 
 
-async def test_waiting_for_a_connection_is_bounded(database: Database) -> None:
-    async with database.transaction() as one, database.transaction() as other:
-        await one.execute(ADD)
-        await other.execute(ADD)
-        assert metric("esq_bulkhead_under_way", operation="postgres") == 2
-        refused = metric("esq_breaker_refused_total", operation="postgres", by="bulkhead") or 0
+async def test_wait_for_pooled_connection_is_bounded(database: Database) -> None:
+    async with database.transaction() as first, database.transaction() as second:
+        await first.execute(INSERT)
+        await second.execute(INSERT)
+        assert metric("esq_bulkhead_in_flight_calls", operation="postgres") == 2
+        rejected = metric("esq_calls_rejected_total", operation="postgres", reason="bulkhead") or 0
         with pytest.raises(TemporaryError):
-            await count(database)
-    assert metric("esq_breaker_refused_total", operation="postgres", by="bulkhead") == refused + 1
-    assert metric("esq_bulkhead_under_way", operation="postgres") == 0
-    assert await count(database) == 0
+            await count_rows(database)
+    assert metric("esq_calls_rejected_total", operation="postgres", reason="bulkhead") == rejected + 1
+    assert metric("esq_bulkhead_in_flight_calls", operation="postgres") == 0
+    assert await count_rows(database) == 0
 
 
-async def test_a_server_that_takes_no_writes_is_not_used(
-    test_database: TestDatabase, database: Database
-) -> None:
+async def test_read_only_server_is_not_used(test_database: TestDatabase, database: Database) -> None:
     assert await database.readiness_problem() is None
     test_database.execute(f"ALTER DATABASE {test_database.name} SET default_transaction_read_only = on")
     standby = connect(test_database.url("campaigns"))
     assert await standby.readiness_problem() is not None
     with pytest.raises(TemporaryError):
-        await count(standby)
+        await count_rows(standby)
     await standby.close()
 
 
-async def test_a_connection_whose_server_became_read_only_is_thrown_away(database: Database) -> None:
+async def test_connection_to_server_that_became_read_only_is_discarded(database: Database) -> None:
     with pytest.raises(TemporaryError):
-        await add_as_on_a_standby(database)
+        await insert_as_on_a_standby(database)
     async with database.transaction() as work:
-        await work.execute(ADD)
+        await work.execute(INSERT)
         await work.commit()
-    assert await count(database) == 1
+    assert await count_rows(database) == 1
 
 
-async def test_a_killed_server_is_temporary_and_its_successor_is_used(own_postgres: Postgres) -> None:
+async def test_server_crash_is_temporary_and_restarted_server_is_used(own_postgres: Postgres) -> None:
     own_postgres.execute("CREATE ROLE campaigns LOGIN")
     database = connect(own_postgres.url("postgres", "campaigns"))
-    one = text("SELECT 1")
     async with database.transaction() as first, database.transaction() as second:
-        await first.fetch_one(one)
-        await second.fetch_one(one)
+        await first.fetch_one(SELECT_1)
+        await second.fetch_one(SELECT_1)
     await asyncio.to_thread(own_postgres.kill)
     assert await database.readiness_problem() is not None
     with pytest.raises(TemporaryError):
         async with database.transaction() as work:
-            await work.fetch_one(one)
-    assert metric("esq_breaker_state", operation="postgres") == BREAKER_OPEN
+            await work.fetch_one(SELECT_1)
+    assert metric("esq_circuit_breaker_state", operation="postgres") == BREAKER_OPEN
     await asyncio.to_thread(own_postgres.start)
-    async with asyncio.timeout(10):  # after a failure the server is left alone for a moment
+    async with asyncio.timeout(10):  # after a failure there is a backoff
         while await database.readiness_problem() is not None:
             await asyncio.sleep(0.05)
     for _ in range(4):
         async with database.transaction() as work:
-            await work.fetch_one(one)
-    assert metric("esq_breaker_state", operation="postgres") == BREAKER_CLOSED
+            await work.fetch_one(SELECT_1)
+    assert metric("esq_circuit_breaker_state", operation="postgres") == BREAKER_CLOSED
     await database.close()
 
 
-async def test_a_commit_that_no_standby_confirmed_is_not_taken_for_one(own_postgres: Postgres) -> None:
+async def test_commit_without_standby_confirmation_raises_temporary_error(own_postgres: Postgres) -> None:
     own_postgres.execute("CREATE TABLE things (name text)")
     own_postgres.execute("CREATE ROLE campaigns LOGIN; GRANT ALL ON things TO campaigns")
-    own_postgres.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (\"nobody\")'")
+    own_postgres.execute("ALTER SYSTEM SET synchronous_standby_names = 'ANY 1 (\"missing\")'")
     own_postgres.execute("SELECT pg_reload_conf()")
-    database = connect(own_postgres.url("postgres", "campaigns"), statement=1.0)
+    database = connect(own_postgres.url("postgres", "campaigns"), statement_timeout=1.0)
     with pytest.raises(TemporaryError):
-        await add_thing(database, "only here")
+        await insert_thing(database, "unconfirmed")
     own_postgres.execute("ALTER SYSTEM RESET synchronous_standby_names")
     own_postgres.execute("SELECT pg_reload_conf()")
-    await add_thing(database, "confirmed")
+    await insert_thing(database, "confirmed")
     await database.close()
 
 
-async def test_reads_go_on_from_a_standby_while_the_primary_is_away(
+async def test_reads_continue_on_standby_while_primary_is_down(
     own_postgres: Postgres, test_database: TestDatabase
 ) -> None:
     own_postgres.execute("CREATE ROLE campaigns LOGIN")
@@ -202,22 +200,22 @@ async def test_reads_go_on_from_a_standby_while_the_primary_is_away(
     test_database.execute(f"ALTER DATABASE {test_database.name} SET default_transaction_read_only = on")
     standby = create_engine(PROCESS, settings, test_database.url("campaigns"), attributes="any")
     database = Database(create_engine(PROCESS, settings), standby)
-    where = text("SELECT current_database() AS name")
+    current_database = text("SELECT current_database() AS name")
 
     async def read() -> str:
         async with database.read_only_transaction() as work:
-            row = await work.fetch_one(where)
+            row = await work.fetch_one(current_database)
         assert row is not None
         return str(row.name)
 
     assert await read() == "postgres"
     await asyncio.to_thread(own_postgres.kill)
-    with pytest.raises(TemporaryError):  # in the middle of it: nobody can take over half a unit
+    with pytest.raises(TemporaryError):  # a transaction that has begun cannot move to the standby
         await read()
     assert await read() == test_database.name
     with pytest.raises(TemporaryError):
         async with database.transaction() as work:
-            await work.fetch_one(where)
+            await work.fetch_one(current_database)
     assert await read() == test_database.name
     await asyncio.to_thread(own_postgres.start)
     deadline = time.monotonic() + 15
@@ -227,24 +225,26 @@ async def test_reads_go_on_from_a_standby_while_the_primary_is_away(
     await database.close()
 
 
-def newest_migration(service: str) -> str:
-    """Return the revision that a migrated schema of `service` has."""
+def latest_migration(service: str) -> str:
+    """Return the latest revision of the service."""
     files = (Path(services.__path__[0]) / service / "migrations").glob("[0-9]*.py")
     return f"{service}_{max(file.name[:4] for file in files)}"
 
 
-async def test_migrations_may_run_twice_and_at_once(own_postgres: Postgres) -> None:
+async def test_migrations_may_run_repeatedly_and_concurrently(own_postgres: Postgres) -> None:
     own_postgres.execute("REVOKE ALL ON DATABASE postgres FROM PUBLIC")
     settings = MigrateSettings(admin_database_url=SecretStr(own_postgres.url()))
-    first = dict.fromkeys(migrated_services(), "it's-a-password")
-    await asyncio.gather(migrate(settings, first), migrate(settings, first), migrate(settings, first))
-    await migrate(settings, dict.fromkeys(first, "another"))
+    passwords = dict.fromkeys(migrated_services(), "it's-a-password")
+    await asyncio.gather(*(migrate(settings, passwords) for _ in range(3)))
+    await migrate(settings, dict.fromkeys(passwords, "another"))
     owners = own_postgres.execute(
         "SELECT nspname || '=' || nspowner::regrole FROM pg_namespace WHERE nspname !~ '^pg_|^info|^public'"
     )
-    assert sorted(owners.splitlines()) == [f"{name}={name}" for name in sorted(first)]
+    assert sorted(owners.splitlines()) == [f"{name}={name}" for name in sorted(passwords)]
     versions = own_postgres.execute("SELECT version_num FROM campaigns.alembic_version")
-    assert versions == newest_migration("campaigns")
-    asked = "SELECT has_database_privilege('contacts', 'postgres', right_) FROM unnest({}) AS r (right_)"
-    rights = "ARRAY['CONNECT', 'TEMPORARY']"
-    assert own_postgres.execute(asked.format(rights)).splitlines() == ["t", "t"]
+    assert versions == latest_migration("campaigns")
+    privileges = own_postgres.execute(
+        "SELECT has_database_privilege('contacts', 'postgres', privilege)"
+        " FROM unnest(ARRAY['CONNECT', 'TEMPORARY']) AS p (privilege)"
+    )
+    assert privileges.splitlines() == ["t", "t"]
