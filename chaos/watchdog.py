@@ -1,6 +1,6 @@
 """Watchdog: undoes the faults of an experiment that died or exceeded its time.
 
-It runs as a process in its own session, so that a signal that kills the experiment does not kill it.
+It runs as a process in its own session, so that a signal to the experiment does not reach it.
 It exits when the experiment has ended and no fault is open. Only one watchdog runs per environment: a
 second one finds the lock taken and exits.
 

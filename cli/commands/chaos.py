@@ -85,7 +85,7 @@ def run(  # noqa: PLR0913 - one per option
 ) -> None:
     """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is incomplete.
 
-    If this command is interrupted or killed, its faults are undone by itself, by a timer, or by
+    If this command is interrupted or killed, its faults are undone by itself, by a watchdog, or by
     `esq chaos rollback`.
     """
     from cli.actions import chaos as action  # noqa: PLC0415 - imports clients and SDK
