@@ -1,1 +1,1 @@
-"""A WhatsApp honest about what it received: Cloud API face, callbacks, faults, ledger. Never in prod."""
+"""Simulator of the WhatsApp Cloud API: receives messages, posts webhooks, keeps a ledger, injects faults."""

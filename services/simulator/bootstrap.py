@@ -1,22 +1,27 @@
-"""Puts the simulator together."""
+"""Composition of the simulator; the only place that chooses adapters."""
 
 from __future__ import annotations
 
 from random import Random
 from typing import TYPE_CHECKING
 
-from services.kit.auth import Tokens
-from services.kit.client import open_client
-from services.kit.database import open_database
-from services.kit.health import Health
-from services.kit.http import create_app
-from services.kit.process import Parts
-from services.kit.tasks import Task
-from services.simulator.adapters import cloud_face, ledger_face
-from services.simulator.adapters.callbacks import POSTS, Postman, Receiver
-from services.simulator.adapters.cloud_face import Face
-from services.simulator.adapters.controls import Controls
-from services.simulator.adapters.ledger import Ledger
+from services.kit.background_tasks import BackgroundTask
+from services.kit.http.app import create_app
+from services.kit.http.auth import JwtTokens
+from services.kit.http.client import open_http_client
+from services.kit.observability.health import Health
+from services.kit.postgres.database import open_database
+from services.kit.runtime import ServiceComponents
+from services.simulator.adapters.fault_config import FaultConfigStore
+from services.simulator.adapters.ledger import PostgresLedgerStore
+from services.simulator.adapters.webhook_client import HttpWebhookClient, WebhookTarget
+from services.simulator.adapters.webhook_schedule import PostgresWebhookSchedule
+from services.simulator.api import routes_admin
+from services.simulator.api.dependencies import ApiDependencies
+from services.simulator.api.routes_cloud_api import SendFastPath, unsupported_path
+from services.simulator.jobs.fault_config_refresher import FaultConfigRefresher
+from services.simulator.jobs.ledger_writer import LedgerWriter
+from services.simulator.jobs.webhook_sender import MAX_CONCURRENT_POSTS, WebhookSender
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -26,33 +31,50 @@ if TYPE_CHECKING:
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
-async def assemble_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Parts:
-    """Open the database and the way to the callback's receiver; offer both faces."""
+async def build_api(settings: SimulatorSettings, stack: AsyncExitStack) -> ServiceComponents:
+    """Build the whole simulator.
+
+    Args:
+        settings: settings of the process.
+        stack: closes what is opened here.
+    """
     database = await stack.enter_async_context(open_database(settings, settings))
     client = await stack.enter_async_context(
-        open_client(settings, seconds=settings.callback_seconds, connections=POSTS)
+        open_http_client(
+            settings,
+            timeout_seconds=settings.webhook_timeout_seconds,
+            max_connections=MAX_CONCURRENT_POSTS,
+        )
     )
     health = Health()
-    health.add("database", database.reason, shared=True)
-    controls = Controls(database, settings.initial_behaviour())
-    ledger = Ledger(database)
-    receiver = Receiver(str(settings.callback_url), settings.app_secret.get_secret_value().encode())
+    health.add("database", database.readiness_problem, shared=True)
+    fault_configs = FaultConfigStore(database, settings.initial_fault_config())
+    ledger_store = PostgresLedgerStore(database)
+    ledger = LedgerWriter(ledger_store)
+    target = WebhookTarget(str(settings.webhook_url), settings.app_secret.get_secret_value().encode())
+    sender = WebhookSender(
+        PostgresWebhookSchedule(database), HttpWebhookClient(client, target), fault_configs
+    )
     app = create_app(
         "esq simulator",
         health,
-        routers=[ledger_face.router],
-        tokens=Tokens(settings.token_key.get_secret_value()),
+        routers=[routes_admin.router],
+        tokens=JwtTokens(settings.token_key.get_secret_value()),
     )
-    # Added last: it takes every path that nothing else has taken.
+    # Added last: it matches every path that no other route matches.
     app.add_api_route(
-        "/{path:path}", cloud_face.unknown, methods=METHODS, include_in_schema=False, response_model=None
+        "/{path:path}", unsupported_path, methods=METHODS, include_in_schema=False, response_model=None
     )
-    token = settings.cloud_api_token.get_secret_value().encode()
-    # The draws decide which faults a test sees; nothing secret hangs on them.
-    app.state.face = face = Face(ledger, controls, token, Random(settings.seed))  # noqa: S311 - see above
+    app.state.dependencies = dependencies = ApiDependencies(
+        ledger=ledger,
+        ledger_store=ledger_store,
+        fault_configs=fault_configs,
+        token=settings.cloud_api_token.get_secret_value().encode(),
+        rng=Random(settings.seed),  # noqa: S311 - only draws faults and statuses
+    )
     tasks = (
-        Task("ledger", ledger.run),
-        Task("controls", controls.run),
-        Task("callbacks", Postman(database, client, receiver, controls).run),
+        BackgroundTask("ledger writer", ledger.run),
+        BackgroundTask("fault config refresher", FaultConfigRefresher(fault_configs).run),
+        BackgroundTask("webhook sender", sender.run),
     )
-    return Parts(cloud_face.Sends(app, face), health, tasks)
+    return ServiceComponents(SendFastPath(app, dependencies), health, tasks)

@@ -5,32 +5,32 @@ from __future__ import annotations
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
 from services.kit.settings import DatabaseSettings, ProcessSettings, TokenSettings
-from services.simulator.behaviour import Behaviour, Delay, Probability
+from services.simulator.domain.fault_config import Delay, FaultConfig, Probability
 
-TRANSIENT = 131000
-"""The code that `error_rate` refuses with: the caller may try again."""
+TRANSIENT_ERROR_CODE = 131000
+"""Error code of `error_rate`: the client may retry."""
 
 
 class SimulatorSettings(ProcessSettings, DatabaseSettings, TokenSettings):
-    """What the simulator is given. Behaviour set by `PUT /faults` outweighs what stands here."""
+    """Settings of the process. A configuration set by `PUT /faults` takes precedence."""
 
     service: str = "simulator"
-    callback_url: AnyHttpUrl
-    """Where status callbacks are posted to."""
+    webhook_url: AnyHttpUrl
+    """Address that status webhooks are posted to."""
     app_secret: SecretStr
-    """Key that callbacks are signed with."""
+    """Key of the webhooks' signature."""
     cloud_api_token: SecretStr
-    """Bearer token that the Cloud API face asks for."""
-    callback_seconds: float = Field(default=10.0, gt=0, le=12)
-    """For a callback to be answered; below the time that a transaction may rest."""
+    """Bearer token of the Cloud API."""
+    webhook_timeout_seconds: float = Field(default=10.0, gt=0, le=12)
+    """Timeout of a webhook; below the time that a transaction may be idle."""
     error_rate: Probability = 0
-    """Share of sends that are refused with a transient error."""
+    """Share of send requests that are rejected with a transient error."""
     latency_ms: float | None = Field(default=None, ge=0)
-    """Median milliseconds of an answer."""
-    behaviour: Behaviour = Behaviour()
-    """All the rest, as JSON."""
+    """Median response time in milliseconds."""
+    fault_config: FaultConfig = FaultConfig()
+    """Everything else, as JSON."""
     seed: int | None = None
-    """Makes the draws repeatable; unset means they are not."""
+    """Seed of the random draws; unset means not repeatable."""
 
     @field_validator("environment")
     @classmethod
@@ -39,11 +39,12 @@ class SimulatorSettings(ProcessSettings, DatabaseSettings, TokenSettings):
             raise ValueError("the simulator never runs in prod")
         return value
 
-    def initial_behaviour(self) -> Behaviour:
-        """Return how the simulator behaves until it is told otherwise."""
+    def initial_fault_config(self) -> FaultConfig:
+        """Return the configuration in force until `PUT /faults` sets another."""
         changes: dict[str, object] = {}
         if self.error_rate:
-            changes["error_rates"] = {**self.behaviour.error_rates, TRANSIENT: self.error_rate}
+            error_rates = {**self.fault_config.error_rates, TRANSIENT_ERROR_CODE: self.error_rate}
+            changes["error_rates"] = error_rates
         if self.latency_ms is not None:
-            changes["latency"] = Delay(median_ms=self.latency_ms, spread=self.behaviour.latency.spread)
-        return self.behaviour.model_copy(update=changes)
+            changes["latency"] = Delay(median_ms=self.latency_ms, spread=self.fault_config.latency.spread)
+        return self.fault_config.model_copy(update=changes)

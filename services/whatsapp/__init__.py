@@ -1,1 +1,1 @@
-"""Sends each requested message once, by claims with a lease, and follows it up its ladder by callbacks."""
+"""The whatsapp service: queues messages, sends them by the Cloud API and follows their delivery."""

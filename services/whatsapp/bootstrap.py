@@ -1,4 +1,4 @@
-"""Puts the processes together; the only place that picks adapters."""
+"""Composition of the processes; the only place that chooses adapters."""
 
 from __future__ import annotations
 
@@ -6,132 +6,195 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from services.contracts.topics import MESSAGE_REQUESTED
-from services.kit.auth import Tokens
-from services.kit.breaker import Breaker
-from services.kit.client import open_client
-from services.kit.consumer import Consumer
-from services.kit.database import open_database
-from services.kit.health import Health
-from services.kit.http import create_app
-from services.kit.inbox import InboxKeeper
-from services.kit.kafka import open_publisher
-from services.kit.lag import LagWatch
-from services.kit.outbox import Relay
-from services.kit.process import Parts
+from services.kit.background_tasks import BackgroundTask
+from services.kit.circuit_breaker import CircuitBreaker
+from services.kit.http.app import create_app
+from services.kit.http.auth import JwtTokens
+from services.kit.http.client import open_http_client
+from services.kit.kafka.client import open_publisher
+from services.kit.kafka.consumer import EventConsumer
+from services.kit.kafka.consumer_lag import ConsumerLagMonitor
+from services.kit.kafka.kafka_consumer import open_kafka_consumer
+from services.kit.observability.health import Health
+from services.kit.postgres.database import open_database
+from services.kit.postgres.inbox import InboxPurger
+from services.kit.postgres.outbox import OutboxRelay
 from services.kit.queue import admin
 from services.kit.queue.metrics import QueueMetricsExporter
 from services.kit.queue.redis_queue import RedisQueue
-from services.kit.redis import open_redis
-from services.kit.source import open_source
-from services.kit.tasks import Task
-from services.whatsapp.adapters import http, messages
-from services.whatsapp.adapters.claims import PostgresClaims
-from services.whatsapp.adapters.cloud_engine import CloudApiEngine
-from services.whatsapp.adapters.due import PostgresDue
-from services.whatsapp.adapters.guarded_engine import GuardedEngine
-from services.whatsapp.adapters.turns import QueuedTurns, TurnSweep
-from services.whatsapp.dispatcher import Dispatcher
-from services.whatsapp.handlers import Callbacks, Keeper, Sweeper
-from services.whatsapp.queues import DISPATCH, QUEUES
-from services.whatsapp.replies import Replies
-from services.whatsapp.requests import Requests
+from services.kit.redis.client import open_redis
+from services.kit.runtime import ServiceComponents
+from services.whatsapp.adapters.circuit_breaker_sender import CircuitBreakerSender
+from services.whatsapp.adapters.cloud_api_sender import CloudApiSender
+from services.whatsapp.adapters.message_leases import PostgresMessageLeases
+from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
+from services.whatsapp.adapters.ready_connections import PostgresReadyConnections
+from services.whatsapp.adapters.ready_queue import DISPATCH, QUEUES, RedisReadyQueue
+from services.whatsapp.api import routes_connections, routes_replies, routes_webhooks
+from services.whatsapp.api.dependencies import ApiDependencies
+from services.whatsapp.api.routes_webhooks import MAX_WEBHOOK_BYTES, WEBHOOK_PATH
+from services.whatsapp.consumers.send_requests import SendRequestHandler
+from services.whatsapp.jobs.dispatcher import Dispatcher
+from services.whatsapp.jobs.purger import Purger
+from services.whatsapp.jobs.ready_queue_reconciler import ReadyQueueReconciler
+from services.whatsapp.jobs.sweeper import Sweeper
+from services.whatsapp.jobs.webhook_processor import WebhookProcessor
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
-    from services.whatsapp.settings import ApiSettings, CallbacksSettings, DispatcherSettings, WorkerSettings
+    from services.whatsapp.settings import (
+        ApiSettings,
+        DispatcherSettings,
+        WebhookProcessorSettings,
+        WorkerSettings,
+    )
 
 DAY_SECONDS = 86_400.0
-NEWS_PAUSE_SECONDS = 2.0
-"""News of messages gather so long before they are told: nothing is sent later for it."""
+STATUS_RELAY_INTERVAL_SECONDS = 2.0
+"""Status updates gather for this long before they are published; no message is sent later because of it."""
+REDIS_OPERATION = "redis.ready-queue"
+"""Name of the circuit breaker of the ready queue."""
 
 
-async def assemble_api(settings: ApiSettings, stack: AsyncExitStack) -> Parts:
-    """Take connections, replies and callbacks; show the queues. Of these only the last ask Redis."""
+async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> ServiceComponents:
+    """Build the API of connections, replies, webhooks and queues. Only the routes of queues need Redis.
+
+    Args:
+        settings: settings of the process.
+        stack: closes what is opened here.
+    """
     database = await stack.enter_async_context(open_database(settings, settings))
-    redis = await stack.enter_async_context(open_redis(settings, settings))
+    redis_client = await stack.enter_async_context(open_redis(settings, settings))
     health = Health()
-    health.add("database", database.reason, shared=True)
+    health.add("database", database.readiness_problem, shared=True)
     app = create_app(
         "esq whatsapp",
         health,
-        routers=[http.router, messages.router, admin.router],
-        tokens=Tokens(settings.token_key.get_secret_value()),
-        body_bytes={http.CALLBACK_PATH: http.CALLBACK_BYTES},
+        routers=[routes_connections.router, routes_webhooks.router, routes_replies.router, admin.router],
+        tokens=JwtTokens(settings.token_key.get_secret_value()),
+        max_body_bytes={WEBHOOK_PATH: MAX_WEBHOOK_BYTES},
     )
-    app.state.face = http.Face(
-        database,
-        settings.app_secret.get_secret_value().encode(),
-        settings.verify_token.get_secret_value().encode(),
+    queues = {name: RedisQueue(redis_client, name, config) for name, config in QUEUES.items()}
+    app.state.dependencies = ApiDependencies(
+        unit_of_work=PostgresUnitOfWorkFactory(database),
+        read_only=PostgresUnitOfWorkFactory(database, read_only=True),
+        ready_queue=RedisReadyQueue(queues[DISPATCH], CircuitBreaker(REDIS_OPERATION)),
+        default_rate=settings.messages_per_second,
+        app_secret=settings.app_secret.get_secret_value().encode(),
+        verify_token=settings.verify_token.get_secret_value().encode(),
     )
-    queues = {name: RedisQueue(redis, name, rules) for name, rules in QUEUES.items()}
-    turns = QueuedTurns(queues[DISPATCH], Breaker("redis.turns"))
-    app.state.replies = Replies(database, turns, settings.messages_per_second)
     app.state.queues = {str(name): queue for name, queue in queues.items()}
-    watches = [Task(f"watch {name}", QueueMetricsExporter(queue).run) for name, queue in queues.items()]
-    return Parts(app, health, watches)
+    exporters = [
+        BackgroundTask(f"metrics of {name}", QueueMetricsExporter(queue).run)
+        for name, queue in queues.items()
+    ]
+    return ServiceComponents(app, health, exporters)
 
 
-async def assemble_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Parts:
-    """Take requests, sweep leases, give turns, relay events. None of it needs Redis."""
+async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> ServiceComponents:
+    """Build the worker: send requests, sweeper, ready queue reconciler, outbox relay. It runs without Redis.
+
+    Args:
+        settings: settings of the process.
+        stack: closes what is opened here.
+    """
     database = await stack.enter_async_context(open_database(settings, settings))
-    source = await stack.enter_async_context(open_source(settings, settings, [MESSAGE_REQUESTED]))
+    kafka_consumer = await stack.enter_async_context(
+        open_kafka_consumer(settings, settings, [MESSAGE_REQUESTED])
+    )
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
-    redis = await stack.enter_async_context(open_redis(settings, settings))
-    turns = QueuedTurns(RedisQueue(redis, DISPATCH, QUEUES[DISPATCH]), Breaker("redis.turns"))
+    redis_client = await stack.enter_async_context(open_redis(settings, settings))
+    unit_of_work = PostgresUnitOfWorkFactory(database)
+    queue = RedisQueue(redis_client, DISPATCH, QUEUES[DISPATCH])
+    ready_queue = RedisReadyQueue(queue, CircuitBreaker(REDIS_OPERATION))
 
-    async def kafka() -> str | None:
-        return source.reason()
+    async def kafka_problem() -> str | None:
+        return kafka_consumer.readiness_problem()
 
     health = Health()
-    health.add("database", database.reason)
-    health.add("kafka", kafka)
-    consumer = Consumer(source, publisher, Requests(database, turns).handle, batch=settings.kafka_batch)
+    health.add("database", database.readiness_problem)
+    health.add("kafka", kafka_problem)
+    consumer = EventConsumer(
+        kafka_consumer,
+        publisher,
+        SendRequestHandler(unit_of_work, ready_queue).handle,
+        batch_size=settings.kafka_batch_size,
+    )
+    lag_monitor = ConsumerLagMonitor(settings, settings, [MESSAGE_REQUESTED], kafka_consumer.batch_timestamps)
+    reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)
+    sweeper = Sweeper(unit_of_work, interval_seconds=settings.sweep_interval_seconds)
+    relay = OutboxRelay(database, publisher, poll_interval_seconds=STATUS_RELAY_INTERVAL_SECONDS)
     tasks = (
-        Task("requests", consumer.run),
-        Task("lag", LagWatch(settings, settings, [MESSAGE_REQUESTED], source.written_at).run),
-        Task("turns", TurnSweep(PostgresDue(database), turns).run),
-        Task("sweep", Sweeper(database, every_seconds=settings.sweep_seconds).run),
-        Task("relay", Relay(database, publisher, pause=NEWS_PAUSE_SECONDS).run),
-        Task("inbox", InboxKeeper(database).run),
+        BackgroundTask("send requests", consumer.run),
+        BackgroundTask("consumer lag", lag_monitor.run),
+        BackgroundTask("ready queue reconciler", reconciler.run),
+        BackgroundTask("sweeper", sweeper.run),
+        BackgroundTask("outbox relay", relay.run),
+        BackgroundTask("inbox purger", InboxPurger(database).run),
     )
-    return Parts(create_app("esq whatsapp worker", health), health, tasks)
+    return ServiceComponents(create_app("esq whatsapp worker", health), health, tasks)
 
 
-async def assemble_callbacks(settings: CallbacksSettings, stack: AsyncExitStack) -> Parts:
-    """Work on callbacks, so that a flood of them holds up nothing else; what they tell, the worker relays."""
+async def build_webhook_processor(
+    settings: WebhookProcessorSettings, stack: AsyncExitStack
+) -> ServiceComponents:
+    """Build the webhook processor, a process of its own, so that a burst of webhooks delays nothing else.
+
+    The worker publishes its events.
+
+    Args:
+        settings: settings of the process.
+        stack: closes what is opened here.
+    """
     database = await stack.enter_async_context(open_database(settings, settings))
+    unit_of_work = PostgresUnitOfWorkFactory(database)
     health = Health()
-    health.add("database", database.reason)
-    keeper = Keeper(database, keep_seconds=settings.callback_keep_days * DAY_SECONDS)
-    tasks = (Task("callbacks", Callbacks(database).run), Task("keeper", keeper.run))
-    return Parts(create_app("esq whatsapp callbacks", health), health, tasks)
+    health.add("database", database.readiness_problem)
+    retention_seconds = settings.webhook_retention_days * DAY_SECONDS
+    purger = Purger(unit_of_work, webhook_retention_seconds=retention_seconds)
+    tasks = (
+        BackgroundTask("webhook processor", WebhookProcessor(unit_of_work).run),
+        BackgroundTask("purger", purger.run),
+    )
+    return ServiceComponents(create_app("esq whatsapp webhooks", health), health, tasks)
 
 
-async def assemble_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) -> Parts:
-    """Claim messages and send them; without Redis all the same."""
+async def build_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) -> ServiceComponents:
+    """Build the dispatcher. It sends without Redis too.
+
+    Args:
+        settings: settings of the process.
+        stack: closes what is opened here.
+    """
     database = await stack.enter_async_context(open_database(settings, settings))
-    redis = await stack.enter_async_context(open_redis(settings, settings))
+    redis_client = await stack.enter_async_context(open_redis(settings, settings))
     client = await stack.enter_async_context(
-        open_client(settings, seconds=settings.attempt_seconds, connections=settings.concurrency)
+        open_http_client(
+            settings,
+            timeout_seconds=settings.attempt_timeout_seconds,
+            max_connections=settings.concurrency,
+        )
     )
     health = Health()
-    health.add("database", database.reason)
-    engine = CloudApiEngine(
+    health.add("database", database.readiness_problem)
+    sender = CloudApiSender(
         client,
         f"{str(settings.cloud_api_url).rstrip('/')}/{settings.cloud_api_version}",
         settings.cloud_api_token.get_secret_value(),
     )
-    # The draws only spread retries over time; nothing secret hangs on them.
-    breaker = Breaker("cloud-api.send", most=settings.concurrency)
-    queue = RedisQueue(redis, DISPATCH, QUEUES[DISPATCH])
+    breaker = CircuitBreaker("cloud-api.send", max_concurrent=settings.concurrency)
+    queue = RedisQueue(redis_client, DISPATCH, QUEUES[DISPATCH])
     dispatcher = Dispatcher(
-        PostgresClaims(database, settings),
-        QueuedTurns(queue, Breaker("redis.turns"), PostgresDue(database)),
-        GuardedEngine(engine, breaker),
+        PostgresMessageLeases(database, settings),
+        RedisReadyQueue(queue, CircuitBreaker(REDIS_OPERATION), PostgresReadyConnections(database)),
+        CircuitBreakerSender(sender, breaker),
         settings,
-        Random(),  # noqa: S311 - see above
-        room=breaker.room,
+        Random(),  # noqa: S311 - only spreads retries over time
+        permits=breaker.permits,
     )
-    tasks = (Task("dispatch", dispatcher.run), Task("results", dispatcher.settle))
-    return Parts(create_app("esq whatsapp dispatcher", health), health, tasks)
+    tasks = (
+        BackgroundTask("dispatcher", dispatcher.run),
+        BackgroundTask("result writer", dispatcher.write_results),
+    )
+    return ServiceComponents(create_app("esq whatsapp dispatcher", health), health, tasks)

@@ -1,10 +1,12 @@
-"""The events that tell others what became of messages."""
+"""Events about messages, built from their state."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from prometheus_client import Counter
 
 from services.contracts.topics import MESSAGE_STATUS
 from services.contracts.v1.events_pb2 import (
@@ -14,101 +16,117 @@ from services.contracts.v1.events_pb2 import (
     MessageAccepted,
     MessageExpired,
     MessageFailed,
-    MessageRecalled,
-    MessageReport,
-    MessagesReported,
+    MessageReturned,
+    MessageStatusChanged,
+    MessageStatusesUpdated,
+    MessageStatusUpdate,
     MessageUncertain,
-    StatusChanged,
 )
-from services.kit.events import Outgoing, packed
-from services.whatsapp.domain import State
+from services.kit.kafka.envelope import OutboundEvent, batch_by_size
+from services.whatsapp.domain.message_states import MessageState
+from services.whatsapp.domain.messages import MessageOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from uuid import UUID
+    from collections.abc import Iterable, Sequence
 
-    from services.whatsapp.domain import Result
+    from services.kit.postgres.outbox import Outbox
+    from services.whatsapp.domain.message_states import DeliveryState
+    from services.whatsapp.domain.sending import AttemptResult
 
-_STATUS = {
-    State.SENT: STATUS_SENT,
-    State.DELIVERED: STATUS_DELIVERED,
-    State.READ: STATUS_READ,
+RETURNED = Counter("esq_messages_returned", "Unsent messages that were returned or expired", ["state"])
+_PROVIDER_STATUS = {
+    MessageState.SENT: STATUS_SENT,
+    MessageState.DELIVERED: STATUS_DELIVERED,
+    MessageState.READ: STATUS_READ,
 }
 
 
 @dataclass(frozen=True)
-class News:
-    """What became of one message.
+class StatusUpdate:
+    """Status update of one message.
 
     Attributes:
         company: the tenant.
-        campaign_id: whose message it is; empty for a reply.
-        report: what is told.
+        campaign_id: the message's campaign; empty for a reply.
+        update: the update.
     """
 
     company: str
     campaign_id: str
-    report: MessageReport
+    update: MessageStatusUpdate
 
 
-def told(news: Iterable[News]) -> list[Outgoing]:
-    """Return the events that tell the news, by campaign and in its order.
+def to_events(updates: Iterable[StatusUpdate]) -> list[OutboundEvent]:
+    """Return the events of status updates, by campaign and in the order given.
 
-    They are keyed by campaign: one consumer at a time then changes its counts, and waits for nobody. News of
-    replies are left out: they belong to no campaign, and who sent one asks for it.
+    Events are keyed by campaign, so that one consumer at a time changes a campaign's counts, without waiting
+    for locks. Updates of replies are left out: they belong to no campaign, and the caller polls their state.
     """
-    reports: dict[tuple[str, str], list[MessageReport]] = defaultdict(list)
-    for each in news:
-        if each.campaign_id:
-            reports[each.company, each.campaign_id].append(each.report)
+    by_campaign: dict[tuple[str, str], list[MessageStatusUpdate]] = defaultdict(list)
+    for update in updates:
+        if update.campaign_id:
+            by_campaign[update.company, update.campaign_id].append(update.update)
     return [
-        Outgoing.of(MESSAGE_STATUS, campaign_id, company, MessagesReported(reports=pack))
-        for (company, campaign_id), all_of_it in reports.items()
-        for pack in packed(all_of_it)
+        OutboundEvent.create(MESSAGE_STATUS, campaign_id, company, MessageStatusesUpdated(updates=batch))
+        for (company, campaign_id), campaign_updates in by_campaign.items()
+        for batch in batch_by_size(campaign_updates)
     ]
 
 
-def of_result(result: Result) -> News | None:
-    """Return the news of an attempt's verdict; a message that waits for another attempt has none."""
-    claim, verdict = result.claim, result.decision.verdict
-    if verdict.state not in {State.ACCEPTED, State.FAILED, State.UNCERTAIN}:
+def from_attempt(result: AttemptResult) -> StatusUpdate | None:
+    """Return the status update of an attempt; None when the message waits for another attempt."""
+    message, update = result.message, result.decision.update
+    if update.state not in {MessageState.ACCEPTED, MessageState.FAILED, MessageState.UNCERTAIN}:
         return None
-    return news_of(
-        claim.company,
-        claim.message_id,
-        claim.campaign_id,
-        verdict.state,
-        provider_id=verdict.provider_id,
-        code=verdict.code,
-        reason=verdict.reason,
+    return to_status_update(
+        MessageOutcome(
+            message.company,
+            message.message_id,
+            message.campaign_id,
+            update.state,
+            provider_id=update.provider_id,
+            code=update.code,
+            reason=update.reason,
+        )
     )
 
 
-def news_of(  # noqa: PLR0913 - the columns of a message
-    company: str,
-    message_id: UUID,
-    campaign_id: str,
-    state: State,
-    *,
-    provider_id: str | None = None,
-    code: int | None = None,
-    reason: str | None = None,
-    run: int = 0,
-) -> News:
-    """Return the news of where a message is: climbed, doubtful, or not begun, under this run or for good."""
-    about = {"message_id": str(message_id), "campaign_id": campaign_id}
-    match state:
-        case State.ACCEPTED:
-            report = MessageReport(accepted=MessageAccepted(**about, provider_id=provider_id or ""))
-        case State.FAILED:
-            report = MessageReport(failed=MessageFailed(**about, code=code or 0, reason=reason or ""))
-        case State.UNCERTAIN:
-            report = MessageReport(uncertain=MessageUncertain(**about, reason=reason or ""))
-        case State.RECALLED:
-            report = MessageReport(recalled=MessageRecalled(**about, run=run))
-        case State.EXPIRED:
-            report = MessageReport(expired=MessageExpired(**about))
+def from_delivery_state(state: DeliveryState) -> StatusUpdate:
+    """Return the status update of a message whose delivery state changed."""
+    return to_status_update(
+        MessageOutcome(state.company, state.message_id, state.campaign_id, state.state, code=state.code)
+    )
+
+
+def to_status_update(outcome: MessageOutcome) -> StatusUpdate:
+    """Return the status update of a message that is no longer queued."""
+    identity = {"message_id": str(outcome.message_id), "campaign_id": outcome.campaign_id}
+    code, reason = outcome.code or 0, outcome.reason or ""
+    match outcome.state:
+        case MessageState.ACCEPTED:
+            accepted = MessageAccepted(**identity, provider_id=outcome.provider_id or "")
+            update = MessageStatusUpdate(accepted=accepted)
+        case MessageState.FAILED:
+            update = MessageStatusUpdate(failed=MessageFailed(**identity, code=code, reason=reason))
+        case MessageState.UNCERTAIN:
+            update = MessageStatusUpdate(uncertain=MessageUncertain(**identity, reason=reason))
+        case MessageState.RETURNED:
+            update = MessageStatusUpdate(returned=MessageReturned(**identity, run=outcome.run))
+        case MessageState.EXPIRED:
+            update = MessageStatusUpdate(expired=MessageExpired(**identity))
         case _:
-            changed = StatusChanged(**about, status=_STATUS[state], code=code or 0)
-            report = MessageReport(status_changed=changed)
-    return News(company, campaign_id, report)
+            changed = MessageStatusChanged(**identity, status=_PROVIDER_STATUS[outcome.state], code=code)
+            update = MessageStatusUpdate(status_changed=changed)
+    return StatusUpdate(outcome.company, outcome.campaign_id, update)
+
+
+async def publish_returned(outbox: Outbox, outcomes: Sequence[MessageOutcome]) -> None:
+    """Publish unsent messages that were returned or expired.
+
+    Args:
+        outbox: of the transaction that returned them.
+        outcomes: the messages.
+    """
+    for outcome in outcomes:
+        RETURNED.labels(outcome.state.value).inc()
+    await outbox.add(to_events(to_status_update(outcome) for outcome in outcomes))

@@ -1,175 +1,159 @@
-"""What the worker does with callbacks and with messages nobody works on. Each step is one transaction."""
+"""Handlers of commands and queries."""
 
 from __future__ import annotations
 
-import logging
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import hmac
+from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
-from services.kit.outbox import PostgresOutbox
-from services.kit.retry import wait_or_stop
-from services.kit.sql import load_queries
-from services.whatsapp.adapters.standings import Standings
-from services.whatsapp.callbacks import UnreadableCallbackError, read
-from services.whatsapp.domain import State
-from services.whatsapp.events import news_of, told
+from services.kit.errors import ConflictError, ForbiddenError, NotFoundError, UnauthorisedError
+from services.whatsapp.domain.sending import ReadyConnection
+from services.whatsapp.domain.signature import SIGNATURE_HEADER, verify
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Sequence
+    from uuid import UUID
 
-    from sqlalchemy import Row
-
-    from services.kit.database import Database, Work
-    from services.whatsapp.callbacks import Report
-
-CALLBACKS = 50
-"""Raw callbacks in one transaction; each may hold many reports."""
-LAPSED = 500
-"""Leases, and messages handed back, in one transaction."""
-PACE_SECONDS = 1.0
-"""Between two looks for callbacks: what is reported of a message meanwhile makes one move and one report."""
-PURGE_EVERY_SECONDS = 3600.0
-NO_RESULT = "sent to the provider, and no answer was written"
-REPORTS = Counter("esq_callback_reports", "Reports of callbacks by what became of them", ["fate"])
-LEASES = Counter("esq_leases_lapsed", "Attempts of which nothing was heard while their lease ran")
-HANDED_BACK = Counter("esq_messages_handed_back", "Messages that came back, or ended, unclaimed", ["state"])
-SQL = load_queries(Path(__file__).with_name("queries.sql"))
-log = logging.getLogger(__name__)
+    from services.whatsapp.commands import PutConnection, ReceiveWebhook, SendReply, VerifySubscription
+    from services.whatsapp.domain.connections import ConnectionDetails
+    from services.whatsapp.domain.messages import MessageRecord
+    from services.whatsapp.ports import ReadyQueue, UnitOfWorkFactory
 
 
-class Callbacks:
-    """Works on stored callbacks: moves messages and tells others."""
+async def put_connection(command: PutConnection, unit_of_work: UnitOfWorkFactory) -> None:
+    """Create or change a connection. A suspended connection sends again.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    Args:
+        command: the connection.
+        unit_of_work: starts transactions.
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Work until told to stop."""
-        while not stop.is_set():
-            if await self.step() < CALLBACKS:
-                await wait_or_stop(stop, PACE_SECONDS)
-
-    async def step(self) -> int:
-        """Work on the oldest callbacks; return how many they were."""
-        async with self._database.work() as work:
-            rows = await work.rows(SQL["waiting_callbacks"], most=CALLBACKS)
-            if not rows:
-                return 0
-            reports, faults = _read_all(rows)
-            if reports:
-                await _apply(work, reports)
-            await work.run(SQL["callbacks_done"], ids=[row.id for row in rows], faults=faults)
-            await work.commit()
-        return len(rows)
+    Raises:
+        ConflictError: the number belongs to another company.
+    """
+    async with unit_of_work() as unit:
+        owner = await unit.connections.assign_number(command.phone_number_id, command.company)
+        if owner != command.company:
+            raise ConflictError("this number belongs to another company")
+        await unit.connections.put(command)
+        await unit.commit()
 
 
-def _read_all(rows: Sequence[Row[Any]]) -> tuple[list[Report], list[str | None]]:
-    """Return the reports in order, and for each callback why it could not be read, if so."""
-    reports: list[Report] = []
-    faults: list[str | None] = []
-    for row in rows:
-        try:
-            reports += read(row.body)
-            faults.append(None)
-        except UnreadableCallbackError as error:
-            faults.append(str(error))
-            log.warning("Callback %d set aside: %s", row.id, error, extra={"action": "callback"})
-    return reports, faults
+async def get_connection(company: str, name: str, unit_of_work: UnitOfWorkFactory) -> ConnectionDetails:
+    """Return a connection with its limits and its load.
+
+    Args:
+        company: the tenant.
+        name: name of the connection.
+        unit_of_work: starts transactions; read-only ones will do.
+
+    Raises:
+        NotFoundError: the company has no such connection.
+    """
+    async with unit_of_work() as unit:
+        connection = await unit.connections.find(company, name)
+    if connection is None:
+        raise NotFoundError("connection not found")
+    return connection
 
 
-async def _apply(work: Work, reports: Sequence[Report]) -> None:
-    """Move the messages as their reports say, and tell of each whose state that changed."""
-    standings = Standings(work)
-    keys = await standings.resolve(reports)
-    before = await standings.load(keys.values())
-    after = dict(before)
-    for place, report in enumerate(reports):
-        standing = after.get(keys[place]) if place in keys else None
-        if standing is None:
-            REPORTS.labels("unknown").inc()
-            continue
-        moved = standing.after(report.status, report.at, report.provider_id, report.code)
-        REPORTS.labels("repeated" if moved is standing else "new").inc()
-        after[keys[place]] = moved
-    await standings.store([standing for key, standing in after.items() if standing is not before[key]])
-    changed = [standing for key, standing in after.items() if standing.state is not before[key].state]
-    await PostgresOutbox(work).add(
-        told(news_of(it.company, it.message_id, it.campaign_id, it.state, code=it.code) for it in changed)
-    )
+async def send_reply(
+    command: SendReply, unit_of_work: UnitOfWorkFactory, ready_queue: ReadyQueue, default_rate: float
+) -> UUID:
+    """Queue a reply; replies are sent before campaign messages of the same connection.
+
+    A reply that would not be sent soon is rejected at once, with the time after which a retry is useful:
+    whoever writes to a person should learn it now rather than wait.
+
+    Args:
+        command: the reply.
+        unit_of_work: starts transactions.
+        ready_queue: notifies the dispatchers.
+        default_rate: messages per second of a connection without a rate.
+
+    Returns:
+        The message id.
+
+    Raises:
+        NotFoundError: the company has no such connection.
+        OverloadedError: the reply would wait too long.
+        ConflictError: the idempotency key was used for another reply.
+    """
+    async with unit_of_work() as unit:
+        existing = await unit.messages.find(command.company, command.message_id)
+        if existing is not None:
+            return _check_same(command, existing)
+        load = await unit.messages.reply_load(command.company, command.connection)
+        if load is None:
+            name = command.connection
+            raise NotFoundError(f"connection {name} not found; create it with PUT /connections/{name}")
+        load.check_wait(default_rate, command.ttl_seconds)
+        added = await unit.messages.add_reply(command)
+        await unit.commit()
+    await ready_queue.push([(ReadyConnection(command.company, command.connection, replies=True), 0.0)])
+    if added:
+        return command.message_id
+    # A concurrent request with the same key was first.
+    return await send_reply(command, unit_of_work, ready_queue, default_rate)
 
 
-class Sweeper:
-    """Takes care of attempts of which nothing is heard, and of messages that may not be sent any more."""
+async def get_message(company: str, message_id: UUID, unit_of_work: UnitOfWorkFactory) -> MessageRecord:
+    """Return a message of the company.
 
-    def __init__(self, database: Database, *, every_seconds: float) -> None:
-        self._database = database
-        self._every = every_seconds
+    Args:
+        company: the tenant.
+        message_id: id of the message.
+        unit_of_work: starts transactions; read-only ones will do.
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Sweep until told to stop."""
-        while not stop.is_set():
-            while max(await self.step(), await self.hand_back()) == LAPSED:
-                continue
-            await wait_or_stop(stop, self._every)
-
-    async def step(self) -> int:
-        """Doubt attempts without result; return how many."""
-        async with self._database.work() as work:
-            doubted = await work.rows(SQL["doubt_lapsed"], most=LAPSED, reason=NO_RESULT)
-            await PostgresOutbox(work).add(
-                told(
-                    news_of(row.company, row.message_id, row.campaign_id, State.UNCERTAIN, reason=NO_RESULT)
-                    for row in doubted
-                )
-            )
-            await work.commit()
-        LEASES.inc(len(doubted))
-        if doubted:
-            log.warning("%d attempts are uncertain", len(doubted), extra={"action": "sweep"})
-        return len(doubted)
-
-    async def hand_back(self) -> int:
-        """Tell of waiting messages that are halted or late; return the larger number of the two."""
-        async with self._database.work() as work:
-            halted = await work.rows(SQL["hand_back_halted"], most=LAPSED)
-            late = await work.rows(SQL["hand_back_late"], most=LAPSED)
-            await tell_handed_back(work, [*halted, *late])
-            await work.commit()
-        return max(len(halted), len(late))
+    Raises:
+        NotFoundError: the company has no such message.
+    """
+    async with unit_of_work() as unit:
+        message = await unit.messages.find(company, message_id)
+    if message is None:
+        raise NotFoundError("message not found")
+    return message
 
 
-async def tell_handed_back(work: Work, rows: Sequence[Row[Any]]) -> None:
-    """Put the news of messages that were not begun into the outbox."""
-    for row in rows:
-        HANDED_BACK.labels(row.state).inc()
-    await PostgresOutbox(work).add(
-        told(
-            news_of(row.company, row.message_id, row.campaign_id, State(row.state), run=row.run)
-            for row in rows
-        )
-    )
+def verify_subscription(command: VerifySubscription, verify_token: bytes) -> str:
+    """Return the challenge of a verification request.
+
+    Args:
+        command: the request.
+        verify_token: token agreed on with the provider.
+
+    Raises:
+        ForbiddenError: the token is wrong.
+    """
+    matches = hmac.compare_digest(command.verify_token.encode(), verify_token)
+    if command.mode != "subscribe" or not matches:
+        raise ForbiddenError("invalid verify token")
+    return command.challenge
 
 
-class Keeper:
-    """Forgets, once an hour, raw callbacks that were worked on long ago, and who was reached before a day."""
+async def receive_webhook(
+    command: ReceiveWebhook, unit_of_work: UnitOfWorkFactory, app_secret: bytes
+) -> None:
+    """Check the signature of a webhook and store its raw body; the webhook processor parses it later.
 
-    def __init__(self, database: Database, *, keep_seconds: float) -> None:
-        self._database = database
-        self._keep = keep_seconds
+    Args:
+        command: the webhook.
+        unit_of_work: starts transactions.
+        app_secret: key of the signature.
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Purge until told to stop."""
-        while not stop.is_set():
-            await self.purge()
-            await wait_or_stop(stop, PURGE_EVERY_SECONDS)
+    Raises:
+        UnauthorisedError: the signature is missing.
+        ForbiddenError: the signature is invalid.
+    """
+    if command.signature is None:
+        raise UnauthorisedError(f"{SIGNATURE_HEADER} is missing")
+    if not verify(app_secret, command.body, command.signature):
+        raise ForbiddenError(f"{SIGNATURE_HEADER} does not match the body")
+    async with unit_of_work() as unit:
+        await unit.webhooks.store(command.body)
+        await unit.commit()
 
-    async def purge(self) -> int:
-        """Forget what is old enough; return how many that were."""
-        async with self._database.work() as work:
-            forgotten = await work.run(SQL["purge_callbacks"], seconds=self._keep)
-            forgotten += await work.run(SQL["purge_reached"])
-            await work.commit()
-        return forgotten
+
+def _check_same(command: SendReply, existing: MessageRecord) -> UUID:
+    """Return the id of an existing reply if it equals the command."""
+    stored = existing.connection, existing.recipient, existing.text
+    if stored != (command.connection, command.recipient, command.text):
+        raise ConflictError("this Idempotency-Key was used for another message")
+    return command.message_id

@@ -14,40 +14,40 @@ from services.kit.settings import (
 
 
 class WhatsappSettings(ProcessSettings, DatabaseSettings):
-    """What all of them are given."""
+    """Settings of all processes."""
 
     service: str = "whatsapp"
     messages_per_second: float = Field(default=80.0, gt=0, le=2000)
-    """Of a connection that states no rate of its own; 80 is what the provider grants a new number."""
+    """Rate of a connection that states none; 80 is what the provider grants a new number."""
 
 
 class ApiSettings(WhatsappSettings, TokenSettings, RedisSettings):
-    """Of the process that takes connections and callbacks, and shows the queues to operators."""
+    """Settings of the API."""
 
     app_secret: SecretStr
-    """Key of the signature on every callback."""
+    """Key of the webhooks' signature."""
     verify_token: SecretStr
-    """What the provider shows in the handshake."""
+    """Token that the provider shows in the webhook verification request."""
 
 
 class WorkerSettings(WhatsappSettings, KafkaSettings, RedisSettings):
-    """Of the process that takes requests, sweeps leases and relays events."""
+    """Settings of the worker."""
 
-    sweep_seconds: float = Field(default=2.0, gt=0)
-    """Between two looks at lapsed leases."""
+    sweep_interval_seconds: float = Field(default=2.0, gt=0)
+    """Time between two sweeps of expired leases."""
 
 
-class CallbacksSettings(WhatsappSettings):
-    """Of the process that works on callbacks."""
+class WebhookProcessorSettings(WhatsappSettings):
+    """Settings of the webhook processor."""
 
-    database_pool: int = Field(default=3, ge=1, le=50)
-    """Connections to keep: one a task, and one for the health check."""
-    callback_keep_days: float = Field(default=30, gt=0)
-    """Raw callbacks are kept so long after they were worked on, for questions and for later readers."""
+    database_pool_size: int = Field(default=3, ge=1, le=50)
+    """One connection per task, and one for the health check."""
+    webhook_retention_days: float = Field(default=30, gt=0)
+    """Time that raw webhooks are kept after processing, for investigations and later parsers."""
 
 
 class DispatcherSettings(WhatsappSettings, RedisSettings):
-    """Of the process that calls the provider."""
+    """Settings of the dispatcher."""
 
     cloud_api_url: AnyHttpUrl
     """Base address, without the version."""
@@ -56,13 +56,13 @@ class DispatcherSettings(WhatsappSettings, RedisSettings):
     cloud_api_token: SecretStr
     """Bearer token of the numbers."""
     concurrency: int = Field(default=192, ge=1, le=1000)
-    """Calls under way at once."""
+    """Maximum number of calls in flight."""
     batch: int = Field(default=96, ge=1, le=500)
-    """Most messages claimed at once: each claim waits for a commit here and on a standby. A killed dispatcher
-    leaves uncertain what it has claimed, so no more are claimed than can be sent at once."""
-    most_attempts: int = Field(default=10, ge=1)
-    """A message that was refused for a passing reason so many times has failed."""
-    attempt_seconds: float = Field(default=10.0, gt=0, le=60)
-    """For one call; the longest that an attempt can take."""
-    grace_seconds_for_results: float = Field(default=20.0, gt=0)
-    """After the longest attempt a result has so long to be written; then the message is uncertain."""
+    """Maximum number of messages per lease: each lease waits for a commit here and on a standby. A killed
+    dispatcher leaves uncertain what it has leased, so it leases no more than it can send at once."""
+    max_attempts: int = Field(default=10, ge=1)
+    """A message that was rejected this often for a transient reason fails."""
+    attempt_timeout_seconds: float = Field(default=10.0, gt=0, le=60)
+    """Timeout of one call, and so of an attempt."""
+    result_grace_seconds: float = Field(default=20.0, gt=0)
+    """Time after the attempt's timeout to record the result; then the message becomes uncertain."""

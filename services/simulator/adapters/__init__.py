@@ -1,1 +1,1 @@
-"""The simulator's ways to the outside: Postgres, callbacks over HTTP, its two HTTP faces."""
+"""Adapters of the simulator: Postgres and the HTTP client of webhooks."""

@@ -1,146 +1,75 @@
-"""The ledger in Postgres: what was received, written before it is answered.
-
-Requests that arrive together share one transaction (group commit): while one is on its way to disk the next
-gathers. A request is told "received" after the commit and never before; if nobody knows whether the commit
-happened, the write is repeated, which changes nothing when it did, and past the deadline the caller gets no
-answer rather than a wrong one.
-"""
+"""Storage of the ledger in Postgres. See `ports.LedgerStore`."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.kit.errors import TemporaryError
-from services.kit.retry import pause_before, wait_or_stop
-from services.kit.sql import load_queries
-from services.simulator.statuses import by_moment
+from services.kit.postgres.named_queries import load_queries
+from services.simulator.domain.statuses import group_by_second
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from services.kit.database import Database
-    from services.simulator.statuses import Report, Send
+    from services.kit.postgres.database import Database
+    from services.simulator.domain.statuses import PlannedStatus, ReceivedMessage
 
-LINGER_SECONDS = 0.1
-"""A real provider answers no sooner; and what is measured shares a database with these commits."""
-MOST = 500
-DEADLINE_SECONDS = 20.0
-SQL = load_queries(Path(__file__).parent.with_name("queries.sql"))
-log = logging.getLogger(__name__)
+SQL = load_queries(Path(__file__).with_name("queries.sql"))
 
 
-class NotRecordedError(Exception):
-    """Nobody knows whether the send was recorded: the caller must not be told anything."""
-
-
-class Ledger:
-    """Writes sends with their planned reports, and counts them."""
+class PostgresLedgerStore:
+    """See `ports.LedgerStore`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[tuple[Send, Sequence[Report], asyncio.Future[None]]] = []
-        self._arrived = asyncio.Event()
 
-    async def record(self, send: Send, reports: Sequence[Report]) -> None:
-        """Return when the send and its reports are on disk.
-
-        Raises:
-            NotRecordedError: the database did not take it in time; it may be there all the same.
-        """
-        written = asyncio.get_running_loop().create_future()
-        self._waiting.append((send, reports, written))
-        self._arrived.set()
-        await written
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Write what gathers until told to stop and nothing waits."""
-        while not (stop.is_set() and not self._waiting):
-            try:
-                async with asyncio.timeout(0.5):
-                    await self._arrived.wait()
-            except TimeoutError:
-                continue
-            await asyncio.sleep(LINGER_SECONDS)
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            if not self._waiting:
-                self._arrived.clear()
-            await self._settle(batch, stop)
-
-    async def _settle(
-        self, batch: Sequence[tuple[Send, Sequence[Report], asyncio.Future[None]]], stop: asyncio.Event
-    ) -> None:
-        """Write a batch, and let its requests go on."""
-        failure: Exception | None = None
-        try:
-            await self._write_before_deadline([(send, reports) for send, reports, _ in batch], stop)
-        except Exception as error:
-            log.exception("%d sends not recorded", len(batch), extra={"action": "record"})
-            failure = NotRecordedError(str(error))
-        for _, _, written in batch:
-            if written.done():
-                continue
-            if failure is None:
-                written.set_result(None)
-            else:
-                written.set_exception(failure)
-
-    async def _write_before_deadline(
-        self, batch: Sequence[tuple[Send, Sequence[Report]]], stop: asyncio.Event
-    ) -> None:
-        deadline = asyncio.get_running_loop().time() + DEADLINE_SECONDS
-        attempt = 1
-        while True:
-            try:
-                return await self._write(batch)
-            except TemporaryError:
-                attempt += 1
-                pause = pause_before(attempt)
-                late = asyncio.get_running_loop().time() + pause > deadline
-                if late or await wait_or_stop(stop, pause):
-                    raise
-
-    async def _write(self, batch: Sequence[tuple[Send, Sequence[Report]]]) -> None:
-        sends = [send for send, _ in batch]
-        async with self._database.work() as work:
-            recorded = await work.rows(
-                SQL["record_sends"],
-                ids=[send.id for send in sends],
-                trackers=[send.tracker for send in sends],
-                numbers=[send.phone_number_id for send in sends],
-                wamids=[send.wamid for send in sends],
-                times=[send.received_at for send in sends],
+    async def save(self, messages: Sequence[tuple[ReceivedMessage, Sequence[PlannedStatus]]]) -> None:
+        """See `ports.LedgerStore.save`."""
+        received = [message for message, _ in messages]
+        async with self._database.transaction() as transaction:
+            recorded = await transaction.fetch_all(
+                SQL["record_messages"],
+                ids=[message.id for message in received],
+                client_references=[message.client_reference for message in received],
+                numbers=[message.phone_number_id for message in received],
+                wamids=[message.wamid for message in received],
+                times=[message.received_at for message in received],
             )
-            new = {row.id for row in recorded}
-            moments = by_moment((send, each) for send, reports in batch if send.id in new for each in reports)
-            if moments:
-                await work.run(
-                    SQL["plan_callbacks"],
-                    times=list(moments),
-                    statuses=[json.dumps(statuses) for statuses in moments.values()],
+            new_ids = {row.id for row in recorded}
+            by_second = group_by_second(
+                (message, status)
+                for message, statuses in messages
+                if message.id in new_ids
+                for status in statuses
+            )
+            if by_second:
+                await transaction.execute(
+                    SQL["schedule_webhooks"],
+                    times=list(by_second),
+                    statuses=[json.dumps(statuses) for statuses in by_second.values()],
                 )
-            await work.commit()
+            await transaction.commit()
 
-    async def received(self, trackers: Sequence[str]) -> dict[str, int]:
-        """Return how often each of these messages was received; 0 for those that never were."""
-        async with self._database.work() as work:
-            rows = await work.rows(SQL["count_received"], trackers=list(trackers))
-        return dict.fromkeys(trackers, 0) | {row.tracker: row.received for row in rows}
+    async def received_counts(self, client_references: Sequence[str]) -> dict[str, int]:
+        """See `ports.LedgerStore.received_counts`."""
+        references = list(client_references)
+        async with self._database.transaction() as transaction:
+            rows = await transaction.fetch_all(SQL["count_received"], client_references=references)
+        return dict.fromkeys(references, 0) | {row.client_reference: row.received for row in rows}
 
-    async def times(self, trackers: Sequence[str]) -> dict[str, list[float]]:
-        """Return when each of these messages was received (Unix seconds), once for each time it was."""
-        async with self._database.work() as work:
-            rows = await work.rows(SQL["receipts"], trackers=list(trackers))
-        found: dict[str, list[float]] = {tracker: [] for tracker in trackers}
+    async def receipt_times(self, client_references: Sequence[str]) -> dict[str, list[float]]:
+        """See `ports.LedgerStore.receipt_times`."""
+        references = list(client_references)
+        async with self._database.transaction() as transaction:
+            rows = await transaction.fetch_all(SQL["select_receipt_times"], client_references=references)
+        times: dict[str, list[float]] = {reference: [] for reference in references}
         for row in rows:
-            found[row.tracker].append(row.received_at.timestamp())
-        return found
+            times[row.client_reference].append(row.received_at.timestamp())
+        return times
 
-    async def summary(self) -> dict[str, int]:
-        """Return requests received, different messages among them, and callbacks not yet delivered."""
-        async with self._database.work() as work:
-            row = await work.row(SQL["summary"])
+    async def summary(self) -> Mapping[str, int]:
+        """See `ports.LedgerStore.summary`."""
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one(SQL["ledger_summary"])
         return dict(row._mapping) if row is not None else {}  # noqa: SLF001 - SQLAlchemy's documented way to a dict

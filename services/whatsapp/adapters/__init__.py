@@ -1,1 +1,1 @@
-"""The ways to the outside: Postgres, the Cloud API, the HTTP face."""
+"""Adapters of the whatsapp service: Postgres, the Cloud API and the Redis queue."""

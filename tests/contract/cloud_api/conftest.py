@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from services.kit.auth import Tokens
+from services.kit.http.auth import JwtTokens
 from tests.controllers.service import ServiceProcess
 from tests.integration.conftest import PASSWORD, migrated, postgres
 
@@ -20,27 +20,27 @@ __all__ = ["migrated", "postgres", "process", "simulator"]
 
 KEY = "a-key-of-forty-characters-for-the-tokens"
 TOKEN = "cloud-token"
-QUICK: dict[str, Any] = {"latency": {"median_ms": 0}, "callbacks": False}
+NO_DELAYS: dict[str, Any] = {"latency": {"median_ms": 0}, "webhooks": False}
 
 
 class Simulator:
-    """The simulator and the switches of its faults."""
+    """The simulator with its fault configuration and its ledger."""
 
     def __init__(self, process: ServiceProcess) -> None:
         self.process = process
-        bearer = Tokens(KEY).issue("test", "acme", ["ledger:read", "simulator:faults"])
+        bearer = JwtTokens(KEY).issue("test", "acme", ["ledger:read", "simulator:faults"])
         self._client = httpx.Client(
             base_url=process.url, headers={"Authorization": f"Bearer {bearer}"}, trust_env=False
         )
 
-    def behave(self, **faults: Any) -> None:
-        """Switch faults on; what is not named is quick and friendly."""
-        self._client.put("/faults", json=QUICK | faults).raise_for_status()
+    def set_faults(self, **faults: Any) -> None:
+        """Configure faults; everything else has no delay and no errors."""
+        self._client.put("/faults", json=NO_DELAYS | faults).raise_for_status()
 
-    def received(self, *trackers: str) -> dict[str, int]:
-        """Ask the ledger."""
-        answer = self._client.post("/ledger/query", json={"ids": trackers}).raise_for_status()
-        counts: dict[str, int] = answer.json()
+    def received_counts(self, *client_references: str) -> dict[str, int]:
+        """Return how often each message was received."""
+        response = self._client.post("/ledger/query", json={"ids": client_references}).raise_for_status()
+        counts: dict[str, int] = response.json()
         return counts
 
     def close(self) -> None:
@@ -51,14 +51,14 @@ class Simulator:
 def process(
     postgres: Postgres, migrated: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
-    """One simulator for all tests of a module: it takes seconds to start."""
+    """Run one simulator for all tests of a module: it takes seconds to start."""
     database = postgres.copy(migrated)
     settings = {
         "ESQ_DATABASE_URL": postgres.url(database, "simulator", PASSWORD),
         "ESQ_TOKEN_KEY": KEY,
         "ESQ_APP_SECRET": "secret",
         "ESQ_CLOUD_API_TOKEN": TOKEN,
-        "ESQ_CALLBACK_URL": "http://127.0.0.1:9/webhooks/cloud",
+        "ESQ_WEBHOOK_URL": "http://127.0.0.1:9/webhooks/cloud",
         "ESQ_SEED": "1",
     }
     process = ServiceProcess("simulator", "api", tmp_path_factory.mktemp("simulator"), settings)
@@ -70,10 +70,10 @@ def process(
 
 @pytest.fixture
 def simulator(process: ServiceProcess) -> Iterator[Simulator]:
-    """The simulator, quick and friendly; started again if the test before this one killed it."""
+    """Return the simulator without faults; start it if the test before killed it."""
     if not process.ready():
         process.start()
-    running = Simulator(process)
-    running.behave()
-    yield running
-    running.close()
+    simulator = Simulator(process)
+    simulator.set_faults()
+    yield simulator
+    simulator.close()

@@ -1,4 +1,4 @@
-"""Both services as real processes on one database: what runs in pods, on loopback."""
+"""Simulator and whatsapp as real processes on one database, on loopback, as they run in pods."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from services.kit.auth import Tokens
-from services.kit.database import open_database
-from services.kit.events import decode
+from services.kit.http.auth import JwtTokens
 from services.kit.ids import uuid7
-from services.whatsapp.adapters.claims import PostgresClaims
-from services.whatsapp.adapters.due import PostgresDue
-from services.whatsapp.bootstrap import assemble_api
+from services.kit.kafka.envelope import decode
+from services.kit.postgres.database import open_database
+from services.whatsapp.adapters.message_leases import PostgresMessageLeases
+from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
+from services.whatsapp.adapters.ready_connections import PostgresReadyConnections
+from services.whatsapp.bootstrap import build_api
 from services.whatsapp.settings import ApiSettings, DispatcherSettings
 from tests.controllers.process import free_port
 from tests.controllers.service import ServiceProcess
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from services.kit.database import Database
-    from services.whatsapp.domain import Claim
+    from services.kit.postgres.database import Database
+    from services.whatsapp.domain.sending import LeasedMessage
     from tests.controllers.kafka import Kafka
     from tests.integration.conftest import TestDatabase
 
@@ -36,13 +37,13 @@ SCOPES = ["ledger:read", "simulator:faults", "connections:write"]
 NUMBER = "123456"
 
 
-def repeatable() -> Random:
-    """Return draws that are the same on every run."""
+def seeded_random() -> Random:
+    """Return a generator with the same draws on every run."""
     return Random(1)
 
 
 class Platform:
-    """Simulator and whatsapp processes that know each other; each is started by the test that needs it."""
+    """Simulator and whatsapp processes that know each other's addresses; each test starts what it needs."""
 
     def __init__(self, database: TestDatabase, folder: Path) -> None:
         self.database = database
@@ -54,110 +55,110 @@ class Platform:
             "ESQ_VERIFY_TOKEN": "verify",
             "ESQ_CLOUD_API_TOKEN": "cloud-token",
             "ESQ_REDIS_SERVER": f"127.0.0.1:{free_port()}",
-            "ESQ_CALLBACK_URL": f"http://127.0.0.1:{free_port()}/webhooks/cloud",
+            "ESQ_WEBHOOK_URL": f"http://127.0.0.1:{free_port()}/webhooks/cloud",
             "ESQ_CLOUD_API_URL": f"http://127.0.0.1:{free_port()}",
         }
 
-    def start(self, service: str, process: str, **settings: str) -> ServiceProcess:
-        """Start a process with further settings."""
+    def start(self, service: str, process_type: str, **settings: str) -> ServiceProcess:
+        """Start a process with additional settings."""
         own = {"ESQ_SERVICE": service, "ESQ_DATABASE_URL": self.database.url(service)}
-        running = ServiceProcess(service, process, self._folder, self.settings | own | settings)
-        self._started.append(running)
-        running.start()
-        return running
+        process = ServiceProcess(service, process_type, self._folder, self.settings | own | settings)
+        self._started.append(process)
+        process.start()
+        return process
 
-    def start_simulator(self, **behaviour: Any) -> ServiceProcess:
+    def start_simulator(self, **fault_config: Any) -> ServiceProcess:
         """Start the simulator; whatsapp processes started later send to it."""
         simulator = self.start("simulator", "api", ESQ_SEED="1")
         self.settings["ESQ_CLOUD_API_URL"] = simulator.url
-        self.ask(simulator, "PUT", "/faults", behaviour)
+        self.call(simulator, "PUT", "/faults", fault_config)
         return simulator
 
-    def connect(
+    def put_connection(
         self, api: ServiceProcess, name: str = "main", number: str = NUMBER, rate: float = 2000
     ) -> None:
-        """Give the company a connection."""
+        """Create a connection of the company."""
         body = {"phone_number_id": number, "messages_per_second": rate}
-        self.ask(api, "PUT", f"/connections/{name}", body)
+        self.call(api, "PUT", f"/connections/{name}", body)
 
-    def ask(self, process: ServiceProcess, method: str, path: str, body: Any = None) -> Any:
-        """Ask one of our addresses with a token that may do everything."""
-        bearer = Tokens(KEY).issue("test", "acme", SCOPES)
+    def call(self, process: ServiceProcess, method: str, path: str, body: Any = None) -> Any:
+        """Call a process with a token of all scopes."""
+        bearer = JwtTokens(KEY).issue("test", "acme", SCOPES)
         headers = {"Authorization": f"Bearer {bearer}"}
-        answer = httpx.request(
+        response = httpx.request(
             method, process.url + path, json=body, headers=headers, timeout=30, trust_env=False
         )
-        return answer.raise_for_status().json()
+        return response.raise_for_status().json()
 
-    def received(self, simulator: ServiceProcess, ids: list[UUID]) -> dict[str, int]:
-        """Ask the ledger."""
-        counts: dict[str, int] = self.ask(
-            simulator, "POST", "/ledger/query", {"ids": [str(it) for it in ids]}
-        )
+    def received_counts(self, simulator: ServiceProcess, ids: list[UUID]) -> dict[str, int]:
+        """Return how often the simulator received each message."""
+        body = {"ids": [str(message_id) for message_id in ids]}
+        counts: dict[str, int] = self.call(simulator, "POST", "/ledger/query", body)
         return counts
 
-    def request(self, count: int, connection: str = "main") -> list[UUID]:
-        """Put messages where the consumer would."""
+    def queue_messages(self, count: int, connection: str = "main") -> list[UUID]:
+        """Insert messages as the consumer does."""
         ids = [uuid7() for _ in range(count)]
         rows = ",".join(
-            f"('acme','{it}','campaign','contact','{connection}','+55119{place:08d}','Hello')"
-            for place, it in enumerate(ids)
+            f"('acme','{message_id}','campaign','contact','{connection}','+55119{index:08d}','Hello')"
+            for index, message_id in enumerate(ids)
         )
         self.database.execute(
             "INSERT INTO whatsapp.messages"
-            f" (company, message_id, campaign_id, contact_id, connection, recipient, body) VALUES {rows}"
+            f" (company, message_id, campaign_id, contact_id, connection, recipient, text) VALUES {rows}"
         )
         return ids
 
     def add_connection(
         self, company: str = "acme", name: str = "main", number: str = NUMBER, rate: str = "NULL"
     ) -> None:
-        """Put a connection where the API would, with nothing sent from it for an hour."""
-        self.database.execute(f"INSERT INTO whatsapp.numbers VALUES ('{number}', '{company}')")
+        """Insert a connection as the API does, idle for an hour."""
+        self.database.execute(f"INSERT INTO whatsapp.phone_numbers VALUES ('{number}', '{company}')")
         self.database.execute(
-            "INSERT INTO whatsapp.connections (company, name, phone_number_id, rate, tokens, filled_at)"
+            "INSERT INTO whatsapp.connections (company, name, phone_number_id, rate, tokens, refilled_at)"
             f" VALUES ('{company}', '{name}', '{number}', {rate}, 0, now() - interval '1 hour')"
         )
 
-    def told(self) -> list[Any]:
-        """Return what the events in the outbox tell, in order."""
+    def events(self) -> list[Any]:
+        """Return the events in the outbox, in order."""
         lines = self.database.execute(
             "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
         ).splitlines()
         return single(decode(bytes.fromhex(line)).event for line in lines)
 
-    def states(self) -> dict[str, int]:
-        """Count messages by state."""
+    def state_counts(self) -> dict[str, int]:
+        """Return the number of messages by state."""
         printed = self.database.execute("SELECT state, count(*) FROM whatsapp.messages GROUP BY 1")
         return {state: int(count) for state, count in (line.split("|") for line in printed.splitlines())}
 
     def close(self) -> None:
-        """End what was started."""
+        """Kill all started processes."""
         for process in reversed(self._started):
             process.kill()
 
 
-class Taker(PostgresClaims):
-    """Claims from whatever is due, as a dispatcher does that has no Redis."""
+class PollingLeases(PostgresMessageLeases):
+    """Leases from every connection with due messages, as a dispatcher does without Redis."""
 
     def __init__(self, database: Database, settings: DispatcherSettings) -> None:
         super().__init__(database, settings)
-        self._due = PostgresDue(database)
+        self._ready_connections = PostgresReadyConnections(database)
 
-    async def take(self, most: int) -> list[Claim]:
-        return (await self.claim(await self._due.look(100), most)).claims
+    async def lease_ready(self, limit: int) -> list[LeasedMessage]:
+        """Lease messages of all ready connections."""
+        return (await self.lease(await self._ready_connections.list_ready(100), limit)).messages
 
 
 @pytest.fixture
 def platform(test_database: TestDatabase, tmp_path: Path) -> Iterator[Platform]:
-    running = Platform(test_database, tmp_path)
-    yield running
-    running.close()
+    platform = Platform(test_database, tmp_path)
+    yield platform
+    platform.close()
 
 
 @pytest.fixture
 def connection(platform: Platform) -> None:
-    """Give the company a connection at the default rate."""
+    """Create a connection at the default rate."""
     platform.add_connection()
 
 
@@ -192,20 +193,25 @@ async def database(dispatcher_settings: DispatcherSettings) -> AsyncIterator[Dat
 
 
 @pytest.fixture
-def claims(database: Database, dispatcher_settings: DispatcherSettings) -> Taker:
-    return Taker(database, dispatcher_settings)
+def unit_of_work(database: Database) -> PostgresUnitOfWorkFactory:
+    return PostgresUnitOfWorkFactory(database)
+
+
+@pytest.fixture
+def leases(database: Database, dispatcher_settings: DispatcherSettings) -> PollingLeases:
+    return PollingLeases(database, dispatcher_settings)
 
 
 @pytest.fixture
 async def client(api_settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a caller of the API, which runs in the test."""
+    """Return a client of the API, which runs in the test's own process."""
     async with AsyncExitStack() as stack:
-        parts = await assemble_api(api_settings, stack)
-        transport = httpx.ASGITransport(parts.app)
+        components = await build_api(api_settings, stack)
+        transport = httpx.ASGITransport(components.app)
         yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://api"))
 
 
 @pytest.fixture
 def kafka_settings(clean_kafka: Kafka) -> dict[str, str]:
-    """What a worker needs to find the broker."""
+    """Return the settings of a worker on the test's broker."""
     return {"ESQ_KAFKA_BOOTSTRAP": clean_kafka.bootstrap}

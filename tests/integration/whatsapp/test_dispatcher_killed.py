@@ -1,4 +1,4 @@
-"""The promise itself: a dispatcher killed at any moment loses nothing and sends nothing twice."""
+"""A dispatcher killed at any moment loses no message and sends none twice."""
 
 from __future__ import annotations
 
@@ -16,125 +16,115 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 MESSAGES = 500
-QUICK_LEASES = {
-    "ESQ_ATTEMPT_SECONDS": "2",
-    "ESQ_GRACE_SECONDS_FOR_RESULTS": "1",
-    "ESQ_CLAIM_LEASE_SECONDS": "2",
-}
+SHORT_LEASES = {"ESQ_ATTEMPT_TIMEOUT_SECONDS": "2", "ESQ_RESULT_GRACE_SECONDS": "1"}
 OPEN = {"queued", "claimed"}
 
 
-def await_sent(platform: Platform, count: int) -> None:
-    """Wait until the simulator has received so many."""
-    await_true(
-        f"{count} messages were received",
-        lambda: int(platform.database.execute("SELECT count(*) FROM simulator.sends")) >= count,
-        60,
-    )
+def wait_until_received(platform: Platform, count: int) -> None:
+    """Wait until the simulator has received this many messages."""
+    query = "SELECT count(*) FROM simulator.received_messages"
+    await_true(f"{count} messages are received", lambda: int(platform.database.execute(query)) >= count, 60)
 
 
-def test_killed_three_times_in_the_middle(platform: Platform, kafka_settings: dict[str, str]) -> None:
-    simulator = platform.start_simulator(latency={"median_ms": 100}, callbacks=False)
+def test_dispatcher_killed_three_times_sends_every_message_at_most_once(
+    platform: Platform, kafka_settings: dict[str, str]
+) -> None:
+    simulator = platform.start_simulator(latency={"median_ms": 100}, webhooks=False)
     api = platform.start("whatsapp", "api")
-    platform.start("whatsapp", "worker", **kafka_settings, ESQ_SWEEP_SECONDS="0.5")
-    platform.connect(api)
-    ids = platform.request(MESSAGES)
-    for part in (1, 2, 3):
-        dispatcher = platform.start("whatsapp", "dispatcher", **QUICK_LEASES)
-        await_sent(platform, part * MESSAGES // 5)
+    platform.start("whatsapp", "worker", **kafka_settings, ESQ_SWEEP_INTERVAL_SECONDS="0.5")
+    platform.put_connection(api)
+    ids = platform.queue_messages(MESSAGES)
+    for fifth in (1, 2, 3):
+        dispatcher = platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
+        wait_until_received(platform, fifth * MESSAGES // 5)
         dispatcher.kill()
-    platform.start("whatsapp", "dispatcher", **QUICK_LEASES)
-    await_true("no message is open", lambda: not OPEN & platform.states().keys(), 90)
+    platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
+    await_true("no message is open", lambda: not OPEN & platform.state_counts().keys(), 90)
 
-    counts = platform.received(simulator, ids)
-    states = Counter(platform.states())
+    counts = platform.received_counts(simulator, ids)
+    states = Counter(platform.state_counts())
     assert max(counts.values()) == 1, "a message was sent twice"
     assert states["accepted"] + states["uncertain"] == MESSAGES
     lost = MESSAGES - sum(counts.values())
-    assert lost <= states["uncertain"], "a message was lost without being called uncertain"
+    assert lost <= states["uncertain"], "a message was lost without being uncertain"
     assert states["uncertain"] <= 3 * DispatcherSettings.model_fields["concurrency"].default, (
-        "more uncertain than calls were under way"
+        "more messages are uncertain than calls were in flight"
     )
 
 
-def test_callbacks_settle_what_a_killed_dispatcher_left_uncertain(
+def test_webhooks_resolve_messages_of_a_killed_dispatcher(
     platform: Platform, kafka_settings: dict[str, str]
 ) -> None:
     api = platform.start("whatsapp", "api")
-    platform.settings["ESQ_CALLBACK_URL"] = f"{api.url}/webhooks/cloud"
+    platform.settings["ESQ_WEBHOOK_URL"] = f"{api.url}/webhooks/cloud"
     simulator = platform.start_simulator(
         latency={"median_ms": 100}, sent={"median_ms": 6000, "spread": 0}, failed_rate=0
     )
-    platform.start("whatsapp", "worker", **kafka_settings, ESQ_SWEEP_SECONDS="0.5")
-    platform.start("whatsapp", "callbacks")
-    platform.connect(api)
-    ids = platform.request(200)
-    dispatcher = platform.start("whatsapp", "dispatcher", **QUICK_LEASES)
-    await_sent(platform, 60)
+    platform.start("whatsapp", "worker", **kafka_settings, ESQ_SWEEP_INTERVAL_SECONDS="0.5")
+    platform.start("whatsapp", "webhooks")
+    platform.put_connection(api)
+    ids = platform.queue_messages(200)
+    dispatcher = platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
+    wait_until_received(platform, 60)
     dispatcher.kill()
-    await_true("the lapsed attempts are uncertain", lambda: "claimed" not in platform.states(), 30)
-    platform.start("whatsapp", "dispatcher", **QUICK_LEASES)
+    await_true("expired leases are uncertain", lambda: "claimed" not in platform.state_counts(), 30)
+    platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
     received = {}
 
-    def settled() -> bool:
-        received.update(platform.received(simulator, ids))
-        return (
-            platform.states().get("uncertain", 0) == sum(count == 0 for count in received.values())
-            and not (OPEN | {"accepted"}) & platform.states().keys()
-        )
+    def resolved() -> bool:
+        received.update(platform.received_counts(simulator, ids))
+        states = platform.state_counts()
+        unreceived = sum(count == 0 for count in received.values())
+        return states.get("uncertain", 0) == unreceived and not (OPEN | {"accepted"}) & states.keys()
 
-    await_true("only what never arrived is uncertain", settled, 60)
+    await_true("only messages that were never received are uncertain", resolved, 60)
     assert max(received.values()) == 1
-    reached = set(platform.states()) - {"uncertain"}
-    assert reached <= {"sent", "delivered", "read"}
+    assert set(platform.state_counts()) - {"uncertain"} <= {"sent", "delivered", "read"}
 
 
 def test_two_dispatchers_never_send_the_same_message(platform: Platform) -> None:
-    simulator = platform.start_simulator(latency={"median_ms": 20}, callbacks=False)
+    simulator = platform.start_simulator(latency={"median_ms": 20}, webhooks=False)
     api = platform.start("whatsapp", "api")
-    platform.connect(api)
+    platform.put_connection(api)
     for _ in range(2):
         platform.start("whatsapp", "dispatcher")
-    ids = platform.request(MESSAGES)
-    await_true("all are accepted", lambda: platform.states() == {"accepted": MESSAGES}, 90)
-    assert set(platform.received(simulator, ids).values()) == {1}
+    ids = platform.queue_messages(MESSAGES)
+    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": MESSAGES}, 90)
+    assert set(platform.received_counts(simulator, ids).values()) == {1}
 
 
-def test_the_rate_of_a_number_is_shared_by_all_dispatchers(platform: Platform) -> None:
-    platform.start_simulator(latency={"median_ms": 0}, callbacks=False)
+def test_rate_of_a_connection_is_shared_by_all_dispatchers(platform: Platform) -> None:
+    platform.start_simulator(latency={"median_ms": 0}, webhooks=False)
     api = platform.start("whatsapp", "api")
-    platform.connect(api, rate=40)
+    platform.put_connection(api, rate=40)
     for _ in range(2):
         platform.start("whatsapp", "dispatcher")
-    began = time.monotonic()
-    platform.request(200)
-    await_true("all are accepted", lambda: platform.states() == {"accepted": 200}, 90)
-    assert time.monotonic() - began >= 200 / 40 - 1
+    started_at = time.monotonic()
+    platform.queue_messages(200)
+    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": 200}, 90)
+    assert time.monotonic() - started_at >= 200 / 40 - 1
 
 
-def test_transient_errors_are_overcome_and_counted_once(platform: Platform) -> None:
-    simulator = platform.start_simulator(latency={"median_ms": 5}, callbacks=False, error_rates={131000: 0.3})
+def test_transient_errors_are_retried_and_messages_received_once(platform: Platform) -> None:
+    simulator = platform.start_simulator(latency={"median_ms": 5}, webhooks=False, error_rates={131000: 0.3})
     api = platform.start("whatsapp", "api")
-    platform.connect(api)
-    ids = platform.request(100)
-    platform.start("whatsapp", "dispatcher", ESQ_MOST_ATTEMPTS="50")
-    await_true("all are accepted", lambda: platform.states() == {"accepted": 100}, 120)
-    assert set(platform.received(simulator, ids).values()) == {1}
+    platform.put_connection(api)
+    ids = platform.queue_messages(100)
+    platform.start("whatsapp", "dispatcher", ESQ_MAX_ATTEMPTS="50")
+    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": 100}, 120)
+    assert set(platform.received_counts(simulator, ids).values()) == {1}
 
 
-def test_while_the_simulator_is_away_messages_wait(platform: Platform) -> None:
-    simulator = platform.start_simulator(latency={"median_ms": 5}, callbacks=False)
+def test_messages_wait_while_the_simulator_is_down(platform: Platform) -> None:
+    simulator = platform.start_simulator(latency={"median_ms": 5}, webhooks=False)
     api = platform.start("whatsapp", "api")
-    platform.connect(api)
+    platform.put_connection(api)
     simulator.stop()
-    ids = platform.request(20)
+    ids = platform.queue_messages(20)
     platform.start("whatsapp", "dispatcher")
-    await_true(
-        "it was tried in vain",
-        lambda: int(platform.database.execute("SELECT min(attempts) FROM whatsapp.messages")) >= 1,
-        60,
-    )
-    assert "uncertain" not in platform.states()
+    query = "SELECT min(attempts) FROM whatsapp.messages"
+    await_true("every message was tried", lambda: int(platform.database.execute(query)) >= 1, 60)
+    assert "uncertain" not in platform.state_counts()
     simulator.start()
-    await_true("all are accepted", lambda: platform.states() == {"accepted": 20}, 90)
-    assert set(platform.received(simulator, ids).values()) == {1}
+    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": 20}, 90)
+    assert set(platform.received_counts(simulator, ids).values()) == {1}

@@ -1,4 +1,4 @@
-"""The fates of messages: legal by themselves, disturbed as often as asked for, and repeatable."""
+"""Statuses of messages: legal, disturbed at the configured rates, repeatable."""
 
 from __future__ import annotations
 
@@ -11,100 +11,113 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.kit.ids import uuid7
-from services.simulator.behaviour import Behaviour
-from services.simulator.graph import accepted, error_of, wamid_of
-from services.simulator.statuses import Report, Send, Status, by_moment, envelope, plan
+from services.simulator.domain.fault_config import FaultConfig
+from services.simulator.domain.graph_api import accepted_response, error_response, make_wamid
+from services.simulator.domain.statuses import (
+    PlannedStatus,
+    ReceivedMessage,
+    WebhookStatus,
+    draw_statuses,
+    group_by_second,
+    webhook_body,
+)
 
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 LEGAL = {("sent", "delivered"), ("sent", "delivered", "read"), ("sent", "read"), ("failed",)}
-CALM = Behaviour(duplicate_rate=0, reorder_rate=0, failed_rate=0.2, skip_delivered_rate=0.3)
+UNDISTURBED = FaultConfig(duplicate_rate=0, reorder_rate=0, failed_rate=0.2, skip_delivered_rate=0.3)
+ONLY_DELIVERED = {"failed_rate": 0, "read_rate": 0}
 
 
-def send(tracker: str | None = "ours") -> Send:
-    return Send(uuid7(), "wamid.1", "123", "5511999999999", tracker, MIDNIGHT)
+def received_message(client_reference: str | None = "ours") -> ReceivedMessage:
+    return ReceivedMessage(uuid7(), "wamid.1", "123", "5511999999999", client_reference, MIDNIGHT)
 
 
 @given(st.integers())
-def test_a_fate_has_a_legal_order_and_times_that_grow(seed: int) -> None:
-    reports = plan(CALM, Random(seed))
-    assert tuple(report.status for report in reports) in LEGAL
-    assert [report.after for report in reports] == sorted(report.after for report in reports)
+def test_statuses_have_a_legal_order_and_increasing_times(seed: int) -> None:
+    statuses = draw_statuses(UNDISTURBED, Random(seed))
+    assert tuple(status.status for status in statuses) in LEGAL
+    times = [status.after_seconds for status in statuses]
+    assert times == sorted(times)
 
 
-def test_the_same_seed_draws_the_same_fates() -> None:
-    one, other = Random(5), Random(5)
-    assert [plan(Behaviour(), one) for _ in range(50)] == [plan(Behaviour(), other) for _ in range(50)]
-
-
-def test_duplicates_and_reordering_happen_when_asked_for() -> None:
-    doubled = plan(CALM.model_copy(update={"duplicate_rate": 1, "failed_rate": 0, "read_rate": 0}), Random(1))
-    assert sorted(report.status for report in doubled) == ["delivered", "delivered", "sent", "sent"]
-    turned = plan(CALM.model_copy(update={"reorder_rate": 1, "failed_rate": 0, "read_rate": 0}), Random(1))
-    assert [report.status for report in sorted(turned, key=lambda report: report.after)] == [
-        "delivered",
-        "sent",
+def test_same_seed_draws_same_statuses() -> None:
+    first, second = Random(5), Random(5)
+    assert [draw_statuses(FaultConfig(), first) for _ in range(50)] == [
+        draw_statuses(FaultConfig(), second) for _ in range(50)
     ]
 
 
-def test_no_callbacks_means_no_reports() -> None:
-    assert plan(Behaviour(callbacks=False), Random(1)) == []
+def test_duplicates_and_reordering_follow_their_rates() -> None:
+    duplicating = UNDISTURBED.model_copy(update={"duplicate_rate": 1, **ONLY_DELIVERED})
+    duplicated = draw_statuses(duplicating, Random(1))
+    assert sorted(status.status for status in duplicated) == ["delivered", "delivered", "sent", "sent"]
+    reordering = UNDISTURBED.model_copy(update={"reorder_rate": 1, **ONLY_DELIVERED})
+    reordered = draw_statuses(reordering, Random(1))
+    by_time = sorted(reordered, key=lambda status: status.after_seconds)
+    assert [status.status for status in by_time] == ["delivered", "sent"]
 
 
-def told(*reports: Report, tracker: str | None = "ours") -> list[Status]:
-    planned = [(send(tracker), report) for report in reports]
-    return [status for statuses in by_moment(planned).values() for status in statuses]
+def test_no_statuses_without_webhooks() -> None:
+    assert draw_statuses(FaultConfig(webhooks=False), Random(1)) == []
 
 
-def entries(statuses: list[Status]) -> dict[str, list[dict[str, Any]]]:
-    """What a callback tells, by phone number id."""
-    values = [entry["changes"][0]["value"] for entry in json.loads(envelope(statuses))["entry"]]
+def webhook_statuses(*statuses: PlannedStatus, client_reference: str | None = "ours") -> list[WebhookStatus]:
+    planned = [(received_message(client_reference), status) for status in statuses]
+    return [status for group in group_by_second(planned).values() for status in group]
+
+
+def entries(statuses: list[WebhookStatus]) -> dict[str, list[dict[str, Any]]]:
+    """Return the statuses of a webhook by phone number id."""
+    values = [entry["changes"][0]["value"] for entry in json.loads(webhook_body(statuses))["entry"]]
     return {value["metadata"]["phone_number_id"]: value["statuses"] for value in values}
 
 
-def test_what_is_due_in_the_same_second_is_told_at_its_end() -> None:
-    planned = [(send(), Report(after, "sent")) for after in (0.2, 1.0, 1.1, 0.9)]
+def test_statuses_of_one_second_are_due_at_its_end() -> None:
+    planned = [(received_message(), PlannedStatus(after, "sent")) for after in (0.2, 1.0, 1.1, 0.9)]
     second = timedelta(seconds=1)
-    assert {moment - MIDNIGHT: len(statuses) for moment, statuses in by_moment(planned).items()} == {
+    assert {due_at - MIDNIGHT: len(statuses) for due_at, statuses in group_by_second(planned).items()} == {
         second: 3,
         2 * second: 1,
     }
 
 
-def test_a_status_is_kept_as_a_list() -> None:
-    statuses = told(Report(2.0, "failed", 131026))
-    assert [Status(*values) for values in json.loads(json.dumps(statuses))] == statuses
+def test_status_survives_storage_as_list() -> None:
+    statuses = webhook_statuses(PlannedStatus(2.0, "failed", 131026))
+    assert [WebhookStatus(*values) for values in json.loads(json.dumps(statuses))] == statuses
 
 
-def test_an_entry_echoes_our_id_and_tells_times_as_text() -> None:
-    [entry] = entries(told(Report(2.0, "sent")))["123"]
+def test_status_entry_echoes_client_reference_and_has_times_as_text() -> None:
+    [entry] = entries(webhook_statuses(PlannedStatus(2.0, "sent")))["123"]
     assert (entry["id"], entry["status"], entry["biz_opaque_callback_data"]) == ("wamid.1", "sent", "ours")
     assert entry["timestamp"] == str(int(MIDNIGHT.timestamp()) + 2)
     assert "errors" not in entry
 
 
-def test_a_message_without_our_id_echoes_none_and_a_failure_tells_its_code() -> None:
-    [entry] = entries(told(Report(1.0, "failed", 131026), tracker=None))["123"]
+def test_failure_has_its_code_and_missing_client_reference_is_left_out() -> None:
+    failed = PlannedStatus(1.0, "failed", 131026)
+    [entry] = entries(webhook_statuses(failed, client_reference=None))["123"]
     assert "biz_opaque_callback_data" not in entry
     assert entry["errors"][0]["code"] == 131026
 
 
-def test_the_envelope_has_an_entry_for_each_number() -> None:
-    [one] = told(Report(1.0, "sent"))
-    other = one._replace(number="456")
-    assert {number: len(told) for number, told in entries([one, other, one]).items()} == {"123": 2, "456": 1}
-    changes = [entry["changes"] for entry in json.loads(envelope([one, other]))["entry"]]
-    assert [[change["field"] for change in each] for each in changes] == [["messages"], ["messages"]]
+def test_webhook_has_one_entry_per_number() -> None:
+    [first] = webhook_statuses(PlannedStatus(1.0, "sent"))
+    second = first._replace(phone_number_id="456")
+    counts = {number: len(statuses) for number, statuses in entries([first, second, first]).items()}
+    assert counts == {"123": 2, "456": 1}
+    changes = [entry["changes"] for entry in json.loads(webhook_body([first, second]))["entry"]]
+    assert [[change["field"] for change in group] for group in changes] == [["messages"], ["messages"]]
 
 
-def test_errors_have_the_shape_of_the_graph_api() -> None:
-    status, body = error_of(130429)
+def test_errors_have_the_form_of_the_graph_api() -> None:
+    status, body = error_response(130429)
     assert status == 429
     assert body["error"]["message"] == "(#130429) Rate limit hit"
     assert {"code", "type", "error_data", "fbtrace_id"} <= body["error"].keys()
-    assert error_of(999999)[0] == 400
+    assert error_response(999999)[0] == 400
 
 
-def test_an_accepted_send_tells_both_forms_of_the_recipient() -> None:
-    body = accepted("+5511999999999", wamid_of(uuid7()))
+def test_accepted_response_has_both_forms_of_the_recipient() -> None:
+    body = accepted_response("+5511999999999", make_wamid(uuid7()))
     assert body["contacts"] == [{"input": "+5511999999999", "wa_id": "5511999999999"}]
     assert body["messages"][0]["id"].startswith("wamid.")

@@ -1,38 +1,35 @@
-"""The dispatcher's loops, with claims in memory and a fake engine."""
+"""Loops of the dispatcher, with in-memory leases and a fake sender."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from contextlib import asynccontextmanager
 from random import Random
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from services.kit.errors import TemporaryError
 from services.kit.ids import uuid7
-from services.whatsapp.adapters.fake_engine import FakeEngine
-from services.whatsapp.adapters.fake_turns import FakeTurns
-from services.whatsapp.dispatcher import Dispatcher
-from services.whatsapp.domain import (
+from services.whatsapp.domain.message_states import MessageState
+from services.whatsapp.domain.sending import (
     Accepted,
-    Claim,
-    Claimed,
-    NotReached,
+    LeasedMessage,
+    NotSent,
     Outcome,
-    Refused,
-    State,
-    Turn,
+    ReadyConnection,
+    Rejected,
     Unknown,
 )
+from services.whatsapp.fakes import FakeMessageLeases, FakeMessageSender, FakeReadyQueue
+from services.whatsapp.jobs.dispatcher import Dispatcher
 from services.whatsapp.settings import DispatcherSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
-    from services.whatsapp.domain import Result
-    from services.whatsapp.ports import Engine
+    import pytest
+
+    from services.whatsapp.ports import MessageSender
 
 
 def settings(concurrency: int = 4, batch: int = 4) -> DispatcherSettings:
@@ -46,67 +43,48 @@ def settings(concurrency: int = 4, batch: int = 4) -> DispatcherSettings:
     )
 
 
-def claim() -> Claim:
-    return Claim("acme", uuid7(), "campaign", "123", "main", "+5511999999999", "Hello", 1, 0)
+def leased_messages(count: int) -> list[LeasedMessage]:
+    return [
+        LeasedMessage("acme", uuid7(), "campaign", "123", "main", "+5511999999999", "Hello", 1, 0)
+        for _ in range(count)
+    ]
 
 
-class MemoryClaims:
-    """Claims in memory: hands out each once and remembers what was settled."""
-
-    def __init__(self, count: int) -> None:
-        self.waiting = deque(claim() for _ in range(count))
-        self.results: list[Result] = []
-        self.away = 0
-        self.largest = 0
-        self.done = asyncio.Event()
-        self._count = count
-
-    async def claim(self, turns: Sequence[Turn], most: int) -> Claimed:
-        self.largest = max(self.largest, most)
-        claims = [self.waiting.popleft() for _ in range(min(most, len(self.waiting)))]
-        return Claimed(claims, [(turn, 0.0) for turn in turns if self.waiting])
-
-    async def settle(self, results: Sequence[Result]) -> int:
-        if self.away:
-            self.away -= 1
-            raise TemporaryError("the database is not available")
-        self.results += results
-        if len(self.results) >= self._count:
-            self.done.set()
-        return len(results)
-
-
-class SlowEngine(FakeEngine):
-    """Counts how many calls are under way at once."""
+class SlowSender(FakeMessageSender):
+    """Counts the calls in flight."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 0
-        self.most = 0
+        self.in_flight = 0
+        self.max_in_flight = 0
 
-    async def send(self, claim: Claim) -> Outcome:
-        self.now += 1
-        self.most = max(self.most, self.now)
+    async def send(self, message: LeasedMessage) -> Outcome:
+        self.in_flight += 1
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
         await asyncio.sleep(0.01)
-        self.now -= 1
-        return await super().send(claim)
+        self.in_flight -= 1
+        return await super().send(message)
 
 
-class BrokenEngine:
-    """Raises, which engines must not."""
+class BrokenSender:
+    """Raises, which senders must not do."""
 
-    async def send(self, claim: Claim) -> Outcome:
-        raise RuntimeError(str(claim.epoch))
+    async def send(self, message: LeasedMessage) -> Outcome:
+        raise RuntimeError(str(message.epoch))
 
 
 @asynccontextmanager
-async def running(claims: MemoryClaims, engine: Engine, **limits: int) -> AsyncIterator[asyncio.Event]:
-    """Both loops, until the block ends."""
+async def running(
+    leases: FakeMessageLeases, sender: MessageSender, **limits: int
+) -> AsyncIterator[asyncio.Event]:
+    """Run both loops until the block ends."""
     stop = asyncio.Event()
-    turns = FakeTurns()
-    await turns.give([(Turn("acme", "main"), 0.0)])
-    dispatcher = Dispatcher(claims, turns, engine, settings(**limits), Random(1), room=lambda wanted: wanted)
-    loops = [asyncio.create_task(loop(stop)) for loop in (dispatcher.run, dispatcher.settle)]
+    ready_queue = FakeReadyQueue()
+    await ready_queue.push([(ReadyConnection("acme", "main"), 0.0)])
+    dispatcher = Dispatcher(
+        leases, ready_queue, sender, settings(**limits), Random(1), permits=lambda requested: requested
+    )
+    loops = [asyncio.create_task(loop(stop)) for loop in (dispatcher.run, dispatcher.write_results)]
     try:
         async with asyncio.timeout(20):
             yield stop
@@ -115,59 +93,63 @@ async def running(claims: MemoryClaims, engine: Engine, **limits: int) -> AsyncI
         await asyncio.gather(*loops)
 
 
-async def test_every_message_is_sent_once_and_settled() -> None:
-    claims, engine = MemoryClaims(50), FakeEngine()
-    async with running(claims, engine):
-        await claims.done.wait()
-    assert len(engine.sent) == 50
-    assert set(engine.sent.values()) == {1}
-    assert {result.decision.verdict.state for result in claims.results} == {State.ACCEPTED}
+async def test_every_message_is_sent_once_and_its_result_recorded() -> None:
+    leases, sender = FakeMessageLeases(leased_messages(50)), FakeMessageSender()
+    async with running(leases, sender):
+        await leases.all_recorded.wait()
+    assert len(sender.send_counts) == 50
+    assert set(sender.send_counts.values()) == {1}
+    assert {result.decision.update.state for result in leases.results} == {MessageState.ACCEPTED}
 
 
-async def test_no_more_calls_are_under_way_than_allowed() -> None:
-    claims, engine = MemoryClaims(60), SlowEngine()
-    async with running(claims, engine, concurrency=5, batch=3):
-        await claims.done.wait()
-    assert engine.most <= 5
-    assert claims.largest <= 3
+async def test_calls_in_flight_are_limited() -> None:
+    leases, sender = FakeMessageLeases(leased_messages(60)), SlowSender()
+    async with running(leases, sender, concurrency=5, batch=3):
+        await leases.all_recorded.wait()
+    assert sender.max_in_flight <= 5
+    assert leases.largest_limit <= 3
 
 
-async def test_outcomes_become_verdicts() -> None:
-    claims = MemoryClaims(4)
-    outcomes = [Accepted("wamid.1"), Unknown("ReadTimeout"), Refused(131026, "x"), NotReached("ConnectError")]
-    async with running(claims, FakeEngine(outcomes)):
-        await claims.done.wait()
-    states = [result.decision.verdict.state for result in claims.results]
-    assert states == [State.ACCEPTED, State.UNCERTAIN, State.FAILED, State.QUEUED]
+async def test_outcomes_become_message_states() -> None:
+    leases = FakeMessageLeases(leased_messages(4))
+    outcomes = [Accepted("wamid.1"), Unknown("ReadTimeout"), Rejected(131026, "x"), NotSent("ConnectError")]
+    async with running(leases, FakeMessageSender(outcomes)):
+        await leases.all_recorded.wait()
+    assert [result.decision.update.state for result in leases.results] == [
+        MessageState.ACCEPTED,
+        MessageState.UNCERTAIN,
+        MessageState.FAILED,
+        MessageState.QUEUED,
+    ]
 
 
-async def test_results_wait_for_the_store_and_are_not_lost() -> None:
-    claims = MemoryClaims(4)
-    claims.away = 2
-    async with running(claims, FakeEngine()):
-        await claims.done.wait()
-    assert len(claims.results) == 4
+async def test_results_wait_for_the_database() -> None:
+    leases = FakeMessageLeases(leased_messages(4))
+    leases.failures_left = 2
+    async with running(leases, FakeMessageSender()):
+        await leases.all_recorded.wait()
+    assert len(leases.results) == 4
 
 
-async def test_an_engine_that_breaks_leaves_the_message_uncertain() -> None:
-    claims = MemoryClaims(1)
-    async with running(claims, BrokenEngine()):
-        await claims.done.wait()
-    assert claims.results[0].decision.verdict.state is State.UNCERTAIN
+async def test_error_of_the_sender_leaves_the_message_uncertain() -> None:
+    leases = FakeMessageLeases(leased_messages(1))
+    async with running(leases, BrokenSender()):
+        await leases.all_recorded.wait()
+    assert leases.results[0].decision.update.state is MessageState.UNCERTAIN
 
 
-async def test_calls_under_way_are_settled_before_the_end() -> None:
-    claims, engine = MemoryClaims(4), SlowEngine()
-    async with running(claims, engine) as stop:
-        while not engine.now:
+async def test_calls_in_flight_are_recorded_before_shutdown() -> None:
+    leases, sender = FakeMessageLeases(leased_messages(4)), SlowSender()
+    async with running(leases, sender) as stop:
+        while not sender.in_flight:
             await asyncio.sleep(0)
         stop.set()
-    assert len(claims.results) == 4
+    assert len(leases.results) == 4
 
 
-async def test_a_number_in_trouble_is_told_of_in_the_log(caplog: object) -> None:
-    claims = MemoryClaims(1)
-    async with running(claims, FakeEngine([Refused(190, "token expired")])):
-        await claims.done.wait()
-    assert claims.results[0].decision.hold > 0
-    assert "held" in caplog.text  # type: ignore[attr-defined] # pytest's fixture
+async def test_suspension_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    leases = FakeMessageLeases(leased_messages(1))
+    async with running(leases, FakeMessageSender([Rejected(190, "token expired")])):
+        await leases.all_recorded.wait()
+    assert leases.results[0].decision.suspend_seconds > 0
+    assert "suspended" in caplog.text

@@ -1,0 +1,1 @@
+"""Pure rules of the simulator: requests, responses, statuses and faults."""

@@ -1,0 +1,40 @@
+"""Dependencies of the routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+if TYPE_CHECKING:
+    from services.whatsapp.ports import ReadyQueue, UnitOfWorkFactory
+
+
+@dataclass(frozen=True)
+class ApiDependencies:
+    """What the routes need.
+
+    Attributes:
+        unit_of_work: starts transactions.
+        read_only: starts read-only transactions, which a standby may serve.
+        ready_queue: notifies the dispatchers.
+        default_rate: messages per second of a connection without a rate.
+        app_secret: key of the webhooks' signature.
+        verify_token: token of the webhook verification request.
+    """
+
+    unit_of_work: UnitOfWorkFactory
+    read_only: UnitOfWorkFactory
+    ready_queue: ReadyQueue
+    default_rate: float
+    app_secret: bytes
+    verify_token: bytes
+
+
+async def _dependencies(request: Request) -> ApiDependencies:
+    dependencies: ApiDependencies = request.app.state.dependencies
+    return dependencies
+
+
+Dependencies = Annotated[ApiDependencies, Depends(_dependencies)]

@@ -1,0 +1,101 @@
+"""Consumer of send requests and of stopped campaign runs. A batch and its inbox are one transaction.
+
+A request is answered at once when its message has left the queue, or when its run is halted: a requester that
+repeats a request never waits forever. Messages that are claimed or sent never change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from services.contracts.v1.events_pb2 import CampaignRunStopped, MessageRequested, MessagesRequested
+from services.whatsapp.domain.sending import ReadyConnection
+from services.whatsapp.events import publish_returned, to_events, to_status_update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from services.kit.kafka.envelope import InboundEvent
+    from services.whatsapp.domain.messages import MessageKey, RunKey
+    from services.whatsapp.ports import ReadyQueue, UnitOfWork, UnitOfWorkFactory
+
+
+class SendRequestHandler:
+    """Queues requested messages, each once, and answers repeated requests with the message's state."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, ready_queue: ReadyQueue) -> None:
+        """Set up the handler.
+
+        Args:
+            unit_of_work: starts transactions.
+            ready_queue: notified of connections with new messages, so that no dispatcher has to poll.
+        """
+        self._unit_of_work = unit_of_work
+        self._ready_queue = ready_queue
+
+    async def handle(self, events: Sequence[InboundEvent]) -> None:
+        """Process a batch.
+
+        Raises:
+            ValueError: an id is not a UUID or a text is too long; the consumer dead-letters that event.
+        """
+        async with self._unit_of_work() as unit:
+            new_events = await unit.inbox.filter_new(events)
+            # Halts first: a request's run decides, not the order of request and halt.
+            if halted_runs := _latest_halted_runs(new_events):
+                await unit.messages.halt_runs(halted_runs)
+            requests = _latest_requests(new_events)
+            if requests:
+                await _queue(unit, requests)
+                await publish_returned(unit.outbox, await unit.messages.return_if_halted(requests))
+            await unit.commit()
+        connections = _ready_connections(requests)
+        await self._ready_queue.push([(connection, 0.0) for connection in connections])
+
+
+async def _queue(unit: UnitOfWork, requests: Mapping[MessageKey, MessageRequested]) -> None:
+    """Queue messages; publish the states of those that left the queue, as their events may have been lost."""
+    if await unit.messages.queue_requested(requests) == len(requests):
+        return
+    outcomes = await unit.messages.list_outcomes(requests)
+    await unit.outbox.add(to_events(to_status_update(outcome) for outcome in outcomes))
+
+
+def _latest_requests(events: Iterable[InboundEvent]) -> dict[MessageKey, MessageRequested]:
+    """Return each message's request of the latest run."""
+    latest: dict[MessageKey, MessageRequested] = {}
+    for inbound in events:
+        for request in _requests(inbound):
+            key = inbound.company, UUID(request.message_id)
+            if key not in latest or latest[key].run < request.run:
+                latest[key] = request
+    return latest
+
+
+def _requests(inbound: InboundEvent) -> Sequence[MessageRequested]:
+    match inbound.event:
+        case MessagesRequested(requests=requests):
+            return requests
+        case MessageRequested() as request:
+            return [request]
+        case _:
+            return []
+
+
+def _latest_halted_runs(events: Iterable[InboundEvent]) -> dict[RunKey, int]:
+    """Return the latest halted run of each campaign and connection."""
+    latest: dict[RunKey, int] = {}
+    for inbound in events:
+        if isinstance(inbound.event, CampaignRunStopped):
+            key = inbound.company, inbound.event.campaign_id, inbound.event.connection
+            latest[key] = max(inbound.event.run, latest.get(key, 0))
+    return latest
+
+
+def _ready_connections(requests: Mapping[MessageKey, MessageRequested]) -> set[ReadyConnection]:
+    """Return the connections of requested messages."""
+    return {
+        ReadyConnection(company, request.connection, replies=request.priority > 0)
+        for (company, _), request in requests.items()
+    }

@@ -1,0 +1,128 @@
+"""Reaction to each Cloud API error code. HTTP status, titles and subcodes are ignored.
+
+Only a definite error response returns a message to the queue. A message that may have arrived is never queued
+again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from services.whatsapp.domain.message_states import MessageState
+from services.whatsapp.domain.sending import (
+    Accepted,
+    AttemptDecision,
+    MessageUpdate,
+    NotSent,
+    Rejected,
+    Unknown,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from services.whatsapp.domain.sending import Outcome
+
+
+class Reaction(StrEnum):
+    """Reaction to an error code."""
+
+    RETRY = "retry"
+    """Retry the message with exponential backoff."""
+    THROTTLE = "throttle"
+    """Retry the message, and halve the rate of its connection."""
+    SUSPEND = "suspend"
+    """Retry the message later, and suspend its connection until then: the message is not the cause."""
+    FAIL = "fail"
+    """Fail the message permanently."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A reaction and its backoff.
+
+    Attributes:
+        reaction: what to do.
+        delay_seconds: first delay.
+        backoff_factor: growth of the delay per attempt.
+    """
+
+    reaction: Reaction
+    delay_seconds: float = 0.0
+    backoff_factor: float = 2.0
+
+
+_CREDENTIAL = Rule(Reaction.SUSPEND, 60)
+_TRANSIENT = Rule(Reaction.RETRY, 1)
+
+RULES: dict[int, Rule] = {
+    # The credential: every message of the number would be rejected, so no attempt is counted.
+    **dict.fromkeys((0, 190, 3, 10, *range(200, 300), 131005), _CREDENTIAL),
+    # The account.
+    **dict.fromkeys((131031, 368, 131042, 131064), Rule(Reaction.SUSPEND, 600)),
+    **dict.fromkeys((4, 80007), Rule(Reaction.SUSPEND, 5)),
+    # The number.
+    130429: Rule(Reaction.THROTTLE, 1),
+    131048: Rule(Reaction.SUSPEND, 3600),
+    133016: Rule(Reaction.SUSPEND, 3600),
+    131057: Rule(Reaction.SUSPEND, 60),
+    **dict.fromkeys((131037, 131045), Rule(Reaction.SUSPEND, 600)),
+    # The recipient.
+    131056: Rule(Reaction.RETRY, 1, backoff_factor=4),
+    # Transient errors of the provider.
+    **dict.fromkeys((1, 2, 131000, 131016, 135000), _TRANSIENT),
+}
+"""Codes without a rule fail the message: invalid requests, recipients, templates, and unknown codes."""
+
+_PERMANENT = Rule(Reaction.FAIL)
+_NOT_SENT = Rule(Reaction.RETRY, 0.5)
+_MAX_DELAY_SECONDS = 300.0
+
+
+def decide(outcome: Outcome, attempts: int, max_attempts: int, rng: Random) -> AttemptDecision:
+    """Return what the outcome of an attempt changes.
+
+    Args:
+        outcome: outcome of the call.
+        attempts: number of the attempt, from 0.
+        max_attempts: a message that is rejected this often fails.
+        rng: source of the backoff jitter.
+    """
+    match outcome:
+        case Accepted(provider_id):
+            return AttemptDecision(MessageUpdate(MessageState.ACCEPTED, provider_id=provider_id))
+        case Unknown(reason):
+            return AttemptDecision(MessageUpdate(MessageState.UNCERTAIN, reason=reason))
+        case NotSent(reason):
+            delay = _backoff_seconds(_NOT_SENT, attempts, rng)
+            return AttemptDecision(MessageUpdate(MessageState.QUEUED, reason=reason, delay_seconds=delay))
+        case Rejected():
+            return _decide_rejected(outcome, attempts, max_attempts, rng)
+
+
+def _decide_rejected(rejected: Rejected, attempts: int, max_attempts: int, rng: Random) -> AttemptDecision:
+    rule = RULES.get(rejected.code, _PERMANENT)
+    suspends = rule.reaction is Reaction.SUSPEND
+    # A suspended number says nothing about its messages, so a suspension uses up no attempts.
+    exhausted = not suspends and attempts + 1 >= max_attempts
+    if rule.reaction is Reaction.FAIL or exhausted:
+        update = MessageUpdate(MessageState.FAILED, code=rejected.code, reason=rejected.reason)
+        return AttemptDecision(update)
+    delay = _backoff_seconds(rule, attempts, rng)
+    update = MessageUpdate(
+        MessageState.QUEUED, code=rejected.code, reason=rejected.reason, delay_seconds=delay
+    )
+    return AttemptDecision(
+        update,
+        throttle=rule.reaction is Reaction.THROTTLE,
+        suspend_seconds=delay if suspends else 0.0,
+    )
+
+
+def _backoff_seconds(rule: Rule, attempts: int, rng: Random) -> float:
+    """Return the bounded exponential delay, with 25 % jitter so that messages do not return all at once."""
+    growth = 1.0 if rule.reaction is Reaction.SUSPEND else rule.backoff_factor**attempts
+    limit = max(_MAX_DELAY_SECONDS, rule.delay_seconds)
+    return min(rule.delay_seconds * growth, limit) * rng.uniform(0.75, 1.25)

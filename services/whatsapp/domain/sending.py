@@ -1,0 +1,146 @@
+"""Values of a send attempt: the leased message, the outcome of the call, and the update it leads to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from services.whatsapp.domain.message_states import MessageState
+
+
+@dataclass(frozen=True)
+class ReadyConnection:
+    """A connection with due messages, either replies or campaign messages.
+
+    Attributes:
+        company: the tenant.
+        connection: the company's name of the number.
+        replies: True for replies, False for campaign messages.
+    """
+
+    company: str
+    connection: str
+    replies: bool = False
+
+
+@dataclass(frozen=True)
+class LeasedMessage:
+    """A message leased to one dispatcher.
+
+    Attributes:
+        company: the tenant.
+        message_id: UUIDv7 given by the requester.
+        campaign_id: the message's campaign, for its events; empty for a reply.
+        phone_number_id: provider's id of the number to send from.
+        connection: the company's name of that number.
+        recipient: E.164 with +.
+        text: at most 4096 characters.
+        epoch: number of claims of this message; a write with an older epoch changes nothing.
+        attempts: calls so far that ended with a definite "not accepted".
+    """
+
+    company: str
+    message_id: UUID
+    campaign_id: str
+    phone_number_id: str
+    connection: str
+    recipient: str
+    text: str
+    epoch: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class LeaseResult:
+    """Result of leasing messages of some connections.
+
+    Attributes:
+        messages: leased messages, highest priority first.
+        requeue: connections to push to the ready queue again, each with a delay in seconds: they have, or may
+            have, more messages.
+    """
+
+    messages: list[LeasedMessage] = field(default_factory=list)
+    requeue: list[tuple[ReadyConnection, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The provider accepted the message. Delivery is confirmed by webhook."""
+
+    provider_id: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The provider's definite answer: not accepted.
+
+    Attributes:
+        code: the provider's error code.
+        reason: one line, without the text of the message.
+    """
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotSent:
+    """The request cannot have reached the provider."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """The request may have reached the provider, and no response arrived."""
+
+    reason: str
+
+
+Outcome = Accepted | Rejected | NotSent | Unknown
+
+
+@dataclass(frozen=True)
+class MessageUpdate:
+    """What a send attempt changes in its message.
+
+    Attributes:
+        state: `accepted`, `failed`, `uncertain`, or `queued` for another attempt.
+        provider_id: the wamid of an accepted message.
+        code: the provider's error code.
+        reason: why the message failed, waits or is uncertain.
+        delay_seconds: time until the next attempt, with `queued` only.
+    """
+
+    state: MessageState
+    provider_id: str | None = None
+    code: int | None = None
+    reason: str | None = None
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class AttemptDecision:
+    """What a send attempt changes in its message and its connection.
+
+    Attributes:
+        update: change of the message.
+        throttle: whether the connection's throttle factor is halved.
+        suspend_seconds: time that the connection sends nothing.
+    """
+
+    update: MessageUpdate
+    throttle: bool = False
+    suspend_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class AttemptResult:
+    """A decision and the leased message that it belongs to."""
+
+    message: LeasedMessage
+    decision: AttemptDecision

@@ -1,0 +1,42 @@
+"""The purger deletes old webhooks and old recipients of the daily quotas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.kit.retry import sleep_unless_stopped
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from services.whatsapp.ports import UnitOfWorkFactory
+
+PURGE_INTERVAL_SECONDS = 3600.0
+
+
+class Purger:
+    """Background task that purges once an hour."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory, *, webhook_retention_seconds: float) -> None:
+        """Set up the purger.
+
+        Args:
+            unit_of_work: starts transactions.
+            webhook_retention_seconds: time that a webhook is kept after it was processed.
+        """
+        self._unit_of_work = unit_of_work
+        self._webhook_retention_seconds = webhook_retention_seconds
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Purge until stopped."""
+        while not stop.is_set():
+            await self.purge()
+            await sleep_unless_stopped(stop, PURGE_INTERVAL_SECONDS)
+
+    async def purge(self) -> int:
+        """Delete what is old enough; return the number of deleted rows."""
+        async with self._unit_of_work() as unit:
+            deleted = await unit.webhooks.purge(self._webhook_retention_seconds)
+            deleted += await unit.connections.purge_daily_recipients()
+            await unit.commit()
+        return deleted

@@ -1,0 +1,86 @@
+"""The webhook processor applies stored webhooks to messages and publishes the changes."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter
+
+from services.kit.retry import sleep_unless_stopped
+from services.whatsapp.domain.webhooks import MalformedWebhookError, parse_webhook
+from services.whatsapp.events import from_delivery_state, to_events
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from services.whatsapp.domain.webhooks import WebhookStatus
+    from services.whatsapp.ports import UnitOfWork, UnitOfWorkFactory
+
+WEBHOOK_BATCH_SIZE = 50
+"""Webhooks in one transaction; each may contain many statuses."""
+POLL_INTERVAL_SECONDS = 1.0
+"""Statuses of a message that arrive within this time cause one change and one event."""
+STATUSES = Counter("esq_webhook_statuses", "Webhook statuses by result", ["result"])
+log = logging.getLogger(__name__)
+
+
+class WebhookProcessor:
+    """Background task that processes stored webhooks. Each batch is one transaction."""
+
+    def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
+        self._unit_of_work = unit_of_work
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Process webhooks until stopped."""
+        while not stop.is_set():
+            if await self.process_batch() < WEBHOOK_BATCH_SIZE:
+                await sleep_unless_stopped(stop, POLL_INTERVAL_SECONDS)
+
+    async def process_batch(self) -> int:
+        """Process the oldest webhooks; return how many."""
+        async with self._unit_of_work() as unit:
+            webhooks = await unit.webhooks.lock_pending(WEBHOOK_BATCH_SIZE)
+            if not webhooks:
+                return 0
+            statuses, parse_errors = _parse_all(webhooks)
+            if statuses:
+                await _apply(unit, statuses)
+            await unit.webhooks.mark_processed(parse_errors)
+            await unit.commit()
+        return len(webhooks)
+
+
+def _parse_all(
+    webhooks: Sequence[tuple[int, bytes]],
+) -> tuple[list[WebhookStatus], dict[int, str | None]]:
+    """Return the statuses in order, and the parse error of each webhook, if any."""
+    statuses: list[WebhookStatus] = []
+    parse_errors: dict[int, str | None] = {}
+    for webhook_id, body in webhooks:
+        try:
+            statuses += parse_webhook(body)
+            parse_errors[webhook_id] = None
+        except MalformedWebhookError as error:
+            parse_errors[webhook_id] = str(error)
+            log.warning("Webhook %d skipped: %s", webhook_id, error, extra={"action": "parse_webhook"})
+    return statuses, parse_errors
+
+
+async def _apply(unit: UnitOfWork, statuses: Sequence[WebhookStatus]) -> None:
+    """Apply statuses to their messages, and publish each message whose state changed."""
+    keys = await unit.delivery_states.resolve(statuses)
+    before = await unit.delivery_states.lock(keys.values())
+    after = dict(before)
+    for index, status in enumerate(statuses):
+        state = after.get(keys[index]) if index in keys else None
+        if state is None:
+            STATUSES.labels("unknown_message").inc()
+            continue
+        updated = state.apply_status(status.status, status.occurred_at, status.provider_id, status.code)
+        STATUSES.labels("duplicate" if updated is state else "applied").inc()
+        after[keys[index]] = updated
+    await unit.delivery_states.save([state for key, state in after.items() if state is not before[key]])
+    changed = [state for key, state in after.items() if state.state is not before[key].state]
+    await unit.outbox.add(to_events(from_delivery_state(state) for state in changed))
