@@ -6,9 +6,6 @@ from dataclasses import dataclass
 
 from services.contracts.endpoints import PUBLIC_ENDPOINTS, PublicEndpoint
 
-_WITH_MAIN_MODULE = frozenset({"campaigns", "contacts"})
-"""Services that are started by `python3 -m services.SERVICE PROCESS_TYPE`."""
-
 
 @dataclass(frozen=True)
 class Process:
@@ -34,9 +31,7 @@ class Process:
     @property
     def argv(self) -> tuple[str, ...]:
         """Arguments of `python3` that start it."""
-        if self.service in _WITH_MAIN_MODULE:
-            return ("-m", f"services.{self.service}", self.process_type)
-        return ("-m", f"services.{self.service}.entrypoints.{self.process_type}")
+        return ("-m", f"services.{self.service}", self.process_type)
 
     @property
     def public_endpoint(self) -> PublicEndpoint | None:
@@ -52,7 +47,7 @@ PROCESSES = (
     Process("whatsapp", "api", kafka=True, redis=True),
     Process("whatsapp", "worker", kafka=True, redis=True),
     Process("whatsapp", "dispatcher", kafka=True, redis=True),
-    Process("whatsapp", "callbacks"),
+    Process("whatsapp", "webhooks"),
     Process("simulator", "api"),
 )
 

@@ -81,9 +81,13 @@ CHECKSUMMED_TABLES = (
     _by_timestamp(
         "whatsapp.messages",
         "requested_at",
-        *("company", "message_id", "campaign_id", "contact_id", "connection", "recipient", "body"),
+        *("company", "message_id", "campaign_id", "contact_id", "connection", "recipient", "text"),
     ),
-    _by_timestamp("simulator.sends", "received_at", "id", "tracker", "phone_number_id", "wamid"),
+    _by_timestamp(
+        "simulator.received_messages",
+        "received_at",
+        *("id", "client_reference", "phone_number_id", "wamid"),
+    ),
 )
 
 

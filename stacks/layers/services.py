@@ -157,7 +157,7 @@ def _environment(settings: StackSettings, process: Process) -> dict[str, str]:
     urls = {
         "campaigns-planner": {"ESQ_CONTACTS_URL": _service_url("contacts-api")},
         "whatsapp-dispatcher": {"ESQ_CLOUD_API_URL": _service_url("simulator-api")},
-        "simulator-api": {"ESQ_CALLBACK_URL": f"{_service_url('whatsapp-api')}/webhooks/cloud"},
+        "simulator-api": {"ESQ_WEBHOOK_URL": f"{_service_url('whatsapp-api')}/webhooks/cloud"},
     }
     values = {**_base_environment(settings, process.service), **urls.get(process.name, {})}
     values |= _kafka_environment(process.service) if process.kafka else {}
@@ -192,7 +192,7 @@ _REQUIRED_SECRETS = {
     "whatsapp-api": ("ESQ_TOKEN_KEY", "ESQ_APP_SECRET", "ESQ_VERIFY_TOKEN"),
     "whatsapp-worker": (),
     "whatsapp-dispatcher": ("ESQ_CLOUD_API_TOKEN",),
-    "whatsapp-callbacks": (),
+    "whatsapp-webhooks": (),
     "simulator-api": ("ESQ_TOKEN_KEY", "ESQ_CLOUD_API_TOKEN", "ESQ_APP_SECRET"),
 }
 """Shared secrets of each process."""

@@ -193,7 +193,7 @@ def test_each_process_gets_only_the_secrets_it_needs(services_layer: Recording) 
     assert secrets["contacts-api"] == {"ESQ_DATABASE_STANDBY_URL", "ESQ_DATABASE_URL", "ESQ_TOKEN_KEY"}
     assert secrets["campaigns-planner"] == {"ESQ_DATABASE_URL", "ESQ_KAFKA_PASSWORD", "ESQ_TOKEN_KEY"}
     assert secrets["campaigns-worker"] == {"ESQ_DATABASE_URL", "ESQ_KAFKA_PASSWORD"}
-    assert secrets["whatsapp-callbacks"] == {"ESQ_DATABASE_URL"}
+    assert secrets["whatsapp-webhooks"] == {"ESQ_DATABASE_URL"}
     assert "ESQ_TOKEN_KEY" not in secrets["whatsapp-dispatcher"]
     assert "ESQ_ADMIN_DATABASE_URL" in _secret(services_layer, "migrate")
     assert not any("ESQ_ADMIN_DATABASE_URL" in names for names in secrets.values())
