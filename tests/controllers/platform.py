@@ -126,8 +126,8 @@ class Platform:
         """Take the cluster away with everything in it; a platform that is gone already is fine."""
         self.esq("cluster", "down", "--name", self.cluster, "--purge", expect=None)
 
-    def processes(self, module: str) -> Iterator[int]:
-        """Yield the host's process ids of `python3 -m MODULE` in the pods of this cluster."""
+    def processes(self, program: str) -> Iterator[int]:
+        """Yield the host's process ids of `python3 -m PROGRAM` in the pods of this cluster."""
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
@@ -136,18 +136,18 @@ class Platform:
                 groups = (folder / "cgroup").read_text()
             except OSError:
                 continue
-            if module in argv and re.search(rf"/[^/]*{self.cluster}[^/]*/", groups):
+            if f"-m {program} " in " ".join(argv) and re.search(rf"/[^/]*{self.cluster}[^/]*/", groups):
                 yield int(folder.name)
 
-    def kill(self, module: str, deadline: float = 60.0) -> int:
-        """SIGKILL one process of MODULE, waiting until there is one; returns its process id."""
+    def kill(self, program: str, deadline: float = 60.0) -> int:
+        """SIGKILL a process of `python3 -m PROGRAM`, waiting until there is one; return its process id."""
         ends = time.monotonic() + deadline
         while time.monotonic() < ends:
-            for pid in self.processes(module):
+            for pid in self.processes(program):
                 os.kill(pid, signal.SIGKILL)
                 return pid
             time.sleep(0.2)
-        raise AssertionError(f"no process of {module} within {deadline:g} s")
+        raise AssertionError(f"no process of {program} within {deadline:g} s")
 
     def _environment(self) -> dict[str, str]:
         return {

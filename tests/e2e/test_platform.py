@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
-DISPATCHER = "services.whatsapp.entrypoints.dispatcher"
+DISPATCHER = "services.whatsapp dispatcher"
 ZONE_CUT_SECONDS = 25.0
 EDGE_GAP_CEILING = 25.0
 CRASHES = {128 + signal.SIGSEGV, 128 + signal.SIGABRT}
