@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import ssl
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import httpx
 import platformdirs
 import yaml
+from kubernetes import client
 
-from infra.authority import issue, new_authority
+from infra.certificate_authority import create_ca, issue_certificate
+from infra.kubernetes import api_client, get_or_none
 from infra.progress import RecordingProgress
-from infra.provider.api import Api
-from infra.provider.kubeconfig import load
 from infra.zones.toolchain import Toolchain
 from tests.controllers.process import Server, await_true, free_port
 
@@ -31,7 +33,7 @@ class ApiServer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._port, self._etcd_port = free_port(), free_port()
-        self._authority = new_authority()
+        self._authority = create_ca()
         self._servers = [
             Server(name, folder / f"{name}.log") for name in ("etcd", "apiserver", "controllers")
         ]
@@ -51,10 +53,7 @@ class ApiServer:
         apiserver.launch(self._apiserver())
         await_true("the API server", self._ready, READY_SECONDS)
         controllers.launch(self._controllers())
-        api = Api(load(str(self.kubeconfig)))
-        kind = api.kind("v1", "ServiceAccount")
-        await_true("controllers", lambda: api.get(kind, "default", "default") is not None, READY_SECONDS)
-        api.close()
+        await_true("controllers", self._has_service_account, READY_SECONDS)
 
     def stop(self) -> None:
         """End all three."""
@@ -63,7 +62,7 @@ class ApiServer:
 
     def kubeconfig_of(self, user: str, group: str = "") -> Path:
         """Write a kubeconfig for a user and return its path."""
-        pair = issue(self._authority, user, (), organization=group)
+        pair = issue_certificate(self._authority, user, (), organization=group)
         (self._folder / f"{user}.crt").write_text(pair.certificate)
         (self._folder / f"{user}.key").write_text(pair.key)
         (self._folder / "ca.crt").write_text(self._authority.certificate)
@@ -83,15 +82,21 @@ class ApiServer:
         return path
 
     def _ready(self) -> bool:
-        context = load(str(self.kubeconfig)).context
+        context = ssl.create_default_context(cafile=str(self._folder / "ca.crt"))
+        context.load_cert_chain(self._folder / "admin.crt", self._folder / "admin.key")
         try:
             return httpx.get(f"{self.url}/readyz", verify=context, timeout=2).is_success
         except httpx.HTTPError:
             return False
 
+    def _has_service_account(self) -> bool:
+        with closing(api_client(self.kubeconfig)) as api:
+            account = client.CoreV1Api(api).read_namespaced_service_account
+            return get_or_none(lambda: account("default", "default")) is not None
+
     def _certificates(self) -> None:
         names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-        pair = issue(self._authority, "apiserver", names, addresses=("10.255.0.1",))
+        pair = issue_certificate(self._authority, "apiserver", names, ip_addresses=("10.255.0.1",))
         (self._folder / "server.crt").write_text(pair.certificate)
         (self._folder / "server.key").write_text(pair.key)
 

@@ -9,43 +9,43 @@ from typing import TYPE_CHECKING
 
 from services.contracts.topics import MESSAGE_STATUS
 from services.contracts.v1 import events_pb2 as v1
-from services.kit import trace
-from services.kit.consumer import Consumer
-from services.kit.events import Incoming, Outgoing
-from services.kit.inbox import PostgresInbox
-from services.kit.kafka import open_publisher
-from services.kit.lag import LagWatch
+from services.kit.kafka.client import open_publisher
+from services.kit.kafka.consumer import EventConsumer
+from services.kit.kafka.consumer_lag import ConsumerLagMonitor
+from services.kit.kafka.envelope import InboundEvent, OutboundEvent
+from services.kit.kafka.kafka_consumer import open_kafka_consumer
+from services.kit.observability import trace_context
+from services.kit.postgres.inbox import PostgresInbox
 from services.kit.settings import KafkaSettings, ProcessSettings
-from services.kit.source import open_source
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.kit.consumer import Handler
-    from services.kit.database import Database
-    from services.kit.letters import Budget
+    from services.kit.kafka.consumer import Handler
+    from services.kit.kafka.failed_records import RetryPolicy
+    from services.kit.postgres.database import Database
     from tests.controllers.kafka import Kafka
 
 PROCESS = ProcessSettings(service="campaigns")
 
 
-def event(key: str, number: int) -> Outgoing:
+def event(key: str, number: int) -> OutboundEvent:
     """Return an event whose place in the order of its key can be read from it."""
-    return Outgoing.of(
+    return OutboundEvent.create(
         MESSAGE_STATUS, key, "acme", v1.MessageAccepted(message_id=key, provider_id=str(number))
     )
 
 
 @asynccontextmanager
-async def consuming(kafka: Kafka, handler: Handler, budget: Budget | None = None) -> AsyncIterator[None]:
+async def consuming(kafka: Kafka, handler: Handler, budget: RetryPolicy | None = None) -> AsyncIterator[None]:
     """Consume `message.status` as the campaigns service, as long as the block lasts."""
     settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(open_source(PROCESS, settings, [MESSAGE_STATUS]))
+        source = await stack.enter_async_context(open_kafka_consumer(PROCESS, settings, [MESSAGE_STATUS]))
         publisher = await stack.enter_async_context(open_publisher(PROCESS, settings))
-        consumer = Consumer(source, publisher, handler, batch=100, budget=budget)
-        lag = LagWatch(PROCESS, settings, [MESSAGE_STATUS], source.written_at)
+        consumer = EventConsumer(source, publisher, handler, batch_size=100, retry_policy=budget)
+        lag = ConsumerLagMonitor(PROCESS, settings, [MESSAGE_STATUS], source.batch_timestamps)
         tasks = [asyncio.create_task(consumer.run(stop)), asyncio.create_task(lag.run(stop))]
         try:
             yield
@@ -80,15 +80,15 @@ class Effects:
         self.poison: set[str] = set()
         self.tried: list[float] = []
 
-    async def __call__(self, events: Sequence[Incoming]) -> None:
+    async def __call__(self, events: Sequence[InboundEvent]) -> None:
         """Handle a batch."""
         if self.failing:
             raise self.failing.pop()
-        async with self.database.work() as work:
-            fresh = await PostgresInbox(work).fresh(events)
+        async with self.database.transaction() as work:
+            fresh = await PostgresInbox(work).filter_new(events)
             if any(one.event.message_id in self.poison for one in fresh):
                 self.tried += [time.monotonic()] if len(fresh) == 1 else []
                 raise LookupError("no effect is possible")
             await work.commit()
-        self.traces.append(getattr(trace.current(), "trace_id", ""))
+        self.traces.append(getattr(trace_context.current_trace(), "trace_id", ""))
         self.done += [(one.event.message_id, int(getattr(one.event, "provider_id", 0))) for one in fresh]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chaos.faults import hosts, render
+from chaos.faults import host_processes, render
 from infra.subprocesses import run
 from infra.zones import cgroups, disks
 from infra.zones.layout import Layout
@@ -108,7 +108,7 @@ class Machine:
                 f"{zone} eth0": _shape(["tc", "-netns", namespace, "qdisc", "show", "dev", "eth0"]),
                 f"{zone} offload": run([*self.inside(zone), "ethtool", "-k", "eth0"]),
                 f"{zone} freezer": (cgroups.MOUNT / "freezer" / namespace / "freezer.state").read_text(),
-                f"{zone} quota": hosts.cpu_quota(hosts.zone_group(self.spec, zone, "cpu")),
+                f"{zone} quota": host_processes.cpu_quota(host_processes.zone_cgroup(self.spec, zone, "cpu")),
                 f"{zone} files": sorted(path.name for path in self.volumes(zone).iterdir()),
             }
         return found

@@ -1,4 +1,4 @@
-"""The prober of a pod, run as there: with its scripts in one folder, and the questions' environment."""
+"""Runs the probe server of a pod: with its programs in one folder, and the environment of the checks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from infra.components import prober
+from infra.components.pod_programs import probe_server
 from tests.controllers.process import Server, free_port
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def probing(folder: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
-    """Run it by `probe.py` of `folder`; give a client that asks it."""
-    (folder / "prober.py").write_bytes(Path(prober.__file__).read_bytes())
+    """Run it with `probe.py` of `folder` and yield a client for it."""
+    (folder / "probe_server.py").write_bytes(Path(probe_server.__file__).read_bytes())
     port = free_port()
-    program = f"import prober; prober.main('probe', {port})"
-    server = Server("prober", folder / "prober.log")
+    program = f"import probe_server; probe_server.main('probe', {port})"
+    server = Server("probe-server", folder / "probe-server.log")
     server.launch([sys.executable, "-c", program], env={"PYTHONPATH": str(folder), **environment})
     try:
         with httpx.Client(base_url=f"http://localhost:{port}") as client:
@@ -32,12 +32,12 @@ def probing(folder: Path, environment: Mapping[str, str]) -> Iterator[httpx.Clie
             yield client
     finally:
         code = server.send(signal.SIGTERM)
-    # By itself: as the first process of a container it would otherwise not end at all.
+    # It must handle SIGTERM: the first process of a container ignores unhandled signals.
     assert code == 0, server.tail()
 
 
 def _answers(client: httpx.Client) -> bool:
     try:
-        return client.get(prober.SELF).status_code == HTTPStatus.OK
+        return client.get(probe_server.SELF_CHECK_PATH).status_code == HTTPStatus.OK
     except httpx.TransportError:
         return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from infra.processes import Process
-from services.contracts.ports import HEALTH_PATH
+from services.contracts.endpoints import READINESS_PATH
 from tests.controllers.process import Server, free_port
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class ServiceProcess:
     def ready(self) -> bool:
         """Tell whether readiness answers 200."""
         try:
-            return httpx.get(self.url + HEALTH_PATH, timeout=3, trust_env=False).status_code == httpx.codes.OK
+            return (
+                httpx.get(self.url + READINESS_PATH, timeout=3, trust_env=False).status_code == httpx.codes.OK
+            )
         except httpx.HTTPError:
             return False
 

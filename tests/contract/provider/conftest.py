@@ -1,27 +1,26 @@
-"""The provider against a real API server: by its own contract, and through the real engine."""
+"""An API server, and the engine with the provider as `esq` runs them."""
 
 from __future__ import annotations
 
-import asyncio
-import os
+import gc
 import uuid
+from contextlib import closing
 from typing import TYPE_CHECKING
 
-import platformdirs
 import pytest
+from kubernetes import client
 
-from infra.progress import RecordingProgress
-from infra.provider import plugin_folder
-from infra.provider.api import Api
-from infra.provider.kubeconfig import load
-from infra.zones.toolchain import Toolchain
+from infra.kubernetes import api_client
+from infra.progress import RecordedStep
 from tests.controllers.apiserver import ApiServer
-from tests.controllers.process import await_true
-from tests.controllers.provider import Driver, Stack
+from tests.controllers.provider import ChildDeploy, new_engine, new_provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from cli.provider_process import ProviderProcess
+    from cli.pulumi_engine import Engine
 
 
 @pytest.fixture(scope="session")
@@ -35,67 +34,42 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-def api(server: ApiServer) -> Iterator[Api]:
-    api = Api(load(str(server.kubeconfig)))
-    yield api
-    api.close()
+def api(server: ApiServer) -> Iterator[client.ApiClient]:
+    with closing(api_client(server.kubeconfig)) as api:
+        yield api
 
 
 @pytest.fixture
-def namespace(api: Api) -> str:
+def namespace(api: client.ApiClient) -> str:
     name = f"t-{uuid.uuid4().hex[:8]}"
-    kind = api.kind("v1", "Namespace")
-    api.create(kind, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}, "test")
+    client.CoreV1Api(api).create_namespace({"metadata": {"name": name}})
     return name
 
 
-@pytest.fixture
-def driver(server: ApiServer) -> Iterator[Callable[..., Driver]]:
-    """Makes providers, configured by keyword."""
-    made: list[Driver] = []
-
-    def make(**settings: str) -> Driver:
-        made.append(Driver({"kubeconfig": str(server.kubeconfig), **settings}))
-        return made[-1]
-
-    yield make
-    for each in made:
-        each.servicer.close()
+@pytest.fixture(scope="session")
+def provider(server: ApiServer) -> Iterator[ProviderProcess]:
+    """One provider for all tests, as `esq` has one for all layers."""
+    provider = new_provider(server.kubeconfig)
+    yield provider
+    provider.close()
 
 
 @pytest.fixture
-def stack(server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stack]:
-    """A stack of the real engine with the plugin on its PATH."""
-    tools = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
-    folders = [str(plugin_folder(tmp_path / "plugin")), str(tools.path("pulumi").parent), os.environ["PATH"]]
-    (tmp_path / "backend").mkdir()
-    variables = {
-        "PATH": os.pathsep.join(folders),
-        "KUBECONFIG": str(server.kubeconfig),
-        "PULUMI_BACKEND_URL": (tmp_path / "backend").as_uri(),
-        "PULUMI_HOME": str(tmp_path / "home"),
-        "PULUMI_CONFIG_PASSPHRASE": "test",
-        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-        "PULUMI_SKIP_UPDATE_CHECK": "true",
-    }
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    # The SDK makes loops, here and in threads of its own, and does not close those of programs that failed.
-    loops: list[asyncio.AbstractEventLoop] = []
-    new_event_loop = asyncio.new_event_loop
+def engine(
+    provider: ProviderProcess, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Engine]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    yield new_engine(tmp_path, server.kubeconfig, provider)
+    # The SDK does not close the event loops of programs that failed; their warnings belong to this test.
+    gc.collect()
 
-    def remembered() -> asyncio.AbstractEventLoop:
-        loops.append(new_event_loop())
-        return loops[-1]
 
-    monkeypatch.setattr(asyncio, "new_event_loop", remembered)
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    yield Stack()
-    asyncio.set_event_loop(None)
-    for loop in loops:
-        if loop.is_running():
-            # The engine is gone; its program's thread has yet to notice.
-            loop.call_soon_threadsafe(loop.stop)
-    await_true("the programs' ends", lambda: not any(loop.is_running() for loop in loops), 10)
-    for loop in loops:
-        loop.close()
+@pytest.fixture
+def child_deploy(server: ApiServer, tmp_path: Path) -> ChildDeploy:
+    return ChildDeploy(tmp_path, server.kubeconfig)
+
+
+@pytest.fixture
+def step() -> RecordedStep:
+    return RecordedStep("data")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -30,6 +31,19 @@ if [ "$1" = version ]; then echo "go version go1.26.8 linux/amd64"; exit; fi
 echo building >> "$COUNT"
 while [ "$1" != -o ]; do shift; done
 printf '#!/bin/sh\\necho built\\n' > "$2"; chmod 755 "$2"
+"""
+
+PLUGIN = """
+import sys, grpc
+from concurrent.futures import ThreadPoolExecutor
+answer = bytes([10, len(sys.argv[1])]) + sys.argv[1].encode()
+call = grpc.unary_unary_rpc_method_handler(lambda request, context: answer)
+server = grpc.server(ThreadPoolExecutor(1))
+methods = {'GetPluginInfo': call}
+server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler('pulumirpc.ResourceProvider', methods)])
+print(server.add_insecure_port('127.0.0.1:0'), flush=True)
+server.start()
+server.wait_for_termination()
 """
 
 
@@ -88,6 +102,43 @@ def test_a_missing_tool_is_built_once(
     assert (
         subprocess.run([tools.path("etcd")], capture_output=True, text=True, check=True).stdout == "built\n"
     )
+
+
+PLUGIN_BUILD = """
+case "$1" in
+version) echo "go version go1.26.8 linux/amd64"; exit ;;
+list) echo /modules/provider; exit ;;
+mod) exit ;;
+esac
+while [ $# -gt 0 ]; do
+  if [ "$1" = -overlay ]; then cat "$2" > "$COUNT"; fi
+  if [ "$1" = -o ]; then printf '#!/bin/sh\\n' > "$2"; chmod 755 "$2"; fi
+  shift
+done
+"""
+
+
+def test_files_of_a_module_are_mapped_into_the_folder_that_embeds_them(
+    program: Callable[[str, str], Path], tools: Toolchain, tmp_path: Path
+) -> None:
+    program("go", PLUGIN_BUILD)
+    tools.ensure(["pulumi-kubernetes"])
+    replace = json.loads((tmp_path / "count").read_text())["Replace"]
+    pins = PROJECT / "infra/zones/toolchain/go/pulumi-kubernetes"
+    command = "/modules/provider/cmd/pulumi-resource-kubernetes"
+    assert replace == {
+        str(pins / name): f"{command}/{name}" for name in ("schema.json", "terraform-mapping.json")
+    }
+    folder = tools.path("pulumi-resource-kubernetes").parents[1]
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["pulumi-resource-kubernetes"]
+
+
+@pytest.mark.parametrize(("version", "origin"), [("4.34.2", "path"), ("4.34.1", "missing")])
+def test_plugin_on_path_is_asked_for_its_version(
+    program: Callable[[str, str], Path], tools: Toolchain, version: str, origin: str
+) -> None:
+    program("pulumi-resource-kubernetes", f'exec {sys.executable} -c "{PLUGIN}" {version}')
+    assert fetched(tools, "pulumi-kubernetes") == origin
 
 
 def test_two_runs_at_once_build_once(program: Callable[[str, str], Path], tmp_path: Path) -> None:

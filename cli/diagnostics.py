@@ -1,0 +1,164 @@
+"""Why an object is not ready: states of its pods, their last log lines, and warning events."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from infra.kubernetes import api_client, get_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from kubernetes.client import ApiClient
+
+Manifest = dict[str, Any]
+
+LOG_LINES = 10
+"""Log lines of each container that is not ready."""
+MAX_ENTRIES = 12
+"""Entries for one object."""
+_TIMEOUT_SECONDS = 5.0
+_NORMAL_WAITS = (None, "ContainerCreating", "PodInitializing")
+
+
+@dataclass(frozen=True)
+class ObjectReference:
+    """A Kubernetes object, as it is addressed.
+
+    Attributes:
+        api_version: e.g. `apps/v1`.
+        kind: e.g. `StatefulSet`.
+        namespace: of the object.
+        name: of the object.
+    """
+
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any]) -> ObjectReference | None:
+        """Return the reference to the object of `manifest`; None unless it describes a namespaced one."""
+        metadata = manifest.get("metadata")
+        if not isinstance(metadata, dict):
+            return None
+        fields = (
+            *(manifest.get("apiVersion"), manifest.get("kind")),
+            *(metadata.get("namespace"), metadata.get("name")),
+        )
+        return cls(*map(str, fields)) if all(fields) else None
+
+    @property
+    def path(self) -> str:
+        """Path on the API server. Kinds that make pods form their plural with an `s`."""
+        root = "/apis/" if "/" in self.api_version else "/api/"
+        return f"{root}{self.api_version}/namespaces/{self.namespace}/{self.kind.lower()}s/{self.name}"
+
+
+def diagnose(kubeconfig: Path, reference: ObjectReference) -> list[str]:
+    """Return what is known to be wrong with an object, most important first; empty when nothing is.
+
+    Args:
+        kubeconfig: of the cluster.
+        reference: of the object.
+    """
+    try:
+        with closing(api_client(kubeconfig)) as api:
+            pods = _pods(api, reference)
+            faults = [fault for pod in pods for fault in pod_faults(pod)]
+            logs = [entry for pod in pods for entry in _last_log_lines(api, pod)] if faults else []
+            names = {reference.name, *(pod["metadata"]["name"] for pod in pods)}
+            return [*faults, *logs, *_warnings(api, reference.namespace, names)][:MAX_ENTRIES]
+    except (ApiException, HTTPError, OSError):
+        # These are remarks beside the real error: without the right to read them there are none.
+        return []
+
+
+def pod_faults(pod: Manifest) -> list[str]:
+    """Return what is wrong with a pod, a line each: not scheduled, images, crashes, not ready."""
+    name, status = pod["metadata"]["name"], pod.get("status") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
+    scheduled = conditions.get("PodScheduled", {})
+    faults = [f"[Pod {name}]: {scheduled.get('message')}"] if scheduled.get("status") == "False" else []
+    for container in _containers(pod):
+        place, state = f"[Pod {name}/{container['name']}]", container.get("state") or {}
+        waiting = state.get("waiting") or {}
+        ended = (container.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
+        if waiting.get("reason") not in _NORMAL_WAITS:
+            faults.append(f"{place}: {waiting['reason']}: {waiting.get('message', '')}".strip())
+        if ended.get("exitCode"):
+            reason = ended.get("message", ended.get("reason", ""))
+            faults.append(f"{place}: exited with {ended['exitCode']}: {reason}")
+        elif not container.get("ready") and "running" in state:
+            faults.append(f"{place}: is running and not ready")
+    return faults
+
+
+def _containers(pod: Manifest) -> list[Manifest]:
+    status = pod.get("status") or {}
+    return [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
+
+
+def _pods(api: ApiClient, reference: ObjectReference) -> list[Manifest]:
+    try:
+        owner = get_json(api, reference.path, _TIMEOUT_SECONDS)
+    except ApiException:
+        # It was refused, or its kind has another plural and makes no pods.
+        return []
+    if reference.kind == "Pod":
+        return [owner]
+    spec = owner.get("spec") or {}
+    labels = (spec.get("selector") or {}).get("matchLabels") or {}
+    if not labels or "template" not in spec:
+        return []
+    selector = ",".join(f"{key}={value}" for key, value in labels.items())
+    query = urlencode({"labelSelector": selector})
+    return list(
+        get_json(api, f"/api/v1/namespaces/{reference.namespace}/pods?{query}", _TIMEOUT_SECONDS)["items"]
+    )
+
+
+def _last_log_lines(api: ApiClient, pod: Manifest) -> list[str]:
+    metadata, entries = pod["metadata"], []
+    for container in _containers(pod):
+        state = container.get("state") or {}
+        if container.get("ready") or (state.get("terminated") or {}).get("exitCode") == 0:
+            continue
+        previous = "running" not in state and bool(container.get("restartCount"))
+        query = urlencode(
+            {"container": container["name"], "tailLines": LOG_LINES, "previous": str(previous).lower()}
+        )
+        path = f"/api/v1/namespaces/{metadata['namespace']}/pods/{quote(metadata['name'])}/log?{query}"
+        text = _text(api, path)
+        if text:
+            entries.append(f"[Pod {metadata['name']}/{container['name']}] last log lines:\n{text}")
+    return entries
+
+
+def _text(api: ApiClient, path: str) -> str:
+    try:
+        answer, _, _ = api.call_api(
+            *(path, "GET"),
+            auth_settings=["BearerToken"],
+            _preload_content=False,
+            _request_timeout=_TIMEOUT_SECONDS,
+        )
+    except ApiException:
+        # A container that never started has no log.
+        return ""
+    return str(answer.data.decode(errors="replace")).strip()
+
+
+def _warnings(api: ApiClient, namespace: str, names: set[str]) -> list[str]:
+    query = urlencode({"fieldSelector": "type=Warning"})
+    events = get_json(api, f"/api/v1/namespaces/{namespace}/events?{query}", _TIMEOUT_SECONDS)["items"]
+    relevant = [event for event in events if event["involvedObject"].get("name") in names]
+    return list(dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in relevant))

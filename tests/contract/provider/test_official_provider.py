@@ -1,0 +1,251 @@
+"""What the programs of this repository rely on in the official provider, against a real API server.
+
+There is no node: pods never run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pytest
+from kubernetes import client
+
+from cli.pulumi_engine import DeployFailedError
+from tests.controllers.process import await_true
+
+if TYPE_CHECKING:
+    from cli.pulumi_engine import Engine
+    from infra.progress import RecordedStep
+    from tests.controllers.provider import ChildDeploy
+
+pytestmark = [
+    pytest.mark.contract,
+    # The SDK leaves pipes of its event server to the collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+    # The Kubernetes client calls what urllib3 is about to remove.
+    pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning"),
+]
+
+Manifest = dict[str, Any]
+LABELS = {"app": "web"}
+CHART = {
+    "Chart.yaml": "apiVersion: v2\nname: chart\nversion: 1.0.0\n",
+    "templates/map.yaml": 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-chart}\ndata: {key: "{{ .Values.key }}"}\n',
+}
+KUSTOMIZATION = {
+    "kustomization.yaml": "resources: [map.yaml]\n",
+    "map.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: of-kustomize}\ndata: {key: one}\n",
+}
+
+
+def pod_template() -> Manifest:
+    limits = {"cpu": "1000m", "memory": "0.5Gi"}
+    container = {"name": "main", "image": "web:1", "resources": {"limits": limits}}
+    return {"metadata": {"labels": LABELS}, "spec": {"containers": [container], "volumes": []}}
+
+
+def objects_of_each_kind(namespace: str, replicas: int = 1) -> None:
+    """Declare an object of each kind that the platform is made of; quantities are not in canonical form."""
+    meta = {"namespace": namespace, "annotations": {"pulumi.com/skipAwait": "true"}}
+    template, selector = pod_template(), {"matchLabels": LABELS}
+    storage = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}
+    claim = {"metadata": {"name": "data"}, "spec": storage}
+    job = {"metadata": {}, "spec": {**template["spec"], "restartPolicy": "Never"}}
+    k8s.core.v1.ConfigMap("autonamed", metadata={"namespace": namespace}, data={"key": "one"})
+    k8s.core.v1.Secret("s", metadata={**meta, "name": "s"}, string_data={"word": "open sesame"})
+    k8s.core.v1.ServiceAccount("sa", metadata={**meta, "name": "sa"})
+    ports = [{"port": 80, "targetPort": 8080}]
+    k8s.core.v1.Service("svc", metadata={**meta, "name": "svc"}, spec={"selector": LABELS, "ports": ports})
+    web = {"replicas": replicas, "selector": selector, "template": template}
+    k8s.apps.v1.Deployment("d", metadata={**meta, "name": "d"}, spec=web)
+    members = {**web, "replicas": 3, "serviceName": "svc", "volumeClaimTemplates": [claim]}
+    k8s.apps.v1.StatefulSet("ss", metadata={**meta, "name": "ss"}, spec=members)
+    budget = {"maxUnavailable": 1, "selector": selector}
+    k8s.policy.v1.PodDisruptionBudget("pdb", metadata={**meta, "name": "pdb"}, spec=budget)
+    k8s.batch.v1.Job("j", metadata={**meta, "name": "j"}, spec={"template": job, "backoffLimit": 0})
+    rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
+    k8s.rbac.v1.Role("r", metadata={**meta, "name": "r"}, rules=rules)
+
+
+def awaited_deployment(namespace: str, replicas: int, seconds: int = 600, config_maps: int = 0) -> None:
+    """Declare a Deployment that is waited for, after some objects that are not."""
+    maps = [
+        k8s.core.v1.ConfigMap(f"m{index}", metadata={"namespace": namespace, "name": f"m{index}"})
+        for index in range(config_maps)
+    ]
+    k8s.apps.v1.Deployment(
+        "d",
+        metadata={"namespace": namespace, "name": "d"},
+        spec={"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": pod_template()},
+        opts=pulumi.ResourceOptions(
+            depends_on=maps, custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds}s")
+        ),
+    )
+
+
+def replicas_of(api: client.ApiClient, namespace: str) -> int:
+    return int(client.AppsV1Api(api).read_namespaced_deployment("d", namespace).spec.replicas)
+
+
+def exists(api: client.ApiClient, namespace: str) -> bool:
+    found = client.AppsV1Api(api).list_namespaced_deployment(namespace).items
+    return [deployment.metadata.name for deployment in found] == ["d"]
+
+
+def test_second_run_changes_nothing_and_secrets_are_encrypted(
+    engine: Engine, step: RecordedStep, namespace: str, tmp_path: Path
+) -> None:
+    program = partial(objects_of_each_kind, namespace)
+    assert engine.up("data", program, step).counts == {"create": 10}
+    assert engine.preview("data", program, step).changes == ()
+    unchanged = engine.up("data", program, step)
+    assert unchanged.counts == {"same": 10}
+    assert unchanged.warnings == ()
+    assert engine.drift("data", step).changes == ()
+    state = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert namespace.encode() in state
+    assert b"open sesame" not in state
+    assert b"b3BlbiBzZXNhbWU=" not in state
+    (change,) = engine.up("data", partial(objects_of_each_kind, namespace, replicas=2), step).changes
+    assert (change.resource, change.operation) == ("Deployment d", "update")
+    assert change.fields == ("spec.replicas",)
+    assert engine.destroy("data", step).counts == {"delete": 10}
+
+
+def test_manual_scaling_is_drift_and_the_next_deploy_reverts_it(
+    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient
+) -> None:
+    program = partial(objects_of_each_kind, namespace)
+    engine.up("data", program, step)
+    scale = client.AppsV1Api(api).patch_namespaced_deployment_scale
+    scale("d", namespace, {"spec": {"replicas": 5}}, field_manager="kubectl")
+    assert [change.resource for change in engine.drift("data", step).changes] == ["Deployment d"]
+    assert replicas_of(api, namespace) == 5
+    engine.up("data", program, step)
+    assert replicas_of(api, namespace) == 1
+
+
+def test_refused_object_is_reported_in_the_servers_words(
+    engine: Engine, step: RecordedStep, namespace: str
+) -> None:
+    with pytest.raises(DeployFailedError) as error:
+        engine.up("data", partial(objects_of_each_kind, namespace, replicas=-1), step)
+    assert "must be greater than or equal to 0" in error.value.detail
+
+
+def failing_pod(api: client.ApiClient, namespace: str) -> None:
+    """Create a pod of the Deployment with the status that a kubelet gives to a bad image, and an event."""
+    core = client.CoreV1Api(api)
+    core.create_namespaced_pod(
+        namespace, {"metadata": {"name": "d-0", "labels": LABELS}, "spec": pod_template()["spec"]}
+    )
+    container = {
+        "name": "main",
+        "image": "web:1",
+        "imageID": "",
+        "ready": False,
+        "restartCount": 0,
+        "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no such image"}},
+    }
+    status = {"phase": "Pending", "containerStatuses": [container]}
+    core.patch_namespaced_pod_status("d-0", namespace, {"status": status})
+    involved = {"kind": "Pod", "namespace": namespace, "name": "d-0"}
+    core.create_namespaced_event(
+        namespace,
+        {
+            "metadata": {"name": "d-0"},
+            "involvedObject": involved,
+            "type": "Warning",
+            "reason": "Failed",
+            "message": "manifest unknown",
+        },
+    )
+
+
+def test_object_that_is_not_ready_is_explained_by_its_pods_and_fixed_by_the_next_run(
+    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient
+) -> None:
+    failing_pod(api, namespace)
+    with pytest.raises(DeployFailedError, match="Deployment d") as error:
+        engine.up("data", partial(awaited_deployment, namespace, 1, seconds=3), step)
+    assert "[Pod d-0/main]: ImagePullBackOff: no such image" in error.value.detail
+    assert "Failed: manifest unknown" in error.value.detail
+    # No pod ever runs here, so the fixed program wants none.
+    assert engine.up("data", partial(awaited_deployment, namespace, 0), step).counts == {
+        "same": 1,
+        "update": 1,
+    }
+
+
+def test_interrupt_stops_a_wait_and_the_next_run_continues(
+    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
+) -> None:
+    child = child_deploy.start(partial(awaited_deployment, namespace, 1))
+    await_true("the Deployment", lambda: exists(api, namespace), 60)
+    time.sleep(1)
+    assert child.pid is not None
+    os.killpg(child.pid, signal.SIGINT)
+    child.join(30)
+    assert child.exitcode == 1
+    engine.up("data", partial(awaited_deployment, namespace, 0), step)
+    assert replicas_of(api, namespace) == 0
+
+
+def test_killed_create_is_continued_and_leaves_no_provider(
+    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
+) -> None:
+    before = child_deploy.provider_pids()
+    child = child_deploy.start(partial(awaited_deployment, namespace, 1, config_maps=20))
+    await_true("the Deployment", lambda: exists(api, namespace), 60)
+    assert child.pid is not None
+    os.killpg(child.pid, signal.SIGKILL)
+    child.join(10)
+    await_true("the end of its provider", lambda: child_deploy.provider_pids() <= before, 10)
+    outcome = engine.up("data", partial(awaited_deployment, namespace, 0, config_maps=20), step)
+    assert "cut off" in outcome.recovered
+    assert replicas_of(api, namespace) == 0
+    assert (
+        len(client.CoreV1Api(api).list_namespaced_config_map(namespace).items) == 21
+    )  # one is the cluster's
+
+
+def test_existing_object_is_imported(
+    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient
+) -> None:
+    core = client.CoreV1Api(api)
+    core.create_namespaced_config_map(namespace, {"metadata": {"name": "there"}, "data": {"a": "b"}})
+
+    def program() -> None:
+        k8s.core.v1.ConfigMap(
+            "there",
+            metadata={"namespace": namespace, "name": "there"},
+            data={"a": "b"},
+            opts=pulumi.ResourceOptions(import_=f"{namespace}/there"),
+        )
+
+    assert engine.up("data", program, step).counts.get("import") == 1
+
+
+def test_helm_charts_and_kustomizations_are_deployed(
+    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient, tmp_path: Path
+) -> None:
+    for folder, files in {"chart": CHART, "kustomization": KUSTOMIZATION}.items():
+        for name, text in files.items():
+            file = tmp_path / folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+
+    def program() -> None:
+        k8s.helm.v4.Chart("c", chart=str(tmp_path / "chart"), namespace=namespace, values={"key": "one"})
+        k8s.kustomize.v2.Directory("k", directory=str(tmp_path / "kustomization"), namespace=namespace)
+
+    engine.up("data", program, step)
+    found = client.CoreV1Api(api).list_namespaced_config_map(namespace).items
+    assert {"of-chart", "of-kustomize"} <= {config_map.metadata.name for config_map in found}
