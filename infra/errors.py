@@ -57,7 +57,7 @@ class EsqError(Exception):
         message: the reason.
         location: the setting, file, resource or program that failed.
         remedy: the next step for the reader.
-        detail: output of a program or other evidence, on any number of lines.
+        detail: further facts, such as the output of a program; may have several lines.
     """
 
     exit_code = ExitCode.FAILED

@@ -62,7 +62,7 @@ def request_handler(checks: Checks) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            """Log nothing: `do_GET` logs problems."""
+            """See `BaseHTTPRequestHandler`; it logs nothing, because `do_GET` logs problems."""
 
     return Handler
 

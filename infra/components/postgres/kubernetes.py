@@ -132,7 +132,7 @@ def _secrets(args: PostgresArgs) -> dict[str, str]:
 def _services(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
     port = core.ServicePortArgs(name="postgres", port=postgres_config.PORT)
 
-    def service(name: str, spec: core.ServiceSpecArgs, *, wait_for_endpoints: bool = True) -> core.Service:
+    def _service(name: str, spec: core.ServiceSpecArgs, *, wait_for_endpoints: bool = True) -> core.Service:
         metadata = workload.metadata(name, namespace, NAME)
         if not wait_for_endpoints:
             # Its endpoints come from pods that are created after it.
@@ -144,10 +144,10 @@ def _services(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resou
         cluster_ip="None", selector=_LABELS, ports=[port], publish_not_ready_addresses=True
     )
     return [
-        service(NAME, core.ServiceSpecArgs(ports=[port])),
-        service(REPLICA_SERVICE, replica, wait_for_endpoints=False),
-        service(HEADLESS_SERVICE, pods, wait_for_endpoints=False),
-        *(service(name, core.ServiceSpecArgs(cluster_ip="None", ports=[port])) for name in _STATE),
+        _service(NAME, core.ServiceSpecArgs(ports=[port])),
+        _service(REPLICA_SERVICE, replica, wait_for_endpoints=False),
+        _service(HEADLESS_SERVICE, pods, wait_for_endpoints=False),
+        *(_service(name, core.ServiceSpecArgs(cluster_ip="None", ports=[port])) for name in _STATE),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Witness and drill on a real Postgres: what is recorded, and that a loss is noticed."""
+"""Backup verifier and drill on a real Postgres: recorded checksums, and detection of losses."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 from infra.components.backup.pod_programs import checksum_log, commands, drill, verifier
 from infra.components.backup.pod_programs import database as db
-from infra.config_files import postgres as render
+from infra.config_files import postgres as postgres_config
 from services.contracts.backup_verification import CHECKSUMMED_TABLES, INVARIANTS, checksum_query
 from services.kit.ids import uuid7
 from tests.controllers.postgres import BINARIES
-from tests.unit.data.test_backup_records import FakeObjectStorage
+from tests.unit.data.test_checksum_log import FakeObjectStorage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,89 +28,92 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 ADMIN = "esq_test_admin"
-LONG_AGO = "now() - interval '10 min'"
+PASSWORD = "opensesame"
+TEN_MINUTES_AGO = "now() - interval '10 min'"
 
 
 def initialise(database: TestDatabase, folder: Path) -> None:
-    """Run the very script that Patroni runs on a first primary."""
+    """Run the script that Patroni runs on a first primary."""
     script = folder / "post_init.sh"
-    script.write_text(render.render_post_init_script(database=database.name, admin_role=ADMIN))
-    where = f"host=127.0.0.1 port={database.server.port} user=postgres dbname=postgres"
-    words = {f"ESQ_{name}_PASSWORD": "of-a-test" for name in ("ADMIN", "BACKUP", "WITNESS")}
-    subprocess.run(["sh", str(script), where], env={"PATH": f"{BINARIES}:/usr/bin:/bin", **words}, check=True)
+    script.write_text(postgres_config.render_post_init_script(database=database.name, admin_role=ADMIN))
+    dsn = f"host=127.0.0.1 port={database.server.port} user=postgres dbname=postgres"
+    passwords = {f"ESQ_{name}_PASSWORD": PASSWORD for name in ("ADMIN", "BACKUP", "VERIFIER")}
+    environment = {"PATH": f"{BINARIES}:/usr/bin:/bin", **passwords}
+    subprocess.run(["sh", str(script), dsn], env=environment, check=True)
 
 
 @pytest.fixture
-def watched(test_database: TestDatabase, tmp_path: Path) -> Iterator[Any]:
+def verified_database(test_database: TestDatabase, tmp_path: Path) -> Iterator[Any]:
     initialise(test_database, tmp_path)
-    role = {"user": render.VERIFIER_ROLE, "password": "of-a-test", "dbname": test_database.name}
+    role = {"user": postgres_config.VERIFIER_ROLE, "password": PASSWORD, "dbname": test_database.name}
     with closing(db.connect(host="127.0.0.1", port=test_database.server.port, **role)) as connection:
         yield connection
 
 
 def fill(database: TestDatabase, contacts: int = 20) -> None:
-    """A list, a campaign and its messages, all made ten minutes ago."""
-    born = (
+    """Insert a list, a campaign and its messages, created ten minutes ago."""
+    uuid_prefix = (
         "rpad(lpad(to_hex((extract(epoch FROM now() - interval '10 min') * 1000)::bigint), 12, '0'), 16, '0')"
     )
     campaign = uuid7()
     database.execute(
         f"""
 INSERT INTO contacts.contacts (company, id, phone, created_at)
-SELECT 'acme', gen_random_uuid(), '+55119' || (80000000 + n), {LONG_AGO} FROM generate_series(1, {contacts}) n;
+SELECT 'acme', gen_random_uuid(), '+55119' || (80000000 + n), {TEN_MINUTES_AGO} FROM generate_series(1, {contacts}) n;
 INSERT INTO contacts.lists (company, id, name, member_count) VALUES ('acme', gen_random_uuid(), 'friends', {contacts});
 INSERT INTO contacts.list_members SELECT 'acme', l.id, c.id FROM contacts.lists l, contacts.contacts c;
 INSERT INTO campaigns.campaigns (company, id, idempotency_key, fingerprint, name, list_name, text, connection, created_at)
-VALUES ('acme', '{campaign}', 'k', 'd', 'n', 'friends', 'Oi', 'main', {LONG_AGO});
+VALUES ('acme', '{campaign}', 'k', 'd', 'n', 'friends', 'Oi', 'main', {TEN_MINUTES_AGO});
 INSERT INTO campaigns.messages (company, campaign_id, message_id, contact_id)
-SELECT 'acme', '{campaign}', ({born} || lpad(to_hex(row_number() OVER ()), 16, '0'))::uuid, id FROM contacts.contacts;
+SELECT 'acme', '{campaign}', ({uuid_prefix} || lpad(to_hex(row_number() OVER ()), 16, '0'))::uuid, id FROM contacts.contacts;
 INSERT INTO campaigns.campaign_state_counts VALUES ('acme', '{campaign}', 0, {contacts});
-INSERT INTO whatsapp.messages (company, message_id, campaign_id, contact_id, connection, recipient, body, requested_at)
-SELECT company, message_id, campaign_id, contact_id, 'main', '+5511', 'Oi', {LONG_AGO} FROM campaigns.messages;
-INSERT INTO simulator.sends SELECT gen_random_uuid(), message_id::text, '1', 'w', {LONG_AGO} FROM whatsapp.messages
+INSERT INTO whatsapp.messages (company, message_id, campaign_id, contact_id, connection, recipient, text, requested_at)
+SELECT company, message_id, campaign_id, contact_id, 'main', '+5511', 'Oi', {TEN_MINUTES_AGO} FROM campaigns.messages;
+INSERT INTO simulator.received_messages SELECT gen_random_uuid(), message_id::text, '1', 'w', {TEN_MINUTES_AGO} FROM whatsapp.messages
 """
     )
 
 
-def recorded(shelf: FakeObjectStorage) -> dict[str, int]:
-    """How many rows were recorded of each table."""
-    counted: dict[str, int] = {}
-    for tables in checksum_log.load(shelf).minutes.values():
+def recorded_rows(storage: FakeObjectStorage) -> dict[str, int]:
+    """Return the number of recorded rows of each table."""
+    counts: dict[str, int] = {}
+    for tables in checksum_log.load(storage).minutes.values():
         for table, (rows, _) in tables.items():
-            counted[table] = counted.get(table, 0) + rows
-    return counted
+            counts[table] = counts.get(table, 0) + rows
+    return counts
 
 
-def judged(watched: Any, shelf: FakeObjectStorage) -> drill.RestoredCopy:
-    """Judge the database as if it had been restored."""
+def verify(verified_database: Any, storage: FakeObjectStorage) -> drill.RestoredCopy:
+    """Verify the database as if it was restored."""
     copy = drill.RestoredCopy("latest")
-    db.write_heartbeat(watched)
-    drill.verify(copy, watched, checksum_log.load(shelf), None)
+    db.write_heartbeat(verified_database)
+    drill.verify(copy, verified_database, checksum_log.load(storage), None)
     return copy
 
 
-def test_every_table_is_recorded_and_found_again(test_database: TestDatabase, watched: Any) -> None:
+def test_every_table_is_recorded_and_verified(test_database: TestDatabase, verified_database: Any) -> None:
     fill(test_database)
-    shelf = FakeObjectStorage()
-    verifier.record_checksums(watched, shelf)
-    rows = recorded(shelf)
+    storage = FakeObjectStorage()
+    verifier.record_checksums(verified_database, storage)
+    rows = recorded_rows(storage)
     assert rows == {
         table.label: 1 if table.name == "campaigns.campaigns" else 20 for table in CHECKSUMMED_TABLES
     }
-    copy = judged(watched, shelf)
+    copy = verify(verified_database, storage)
     assert copy.problems == []
     assert copy.rows_compared == 81
 
 
 @pytest.mark.parametrize(
-    ("damage", "fault"),
+    ("damage", "problem"),
     [
         (
-            "DELETE FROM simulator.sends WHERE id = (SELECT min(id::text)::uuid FROM simulator.sends)",
+            "DELETE FROM simulator.received_messages"
+            " WHERE id = (SELECT min(id::text)::uuid FROM simulator.received_messages)",
             "19 rows",
         ),
-        ("UPDATE whatsapp.messages SET body = 'Ola' WHERE recipient = '+5511'", "whatsapp.messages"),
-        ("UPDATE campaigns.campaign_state_counts SET messages = 19", "counts per state"),
+        ("UPDATE whatsapp.messages SET text = 'Ola' WHERE recipient = '+5511'", "whatsapp.messages"),
+        ("UPDATE campaigns.campaign_state_counts SET messages = 19", "state counters"),
         (
             "DELETE FROM contacts.list_members WHERE contact_id = (SELECT min(id::text)::uuid FROM contacts.contacts)",
             "members",
@@ -118,93 +121,103 @@ def test_every_table_is_recorded_and_found_again(test_database: TestDatabase, wa
         ("DELETE FROM campaigns.campaigns", "belongs to a campaign"),
     ],
 )
-def test_a_loss_is_noticed(test_database: TestDatabase, watched: Any, damage: str, fault: str) -> None:
+def test_loss_is_detected(
+    test_database: TestDatabase, verified_database: Any, damage: str, problem: str
+) -> None:
     fill(test_database)
-    shelf = FakeObjectStorage()
-    verifier.record_checksums(watched, shelf)
+    storage = FakeObjectStorage()
+    verifier.record_checksums(verified_database, storage)
     test_database.execute("SET session_replication_role = replica; " + damage)
-    assert any(fault in each for each in judged(watched, shelf).problems)
+    assert any(problem in message for message in verify(verified_database, storage).problems)
 
 
-def test_a_tampered_record_is_noticed(test_database: TestDatabase, watched: Any) -> None:
+def test_changed_checksum_is_detected(test_database: TestDatabase, verified_database: Any) -> None:
     fill(test_database)
-    shelf = FakeObjectStorage()
-    verifier.record_checksums(watched, shelf)
-    found = checksum_log.load(shelf)
-    minute = min(found.minutes)
-    table, (rows, total) = next(iter(found.minutes[minute].items()))
-    found.minutes[minute][table] = (rows, str(int(total) + 1))
+    storage = FakeObjectStorage()
+    verifier.record_checksums(verified_database, storage)
+    recorded = checksum_log.load(storage)
+    minute = min(recorded.minutes)
+    table, (rows, total) = next(iter(recorded.minutes[minute].items()))
+    recorded.minutes[minute][table] = (rows, str(int(total) + 1))
     copy = drill.RestoredCopy("latest")
-    db.write_heartbeat(watched)
-    drill.verify(copy, watched, found, None)
+    db.write_heartbeat(verified_database)
+    drill.verify(copy, verified_database, recorded, None)
     assert copy.problems
 
 
-def test_an_open_transaction_holds_its_minute_back(test_database: TestDatabase, watched: Any) -> None:
-    where = {"host": "127.0.0.1", "port": test_database.server.port, "dbname": test_database.name}
-    with closing(psycopg2.connect(user="postgres", **where)) as writer:
+def test_open_transaction_delays_the_watermark(test_database: TestDatabase, verified_database: Any) -> None:
+    connection_parameters = {
+        "host": "127.0.0.1",
+        "port": test_database.server.port,
+        "dbname": test_database.name,
+    }
+    with closing(psycopg2.connect(user="postgres", **connection_parameters)) as writer:
         with writer.cursor() as cursor:
             cursor.execute("SELECT now()")
-            began = cursor.fetchone()[0]
-        assert db.checksum_watermark(watched) <= began
-        held = db.checksum_watermark(watched)
+            started_at = cursor.fetchone()[0]
+        assert db.checksum_watermark(verified_database) <= started_at
+        watermark = db.checksum_watermark(verified_database)
         writer.rollback()
-    assert held <= began
-    ((now,),) = db.query(watched, "SELECT now()")
-    assert dt.timedelta(seconds=59) < now - db.checksum_watermark(watched) < dt.timedelta(seconds=121)
+    assert watermark <= started_at
+    ((now,),) = db.query(verified_database, "SELECT now()")
+    assert (
+        dt.timedelta(seconds=59) < now - db.checksum_watermark(verified_database) < dt.timedelta(seconds=121)
+    )
 
 
-def test_recording_goes_on_where_it_was(test_database: TestDatabase, watched: Any) -> None:
-    shelf = FakeObjectStorage()
-    verifier.record_checksums(watched, shelf)
+def test_recording_continues_at_the_watermark(test_database: TestDatabase, verified_database: Any) -> None:
+    storage = FakeObjectStorage()
+    verifier.record_checksums(verified_database, storage)
     fill(test_database)
-    db.query(watched, "UPDATE esq_backup.marks SET until = until - interval '1 hour'")
-    verifier.record_checksums(watched, shelf)
-    assert recorded(shelf)["contacts.contacts"] == 20
-    writes = shelf.writes
-    verifier.record_checksums(watched, shelf)
-    assert shelf.writes == writes
+    db.query(verified_database, "UPDATE esq_backup.watermarks SET until = until - interval '1 hour'")
+    verifier.record_checksums(verified_database, storage)
+    assert recorded_rows(storage)["contacts.contacts"] == 20
+    writes = storage.writes
+    verifier.record_checksums(verified_database, storage)
+    assert storage.writes == writes
 
 
-def test_the_script_may_find_its_work_done(test_database: TestDatabase, watched: Any, tmp_path: Path) -> None:
-    first = db.timeline_start(watched)
+def test_post_init_script_is_idempotent(
+    test_database: TestDatabase, verified_database: Any, tmp_path: Path
+) -> None:
+    first = db.timeline_start(verified_database)
     initialise(test_database, tmp_path)
-    assert db.timeline_start(watched) > first
+    assert db.timeline_start(verified_database) > first
 
 
-def test_the_witness_may_read_and_not_write(test_database: TestDatabase, watched: Any) -> None:
+def test_verifier_may_read_but_not_write(test_database: TestDatabase, verified_database: Any) -> None:
     fill(test_database)
     with pytest.raises(psycopg2.errors.InsufficientPrivilege):
-        db.query(watched, "DELETE FROM contacts.contacts")
+        db.query(verified_database, "DELETE FROM contacts.contacts")
 
 
-def test_the_report_is_written_for_status(
-    watched: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commands, "info", list)
-    file, shelf = tmp_path / "report.json", FakeObjectStorage()
-    db.write_heartbeat(watched)
-    verifier.BackupVerifier({}, [shelf], file).check_once(watched)
-    told = json.loads(file.read_text())
-    assert told["troubles"] == []
-    assert told["drill"] is None
-    assert dt.datetime.fromisoformat(told["origin"]).tzinfo is not None
+def test_report_is_written(verified_database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "pgbackrest_info", list)
+    file, storage = tmp_path / "report.json", FakeObjectStorage()
+    db.write_heartbeat(verified_database)
+    verifier.BackupVerifier({}, [storage], file).check_once(verified_database)
+    report = json.loads(file.read_text())
+    assert report["problems"] == []
+    assert report["drill"] is None
+    assert dt.datetime.fromisoformat(report["timeline_start"]).tzinfo is not None
 
 
-def test_every_truth_is_a_query_that_runs(watched: Any) -> None:
+def test_every_invariant_query_runs(verified_database: Any) -> None:
     for invariant in INVARIANTS:
-        assert db.query(watched, invariant.violations_query) == []
+        assert db.query(verified_database, invariant.violations_query) == []
 
 
-def test_a_checksum_is_answered_by_an_index(watched: Any) -> None:
-    """Once a minute over millions of rows: only the blocks of that minute may be read."""
+def test_checksum_query_uses_an_index(verified_database: Any) -> None:
+    """It runs once a minute on millions of rows: only the blocks of that minute may be read."""
     since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)
     until = since + dt.timedelta(minutes=1)
-    db.query(watched, "SET enable_seqscan = off")
+    db.query(verified_database, "SET enable_seqscan = off")
     for table in CHECKSUMMED_TABLES:
         if table.name == "campaigns.campaigns":
             continue  # A few rows a day.
-        plan = db.query(watched, f"EXPLAIN {checksum_query(table)}", {"since": since, "until": until})
+        plan = db.query(
+            verified_database, f"EXPLAIN {checksum_query(table)}", {"since": since, "until": until}
+        )
         assert any("Bitmap Index Scan" in line or "Index Scan" in line for (line,) in plan), (
             table.name,
             plan,

@@ -1,4 +1,4 @@
-"""Three real Garage nodes on loopback, with the rendered settings and the layout job's own code."""
+"""Three real Garage nodes on loopback, with the rendered configuration and the code of the layout job."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botocore.config import Config
 from infra.certificate_authority import create_ca, issue_certificate
 from infra.components.backup.pod_programs import s3
 from infra.components.object_store.pod_programs import layout
-from infra.config_files import garage as render
+from infra.config_files import garage as garage_config
 from infra.credentials import ObjectStoreCredentials
 from tests.controllers.process import await_true
 
@@ -45,14 +45,14 @@ class Node:
         (folder / "rpc_secret").write_text(credentials.rpc_secret)
         (folder / "admin_token").write_text(credentials.admin_token)
         ids = zip(credentials.node_ids, ADDRESSES, strict=True)
-        text = render.render_garage_toml(
-            [f"{identity}@{address}:{render.RPC_PORT}" for identity, address in ids]
+        text = garage_config.render_garage_toml(
+            [f"{node_id}@{address}:{garage_config.RPC_PORT}" for node_id, address in ids]
         )
         text = text.replace(
-            f"127.0.0.1:{render.LOOPBACK_S3_PORT}", f"{self.address}:{render.LOOPBACK_S3_PORT}"
+            f"127.0.0.1:{garage_config.LOOPBACK_S3_PORT}", f"{self.address}:{garage_config.LOOPBACK_S3_PORT}"
         )
         text = text.replace("0.0.0.0", self.address).replace("/var/lib/garage", str(folder))  # noqa: S104 - replaced
-        text = f'rpc_public_addr = "{self.address}:{render.RPC_PORT}"\n{text}'
+        text = f'rpc_public_addr = "{self.address}:{garage_config.RPC_PORT}"\n{text}'
         self.config.write_text(text.replace("/etc/esq/secrets", str(folder)))
         self.log = (folder / "log").open("w")
         self.start()
@@ -90,7 +90,7 @@ def nodes(
 @pytest.fixture(scope="module")
 def garage(nodes: list[Node], credentials: ObjectStoreCredentials) -> layout.Garage:
     admin = layout.Garage(
-        [f"http://{node.address}:{render.ADMIN_PORT}" for node in nodes], credentials.admin_token
+        [f"http://{node.address}:{garage_config.ADMIN_PORT}" for node in nodes], credentials.admin_token
     )
     layout.wait_for_nodes(admin, set(credentials.node_ids), time.monotonic() + 30)
     return admin
@@ -99,73 +99,75 @@ def garage(nodes: list[Node], credentials: ObjectStoreCredentials) -> layout.Gar
 def test_layout_bucket_and_objects(
     nodes: list[Node], garage: layout.Garage, credentials: ObjectStoreCredentials
 ) -> None:
-    wanted = dict(zip(credentials.node_ids, ZONES, strict=True))
-    assert "applied" in layout.apply_layout(garage, wanted, 1 << 30)
-    assert layout.apply_layout(garage, wanted, 1 << 30) == "layout 1 is right"
+    desired_zones = dict(zip(credentials.node_ids, ZONES, strict=True))
+    assert "applied" in layout.apply_layout(garage, desired_zones, 1 << 30)
+    assert layout.apply_layout(garage, desired_zones, 1 << 30) == "layout 1 is up to date"
     key = (credentials.media_key_id, credentials.media_key_secret)
-    assert layout.ensure_bucket(garage, "media", *key) == "media: key imported, bucket made"
-    assert layout.ensure_bucket(garage, "media", *key) == "media: as it should be"
+    assert layout.ensure_bucket(garage, "media", *key) == "media: key imported, bucket created"
+    assert layout.ensure_bucket(garage, "media", *key) == "media: up to date"
 
-    def s3(node: Node) -> boto3.client:
+    def client(node: Node) -> boto3.client:
         return boto3.client(
             "s3",
-            endpoint_url=f"http://{node.address}:{render.LOOPBACK_S3_PORT}",
-            region_name=render.REGION,
+            endpoint_url=f"http://{node.address}:{garage_config.LOOPBACK_S3_PORT}",
+            region_name=garage_config.REGION,
             aws_access_key_id=key[0],
             aws_secret_access_key=key[1],
             config=Config(s3={"addressing_style": "path"}),
         )
 
-    s3(nodes[0]).put_object(Bucket="media", Key="a", Body=b"one")
+    client(nodes[0]).put_object(Bucket="media", Key="a", Body=b"one")
     nodes[2].kill()
-    s3(nodes[1]).put_object(Bucket="media", Key="b", Body=b"two")
-    assert s3(nodes[1]).get_object(Bucket="media", Key="a")["Body"].read() == b"one"
+    client(nodes[1]).put_object(Bucket="media", Key="b", Body=b"two")
+    assert client(nodes[1]).get_object(Bucket="media", Key="a")["Body"].read() == b"one"
     nodes[2].start()
-    returned = layout.Garage([f"http://{nodes[2].address}:{render.ADMIN_PORT}"], credentials.admin_token)
-    layout.wait_for_nodes(returned, set(credentials.node_ids), time.monotonic() + 30)
-    assert s3(nodes[2]).get_object(Bucket="media", Key="b")["Body"].read() == b"two"
+    restarted = layout.Garage(
+        [f"http://{nodes[2].address}:{garage_config.ADMIN_PORT}"], credentials.admin_token
+    )
+    layout.wait_for_nodes(restarted, set(credentials.node_ids), time.monotonic() + 30)
+    assert client(nodes[2]).get_object(Bucket="media", Key="b")["Body"].read() == b"two"
 
 
-def test_status_is_asked_with_the_command_line(nodes: list[Node]) -> None:
+def test_cluster_status_command(nodes: list[Node]) -> None:
     argv = ["garage", "-c", str(nodes[0].config), "json-api", "GetClusterStatus"]
 
     def all_up() -> bool:
-        asked = subprocess.run(argv, capture_output=True, check=True, timeout=10)
-        return {node["isUp"] for node in json.loads(asked.stdout)["nodes"]} == {True}
+        status = subprocess.run(argv, capture_output=True, check=True, timeout=10)
+        return {node["isUp"] for node in json.loads(status.stdout)["nodes"]} == {True}
 
-    # Nodes find each other anew after what the test before did to them.
+    # The nodes reconnect after the restarts of the previous test.
     await_true("every node sees every other", all_up, 30)
-    answer = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=10).stdout)
-    assert {node["role"]["zone"] for node in answer["nodes"]} == set(ZONES)
+    status = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=10).stdout)
+    assert {node["role"]["zone"] for node in status["nodes"]} == set(ZONES)
 
 
-def test_s3_is_served_with_tls_by_the_proxy(
+def test_proxy_serves_s3_with_tls(
     nodes: list[Node], garage: layout.Garage, credentials: ObjectStoreCredentials, tmp_path: Path
 ) -> None:
-    """The rendered proxy in front of a node, and the client of the backups through it."""
+    """The rendered proxy in front of a node, used by the S3 client of the backups."""
     key = (credentials.backup_key_id, credentials.backup_key_secret)
     layout.ensure_bucket(garage, "backups", *key)
-    authority = create_ca()
-    pair = issue_certificate(authority, "objects", ["localhost"])
+    ca = create_ca()
+    pair = issue_certificate(ca, "object-store", ["localhost"])
     (tmp_path / "server.pem").write_text(pair.certificate + pair.key)
-    (tmp_path / "ca.crt").write_text(authority.certificate)
+    (tmp_path / "ca.crt").write_text(ca.certificate)
     text = (
-        render.render_haproxy_config()
+        garage_config.render_haproxy_config()
         .replace("/etc/esq/secrets", str(tmp_path))
         .replace("127.0.0.1:", f"{nodes[0].address}:")
     )
-    text = text.replace(f"bind :{render.S3_PORT}", f"bind 127.0.0.1:{PROXY}")
+    text = text.replace(f"bind :{garage_config.S3_PORT}", f"bind 127.0.0.1:{PROXY}")
     (tmp_path / "haproxy.cfg").write_text(
-        text.replace(f"bind :{render.PROXY_HEALTH_PORT}", f"bind 127.0.0.1:{PROXY + 1}")
+        text.replace(f"bind :{garage_config.PROXY_HEALTH_PORT}", f"bind 127.0.0.1:{PROXY + 1}")
     )
     proxy = subprocess.Popen(["haproxy", "-db", "-f", str(tmp_path / "haproxy.cfg")])
     try:
         url, ca = f"https://localhost:{PROXY}", str(tmp_path / "ca.crt")
-        store = s3.S3Bucket("backups", url, render.REGION, "backups", *key, ca)
+        store = s3.S3Bucket("backups", url, garage_config.REGION, "backups", *key, ca)
         await_true("the proxy", lambda: _answers(store), 15)
-        store.put("witness/Olá +1.json", b"one")
-        assert store.get("witness/Olá +1.json") == b"one"
-        assert store.get("witness/none") is None
+        store.put("checksums/Olá +1.json", b"one")
+        assert store.get("checksums/Olá +1.json") == b"one"
+        assert store.get("checksums/none") is None
         for number in range(1, 4):
             store.put(f"many/{number}", bytes(number))
         assert [(entry.key, entry.size) for entry in store.list("many/")] == [
@@ -174,9 +176,9 @@ def test_s3_is_served_with_tls_by_the_proxy(
         (entry,) = store.list("many/3")
         store.copy(s3.ObjectEntry("copies/3", entry.size, ""), store, "many/3")
         assert store.get("copies/3") == bytes(3)
-        stranger = s3.S3Bucket("backups", url, render.REGION, "media", *key, ca)
+        other_bucket = s3.S3Bucket("backups", url, garage_config.REGION, "media", *key, ca)
         with pytest.raises(OSError, match="403"):
-            stranger.get("a")
+            other_bucket.get("a")
     finally:
         proxy.kill()
         proxy.wait(10)

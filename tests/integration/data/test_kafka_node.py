@@ -1,4 +1,4 @@
-"""A real broker with the rendered settings: TLS and passwords at every door, and the probe that asks it."""
+"""A real broker with the rendered configuration: TLS and passwords on every listener, and its probe."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.components.kafka.pod_programs import probe
-from infra.config_files import kafka as render
+from infra.config_files import kafka as kafka_config
 from infra.credentials import Credentials, complete_credentials
 from tests.controllers.kafka import kafka_libraries
 from tests.controllers.prober import probing
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 CLUSTER_ID = "-orj099ZTYKsWkJLDVJyow"
-"""One in 64 begins like an option."""
+"""One id in 64 starts like an option."""
 
 
 class Broker:
-    """One node that is its own quorum, with free ports in place of the declared ones."""
+    """A single-node cluster with free ports instead of the declared ones."""
 
     def __init__(self, folder: Path, credentials: Credentials) -> None:
         self.folder = folder
         self.credentials = credentials
-        ports = (render.CLIENT_PORT, render.BROKER_PORT, render.CONTROLLER_PORT)
-        self.free = {port: free_port() for port in ports}
-        self.port = self.free[render.CLIENT_PORT]
+        ports = (kafka_config.CLIENT_PORT, kafka_config.BROKER_PORT, kafka_config.CONTROLLER_PORT)
+        self.free_ports = {port: free_port() for port in ports}
+        self.port = self.free_ports[kafka_config.CLIENT_PORT]
         self.ca = folder / "ca.crt"
         self.ca.write_text(credentials.ca.certificate)
         pair = credentials.certificates["kafka"]
         (folder / "keystore.pem").write_text(pair.key + pair.certificate)
-        (folder / "log4j2.properties").write_text(render.render_log4j2_properties())
+        (folder / "log4j2.properties").write_text(kafka_config.render_log4j2_properties())
         (folder / "server.properties").write_text(self._properties())
         self.server = Server("kafka", folder / "log")
         self.java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
@@ -51,15 +51,17 @@ class Broker:
         self.java += ["-cp", f"{kafka_libraries()}/*"]
 
     def _properties(self) -> str:
-        shown = render.render_server_properties(["localhost"]) + render.render_users_properties(
+        properties = kafka_config.render_server_properties(
+            ["localhost"]
+        ) + kafka_config.render_users_properties(
             broker=self.credentials.kafka.broker, clients={"esq": self.credentials.kafka.admin}
         )
-        shown += f"node.id=0\nadvertised.listeners=CLIENTS://localhost:{render.CLIENT_PORT}"
-        shown += f",BROKERS://localhost:{render.BROKER_PORT}\n"
-        for declared, free in self.free.items():
-            shown = shown.replace(f":{declared}", f":{free}")
-        return shown.replace("/etc/esq/tls", str(self.folder)).replace(
-            render.DATA_DIRECTORY, str(self.folder / "data")
+        properties += f"node.id=0\nadvertised.listeners=CLIENTS://localhost:{kafka_config.CLIENT_PORT}"
+        properties += f",BROKERS://localhost:{kafka_config.BROKER_PORT}\n"
+        for declared, free in self.free_ports.items():
+            properties = properties.replace(f":{declared}", f":{free}")
+        return properties.replace("/etc/esq/tls", str(self.folder)).replace(
+            kafka_config.DATA_DIRECTORY, str(self.folder / "data")
         )
 
     def start(self) -> None:
@@ -69,19 +71,21 @@ class Broker:
         self.server.await_ready(self.ready, 60)
 
     def _prepare(self) -> None:
-        """Do what a pod does before Kafka starts, with the paths of this folder."""
-        script = render.render_prepare_script()
-        places = {
+        """Run the script of the init container with the paths of this folder."""
+        script = kafka_config.render_prepare_script()
+        replacements = {
             "/etc/esq/kafka": self.folder,
             "/etc/esq/users/users.properties": "/dev/null",
-            render.PROPERTIES_FILE: self.folder / "pod.properties",
-            render.DATA_DIRECTORY: self.folder / "data",
+            kafka_config.PROPERTIES_FILE: self.folder / "pod.properties",
+            kafka_config.DATA_DIRECTORY: self.folder / "data",
             "/opt/kafka/libs": kafka_libraries(),
         }
-        for place, here in places.items():
-            script = script.replace(place, str(here))
-        own = {"HOSTNAME": "kafka-0", "ESQ_DOMAIN": "kafka", "ESQ_CLUSTER_ID": CLUSTER_ID}
-        subprocess.run(["sh", "-c", script], env={**os.environ, **own}, check=True, capture_output=True)
+        for path, replacement in replacements.items():
+            script = script.replace(path, str(replacement))
+        environment = {"HOSTNAME": "kafka-0", "ESQ_DOMAIN": "kafka", "ESQ_CLUSTER_ID": CLUSTER_ID}
+        subprocess.run(
+            ["sh", "-c", script], env={**os.environ, **environment}, check=True, capture_output=True
+        )
 
     @contextmanager
     def client(self, user: str, password: str) -> Iterator[probe.Client]:
@@ -106,12 +110,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     started.server.send(signal.SIGTERM, 20)
 
 
-def test_a_client_logs_in_with_its_password_inside_tls(broker: Broker) -> None:
+def test_client_logs_in_with_password_and_tls(broker: Broker) -> None:
     admin = AdminClient(
         {
             "bootstrap.servers": f"localhost:{broker.port}",
             "security.protocol": "SASL_SSL",
-            "sasl.mechanism": render.MECHANISM,
+            "sasl.mechanism": kafka_config.MECHANISM,
             "sasl.username": "esq",
             "sasl.password": broker.credentials.kafka.admin,
             "ssl.ca.location": str(broker.ca),
@@ -119,40 +123,43 @@ def test_a_client_logs_in_with_its_password_inside_tls(broker: Broker) -> None:
     )
     admin.create_topics([NewTopic("declared", 2, 1)])["declared"].result(20)
     with broker.client("esq", broker.credentials.kafka.admin) as client:
-        found = [each for each in client.metadata().partitions if each.topic == "declared"]
-    assert [(each.number, each.leader, each.in_sync) for each in found] == [(0, 0, [0]), (1, 0, [0])]
+        partitions = [
+            partition for partition in client.metadata().partitions if partition.topic == "declared"
+        ]
+    states = [(partition.number, partition.leader, partition.in_sync) for partition in partitions]
+    assert states == [(0, 0, [0]), (1, 0, [0])]
 
 
-def test_a_wrong_password_is_refused(broker: Broker) -> None:
+def test_wrong_password_is_rejected(broker: Broker) -> None:
     with pytest.raises(probe.NotReadyError, match="login refused"), broker.client("esq", "wrong"):
         pass
 
 
-def test_the_brokers_own_user_cannot_come_in_by_the_clients_door(broker: Broker) -> None:
-    inner = broker.credentials.kafka.broker
-    with pytest.raises(probe.NotReadyError, match="login refused"), broker.client("broker", inner):
+def test_internal_user_is_rejected_on_the_client_listener(broker: Broker) -> None:
+    password = broker.credentials.kafka.broker
+    with pytest.raises(probe.NotReadyError, match="login refused"), broker.client("broker", password):
         pass
 
 
-def shipped(broker: Broker, folder: Path) -> None:
-    """Write the script as a pod has it, for this broker's port and authority."""
+def write_probe(broker: Broker, folder: Path) -> None:
+    """Write the probe as mounted in a pod, with this broker's port and CA file."""
     script = Path(probe.__file__).read_text().replace("PORT = 9092", f"PORT = {broker.port}")
     (folder / "probe.py").write_text(script.replace("/etc/esq/tls", str(broker.folder)))
 
 
-def test_the_probe_as_it_is_run_in_a_pod(broker: Broker, tmp_path: Path) -> None:
-    shipped(broker, tmp_path)
+def test_probe_server_with_probe(broker: Broker, tmp_path: Path) -> None:
+    write_probe(broker, tmp_path)
     with probing(tmp_path, {"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin}) as client:
         assert client.get("/live").status_code == HTTPStatus.OK
-        assert client.get("/unheard-of").status_code == HTTPStatus.NOT_FOUND
+        assert client.get("/unknown").status_code == HTTPStatus.NOT_FOUND
     with probing(tmp_path, {"ESQ_KAFKA_PASSWORD": "wrong"}) as client:
-        refused = client.get("/live")
-    assert refused.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    assert "login refused" in refused.text
+        response = client.get("/live")
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert "login refused" in response.text
 
 
-def test_the_report_as_it_is_asked_for_in_a_pod(broker: Broker, tmp_path: Path) -> None:
-    shipped(broker, tmp_path)
+def test_probe_prints_the_report(broker: Broker, tmp_path: Path) -> None:
+    write_probe(broker, tmp_path)
     report = subprocess.run(
         [sys.executable, str(tmp_path / "probe.py")],
         env={"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin},

@@ -1,4 +1,4 @@
-"""The scripts in a pod of Redis beside a real Redis and a real Sentinel, with TLS and passwords."""
+"""The pod programs of Redis with a real Redis and a real Sentinel, with TLS and passwords."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.integration
 PASSWORD = "opensesame"
 
 
-class Place:
+class PodFolder:
     """A folder with a pod's files, and free ports."""
 
     def __init__(self, folder: Path) -> None:
@@ -47,16 +47,16 @@ class Place:
             (folder / name).write_text(text)
 
     def tls(self, port: int) -> dict[str, str]:
-        """Options of a server that is to be reached by TLS alone."""
+        """Return the options of a server that accepts TLS only."""
         files = {"cert-file": "tls.crt", "key-file": "tls.key", "ca-cert-file": "ca.crt"}
         paths = {f"tls-{option}": str(self.folder / name) for option, name in files.items()}
         return {"tls-port": str(port), "tls-auth-clients": "no", **paths}
 
     @contextmanager
     def redis(self, *options: str) -> Iterator[Redis]:
-        """Run a server; a plain port too, which only this test's own control uses."""
-        given = [word for option, value in self.tls(self.port).items() for word in (f"--{option}", value)]
-        redis = Redis(*given, *options, password=PASSWORD)
+        """Run a server; its plain port is used only by the controller of this test."""
+        tls = [part for option, value in self.tls(self.port).items() for part in (f"--{option}", value)]
+        redis = Redis(*tls, *options, password=PASSWORD)
         redis.start()
         try:
             yield redis
@@ -65,7 +65,7 @@ class Place:
 
     @contextmanager
     def sentinel(self, primary: Redis) -> Iterator[None]:
-        """Run a Sentinel that is enough by itself."""
+        """Run a Sentinel with a quorum of one."""
         lines = [f"{option} {value}" for option, value in self.tls(self.sentinel_port).items()]
         lines += ["port 0", f"dir {self.folder}", f"requirepass {PASSWORD}"]
         lines += [f"sentinel monitor esq 127.0.0.1 {primary.port} 1", f"sentinel auth-pass esq {PASSWORD}"]
@@ -80,63 +80,72 @@ class Place:
             server.send(signal.SIGTERM)
 
     def primary_by_sentinel(self, password: str = PASSWORD, master: str = "esq") -> str | None:
-        """Ask as a starting pod does."""
+        """Query the Sentinel as a starting pod does."""
         context = ssl.create_default_context(cafile=self.folder / "ca.crt")
         return write_config.query_sentinel("127.0.0.1", self.sentinel_port, master, password, context)
 
     @contextmanager
-    def asked(self, password: str = PASSWORD) -> Iterator[httpx.Client]:
-        """Run the prober; give a client of it."""
+    def probe_client(self, password: str = PASSWORD) -> Iterator[httpx.Client]:
+        """Run the probe server and yield a client for it."""
         passwords = {"ESQ_PASSWORD": password, "ESQ_SENTINEL_PASSWORD": password}
-        with probing(self.folder, {**passwords, "ESQ_MASTER": "esq"}) as client:
+        with probing(self.folder, {**passwords, "ESQ_MASTER_NAME": "esq"}) as client:
             yield client
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def folder(tmp_path: Path) -> PodFolder:
+    return PodFolder(tmp_path)
 
 
-def test_a_primary_lives_and_serves_until_it_is_gone(place: Place) -> None:
-    with place.redis() as redis, place.asked() as client:
-        assert [client.get(f"/redis/{each}").status_code for each in ("live", "ready")] == [HTTPStatus.OK] * 2
+def test_primary_is_live_and_ready_until_it_stops(folder: PodFolder) -> None:
+    with folder.redis() as redis, folder.probe_client() as client:
+        assert [client.get(f"/redis/{check}").status_code for check in ("live", "ready")] == [
+            HTTPStatus.OK
+        ] * 2
         redis.kill()
-        gone = client.get("/redis/live")
-    assert gone.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    assert "ConnectionRefusedError" in gone.text
+        response = client.get("/redis/live")
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert "ConnectionRefusedError" in response.text
 
 
-def test_a_replica_that_hears_no_primary_lives_and_is_not_ready(place: Place) -> None:
-    with place.redis("--replicaof", f"127.0.0.1 {free_port()}"), place.asked() as client:
+def test_replica_without_primary_is_live_but_not_ready(folder: PodFolder) -> None:
+    with folder.redis("--replicaof", f"127.0.0.1 {free_port()}"), folder.probe_client() as client:
         assert client.get("/redis/live").status_code == HTTPStatus.OK
         ready = client.get("/redis/ready")
     assert ready.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert ready.text == "a replica without a link to its primary"
 
 
-def test_a_wrong_password_is_told(place: Place) -> None:
-    with place.redis(), place.asked("wrong") as client:
+def test_wrong_password_is_reported(folder: PodFolder) -> None:
+    with folder.redis(), folder.probe_client("wrong") as client:
         assert "WRONGPASS" in client.get("/redis/live").text
 
 
-def test_a_sentinel_lives_and_elects(place: Place) -> None:
-    with place.redis() as redis, place.sentinel(redis), place.asked() as client:
+def test_sentinel_is_live_and_ready(folder: PodFolder) -> None:
+    with folder.redis() as redis, folder.sentinel(redis), folder.probe_client() as client:
         assert client.get("/sentinel/live").status_code == HTTPStatus.OK
         assert client.get("/sentinel/ready").status_code == HTTPStatus.OK
 
 
-def test_what_elects_nobody_is_told(place: Place) -> None:
-    with place.redis() as redis, place.sentinel(redis), place.asked() as client:
-        cli = ["redis-cli", "--tls", "--cacert", str(place.folder / "ca.crt"), "-p", str(place.sentinel_port)]
+def test_sentinel_without_primary_is_not_ready(folder: PodFolder) -> None:
+    with folder.redis() as redis, folder.sentinel(redis), folder.probe_client() as client:
+        cli = [
+            "redis-cli",
+            "--tls",
+            "--cacert",
+            str(folder.folder / "ca.crt"),
+            "-p",
+            str(folder.sentinel_port),
+        ]
         subprocess.run([*cli, "-a", PASSWORD, "sentinel", "remove", "esq"], check=True, capture_output=True)
-        elects = client.get("/sentinel/ready")
-    assert elects.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-    assert "No such master" in elects.text
+        response = client.get("/sentinel/ready")
+    assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+    assert "No such master" in response.text
 
 
-def test_a_starting_pod_is_told_the_primary_by_a_sentinel(place: Place) -> None:
-    with place.redis() as redis, place.sentinel(redis):
-        assert place.primary_by_sentinel() == "127.0.0.1"
-        assert place.primary_by_sentinel(master="another") is None
-        assert place.primary_by_sentinel("wrong") is None
-    assert place.primary_by_sentinel() is None
+def test_starting_pod_queries_the_primary_from_a_sentinel(folder: PodFolder) -> None:
+    with folder.redis() as redis, folder.sentinel(redis):
+        assert folder.primary_by_sentinel() == "127.0.0.1"
+        assert folder.primary_by_sentinel(master="another") is None
+        assert folder.primary_by_sentinel("wrong") is None
+    assert folder.primary_by_sentinel() is None
