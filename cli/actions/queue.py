@@ -10,7 +10,7 @@ from infra.errors import EsqError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.edge import PlatformClient
+    from cli.platform_client import PlatformClient
     from infra.progress import ProgressStep
 
 OPERATOR_TENANT = "operators"

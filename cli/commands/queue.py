@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cli.actions.queue import QueueRow
-    from cli.edge import PlatformClient
+    from cli.platform_client import PlatformClient
     from infra.progress import ProgressReporter
 
 app = typer.Typer(help="Show, pause, rate-limit and drain job queues.")
@@ -158,7 +158,7 @@ def _platform_client(
     env: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = REQUEST_TIMEOUT_SECONDS
 ) -> Iterator[PlatformClient]:
     """Open a client of the platform API."""
-    from cli.actions.doors import open_platform_client  # noqa: PLC0415 - not needed for help
+    from cli.actions.platform_access import open_platform_client  # noqa: PLC0415 - not needed for help
     from cli.actions.queue import OPERATOR_TENANT  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
 

@@ -8,10 +8,10 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cli.actions.doors import open_platform
 from cli.actions.load import setup, verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
-from cli.actions.promises import record_measurement
+from cli.actions.platform_access import open_platform
+from cli.actions.slo import record_measurement
 from infra.kubernetes import api_client
 from infra.measurements.measurements import current_commit, host_facts, package_versions
 from infra.measurements.report_store import ReportStore
@@ -25,7 +25,7 @@ from loadtests.results import LoadReport
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cli.actions.doors import PlatformAccess
+    from cli.actions.platform_access import PlatformAccess
     from cli.environment import Environment
     from infra.progress import ProgressReporter, ProgressStep
     from loadtests.protocol import CreatedCampaign, GeneratorResult, LoadProfile, LoadTarget, Progress

@@ -5,15 +5,15 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from cli.actions import campaign
-from cli.edge import RequestRejectedError
+from cli.actions import send_campaign
+from cli.platform_client import RequestRejectedError
 from loadtests.protocol import LoadTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cli.actions.doors import PlatformAccess
-    from cli.edge import PlatformClient
+    from cli.actions.platform_access import PlatformAccess
+    from cli.platform_client import PlatformClient
     from infra.progress import ProgressStep
     from loadtests.scenarios import Scenario
 
@@ -60,7 +60,7 @@ def create_fixtures(
 
 
 def _create_company(client: PlatformClient, list_name: str, scenario: Scenario) -> None:
-    number = {"phone_number_id": campaign.phone_number_id(client.company, CONNECTION)}
+    number = {"phone_number_id": send_campaign.phone_number_id(client.company, CONNECTION)}
     body = {**number, "messages_per_second": scenario.connection_rate}
     client.call("PUT", f"/connections/{CONNECTION}", "connections:write", body=body)
     if _contact_count(client, list_name) < scenario.contacts:
@@ -99,12 +99,12 @@ def _send_campaign(client: PlatformClient, list_name: str) -> tuple[str, tuple[t
     headers = {"Idempotency-Key": secrets.token_urlsafe(24)}
     created = client.call("POST", "/campaigns", "campaigns:write", body=body, headers=headers)
     campaign_id = str(created["id"])
-    campaign.wait_for_campaign(campaign_id, client, lambda _: None)
-    number = campaign.phone_number_id(client.company, CONNECTION)
+    send_campaign.wait_for_campaign(campaign_id, client, lambda _: None)
+    number = send_campaign.phone_number_id(client.company, CONNECTION)
     sent_messages = (
         (number, str(message["id"]))
-        for page in campaign.iterate_messages(campaign_id, client)
+        for page in send_campaign.iterate_messages(campaign_id, client)
         for message in page
-        if message["state"] in campaign.EXPECTED_SENT_STATES
+        if message["state"] in send_campaign.EXPECTED_SENT_STATES
     )
     return campaign_id, tuple(sent_messages)

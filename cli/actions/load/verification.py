@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import TYPE_CHECKING
 
-from cli.actions import campaign
+from cli.actions import send_campaign
 from infra.errors import EsqError
 from loadtests.merge import latency_from_samples
 from loadtests.results import Messages, WebhookDrain
@@ -17,7 +17,7 @@ from loadtests.results import Messages, WebhookDrain
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.actions.doors import PlatformAccess
+    from cli.actions.platform_access import PlatformAccess
     from infra.progress import ProgressStep
     from loadtests.protocol import CreatedCampaign, LoadTarget
 
@@ -67,13 +67,13 @@ def verify_campaigns(
     outcomes, cancelled = [], Event()
     with ThreadPoolExecutor(MAX_CONCURRENT_CAMPAIGNS) as pool:
         futures = [
-            pool.submit(_verify_campaign, campaign_, access, seconds, clock_offset, cancelled)
-            for campaign_ in created
+            pool.submit(_verify_campaign, campaign, access, seconds, clock_offset, cancelled)
+            for campaign in created
         ]
         try:
             for future in as_completed(futures):
                 outcomes.append(future.result())
-                step.set_status(campaign.progress_bar(len(outcomes), len(created)) + " campaigns")
+                step.set_status(send_campaign.progress_bar(len(outcomes), len(created)) + " campaigns")
         finally:  # after a failure or Ctrl-C the remaining campaigns are not waited for
             cancelled.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -89,8 +89,8 @@ def _verify_campaign(
         if cancelled.is_set():
             raise CancelledError
 
-    campaign.wait_for_campaign(created.id, client, on_progress)
-    for page in campaign.iterate_messages(created.id, client):
+    send_campaign.wait_for_campaign(created.id, client, on_progress)
+    for page in send_campaign.iterate_messages(created.id, client):
         if not page:
             continue
         states = {str(message["id"]): str(message["state"]) for message in page}
@@ -99,7 +99,7 @@ def _verify_campaign(
         outcome.lost += sum(
             not receipts[message]
             for message, state in states.items()
-            if state in campaign.EXPECTED_SENT_STATES
+            if state in send_campaign.EXPECTED_SENT_STATES
         )
         outcome.duplicated += sum(len(times) > 1 for times in receipts.values())
         outcome.receipts += [times[0] - clock_offset for times in receipts.values() if times]
@@ -117,7 +117,7 @@ def _merge_outcomes(outcomes: Sequence[CampaignOutcome]) -> Messages:
         failed=states["failed"],
         lost=sum(outcome.lost for outcome in outcomes),
         duplicated=sum(outcome.duplicated for outcome in outcomes),
-        uncertain=states[campaign.UNCERTAIN],
+        uncertain=states[send_campaign.UNCERTAIN],
         latency=latency_from_samples(latencies),
         duration_seconds=ended - started,
         fairness=_fairness(outcomes, started, ended),
@@ -163,5 +163,5 @@ def wait_for_read_statuses(
                 location=target.campaign,
                 remedy="Check the consumer lag of the whatsapp worker.",
             )
-        step.set_status(campaign.progress_bar(read, total) + " read")
+        step.set_status(send_campaign.progress_bar(read, total) + " read")
         client.sleep(READ_POLL_INTERVAL_SECONDS)

@@ -11,10 +11,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from cli.actions import doors
+from cli.actions import platform_access
 from cli.actions import queue as action
-from cli.edge import PlatformClient, RequestRejectedError
 from cli.main import run
+from cli.platform_client import PlatformClient, RequestRejectedError
 from infra.errors import EsqError
 from infra.progress import RecordingProgress
 from services.kit.errors import OverloadedError
@@ -89,7 +89,7 @@ def platform(client: PlatformClient, monkeypatch: pytest.MonkeyPatch) -> Platfor
     def fake_client(*_: object) -> Iterator[PlatformClient]:
         yield client
 
-    monkeypatch.setattr(doors, "open_platform_client", fake_client)
+    monkeypatch.setattr(platform_access, "open_platform_client", fake_client)
     return client
 
 
