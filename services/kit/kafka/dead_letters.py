@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from google.protobuf.json_format import MessageToDict
@@ -134,14 +134,6 @@ def _redact(value: Any) -> Any:  # noqa: ANN401 - a document of any form
     return value
 
 
-class DeadLetterStore(Protocol):
-    """Port: unresolved dead letters."""
-
-    def list_unresolved(self) -> list[DeadLetter]:
-        """Return the dead letters, oldest first within each topic, at most `MAX_DEAD_LETTERS` per topic."""
-        ...
-
-
 class KafkaDeadLetterStore:
     """Reads the dead-letter topics from start to end; in normal operation they are small."""
 
@@ -149,7 +141,7 @@ class KafkaDeadLetterStore:
         self._config = config | {"group.id": "esq-dlq", "enable.auto.commit": "false"}
 
     def list_unresolved(self) -> list[DeadLetter]:
-        """See `DeadLetterStore.list_unresolved`.
+        """Return the dead letters, oldest first within each topic, at most `MAX_DEAD_LETTERS` per topic.
 
         Raises:
             KafkaException: The brokers are unavailable.

@@ -1,14 +1,9 @@
-"""Outbox and inbox tables in the schema of a service. Its migration `0001_initial` creates them.
+"""Statements that create the outbox and inbox tables; migration `0001_initial` of a service executes them.
 
 The outbox is a queue of the service, not data of a company, so its index does not begin with the company.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OUTBOX = (
     "CREATE SEQUENCE outbox_ids",
@@ -65,30 +60,3 @@ INBOX = (
     "CREATE INDEX inbox_seen_at_brin ON inbox USING brin (seen_at)",
 )
 """Ids of processed events (idempotent consumer)."""
-
-DROP = (
-    "DROP TABLE inbox",
-    "DROP TABLE outbox_shard",
-    "DROP TABLE outbox",
-    "DROP SEQUENCE outbox_ids",
-)
-
-
-def create_outbox_and_inbox(execute: Callable[[str], object]) -> None:
-    """Create the outbox and inbox tables.
-
-    Args:
-        execute: Runs one statement, e.g. `op.execute` of Alembic.
-    """
-    for statement in (*OUTBOX, *INBOX):
-        execute(statement)
-
-
-def drop_outbox_and_inbox(execute: Callable[[str], object]) -> None:
-    """Drop the outbox and inbox tables.
-
-    Args:
-        execute: Runs one statement, e.g. `op.execute` of Alembic.
-    """
-    for statement in DROP:
-        execute(statement)
