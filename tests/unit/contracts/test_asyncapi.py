@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli.actions import contracts
+from cli.actions import generated_contracts
 from services.contracts.topics import DAY_MS, TOPICS
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ PROJECT = Path(__file__).parents[3]
 
 
 def test_committed_document_is_up_to_date() -> None:
-    committed = (PROJECT / contracts.ASYNCAPI).read_text(encoding="utf-8")
-    assert committed == contracts.dump(contracts.asyncapi()), "regenerate it: ./esq generate"
+    committed = (PROJECT / generated_contracts.ASYNCAPI).read_text(encoding="utf-8")
+    assert committed == generated_contracts.dump(generated_contracts.asyncapi()), (
+        "regenerate it: ./esq generate"
+    )
 
 
 def iterate_references(value: Any) -> Iterator[str]:
@@ -28,7 +30,7 @@ def iterate_references(value: Any) -> Iterator[str]:
 
 
 def test_all_references_resolve() -> None:
-    document = contracts.asyncapi()
+    document = generated_contracts.asyncapi()
     references = list(iterate_references(document))
     assert len(references) > len(TOPICS)
     for reference in references:
@@ -38,7 +40,7 @@ def test_all_references_resolve() -> None:
 
 
 def test_every_topic_is_a_channel_with_its_configuration() -> None:
-    channels = contracts.asyncapi()["channels"]
+    channels = generated_contracts.asyncapi()["channels"]
     assert set(channels) == {topic.name for topic in TOPICS}
     kafka = channels["message.status.dlq.campaigns"]["bindings"]["kafka"]
     assert kafka["partitions"] == 1
@@ -49,6 +51,6 @@ def test_every_topic_is_a_channel_with_its_configuration() -> None:
 
 
 def test_every_event_has_a_topic() -> None:
-    document = contracts.asyncapi()
+    document = generated_contracts.asyncapi()
     carried = {event for topic in TOPICS for event in topic.events}
     assert {name for name in document["components"]["messages"] if "." not in name} == carried

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 
-from cli.actions import contracts
+from cli.actions import generated_contracts
 from infra.errors import EsqError
 from services.contracts.schema_compatibility import (
     REMEDY_BREAKING,
@@ -28,12 +28,12 @@ PROJECT = Path(__file__).parents[3]
 
 
 def test_schemas_have_no_breaking_changes() -> None:
-    changes = breaking_changes(contracts.baseline(PROJECT), contracts.present())
+    changes = breaking_changes(generated_contracts.baseline(PROJECT), generated_contracts.current_schema())
     assert not changes, "\n".join([*changes, REMEDY_BREAKING])
 
 
 def test_baseline_is_up_to_date() -> None:
-    added = added_fields(contracts.baseline(PROJECT), contracts.present())
+    added = added_fields(generated_contracts.baseline(PROJECT), generated_contracts.current_schema())
     if added:
         pytest.skip(f"added and compatible: {', '.join(added)}. {REMEDY_OUTDATED}")
 
@@ -143,14 +143,14 @@ def test_additions_are_not_breaking_and_are_listed() -> None:
 def test_generate_rejects_breaking_changes_and_keeps_the_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for path in (contracts.BASELINE, contracts.ASYNCAPI):
+    for path in (generated_contracts.BASELINE, generated_contracts.ASYNCAPI):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-    contracts.renew(tmp_path)
-    baseline = (tmp_path / contracts.BASELINE).read_text()
+    generated_contracts.regenerate(tmp_path)
+    baseline = (tmp_path / generated_contracts.BASELINE).read_text()
     broken = schemas()
     remove_field(broken)
-    monkeypatch.setattr(contracts, "present", lambda: describe_schema(broken))
+    monkeypatch.setattr(generated_contracts, "current_schema", lambda: describe_schema(broken))
     with pytest.raises(EsqError) as caught:
-        contracts.renew(tmp_path)
+        generated_contracts.regenerate(tmp_path)
     assert "esq.v1.Envelope.company" in caught.value.detail
-    assert (tmp_path / contracts.BASELINE).read_text() == baseline
+    assert (tmp_path / generated_contracts.BASELINE).read_text() == baseline
