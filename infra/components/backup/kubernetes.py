@@ -38,8 +38,9 @@ RETENTION_SECONDS = 24 * 3600
 _ROOT = Path(__file__).resolve().parents[3]
 _CODE = "/etc/esq/code"
 _FILES = (
-    *sorted(Path(__file__).with_name("pod_programs").glob("*.py")),
-    *(Path(module.__file__) for module in (backup_verification, topics)),
+    *sorted(Path(__file__).resolve().with_name("pod_programs").glob("*.py")),
+    Path(backup_verification.__file__).resolve(),
+    Path(topics.__file__).resolve(),
 )
 _PROGRAM_PACKAGE = "infra.components.backup.pod_programs"
 
