@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from infra.credentials import Credentials  # noqa: TC001 - pydantic reads it when the class is made
+from infra.credentials import Credentials  # noqa: TC001 - pydantic reads it when the class is created
 from infra.errors import Problem, ProblemsError
 from infra.names import STATEFUL_REPLICAS
 from infra.sizes import Sizes, sizes_for_environment

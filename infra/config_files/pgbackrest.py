@@ -6,7 +6,7 @@
 - Restore: in the restoring pod, into the folder named on the command line.
 
 Each repository is encrypted with its own passphrase before data leaves the pod. The files contain S3 keys, so
-they belong into a Secret. pgBackRest reads its file at each call, so a change needs no restart.
+they must be stored in a Secret. pgBackRest reads its file at each call, so a change needs no restart.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ shown later together with its environment, host and versions.
 
 from __future__ import annotations
 
-import datetime as dt  # noqa: TC003 - pydantic reads the annotations when the class is made
+import datetime as dt  # noqa: TC003 - pydantic reads the annotations when the class is created
 import os
 import platform
 import statistics

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is created
 from infra.components.object_store import ObjectStoreEndpoints  # noqa: TC001 - same
 from infra.components.postgres import PostgresEndpoints  # noqa: TC001 - same
 from infra.config_files.pgbackrest import Repository  # noqa: TC001 - same

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is created
 from infra.credentials import ObjectStoreCredentials  # noqa: TC001 - same
 from infra.names import BACKUP_BUCKET, MEDIA_BUCKET
 from infra.sizes import Size  # noqa: TC001 - same

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is created
 from infra.config_files.pgbackrest import Repository  # noqa: TC001 - same
 from infra.credentials import PostgresCredentials  # noqa: TC001 - same
 from infra.names import ADMIN_ROLE, DATABASE

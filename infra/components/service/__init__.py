@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is made
+from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is created
 from infra.sizes import Size  # noqa: TC001 - same
 
 
