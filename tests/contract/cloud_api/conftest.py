@@ -8,13 +8,13 @@ import httpx
 import pytest
 
 from services.kit.http.auth import JwtTokens
-from tests.controllers.service import ServiceProcess
 from tests.integration.conftest import PASSWORD, migrated, postgres
+from tests.servers.service import ServiceProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.controllers.postgres import Postgres
+    from tests.servers.postgres import Postgres
 
 __all__ = ["migrated", "postgres", "process", "simulator"]
 

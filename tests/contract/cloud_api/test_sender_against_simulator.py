@@ -17,7 +17,7 @@ from services.whatsapp.domain.error_policy import RULES
 from services.whatsapp.domain.sending import Accepted, LeasedMessage, NotSent, Rejected, Unknown
 from services.whatsapp.settings import DispatcherSettings
 from tests.contract.cloud_api.conftest import TOKEN
-from tests.controllers.process import free_port
+from tests.servers.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

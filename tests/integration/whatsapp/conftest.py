@@ -18,9 +18,9 @@ from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
 from services.whatsapp.adapters.ready_connections import PostgresReadyConnections
 from services.whatsapp.bootstrap import build_api
 from services.whatsapp.settings import ApiSettings, DispatcherSettings
-from tests.controllers.process import free_port
-from tests.controllers.service import ServiceProcess
-from tests.controllers.told import single
+from tests.servers.event_flattening import flatten
+from tests.servers.process import free_port
+from tests.servers.service import ServiceProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from services.kit.postgres.database import Database
     from services.whatsapp.domain.sending import LeasedMessage
-    from tests.controllers.kafka import Kafka
     from tests.integration.conftest import TestDatabase
+    from tests.servers.kafka import Kafka
 
 KEY = "a-key-of-forty-characters-for-the-tokens"
 SCOPES = ["ledger:read", "simulator:faults", "connections:write"]
@@ -124,7 +124,7 @@ class Platform:
         lines = self.database.execute(
             "SELECT encode(payload, 'hex') FROM whatsapp.outbox ORDER BY id"
         ).splitlines()
-        return single(decode(bytes.fromhex(line)).event for line in lines)
+        return flatten(decode(bytes.fromhex(line)).event for line in lines)
 
     def state_counts(self) -> dict[str, int]:
         """Return the number of messages by state."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.whatsapp.settings import DispatcherSettings
-from tests.controllers.process import await_true
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from tests.integration.whatsapp.conftest import Platform
@@ -23,7 +23,7 @@ OPEN = {"queued", "claimed"}
 def wait_until_received(platform: Platform, count: int) -> None:
     """Wait until the simulator has received this many messages."""
     query = "SELECT count(*) FROM simulator.received_messages"
-    await_true(f"{count} messages are received", lambda: int(platform.database.execute(query)) >= count, 60)
+    wait_until(f"{count} messages are received", lambda: int(platform.database.execute(query)) >= count, 60)
 
 
 def test_dispatcher_killed_three_times_sends_every_message_at_most_once(
@@ -39,7 +39,7 @@ def test_dispatcher_killed_three_times_sends_every_message_at_most_once(
         wait_until_received(platform, fifth * MESSAGES // 5)
         dispatcher.kill()
     platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
-    await_true("no message is open", lambda: not OPEN & platform.state_counts().keys(), 90)
+    wait_until("no message is open", lambda: not OPEN & platform.state_counts().keys(), 90)
 
     counts = platform.received_counts(simulator, ids)
     states = Counter(platform.state_counts())
@@ -67,7 +67,7 @@ def test_webhooks_resolve_messages_of_a_killed_dispatcher(
     dispatcher = platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
     wait_until_received(platform, 60)
     dispatcher.kill()
-    await_true("expired leases are uncertain", lambda: "claimed" not in platform.state_counts(), 30)
+    wait_until("expired leases are uncertain", lambda: "claimed" not in platform.state_counts(), 30)
     platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
     received = {}
 
@@ -77,7 +77,7 @@ def test_webhooks_resolve_messages_of_a_killed_dispatcher(
         unreceived = sum(count == 0 for count in received.values())
         return states.get("uncertain", 0) == unreceived and not (OPEN | {"accepted"}) & states.keys()
 
-    await_true("only messages that were never received are uncertain", resolved, 60)
+    wait_until("only messages that were never received are uncertain", resolved, 60)
     assert max(received.values()) == 1
     assert set(platform.state_counts()) - {"uncertain"} <= {"sent", "delivered", "read"}
 
@@ -89,7 +89,7 @@ def test_two_dispatchers_never_send_the_same_message(platform: Platform) -> None
     for _ in range(2):
         platform.start("whatsapp", "dispatcher")
     ids = platform.queue_messages(MESSAGES)
-    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": MESSAGES}, 90)
+    wait_until("all are accepted", lambda: platform.state_counts() == {"accepted": MESSAGES}, 90)
     assert set(platform.received_counts(simulator, ids).values()) == {1}
 
 
@@ -101,7 +101,7 @@ def test_rate_of_a_connection_is_shared_by_all_dispatchers(platform: Platform) -
         platform.start("whatsapp", "dispatcher")
     started_at = time.monotonic()
     platform.queue_messages(200)
-    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": 200}, 90)
+    wait_until("all are accepted", lambda: platform.state_counts() == {"accepted": 200}, 90)
     assert time.monotonic() - started_at >= 200 / 40 - 1
 
 
@@ -111,7 +111,7 @@ def test_transient_errors_are_retried_and_messages_received_once(platform: Platf
     platform.put_connection(api)
     ids = platform.queue_messages(100)
     platform.start("whatsapp", "dispatcher", ESQ_MAX_ATTEMPTS="50")
-    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": 100}, 120)
+    wait_until("all are accepted", lambda: platform.state_counts() == {"accepted": 100}, 120)
     assert set(platform.received_counts(simulator, ids).values()) == {1}
 
 
@@ -123,8 +123,8 @@ def test_messages_wait_while_the_simulator_is_down(platform: Platform) -> None:
     ids = platform.queue_messages(20)
     platform.start("whatsapp", "dispatcher")
     query = "SELECT min(attempts) FROM whatsapp.messages"
-    await_true("every message was tried", lambda: int(platform.database.execute(query)) >= 1, 60)
+    wait_until("every message was tried", lambda: int(platform.database.execute(query)) >= 1, 60)
     assert "uncertain" not in platform.state_counts()
     simulator.start()
-    await_true("all are accepted", lambda: platform.state_counts() == {"accepted": 20}, 90)
+    wait_until("all are accepted", lambda: platform.state_counts() == {"accepted": 20}, 90)
     assert set(platform.received_counts(simulator, ids).values()) == {1}

@@ -12,12 +12,12 @@ from services.contracts.v1.events_pb2 import STATUS_READ, MessageRequested, Mess
 from services.kit.ids import uuid7
 from services.kit.kafka.dead_letters import KafkaDeadLetterStore
 from services.kit.kafka.envelope import OutboundEvent, decode
-from tests.controllers.process import await_true
-from tests.controllers.told import single
+from tests.servers.event_flattening import flatten
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
-    from tests.controllers.kafka import Kafka
     from tests.integration.whatsapp.conftest import Platform
+    from tests.servers.kafka import Kafka
 
 pytestmark = pytest.mark.integration
 
@@ -62,7 +62,7 @@ class StatusListener:
             if record.error() is None:
                 self.read_ids |= {
                     event.message_id
-                    for event in single([decode(record.value()).event])
+                    for event in flatten([decode(record.value()).event])
                     if getattr(event, "status", 0) == STATUS_READ
                 }
 
@@ -97,7 +97,7 @@ def test_every_message_is_sent_once_and_its_read_status_published(
         return listener.read_ids >= set(ids)
 
     try:
-        await_true("every message has the status read", all_read, 90)
+        wait_until("every message has the status read", all_read, 90)
     finally:
         listener.close()
     assert set(platform.call(simulator, "POST", "/ledger/query", {"ids": ids}).values()) == {1}

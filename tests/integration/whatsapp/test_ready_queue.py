@@ -14,7 +14,7 @@ from services.whatsapp.adapters.ready_connections import PostgresReadyConnection
 from services.whatsapp.adapters.ready_queue import DISPATCH, QUEUES, RedisReadyQueue
 from services.whatsapp.domain.sending import ReadyConnection
 from services.whatsapp.jobs.ready_queue_reconciler import ReadyQueueReconciler
-from tests.controllers.redis import Redis
+from tests.servers.redis import Redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -87,7 +87,7 @@ async def test_reconciler_restores_entries_after_data_loss(
     platform.add_connection("globex", number="77")
     platform.queue_messages(3)
     await ready_queue.push(without_delay(MAIN))
-    redis.ask("flushall")
+    redis.execute("flushall")
     assert await ready_queue.pop(10) == []
     stop = asyncio.Event()
     reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)

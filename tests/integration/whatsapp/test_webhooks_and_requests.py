@@ -26,8 +26,8 @@ from services.whatsapp.fakes import FakeReadyQueue
 from services.whatsapp.jobs.purger import Purger
 from services.whatsapp.jobs.webhook_processor import WebhookProcessor
 from services.whatsapp.settings import ApiSettings
-from tests.controllers.redis import Redis
 from tests.integration.whatsapp.conftest import KEY, NUMBER
+from tests.servers.redis import Redis
 
 if TYPE_CHECKING:
     from uuid import UUID
