@@ -38,7 +38,7 @@ def kill_zone(zone: str, seconds: float) -> str:
     """
     target = current().target
     name = target.resolve_zone(zone)
-    return _inject_for(zone_faults.node_death(target.zones.layout, name), name, seconds)
+    return _inject_for(zone_faults.node_death(target.zones.paths, name), name, seconds)
 
 
 def crash_node(zone: str) -> str:
@@ -49,7 +49,7 @@ def crash_node(zone: str) -> str:
     """
     target = current().target
     name = target.resolve_zone(zone)
-    current().inject(zone_faults.node_crash(target.zones.layout, name))
+    current().inject(zone_faults.node_crash(target.zones.paths, name))
     current().undo()
     return name
 
@@ -137,7 +137,7 @@ def delay_zone(zone: str, milliseconds: float, seconds: float, jitter: float = 0
     """
     target = current().target
     name = target.resolve_zone(zone)
-    fault = network.latency(target.zones.spec, target.zones.layout, name, milliseconds, jitter)
+    fault = network.latency(target.zones.spec, target.zones.paths, name, milliseconds, jitter)
     return _inject_for(fault, name, seconds)
 
 
@@ -164,7 +164,7 @@ def fill_disk(zone: str, leave_mebibytes: int, seconds: float) -> str:
     """
     target = current().target
     name = target.resolve_zone(zone)
-    fault = resource_exhaustion.disk_full(target.zones.layout, name, leave_mebibytes)
+    fault = resource_exhaustion.disk_full(target.zones.paths, name, leave_mebibytes)
     return _inject_for(fault, name, seconds)
 
 
@@ -177,7 +177,7 @@ def fail_dns(seconds: float, zones: Sequence[str] = ()) -> list[str]:
     """
     target = current().target
     names = [target.resolve_zone(zone) for zone in zones] or list(target.zones.spec.zones)
-    _inject_for(zone_faults.dns_failure(target.zones.layout, names), "DNS", seconds)
+    _inject_for(zone_faults.dns_failure(target.zones.paths, names), "DNS", seconds)
     return names
 
 
@@ -188,7 +188,7 @@ def stop_control_plane(seconds: float, programs: Sequence[str] = zone_faults.CON
         seconds: duration.
         programs: any of etcd, apiserver, controller-manager, scheduler.
     """
-    fault = zone_faults.control_plane_outage(current().target.zones.layout, programs)
+    fault = zone_faults.control_plane_outage(current().target.zones.paths, programs)
     _inject_for(fault, "the control plane", seconds)
     return list(programs)
 

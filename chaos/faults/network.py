@@ -14,7 +14,7 @@ from chaos import latency_injector
 from chaos.faults.fault import Command, Fault
 
 if TYPE_CHECKING:
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 _LOSS_STEPS = 10_000
@@ -34,7 +34,7 @@ def zone_isolation(spec: ClusterSpec, zone: str) -> Fault:
         spec: names of the cluster.
         zone: name of the zone.
     """
-    port = spec.port(zone)
+    port = spec.bridge_port(zone)
     return Fault(
         kind="zone-isolation",
         target=zone,
@@ -81,7 +81,7 @@ def packet_loss(spec: ClusterSpec, zone: str, percent: float) -> Fault:
     """
     if not 0 < percent <= _MAX_PERCENT:
         raise ValueError(f"invalid packet loss: {percent} %")
-    port = spec.port(zone)
+    port = spec.bridge_port(zone)
     drop = f"numgen random mod {_LOSS_STEPS} < {round(percent * _LOSS_STEPS / _MAX_PERCENT)} counter drop"
     chains = {"prerouting": [f'iifname "{port}" {drop}'], "postrouting": [f'oifname "{port}" {drop}']}
     return _nftables_fault(spec, "loss", f"{zone} ({percent:g} %)", zone, chains)
@@ -97,7 +97,7 @@ def bandwidth_limit(spec: ClusterSpec, zone: str, megabits: float) -> Fault:
     """
     if megabits <= 0:
         raise ValueError(f"invalid bandwidth: {megabits} Mbit/s")
-    port, namespace = spec.port(zone), spec.namespace(zone)
+    port, namespace = spec.bridge_port(zone), spec.namespace(zone)
     burst = max(_MIN_BURST_BYTES, round(megabits * 1e6 / 8 * _BURST_SECONDS))
     shape = f"root tbf rate {round(megabits * 1000)}kbit burst {burst} latency {_MAX_QUEUE_DELAY}".split()
     return Fault(
@@ -111,20 +111,22 @@ def bandwidth_limit(spec: ClusterSpec, zone: str, megabits: float) -> Fault:
     )
 
 
-def latency(spec: ClusterSpec, layout: Layout, zone: str, milliseconds: float, jitter: float = 0.0) -> Fault:
+def latency(
+    spec: ClusterSpec, paths: ClusterPaths, zone: str, milliseconds: float, jitter: float = 0.0
+) -> Fault:
     """Delay every frame from and to a zone: the round-trip time grows by twice the delay.
 
     Args:
         spec: names of the cluster.
-        layout: files of the cluster.
+        paths: files of the cluster.
         zone: name of the zone.
         milliseconds: delay in one direction.
         jitter: milliseconds; the delay of a frame is uniform within plus and minus `jitter`. Order is kept.
     """
     if not 0 <= jitter <= milliseconds:
         raise ValueError(f"invalid jitter for a delay of {milliseconds} ms: {jitter} ms")
-    port, tap = spec.port(zone), f"{spec.port(zone)}d"
-    pidfile = str(layout.run / f"delay-{zone}.pid")
+    port, tap = spec.bridge_port(zone), f"{spec.bridge_port(zone)}d"
+    pidfile = str(paths.run / f"delay-{zone}.pid")
     program = (sys.executable, "-I", "-S", latency_injector.__file__)
     # Frames are forwarded unchanged: they must contain the checksum and not exceed the MTU of the link.
     offload = f"nsenter --net=/run/netns/{spec.namespace(zone)} ethtool -K eth0 tx"
@@ -144,14 +146,14 @@ def latency(spec: ClusterSpec, layout: Layout, zone: str, milliseconds: float, j
 
 
 def _drop_rule(spec: ClusterSpec, source: str, destination: str) -> str:
-    return f'iifname "{spec.port(source)}" oifname "{spec.port(destination)}" counter drop'
+    return f'iifname "{spec.bridge_port(source)}" oifname "{spec.bridge_port(destination)}" counter drop'
 
 
 def _nftables_fault(
     spec: ClusterSpec, kind: str, target: str, tag: str, chains: dict[str, list[str]]
 ) -> Fault:
     """Return a fault that is an nftables table of the bridge with a chain per hook."""
-    name = f"{spec.tables}{kind}-{tag}"
+    name = f"{spec.nftables_prefix}{kind}-{tag}"
     # The declaration creates a missing table, so that the deletion cannot fail.
     clear = f"table bridge {name}; delete table bridge {name}"
     body = "; ".join(

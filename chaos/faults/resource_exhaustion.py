@@ -16,7 +16,7 @@ from infra.zones import disks
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
 
 FILL_FILE = ".chaos-fill"
 """File in the root of a node's disk that fills it."""
@@ -37,14 +37,14 @@ done
 """Lowers the limit of cgroup $0 to its anonymous memory plus $1 bytes, as far as the kernel can reclaim."""
 
 
-def disk_full(layout: Layout, zone: str, leave_mebibytes: int = 0) -> Fault:
+def disk_full(paths: ClusterPaths, zone: str, leave_mebibytes: int = 0) -> Fault:
     """Fill the disk of a zone's node; the disk of the host is not filled.
 
     The disk is mounted a second time in its own mount namespace: this works whether the node runs or not, and
     the kernel uses one file system for both mounts.
 
     Args:
-        layout: files of the cluster.
+        paths: files of the cluster.
         zone: name of the zone.
         leave_mebibytes: free space that remains (MiB).
     """
@@ -60,8 +60,8 @@ def disk_full(layout: Layout, zone: str, leave_mebibytes: int = 0) -> Fault:
     return Fault(
         kind="disk-full",
         target=f"{zone} ({leave_mebibytes} MiB left)",
-        inject=(_on_disk(layout, zone, fill, missing_status=1),),
-        undo=(_on_disk(layout, zone, f"rm -f /mnt/{FILL_FILE}", missing_status=0),),
+        inject=(_on_disk(paths, zone, fill, missing_status=1),),
+        undo=(_on_disk(paths, zone, f"rm -f /mnt/{FILL_FILE}", missing_status=0),),
     )
 
 
@@ -107,9 +107,9 @@ def memory_pressure(target: str, group: Path, headroom_bytes: int, before: int =
     )
 
 
-def _on_disk(layout: Layout, zone: str, line: str, *, missing_status: int) -> Command:
+def _on_disk(paths: ClusterPaths, zone: str, line: str, *, missing_status: int) -> Command:
     """Return `line` as a command with the node's disk at /mnt; `missing_status` if there is no disk."""
-    image = shlex.quote(str(disks.image(layout, zone)))
+    image = shlex.quote(str(disks.disk_file(paths, zone)))
     # Exits at the first failure: without the mount, /mnt belongs to the host.
     script = f"[ -e {image} ] || exit {missing_status}; mount -o loop {image} /mnt; {line}"
     return ("unshare", "--mount", "--propagation", "private", "sh", "-ec", script)

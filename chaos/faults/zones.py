@@ -11,45 +11,45 @@ from typing import TYPE_CHECKING
 
 from chaos.faults.fault import Command, Fault
 from infra.zones import cgroups
-from infra.zones.supervision import SUPERVISORCTL
+from infra.zones.supervisord import SUPERVISORCTL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 CONTROL_PLANE = ("etcd", "apiserver", "controller-manager", "scheduler")
 """In start order."""
 
 
-def node_death(layout: Layout, zone: str) -> Fault:
+def node_death(paths: ClusterPaths, zone: str) -> Fault:
     """Kill the node of a zone with all its processes; it stays down until the undo.
 
     Args:
-        layout: files of the cluster.
+        paths: files of the cluster.
         zone: name of the zone.
     """
     return Fault(
         kind="node-death",
         target=zone,
-        inject=(_supervisorctl(layout, "stop", zone),),
-        undo=(_supervisorctl_if_running(layout, "start", zone),),
+        inject=(_supervisorctl(paths, "stop", zone),),
+        undo=(_supervisorctl_if_running(paths, "start", zone),),
     )
 
 
-def node_crash(layout: Layout, zone: str) -> Fault:
+def node_crash(paths: ClusterPaths, zone: str) -> Fault:
     """Kill the node of a zone with all its processes; its supervisor restarts it immediately.
 
     Args:
-        layout: files of the cluster.
+        paths: files of the cluster.
         zone: name of the zone.
     """
     return Fault(
         kind="node-crash",
         target=zone,
-        inject=(_supervisorctl(layout, "signal", "KILL", zone),),
-        undo=(_supervisorctl_if_running(layout, "start", zone),),
+        inject=(_supervisorctl(paths, "signal", "KILL", zone),),
+        undo=(_supervisorctl_if_running(paths, "start", zone),),
     )
 
 
@@ -72,11 +72,11 @@ def zone_freeze(spec: ClusterSpec, zone: str) -> Fault:
     )
 
 
-def control_plane_outage(layout: Layout, programs: Sequence[str] = ("apiserver",)) -> Fault:
+def control_plane_outage(paths: ClusterPaths, programs: Sequence[str] = ("apiserver",)) -> Fault:
     """Stop programs of the control plane: running pods keep running, and nothing is rescheduled.
 
     Args:
-        layout: files of the cluster.
+        paths: files of the cluster.
         programs: any of `CONTROL_PLANE`.
     """
     ordered = [name for name in CONTROL_PLANE if name in programs]
@@ -87,51 +87,51 @@ def control_plane_outage(layout: Layout, programs: Sequence[str] = ("apiserver",
     return Fault(
         kind="control-plane-outage",
         target=", ".join(ordered),
-        inject=(_supervisorctl(layout, "stop", *reversed(ordered)),),
-        undo=(_supervisorctl_if_running(layout, "start", *ordered),),
+        inject=(_supervisorctl(paths, "stop", *reversed(ordered)),),
+        undo=(_supervisorctl_if_running(paths, "start", *ordered),),
     )
 
 
-def dns_failure(layout: Layout, zones: Sequence[str]) -> Fault:
+def dns_failure(paths: ClusterPaths, zones: Sequence[str]) -> Fault:
     """Stop the DNS servers of zones: queries of their pods fail immediately.
 
     Args:
-        layout: files of the cluster.
+        paths: files of the cluster.
         zones: names of the zones.
     """
     return Fault(
         kind="dns-failure",
         target=", ".join(zones),
-        inject=tuple(_control_node_dns(layout, zone, "stop", missing_status=1) for zone in zones),
-        undo=tuple(_control_node_dns(layout, zone, "start", missing_status=0) for zone in zones),
+        inject=tuple(_control_node_dns(paths, zone, "stop", missing_status=1) for zone in zones),
+        undo=tuple(_control_node_dns(paths, zone, "start", missing_status=0) for zone in zones),
     )
 
 
-def _supervisorctl(layout: Layout, *args: str) -> Command:
-    return (SUPERVISORCTL, "-c", str(layout.supervisor), *args)
+def _supervisorctl(paths: ClusterPaths, *args: str) -> Command:
+    return (SUPERVISORCTL, "-c", str(paths.supervisor_config), *args)
 
 
-def _supervisorctl_if_running(layout: Layout, *args: str) -> Command:
+def _supervisorctl_if_running(paths: ClusterPaths, *args: str) -> Command:
     """Return a command that does nothing if the cluster is down: it starts with all programs anyway."""
     return (
         "sh",
         "-c",
-        f"[ ! -S {shlex.quote(str(layout.socket))} ] || exec {shlex.join(_supervisorctl(layout, *args))}",
+        f"[ ! -S {shlex.quote(str(paths.socket))} ] || exec {shlex.join(_supervisorctl(paths, *args))}",
     )
 
 
-def _control_node_dns(layout: Layout, zone: str, action: str, *, missing_status: int) -> Command:
+def _control_node_dns(paths: ClusterPaths, zone: str, action: str, *, missing_status: int) -> Command:
     """Return a command to the supervisor inside a node, in the current mount namespace of that node.
 
     Args:
-        layout: files of the cluster.
+        paths: files of the cluster.
         zone: name of the zone.
         action: `start` or `stop`.
         missing_status: exit code if the node does not run; it starts its DNS server when it starts.
     """
-    config = layout.config / zone / "supervisor.conf"
+    config = paths.config / zone / "supervisor.conf"
     script = f"""\
-outer=$({shlex.join(_supervisorctl(layout, "pid", zone))}) || exit {missing_status}
+outer=$({shlex.join(_supervisorctl(paths, "pid", zone))}) || exit {missing_status}
 inner=$([ "$outer" -gt 0 ] && pgrep -P "$outer") || exit {missing_status}
 exec nsenter --target "$inner" --mount {shlex.join((SUPERVISORCTL, "-c", str(config), action, "dns"))}"""
     return ("sh", "-c", script)

@@ -17,9 +17,9 @@ from chaos.safety import require_confirmation, wait_until_healthy
 from chaos.target import Target
 from chaos.traffic.client import Endpoints
 from cli.actions import health
-from cli.actions.ground import look
-from cli.actions.promises import record_measurement
-from cli.actions.settings import load_credentials
+from cli.actions.deployment_target import open_target
+from cli.actions.slo import record_measurement
+from cli.actions.stack_config import load_credentials
 from infra.config_files import garage, kafka, postgres, redis
 from infra.errors import EsqError
 from infra.measurements.measurements import current_commit, host_facts, package_versions
@@ -37,7 +37,7 @@ from infra.names import (
 
 if TYPE_CHECKING:
     from chaos.journal import OpenFault
-    from cli.actions.ground import Ground
+    from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
     from infra.credentials import Credentials
     from infra.progress import ProgressReporter
@@ -70,7 +70,7 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
     Raises:
         EsqError: the environment was not deployed from this host.
     """
-    target = look(environment, progress)
+    target = open_target(environment, progress)
     access = load_credentials(environment, target.engine())
     return Target(
         environment=environment.name,
@@ -84,7 +84,7 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
     )
 
 
-def _health_problems(target: Ground) -> list[str]:
+def _health_problems(target: DeploymentTarget) -> list[str]:
     """Return the problems of all components; an unreachable cluster is one of them."""
     try:
         return health.collect_health(target).problems
@@ -191,7 +191,7 @@ def _record_measurements(environment: Environment, report: ChaosReport, page: Pa
         )
 
 
-def _endpoints(target: Ground, access: Credentials, run_name: str) -> Endpoints:
+def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> Endpoints:
     """Return the endpoints and credentials for the clients of a run."""
     edge_ca_certificate = target.cluster.ca.read_text() if target.cluster is not None else ""
     sentinels = (pod_dns(f"redis-{number}", "redis", DATA_NAMESPACE) for number in range(STATEFUL_REPLICAS))
