@@ -1,4 +1,4 @@
-"""A cluster of their own for these tests, with a pod to hurt."""
+"""An embedded cluster for the fault tests."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain
-from tests.controllers.faults import Machine
-from tests.controllers.zones import Zones
+from tests.servers.fault_driver import HostUnderTest
+from tests.servers.zones import ZonesUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,11 +20,11 @@ TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 
 
 @pytest.fixture(scope="module")
-def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zones]:
-    """A cluster that is up; taken away at the end whatever happened."""
+def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZonesUnderTest]:
+    """A running cluster; it is removed after the tests."""
     tools = Toolchain(platformdirs.user_cache_path() / "esq" / "toolchain", RecordingProgress())
     tools.ensure(TOOLS)
-    zones = Zones(tmp_path_factory.mktemp("zones"), "chaos", "10.96.", tools)
+    zones = ZonesUnderTest(tmp_path_factory.mktemp("zones"), "chaos", "10.96.", tools)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         try:
@@ -36,6 +36,6 @@ def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zones]:
 
 
 @pytest.fixture
-def machine(zones: Zones) -> Machine:
-    """The machine that the cluster is on."""
-    return Machine(zones)
+def host(zones: ZonesUnderTest) -> HostUnderTest:
+    """The host of the cluster."""
+    return HostUnderTest(zones)

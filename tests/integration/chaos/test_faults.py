@@ -1,4 +1,4 @@
-"""Every fault on a real cluster: it hurts what it says, and undone, twice, the machine is as it was."""
+"""Every fault on a real cluster: it has its effect, and after a repeated undo the host is unchanged."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chaos.faults import Fault, hosts, network, pressure, processes
+from chaos.faults import Fault, host_processes, network, processes, resource_exhaustion
 from chaos.faults import zones as zone_faults
 from infra.progress import RecordingProgress
-from infra.zones import disks, wait
-from tests.controllers.faults import Machine, allocate, in_group
-from tests.controllers.zones import Zones, eventually
+from infra.zones import disks, wait_for_apiserver
+from tests.servers.fault_driver import HostUnderTest, allocate_command, run_in_groups
+from tests.servers.zones import ZonesUnderTest, seconds_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-BACK_SECONDS = 40.0
+RECOVERY_TIMEOUT_SECONDS = 40.0
 MEBIBYTE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Case:
-    """A fault, and who can tell whether it hurts.
+class FaultCase:
+    """A fault and a check for its effect.
 
     Attributes:
-        fault: made for a machine.
-        hurts: asked after it was injected, and after it was undone.
+        fault: returns the fault for a host.
+        has_effect: returns whether the fault has its effect.
     """
 
-    fault: Callable[[Machine], Fault]
-    hurts: Callable[[Machine], bool]
+    fault: Callable[[HostUnderTest], Fault]
+    has_effect: Callable[[HostUnderTest], bool]
 
 
-def cut_off(machine: Machine) -> bool:
-    assert machine.reaches("zone-b", "zone-c")
-    return not machine.reaches("zone-b", "zone-a") and not machine.reaches("zone-a", "control")
+def zone_a_is_isolated(host: HostUnderTest) -> bool:
+    assert host.reaches("zone-b", "zone-c")
+    return not host.reaches("zone-b", "zone-a") and not host.reaches("zone-a", "control")
 
 
-def parted(machine: Machine) -> bool:
-    assert machine.reaches("zone-a", "zone-c")
-    assert machine.reaches("zone-b", "zone-c")
-    return not machine.reaches("zone-a", "zone-b")
+def zones_a_and_b_are_partitioned(host: HostUnderTest) -> bool:
+    assert host.reaches("zone-a", "zone-c")
+    assert host.reaches("zone-b", "zone-c")
+    return not host.reaches("zone-a", "zone-b")
 
 
-def lossy(machine: Machine) -> bool:
-    assert machine.reaches("zone-b", "zone-c", count=20)
-    return not machine.reaches("zone-a", "zone-b", count=20)
+def zone_a_loses_packets(host: HostUnderTest) -> bool:
+    assert host.reaches("zone-b", "zone-c", count=20)
+    return not host.reaches("zone-a", "zone-b", count=20)
 
 
-def narrow(machine: Machine) -> bool:
-    there, back = machine.megabits("zone-a", "zone-b"), machine.megabits("zone-b", "zone-a")
-    assert (there < 25) == (back < 25), (there, back)
-    return there < 25
+def zone_a_has_low_bandwidth(host: HostUnderTest) -> bool:
+    outgoing, incoming = host.megabits("zone-a", "zone-b"), host.megabits("zone-b", "zone-a")
+    assert (outgoing < 25) == (incoming < 25), (outgoing, incoming)
+    return outgoing < 25
 
 
-def slow(machine: Machine) -> bool:
-    assert statistics.median(machine.round_trips("zone-b", "zone-c")) < 15
-    median = statistics.median(machine.round_trips("zone-a", "zone-b"))
+def zone_a_has_latency(host: HostUnderTest) -> bool:
+    assert statistics.median(host.round_trips("zone-b", "zone-c")) < 15
+    median = statistics.median(host.round_trips("zone-a", "zone-b"))
     return 40 <= median < 60
 
 
-def frozen(machine: Machine) -> bool:
+def zone_b_is_frozen(host: HostUnderTest) -> bool:
     try:
-        httpx.get(f"http://{machine.spec.node('zone-b')}:8053/health", timeout=0.5)
+        httpx.get(f"http://{host.spec.node('zone-b')}:8053/health", timeout=0.5)
     except httpx.ReadTimeout:
         return True
     except httpx.TransportError:
@@ -77,202 +77,225 @@ def frozen(machine: Machine) -> bool:
     return False
 
 
-def without_api(machine: Machine) -> bool:
-    return wait.refusal(str(machine.spec.control), wait.READY, machine.layout.pki, "admin") is not None
+def api_server_is_down(host: HostUnderTest) -> bool:
+    reason = wait_for_apiserver.unavailability_reason(
+        str(host.spec.control), wait_for_apiserver.READY_PATH, host.paths.pki, "admin"
+    )
+    return reason is not None
 
 
-def nameless(machine: Machine) -> bool:
-    assert machine.resolves("zone-c")
-    return not machine.resolves("zone-a")
+def dns_of_zone_a_is_down(host: HostUnderTest) -> bool:
+    assert host.resolves("zone-c")
+    return not host.resolves("zone-a")
 
 
-def full(machine: Machine) -> bool:
-    room = os.statvfs(machine.volumes("zone-a"))
-    return room.f_bavail * room.f_frsize < 20 * MEBIBYTE
+def disk_of_zone_a_is_full(host: HostUnderTest) -> bool:
+    status = os.statvfs(host.volumes("zone-a"))
+    return status.f_bavail * status.f_frsize < 20 * MEBIBYTE
 
 
-def starved(machine: Machine) -> bool:
-    group = hosts.zone_group(machine.spec, "zone-b", "cpu")
-    spent = hosts.zone_group(machine.spec, "zone-b", "cpuacct") / "cpuacct.usage"
-    before, begun = int(spent.read_text()), time.monotonic()
-    in_group([group, spent.parent], "timeout", "1", "sh", "-c", "while :; do :; done")
-    return (int(spent.read_text()) - before) / 1e9 / (time.monotonic() - begun) < 0.3
+def zone_b_is_throttled(host: HostUnderTest) -> bool:
+    group = host_processes.zone_cgroup(host.spec, "zone-b", "cpu")
+    usage = host_processes.zone_cgroup(host.spec, "zone-b", "cpuacct") / "cpuacct.usage"
+    before, started_at = int(usage.read_text()), time.monotonic()
+    run_in_groups([group, usage.parent], "timeout", "1", "sh", "-c", "while :; do :; done")
+    return (int(usage.read_text()) - before) / 1e9 / (time.monotonic() - started_at) < 0.3
 
 
 CASES = {
-    "zone cut": Case(lambda m: network.zone_cut(m.spec, "zone-a"), cut_off),
-    "partition": Case(lambda m: network.partition(m.spec, "zone-a", "zone-b"), parted),
-    "one way": Case(lambda m: network.one_way_partition(m.spec, "zone-b", "zone-a"), parted),
-    "loss": Case(lambda m: network.packet_loss(m.spec, "zone-a", 40), lossy),
-    "bandwidth": Case(lambda m: network.bandwidth_limit(m.spec, "zone-a", 20), narrow),
-    "latency": Case(lambda m: network.latency(m.spec, m.layout, "zone-a", 20), slow),
-    "zone freeze": Case(lambda m: zone_faults.zone_freeze(m.spec, "zone-b"), frozen),
-    "dns": Case(lambda m: zone_faults.dns_failure(m.layout, ["zone-a", "zone-b"]), nameless),
-    "disk full": Case(lambda m: pressure.disk_full(m.layout, "zone-a", 16), full),
-    "cpu": Case(
-        lambda m: pressure.cpu_pressure("zone-b", hosts.zone_group(m.spec, "zone-b", "cpu"), 0.2), starved
+    "zone isolation": FaultCase(lambda host: network.zone_isolation(host.spec, "zone-a"), zone_a_is_isolated),
+    "partition": FaultCase(
+        lambda host: network.partition(host.spec, "zone-a", "zone-b"), zones_a_and_b_are_partitioned
     ),
-    "api server": Case(lambda m: zone_faults.control_plane_outage(m.layout), without_api),
+    "one-way partition": FaultCase(
+        lambda host: network.one_way_partition(host.spec, "zone-b", "zone-a"), zones_a_and_b_are_partitioned
+    ),
+    "packet loss": FaultCase(lambda host: network.packet_loss(host.spec, "zone-a", 40), zone_a_loses_packets),
+    "bandwidth": FaultCase(
+        lambda host: network.bandwidth_limit(host.spec, "zone-a", 20), zone_a_has_low_bandwidth
+    ),
+    "latency": FaultCase(
+        lambda host: network.latency(host.spec, host.paths, "zone-a", 20), zone_a_has_latency
+    ),
+    "zone freeze": FaultCase(lambda host: zone_faults.zone_freeze(host.spec, "zone-b"), zone_b_is_frozen),
+    "dns": FaultCase(
+        lambda host: zone_faults.dns_failure(host.paths, ["zone-a", "zone-b"]), dns_of_zone_a_is_down
+    ),
+    "disk full": FaultCase(
+        lambda host: resource_exhaustion.disk_full(host.paths, "zone-a", 16), disk_of_zone_a_is_full
+    ),
+    "cpu throttling": FaultCase(
+        lambda host: resource_exhaustion.cpu_throttling(
+            "zone-b", host_processes.zone_cgroup(host.spec, "zone-b", "cpu"), 0.2
+        ),
+        zone_b_is_throttled,
+    ),
+    "api server": FaultCase(lambda host: zone_faults.control_plane_outage(host.paths), api_server_is_down),
 }
 
 
 @pytest.fixture(autouse=True)
-def _whole(machine: Machine) -> None:
-    """Begin with a cluster that nothing is hurt of."""
-    eventually(machine.whole, within=BACK_SECONDS)
+def _healthy_cluster(host: HostUnderTest) -> None:
+    """Wait for a cluster without faults."""
+    seconds_until(host.is_healthy, timeout=RECOVERY_TIMEOUT_SECONDS)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_fault_hurts_until_it_is_undone(machine: Machine, name: str) -> None:
-    case, before = CASES[name], machine.picture()
-    fault = case.fault(machine)
-    assert not case.hurts(machine)
+def test_fault_has_effect_until_undone(host: HostUnderTest, name: str) -> None:
+    case, before = CASES[name], host.snapshot()
+    fault = case.fault(host)
+    assert not case.has_effect(host)
     try:
-        machine.hurt(fault)
-        assert case.hurts(machine)
+        host.inject(fault)
+        assert case.has_effect(host)
     finally:
-        machine.heal(fault)
-    eventually(lambda: not case.hurts(machine), within=BACK_SECONDS)
-    assert machine.picture() == before
+        host.undo(fault)
+    seconds_until(lambda: not case.has_effect(host), timeout=RECOVERY_TIMEOUT_SECONDS)
+    assert host.snapshot() == before
 
 
 @pytest.mark.parametrize("name", ["bandwidth", "latency", "dns"])
-def test_a_fault_is_undone_when_its_injection_was_killed_half_way(machine: Machine, name: str) -> None:
-    case, before = CASES[name], machine.picture()
-    fault = case.fault(machine)
+def test_partial_injection_is_undone(host: HostUnderTest, name: str) -> None:
+    case, before = CASES[name], host.snapshot()
+    fault = case.fault(host)
     for commands in range(len(fault.inject)):
-        machine.die_after(fault, commands)
-        machine.heal(fault)
-        eventually(lambda: not case.hurts(machine), within=BACK_SECONDS)
-        assert machine.picture() == before
+        host.inject_partially(fault, commands)
+        host.undo(fault)
+        seconds_until(lambda: not case.has_effect(host), timeout=RECOVERY_TIMEOUT_SECONDS)
+        assert host.snapshot() == before
 
 
-def test_a_killed_delay_line_cuts_the_zone_off_until_it_is_undone(machine: Machine) -> None:
-    before, fault = machine.picture(), network.latency(machine.spec, machine.layout, "zone-a", 5, 2)
-    machine.hurt(fault)
-    assert machine.reaches("zone-a", "zone-b", count=5)
-    (pidfile,) = machine.layout.run.glob("delay-*")
+def test_killed_latency_injector_isolates_the_zone_until_undone(host: HostUnderTest) -> None:
+    before, fault = host.snapshot(), network.latency(host.spec, host.paths, "zone-a", 5, 2)
+    host.inject(fault)
+    assert host.reaches("zone-a", "zone-b", count=5)
+    (pidfile,) = host.paths.run.glob("delay-*")
     os.kill(int(pidfile.read_text()), signal.SIGKILL)
-    eventually(lambda: not machine.reaches("zone-a", "zone-b"), within=5)
-    machine.heal(fault)
-    assert machine.reaches("zone-a", "zone-b")
-    assert machine.picture() == before
+    seconds_until(lambda: not host.reaches("zone-a", "zone-b"), timeout=5)
+    host.undo(fault)
+    assert host.reaches("zone-a", "zone-b")
+    assert host.snapshot() == before
 
 
-def test_a_dead_node_stays_dead_and_its_full_disk_is_emptied_meanwhile(machine: Machine) -> None:
-    before = machine.picture()
-    death = zone_faults.node_death(machine.layout, "zone-a")
-    ballast = pressure.disk_full(machine.layout, "zone-a")
-    (machine.volumes("zone-a") / "kept").write_text("kept")
-    machine.hurt(ballast)
+def test_dead_node_stays_down_while_its_full_disk_is_emptied(host: HostUnderTest) -> None:
+    before = host.snapshot()
+    death = zone_faults.node_death(host.paths, "zone-a")
+    full_disk = resource_exhaustion.disk_full(host.paths, "zone-a")
+    (host.volumes("zone-a") / "kept").write_text("kept")
+    host.inject(full_disk)
     with pytest.raises(OSError, match="No space left"):
-        (machine.volumes("zone-a") / "more").write_bytes(b"x" * MEBIBYTE)
-    (machine.volumes("zone-a") / "more").unlink()
-    machine.hurt(death)
-    machine.hurt(death)
-    assert machine.zones.cluster.status().processes["zone-a"] == "STOPPED"
-    machine.heal(ballast)
-    machine.heal(death)
-    eventually(machine.whole, within=BACK_SECONDS)
-    (machine.volumes("zone-a") / "kept").unlink()
-    assert machine.picture() == before
+        (host.volumes("zone-a") / "more").write_bytes(b"x" * MEBIBYTE)
+    (host.volumes("zone-a") / "more").unlink()
+    host.inject(death)
+    host.inject(death)
+    assert host.zones.cluster.status().processes["zone-a"] == "STOPPED"
+    host.undo(full_disk)
+    host.undo(death)
+    seconds_until(host.is_healthy, timeout=RECOVERY_TIMEOUT_SECONDS)
+    (host.volumes("zone-a") / "kept").unlink()
+    assert host.snapshot() == before
 
 
-def test_a_crashed_node_is_back_at_once_with_its_disk(machine: Machine) -> None:
-    before, kept = machine.picture(), machine.volumes("zone-b") / "kept"
-    kept.write_text("kept")
-    with kept.open("rb") as file:
-        os.fsync(file.fileno())
-    kubelet = machine.zones.pid("kubelet --config=" + str(machine.zones.state / "config/zone-b"))
-    crash = zone_faults.node_crash(machine.layout, "zone-b")
-    machine.hurt(crash)
-    seconds = eventually(lambda: not Path(f"/proc/{kubelet}").exists() and machine.whole(), BACK_SECONDS)
-    machine.heal(crash)
-    assert (machine.volumes("zone-b") / "kept").read_text() == "kept"
-    (machine.volumes("zone-b") / "kept").unlink()
-    assert machine.picture() == before
-    machine.zones.figures.append(f"zone-b crashed: whole again after {seconds:.1f} s")
+def test_crashed_node_restarts_with_its_disk(host: HostUnderTest) -> None:
+    before, file = host.snapshot(), host.volumes("zone-b") / "kept"
+    file.write_text("kept")
+    with file.open("rb") as descriptor:
+        os.fsync(descriptor.fileno())
+    kubelet = host.zones.pid("kubelet --config=" + str(host.zones.state / "config/zone-b"))
+    crash = zone_faults.node_crash(host.paths, "zone-b")
+    host.inject(crash)
+    seconds = seconds_until(
+        lambda: not Path(f"/proc/{kubelet}").exists() and host.is_healthy(), RECOVERY_TIMEOUT_SECONDS
+    )
+    host.undo(crash)
+    assert (host.volumes("zone-b") / "kept").read_text() == "kept"
+    (host.volumes("zone-b") / "kept").unlink()
+    assert host.snapshot() == before
+    host.zones.figures.append(f"zone-b crashed: healthy again after {seconds:.1f} s")
 
 
-def test_the_whole_control_plane_goes_and_comes_back(machine: Machine) -> None:
-    outage = zone_faults.control_plane_outage(machine.layout, zone_faults.CONTROL_PLANE)
-    machine.hurt(outage)
-    states = machine.zones.cluster.status().processes
+def test_control_plane_stops_and_restarts(host: HostUnderTest) -> None:
+    outage = zone_faults.control_plane_outage(host.paths, zone_faults.CONTROL_PLANE)
+    host.inject(outage)
+    states = host.zones.cluster.status().processes
     assert {states[name] for name in zone_faults.CONTROL_PLANE} == {"STOPPED"}
     assert states["zone-a/kubelet"] == "RUNNING"
-    machine.heal(outage)
-    eventually(machine.whole, within=BACK_SECONDS)
+    host.undo(outage)
+    seconds_until(host.is_healthy, timeout=RECOVERY_TIMEOUT_SECONDS)
 
 
-def test_processes_of_a_pod_are_frozen_and_killed(machine: Machine) -> None:
-    uid, container = machine.victim("zone-c")
-    found = hosts.processes(hosts.container_group(uid, container, "memory"))
-    main = hosts.main_process(found)
+def test_processes_of_a_pod_are_frozen_and_killed(host: HostUnderTest) -> None:
+    uid, container = host.create_victim("zone-c")
+    members = host_processes.processes(host_processes.container_cgroup(uid, container, "memory"))
+    main = host_processes.main_process(members)
     assert main is not None
-    assert [each.name for each in found] == ["sh", "tail"]
+    assert [member.name for member in members] == ["sh", "tail"]
 
     def states() -> set[str]:
-        stats = [Path(f"/proc/{each.pid}/stat").read_text() for each in found]
+        stats = [Path(f"/proc/{member.pid}/stat").read_text() for member in members]
         return {text.rpartition(") ")[2][0] for text in stats}
 
-    freeze = processes.freeze_processes("victim", found)
-    machine.hurt(freeze)
-    eventually(lambda: states() == {"T"}, within=2)
-    machine.heal(freeze)
-    eventually(lambda: states() == {"S"}, within=2)
-    machine.hurt(processes.kill_processes("victim", hosts.named(found, "tail")))
-    eventually(lambda: hosts.process(main.pid) is None, within=BACK_SECONDS)  # it waited for that one only
-    machine.heal(freeze)
-    eventually(lambda: restarts(machine) == 1, within=BACK_SECONDS)
-    again = hosts.processes(hosts.pod_group(uid, "memory"))
-    machine.hurt(processes.kill_processes("victim", again))
-    eventually(lambda: all(hosts.process(each.pid) is None for each in again), within=5)
-    eventually(lambda: restarts(machine) > 1, within=BACK_SECONDS)
+    freeze = processes.freeze_processes("victim", members)
+    host.inject(freeze)
+    seconds_until(lambda: states() == {"T"}, timeout=2)
+    host.undo(freeze)
+    seconds_until(lambda: states() == {"S"}, timeout=2)
+    host.inject(processes.kill_processes("victim", host_processes.processes_named(members, "tail")))
+    # the main process waits for `tail` and exits with it
+    seconds_until(lambda: host_processes.process(main.pid) is None, timeout=RECOVERY_TIMEOUT_SECONDS)
+    host.undo(freeze)
+    seconds_until(lambda: victim_restarts(host) == 1, timeout=RECOVERY_TIMEOUT_SECONDS)
+    restarted = host_processes.processes(host_processes.pod_cgroup(uid, "memory"))
+    host.inject(processes.kill_processes("victim", restarted))
+    seconds_until(lambda: all(host_processes.process(member.pid) is None for member in restarted), timeout=5)
+    seconds_until(lambda: victim_restarts(host) > 1, timeout=RECOVERY_TIMEOUT_SECONDS)
 
 
-def restarts(machine: Machine) -> int:
-    """Return how often the victim was started again and runs."""
-    (status,) = machine.zones.get("pod", "victim")["status"]["containerStatuses"]
+def victim_restarts(host: HostUnderTest) -> int:
+    """Return the number of restarts of the victim; -1 while it is not running."""
+    (status,) = host.zones.get("pod", "victim")["status"]["containerStatuses"]
     return int(status["restartCount"]) if "running" in status["state"] else -1
 
 
-def test_a_container_gets_less_processor_and_memory_until_it_is_undone(machine: Machine) -> None:
-    uid, container = machine.identity(machine.zones.get("pod", "victim"))
-    cpu, memory = (hosts.container_group(uid, container, each) for each in ("cpu", "memory"))
+def test_cpu_and_memory_of_a_container_are_limited_until_undone(host: HostUnderTest) -> None:
+    uid, container = host.pod_identity(host.zones.get("pod", "victim"))
+    cpu, memory = (
+        host_processes.container_cgroup(uid, container, controller) for controller in ("cpu", "memory")
+    )
     assert cpu is not None
     assert memory is not None
-    before = hosts.cpu_quota(cpu), hosts.memory_limit(memory)
-    assert before == (hosts.UNLIMITED, 256 * MEBIBYTE)
-    slow_down = pressure.cpu_pressure("victim", cpu, 0.1, before[0])
-    squeeze = pressure.memory_pressure("victim", memory, 8 * MEBIBYTE, before[1])
-    assert in_group([memory], *allocate(64)) == 0
-    machine.hurt(slow_down)
-    machine.hurt(squeeze)
-    assert hosts.cpu_quota(cpu) == 10_000
-    assert hosts.memory_limit(memory) < 32 * MEBIBYTE
-    assert in_group([memory], *allocate(64)) == -signal.SIGKILL
-    machine.heal(slow_down)
-    machine.heal(squeeze)
-    assert in_group([memory], *allocate(64)) == 0
-    assert (hosts.cpu_quota(cpu), hosts.memory_limit(memory)) == before
+    before = host_processes.cpu_quota(cpu), host_processes.memory_limit(memory)
+    assert before == (host_processes.UNLIMITED, 256 * MEBIBYTE)
+    throttling = resource_exhaustion.cpu_throttling("victim", cpu, 0.1, before[0])
+    pressure = resource_exhaustion.memory_pressure("victim", memory, 8 * MEBIBYTE, before[1])
+    assert run_in_groups([memory], *allocate_command(64)) == 0
+    host.inject(throttling)
+    host.inject(pressure)
+    assert host_processes.cpu_quota(cpu) == 10_000
+    assert host_processes.memory_limit(memory) < 32 * MEBIBYTE
+    assert run_in_groups([memory], *allocate_command(64)) == -signal.SIGKILL
+    host.undo(throttling)
+    host.undo(pressure)
+    assert run_in_groups([memory], *allocate_command(64)) == 0
+    assert (host_processes.cpu_quota(cpu), host_processes.memory_limit(memory)) == before
 
 
-def test_taking_a_hurt_cluster_down_leaves_nothing(machine: Machine, zones: Zones) -> None:
-    spec, layout = machine.spec, machine.layout
+def test_cluster_with_open_faults_is_removed_completely(host: HostUnderTest, zones: ZonesUnderTest) -> None:
+    spec, paths = host.spec, host.paths
     faults = [
-        network.latency(spec, layout, "zone-a", 5),
+        network.latency(spec, paths, "zone-a", 5),
         network.packet_loss(spec, "zone-b", 5),
         network.partition(spec, "zone-a", "zone-c"),
         network.bandwidth_limit(spec, "zone-b", 5),
-        pressure.disk_full(layout, "zone-a"),
+        resource_exhaustion.disk_full(paths, "zone-a"),
         zone_faults.zone_freeze(spec, "zone-c"),
     ]
     for fault in faults:
-        machine.hurt(fault)
-    assert any(line.startswith("loop device") for line in zones.leftovers())
-    assert disks.image(layout, "zone-a").exists()
+        host.inject(fault)
+    assert any(line.startswith("loop device") for line in zones.leaked_resources())
+    assert disks.disk_file(paths, "zone-a").exists()
     zones.cluster.down(RecordingProgress(), purge=True)
-    assert zones.leftovers() == []
+    assert zones.leaked_resources() == []
     for fault in faults:
-        machine.heal(fault)
-    assert zones.leftovers() == []
+        host.undo(fault)
+    assert zones.leaked_resources() == []

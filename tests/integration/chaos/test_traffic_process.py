@@ -1,4 +1,4 @@
-"""The traffic process that ends too early: the experiment is told why, and nothing of it stays behind."""
+"""The traffic process after a kill: the experiment gets an error, and no process remains."""
 
 from __future__ import annotations
 
@@ -10,54 +10,60 @@ import pytest
 
 from chaos.traffic.client import Endpoints
 from chaos.traffic.process import Traffic, TrafficFailedError
-from tests.controllers.zones import eventually
+from tests.servers.zones import seconds_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
-NOWHERE = Endpoints(
-    run="test",
-    authority="",
-    edge="https://127.0.0.1:1",
-    edge_authority="",
+UNREACHABLE = Endpoints(
+    run_name="test",
+    ca_certificate="",
+    edge_url="https://127.0.0.1:1",
+    edge_ca_certificate="",
     token_key="",
     postgres={},
     kafka={},
     redis={},
-    objects={},
+    object_store={},
 )
-NAMES = "10.99.99.11"
-"""Nobody is asked there, as there are no clients."""
+NAMESERVER = "10.99.99.11"
+"""Receives no query, because there are no clients."""
 
 
-def test_what_is_asked_of_a_killed_process_fails_and_nothing_is_left() -> None:
+def test_result_of_a_killed_process_fails_and_no_process_remains() -> None:
     others = set(psutil.Process().children())
-    with Traffic([], NOWHERE, [NAMES]) as traffic:
+    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
         processes = set(psutil.Process().children()) - others
-        for each in processes:
-            each.kill()
-        eventually(lambda: all(each.status() == psutil.STATUS_ZOMBIE for each in processes), 10)
-        with pytest.raises(TrafficFailedError, match="has ended"):
+        for process in processes:
+            process.kill()
+        seconds_until(
+            lambda: all(process.status() == psutil.STATUS_ZOMBIE for process in processes), timeout=10
+        )
+        with pytest.raises(TrafficFailedError, match="has exited"):
             traffic.result()
-    assert not any(each.is_running() for each in processes)
+    assert not any(process.is_running() for process in processes)
 
 
-def test_nothing_is_left_of_it_when_its_experiment_is_killed() -> None:
-    begin = (
-        f"Traffic([], Endpoints.model_validate_json({NOWHERE.model_dump_json()!r}), [{NAMES!r}]).__enter__()"
-    )
-    imports = "from chaos.traffic.client import Endpoints; from chaos.traffic.process import Traffic; "
-    script = f"import time; {imports}held = {begin}; print('ready', flush=True); time.sleep(60)"
+def test_no_process_remains_after_the_experiment_is_killed() -> None:
+    endpoints = f"Endpoints.model_validate_json({UNREACHABLE.model_dump_json()!r})"
+    script = f"""\
+import time
+from chaos.traffic.client import Endpoints
+from chaos.traffic.process import Traffic
+traffic = Traffic([], {endpoints}, [{NAMESERVER!r}]).__enter__()
+print('ready', flush=True)
+time.sleep(60)
+"""
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as experiment:
         assert experiment.stdout is not None
         assert experiment.stdout.readline() == "ready\n"
         processes = psutil.Process(experiment.pid).children()
         experiment.kill()
     assert len(processes) == 2
-    eventually(lambda: not any(each.is_running() for each in processes), 10)
+    seconds_until(lambda: not any(process.is_running() for process in processes), timeout=10)
 
 
-def test_it_goes_before_others_until_it_is_told_to_stop() -> None:
+def test_processes_have_cpu_priority_until_stopped() -> None:
     others = set(psutil.Process().children())
-    with Traffic([], NOWHERE, [NAMES]) as traffic:
-        assert {each.nice() for each in set(psutil.Process().children()) - others} == {-10}
-        assert traffic.result() == {"lanes": {}, "history": {}}
+    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
+        assert {process.nice() for process in set(psutil.Process().children()) - others} == {-10}
+        assert traffic.result() == {"streams": {}, "stored": {}}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.zones.layout import Layout
+from infra.zones.paths import ClusterPaths
 from infra.zones.spec import ClusterSpec
 
 
@@ -16,5 +16,5 @@ def spec() -> ClusterSpec:
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Layout:
-    return Layout(tmp_path / "state", "paper")
+def paths(tmp_path: Path) -> ClusterPaths:
+    return ClusterPaths(tmp_path / "state", "paper")

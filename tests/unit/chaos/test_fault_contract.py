@@ -8,11 +8,11 @@ import pytest
 
 from chaos.faults import Fault, network, processes, render, resource_exhaustion, zones
 from chaos.faults.host_processes import HostProcess
-from infra.zones.layout import Layout
+from infra.zones.paths import ClusterPaths
 from infra.zones.spec import ClusterSpec
 
 SPEC = ClusterSpec.model_validate({"name": "paper", "subnet": "10.200.0.0/16"})
-LAYOUT = Layout(Path("/state of mine/paper"), "paper")
+PATHS = ClusterPaths(Path("/state of mine/paper"), "paper")
 GROUP = Path("/sys/fs/cgroup/cpu/esq-paper-zone-a")
 VICTIM = HostProcess(pid=17, start_ticks=4711)
 
@@ -22,14 +22,14 @@ UNDOABLE = {
     "one-way-partition": network.one_way_partition(SPEC, "zone-a", "zone-b"),
     "packet-loss": network.packet_loss(SPEC, "zone-a", 12.5),
     "bandwidth-limit": network.bandwidth_limit(SPEC, "zone-a", 20),
-    "latency": network.latency(SPEC, LAYOUT, "zone-a", 50, 10),
+    "latency": network.latency(SPEC, PATHS, "zone-a", 50, 10),
     "process-freeze": processes.freeze_processes("pod x/y", [VICTIM]),
-    "node-death": zones.node_death(LAYOUT, "zone-a"),
-    "node-crash": zones.node_crash(LAYOUT, "zone-a"),
+    "node-death": zones.node_death(PATHS, "zone-a"),
+    "node-crash": zones.node_crash(PATHS, "zone-a"),
     "zone-freeze": zones.zone_freeze(SPEC, "zone-a"),
-    "control-plane-outage": zones.control_plane_outage(LAYOUT),
-    "dns-failure": zones.dns_failure(LAYOUT, ["zone-a", "zone-b"]),
-    "disk-full": resource_exhaustion.disk_full(LAYOUT, "zone-a", 8),
+    "control-plane-outage": zones.control_plane_outage(PATHS),
+    "dns-failure": zones.dns_failure(PATHS, ["zone-a", "zone-b"]),
+    "disk-full": resource_exhaustion.disk_full(PATHS, "zone-a", 8),
     "cpu-throttling": resource_exhaustion.cpu_throttling("zone-a", GROUP, 0.2),
     "memory-pressure": resource_exhaustion.memory_pressure("pod x/y", GROUP, 1 << 20, 1 << 28),
 }
@@ -69,7 +69,7 @@ def test_nftables_tables_differ_by_fault_and_cluster() -> None:
         )
     }
     assert len(undo_commands) == 10
-    assert not other.bridge.startswith(SPEC.tables)
+    assert not other.bridge.startswith(SPEC.nftables_prefix)
 
 
 def test_partition_drops_both_directions_and_one_way_partition_one() -> None:
@@ -84,7 +84,7 @@ def test_partition_drops_both_directions_and_one_way_partition_one() -> None:
 
 
 def test_control_plane_stops_in_reverse_start_order() -> None:
-    fault = zones.control_plane_outage(LAYOUT, ["apiserver", "scheduler", "etcd"])
+    fault = zones.control_plane_outage(PATHS, ["apiserver", "scheduler", "etcd"])
     assert fault.inject[0][-4:] == ("stop", "scheduler", "apiserver", "etcd")
     assert fault.undo[0][-1].endswith("start etcd apiserver scheduler")
 
@@ -95,13 +95,13 @@ def test_control_plane_stops_in_reverse_start_order() -> None:
         lambda: network.packet_loss(SPEC, "zone-a", 0),
         lambda: network.packet_loss(SPEC, "zone-a", 100.1),
         lambda: network.bandwidth_limit(SPEC, "zone-a", 0),
-        lambda: network.latency(SPEC, LAYOUT, "zone-a", 5, 6),
+        lambda: network.latency(SPEC, PATHS, "zone-a", 5, 6),
         lambda: network.zone_isolation(SPEC, "zone-z"),
-        lambda: resource_exhaustion.disk_full(LAYOUT, "zone-a", -1),
+        lambda: resource_exhaustion.disk_full(PATHS, "zone-a", -1),
         lambda: resource_exhaustion.cpu_throttling("zone-a", GROUP, 0.001),
         lambda: resource_exhaustion.memory_pressure("pod x/y", GROUP, -1),
         lambda: processes.kill_processes("pod x/y", []),
-        lambda: zones.control_plane_outage(LAYOUT, ["proxy"]),
+        lambda: zones.control_plane_outage(PATHS, ["proxy"]),
     ],
 )
 def test_invalid_arguments_are_rejected_before_the_injection(build: object) -> None:

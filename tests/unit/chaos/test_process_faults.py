@@ -11,7 +11,7 @@ import pytest
 from chaos.faults import Command, host_processes
 from chaos.faults.host_processes import HostProcess
 from chaos.faults.processes import freeze_processes, kill_processes
-from tests.controllers.process import await_true
+from tests.servers.process import wait_until
 
 MISSING = HostProcess(pid=4_194_303, start_ticks=1)
 """Its pid is one above the largest possible one."""
@@ -50,10 +50,10 @@ def test_kill_sends_sigkill(sleeper: subprocess.Popen[bytes]) -> None:
 def test_frozen_process_continues_after_repeated_undo(sleeper: subprocess.Popen[bytes]) -> None:
     fault = freeze_processes("x", [host_process(sleeper)])
     assert exit_code(fault.inject[0]) == 0
-    await_true("stopped", lambda: state(sleeper.pid) == "T", 5)
+    wait_until("stopped", lambda: state(sleeper.pid) == "T", 5)
     for _ in range(2):
         assert exit_code(fault.undo[0]) == 0
-        await_true("running", lambda: state(sleeper.pid) != "T", 5)
+        wait_until("running", lambda: state(sleeper.pid) != "T", 5)
     sleeper.kill()
     sleeper.wait()
     assert exit_code(fault.undo[0]) == 0

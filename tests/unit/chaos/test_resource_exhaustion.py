@@ -10,7 +10,7 @@ import pytest
 from chaos.faults import Command
 from chaos.faults.host_processes import UNLIMITED
 from chaos.faults.resource_exhaustion import cpu_throttling, disk_full, memory_pressure
-from infra.zones.layout import Layout
+from infra.zones.paths import ClusterPaths
 
 MEBIBYTE = 1 << 20
 
@@ -62,7 +62,7 @@ def test_unlimited_is_restored_as_unlimited(group: Path) -> None:
     assert f"echo {UNLIMITED} >" in memory_pressure("x", group, MEBIBYTE).undo[0][-1]
 
 
-def test_missing_disk_is_not_mounted(layout: Layout) -> None:
-    fault = disk_full(layout, "zone-a")
+def test_missing_disk_is_not_mounted(paths: ClusterPaths) -> None:
+    fault = disk_full(paths, "zone-a")
     assert "|| exit 1; mount" in fault.inject[0][-1]
     assert "|| exit 0; mount" in fault.undo[0][-1]
