@@ -73,33 +73,33 @@ def diagnose(kubeconfig: Path, reference: ObjectReference) -> list[str]:
     try:
         with closing(api_client(kubeconfig)) as api:
             pods = _pods(api, reference)
-            faults = [fault for pod in pods for fault in pod_faults(pod)]
-            logs = [entry for pod in pods for entry in _last_log_lines(api, pod)] if faults else []
+            problems = [problem for pod in pods for problem in pod_problems(pod)]
+            logs = [entry for pod in pods for entry in _last_log_lines(api, pod)] if problems else []
             names = {reference.name, *(pod["metadata"]["name"] for pod in pods)}
-            return [*faults, *logs, *_warnings(api, reference.namespace, names)][:MAX_ENTRIES]
+            return [*problems, *logs, *_warnings(api, reference.namespace, names)][:MAX_ENTRIES]
     except (ApiException, HTTPError, OSError):
         # These are remarks beside the real error: without the right to read them there are none.
         return []
 
 
-def pod_faults(pod: Manifest) -> list[str]:
+def pod_problems(pod: Manifest) -> list[str]:
     """Return what is wrong with a pod, a line each: not scheduled, images, crashes, not ready."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     scheduled = conditions.get("PodScheduled", {})
-    faults = [f"[Pod {name}]: {scheduled.get('message')}"] if scheduled.get("status") == "False" else []
+    problems = [f"[Pod {name}]: {scheduled.get('message')}"] if scheduled.get("status") == "False" else []
     for container in _containers(pod):
-        place, state = f"[Pod {name}/{container['name']}]", container.get("state") or {}
+        source, state = f"[Pod {name}/{container['name']}]", container.get("state") or {}
         waiting = state.get("waiting") or {}
         ended = (container.get("lastState") or {}).get("terminated") or state.get("terminated") or {}
         if waiting.get("reason") not in _NORMAL_WAITS:
-            faults.append(f"{place}: {waiting['reason']}: {waiting.get('message', '')}".strip())
+            problems.append(f"{source}: {waiting['reason']}: {waiting.get('message', '')}".strip())
         if ended.get("exitCode"):
             reason = ended.get("message", ended.get("reason", ""))
-            faults.append(f"{place}: exited with {ended['exitCode']}: {reason}")
+            problems.append(f"{source}: exited with {ended['exitCode']}: {reason}")
         elif not container.get("ready") and "running" in state:
-            faults.append(f"{place}: is running and not ready")
-    return faults
+            problems.append(f"{source}: is running and not ready")
+    return problems
 
 
 def _containers(pod: Manifest) -> list[Manifest]:

@@ -1,7 +1,7 @@
-"""The process of the Kubernetes provider, which the engine attaches to instead of starting one for each phase.
+"""The process of the Kubernetes provider, which the engine attaches to instead of starting its own.
 
-It has the settings that `esq` needs, and it ends when `esq` ends, however that happens: a shell beside it waits
-for the end of a pipe, which the kernel closes.
+It has the settings that `esq` needs, and it ends when `esq` ends, however that happens: a shell beside it
+waits for the end of a pipe, which the kernel closes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,9 @@ The provider does not watch its input, and Linux binds the parent-death signal t
 _VARIABLES = {
     # What was changed by hand (`kubectl scale`) is drift: the next deploy sets it right instead of failing.
     "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
+    # Its own limits (50 requests a second after a burst of 120) make a layer of 200 objects wait.
+    "PULUMI_K8S_CLIENT_QPS": "1000",
+    "PULUMI_K8S_CLIENT_BURST": "1000",
 }
 
 
@@ -64,7 +67,7 @@ class ProviderProcess:
         return f"kubernetes:{self._port}"
 
     def close(self) -> None:
-        """End the provider. The engine cancels it at the end of a run, after which it refuses further work."""
+        """End the provider. The engine cancels it at the end of a run; then it refuses further work."""
         if self._process is not None:
             self._process.communicate()
             self._process = None

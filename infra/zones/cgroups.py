@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
-BUSY_SECONDS = 5.0
+REMOVE_TIMEOUT_SECONDS = 5.0
 """A killed process leaves its group a moment after its parent has heard of its end."""
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
 """A new cpuset is empty on v1, and no process may enter it until these are filled."""
@@ -26,7 +26,7 @@ def hierarchies(mount: Path = MOUNT) -> list[Path]:
     return sorted({folder.resolve() for folder in mount.iterdir() if (folder / "cgroup.procs").exists()})
 
 
-def paths(name: str, mount: Path = MOUNT) -> list[Path]:
+def group_folders(name: str, mount: Path = MOUNT) -> list[Path]:
     """Return where the group `name` is, for those who look whether it is left."""
     return [root / name for root in hierarchies(mount) if (root / name).is_dir()]
 
@@ -57,16 +57,16 @@ def remove(name: str, mount: Path = MOUNT) -> None:
     Raises:
         OSError: a process is still in it after `BUSY_SECONDS`.
     """
-    ends = time.monotonic() + BUSY_SECONDS
+    deadline = time.monotonic() + REMOVE_TIMEOUT_SECONDS
     thaw(name, mount)
     for root in hierarchies(mount):
-        while not _removed(root / name):
-            if time.monotonic() > ends:
+        while not _try_remove(root / name):
+            if time.monotonic() > deadline:
                 raise OSError(errno.EBUSY, "a process is still in the control group", str(root / name))
             time.sleep(0.02)
 
 
-def _removed(group: Path) -> bool:
+def _try_remove(group: Path) -> bool:
     """Remove `group` and everything below; False when a process of it has not quite ended."""
     try:
         for folder, _, _ in os.walk(group, topdown=False):

@@ -16,24 +16,24 @@ from infra.errors import ProblemsError, UsageError
 from infra.names import OFFSITE_STORE
 from infra.subprocesses import HIGH_PRIORITY_PREFIX, CommandFailedError
 from infra.zones import (
+    bootstrap_manifests,
+    busybox_image,
     cgroups,
     control_plane,
     edge,
-    foundation,
     network,
     nodes,
+    offsite_store,
+    orphan_processes,
     pki,
     preflight,
     registry,
-    strays,
-    toolbox,
-    vault,
 )
-from infra.zones.api import POLL_SECONDS, READY_SECONDS, Api, late
-from infra.zones.layout import Layout, write
+from infra.zones.api import POLL_INTERVAL_SECONDS, READY_TIMEOUT_SECONDS, Api, start_timeout_error
+from infra.zones.paths import ClusterPaths, write_atomically
 from infra.zones.spec import ClusterSpec
 from infra.zones.status import ClusterStatus, NodeStatus
-from infra.zones.supervision import Program, Supervisor, children, render
+from infra.zones.supervisord import Program, Supervisor, render, wait_for_children
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,23 +55,25 @@ class Cluster:
         vault: folder of the store for backups, which no `down` deletes; None for none.
     """
 
-    def __init__(self, spec: ClusterSpec, state: Path, tools: Tools, vault: Path | None = None) -> None:
+    def __init__(
+        self, spec: ClusterSpec, state: Path, tools: Tools, offsite_folder: Path | None = None
+    ) -> None:
         self.spec = spec
-        self._vault_folder = vault
-        self._layout = Layout(state, spec.name)
+        self._offsite_folder = offsite_folder
+        self._paths = ClusterPaths(state, spec.name)
         self._tools = tools
-        self._supervisor = Supervisor(self._layout)
-        self._api = Api(str(spec.control), self._layout, tools)
+        self._supervisor = Supervisor(self._paths)
+        self._api = Api(str(spec.control), self._paths, tools)
 
     @property
-    def layout(self) -> Layout:
+    def paths(self) -> ClusterPaths:
         """Where its files are."""
-        return self._layout
+        return self._paths
 
     @property
     def kubeconfig(self) -> Path:
         """Kubeconfig of the administrator, readable by its owner only."""
-        return self._layout.kubeconfig
+        return self._paths.kubeconfig
 
     @property
     def registry(self) -> str:
@@ -84,15 +86,15 @@ class Cluster:
         return str(self.spec.gateway)
 
     @property
-    def vault(self) -> OffsiteStoreAccess | None:
+    def offsite_store(self) -> OffsiteStoreAccess | None:
         """Where backups go that are to outlive the zones; None when there is no such store."""
-        found = vault.find(self._vault_folder, self._tools)
-        return found.access(self.spec, self._layout) if found else None
+        found = offsite_store.open_store(self._offsite_folder, self._tools)
+        return found.access(self.spec, self._paths) if found else None
 
     @property
     def ca(self) -> Path:
         """Certificate authority of the API server, the registry and the edge."""
-        return self._layout.pki / "ca.crt"
+        return self._paths.pki / "ca.crt"
 
     @property
     def supervisor_pid(self) -> int | None:
@@ -101,7 +103,7 @@ class Cluster:
 
     def preflight(self) -> list[Problem]:
         """Return everything that stands in the way of `up`."""
-        return preflight.check(self.spec, self._layout)
+        return preflight.check(self.spec, self._paths)
 
     def up(self, steps: ProgressReporter) -> None:
         """Bring the cluster up, or whatever of it is not.
@@ -111,26 +113,26 @@ class Cluster:
             UsageError: it was made with another subnet or other zones; nothing was started.
             EsqError: it was started and did not become ready; the logs tell why.
         """
-        with steps.step(f"cluster {self.spec.name}") as step, self._alone():
-            self._refuse_another_spec()
-            if self._unchanged():
+        with steps.step(f"cluster {self.spec.name}") as step, self._locked():
+            self._reject_changed_spec()
+            if self._is_unchanged():
                 step.set_result("already running")
                 return
             problems = self.preflight()
             if problems:
                 raise ProblemsError("this host cannot carry the zones yet", problems)
-            self._configure()
-            if self._supervisor.pid is None or not network.present(self.spec):
-                self._end_processes()
+            self._write_configuration()
+            if self._supervisor.pid is None or not network.exists(self.spec):
+                self._kill_processes()
                 network.create(self.spec)
             for zone in self.spec.zones:
-                network.heal(self.spec, zone)
+                network.reconnect(self.spec, zone)
                 cgroups.thaw(self.spec.namespace(zone))
             self._supervisor.start()
-            self._supervisor.wake(self.spec.zones)
-            self._api.await_ready(step)
-            self._api.apply(foundation.manifests(), foundation.FIELD_MANAGER)
-            self._await_healthy(step)
+            self._supervisor.poll_nodes(self.spec.zones)
+            self._api.wait_until_ready(step)
+            self._api.apply(bootstrap_manifests.manifests(), bootstrap_manifests.FIELD_MANAGER)
+            self._wait_until_healthy(step)
             step.set_result(f"{len(self.spec.zones)} nodes ready")
 
     def down(self, steps: ProgressReporter, *, purge: bool = False) -> None:
@@ -140,30 +142,30 @@ class Cluster:
             steps: told what happens.
             purge: delete the state as well: volumes, certificates, etcd; never the vault.
         """
-        with steps.step(f"cluster {self.spec.name} down"), self._alone():
-            self._end_processes()
+        with steps.step(f"cluster {self.spec.name} down"), self._locked():
+            self._kill_processes()
             network.remove(self.spec)
             for zone in self.spec.zones:
                 cgroups.remove(self.spec.namespace(zone))
-            shutil.rmtree(self._layout.run, ignore_errors=True)
+            shutil.rmtree(self._paths.run, ignore_errors=True)
             if purge:
-                shutil.rmtree(self._layout.root, ignore_errors=True)
+                shutil.rmtree(self._paths.root, ignore_errors=True)
 
     def status(self) -> ClusterStatus:
         """Return what the supervisor and the API server say."""
         states = self._supervisor.states()
         for zone in self.spec.zones if states else ():
-            inner = self._supervisor.inner_states(zone) or {"supervisor": "UNKNOWN"}
+            inner = self._supervisor.node_states(zone) or {"supervisor": "UNKNOWN"}
             states |= {f"{zone}/{name}": state for name, state in inner.items()}
         try:
-            found = self._nodes() if states else ()
+            nodes_found = self._nodes() if states else ()
         except CommandFailedError:
-            found = ()
+            nodes_found = ()
         return ClusterStatus(
             name=self.spec.name,
             running=bool(states),
             processes=states,
-            nodes=found,
+            nodes=nodes_found,
             kubeconfig=str(self.kubeconfig),
             edge=f"https://{self.address}",
             registry=self.registry,
@@ -171,32 +173,30 @@ class Cluster:
 
     def logs(self) -> dict[str, Path]:
         """Return the log file of every process by name; processes of a node are called `zone-a/kubelet`."""
-        files = {path.stem: path for path in self._layout.logs.glob("*.log")}
+        files = {path.stem: path for path in self._paths.logs.glob("*.log")}
         for zone in self.spec.zones:
-            files |= {
-                f"{zone}/{path.stem}": path for path in (self._layout.node(zone) / "logs").glob("*.log")
-            }
+            files |= {f"{zone}/{path.stem}": path for path in (self._paths.node(zone) / "logs").glob("*.log")}
         return dict(sorted(files.items()))
 
-    def trust(self, authority: str) -> None:
+    def trust_backend_ca(self, certificate: str) -> None:
         """Let the edge trust services whose certificates are signed by `authority` (PEM)."""
-        path = self._layout.config / "backends.pem"
-        if path.read_text() != authority:
-            write(path, authority)
+        path = self._paths.config / "backends.pem"
+        if path.read_text() != certificate:
+            write_atomically(path, certificate)
             self._supervisor.call("stopProcess", "edge")
             self._supervisor.call("startProcess", "edge")
 
-    def cut(self, zone: str) -> None:
+    def disconnect(self, zone: str) -> None:
         """Cut a zone off: it goes on running and reaches nobody."""
-        network.cut(self.spec, zone)
+        network.disconnect(self.spec, zone)
 
-    def heal(self, zone: str) -> None:
+    def reconnect(self, zone: str) -> None:
         """End a cut."""
-        network.heal(self.spec, zone)
+        network.reconnect(self.spec, zone)
 
     def kill(self, zone: str) -> None:
         """Let a zone die at once, with everything in it. The supervisor brings it back."""
-        for process in children(self._supervisor.program_pid(zone)):
+        for process in wait_for_children(self._supervisor.program_pid(zone)):
             os.kill(process.pid, signal.SIGKILL)
 
     def stop(self, zone: str) -> None:
@@ -208,19 +208,19 @@ class Cluster:
         self._supervisor.call("startProcess", zone)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
         """Wait for whoever else is bringing this cluster up or down."""
-        self._layout.lock.parent.mkdir(parents=True, exist_ok=True)
-        with self._layout.lock.open("w") as lock:
+        self._paths.lock.parent.mkdir(parents=True, exist_ok=True)
+        with self._paths.lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _refuse_another_spec(self) -> None:
-        kept = ClusterSpec.kept(self._layout.root)
-        if kept is not None and kept != self.spec:
+    def _reject_changed_spec(self) -> None:
+        saved = ClusterSpec.load_saved(self._paths.root)
+        if saved is not None and saved != self.spec:
             raise UsageError(
-                f"cluster {kept.name} was made with {kept.subnet} and {', '.join(kept.zones)}",
-                location=f"cluster {kept.name}",
+                f"cluster {saved.name} was made with {saved.subnet} and {', '.join(saved.zones)}",
+                location=f"cluster {saved.name}",
                 remedy="Leave the subnet as it was, or delete the cluster first: `esq cluster down --purge`.",
             )
 
@@ -229,64 +229,68 @@ class Cluster:
         unknown = {zone: NodeStatus(name=zone, zone=zone, reason="never seen") for zone in self.spec.zones}
         return tuple((unknown | known).values())
 
-    def _await_healthy(self, step: ProgressStep) -> None:
-        deadline = time.monotonic() + READY_SECONDS
+    def _wait_until_healthy(self, step: ProgressStep) -> None:
+        deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while not (status := self.status()).healthy:
-            lacking = ", ".join(status.lacking) or "the API server"
+            unhealthy = ", ".join(status.unhealthy) or "the API server"
             if time.monotonic() > deadline:
-                raise late(self.spec.name, f"not ready: {lacking}")
-            step.set_status(lacking)
-            time.sleep(POLL_SECONDS)
+                raise start_timeout_error(self.spec.name, f"not ready: {unhealthy}")
+            step.set_status(unhealthy)
+            time.sleep(POLL_INTERVAL_SECONDS)
 
-    def _end_processes(self) -> None:
+    def _kill_processes(self) -> None:
         for zone in self.spec.zones:
             cgroups.thaw(self.spec.namespace(zone))
         self._supervisor.stop()
-        strays.end(self.spec, self._layout)
+        orphan_processes.kill_orphans(self.spec, self._paths)
 
-    def _unchanged(self) -> bool:
-        if self._supervisor.pid is None or not network.present(self.spec):
+    def _is_unchanged(self) -> bool:
+        if self._supervisor.pid is None or not network.exists(self.spec):
             return False
-        before = self._layout.supervisor.read_text()
-        return self._configure() == before and self.status().healthy
+        before = self._paths.supervisor_config.read_text()
+        return self._write_configuration() == before and self.status().healthy
 
-    def _configure(self) -> str:
+    def _write_configuration(self) -> str:
         """Write all files; return the supervisor's configuration."""
-        spec, layout = self.spec, self._layout
-        layout.make(spec.zones)
-        pki.ensure(spec, layout)
-        write(layout.spec, spec.model_dump_json(indent=2))
-        write(layout.config / "toolbox.tar", toolbox.archive())
+        spec, paths = self.spec, self._paths
+        paths.create(spec.zones)
+        pki.ensure(spec, paths)
+        write_atomically(paths.spec, spec.model_dump_json(indent=2))
+        write_atomically(paths.config / "toolbox.tar", busybox_image.archive())
         storage = platformdirs.user_cache_path("esq") / "registry"
         storage.mkdir(parents=True, exist_ok=True)
-        store = vault.find(self._vault_folder, self._tools)
-        behind = vault.frontend(store, spec, layout) if store else ""
+        store = offsite_store.open_store(self._offsite_folder, self._tools)
+        offsite_frontend = offsite_store.frontend(store, spec, paths) if store else ""
         files = {
-            "edge": write(layout.config / "haproxy.cfg", edge.render(spec, layout) + behind),
-            "registry": write(layout.config / "registry.yml", registry.render(spec, layout, storage)),
+            "edge": write_atomically(
+                paths.config / "haproxy.cfg", edge.render(spec, paths) + offsite_frontend
+            ),
+            "registry": write_atomically(
+                paths.config / "registry.yml", registry.render(spec, paths, storage)
+            ),
         }
-        if not (layout.config / "backends.pem").exists():
-            write(layout.config / "backends.pem", self.ca.read_text())
-        host = [
+        if not (paths.config / "backends.pem").exists():
+            write_atomically(paths.config / "backends.pem", self.ca.read_text())
+        host_programs = [
             Program(
                 "registry",
                 ["docker-registry", "serve", str(files["registry"])],
-                layout.log("registry"),
-                reads=[files["registry"], layout.pki / "gateway.pem"],
+                paths.log("registry"),
+                watched_files=[files["registry"], paths.pki / "gateway.pem"],
             ),
             Program(
                 "edge",
                 [*HIGH_PRIORITY_PREFIX, "haproxy", "-db", "-f", str(files["edge"])],
-                layout.log("edge"),
-                reads=[files["edge"], layout.pki / "gateway.pem", layout.pki / f"{OFFSITE_STORE}.pem"],
+                paths.log("edge"),
+                watched_files=[files["edge"], paths.pki / "gateway.pem", paths.pki / f"{OFFSITE_STORE}.pem"],
             ),
-            *([store.configured(spec, layout)] if store else []),
+            *([store.configure(spec, paths)] if store else []),
         ]
         programs = [
-            *control_plane.programs(spec, layout, self._tools),
-            *(nodes.program(spec, layout, self._tools, zone) for zone in spec.zones),
-            *host,
+            *control_plane.programs(spec, paths, self._tools),
+            *(nodes.node_program(spec, paths, self._tools, zone) for zone in spec.zones),
+            *host_programs,
         ]
-        text = render(programs, socket=layout.socket, pidfile=layout.pidfile, log=layout.log("supervisor"))
-        write(layout.supervisor, text)
+        text = render(programs, socket=paths.socket, pidfile=paths.pidfile, log=paths.log("supervisor"))
+        write_atomically(paths.supervisor_config, text)
         return text

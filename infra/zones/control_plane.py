@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from infra.subprocesses import HIGH_PRIORITY_PREFIX
-from infra.zones import wait
+from infra.zones import wait_for_apiserver
 from infra.zones.disks import MOUNT_POINT
-from infra.zones.layout import write
+from infra.zones.paths import write_atomically
 from infra.zones.pki import SERVICE_ACCOUNTS
-from infra.zones.supervision import Program
+from infra.zones.supervisord import Program
 
 if TYPE_CHECKING:
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
-NODE_GRACE = "5s"
+NODE_MONITOR_GRACE_PERIOD = "5s"
 """Leases last 4 s; one that is a second overdue means the node is gone."""
-TOLERATION = "5"
+DEFAULT_TOLERATION_SECONDS = "5"
 """Seconds a pod stays bound to a lost node before its replacement is made."""
 STORAGE_NAMESPACE = "esq-storage"
-VOLUME_SCRIPTS = f"/api/v1/namespaces/{STORAGE_NAMESPACE}/configmaps/volumes"
+VOLUME_SCRIPTS_PATH = f"/api/v1/namespaces/{STORAGE_NAMESPACE}/configmaps/volumes"
 """What the volume provisioner cannot start without; it may read it once its rights are there as well."""
 PROVISIONER = "esq.local/volumes"
-TOOLBOX = "localhost/esq/toolbox:1"
+BUSYBOX_IMAGE = "localhost/esq/toolbox:1"
 """Image with busybox and nothing else: the sandbox of every pod, and the helper that makes volume folders."""
 
-CIPHERS = "VersionTLS13"
+TLS_MIN_VERSION = "VersionTLS13"
 
 
 class Tools(Protocol):
@@ -44,32 +44,32 @@ class Tools(Protocol):
         """Return the path of program `name`."""
 
 
-def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
+def programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> list[Program]:
     """Return the control plane's processes, in the order in which they start."""
-    inside = ["nsenter", f"--net=/run/netns/{spec.namespace('control')}"]
+    in_namespace = ["nsenter", f"--net=/run/netns/{spec.namespace('control')}"]
     commands = {
-        "etcd": [str(tools.path("etcd")), *etcd(layout)],
-        "apiserver": [str(tools.path("kube-apiserver")), *apiserver(spec, layout)],
+        "etcd": [str(tools.path("etcd")), *etcd_flags(paths)],
+        "apiserver": [str(tools.path("kube-apiserver")), *apiserver_flags(spec, paths)],
         # Controllers that meet a fresh etcd give up and exit.
         "controller-manager": [
-            *_after(wait.READY, "controller-manager", spec, layout),
+            *_wait_then_exec(wait_for_apiserver.READY_PATH, "controller-manager", spec, paths),
             str(tools.path("kube-controller-manager")),
-            *controller_manager(spec, layout),
+            *controller_manager_flags(spec, paths),
         ],
         "scheduler": [
-            *_after(wait.READY, "scheduler", spec, layout),
+            *_wait_then_exec(wait_for_apiserver.READY_PATH, "scheduler", spec, paths),
             str(tools.path("kube-scheduler")),
-            *scheduler(layout),
+            *scheduler_flags(paths),
         ],
         "proxy": [
-            *_after(wait.READY, "proxy", spec, layout),
+            *_wait_then_exec(wait_for_apiserver.READY_PATH, "proxy", spec, paths),
             str(tools.path("kube-proxy")),
-            *proxy(spec, layout),
+            *proxy_flags(spec, paths),
         ],
         "volumes": [
-            *_after(VOLUME_SCRIPTS, "volumes", spec, layout),
+            *_wait_then_exec(VOLUME_SCRIPTS_PATH, "volumes", spec, paths),
             str(tools.path("local-path-provisioner")),
-            *volumes(layout),
+            *provisioner_flags(paths),
         ],
     }
     # Where processors are short, what tells whether a node lives goes before the pods, as with machines of
@@ -77,36 +77,45 @@ def programs(spec: ClusterSpec, layout: Layout, tools: Tools) -> list[Program]:
     return [
         Program(
             name,
-            [*HIGH_PRIORITY_PREFIX, *inside, *argv],
-            layout.log(name),
+            [*HIGH_PRIORITY_PREFIX, *in_namespace, *argv],
+            paths.log(name),
             priority=10 + order,
             # The API server takes 5 s to leave on SIGTERM, waiting for watchers that are being stopped as
             # well; it keeps nothing.
             signal="TERM" if name == "etcd" else "KILL",
-            environment={"HOME": str(layout.run)},
-            reads=_reads(argv, layout),
+            environment={"HOME": str(paths.run)},
+            watched_files=_watched_files(argv, paths),
         )
         for order, (name, argv) in enumerate(commands.items())
     ]
 
 
-def _reads(argv: list[str], layout: Layout) -> list[Path]:
+def _watched_files(argv: list[str], paths: ClusterPaths) -> list[Path]:
     """Return the configuration and certificates that are named in `argv`."""
     named = [Path(word.rpartition("=")[2]) for word in argv]
-    ours = [path for path in named if path.is_relative_to(layout.pki) or path.is_relative_to(layout.config)]
-    return [*ours, layout.pki / "proxy.kubeconfig"] if "proxy" in argv else ours
+    ours = [path for path in named if path.is_relative_to(paths.pki) or path.is_relative_to(paths.config)]
+    return [*ours, paths.pki / "proxy.kubeconfig"] if "proxy" in argv else ours
 
 
-def _after(path: str, identity: str, spec: ClusterSpec, layout: Layout) -> list[str]:
+def _wait_then_exec(path: str, identity: str, spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
     """Return what starts the program behind it once the API server answers `path` to `identity`."""
-    return [sys.executable, "-I", "-S", wait.__file__, str(spec.control), path, str(layout.pki), identity]
-
-
-def etcd(layout: Layout) -> list[str]:
-    """Return etcd's flags: writes are synced to disk, as data must survive a power cut."""
-    url, peers, pki = "https://127.0.0.1:2379", "https://127.0.0.1:2380", layout.pki
     return [
-        f"--data-dir={layout.etcd}",
+        sys.executable,
+        "-I",
+        "-S",
+        wait_for_apiserver.__file__,
+        str(spec.control),
+        path,
+        str(paths.pki),
+        identity,
+    ]
+
+
+def etcd_flags(paths: ClusterPaths) -> list[str]:
+    """Return etcd's flags: writes are synced to disk, as data must survive a power cut."""
+    url, peers, pki = "https://127.0.0.1:2379", "https://127.0.0.1:2380", paths.pki
+    return [
+        f"--data-dir={paths.etcd}",
         f"--listen-client-urls={url}",
         f"--advertise-client-urls={url}",
         f"--listen-peer-urls={peers}",
@@ -121,9 +130,9 @@ def etcd(layout: Layout) -> list[str]:
     ]
 
 
-def apiserver(spec: ClusterSpec, layout: Layout) -> list[str]:
+def apiserver_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
     """Return the API server's flags."""
-    pki = layout.pki
+    pki = paths.pki
     return [
         f"--advertise-address={spec.control}",
         f"--bind-address={spec.control}",
@@ -148,16 +157,16 @@ def apiserver(spec: ClusterSpec, layout: Layout) -> list[str]:
         "--anonymous-auth=false",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
-        f"--default-not-ready-toleration-seconds={TOLERATION}",
-        f"--default-unreachable-toleration-seconds={TOLERATION}",
-        f"--tls-min-version={CIPHERS}",
+        f"--default-not-ready-toleration-seconds={DEFAULT_TOLERATION_SECONDS}",
+        f"--default-unreachable-toleration-seconds={DEFAULT_TOLERATION_SECONDS}",
+        f"--tls-min-version={TLS_MIN_VERSION}",
         "--allow-privileged=true",
     ]
 
 
-def controller_manager(spec: ClusterSpec, layout: Layout) -> list[str]:
+def controller_manager_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
     """Return the controllers' flags."""
-    pki = layout.pki
+    pki = paths.pki
     kubeconfig = f"{pki}/controller-manager.kubeconfig"
     return [
         *(
@@ -173,16 +182,16 @@ def controller_manager(spec: ClusterSpec, layout: Layout) -> list[str]:
         f"--cluster-cidr={spec.pod_range}",
         f"--service-cluster-ip-range={spec.service_range}",
         "--node-monitor-period=1s",
-        f"--node-monitor-grace-period={NODE_GRACE}",
+        f"--node-monitor-grace-period={NODE_MONITOR_GRACE_PERIOD}",
         # Never 1: once all nodes were lost the limiter's stand-in for "never" also reports 1, is not
         # swapped back, and evictions stop for good.
         "--node-eviction-rate=2",
     ]
 
 
-def scheduler(layout: Layout) -> list[str]:
+def scheduler_flags(paths: ClusterPaths) -> list[str]:
     """Return the scheduler's flags."""
-    kubeconfig = f"{layout.pki}/scheduler.kubeconfig"
+    kubeconfig = f"{paths.pki}/scheduler.kubeconfig"
     return [
         *(
             f"--{each}={kubeconfig}"
@@ -217,29 +226,29 @@ def proxy_config(spec: ClusterSpec, kubeconfig: Path, hostname: str) -> str:
     )
 
 
-def proxy(spec: ClusterSpec, layout: Layout) -> list[str]:
+def proxy_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
     """Return the flags of the proxy through which the host reaches ClusterIPs.
 
     It bears the first zone's name because a proxy waits long for a node of its own name; with no pods here
     it matters nowhere else.
     """
-    path = layout.config / "proxy-control.json"
-    write(path, proxy_config(spec, layout.pki / "proxy.kubeconfig", spec.zones[0]))
+    path = paths.config / "proxy-control.json"
+    write_atomically(path, proxy_config(spec, paths.pki / "proxy.kubeconfig", spec.zones[0]))
     return [f"--config={path}"]
 
 
-def volumes(layout: Layout) -> list[str]:
+def provisioner_flags(paths: ClusterPaths) -> list[str]:
     """Return the flags of the volume provisioner."""
     folders = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [MOUNT_POINT]}]}
-    config = write(layout.config / "volumes.json", json.dumps(folders))
+    config = write_atomically(paths.config / "volumes.json", json.dumps(folders))
     return [
         "start",
         f"--config={config}",
-        f"--kubeconfig={layout.pki}/volumes.kubeconfig",
+        f"--kubeconfig={paths.pki}/volumes.kubeconfig",
         f"--namespace={STORAGE_NAMESPACE}",
         "--service-account-name=default",
         f"--provisioner-name={PROVISIONER}",
-        f"--helper-image={TOOLBOX}",
+        f"--helper-image={BUSYBOX_IMAGE}",
         "--configmap-name=volumes",
         # A volume is a helper pod of some seconds: with the default of four, twelve are three rounds.
         "--worker-threads=12",

@@ -14,25 +14,25 @@ from infra.subprocesses import run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
 
 SIZE_BYTES = 20 << 30
 """Three of them may together be more than the host has free: they are sparse, and a platform uses little."""
 MOUNT_POINT = "/var/lib/esq/volumes"
-DETACH_SECONDS = 30
+DETACH_TIMEOUT_SECONDS = 30
 """A dead node's disk detaches when what it had not yet written is written."""
 _FEATURES = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
 """Tables are filled when they are needed, and a sparse file has nothing to discard: made in 30 ms."""
 
 
-def image(layout: Layout, zone: str) -> Path:
+def disk_file(paths: ClusterPaths, zone: str) -> Path:
     """Return the file that is a node's disk."""
-    return layout.node(zone) / "volumes.img"
+    return paths.node(zone) / "volumes.img"
 
 
-def ensure(layout: Layout, zone: str) -> None:
+def ensure(paths: ClusterPaths, zone: str) -> None:
     """Make a node's disk if there is none; one that was being made is made afresh."""
-    disk = image(layout, zone)
+    disk = disk_file(paths, zone)
     if disk.exists():
         return
     fresh = disk.with_suffix(".new")
@@ -45,15 +45,15 @@ def ensure(layout: Layout, zone: str) -> None:
     fresh.replace(disk)
 
 
-def mount_lines(layout: Layout, zone: str) -> list[str]:
+def mount_lines(paths: ClusterPaths, zone: str) -> list[str]:
     """Return shell lines that mount a node's disk; its journal mends what a dead node left.
 
     The disk of the node's former life must have detached: two devices on one file would ruin it.
     """
-    disk = image(layout, zone)
+    disk = disk_file(paths, zone)
     detached = f"[ -z \"$(losetup -j '{disk}')\" ]"
     return [
-        f"for _ in $(seq {DETACH_SECONDS * 20}); do {detached} && break; sleep 0.05; done",
+        f"for _ in $(seq {DETACH_TIMEOUT_SECONDS * 20}); do {detached} && break; sleep 0.05; done",
         detached,
         f"mount -o loop,noatime '{disk}' {MOUNT_POINT}",
         # Syncs go straight to the host's disk: a third more of them, and no page is cached twice.

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from services.contracts.endpoints import PUBLIC_ENDPOINTS, READINESS_PATH
 
 if TYPE_CHECKING:
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
     from services.contracts.endpoints import PublicEndpoint
 
 PORT = 443
-_HEAD = """\
+_HEADER = """\
 global
     maxconn 8192
     log stderr local0 notice
@@ -43,20 +43,20 @@ frontend edge
     http-request return status 200 content-type text/plain string ok if {{ path /edge/health }}
     http-request disable-l7-retry unless METH_GET
 """
-_SERVER = (
+_SERVER_OPTIONS = (
     "    default-server check inter 2s fastinter 300ms downinter 500ms fall 2 rise 1",
     "ssl verify required ca-file {authority} verifyhost {name} check-sni {name} sni str({name})",
     "on-marked-down shutdown-sessions",
 )
 
 
-def render(spec: ClusterSpec, layout: Layout) -> str:
+def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
     """Return HAProxy's configuration: a backend per face of the platform, a server per zone in each."""
-    head = _HEAD.format(
-        socket=layout.run / "edge.sock",
+    head = _HEADER.format(
+        socket=paths.run / "edge.sock",
         address=spec.gateway,
         port=PORT,
-        certificate=layout.pki / "gateway.pem",
+        certificate=paths.pki / "gateway.pem",
     )
     rules = [
         f"    use_backend {face.service} if {{ path_beg {' '.join(face.path_prefixes)} }}"
@@ -72,17 +72,17 @@ def render(spec: ClusterSpec, layout: Layout) -> str:
         head
         + "\n".join([missing, *rules])
         + "\n"
-        + "".join(_backend(face, spec, layout) for face in PUBLIC_ENDPOINTS)
+        + "".join(_backend(face, spec, paths) for face in PUBLIC_ENDPOINTS)
     )
 
 
-def _backend(face: PublicEndpoint, spec: ClusterSpec, layout: Layout) -> str:
-    authority = layout.config / "backends.pem"
+def _backend(endpoint: PublicEndpoint, spec: ClusterSpec, paths: ClusterPaths) -> str:
+    authority = paths.config / "backends.pem"
     lines = [
-        f"\nbackend {face.service}",
+        f"\nbackend {endpoint.service}",
         f"    option httpchk GET {READINESS_PATH}",
         "    http-check expect status 200",
-        " ".join(_SERVER).format(authority=authority, name=face.service),
-        *(f"    server {zone} {spec.node(zone)}:{face.node_port}" for zone in spec.zones),
+        " ".join(_SERVER_OPTIONS).format(authority=authority, name=endpoint.service),
+        *(f"    server {zone} {spec.node(zone)}:{endpoint.node_port}" for zone in spec.zones),
     ]
     return "\n".join(lines) + "\n"

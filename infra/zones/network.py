@@ -20,73 +20,73 @@ _SYSCTLS = ("net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
 """Inside a namespace only: pods of one node reach each other's services through its own rules."""
 
 
-def present(spec: ClusterSpec) -> bool:
+def exists(spec: ClusterSpec) -> bool:
     """Tell whether all wires are there."""
     links = {link["ifname"] for link in json.loads(run(["ip", "-json", "link", "show"]))}
-    machines = spec.machines
-    wanted = {spec.bridge, *(spec.port(machine) for machine in machines)}
-    return wanted <= links and all((NAMESPACES / spec.namespace(machine)).exists() for machine in machines)
+    hosts = spec.hosts
+    expected = {spec.bridge, *(spec.bridge_port(machine) for machine in hosts)}
+    return expected <= links and all((NAMESPACES / spec.namespace(machine)).exists() for machine in hosts)
 
 
 def create(spec: ClusterSpec) -> None:
     """Lay the wires, taking away whatever an interrupted start left."""
     remove(spec)
     bridge = f"link add {spec.bridge} address {spec.bridge_mac} type bridge nf_call_iptables 0"
-    _batch([bridge, f"link set {spec.bridge} up"])
-    _batch([f"addr add {spec.gateway}/{spec.lan.prefixlen} dev {spec.bridge}"])
-    for machine in spec.machines:
+    _run_batch([bridge, f"link set {spec.bridge} up"])
+    _run_batch([f"addr add {spec.gateway}/{spec.lan.prefixlen} dev {spec.bridge}"])
+    for machine in spec.hosts:
         _attach(spec, machine)
     routes = [f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in spec.zones]
-    _batch([*routes, f"route add {spec.service_range} via {spec.control}"])
+    _run_batch([*routes, f"route add {spec.service_range} via {spec.control}"])
 
 
 def remove(spec: ClusterSpec) -> None:
     """Take the wires away, with whatever judges frames on them; those that are not there are fine."""
-    for machine in spec.machines:
+    for machine in spec.hosts:
         if (NAMESPACES / spec.namespace(machine)).exists():
             run(["ip", "netns", "delete", spec.namespace(machine)])
-        run(["ip", "link", "delete", spec.port(machine)], check=False)
+        run(["ip", "link", "delete", spec.bridge_port(machine)], check=False)
     run(["ip", "link", "delete", spec.bridge], check=False)
     for line in run(["nft", "list", "tables", "bridge"]).splitlines():
         name = line.split()[-1]
-        if name.startswith(spec.tables):
+        if name.startswith(spec.nftables_prefix):
             run(["nft", "delete", "table", "bridge", name])
 
 
-def cut(spec: ClusterSpec, zone: str) -> None:
+def disconnect(spec: ClusterSpec, zone: str) -> None:
     """Take a zone's wire out of the bridge: it goes on running and reaches nobody."""
-    run(["ip", "link", "set", spec.port(zone), "down"])
+    run(["ip", "link", "set", spec.bridge_port(zone), "down"])
 
 
-def heal(spec: ClusterSpec, zone: str) -> None:
+def reconnect(spec: ClusterSpec, zone: str) -> None:
     """Put a zone's wire back."""
-    run(["ip", "link", "set", spec.port(zone), "up"])
+    run(["ip", "link", "set", spec.bridge_port(zone), "up"])
 
 
-def _attach(spec: ClusterSpec, machine: str) -> None:
-    name, port, address = spec.namespace(machine), spec.port(machine), spec.machines[machine]
+def _attach(spec: ClusterSpec, host: str) -> None:
+    name, port, address = spec.namespace(host), spec.bridge_port(host), spec.hosts[host]
     run(["ip", "netns", "add", name])
-    _batch(
+    _run_batch(
         [
             f"link add {port} type veth peer name eth0 netns {name}",
             f"link set {port} master {spec.bridge} up",
         ]
     )
-    others = [zone for zone in spec.zones if zone != machine]
-    inside = [
+    others = [zone for zone in spec.zones if zone != host]
+    commands = [
         "link set lo up",
         f"addr add {address}/{spec.lan.prefixlen} dev eth0",
         "link set eth0 up",
         f"route add default via {spec.gateway}",
         *(f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in others),
     ]
-    if machine == "control":
+    if host == "control":
         # The host sends ClusterIPs here, and kube-proxy rewrites them before this route is ever followed.
-        inside.append(f"route add {spec.service_range} dev eth0")
-    _batch(inside, name)
+        commands.append(f"route add {spec.service_range} dev eth0")
+    _run_batch(commands, name)
     run(["ip", "netns", "exec", name, "sysctl", "-qw", *_SYSCTLS])
 
 
-def _batch(lines: list[str], namespace: str = "") -> None:
-    where = ["-netns", namespace] if namespace else []
-    run(["ip", *where, "-batch", "-"], stdin="\n".join(lines) + "\n")
+def _run_batch(lines: list[str], namespace: str = "") -> None:
+    target = ["-netns", namespace] if namespace else []
+    run(["ip", *target, "-batch", "-"], stdin="\n".join(lines) + "\n")

@@ -17,20 +17,20 @@ from typing import TYPE_CHECKING
 
 from infra.subprocesses import HIGH_PRIORITY_PREFIX
 from infra.zones import cgroups, disks
-from infra.zones.control_plane import TOOLBOX, proxy_config
-from infra.zones.layout import write
+from infra.zones.control_plane import BUSYBOX_IMAGE, proxy_config
+from infra.zones.paths import write_atomically
 from infra.zones.spec import REGION
-from infra.zones.supervision import NODE_SOCKET, SUPERVISORD, Program, render
+from infra.zones.supervisord import NODE_SOCKET, SUPERVISORD, Program, render
 
 if TYPE_CHECKING:
     from infra.zones.control_plane import Tools
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
-_MEMORY_SHARE = 3
+_MEMORY_DIVISOR = 3
 """Nodes share one machine; each offers a third of its memory to pods."""
 
 _PRIVATE_SYSCTLS = {
@@ -53,17 +53,17 @@ _FOLDERS = {
 _FILES = {"etc/hosts": "/etc/hosts", "etc/resolv.conf": "/etc/resolv.conf", "etc/hostname": "/etc/hostname"}
 
 
-def program(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> Program:
+def node_program(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str) -> Program:
     """Write everything node `zone` reads, and return the program that is the node."""
-    _write_files(spec, layout, zone)
-    _write_configs(spec, layout, tools, zone)
-    start = write(layout.config / zone / "start.sh", start_script(spec, layout, zone), 0o700)
+    _write_files(spec, paths, zone)
+    _write_configs(spec, paths, tools, zone)
+    start = write_atomically(paths.config / zone / "start.sh", start_script(spec, paths, zone), 0o700)
     secrets = ("ca.crt", f"{zone}.crt", f"{zone}.kubeconfig", "proxy.kubeconfig", "dns.kubeconfig")
-    reads = [layout.config / zone, *(layout.pki / name for name in secrets)]
-    return Program(zone, [str(start)], layout.log(zone), priority=40, signal="KILL", reads=reads)
+    watched = [paths.config / zone, *(paths.pki / name for name in secrets)]
+    return Program(zone, [str(start)], paths.log(zone), priority=40, signal="KILL", watched_files=watched)
 
 
-def start_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+def start_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return what runs on the host: fresh control groups, then the node's namespaces."""
     group = spec.namespace(zone)
     return f"""\
@@ -72,13 +72,13 @@ set -eu
 {sys.executable} -I -S {cgroups.__file__} {group}
 unset KUBECONFIG http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 exec nsenter --net=/run/netns/{group} unshare --mount --propagation private --pid --fork --uts --ipc \\
-    --mount-proc --kill-child=SIGKILL sh {layout.config / zone / "init.sh"}
+    --mount-proc --kill-child=SIGKILL sh {paths.config / zone / "init.sh"}
 """
 
 
-def init_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+def init_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return the node's first process: it enters its control groups, mounts, and becomes the supervisor."""
-    node, config = layout.node(zone), layout.config / zone
+    node, config = paths.node(zone), paths.config / zone
     binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
     sysctls = [
         f"mount --bind {node / 'sysctl' / name.replace('/', '.')} /proc/sys/{name}"
@@ -94,7 +94,7 @@ def init_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
         "mount -t tmpfs -o mode=755 tmpfs /run",
         f"mkdir -p {folders}",
         *binds,
-        *disks.mount_lines(layout, zone),
+        *disks.mount_lines(paths, zone),
         *sysctls,
         "mount --make-rshared /",
         f"hostname {zone}",
@@ -103,53 +103,53 @@ def init_script(spec: ClusterSpec, layout: Layout, zone: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _write_files(spec: ClusterSpec, layout: Layout, zone: str) -> None:
-    node = layout.node(zone)
+def _write_files(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> None:
+    node = paths.node(zone)
     for folder in _FOLDERS:
         (node / folder).mkdir(parents=True, exist_ok=True)
-    disks.ensure(layout, zone)
+    disks.ensure(paths, zone)
     for name, value in _PRIVATE_SYSCTLS.items():
-        write(node / "sysctl" / name.replace("/", "."), value)
-    write(node / "etc/hosts", f"127.0.0.1 localhost\n{spec.node(zone)} {zone}\n", 0o644)
-    write(node / "etc/resolv.conf", f"nameserver {spec.node(zone)}\n", 0o644)
-    write(node / "etc/hostname", f"{zone}\n", 0o644)
-    write(node / "etc/cni/10-esq.conflist", cni(spec, zone), 0o644)
+        write_atomically(node / "sysctl" / name.replace("/", "."), value)
+    write_atomically(node / "etc/hosts", f"127.0.0.1 localhost\n{spec.node(zone)} {zone}\n", 0o644)
+    write_atomically(node / "etc/resolv.conf", f"nameserver {spec.node(zone)}\n", 0o644)
+    write_atomically(node / "etc/hostname", f"{zone}\n", 0o644)
+    write_atomically(node / "etc/cni/10-esq.conflist", cni_json(spec, zone), 0o644)
     registry = (
-        f'server = "https://{spec.registry}"\n[host."https://{spec.registry}"]\nca = "{layout.pki}/ca.crt"\n'
+        f'server = "https://{spec.registry}"\n[host."https://{spec.registry}"]\nca = "{paths.pki}/ca.crt"\n'
     )
-    write(layout.config / zone / "registries" / spec.registry / "hosts.toml", registry)
+    write_atomically(paths.config / zone / "registries" / spec.registry / "hosts.toml", registry)
 
 
-def _write_configs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> None:
-    config = layout.config / zone
-    write(config / "init.sh", init_script(spec, layout, zone), 0o700)
-    write(config / "containerd.toml", containerd(layout, zone))
-    write(config / "kubelet.json", kubelet(spec, layout, zone))
-    write(config / "proxy.json", proxy_config(spec, layout.pki / "proxy.kubeconfig", zone))
-    write(config / "Corefile", corefile(spec, layout, zone))
+def _write_configs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str) -> None:
+    config = paths.config / zone
+    write_atomically(config / "init.sh", init_script(spec, paths, zone), 0o700)
+    write_atomically(config / "containerd.toml", containerd_toml(paths, zone))
+    write_atomically(config / "kubelet.json", kubelet_json(spec, paths, zone))
+    write_atomically(config / "proxy.json", proxy_config(spec, paths.pki / "proxy.kubeconfig", zone))
+    write_atomically(config / "Corefile", corefile(spec, paths, zone))
     rendered = render(
-        node_programs(spec, layout, tools, zone),
+        node_programs(spec, paths, tools, zone),
         socket=NODE_SOCKET,
         pidfile=Path("/run/supervisor.pid"),
-        log=layout.log(f"{zone}/supervisor"),
+        log=paths.log(f"{zone}/supervisor"),
     )
-    write(config / "supervisor.conf", rendered)
+    write_atomically(config / "supervisor.conf", rendered)
 
 
-def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) -> list[Program]:
+def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str) -> list[Program]:
     """Return the processes inside a node."""
-    config = layout.config / zone
+    config = paths.config / zone
     ctr = f"ctr --address {CONTAINERD_SOCKET} --namespace k8s.io"
     # The sandbox image must be there before the first pod; an import of what is there already costs nothing.
     kubelet_start = (
         f"until [ -S {CONTAINERD_SOCKET} ]; do sleep 0.05; done; "
-        f"{ctr} images list -q | grep -qx {TOOLBOX} || {ctr} images import {layout.config / 'toolbox.tar'}; "
+        f"{ctr} images list -q | grep -qx {BUSYBOX_IMAGE} || {ctr} images import {paths.config / 'toolbox.tar'}; "
         'exec "$@"'
     )
     kubelet_flags = [
         str(tools.path("kubelet")),
         f"--config={config / 'kubelet.json'}",
-        f"--kubeconfig={layout.pki / zone}.kubeconfig",
+        f"--kubeconfig={paths.pki / zone}.kubeconfig",
         f"--hostname-override={zone}",
         f"--node-ip={spec.node(zone)}",
         f"--node-labels={ZONE_LABEL}={zone},{REGION_LABEL}={REGION}",
@@ -166,12 +166,12 @@ def node_programs(spec: ClusterSpec, layout: Layout, tools: Tools, zone: str) ->
     # One thread at a time: with little to do, a second one of each mostly looks for work that is not there.
     environment = {"GOMAXPROCS": "1"}
     return [
-        Program(name, argv, layout.log(f"{zone}/{name}"), environment=environment)
+        Program(name, argv, paths.log(f"{zone}/{name}"), environment=environment)
         for name, argv in commands.items()
     ]
 
 
-def containerd(layout: Layout, zone: str) -> str:
+def containerd_toml(paths: ClusterPaths, zone: str) -> str:
     """Return containerd's configuration (1.6, CRI v1).
 
     `restrict_oom_score_adj` because without CAP_SYS_RESOURCE, as in many containers and virtual machines,
@@ -189,7 +189,7 @@ disabled_plugins = [{plugins}, "io.containerd.tracing.processor.v1.otlp", "io.co
 address = "{CONTAINERD_SOCKET}"
 
 [plugins."io.containerd.grpc.v1.cri"]
-sandbox_image = "{TOOLBOX}"
+sandbox_image = "{BUSYBOX_IMAGE}"
 disable_apparmor = true
 restrict_oom_score_adj = true
 max_concurrent_downloads = 3
@@ -199,7 +199,7 @@ bin_dir = "/usr/lib/cni"
 conf_dir = "/etc/cni/net.d"
 
 [plugins."io.containerd.grpc.v1.cri".registry]
-config_path = "{layout.config / zone / "registries"}"
+config_path = "{paths.config / zone / "registries"}"
 
 [plugins."io.containerd.grpc.v1.cri".containerd]
 snapshotter = "overlayfs"
@@ -212,7 +212,7 @@ SystemdCgroup = false
 """
 
 
-def cni(spec: ClusterSpec, zone: str) -> str:
+def cni_json(spec: ClusterSpec, zone: str) -> str:
     """Return the pod network of a node: a bridge and a /24; all routes are known, so nothing masquerades."""
     bridge = {
         "type": "bridge",
@@ -229,9 +229,9 @@ def cni(spec: ClusterSpec, zone: str) -> str:
     return json.dumps({"cniVersion": "1.0.0", "name": "esq", "plugins": [bridge, ports]})
 
 
-def kubelet(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+def kubelet_json(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return the kubelet's configuration; times belong together with those of the controller manager."""
-    pki = layout.pki
+    pki = paths.pki
     return json.dumps(
         {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -283,10 +283,10 @@ def _reserved_mib() -> int:
         for line in Path("/proc/meminfo").read_text().splitlines()
         if line.startswith("MemTotal:")
     )
-    return total - total // _MEMORY_SHARE
+    return total - total // _MEMORY_DIVISOR
 
 
-def corefile(spec: ClusterSpec, layout: Layout, zone: str) -> str:
+def corefile(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return the configuration of a node's DNS: the cluster's names, as nothing leads outside."""
     return f"""\
 .:53 {{
@@ -294,7 +294,7 @@ def corefile(spec: ClusterSpec, layout: Layout, zone: str) -> str:
     errors
     health {spec.node(zone)}:8053
     kubernetes cluster.local in-addr.arpa {{
-        kubeconfig {layout.pki}/dns.kubeconfig {spec.name}
+        kubeconfig {paths.pki}/dns.kubeconfig {spec.name}
         pods insecure
         ttl 5
     }}

@@ -17,10 +17,10 @@ import yaml
 
 from infra.certificate_authority import KeyPair, create_ca, is_valid, issue_certificate
 from infra.names import DATA_NAMESPACE, OFFSITE_STORE, service_dns
-from infra.zones.layout import write
+from infra.zones.paths import write_atomically
 
 if TYPE_CHECKING:
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 RENEW_BEFORE = dt.timedelta(days=60)
@@ -91,28 +91,28 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
     )
 
 
-def ensure(spec: ClusterSpec, layout: Layout) -> None:
+def ensure(spec: ClusterSpec, paths: ClusterPaths) -> None:
     """Make or renew what is missing or nearly over; write kubeconfigs and the key for secrets at rest."""
-    authority = _authority(layout)
+    authority = _certificate_authority(paths)
     for identity in identities(spec):
-        _ensure_one(authority, identity, layout)
-        write(layout.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, layout, identity))
+        _ensure_certificate(authority, identity, paths)
+        write_atomically(paths.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, paths, identity))
     for name in ("gateway", OFFSITE_STORE):
-        pair = layout.pki / name
+        pair = paths.pki / name
         # Both in one file, as HAProxy wants it.
-        write(
-            layout.pki / f"{name}.pem",
+        write_atomically(
+            paths.pki / f"{name}.pem",
             pair.with_suffix(".crt").read_text() + pair.with_suffix(".key").read_text(),
         )
-    write(layout.kubeconfig, (layout.pki / "admin.kubeconfig").read_text())
-    _encryption(layout)
+    write_atomically(paths.kubeconfig, (paths.pki / "admin.kubeconfig").read_text())
+    _ensure_encryption_key(paths)
 
 
-def kubeconfig(spec: ClusterSpec, layout: Layout, identity: Identity) -> str:
+def kubeconfig(spec: ClusterSpec, paths: ClusterPaths, identity: Identity) -> str:
     """Return a kubeconfig that holds everything it needs, so that it can be carried elsewhere."""
 
     def encoded(file: str) -> str:
-        return base64.b64encode((layout.pki / file).read_bytes()).decode()
+        return base64.b64encode((paths.pki / file).read_bytes()).decode()
 
     cluster = {
         "server": f"https://{spec.control}:6443",
@@ -135,18 +135,18 @@ def kubeconfig(spec: ClusterSpec, layout: Layout, identity: Identity) -> str:
     )
 
 
-def _authority(layout: Layout) -> KeyPair:
-    certificate, key = layout.pki / "ca.crt", layout.pki / "ca.key"
+def _certificate_authority(paths: ClusterPaths) -> KeyPair:
+    certificate, key = paths.pki / "ca.crt", paths.pki / "ca.key"
     if certificate.exists() and key.exists():
         return KeyPair(certificate=certificate.read_text(), key=key.read_text())
     authority = create_ca()
-    write(key, authority.key)
-    write(certificate, authority.certificate)
+    write_atomically(key, authority.key)
+    write_atomically(certificate, authority.certificate)
     return authority
 
 
-def _ensure_one(authority: KeyPair, identity: Identity, layout: Layout) -> None:
-    certificate, key = layout.pki / f"{identity.file}.crt", layout.pki / f"{identity.file}.key"
+def _ensure_certificate(authority: KeyPair, identity: Identity, paths: ClusterPaths) -> None:
+    certificate, key = paths.pki / f"{identity.file}.crt", paths.pki / f"{identity.file}.key"
     if certificate.exists() and key.exists():
         pair = KeyPair(certificate=certificate.read_text(), key=key.read_text())
         if identity.file == SERVICE_ACCOUNTS or is_valid(
@@ -156,13 +156,13 @@ def _ensure_one(authority: KeyPair, identity: Identity, layout: Layout) -> None:
     pair = issue_certificate(
         authority, identity.user, identity.names, organization=identity.group, ip_addresses=identity.addresses
     )
-    write(key, pair.key)
-    write(certificate, pair.certificate)
+    write_atomically(key, pair.key)
+    write_atomically(certificate, pair.certificate)
 
 
-def _encryption(layout: Layout) -> None:
+def _ensure_encryption_key(paths: ClusterPaths) -> None:
     """Write the key that the API server encrypts Secrets with before they reach etcd."""
-    path = layout.pki / "encryption.json"
+    path = paths.pki / "encryption.json"
     if path.exists():
         return
     key = {"name": "first", "secret": base64.b64encode(secrets.token_bytes(32)).decode()}
@@ -173,4 +173,4 @@ def _encryption(layout: Layout) -> None:
             {"resources": ["secrets"], "providers": [{"secretbox": {"keys": [key]}}, {"identity": {}}]}
         ],
     }
-    write(path, json.dumps(document))
+    write_atomically(path, json.dumps(document))

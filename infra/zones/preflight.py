@@ -25,16 +25,16 @@ from infra.zones.edge import PORT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 GIBIBYTE = 1 << 30
-MEMORY_BYTES = 2 * GIBIBYTE
+MIN_MEMORY_BYTES = 2 * GIBIBYTE
 """Three nodes and the control plane take one; a platform on top takes some four more."""
-DISK_BYTES = 8 * GIBIBYTE
+MIN_DISK_BYTES = 8 * GIBIBYTE
 """Images, logs and volumes of a platform; the disks of nodes are sparse and promise more."""
 
-_TRIALS = {
+_KERNEL_CHECKS = {
     "bridges and veth pairs": "ip link add t0 type bridge && ip link add t1 type veth peer name t2",
     "nf_tables": "nft add table inet trial",
     "loop devices": "losetup --find",
@@ -47,16 +47,16 @@ _MODULES = (
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
 
 
-def check(spec: ClusterSpec, layout: Layout) -> list[Problem]:
+def check(spec: ClusterSpec, paths: ClusterPaths) -> list[Problem]:
     """Return everything that stands in the way of starting the cluster on this host."""
     if os.geteuid() != 0:
         return [
             Problem("you are not root", "user", "Run the command as root: namespaces and mounts need it.")
         ]
-    found = [*_packages(), *_control_groups(), *_resources(layout)]
+    problems = [*_packages(), *_control_groups(), *_resources(paths)]
     if not packages.missing():
-        found += [*_kernel(), *_addresses(spec)]
-    return found
+        problems += [*_kernel(), *_addresses(spec)]
+    return problems
 
 
 def _packages() -> Iterator[Problem]:
@@ -72,9 +72,9 @@ def _packages() -> Iterator[Problem]:
 def _kernel() -> Iterator[Problem]:
     if "overlay" not in Path("/proc/filesystems").read_text():
         yield Problem("no overlay file system", "kernel", _MODULES)
-    for feature, trial in _TRIALS.items():
+    for feature, command in _KERNEL_CHECKS.items():
         try:
-            run(["unshare", "--net", "sh", "-ec", trial], timeout=10)
+            run(["unshare", "--net", "sh", "-ec", command], timeout=10)
         except CommandFailedError as error:
             yield Problem(f"no {feature} ({error.output.strip()[:200]})", "kernel", _MODULES)
 
@@ -94,20 +94,20 @@ def _control_groups() -> Iterator[Problem]:
         )
 
 
-def _resources(layout: Layout) -> Iterator[Problem]:
-    running = layout.pidfile.exists()
+def _resources(paths: ClusterPaths) -> Iterator[Problem]:
+    running = paths.pidfile.exists()
     available = psutil.virtual_memory().available
-    if not running and available < MEMORY_BYTES:
+    if not running and available < MIN_MEMORY_BYTES:
         yield Problem(
             f"{available / GIBIBYTE:.1f} GiB available",
             "memory",
-            f"Free {MEMORY_BYTES // GIBIBYTE} GiB or more.",
+            f"Free {MIN_MEMORY_BYTES // GIBIBYTE} GiB or more.",
         )
-    folder = next(parent for parent in (layout.root, *layout.root.parents) if parent.exists())
+    folder = next(parent for parent in (paths.root, *paths.root.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
-    if free < DISK_BYTES:
+    if free < MIN_DISK_BYTES:
         yield Problem(
-            f"{free / GIBIBYTE:.1f} GiB free", str(folder), f"Free {DISK_BYTES // GIBIBYTE} GiB or more."
+            f"{free / GIBIBYTE:.1f} GiB free", str(folder), f"Free {MIN_DISK_BYTES // GIBIBYTE} GiB or more."
         )
 
 
@@ -123,7 +123,7 @@ def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
                 f"{spec.subnet} overlaps {network} on {route.get('dev', 'several devices')}", "subnet", remedy
             )
     for port in (PORT, 5000):
-        if _wildcard_taken(port):
+        if _is_wildcard_port_taken(port):
             yield Problem(
                 f"port {port} is taken on all addresses",
                 "ports",
@@ -131,7 +131,7 @@ def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
             )
 
 
-def _wildcard_taken(port: int) -> bool:
+def _is_wildcard_port_taken(port: int) -> bool:
     """Tell whether a server has `port` on every address, so that the bridge's address could not be bound."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 
-def render(spec: ClusterSpec, layout: Layout, storage: Path) -> str:
+def render(spec: ClusterSpec, paths: ClusterPaths, storage: Path) -> str:
     """Return its configuration (YAML, of which JSON is a part).
 
     Args:
@@ -28,8 +28,8 @@ def render(spec: ClusterSpec, layout: Layout, storage: Path) -> str:
             "http": {
                 "addr": spec.registry,
                 "tls": {
-                    "certificate": str(layout.pki / "gateway.crt"),
-                    "key": str(layout.pki / "gateway.key"),
+                    "certificate": str(paths.pki / "gateway.crt"),
+                    "key": str(paths.pki / "gateway.key"),
                     "minimumtls": "tls1.2",
                 },
             },

@@ -43,13 +43,13 @@ class ClusterSpec(BaseModel):
 
     @field_validator("subnet")
     @classmethod
-    def _wide_enough(cls, subnet: IPv4Network) -> IPv4Network:
+    def _check_prefix_length(cls, subnet: IPv4Network) -> IPv4Network:
         if subnet.prefixlen != _PREFIX:
             raise ValueError(f"{subnet} is no /16: nodes, pods and services share it")
         return subnet
 
     @classmethod
-    def kept(cls, state: Path) -> ClusterSpec | None:
+    def load_saved(cls, state: Path) -> ClusterSpec | None:
         """Return what a state folder says of its cluster; None when it never was up."""
         path = state / "spec.json"
         return cls.model_validate_json(path.read_text()) if path.exists() else None
@@ -65,7 +65,7 @@ class ClusterSpec(BaseModel):
         return "02:00:" + ":".join(f"{byte:02x}" for byte in self.gateway.packed)
 
     @property
-    def tables(self) -> str:
+    def nftables_prefix(self) -> str:
         """How the names of all tables of nftables begin that judge frames in the bridge."""
         return f"esq-{self.name}-"
 
@@ -80,7 +80,7 @@ class ClusterSpec(BaseModel):
         return self.subnet[_CONTROL_HOST]
 
     @property
-    def machines(self) -> dict[str, IPv4Address]:
+    def hosts(self) -> dict[str, IPv4Address]:
         """Address by name of everything that has a network namespace: `control` and the zones."""
         return {"control": self.control, **{zone: self.node(zone) for zone in self.zones}}
 
@@ -112,10 +112,10 @@ class ClusterSpec(BaseModel):
         """Return the network of a zone's pods."""
         return IPv4Network((self.subnet[(_FIRST_POD_NET + self.zones.index(zone)) * 256], 24))
 
-    def namespace(self, machine: str) -> str:
+    def namespace(self, host: str) -> str:
         """Return the name of a machine's network namespace and cgroup."""
-        return f"esq-{self.name}-{machine}"
+        return f"esq-{self.name}-{host}"
 
-    def port(self, machine: str) -> str:
+    def bridge_port(self, host: str) -> str:
         """Return the name of the bridge port that leads to a machine."""
-        return f"{self.name}-{list(self.machines).index(machine)}"
+        return f"{self.name}-{list(self.hosts).index(host)}"

@@ -40,7 +40,7 @@ class ClusterStatus(BaseModel):
     registry: str
 
     @property
-    def lacking(self) -> list[str]:
+    def unhealthy(self) -> list[str]:
         """Names of processes that do not run and of nodes that are not ready."""
         processes = [name for name, state in self.processes.items() if state != "RUNNING"]
         return processes + [f"node {node.name}" for node in self.nodes if not node.ready]
@@ -48,4 +48,4 @@ class ClusterStatus(BaseModel):
     @property
     def healthy(self) -> bool:
         """Every process runs and every node is ready."""
-        return self.running and bool(self.nodes) and not self.lacking
+        return self.running and bool(self.nodes) and not self.unhealthy

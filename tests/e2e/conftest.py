@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.controllers.platform import Platform
+from tests.servers.platform import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from cli.actions import ground
-from cli.actions.settings import load_credentials
+from cli.actions import deployment_target
+from cli.actions.stack_config import load_credentials
 from cli.environment import load_environment
 from infra.progress import RecordingProgress
-from infra.zones import strays
-from infra.zones.layout import Layout
+from infra.zones import orphan_processes
+from infra.zones.paths import ClusterPaths
 from services.contracts.backup_verification import RPO_SECONDS
-from tests.controllers.platform import DEPLOY_SECONDS, Platform
-from tests.controllers.process import await_true
-from tests.controllers.writer import Writer
+from tests.servers.continuous_writer import ContinuousWriter
+from tests.servers.platform import DEPLOY_TIMEOUT_SECONDS, Platform
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,8 +50,8 @@ def lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Platform]:
 
 
 def test_a_lost_environment_is_rebuilt_within_the_promise(lost: Platform, tmp_path: Path) -> None:
-    lost.report("deploy", "local", "--yes", timeout=DEPLOY_SECONDS)
-    await_true("the first backup", lambda: backed_up(lost), 300)
+    lost.report("deploy", "local", "--yes", timeout=DEPLOY_TIMEOUT_SECONDS)
+    wait_until("the first backup", lambda: backed_up(lost), 300)
     before = opened_writer(lost)
     contacts, text = tmp_path / "contacts.csv", tmp_path / "text.txt"
     contacts.write_text("phone\n" + "".join(f"119{50_000_000 + n}\n" for n in range(2000)))
@@ -67,7 +67,7 @@ def test_a_lost_environment_is_rebuilt_within_the_promise(lost: Platform, tmp_pa
     sending.communicate(timeout=30)
     lost.esq("cluster", "down", "--name", lost.cluster, "--purge", timeout=120)
     report = lost.report("backup", "rebuild", "local", "--yes", timeout=REBUILD_SECONDS)
-    found = opened_writer(lost).found()
+    found = opened_writer(lost).stored_phones()
     missing = [gone - at for phone, at in before.acknowledged.items() if phone not in found]
     figures = {
         "rto_seconds": report["seconds"],
@@ -79,7 +79,7 @@ def test_a_lost_environment_is_rebuilt_within_the_promise(lost: Platform, tmp_pa
         "restored_until": report["restored_until"],
         "steps": report["steps"],
     }
-    lost.keep("disaster", figures)
+    lost.save_figures("disaster", figures)
     assert len(before.acknowledged) > 100
     assert figures["lost_up_to_the_promise"] == 0
     assert figures["requested_again"] > 0
@@ -96,19 +96,19 @@ def backed_up(platform: Platform) -> bool:
 
 def lose(platform: Platform) -> None:
     """Let everything die at once: nobody gets to end a transaction or to hand over a log."""
-    cluster = platform.opened()
+    cluster = platform.open_cluster()
     pid = cluster.supervisor_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    layout = Layout(platform.state / "esq" / "clusters" / platform.cluster, platform.cluster)
-    for process in strays.find(cluster.spec, layout):
+    layout = ClusterPaths(platform.state / "esq" / "clusters" / platform.cluster, platform.cluster)
+    for process in orphan_processes.find_orphans(cluster.spec, layout):
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
 
-def opened_writer(platform: Platform) -> Writer:
+def opened_writer(platform: Platform) -> ContinuousWriter:
     """Return a writer for the platform as it stands."""
     environment, steps = load_environment("local"), RecordingProgress()
-    place = ground.open_target(environment, steps)
+    place = deployment_target.open_target(environment, steps)
     key = load_credentials(environment, place.engine()).application.token_key
-    return Writer(f"https://{platform.opened().address}", platform.opened().ca, key)
+    return ContinuousWriter(f"https://{platform.open_cluster().address}", platform.open_cluster().ca, key)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.controllers.platform import DEPLOY_SECONDS, Platform, Watcher
-from tests.controllers.process import await_true
+from tests.servers.platform import DEPLOY_TIMEOUT_SECONDS, EdgePoller, Platform
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +54,7 @@ def campaign(contacts: Path, text: Path, company: str) -> tuple[str, ...]:
 
 
 def test_deploy_from_nothing(platform: Platform) -> None:
-    report = platform.report("deploy", "local", "--yes", timeout=DEPLOY_SECONDS)
+    report = platform.report("deploy", "local", "--yes", timeout=DEPLOY_TIMEOUT_SECONDS)
     assert report["healthy"]
     status = platform.report("status", "local")
     for part in ("postgres", "redis", "kafka", "object-store"):
@@ -75,15 +75,15 @@ def test_a_campaign_is_sent_once_to_each(
 def test_a_campaign_survives_killed_dispatchers_and_a_cut_zone(
     platform: Platform, contacts: Callable[[int], Path], text: Path
 ) -> None:
-    cluster = platform.opened()
+    cluster = platform.open_cluster()
     sending = platform.start(*campaign(contacts(4000), text, "globex"))
-    with Watcher(f"https://{cluster.address}/campaigns/none", cluster.ca) as watcher:
+    with EdgePoller(f"https://{cluster.address}/campaigns/none", cluster.ca) as watcher:
         for _ in range(3):
             platform.kill(DISPATCHER)
             time.sleep(3)  # a fault lasts as long as it lasts: this is the experiment, not a wait
-        cluster.cut("zone-b")
+        cluster.disconnect("zone-b")
         time.sleep(ZONE_CUT_SECONDS)
-        cluster.heal("zone-b")
+        cluster.reconnect("zone-b")
         out, err = sending.communicate(timeout=600)
     assert sending.returncode == 0, out + err
     report = json.loads(out)
@@ -92,7 +92,7 @@ def test_a_campaign_survives_killed_dispatchers_and_a_cut_zone(
     assert report["verdict"]["duplicated"] == 0
     assert report["verdict"]["uncertain"] >= 0
     figures = {"edge_gap_seconds": watcher.longest_gap, "failed": watcher.failed, **report["verdict"]}
-    platform.keep("campaign-under-faults", figures)
+    platform.save_figures("campaign-under-faults", figures)
     assert watcher.longest_gap < EDGE_GAP_CEILING
 
 
@@ -138,7 +138,7 @@ def found(
         seen[:] = platform.report("campaign", "list", *of)["campaigns"][:1]
         return bool(seen) and wanted(seen[0])
 
-    await_true(f"the newest campaign of {of}", is_wanted, seconds)
+    wait_until(f"the newest campaign of {of}", is_wanted, seconds)
     return seen[0]
 
 
@@ -162,7 +162,7 @@ def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
     assert "runs" in told, f"{told}\n{platform.esq('status', 'local', expect=None)}"
     (run,) = told["runs"]
     if run["abort_reason"]:
-        pytest.fail(f"{run['abort_reason']}\n{platform.told('esq-data', 'cluster-name=postgres')}")
+        pytest.fail(f"{run['abort_reason']}\n{platform.pod_logs('esq-data', 'cluster-name=postgres')}")
     assert (run["status"], run["deviated"]) == ("completed", False)
     for name, stats in run["streams"].items():
         assert stats["acked"] > 0, name
@@ -171,7 +171,7 @@ def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
     if run["campaign"]:
         assert (run["campaign"]["lost"], run["campaign"]["duplicated"]) == (0, 0)
     figures = {each["slo_id"]: each["distribution"]["values"] for each in told["evaluations"]}
-    platform.keep(experiment, figures)
+    platform.save_figures(experiment, figures)
     well_within(platform, 120)
 
 
@@ -207,7 +207,7 @@ def test_backups_are_known_to_restore(platform: Platform) -> None:
     platform.report("backup", "now", "local", timeout=600)
     told = platform.report("backup", "drill", "local", timeout=900)
     assert told["succeeded"], told["problems"]
-    platform.keep("drill", {"rpo": told["rpo_seconds"], "rto": told["rto_seconds"]})
+    platform.save_figures("drill", {"rpo": told["rpo_seconds"], "rto": told["rto_seconds"]})
     promises = platform.esq("promises", "local", "--json", expect=None)
     verdicts = {each["id"]: each["verdict"] for each in json.loads(promises)["promises"]}
     assert verdicts["backup-rto"] != "unmeasured"
@@ -215,7 +215,7 @@ def test_backups_are_known_to_restore(platform: Platform) -> None:
 
 
 def test_a_second_deploy_changes_nothing(platform: Platform) -> None:
-    report = platform.report("deploy", "local", "--yes", timeout=DEPLOY_SECONDS)
+    report = platform.report("deploy", "local", "--yes", timeout=DEPLOY_TIMEOUT_SECONDS)
     assert all(set(layer["changes"]) <= {"same"} for layer in report["layers"]), report["layers"]
 
 
@@ -225,10 +225,10 @@ def test_drift_is_found_and_repaired(platform: Platform) -> None:
     platform.kubectl("--namespace=esq-services", *words)
     report = platform.report("drift", "local", expect=99)
     assert any("contacts-api" in change["resource"] for change in report["changes"])
-    platform.report("deploy", "local", "--yes", timeout=DEPLOY_SECONDS)
+    platform.report("deploy", "local", "--yes", timeout=DEPLOY_TIMEOUT_SECONDS)
     platform.report("drift", "local")
 
 
 def test_destroy_leaves_nothing(platform: Platform) -> None:
-    platform.esq("destroy", "local", "--yes", timeout=DEPLOY_SECONDS)
-    assert platform.leftovers() == []
+    platform.esq("destroy", "local", "--yes", timeout=DEPLOY_TIMEOUT_SECONDS)
+    assert platform.leaked_resources() == []

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = Path(__file__).parent
 SUITE = "bookworm"
-SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
+APT_SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 """The host's own package sources, so that a mirror set up there is used here as well."""
 PYTHON = "3.11"
-_BUILD_SECONDS = 900.0
-_NOT_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
+_BUILD_TIMEOUT_SECONDS = 900.0
+_IGNORE_NON_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
 
 
 @dataclass(frozen=True)
-class Context:
+class BuildContext:
     """The content of an image.
 
     Attributes:
@@ -40,28 +40,30 @@ class Context:
 
     image: str
     key: str
-    lay: Callable[[Path], None]
+    populate: Callable[[Path], None]
     parent: str | None = "base"
 
 
-def contexts(tools: Tools) -> list[Context]:
+def build_contexts(tools: Tools) -> list[BuildContext]:
     """Return all images, parents first."""
     return [
-        Context("base", _hash("1", SUITE, *_BASE_PACKAGES), _root_file_system, parent=None),
-        Context("postgres", _hash(_lock("patroni")), lambda folder: _libraries("patroni", folder)),
-        Context("redis", "", lambda _: None),
-        Context(
-            "kafka", _hash(*_names(tools.path("kafka"))), lambda folder: _jars(tools.path("kafka"), folder)
+        BuildContext("base", _hash("1", SUITE, *_BASE_PACKAGES), _root_file_system, parent=None),
+        BuildContext("postgres", _hash(_lock_text("patroni")), lambda folder: _libraries("patroni", folder)),
+        BuildContext("redis", "", lambda _: None),
+        BuildContext(
+            "kafka",
+            _hash(*_jar_names(tools.path("kafka"))),
+            lambda folder: _jars(tools.path("kafka"), folder),
         ),
-        Context(
+        BuildContext(
             "garage", _hash(str(tools.path("garage"))), lambda folder: _binary(tools.path("garage"), folder)
         ),
-        Context("services", _hash(_lock("services"), *_sources()), _application),
+        BuildContext("services", _hash(_lock_text("services"), *_source_digests()), _application),
     ]
 
 
 _BASE_PACKAGES = ("python3",)
-_WITHOUT = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
+_EXCLUDED_PATHS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 
 def _root_file_system(folder: Path) -> None:
@@ -69,12 +71,12 @@ def _root_file_system(folder: Path) -> None:
     run(
         [
             *("mmdebstrap", "--variant=apt", f"--include={','.join(_BASE_PACKAGES)}"),
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _WITHOUT),
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _EXCLUDED_PATHS),
             '--customize-hook=rm -rf "$1"/var/log/*.log "$1"/var/log/apt "$1"/var/cache/apt/*.bin',
             *(SUITE, str(folder / "rootfs.tar"), "-"),
         ],
-        stdin=SOURCES.read_text(),
-        timeout=_BUILD_SECONDS,
+        stdin=APT_SOURCES.read_text(),
+        timeout=_BUILD_TIMEOUT_SECONDS,
     )
 
 
@@ -87,14 +89,14 @@ def _libraries(lock: str, folder: Path) -> None:
             *("--python-version", PYTHON, "--require-hashes"),
             *("--target", str(folder / "deps"), "--requirement", str(requirements)),
         ],
-        timeout=_BUILD_SECONDS,
+        timeout=_BUILD_TIMEOUT_SECONDS,
     )
     shutil.rmtree(folder / "deps" / "bin", ignore_errors=True)
 
 
 def _jars(libs: Path, folder: Path) -> None:
-    found = libs / "libs" if (libs / "libs").is_dir() else libs
-    shutil.copytree(found, folder / "libs")
+    source = libs / "libs" if (libs / "libs").is_dir() else libs
+    shutil.copytree(source, folder / "libs")
 
 
 def _binary(path: Path, folder: Path) -> None:
@@ -103,11 +105,11 @@ def _binary(path: Path, folder: Path) -> None:
 
 def _application(folder: Path) -> None:
     _libraries("services", folder)
-    shutil.copytree(PROJECT / "services", folder / "services", ignore=_NOT_CODE)
+    shutil.copytree(PROJECT / "services", folder / "services", ignore=_IGNORE_NON_CODE)
     compileall.compile_dir(folder / "services", quiet=1, stripdir=str(folder), prependdir="/opt/esq/app")
 
 
-def _sources() -> list[str]:
+def _source_digests() -> list[str]:
     paths = sorted(
         path
         for path in (PROJECT / "services").rglob("*")
@@ -116,12 +118,12 @@ def _sources() -> list[str]:
     return [f"{path.relative_to(PROJECT)}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in paths]
 
 
-def _names(folder: Path) -> list[str]:
+def _jar_names(folder: Path) -> list[str]:
     """Return the names of jars below a folder: they carry versions, and their content was verified."""
     return sorted(path.name for path in folder.rglob("*.jar"))
 
 
-def _lock(name: str) -> str:
+def _lock_text(name: str) -> str:
     return (PROJECT / "locks" / f"{name}.txt").read_text()
 
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 import httpx
 
 from infra.subprocesses import run
-from infra.zones.images.contexts import FOLDER, Context, contexts
+from infra.zones.images.contexts import FOLDER, BuildContext, build_contexts
 
 if TYPE_CHECKING:
     from infra.progress import ProgressReporter, ProgressStep
     from infra.zones.control_plane import Tools
 
-_BUILD_SECONDS = 900.0
-_PUSH_SECONDS = 300.0
+_BUILD_TIMEOUT_SECONDS = 900.0
+_PUSH_TIMEOUT_SECONDS = 300.0
 _MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
 )
@@ -58,24 +58,24 @@ class Images:
             steps.step("images") as step,
             httpx.Client(verify=ssl.create_default_context(cafile=str(ca)), timeout=10.0) as client,
         ):
-            fresh = 0
-            for context in contexts(self._tools):
+            pushed = 0
+            for context in build_contexts(self._tools):
                 key = _key(context, keys[context.parent])
                 keys[context.image] = key
                 digest = self._digest(key)
-                if digest is None or not _has(client, registry, context.image, digest):
-                    fresh += 1
-                    digest = self._make(context, keys, registry, ca, step)
+                if digest is None or not _registry_has(client, registry, context.image, digest):
+                    pushed += 1
+                    digest = self._build_and_push(context, keys, registry, ca, step)
                 references[context.image] = f"{registry}/esq/{context.image}@{digest}"
-            step.set_result(f"{fresh} of {len(references)} new" if fresh else "all there")
+            step.set_result(f"{pushed} of {len(references)} new" if pushed else "all there")
         return references
 
-    def _make(
-        self, context: Context, keys: dict[str | None, str], registry: str, ca: Path, step: ProgressStep
+    def _build_and_push(
+        self, context: BuildContext, keys: dict[str | None, str], registry: str, ca: Path, step: ProgressStep
     ) -> str:
         key = keys[context.image]
         if not self._buildah(
-            "images", "--quiet", "--filter", f"reference={_local(context.image, key)}"
+            "images", "--quiet", "--filter", f"reference={_local_tag(context.image, key)}"
         ).strip():
             step.set_status(f"building {context.image}")
             self._build(context, keys)
@@ -86,26 +86,28 @@ class Images:
             self._buildah(
                 *("push", "--quiet", f"--cert-dir={trust}", f"--digestfile={digest_file}"),
                 f"--compression-format={_COMPRESSION}",
-                *(_local(context.image, key), f"docker://{registry}/esq/{context.image}:{key}"),
+                *(_local_tag(context.image, key), f"docker://{registry}/esq/{context.image}:{key}"),
             )
             digest = digest_file.read_text().strip()
-        self._noted(key).write_text(digest)
+        self._digest_file(key).write_text(digest)
         return digest
 
-    def _build(self, context: Context, keys: dict[str | None, str]) -> None:
-        parent = [] if context.parent is None else [f"--from={_local(context.parent, keys[context.parent])}"]
+    def _build(self, context: BuildContext, keys: dict[str | None, str]) -> None:
+        parent = (
+            [] if context.parent is None else [f"--from={_local_tag(context.parent, keys[context.parent])}"]
+        )
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
-            context.lay(Path(folder))
+            context.populate(Path(folder))
             # The host's package sources, only while building; a copy, since packages write there.
             shutil.copytree("/etc/apt", Path(folder) / "apt")
             self._buildah(
                 *("build", "--quiet", "--isolation=chroot", "--network=host", "--layers=false", *parent),
                 *(f"--volume={folder}/apt:/etc/apt", f"--file={FOLDER / context.image / 'Containerfile'}"),
-                *(f"--tag={_local(context.image, keys[context.image])}", folder),
+                *(f"--tag={_local_tag(context.image, keys[context.image])}", folder),
             )
 
-    def _buildah(self, *words: str) -> str:
+    def _buildah(self, *args: str) -> str:
         store = self._cache / "store"
         return run(
             [
@@ -113,36 +115,36 @@ class Images:
                 f"--root={store}",
                 f"--runroot={self._cache / 'run'}",
                 "--storage-driver=overlay",
-                *words,
+                *args,
             ],
-            timeout=_BUILD_SECONDS if words[0] == "build" else _PUSH_SECONDS,
+            timeout=_BUILD_TIMEOUT_SECONDS if args[0] == "build" else _PUSH_TIMEOUT_SECONDS,
         )
 
     def _digest(self, key: str) -> str | None:
-        path = self._noted(key)
+        path = self._digest_file(key)
         return path.read_text() if path.exists() else None
 
-    def _noted(self, key: str) -> Path:
+    def _digest_file(self, key: str) -> Path:
         """Return where the digest of an image is noted, which the compression is a part of."""
         return self._cache / f"{key}.{_COMPRESSION}.digest"
 
 
-def sizes(client: httpx.Client, registry: str, reference: str) -> int:
+def compressed_size(client: httpx.Client, registry: str, reference: str) -> int:
     """Return the compressed bytes of an image in a registry, shared layers included."""
     name, _, digest = reference.removeprefix(f"{registry}/").partition("@")
     answer = client.get(f"https://{registry}/v2/{name}/manifests/{digest}", headers={"Accept": _MANIFESTS})
     return sum(layer["size"] for layer in json.loads(answer.raise_for_status().content)["layers"])
 
 
-def _has(client: httpx.Client, registry: str, image: str, digest: str) -> bool:
+def _registry_has(client: httpx.Client, registry: str, image: str, digest: str) -> bool:
     url = f"https://{registry}/v2/esq/{image}/manifests/{digest}"
     return client.head(url, headers={"Accept": _MANIFESTS}).is_success
 
 
-def _key(context: Context, parent: str) -> str:
+def _key(context: BuildContext, parent: str) -> str:
     recipe = (FOLDER / context.image / "Containerfile").read_text()
     return hashlib.sha256(f"{recipe}\0{context.key}\0{parent}".encode()).hexdigest()[:_KEY_LENGTH]
 
 
-def _local(image: str, key: str) -> str:
+def _local_tag(image: str, key: str) -> str:
     return f"localhost/esq/{image}:{key}"

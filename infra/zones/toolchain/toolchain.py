@@ -15,14 +15,14 @@ from infra.errors import EsqError, Problem, ProblemsError
 from infra.subprocesses import CommandFailedError, run
 from infra.zones.toolchain import builds
 from infra.zones.toolchain.plugin_version import plugin_version
-from infra.zones.toolchain.tools import BY_NAME, BY_PROGRAM, TOOLS, Tool
+from infra.zones.toolchain.tools import TOOLS, TOOLS_BY_NAME, TOOLS_BY_PROGRAM, Tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from infra.progress import ProgressReporter
 
-_BUILDERS = {"go": builds.go, "cargo": builds.cargo, "maven": builds.maven}
+_BUILDERS = {"go": builds.build_go, "cargo": builds.build_cargo, "maven": builds.fetch_maven}
 
 
 class ToolStatus(BaseModel):
@@ -62,19 +62,19 @@ class Toolchain:
         Raises:
             EsqError: it is not there; `ensure` would build it.
         """
-        tool = BY_PROGRAM.get(program) or BY_NAME.get(program)
-        if tool is None or self._fits(tool):
-            found = shutil.which(program)
+        tool = TOOLS_BY_PROGRAM.get(program) or TOOLS_BY_NAME.get(program)
+        if tool is None or self._is_on_path(tool):
+            location = shutil.which(program)
         else:
             folder = self._cache / tool.key
-            found = (
+            location = (
                 str(folder if tool.kind == "maven" else folder / "bin" / program) if folder.exists() else None
             )
-        if found is None:
+        if location is None:
             raise EsqError(
                 f"no program {program}", location="toolchain", remedy="Run `./esq toolchain build`."
             )
-        return Path(found)
+        return Path(location)
 
     def list(self) -> list[ToolStatus]:
         """Return every tool as it is found now."""
@@ -87,14 +87,16 @@ class Toolchain:
             ProblemsError: compilers are missing; all of them at once, and nothing was built.
             EsqError: a build failed.
         """
-        missing = [BY_NAME[name] for name in names if self._status(BY_NAME[name]).origin == "missing"]
-        problems = list(_compilers(missing))
+        missing = [
+            TOOLS_BY_NAME[name] for name in names if self._status(TOOLS_BY_NAME[name]).origin == "missing"
+        ]
+        problems = list(_missing_compilers(missing))
         if problems:
             raise ProblemsError("tools cannot be built on this machine yet", problems)
         for tool in missing:
-            self._ensure_one(tool, steps or self._steps)
+            self._build(tool, steps or self._steps)
 
-    def _ensure_one(self, tool: Tool, steps: ProgressReporter) -> None:
+    def _build(self, tool: Tool, steps: ProgressReporter) -> None:
         with steps.step(f"{tool.name} {tool.version}") as step, self._locked(tool) as log:
             step.set_status(f"its build; log: {log}")
             target = self._cache / tool.key
@@ -121,36 +123,36 @@ class Toolchain:
 
     def _status(self, tool: Tool) -> ToolStatus:
         folder = self._cache / tool.key
-        if self._fits(tool):
-            found = str(shutil.which(tool.programs[0]))
-            return ToolStatus(name=tool.name, version=tool.version, origin="path", path=found)
+        if self._is_on_path(tool):
+            program = str(shutil.which(tool.programs[0]))
+            return ToolStatus(name=tool.name, version=tool.version, origin="path", path=program)
         if folder.exists():
             return ToolStatus(name=tool.name, version=tool.version, origin="cache", path=str(folder))
         return ToolStatus(name=tool.name, version=tool.version, origin="missing", path="")
 
-    def _fits(self, tool: Tool) -> bool:
+    def _is_on_path(self, tool: Tool) -> bool:
         """Tell whether all programs of a tool are on PATH in the very version; asked once."""
         if tool.name not in self._on_path:
-            self._on_path[tool.name] = bool(tool.asks or tool.plugin) and all(
-                _tells(program, tool) for program in tool.programs
+            self._on_path[tool.name] = bool(tool.version_args or tool.plugin) and all(
+                _has_version(program, tool) for program in tool.programs
             )
         return self._on_path[tool.name]
 
 
-def _tells(program: str, tool: Tool) -> bool:
+def _has_version(program: str, tool: Tool) -> bool:
     if shutil.which(program) is None:
         return False
-    asks = ("version", "--client") if program == "kubectl" else tool.asks
+    version_args = ("version", "--client") if program == "kubectl" else tool.version_args
     try:
-        answer = plugin_version(program) if tool.plugin else run([program, *asks], timeout=30)
+        answer = plugin_version(program) if tool.plugin else run([program, *version_args], timeout=30)
     except CommandFailedError:
         return False
     return re.search(rf"(?<![\d.]){re.escape(tool.version)}(?![\d.])", answer) is not None
 
 
-def _compilers(missing: Iterable[Tool]) -> Iterator[Problem]:
+def _missing_compilers(missing: Iterable[Tool]) -> Iterator[Problem]:
     kinds = {tool.kind: tool.name for tool in missing}
-    if "cargo" in kinds and not builds.cargo_fits():
+    if "cargo" in kinds and not builds.is_cargo_recent():
         yield Problem(
             "no Cargo 1.85 or newer on PATH",
             kinds["cargo"],

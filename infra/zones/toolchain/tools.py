@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-SOURCES = Path(__file__).parent
+PINS_FOLDER = Path(__file__).parent
 KUBERNETES = "1.34.4"
 _KUBERNETES_NAMES = (
     "kube-apiserver",
@@ -55,14 +55,14 @@ class Tool:
     programs: tuple[str, ...]
     package: str = "."
     flags: str = ""
-    asks: tuple[str, ...] = ()
+    version_args: tuple[str, ...] = ()
     plugin: bool = False
     embeds: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
         """Name of its folder in the cache: changes with the version, the pins and the flags."""
-        pins = SOURCES / self.kind / self.name if self.kind == "go" else SOURCES / self.name
+        pins = PINS_FOLDER / self.kind / self.name if self.kind == "go" else PINS_FOLDER / self.name
         files = sorted(path for path in pins.rglob("*") if path.is_file()) if pins.is_dir() else []
         content = [self.kind, self.version, self.package, self.flags, *self.programs, *self.embeds]
         digest = hashlib.sha256("\0".join(content).encode())
@@ -72,12 +72,19 @@ class Tool:
 
 
 TOOLS = (
-    Tool("kubernetes", KUBERNETES, "go", _KUBERNETES_NAMES, flags=_KUBERNETES_FLAGS, asks=("--version",)),
-    Tool("etcd", "3.6.8", "go", ("etcd",), "go.etcd.io/etcd/server/v3", asks=("--version",)),
+    Tool(
+        "kubernetes",
+        KUBERNETES,
+        "go",
+        _KUBERNETES_NAMES,
+        flags=_KUBERNETES_FLAGS,
+        version_args=("--version",),
+    ),
+    Tool("etcd", "3.6.8", "go", ("etcd",), "go.etcd.io/etcd/server/v3", version_args=("--version",)),
     Tool(
         *("pulumi", "3.259.0", "go", ("pulumi",), "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
         flags="-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v3.259.0",
-        asks=("version",),
+        version_args=("version",),
     ),
     Tool(
         *("pulumi-kubernetes", "4.34.2", "go", ("pulumi-resource-kubernetes",)),
@@ -85,15 +92,15 @@ TOOLS = (
         plugin=True,
         embeds=(_PROVIDER, f"{_PROVIDER_COMMAND}/schema.json", f"{_PROVIDER_COMMAND}/terraform-mapping.json"),
     ),
-    Tool("coredns", "1.15.0", "go", ("coredns",), "github.com/coredns/coredns", asks=("-version",)),
+    Tool("coredns", "1.15.0", "go", ("coredns",), "github.com/coredns/coredns", version_args=("-version",)),
     Tool(
         *("local-path-provisioner", "0.0.30", "go", ("local-path-provisioner",)),
         package="github.com/rancher/local-path-provisioner",
     ),
-    Tool("garage", "2.5.0", "cargo", ("garage",), "garage", asks=("--version",)),
+    Tool("garage", "2.5.0", "cargo", ("garage",), "garage", version_args=("--version",)),
     Tool("kafka", "4.3.1", "maven", ("kafka",)),
 )
 """In the order in which they are built: what a cluster needs first."""
 
-BY_PROGRAM = {program: tool for tool in TOOLS for program in tool.programs}
-BY_NAME = {tool.name: tool for tool in TOOLS}
+TOOLS_BY_PROGRAM = {program: tool for tool in TOOLS for program in tool.programs}
+TOOLS_BY_NAME = {tool.name: tool for tool in TOOLS}

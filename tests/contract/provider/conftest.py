@@ -12,8 +12,8 @@ from kubernetes import client
 
 from infra.kubernetes import api_client
 from infra.progress import RecordedStep
-from tests.controllers.apiserver import ApiServer
-from tests.controllers.provider import ChildDeploy, new_engine, new_provider
+from tests.servers.apiserver import ApiServer
+from tests.servers.provider import ChildDeploy, new_engine, new_provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

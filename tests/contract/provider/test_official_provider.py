@@ -18,12 +18,12 @@ import pytest
 from kubernetes import client
 
 from cli.pulumi_engine import DeployFailedError
-from tests.controllers.process import await_true
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from cli.pulumi_engine import Engine
     from infra.progress import RecordedStep
-    from tests.controllers.provider import ChildDeploy
+    from tests.servers.provider import ChildDeploy
 
 pytestmark = [
     pytest.mark.contract,
@@ -95,8 +95,8 @@ def replicas_of(api: client.ApiClient, namespace: str) -> int:
 
 
 def exists(api: client.ApiClient, namespace: str) -> bool:
-    found = client.AppsV1Api(api).list_namespaced_deployment(namespace).items
-    return [deployment.metadata.name for deployment in found] == ["d"]
+    deployments = client.AppsV1Api(api).list_namespaced_deployment(namespace).items
+    return [deployment.metadata.name for deployment in deployments] == ["d"]
 
 
 def test_second_run_changes_nothing_and_secrets_are_encrypted(
@@ -188,7 +188,7 @@ def test_interrupt_stops_a_wait_and_the_next_run_continues(
     engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
 ) -> None:
     child = child_deploy.start(partial(awaited_deployment, namespace, 1))
-    await_true("the Deployment", lambda: exists(api, namespace), 60)
+    wait_until("the Deployment", lambda: exists(api, namespace), 60)
     time.sleep(1)
     assert child.pid is not None
     os.killpg(child.pid, signal.SIGINT)
@@ -203,11 +203,11 @@ def test_killed_create_is_continued_and_leaves_no_provider(
 ) -> None:
     before = child_deploy.provider_pids()
     child = child_deploy.start(partial(awaited_deployment, namespace, 1, config_maps=20))
-    await_true("the Deployment", lambda: exists(api, namespace), 60)
+    wait_until("the Deployment", lambda: exists(api, namespace), 60)
     assert child.pid is not None
     os.killpg(child.pid, signal.SIGKILL)
     child.join(10)
-    await_true("the end of its provider", lambda: child_deploy.provider_pids() <= before, 10)
+    wait_until("the end of its provider", lambda: child_deploy.provider_pids() <= before, 10)
     outcome = engine.up("data", partial(awaited_deployment, namespace, 0, config_maps=20), step)
     assert "cut off" in outcome.recovered
     assert replicas_of(api, namespace) == 0
@@ -247,5 +247,5 @@ def test_helm_charts_and_kustomizations_are_deployed(
         k8s.kustomize.v2.Directory("k", directory=str(tmp_path / "kustomization"), namespace=namespace)
 
     engine.up("data", program, step)
-    found = client.CoreV1Api(api).list_namespaced_config_map(namespace).items
-    assert {"of-chart", "of-kustomize"} <= {config_map.metadata.name for config_map in found}
+    config_maps = client.CoreV1Api(api).list_namespaced_config_map(namespace).items
+    assert {"of-chart", "of-kustomize"} <= {config_map.metadata.name for config_map in config_maps}

@@ -10,7 +10,7 @@ import pytest
 
 from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain
-from tests.controllers.zones import Zones
+from tests.servers.zones import ZonesUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,9 +43,9 @@ def _own_images(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zones]:
+def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZonesUnderTest]:
     """A cluster that is down; taken away at the end whatever happened."""
-    zones = Zones(tmp_path_factory.mktemp("zones"), "itest", "10.97.", tools)
+    zones = ZonesUnderTest(tmp_path_factory.mktemp("zones"), "itest", "10.97.", tools)
     try:
         yield zones
     finally:
@@ -55,9 +55,9 @@ def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def beside(zones: Zones) -> Iterator[Zones]:
+def beside(zones: ZonesUnderTest) -> Iterator[ZonesUnderTest]:
     """Another cluster of the same user."""
-    other = Zones(zones.folder, "beside", "10.95.", zones.tools)
+    other = ZonesUnderTest(zones.folder, "beside", "10.95.", zones.tools)
     try:
         yield other
     finally:

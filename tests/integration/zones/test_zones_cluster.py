@@ -18,11 +18,11 @@ from typer.testing import CliRunner
 from infra.errors import UsageError
 from infra.progress import RecordingProgress
 from infra.subprocesses import CommandFailedError
-from infra.zones import edge, toolbox
-from infra.zones.foundation import STORAGE_CLASS
+from infra.zones import busybox_image, edge
+from infra.zones.bootstrap_manifests import STORAGE_CLASS
 from infra.zones.nodes import ZONE_LABEL
-from tests.controllers.registry import push
-from tests.controllers.zones import Zones, eventually, host_settings
+from tests.servers.registry import push
+from tests.servers.zones import ZonesUnderTest, host_settings, seconds_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,7 +112,7 @@ def keeper(image: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.fixture
-def answers(zones: Zones) -> Callable[[], set[str]]:
+def answers(zones: ZonesUnderTest) -> Callable[[], set[str]]:
     """Asks the web servers by their ClusterIP from the host, some times; returns the zones that answered."""
     address = zones.get("service", "web")["spec"]["clusterIP"]
 
@@ -129,9 +129,9 @@ def answers(zones: Zones) -> Callable[[], set[str]]:
 
 
 @pytest.fixture(scope="module")
-def image(zones: Zones) -> str:
+def image(zones: ZonesUnderTest) -> str:
     """An image that nodes must pull from the registry."""
-    return push(toolbox.archive(), zones.cluster.registry, "itest/web", zones.cluster.ca)
+    return push(busybox_image.archive(), zones.cluster.registry, "itest/web", zones.cluster.ca)
 
 
 @pytest.fixture(scope="module")
@@ -140,30 +140,30 @@ def before() -> dict[str, str]:
     return host_settings()
 
 
-def test_nothing_of_it_is_there_before(zones: Zones, before: dict[str, str]) -> None:
+def test_nothing_of_it_is_there_before(zones: ZonesUnderTest, before: dict[str, str]) -> None:
     assert before
-    assert zones.leftovers() == []
+    assert zones.leaked_resources() == []
     assert zones.cluster.preflight() == []
 
 
-def test_three_zones_are_ready_soon(zones: Zones) -> None:
+def test_three_zones_are_ready_soon(zones: ZonesUnderTest) -> None:
     seconds = zones.up()
     status = zones.cluster.status()
     assert {(node.name, node.zone, node.ready) for node in status.nodes} == {
         (zone, zone, True) for zone in ("zone-a", "zone-b", "zone-c")
     }
     assert seconds < READY_SECONDS
-    eventually(lambda: zones.cluster.status().healthy, within=BACK_SECONDS)
+    seconds_until(lambda: zones.cluster.status().healthy, timeout=BACK_SECONDS)
     assert {"etcd", "edge", "zone-b", "zone-b/kubelet"} <= zones.cluster.status().processes.keys()
-    assert len(zones.leftovers()) > len(status.processes)  # what looks for leftovers has eyes
+    assert len(zones.leaked_resources()) > len(status.processes)  # what looks for leftovers has eyes
 
 
-def test_only_its_owner_reads_the_kubeconfig(zones: Zones) -> None:
+def test_only_its_owner_reads_the_kubeconfig(zones: ZonesUnderTest) -> None:
     assert stat.S_IMODE(zones.cluster.kubeconfig.stat().st_mode) == 0o600
     assert stat.S_IMODE(zones.state.stat().st_mode) == 0o700
 
 
-def test_up_again_changes_nothing(zones: Zones) -> None:
+def test_up_again_changes_nothing(zones: ZonesUnderTest) -> None:
     before = zones.daemons()
     seconds = zones.up()
     assert zones.daemons() == before
@@ -171,7 +171,7 @@ def test_up_again_changes_nothing(zones: Zones) -> None:
     assert seconds < AGAIN_SECONDS
 
 
-def test_without_a_certificate_nobody_answers(zones: Zones) -> None:
+def test_without_a_certificate_nobody_answers(zones: ZonesUnderTest) -> None:
     trusted = ssl.create_default_context(cafile=str(zones.cluster.ca))
     for url in (
         f"https://{zones.cluster.spec.control}:6443/api",
@@ -180,7 +180,7 @@ def test_without_a_certificate_nobody_answers(zones: Zones) -> None:
         assert httpx.get(url, verify=trusted).status_code == httpx.codes.UNAUTHORIZED
 
 
-def test_the_edge_answers_over_tls(zones: Zones) -> None:
+def test_the_edge_answers_over_tls(zones: ZonesUnderTest) -> None:
     trusted = ssl.create_default_context(cafile=str(zones.cluster.ca))
     address = f"https://{zones.cluster.address}"
     assert httpx.get(f"{address}/edge/health", verify=trusted).status_code == httpx.codes.OK
@@ -188,16 +188,16 @@ def test_the_edge_answers_over_tls(zones: Zones) -> None:
     assert httpx.get(f"{address}/contacts", verify=trusted).status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
-def test_pods_in_every_zone_answer_the_host_through_a_cluster_ip(zones: Zones, image: str) -> None:
+def test_pods_in_every_zone_answer_the_host_through_a_cluster_ip(zones: ZonesUnderTest, image: str) -> None:
     zones.apply(web(image), SERVICE)
     zones.kubectl("rollout", "status", "deployment/web", f"--timeout={PODS_SECONDS:.0f}s")
 
 
 def test_every_zone_is_among_the_answers(answers: Callable[[], set[str]]) -> None:
-    eventually(lambda: answers() == {"zone-a", "zone-b", "zone-c"}, within=BACK_SECONDS)
+    seconds_until(lambda: answers() == {"zone-a", "zone-b", "zone-c"}, timeout=BACK_SECONDS)
 
 
-def test_names_resolve_in_a_pod(zones: Zones) -> None:
+def test_names_resolve_in_a_pod(zones: ZonesUnderTest) -> None:
     def inside(*words: str) -> str:
         return zones.kubectl("exec", "deployment/web", "--", "busybox", *words)
 
@@ -207,7 +207,7 @@ def test_names_resolve_in_a_pod(zones: Zones) -> None:
     assert inside("wget", "-qO-", "http://web").startswith("zone-")
 
 
-def test_a_volume_outlives_its_pod(zones: Zones, image: str) -> None:
+def test_a_volume_outlives_its_pod(zones: ZonesUnderTest, image: str) -> None:
     zones.apply(*keeper(image, "one"))
     zones.kubectl("wait", "--for=condition=Ready", "pod/keeper", f"--timeout={PODS_SECONDS:.0f}s")
     assert zones.get("pvc", "data")["spec"]["storageClassName"] == STORAGE_CLASS
@@ -217,47 +217,49 @@ def test_a_volume_outlives_its_pod(zones: Zones, image: str) -> None:
     assert zones.kubectl("exec", "keeper", "--", "busybox", "cat", "/data/words").split() == ["one", "two"]
 
 
-def test_a_dead_process_comes_back(zones: Zones) -> None:
+def test_a_dead_process_comes_back(zones: ZonesUnderTest) -> None:
     killed = zones.pid("kube-scheduler")
     os.kill(killed, signal.SIGKILL)
-    eventually(
-        lambda: zones.cluster.status().healthy and zones.pid("kube-scheduler") != killed, within=BACK_SECONDS
+    seconds_until(
+        lambda: zones.cluster.status().healthy and zones.pid("kube-scheduler") != killed, timeout=BACK_SECONDS
     )
 
 
-def test_a_killed_zone_comes_back_with_its_pods(zones: Zones, answers: Callable[[], set[str]]) -> None:
+def test_a_killed_zone_comes_back_with_its_pods(
+    zones: ZonesUnderTest, answers: Callable[[], set[str]]
+) -> None:
     old = [psutil.Process(zones.pid("kubelet --config=" + str(zones.state / "config/zone-b")))]
     zones.cluster.kill("zone-b")
     assert psutil.wait_procs(old, timeout=BACK_SECONDS)[1] == []
-    eventually(lambda: zones.cluster.status().healthy, within=BACK_SECONDS)
-    eventually(lambda: "zone-b" in answers(), within=PODS_SECONDS)
+    seconds_until(lambda: zones.cluster.status().healthy, timeout=BACK_SECONDS)
+    seconds_until(lambda: "zone-b" in answers(), timeout=PODS_SECONDS)
 
 
-def test_a_lost_zone_is_noticed_and_back_when_it_returns(zones: Zones) -> None:
+def test_a_lost_zone_is_noticed_and_back_when_it_returns(zones: ZonesUnderTest) -> None:
     zones.cluster.stop("zone-c")
-    seconds = eventually(lambda: not zones.ready("zone-c"), within=NOTICED_SECONDS)
+    seconds = seconds_until(lambda: not zones.ready("zone-c"), timeout=NOTICED_SECONDS)
     zones.cluster.start("zone-c")
-    back = eventually(lambda: zones.ready("zone-c"), within=BACK_SECONDS)
+    back = seconds_until(lambda: zones.ready("zone-c"), timeout=BACK_SECONDS)
     zones.figures.append(f"zone-c stopped: noticed after {seconds:.1f} s, ready {back:.1f} s after its start")
 
 
-def test_a_cut_zone_is_noticed_and_back_when_it_is_healed(zones: Zones) -> None:
-    zones.cluster.cut("zone-a")
-    seconds = eventually(lambda: not zones.ready("zone-a"), within=NOTICED_SECONDS)
-    zones.cluster.heal("zone-a")
-    back = eventually(lambda: zones.ready("zone-a"), within=BACK_SECONDS)
+def test_a_cut_zone_is_noticed_and_back_when_it_is_healed(zones: ZonesUnderTest) -> None:
+    zones.cluster.disconnect("zone-a")
+    seconds = seconds_until(lambda: not zones.ready("zone-a"), timeout=NOTICED_SECONDS)
+    zones.cluster.reconnect("zone-a")
+    back = seconds_until(lambda: zones.ready("zone-a"), timeout=BACK_SECONDS)
     zones.figures.append(f"zone-a cut: noticed after {seconds:.1f} s, ready {back:.1f} s after it was healed")
 
 
-def test_up_mends_what_is_not_there(zones: Zones) -> None:
+def test_up_mends_what_is_not_there(zones: ZonesUnderTest) -> None:
     zones.cluster.stop("zone-c")
-    zones.cluster.cut("zone-a")
+    zones.cluster.disconnect("zone-a")
     zones.up()
     assert zones.cluster.status().healthy
 
 
 def test_changed_configuration_is_taken_over_by_what_reads_it_only(
-    zones: Zones, monkeypatch: pytest.MonkeyPatch
+    zones: ZonesUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = zones.daemons()
     rendered = edge.render
@@ -268,38 +270,38 @@ def test_changed_configuration_is_taken_over_by_what_reads_it_only(
     assert gone == {"haproxy"}
 
 
-def test_up_takes_over_after_its_supervisor_was_killed(zones: Zones) -> None:
+def test_up_takes_over_after_its_supervisor_was_killed(zones: ZonesUnderTest) -> None:
     supervisor = zones.cluster.supervisor_pid
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
-    eventually(lambda: zones.cluster.supervisor_pid is None, within=BACK_SECONDS)
+    seconds_until(lambda: zones.cluster.supervisor_pid is None, timeout=BACK_SECONDS)
     zones.up()
     assert zones.pid("/etcd --data-dir=")  # one, not two
-    eventually(lambda: zones.cluster.status().healthy, within=BACK_SECONDS)
+    seconds_until(lambda: zones.cluster.status().healthy, timeout=BACK_SECONDS)
 
 
-def test_another_subnet_under_the_same_name_is_refused(zones: Zones) -> None:
+def test_another_subnet_under_the_same_name_is_refused(zones: ZonesUnderTest) -> None:
     with pytest.raises(UsageError, match=r"10\.97\.0\.0/16"):
-        zones.opened("10.95.").up(RecordingProgress())
+        zones.with_network("10.95.").up(RecordingProgress())
     assert zones.cluster.status().healthy
 
 
-def test_a_subnet_that_is_taken_is_told(zones: Zones, beside: Zones) -> None:
-    assert {problem.location for problem in beside.opened(zones.network).preflight()} == {"subnet"}
+def test_a_subnet_that_is_taken_is_told(zones: ZonesUnderTest, beside: ZonesUnderTest) -> None:
+    assert {problem.location for problem in beside.with_network(zones.network).preflight()} == {"subnet"}
 
 
-def test_another_cluster_stands_beside_it(zones: Zones, beside: Zones) -> None:
+def test_another_cluster_stands_beside_it(zones: ZonesUnderTest, beside: ZonesUnderTest) -> None:
     before = zones.daemons()
     beside.up()
-    eventually(lambda: beside.cluster.status().healthy, within=BACK_SECONDS)
-    assert len(beside.leftovers()) > len(before)
+    seconds_until(lambda: beside.cluster.status().healthy, timeout=BACK_SECONDS)
+    assert len(beside.leaked_resources()) > len(before)
     beside.cluster.down(RecordingProgress(), purge=True)
-    assert beside.leftovers() == []
+    assert beside.leaked_resources() == []
     assert zones.daemons() == before
     assert zones.cluster.status().healthy
 
 
-def test_the_command_line_tells_the_same(zones: Zones, caches: Path) -> None:
+def test_the_command_line_tells_the_same(zones: ZonesUnderTest, caches: Path) -> None:
     from cli.commands.cluster import app  # noqa: PLC0415 - only here
 
     def esq(*words: str) -> str:
@@ -319,13 +321,13 @@ def test_the_machine_keeps_its_settings(before: dict[str, str]) -> None:
     assert host_settings() == before
 
 
-def test_down_leaves_nothing_but_the_state(zones: Zones) -> None:
+def test_down_leaves_nothing_but_the_state(zones: ZonesUnderTest) -> None:
     zones.cluster.down(zones.steps)
-    assert zones.leftovers() == []
+    assert zones.leaked_resources() == []
     assert not zones.cluster.status().running
 
 
-def test_up_brings_the_same_cluster_back_with_its_data(zones: Zones) -> None:
+def test_up_brings_the_same_cluster_back_with_its_data(zones: ZonesUnderTest) -> None:
     zones.up()
 
     def words() -> list[str]:
@@ -334,10 +336,10 @@ def test_up_brings_the_same_cluster_back_with_its_data(zones: Zones) -> None:
             return zones.kubectl("exec", "keeper", "--", "busybox", "cat", "/data/words").split()[:2]
         return []
 
-    eventually(lambda: words() == ["one", "two"], PODS_SECONDS)
+    seconds_until(lambda: words() == ["one", "two"], PODS_SECONDS)
 
 
-def test_a_purge_takes_the_state_away_as_well(zones: Zones) -> None:
+def test_a_purge_takes_the_state_away_as_well(zones: ZonesUnderTest) -> None:
     zones.cluster.down(zones.steps, purge=True)
-    assert zones.leftovers() == []
+    assert zones.leaked_resources() == []
     assert not zones.state.exists()

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 import yaml
 
-from cli.diagnostics import MAX_ENTRIES, ObjectReference, diagnose, pod_faults
+from cli.diagnostics import MAX_ENTRIES, ObjectReference, diagnose, pod_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ def cluster(tmp_path: Path) -> Iterator[Callable[[dict[str, object]], Path]]:
         server.server_close()
 
 
-def test_faults_then_logs_of_the_crashed_container_then_events_are_reported(
+def test_problems_then_logs_of_the_crashed_container_then_events_are_reported(
     cluster: Callable[[dict[str, object]], Path],
 ) -> None:
     events = [
@@ -152,5 +152,5 @@ def test_only_namespaced_objects_have_a_reference() -> None:
         ),
     ],
 )
-def test_pod_faults(broken: Manifest, faults: list[str]) -> None:
-    assert pod_faults(broken) == faults
+def test_pod_problems(broken: Manifest, problems: list[str]) -> None:
+    assert pod_problems(broken) == problems

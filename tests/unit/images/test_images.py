@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.authority import issue, new_authority
+from infra.certificate_authority import create_ca, issue_certificate
 from infra.progress import RecordingProgress
 from infra.zones.images import Images, contexts, images
 
@@ -54,8 +54,8 @@ class _Registry(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    authority = new_authority()
-    pair = issue(authority, "registry", ("localhost",))
+    authority = create_ca()
+    pair = issue_certificate(authority, "registry", ("localhost",))
     (tmp_path / "pair.pem").write_text(pair.certificate + pair.key)
     (tmp_path / "ca.crt").write_text(authority.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -80,12 +80,12 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     # What goes into an image is fetched by other tools; here only its key counts.
-    real = contexts.contexts
+    real = contexts.build_contexts
     monkeypatch.setattr(
         images,
-        "contexts",
+        "build_contexts",
         lambda tools: [
-            contexts.Context(each.image, each.key, lambda _: None, each.parent) for each in real(tools)
+            contexts.BuildContext(each.image, each.key, lambda _: None, each.parent) for each in real(tools)
         ],
     )
     return Images(tmp_path / "cache", PathTools(tmp_path))
@@ -140,7 +140,7 @@ def test_a_new_jar_builds_kafka_again_and_nothing_else(
 
 
 def test_every_image_has_a_recipe_and_runs_as_nobody_special() -> None:
-    for context in contexts.contexts(PathTools(Path("/nowhere"))):
+    for context in contexts.build_contexts(PathTools(Path("/nowhere"))):
         recipe = (contexts.FOLDER / context.image / "Containerfile").read_text()
         users = [line.split()[1] for line in recipe.splitlines() if line.startswith("USER ")]
         assert not users or users[-1] in ("999", "1000"), context.image

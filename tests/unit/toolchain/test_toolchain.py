@@ -18,7 +18,7 @@ import pytest
 from infra.errors import EsqError, ProblemsError
 from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain, builds
-from infra.zones.toolchain.tools import BY_NAME, TOOLS
+from infra.zones.toolchain.tools import TOOLS, TOOLS_BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,20 +219,20 @@ def test_a_jar_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
         f"{hashlib.sha256(word.encode()).hexdigest()}  {word}.jar" for word in ("good", "bad", "gone")
     )
     with pytest.raises(EsqError, match=r"bad\.jar, gone\.jar, more\.jar"):
-        builds.verify(tmp_path, sums)
+        builds.verify_checksums(tmp_path, sums)
     for name in ("bad.jar", "more.jar"):
         (tmp_path / name).unlink()
-    builds.verify(tmp_path, sums.splitlines()[0])
+    builds.verify_checksums(tmp_path, sums.splitlines()[0])
 
 
 def test_the_key_of_a_tool_changes_with_its_pins() -> None:
     keys = [tool.key for tool in TOOLS]
     assert len(set(keys)) == len(keys)
-    assert BY_NAME["etcd"].key.startswith("etcd-3.6.8-")
+    assert TOOLS_BY_NAME["etcd"].key.startswith("etcd-3.6.8-")
 
 
 @pytest.mark.parametrize("name", ["coredns", "local-path-provisioner", "etcd", "pulumi", "kubernetes"])
 def test_the_version_that_is_told_is_the_one_that_is_pinned(name: str) -> None:
-    tool = BY_NAME[name]
+    tool = TOOLS_BY_NAME[name]
     pins = (PROJECT / "infra/zones/toolchain/go" / name / "go.mod").read_text()
     assert f" v{tool.version}" in pins

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.zones.layout import Layout
+from infra.zones.paths import ClusterPaths
 from infra.zones.spec import ClusterSpec
 
 
@@ -23,8 +23,8 @@ def spec() -> ClusterSpec:
 
 
 @pytest.fixture
-def layout(tmp_path: Path, spec: ClusterSpec) -> Layout:
-    layout = Layout(tmp_path / "state", spec.name)
+def layout(tmp_path: Path, spec: ClusterSpec) -> ClusterPaths:
+    layout = ClusterPaths(tmp_path / "state", spec.name)
     layout.pki.mkdir(parents=True)
     return layout
 

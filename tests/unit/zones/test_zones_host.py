@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from infra.authority import KeyPair
+from infra.certificate_authority import KeyPair
 from infra.errors import Problem, ProblemsError
 from infra.progress import RecordingProgress
 from infra.zones import Cluster, cgroups, disks, network, packages, pki, preflight
-from infra.zones.layout import write
-from infra.zones.supervision import Supervisor
+from infra.zones.paths import write_atomically
+from infra.zones.supervisord import Supervisor
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.zones.control_plane import Tools
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 
 def test_certificates_are_made_once_and_only_their_owner_reads_keys(
-    spec: ClusterSpec, layout: Layout
+    spec: ClusterSpec, layout: ClusterPaths
 ) -> None:
     pki.ensure(spec, layout)
     before = {path.name: path.read_bytes() for path in layout.pki.iterdir()}
@@ -35,7 +35,7 @@ def test_certificates_are_made_once_and_only_their_owner_reads_keys(
 
 
 def test_the_kubeconfig_points_to_the_control_plane_as_administrator(
-    spec: ClusterSpec, layout: Layout
+    spec: ClusterSpec, layout: ClusterPaths
 ) -> None:
     pki.ensure(spec, layout)
     document = yaml.safe_load(layout.kubeconfig.read_text())
@@ -46,7 +46,9 @@ def test_the_kubeconfig_points_to_the_control_plane_as_administrator(
     assert "system:masters" in pair.parsed.subject.rfc4514_string()
 
 
-def test_a_lost_certificate_comes_back_under_the_same_authority(spec: ClusterSpec, layout: Layout) -> None:
+def test_a_lost_certificate_comes_back_under_the_same_authority(
+    spec: ClusterSpec, layout: ClusterPaths
+) -> None:
     pki.ensure(spec, layout)
     authority = (layout.pki / "ca.crt").read_text()
     (layout.pki / "scheduler.crt").unlink()
@@ -56,10 +58,10 @@ def test_a_lost_certificate_comes_back_under_the_same_authority(spec: ClusterSpe
 
 
 def test_a_file_is_replaced_whole_and_only_when_it_changes(tmp_path: Path) -> None:
-    path = write(tmp_path / "deep" / "file", "one")
+    path = write_atomically(tmp_path / "deep" / "file", "one")
     inode = path.stat().st_ino
-    assert write(path, "one").stat().st_ino == inode
-    assert write(path, "two").read_text() == "two"
+    assert write_atomically(path, "one").stat().st_ino == inode
+    assert write_atomically(path, "two").read_text() == "two"
     assert [each.name for each in path.parent.iterdir()] == ["file"]
 
 
@@ -87,14 +89,14 @@ def test_what_is_frozen_is_thawed_before_its_group_is_removed(
     (tmp_path / "freezer" / "cgroup.procs").touch()
     state = tmp_path / "freezer" / "zone" / "freezer.state"
     state.write_text("FROZEN")
-    monkeypatch.setattr(cgroups, "_removed", lambda _: state.read_text() == "THAWED")
+    monkeypatch.setattr(cgroups, "_try_remove", lambda _: state.read_text() == "THAWED")
     cgroups.remove("zone", tmp_path)
     cgroups.thaw("none", tmp_path)
 
 
-def test_a_disk_is_made_once_sparse_and_for_its_owner_only(layout: Layout) -> None:
+def test_a_disk_is_made_once_sparse_and_for_its_owner_only(layout: ClusterPaths) -> None:
     layout.node("zone-a").mkdir(parents=True)
-    disk = disks.image(layout, "zone-a")
+    disk = disks.disk_file(layout, "zone-a")
     disk.with_suffix(".new").write_text("of an interrupted start")
     disks.ensure(layout, "zone-a")
     made = disk.stat()
@@ -106,20 +108,20 @@ def test_a_disk_is_made_once_sparse_and_for_its_owner_only(layout: Layout) -> No
 
 
 def test_who_is_not_root_is_told_so_alone(
-    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert [problem.location for problem in preflight.check(spec, layout)] == ["user"]
 
 
 def test_everything_that_is_missing_is_told_together(
-    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(packages, "missing", lambda: ["haproxy", "runc"])
     monkeypatch.setattr(preflight, "MOUNT", tmp_path)
-    monkeypatch.setattr(preflight, "MEMORY_BYTES", 1 << 60)
-    monkeypatch.setattr(preflight, "DISK_BYTES", 1 << 60)
+    monkeypatch.setattr(preflight, "MIN_MEMORY_BYTES", 1 << 60)
+    monkeypatch.setattr(preflight, "MIN_DISK_BYTES", 1 << 60)
     problems = preflight.check(spec, layout)
     assert {problem.location for problem in problems} >= {"Debian packages", "memory"}
     assert len(problems) == 4
@@ -127,7 +129,7 @@ def test_everything_that_is_missing_is_told_together(
 
 
 def test_a_host_with_only_the_second_kind_of_control_groups_is_refused_with_the_reason(
-    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "cgroup.controllers").touch()
     monkeypatch.setattr("os.geteuid", lambda: 0)
@@ -137,7 +139,7 @@ def test_a_host_with_only_the_second_kind_of_control_groups_is_refused_with_the_
 
 
 def test_a_cluster_that_is_down_says_so_and_starts_nothing_on_a_host_that_lacks_things(
-    spec: ClusterSpec, layout: Layout, tools: Tools, monkeypatch: pytest.MonkeyPatch
+    spec: ClusterSpec, layout: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cluster = Cluster(spec, layout.root, tools)
     status = cluster.status()
@@ -153,7 +155,7 @@ def test_a_cluster_that_is_down_says_so_and_starts_nothing_on_a_host_that_lacks_
     assert not created
 
 
-def test_a_supervisor_that_does_not_run_has_no_states_and_stops_at_once(layout: Layout) -> None:
+def test_a_supervisor_that_does_not_run_has_no_states_and_stops_at_once(layout: ClusterPaths) -> None:
     supervisor = Supervisor(layout)
     assert supervisor.states() == {}
     supervisor.stop()

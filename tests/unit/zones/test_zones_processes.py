@@ -17,21 +17,30 @@ import pytest
 
 from infra.errors import EsqError, UsageError
 from infra.progress import RecordingProgress
-from infra.zones import Cluster, ClusterSpec, cgroups, network, pki, strays, supervision, wait
-from infra.zones import layout as layouts
-from infra.zones.layout import write
-from infra.zones.supervision import Program, Supervisor
+from infra.zones import (
+    Cluster,
+    ClusterSpec,
+    cgroups,
+    network,
+    orphan_processes,
+    pki,
+    supervisord,
+    wait_for_apiserver,
+)
+from infra.zones import paths as layouts
+from infra.zones.paths import write_atomically
+from infra.zones.supervisord import Program, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from infra.zones.control_plane import Tools
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == wait.READY else 403)
+        self.send_response(200 if self.path == wait_for_apiserver.READY_PATH else 403)
         self.end_headers()
         self.wfile.write(b"because")
 
@@ -40,7 +49,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def server(spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An API server of few words, which asks for a certificate of the cluster."""
     pki.ensure(spec, layout)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(layout.pki / "ca.crt"))
@@ -48,7 +57,7 @@ def server(spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch) -
     context.verify_mode = ssl.CERT_REQUIRED
     with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        monkeypatch.setattr(wait, "PORT", server.server_port)
+        monkeypatch.setattr(wait_for_apiserver, "PORT", server.server_port)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield
@@ -57,45 +66,62 @@ def server(spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("server")
-def test_an_api_server_that_answers_refuses_nothing(layout: Layout) -> None:
-    assert wait.refusal("127.0.0.1", wait.READY, layout.pki, "scheduler") is None
+def test_an_api_server_that_answers_refuses_nothing(layout: ClusterPaths) -> None:
+    assert (
+        wait_for_apiserver.unavailability_reason(
+            "127.0.0.1", wait_for_apiserver.READY_PATH, layout.pki, "scheduler"
+        )
+        is None
+    )
 
 
 @pytest.mark.usefixtures("server")
-def test_a_refusal_tells_why(layout: Layout) -> None:
-    assert wait.refusal("127.0.0.1", "/else", layout.pki, "scheduler") == "403 because"
+def test_a_refusal_tells_why(layout: ClusterPaths) -> None:
+    assert (
+        wait_for_apiserver.unavailability_reason("127.0.0.1", "/else", layout.pki, "scheduler")
+        == "403 because"
+    )
 
 
 def test_an_api_server_that_is_not_there_is_told(
-    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pki.ensure(spec, layout)
-    monkeypatch.setattr(wait, "PORT", 1)
-    assert "refused" in (wait.refusal("127.0.0.1", wait.READY, layout.pki, "admin") or "")
+    monkeypatch.setattr(wait_for_apiserver, "PORT", 1)
+    assert "refused" in (
+        wait_for_apiserver.unavailability_reason(
+            "127.0.0.1", wait_for_apiserver.READY_PATH, layout.pki, "admin"
+        )
+        or ""
+    )
 
 
 @pytest.mark.usefixtures("server")
-def test_who_waited_becomes_the_program(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waited_becomes_the_program(layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     became: list[tuple[Any, ...]] = []
     monkeypatch.setattr("os.execv", lambda *words: became.append(words))
-    wait.main("127.0.0.1", wait.READY, str(layout.pki), "scheduler", "/tools/it", "--flag")
+    wait_for_apiserver.main(
+        "127.0.0.1", wait_for_apiserver.READY_PATH, str(layout.pki), "scheduler", "/tools/it", "--flag"
+    )
     assert became == [("/tools/it", ("/tools/it", "--flag"))]
 
 
 def test_a_program_starts_again_only_when_what_it_reads_has_changed(tmp_path: Path) -> None:
     folder = tmp_path / "config"
-    first = write(folder / "one", "1")
+    first = write_atomically(folder / "one", "1")
 
     def told() -> dict[str, str]:
-        return Program("web", ["serve"], tmp_path / "log", reads=[folder, tmp_path / "missing"]).variables
+        return Program(
+            "web", ["serve"], tmp_path / "log", watched_files=[folder, tmp_path / "missing"]
+        ).variables
 
     before = told()
-    write(first, "1")
+    write_atomically(first, "1")
     assert told() == before
-    write(first, "2")
+    write_atomically(first, "2")
     changed = told()
     assert changed != before
-    write(folder / "two", "2")
+    write_atomically(folder / "two", "2")
     assert told() not in (before, changed)
 
 
@@ -104,40 +130,40 @@ def test_a_program_that_reads_nothing_is_told_nothing(tmp_path: Path) -> None:
 
 
 def test_only_our_own_programs_are_strays(
-    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def process(name: str, file: Path) -> SimpleNamespace:
         return SimpleNamespace(pid=4_000_000, info={"name": name, "cmdline": [name, "-f", str(file)]})
 
     edge = process("haproxy", layout.config / "haproxy.cfg")
-    supervisor = process("supervisord", layout.supervisor)
+    supervisor = process("supervisord", layout.supervisor_config)
     editor = process("vim", layout.config / "haproxy.cfg")
     of_another = process("haproxy", layout.root.with_name("other") / "config" / "haproxy.cfg")
     monkeypatch.setattr("psutil.process_iter", lambda _: [edge, editor, supervisor, of_another])
-    assert strays.find(spec, layout) == [edge, supervisor]
+    assert orphan_processes.find_orphans(spec, layout) == [edge, supervisor]
 
 
 def test_a_helper_is_a_stray_when_its_process_id_is_its_own(
-    spec: ClusterSpec, layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(layouts, "RUNTIME", tmp_path)
     layout.run.mkdir()
     (layout.run / "delay.pid").write_text("7\n")
-    monkeypatch.setattr(strays, "_namespace_pids", lambda _: [])
+    monkeypatch.setattr(orphan_processes, "_namespace_pids", lambda _: [])
     words = ["python3", "line.py", str(layout.run / "delay.pid")]
     helper, editor, other = (
         SimpleNamespace(pid=pid, info={"name": argv[0], "cmdline": argv})
         for pid, argv in ((7, words), (8, ["vi", words[-1]]), (7, ["python3", "mine.py"]))
     )
     monkeypatch.setattr("psutil.process_iter", lambda _: [helper, editor, other])
-    assert strays.find(spec, layout) == [helper]
+    assert orphan_processes.find_orphans(spec, layout) == [helper]
 
 
 def test_a_supervisor_that_stands_still_is_not_waited_for(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(layouts, "RUNTIME", tmp_path)
-    monkeypatch.setattr(supervision, "STOP_SECONDS", 0.05)
+    monkeypatch.setattr(supervisord, "STOP_TIMEOUT_SECONDS", 0.05)
     layout.run.mkdir()
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(layout.socket))
@@ -156,7 +182,7 @@ def test_one_that_nobody_asks_for_its_exit_code_has_ended_all_the_same() -> None
     with subprocess.Popen([sys.executable, "-c", careless], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         child = psutil.Process(int(parent.stdout.readline()))
-        supervision.kill([child], where="here")
+        supervisord.kill([child], location="here")
         assert child.status() == psutil.STATUS_ZOMBIE
         parent.kill()
 
@@ -166,7 +192,7 @@ def test_who_has_the_number_of_one_that_ended_is_let_live() -> None:
     with subprocess.Popen(["sleep", "0.1"]) as first:
         ended = psutil.Process(first.pid)
     with _process_numbered(ended.pid) as other:
-        supervision.kill([ended], where="here")
+        supervisord.kill([ended], location="here")
         assert other.poll() is None
         other.kill()
 
@@ -183,20 +209,20 @@ def _process_numbered(pid: int) -> subprocess.Popen[bytes]:
     pytest.fail(f"no process got number {pid}")
 
 
-def test_a_cluster_that_was_never_up_has_no_spec(layout: Layout) -> None:
-    assert ClusterSpec.kept(layout.root) is None
+def test_a_cluster_that_was_never_up_has_no_spec(layout: ClusterPaths) -> None:
+    assert ClusterSpec.load_saved(layout.root) is None
 
 
 def test_a_name_belongs_to_the_addresses_it_was_made_with(
-    spec: ClusterSpec, layout: Layout, tools: Tools, monkeypatch: pytest.MonkeyPatch
+    spec: ClusterSpec, layout: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = spec.model_copy(update={"zones": ("zone-a", "zone-b")})
-    write(layout.spec, other.model_dump_json())
+    write_atomically(layout.spec, other.model_dump_json())
     created: list[object] = []
     monkeypatch.setattr(network, "create", created.append)
     with pytest.raises(UsageError, match="zone-a, zone-b"):
         Cluster(spec, layout.root, tools).up(RecordingProgress())
-    assert ClusterSpec.kept(layout.root) == other
+    assert ClusterSpec.load_saved(layout.root) == other
     assert not created
 
 
@@ -204,7 +230,7 @@ def test_a_group_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "cgroup.procs").touch()
     cgroups.create("zone", tmp_path)
-    assert cgroups.paths("zone", tmp_path) == [tmp_path / "memory" / "zone"]
+    assert cgroups.group_folders("zone", tmp_path) == [tmp_path / "memory" / "zone"]
     (tmp_path / "memory" / "zone" / "file").touch()
     with pytest.raises(OSError, match="not empty"):
         cgroups.remove("zone", tmp_path)
@@ -217,10 +243,10 @@ def test_a_group_whose_processes_are_just_ending_is_waited_for(
     (tmp_path / "memory" / "cgroup.procs").touch()
     cgroups.create("zone", tmp_path)
     answers = iter([False, False, True])
-    monkeypatch.setattr(cgroups, "_removed", lambda _: next(answers))
+    monkeypatch.setattr(cgroups, "_try_remove", lambda _: next(answers))
     cgroups.remove("zone", tmp_path)
     assert list(answers) == []
-    monkeypatch.setattr(cgroups, "_removed", lambda _: False)
-    monkeypatch.setattr(cgroups, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(cgroups, "_try_remove", lambda _: False)
+    monkeypatch.setattr(cgroups, "REMOVE_TIMEOUT_SECONDS", 0.0)
     with pytest.raises(OSError, match="a process is still in"):
         cgroups.remove("zone", tmp_path)

@@ -11,7 +11,7 @@ INTERFACE_NAME_BYTES = 15
 
 
 def test_every_machine_has_its_own_address_on_the_bridge(spec: ClusterSpec) -> None:
-    addresses = [spec.gateway, *spec.machines.values()]
+    addresses = [spec.gateway, *spec.hosts.values()]
     assert len(set(addresses)) == len(addresses) == 5
     assert all(address in spec.lan for address in addresses)
 
@@ -26,7 +26,7 @@ def test_pods_services_and_machines_do_not_overlap(spec: ClusterSpec) -> None:
 def test_names_fit_into_an_interface(spec: ClusterSpec) -> None:
     long = ClusterSpec.model_validate({"name": "ninechars", "subnet": "10.1.0.0/16"})
     for each in (spec, long):
-        names = [each.bridge, *(each.port(machine) for machine in each.machines)]
+        names = [each.bridge, *(each.bridge_port(machine) for machine in each.hosts)]
         assert all(len(name) <= INTERFACE_NAME_BYTES for name in names)
         assert len(set(names)) == len(names)
 

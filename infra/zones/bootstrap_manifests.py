@@ -6,14 +6,14 @@ from typing import Any
 
 import yaml
 
-from infra.zones.control_plane import PROVISIONER, STORAGE_NAMESPACE, TOOLBOX
+from infra.zones.control_plane import BUSYBOX_IMAGE, PROVISIONER, STORAGE_NAMESPACE
 
 STORAGE_CLASS = "esq-local"
 FIELD_MANAGER = "esq-zones"
 
-_READ = ["get", "list", "watch"]
-_ALL = [*_READ, "create", "update", "patch", "delete"]
-_PATH = '"$VOL_DIR"'
+_READ_VERBS = ["get", "list", "watch"]
+_ALL_VERBS = [*_READ_VERBS, "create", "update", "patch", "delete"]
+_VOLUME_PATH = '"$VOL_DIR"'
 _HELPER_POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -22,7 +22,7 @@ _HELPER_POD = {
         "containers": [
             {
                 "name": "helper",
-                "image": TOOLBOX,
+                "image": BUSYBOX_IMAGE,
                 "imagePullPolicy": "Never",
                 "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}, "limits": {"memory": "32Mi"}},
             }
@@ -34,7 +34,7 @@ _HELPER_POD = {
 
 def manifests() -> str:
     """Return the objects as one YAML stream."""
-    return yaml.safe_dump_all([_namespace(), _scripts(), _storage_class(), *_rights()], sort_keys=False)
+    return yaml.safe_dump_all([_namespace(), _scripts(), _storage_class(), *_rbac()], sort_keys=False)
 
 
 def _namespace() -> dict[str, Any]:
@@ -54,8 +54,8 @@ def _scripts() -> dict[str, Any]:
         "metadata": {"name": "volumes", "namespace": STORAGE_NAMESPACE},
         "data": {
             # The pod's fsGroup decides who may write; the folder itself must not stand in the way of any.
-            "setup": f"#!/bin/sh\nset -eu\nmkdir -m 0777 -p {_PATH}\n",
-            "teardown": f"#!/bin/sh\nset -eu\nrm -rf {_PATH}\n",
+            "setup": f"#!/bin/sh\nset -eu\nmkdir -m 0777 -p {_VOLUME_PATH}\n",
+            "teardown": f"#!/bin/sh\nset -eu\nrm -rf {_VOLUME_PATH}\n",
             "helperPod.yaml": yaml.safe_dump(_HELPER_POD),
         },
     }
@@ -75,21 +75,21 @@ def _storage_class() -> dict[str, Any]:
     }
 
 
-def _rights() -> list[dict[str, Any]]:
+def _rbac() -> list[dict[str, Any]]:
     dns = [
         _rule([""], ["endpoints", "services", "pods", "namespaces"], ["list", "watch"]),
         _rule(["discovery.k8s.io"], ["endpointslices"], ["list", "watch"]),
     ]
     volumes = [
-        _rule([""], ["nodes", "persistentvolumeclaims", "configmaps", "pods", "pods/log"], _READ),
-        _rule([""], ["persistentvolumes"], _ALL),
+        _rule([""], ["nodes", "persistentvolumeclaims", "configmaps", "pods", "pods/log"], _READ_VERBS),
+        _rule([""], ["persistentvolumes"], _ALL_VERBS),
         _rule([""], ["events"], ["create", "patch"]),
-        _rule(["storage.k8s.io"], ["storageclasses"], _READ),
+        _rule(["storage.k8s.io"], ["storageclasses"], _READ_VERBS),
     ]
     helpers = [
-        _rule([""], ["pods"], _ALL),
-        _rule([""], ["endpoints"], _ALL),
-        _rule(["coordination.k8s.io"], ["leases"], _ALL),
+        _rule([""], ["pods"], _ALL_VERBS),
+        _rule([""], ["endpoints"], _ALL_VERBS),
+        _rule(["coordination.k8s.io"], ["leases"], _ALL_VERBS),
     ]
     return [
         _role("ClusterRole", "esq:dns", dns),

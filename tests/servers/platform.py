@@ -27,8 +27,8 @@ from infra.zones.toolchain import Toolchain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEPLOY_SECONDS = 900.0
-COMMAND_SECONDS = 300.0
+DEPLOY_TIMEOUT_SECONDS = 900.0
+COMMAND_TIMEOUT_SECONDS = 300.0
 
 
 @dataclass
@@ -45,10 +45,10 @@ class Platform:
     cluster: str
     subnet: str
 
-    def esq(self, *words: str, expect: int | None = 0, timeout: float = COMMAND_SECONDS) -> str:
+    def esq(self, *args: str, expect: int | None = 0, timeout: float = COMMAND_TIMEOUT_SECONDS) -> str:
         """Run `esq WORDS` and return its standard output; another exit code than `expect` fails the test."""
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *words],
+            [sys.executable, "-m", "cli.main", *args],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -58,51 +58,53 @@ class Platform:
         )
         if expect is not None:
             assert done.returncode == expect, (
-                f"esq {' '.join(words)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+                f"esq {' '.join(args)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
             )
         return done.stdout
 
-    def report(self, *words: str, expect: int = 0, timeout: float = COMMAND_SECONDS) -> Any:
+    def report(self, *args: str, expect: int = 0, timeout: float = COMMAND_TIMEOUT_SECONDS) -> Any:
         """Run `esq WORDS --json` and return what it reports."""
-        return json.loads(self.esq(*words, "--json", expect=expect, timeout=timeout))
+        return json.loads(self.esq(*args, "--json", expect=expect, timeout=timeout))
 
     def status(self) -> dict[str, Any]:
         """Return what `esq status local` reports, whether all is well or not."""
         return dict(json.loads(self.esq("status", "local", "--json", expect=None) or "{}"))
 
-    def opened(self) -> Cluster:
+    def open_cluster(self) -> Cluster:
         """Return the cluster, to hurt it."""
         spec = ClusterSpec.model_validate({"name": self.cluster, "subnet": self.subnet})
         return Cluster(spec, self.state / "esq" / "clusters" / self.cluster, self.tools())
 
-    def kubectl(self, *words: str) -> str:
+    def kubectl(self, *args: str) -> str:
         """Run kubectl as the administrator of the cluster."""
-        return run([str(self.tools().path("kubectl")), f"--kubeconfig={self.opened().kubeconfig}", *words])
+        return run(
+            [str(self.tools().path("kubectl")), f"--kubeconfig={self.open_cluster().kubeconfig}", *args]
+        )
 
-    def told(self, namespace: str, selector: str) -> str:
+    def pod_logs(self, namespace: str, selector: str) -> str:
         """Return what pods of a label logged within ten minutes, for a failure whose cause only they know."""
         return self.kubectl(
             *(f"--namespace={namespace}", "logs", f"--selector={selector}"),
             *("--prefix", "--since=10m", "--tail=-1", "--all-containers", "--ignore-errors"),
         )
 
-    def leftovers(self) -> list[str]:
+    def leaked_resources(self) -> list[str]:
         """Return what is left of a cluster that was taken away, in words; empty when nothing is."""
         mark = f"esq-{self.cluster}"
-        found = [f"interface {line}" for line in run(["ip", "-o", "link"]).splitlines() if mark in line]
-        found += [f"namespace {line}" for line in run(["ip", "netns"]).splitlines() if mark in line]
-        found += [f"group {path}" for path in Path("/sys/fs/cgroup").glob(f"*/{mark}-*")]
-        found += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if mark in line]
+        leaked = [f"interface {line}" for line in run(["ip", "-o", "link"]).splitlines() if mark in line]
+        leaked += [f"namespace {line}" for line in run(["ip", "netns"]).splitlines() if mark in line]
+        leaked += [f"group {path}" for path in Path("/sys/fs/cgroup").glob(f"*/{mark}-*")]
+        leaked += [f"mount {line}" for line in Path("/proc/mounts").read_text().splitlines() if mark in line]
         state = str(self.state / "esq" / "clusters")
         loops = run(["losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE"]).splitlines()
-        found += [f"loop device {line}" for line in loops if state in line]
-        found += [f"table {line}" for line in run(["nft", "list", "tables"]).splitlines() if mark in line]
+        leaked += [f"loop device {line}" for line in loops if state in line]
+        leaked += [f"table {line}" for line in run(["nft", "list", "tables"]).splitlines() if mark in line]
         for process in psutil.process_iter(["cmdline"]):
-            words = " ".join(process.info["cmdline"] or [])
-            found += [f"process {process.pid} {words[:100]}"] if state in words else []
-        return found
+            command = " ".join(process.info["cmdline"] or [])
+            leaked += [f"process {process.pid} {command[:100]}"] if state in command else []
+        return leaked
 
-    def keep(self, name: str, figures: dict[str, Any]) -> None:
+    def save_figures(self, name: str, figures: dict[str, Any]) -> None:
         """Keep figures beside the platform's state, and show them in the test's output."""
         (self.state / f"{name}.json").write_text(json.dumps(figures, indent=2))
         sys.stdout.write(f"{name}: {json.dumps(figures)}\n")
@@ -111,10 +113,10 @@ class Platform:
         """Return where the programs are."""
         return Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *args: str) -> subprocess.Popen[str]:
         """Start `esq WORDS --json` and return at once."""
         return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *words, "--json"],
+            [sys.executable, "-m", "cli.main", *args, "--json"],
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -141,8 +143,8 @@ class Platform:
 
     def kill(self, program: str, deadline: float = 60.0) -> int:
         """SIGKILL a process of `python3 -m PROGRAM`, waiting until there is one; return its process id."""
-        ends = time.monotonic() + deadline
-        while time.monotonic() < ends:
+        end = time.monotonic() + deadline
+        while time.monotonic() < end:
             for pid in self.processes(program):
                 os.kill(pid, signal.SIGKILL)
                 return pid
@@ -159,7 +161,7 @@ class Platform:
 
 
 @dataclass
-class Watcher:
+class EdgePoller:
     """Asks a URL of the edge on a timetable and remembers when a service answered it.
 
     Attributes:
@@ -177,7 +179,7 @@ class Watcher:
     def __enter__(self) -> Self:
         """Begin to ask."""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask, name="watcher", daemon=True)
+        self._thread = threading.Thread(target=self._poll, name="watcher", daemon=True)
         self._thread.start()
         return self
 
@@ -193,7 +195,7 @@ class Watcher:
             (b - a for a, b in zip(self.answered, self.answered[1:], strict=False)), default=float("inf")
         )
 
-    def _ask(self) -> None:
+    def _poll(self) -> None:
         with httpx.Client(verify=ssl.create_default_context(cafile=str(self.ca)), timeout=2.0) as client:
             while not self._stop.wait(self.period):
                 try:

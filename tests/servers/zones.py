@@ -14,7 +14,7 @@ import psutil
 from infra.progress import RecordingProgress
 from infra.subprocesses import run
 from infra.zones import Cluster, ClusterSpec, cgroups
-from infra.zones.layout import RUNTIME
+from infra.zones.paths import RUNTIME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ HOST_SETTINGS = (
 
 
 @dataclass
-class Zones:
+class ZonesUnderTest:
     """A cluster under test.
 
     Attributes:
@@ -73,9 +73,9 @@ class Zones:
     @property
     def cluster(self) -> Cluster:
         """The cluster, opened anew as each command would."""
-        return self.opened(self.network)
+        return self.with_network(self.network)
 
-    def opened(self, network: str) -> Cluster:
+    def with_network(self, network: str) -> Cluster:
         """Return the cluster as if it had other addresses."""
         spec = ClusterSpec.model_validate({"name": self.name, "subnet": f"{network}0.0/16"})
         return Cluster(spec, self.state, self.tools)
@@ -86,19 +86,19 @@ class Zones:
         self.cluster.up(self.steps)
         return time.monotonic() - begun
 
-    def kubectl(self, *words: str, stdin: str | None = None) -> str:
+    def kubectl(self, *args: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator."""
         kubeconfig = f"--kubeconfig={self.cluster.kubeconfig}"
-        return run([str(self.tools.path("kubectl")), kubeconfig, *words], stdin=stdin, timeout=90)
+        return run([str(self.tools.path("kubectl")), kubeconfig, *args], stdin=stdin, timeout=90)
 
     def apply(self, *objects: dict[str, Any]) -> None:
         """Apply objects."""
         document = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.kubectl("apply", "--server-side", "--filename=-", stdin=json.dumps(document))
 
-    def get(self, *words: str) -> dict[str, Any]:
+    def get(self, *args: str) -> dict[str, Any]:
         """Return an object."""
-        return dict(json.loads(self.kubectl("get", *words, "--output=json")))
+        return dict(json.loads(self.kubectl("get", *args, "--output=json")))
 
     def ready(self, zone: str) -> bool:
         """Tell whether the API server thinks that a node is ready."""
@@ -113,25 +113,25 @@ class Zones:
         """Return the command lines of the cluster's supervisor and of all that descends from it, by process id."""
         pid = self.cluster.supervisor_pid
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if pid else []
-        found = {}
+        arguments = {}
         for process in family:
             with suppress(psutil.NoSuchProcess):  # a passing helper
-                found[process.pid] = process.cmdline()
-        return found
+                arguments[process.pid] = process.cmdline()
+        return arguments
 
     def daemons(self) -> dict[int, str]:
         """Return process ids and names of what should run on and on."""
         names = {pid: Path(argv[0]).name for pid, argv in self.processes().items() if argv}
         return {pid: name for pid, name in names.items() if name in DAEMONS}
 
-    def leftovers(self) -> list[str]:
+    def leaked_resources(self) -> list[str]:
         """Return in words what of the cluster is on the host."""
         marks = (self.name, self.network)
 
         def lines(what: str, text: str) -> list[str]:
             return [f"{what}: {line}" for line in text.splitlines() if any(mark in line for mark in marks)]
 
-        found = [
+        leaked = [
             *lines("interface", run(["ip", "-o", "link"])),
             *lines("address", run(["ip", "-o", "address"])),
             *lines("route", run(["ip", "route", "show", "table", "all"])),
@@ -141,13 +141,13 @@ class Zones:
             *lines("loop device", run(["losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE"])),
         ]
         for zone in self.cluster.spec.zones:
-            found += [f"group: {path}" for path in cgroups.paths(self.cluster.spec.namespace(zone))]
+            leaked += [f"group: {path}" for path in cgroups.group_folders(self.cluster.spec.namespace(zone))]
         for process in psutil.process_iter(["cmdline"]):
-            words = " ".join(process.info["cmdline"] or [])
-            ours = str(self.state) in words or f"{RUNTIME / self.name}/" in words
-            found += [f"process: {process.pid} {words[:120]}"] if ours else []
-        found += [f"folder: {RUNTIME / self.name}"] if (RUNTIME / self.name).exists() else []
-        return found
+            command = " ".join(process.info["cmdline"] or [])
+            ours = str(self.state) in command or f"{RUNTIME / self.name}/" in command
+            leaked += [f"process: {process.pid} {command[:120]}"] if ours else []
+        leaked += [f"folder: {RUNTIME / self.name}"] if (RUNTIME / self.name).exists() else []
+        return leaked
 
 
 def host_settings() -> dict[str, str]:
@@ -155,10 +155,10 @@ def host_settings() -> dict[str, str]:
     return {name: (Path("/proc/sys") / name).read_text().strip() for name in HOST_SETTINGS}
 
 
-def eventually(question: Callable[[], object], within: float) -> float:
+def seconds_until(condition: Callable[[], object], timeout: float) -> float:
     """Ask until the answer is truthy; return after how many seconds it was."""
-    begun = time.monotonic()
-    while not question():
-        assert time.monotonic() - begun < within, f"not within {within:g} s"
+    start = time.monotonic()
+    while not condition():
+        assert time.monotonic() - start < timeout, f"not within {timeout:g} s"
         time.sleep(0.1)
-    return time.monotonic() - begun
+    return time.monotonic() - start

@@ -15,12 +15,12 @@ from infra.certificate_authority import create_ca, issue_certificate
 from infra.kubernetes import api_client, get_or_none
 from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain
-from tests.controllers.process import Server, await_true, free_port
+from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-READY_SECONDS = 60.0
+READY_TIMEOUT_SECONDS = 60.0
 
 
 class ApiServer:
@@ -51,9 +51,9 @@ class ApiServer:
         etcd, apiserver, controllers = self._servers
         etcd.launch(self._etcd())
         apiserver.launch(self._apiserver())
-        await_true("the API server", self._ready, READY_SECONDS)
+        wait_until("the API server", self._ready, READY_TIMEOUT_SECONDS)
         controllers.launch(self._controllers())
-        await_true("controllers", self._has_service_account, READY_SECONDS)
+        wait_until("controllers", self._has_service_account, READY_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
         """End all three."""

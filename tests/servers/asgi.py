@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 
-def client_of(app: FastAPI) -> httpx.Client:
+def client_for(app: FastAPI) -> httpx.Client:
     """Return a client whose every request the application answers, in a loop of its own."""
 
     def answer(request: httpx.Request) -> httpx.Response:

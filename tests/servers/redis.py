@@ -8,9 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.controllers.process import Server, free_port
+from tests.servers.process import Server, free_port
 
-START_SECONDS = 15.0
+START_TIMEOUT_SECONDS = 15.0
 
 
 class Redis:
@@ -26,14 +26,14 @@ class Redis:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-        plain = ["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]
-        self._server.launch(["redis-server", *place, *plain, *self._options])
-        self._server.await_ready(self.ready, START_SECONDS)
+        location = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        settings = ["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]
+        self._server.launch(["redis-server", *location, *settings, *self._options])
+        self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
         """End it and take its folder away."""
-        self._server.send(signal.SIGTERM)
+        self._server.send_signal(signal.SIGTERM)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
@@ -42,9 +42,9 @@ class Redis:
 
     def ready(self) -> bool:
         """Tell whether it answers."""
-        return self.ask("ping") == "PONG"
+        return self.execute("ping") == "PONG"
 
-    def ask(self, *command: str) -> str:
+    def execute(self, *command: str) -> str:
         """Run a command and return its answer as text."""
-        asked = ["redis-cli", "-p", str(self.port), *self._login, *command]
-        return subprocess.run(asked, check=False, capture_output=True, text=True).stdout.strip()
+        argv = ["redis-cli", "-p", str(self.port), *self._login, *command]
+        return subprocess.run(argv, check=False, capture_output=True, text=True).stdout.strip()

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from chaos.faults import host_processes, render
 from infra.subprocesses import run
 from infra.zones import cgroups, disks
-from infra.zones.layout import Layout
-from infra.zones.toolbox import TOOLBOX
+from infra.zones.busybox_image import BUSYBOX_IMAGE
+from infra.zones.paths import ClusterPaths
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from chaos.faults import Command, Fault
     from infra.zones.spec import ClusterSpec
-    from tests.controllers.zones import Zones
+    from tests.servers.zones import ZonesUnderTest
 
-PING_SECONDS = 1
+PING_TIMEOUT_SECONDS = 1
 BULK_PORT = 7007
 VICTIM = "default/victim"
 _RECEIVE = """
@@ -46,14 +46,14 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as co
 
 
 @dataclass(frozen=True)
-class Machine:
+class HostUnderTest:
     """A machine with a cluster on it.
 
     Attributes:
         zones: the cluster.
     """
 
-    zones: Zones
+    zones: ZonesUnderTest
 
     @property
     def spec(self) -> ClusterSpec:
@@ -61,20 +61,20 @@ class Machine:
         return self.zones.cluster.spec
 
     @property
-    def layout(self) -> Layout:
+    def paths(self) -> ClusterPaths:
         """Files of the cluster."""
-        return Layout(self.zones.state, self.spec.name)
+        return ClusterPaths(self.zones.state, self.spec.name)
 
-    def hurt(self, fault: Fault) -> None:
+    def inject(self, fault: Fault) -> None:
         """Inject a fault; a command that fails, fails the test."""
-        self.do(fault.inject)
+        self.run_commands(fault.inject)
 
-    def heal(self, fault: Fault) -> None:
+    def undo(self, fault: Fault) -> None:
         """Undo a fault, and undo it again."""
-        self.do(fault.undo)
-        self.do(fault.undo)
+        self.run_commands(fault.undo)
+        self.run_commands(fault.undo)
 
-    def die_after(self, fault: Fault, commands: int) -> None:
+    def inject_partially(self, fault: Fault, commands: int) -> None:
         """Let who injects a fault be killed after some of the commands, pasted into a shell."""
         done = subprocess.run(
             ["sh", "-ec", f"{render(fault.inject[:commands])}\nkill -KILL $$"],
@@ -83,14 +83,14 @@ class Machine:
         )
         assert done.returncode == -9, done.stderr
 
-    def do(self, commands: Iterable[Command]) -> None:
+    def run_commands(self, commands: Iterable[Command]) -> None:
         """Run commands."""
         for command in commands:
             run(command)
 
-    def picture(self) -> dict[str, object]:
+    def snapshot(self) -> dict[str, object]:
         """Return what faults change, in a form that is the same when nothing is hurt."""
-        found: dict[str, object] = {
+        state: dict[str, object] = {
             "links": sorted(
                 line.split(": ", 1)[1].split(" qlen")[0]
                 for line in run(["ip", "-o", "link"]).splitlines()
@@ -99,51 +99,63 @@ class Machine:
             "tables": [
                 line for line in run(["nft", "list", "tables"]).splitlines() if self.spec.name in line
             ],
-            "lines": sorted(path.name for path in self.layout.run.glob("delay-*")),
+            "lines": sorted(path.name for path in self.paths.run.glob("delay-*")),
         }
         for zone in self.spec.zones:
-            port, namespace = self.spec.port(zone), self.spec.namespace(zone)
-            found |= {
-                f"{zone} port": _shape(["tc", "qdisc", "show", "dev", port]),
-                f"{zone} eth0": _shape(["tc", "-netns", namespace, "qdisc", "show", "dev", "eth0"]),
-                f"{zone} offload": run([*self.inside(zone), "ethtool", "-k", "eth0"]),
+            port, namespace = self.spec.bridge_port(zone), self.spec.namespace(zone)
+            state |= {
+                f"{zone} port": _queue_kinds(["tc", "qdisc", "show", "dev", port]),
+                f"{zone} eth0": _queue_kinds(["tc", "-netns", namespace, "qdisc", "show", "dev", "eth0"]),
+                f"{zone} offload": run([*self.in_network_of(zone), "ethtool", "-k", "eth0"]),
                 f"{zone} freezer": (cgroups.MOUNT / "freezer" / namespace / "freezer.state").read_text(),
                 f"{zone} quota": host_processes.cpu_quota(host_processes.zone_cgroup(self.spec, zone, "cpu")),
                 f"{zone} files": sorted(path.name for path in self.volumes(zone).iterdir()),
             }
-        return found
+        return state
 
-    def whole(self) -> bool:
+    def is_healthy(self) -> bool:
         """Tell whether every process runs and every node is ready."""
         return self.zones.cluster.status().healthy
 
-    def inside(self, machine: str) -> list[str]:
+    def in_network_of(self, machine: str) -> list[str]:
         """Return how a command is begun in a machine's network."""
         return ["nsenter", f"--net=/run/netns/{self.spec.namespace(machine)}"]
 
     def volumes(self, zone: str) -> Path:
         """Return the disk of a zone's node as seen from the host."""
-        first = self.zones.pid(f"-n -c {self.layout.config / zone / 'supervisor.conf'}")
+        first = self.zones.pid(f"-n -c {self.paths.config / zone / 'supervisor.conf'}")
         return Path(f"/proc/{first}/root{disks.MOUNT_POINT}")
 
     def reaches(self, source: str, destination: str, count: int = 1) -> bool:
         """Tell whether all of `count` pings from one machine to another are answered."""
-        address = str(self.spec.machines[destination])
-        words = ["busybox", "ping", "-q", "-A", "-c", str(count), "-W", str(PING_SECONDS), address]
-        done = subprocess.run([*self.inside(source), *words], check=False, capture_output=True, text=True)
+        address = str(self.spec.hosts[destination])
+        args = ["busybox", "ping", "-q", "-A", "-c", str(count), "-W", str(PING_TIMEOUT_SECONDS), address]
+        done = subprocess.run(
+            [*self.in_network_of(source), *args], check=False, capture_output=True, text=True
+        )
         return f" {count} packets received" in done.stdout
 
     def round_trips(self, source: str, destination: str, count: int = 10) -> list[float]:
         """Return the milliseconds that pings took."""
-        address = str(self.spec.machines[destination])
-        text = run([*self.inside(source), "busybox", "ping", "-A", "-c", str(count), "-W", "2", address])
+        address = str(self.spec.hosts[destination])
+        text = run(
+            [*self.in_network_of(source), "busybox", "ping", "-A", "-c", str(count), "-W", "2", address]
+        )
         return [float(line.split("time=")[1].split()[0]) for line in text.splitlines() if "time=" in line]
 
     def megabits(self, source: str, destination: str, mebibytes: int = 2) -> float:
         """Return how many Mbit/s one TCP connection carries."""
-        address = str(self.spec.machines[destination])
-        receive = [*self.inside(destination), sys.executable, "-c", _RECEIVE, address, str(BULK_PORT)]
-        send = [*self.inside(source), sys.executable, "-c", _SEND, address, str(BULK_PORT), str(mebibytes)]
+        address = str(self.spec.hosts[destination])
+        receive = [*self.in_network_of(destination), sys.executable, "-c", _RECEIVE, address, str(BULK_PORT)]
+        send = [
+            *self.in_network_of(source),
+            sys.executable,
+            "-c",
+            _SEND,
+            address,
+            str(BULK_PORT),
+            str(mebibytes),
+        ]
         with subprocess.Popen(receive, stdout=subprocess.PIPE, text=True) as receiver:
             assert receiver.stdout is not None
             receiver.stdout.readline()  # it listens
@@ -154,18 +166,18 @@ class Machine:
 
     def resolves(self, zone: str) -> bool:
         """Tell whether a zone's DNS knows a name."""
-        words = ["busybox", "nslookup", "-type=a", "kubernetes.default.svc.cluster.local"]
-        asked = [*words, str(self.spec.node(zone))]
+        args = ["busybox", "nslookup", "-type=a", "kubernetes.default.svc.cluster.local"]
+        command = [*args, str(self.spec.node(zone))]
         with suppress(subprocess.TimeoutExpired):
-            return subprocess.run(asked, check=False, capture_output=True, timeout=2).returncode == 0
+            return subprocess.run(command, check=False, capture_output=True, timeout=2).returncode == 0
         return False
 
-    def victim(self, zone: str) -> tuple[str, str]:
+    def create_victim(self, zone: str) -> tuple[str, str]:
         """Make a pod to hurt; return its uid and its container's id."""
         name = VICTIM.rpartition("/")[2]
         container = {
             "name": name,
-            "image": TOOLBOX,
+            "image": BUSYBOX_IMAGE,
             "imagePullPolicy": "Never",
             "command": ["sh", "-c", "tail -f /dev/null & wait"],
             "resources": {"limits": {"memory": "256Mi"}},
@@ -184,24 +196,24 @@ class Machine:
             }
         )
         self.zones.kubectl("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=60s")
-        return self.identity(self.zones.get("pod", name))
+        return self.pod_identity(self.zones.get("pod", name))
 
-    def identity(self, pod: dict[str, Any]) -> tuple[str, str]:
+    def pod_identity(self, pod: dict[str, Any]) -> tuple[str, str]:
         """Return uid and container id of a pod."""
         return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["containerID"]
 
 
-def in_group(groups: Iterable[Path], *words: str) -> int:
+def run_in_groups(groups: Iterable[Path], *args: str) -> int:
     """Run a command as a member of control groups; return how it ended."""
     enter = "; ".join(f"echo 0 > {group}/cgroup.procs" for group in groups)
-    return subprocess.run(["sh", "-ec", f'{enter}; exec "$@"', "sh", *words], check=False).returncode
+    return subprocess.run(["sh", "-ec", f'{enter}; exec "$@"', "sh", *args], check=False).returncode
 
 
-def allocate(mebibytes: int) -> list[str]:
+def allocate_command(mebibytes: int) -> list[str]:
     """Return a command that holds so much memory for a moment."""
     return [sys.executable, "-I", "-S", "-c", f"bytearray(b'x') * ({mebibytes} << 20)"]
 
 
-def _shape(command: list[str]) -> list[str]:
+def _queue_kinds(command: list[str]) -> list[str]:
     """Return the queues of a device without their numbers."""
     return [line.split()[1] for line in run(command).splitlines()]

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-SLOWNESS = float(os.environ.get("ESQ_TEST_SLOWNESS", "1"))
+TIMEOUT_MULTIPLIER = float(os.environ.get("ESQ_TEST_SLOWNESS", "1"))
 """Stretches every deadline on a slow machine."""
-PAUSE_SECONDS = 0.05
-LOG_TAIL = 2000
+POLL_INTERVAL_SECONDS = 0.05
+LOG_TAIL_CHARACTERS = 2000
 
 
 def free_port() -> int:
@@ -27,17 +27,17 @@ def free_port() -> int:
         return port
 
 
-def await_true(what: str, ask: Callable[[], bool], seconds: float) -> None:
+def wait_until(description: str, condition: Callable[[], bool], seconds: float) -> None:
     """Wait until the question is answered with yes.
 
     Raises:
         TimeoutError: it was not, with what was waited for and how long.
     """
-    deadline = time.monotonic() + seconds * SLOWNESS
-    while not ask():
+    deadline = time.monotonic() + seconds * TIMEOUT_MULTIPLIER
+    while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not so after {seconds * SLOWNESS:.0f} s")
-        time.sleep(PAUSE_SECONDS)
+            raise TimeoutError(f"{description}: not so after {seconds * TIMEOUT_MULTIPLIER:.0f} s")
+        time.sleep(POLL_INTERVAL_SECONDS)
 
 
 class Server:
@@ -72,30 +72,30 @@ class Server:
                 start_new_session=True,
             )
 
-    def await_ready(self, ask: Callable[[], bool], seconds: float) -> None:
+    def wait_until_ready(self, is_ready: Callable[[], bool], seconds: float) -> None:
         """Wait for the answer; fail early when the process has ended, with the end of its log."""
 
         def alive_and_ready() -> bool:
             if self._process is None or self._process.poll() is not None:
                 raise RuntimeError(f"{self.name} ended while starting:\n{self.tail()}")
-            return ask()
+            return is_ready()
 
         try:
-            await_true(f"{self.name} is ready", alive_and_ready, seconds)
+            wait_until(f"{self.name} is ready", alive_and_ready, seconds)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.tail()}") from None
 
     def tail(self) -> str:
         """Return the end of the log."""
-        return self.log.read_text(errors="replace")[-LOG_TAIL:]
+        return self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
-    def send(self, number: signal.Signals, seconds: float = 15.0) -> int | None:
+    def send_signal(self, number: signal.Signals, seconds: float = 15.0) -> int | None:
         """Signal it and wait for its end; SIGKILL when it takes too long. Returns the exit code."""
         if self._process is None or self._process.poll() is not None:
             return None if self._process is None else self._process.returncode
         self._process.send_signal(number)
         try:
-            return self._process.wait(seconds * SLOWNESS)
+            return self._process.wait(seconds * TIMEOUT_MULTIPLIER)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
@@ -104,8 +104,8 @@ class Server:
         """Wait for its end, which it reaches by itself; return the exit code."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
-        return self._process.wait(seconds * SLOWNESS)
+        return self._process.wait(seconds * TIMEOUT_MULTIPLIER)
 
     def kill(self) -> None:
         """End it without a chance to tidy up."""
-        self.send(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)

@@ -10,11 +10,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.controllers.process import Server, free_port
+from tests.servers.process import Server, free_port
 
 BINARIES = Path(os.environ.get("ESQ_POSTGRES_BIN", "/usr/lib/postgresql/15/bin"))
-START_SECONDS = 30.0
-STOP_SECONDS = 15.0
+START_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 15.0
 # Commits still reach the operating system: they survive `kill`, not the machine.
 _FAST = (
     "fsync=off",
@@ -30,7 +30,7 @@ class Postgres:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="esq-postgres-"))
         self.port = free_port()
-        self._user = _unprivileged()
+        self._user = _unprivileged_uid()
         self._copies = 0
         self._server = Server("postgres", self.folder / "log")
 
@@ -43,28 +43,28 @@ class Postgres:
                 "initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"
             )
         options = [f"-c{option}" for option in _FAST]
-        place = ["-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)]
-        self._server.launch([str(BINARIES / "postgres"), *place, *options], user=self._user)
-        self._server.await_ready(self.ready, START_SECONDS)
+        location = ["-D", str(self._data), "-p", str(self.port), "-h", "127.0.0.1", "-k", str(self.folder)]
+        self._server.launch([str(BINARIES / "postgres"), *location, *options], user=self._user)
+        self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
         """End it and take its folder away."""
-        self._server.send(signal.SIGINT, STOP_SECONDS)
+        self._server.send_signal(signal.SIGINT, STOP_TIMEOUT_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
         """End it at once, as a lost machine would; `start` brings it back with its data."""
-        self._server.send(signal.SIGQUIT, STOP_SECONDS)
+        self._server.send_signal(signal.SIGQUIT, STOP_TIMEOUT_SECONDS)
 
     def ready(self) -> bool:
         """Tell whether it takes connections."""
-        asked = [str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        return subprocess.run(asked, check=False).returncode == 0
+        command = [str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
 
     def url(self, database: str = "postgres", user: str = "postgres", password: str = "") -> str:
         """Return the address in SQLAlchemy's form."""
-        who = f"{user}:{password}" if password else user
-        return f"postgresql+asyncpg://{who}@127.0.0.1:{self.port}/{database}"
+        credentials = f"{user}:{password}" if password else user
+        return f"postgresql+asyncpg://{credentials}@127.0.0.1:{self.port}/{database}"
 
     def copy(self, template: str = "template1") -> str:
         """Create a database from a template and return its name."""
@@ -79,8 +79,8 @@ class Postgres:
 
     def execute(self, statement: str, database: str = "postgres") -> str:
         """Run a statement as the owner of the cluster; return what psql printed."""
-        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
-        return self._tool("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *place, "-c", statement)
+        location = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
+        return self._tool("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *location, "-c", statement)
 
     @property
     def _data(self) -> Path:
@@ -103,7 +103,7 @@ class Postgres:
         return done.stdout.strip()
 
 
-def _unprivileged() -> int | None:
+def _unprivileged_uid() -> int | None:
     """Return whom Postgres runs as when we are root, which it refuses."""
     if os.geteuid() != 0:
         return None

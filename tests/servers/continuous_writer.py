@@ -14,12 +14,12 @@ import jwt
 if TYPE_CHECKING:
     from pathlib import Path
 
-FIRST = 70_000_000
-PAGE = 500
+FIRST_NUMBER = 70_000_000
+PAGE_SIZE = 500
 
 
 @dataclass
-class Writer:
+class ContinuousWriter:
     """A caller that never stops.
 
     Attributes:
@@ -50,24 +50,24 @@ class Writer:
         self._stop.set()
         self._thread.join(timeout=10)
 
-    def found(self) -> set[str]:
+    def stored_phones(self) -> set[str]:
         """Return the phone numbers that are there now."""
         phones: set[str] = set()
         after: dict[str, str] = {}
         with self._client() as client:
             while True:
-                query = {"limit": str(PAGE), **after}
+                query = {"limit": str(PAGE_SIZE), **after}
                 answer = client.get(
                     "/contacts/lists/ledger/contacts", params=query, headers=self._token("read")
                 )
                 page = answer.raise_for_status().json()["contacts"]
                 phones |= {one["phone"] for one in page}
-                if len(page) < PAGE:
+                if len(page) < PAGE_SIZE:
                     return phones
                 after = {"after": page[-1]["id"]}
 
     def _write(self) -> None:
-        number = FIRST
+        number = FIRST_NUMBER
         with self._client() as client:
             while not self._stop.wait(self.period):
                 number += 1

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import httpx
 
 from infra.components.pod_programs import probe_server
-from tests.controllers.process import Server, free_port
+from tests.servers.process import Server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
 @contextmanager
-def probing(folder: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
+def run_probe_server(folder: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
     """Run it with `probe.py` of `folder` and yield a client for it."""
     (folder / "probe_server.py").write_bytes(Path(probe_server.__file__).read_bytes())
     port = free_port()
@@ -28,10 +28,10 @@ def probing(folder: Path, environment: Mapping[str, str]) -> Iterator[httpx.Clie
     server.launch([sys.executable, "-c", program], env={"PYTHONPATH": str(folder), **environment})
     try:
         with httpx.Client(base_url=f"http://localhost:{port}") as client:
-            server.await_ready(lambda: _answers(client), 20)
+            server.wait_until_ready(lambda: _answers(client), 20)
             yield client
     finally:
-        code = server.send(signal.SIGTERM)
+        code = server.send_signal(signal.SIGTERM)
     # It must handle SIGTERM: the first process of a container ignores unhandled signals.
     assert code == 0, server.tail()
 

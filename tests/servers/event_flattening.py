@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from services.kit.kafka.envelope import Event
 
 
-def single(events: Iterable[Event]) -> list[Any]:
+def flatten(events: Iterable[Event]) -> list[Any]:
     """Return the requests and reports that the events hold, and other events as they are."""
     return [part for event in events for part in _parts(event)]
 

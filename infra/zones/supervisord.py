@@ -24,13 +24,13 @@ from infra.subprocesses import run
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
 
-STOP_SECONDS = 30.0
-POLL_SECONDS = 0.05
-INNER_SECONDS = 3.0
+STOP_TIMEOUT_SECONDS = 30.0
+POLL_INTERVAL_SECONDS = 0.05
+NODE_RPC_TIMEOUT_SECONDS = 3.0
 """A node's supervisor answers within a few milliseconds, unless the zone is frozen."""
-WAKE_SECONDS = 5.0
+NODE_START_TIMEOUT_SECONDS = 5.0
 """A node's supervisor is there within one; a later one starts its programs a second later by itself."""
 NODE_SOCKET = Path("/run/supervisor.sock")
 """Of the supervisor inside a node, as seen there."""
@@ -58,12 +58,15 @@ class Program:
     priority: int = 50
     signal: str = "TERM"
     environment: Mapping[str, str] = field(default_factory=dict)
-    reads: Sequence[Path] = ()
+    watched_files: Sequence[Path] = ()
 
     @property
     def variables(self) -> dict[str, str]:
         """All variables; one of them makes the supervisor see that what the program reads has changed."""
-        return {**self.environment, **({"ESQ_READS": _digest(self.reads)} if self.reads else {})}
+        return {
+            **self.environment,
+            **({"ESQ_READS": _digest(self.watched_files)} if self.watched_files else {}),
+        }
 
 
 def render(programs: Sequence[Program], *, socket: Path, pidfile: Path, log: Path) -> str:
@@ -126,60 +129,60 @@ environment={environment}
 class Supervisor:
     """The supervisor of a cluster: started, asked and ended through its socket."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, paths: ClusterPaths) -> None:
+        self._paths = paths
 
     @property
     def pid(self) -> int | None:
         """Process id; None when it does not run."""
         try:
-            pid = int(self._layout.pidfile.read_text())
-            words = psutil.Process(pid).cmdline()
+            pid = int(self._paths.pidfile.read_text())
+            arguments = psutil.Process(pid).cmdline()
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):  # a dead one is a NoSuchProcess as well
             return None
-        return pid if str(self._layout.supervisor) in words else None
+        return pid if str(self._paths.supervisor_config) in arguments else None
 
     def start(self) -> None:
         """Start it, or let a running one take over what has changed and start what does not run."""
         if self.pid is None:
-            run([SUPERVISORD, "-c", str(self._layout.supervisor)])
+            run([SUPERVISORD, "-c", str(self._paths.supervisor_config)])
             return
-        run([SUPERVISORCTL, "-c", str(self._layout.supervisor), "update"], timeout=120)
+        run([SUPERVISORCTL, "-c", str(self._paths.supervisor_config), "update"], timeout=120)
         for name, state in self.states().items():
             if state in {"STOPPED", "EXITED", "FATAL"}:
                 self.call("startProcess", name)
 
-    def wake(self, names: Sequence[str]) -> None:
+    def poll_nodes(self, zones: Sequence[str]) -> None:
         """Let the supervisors inside nodes `names` start their programs at once.
 
         A supervisor that nobody speaks to looks around once a second; being asked anything makes it look.
         """
-        deadline = time.monotonic() + WAKE_SECONDS
+        deadline = time.monotonic() + NODE_START_TIMEOUT_SECONDS
         self.states()
-        for name in names:
-            while not self.inner_states(name) and time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
+        for zone in zones:
+            while not self.node_states(zone) and time.monotonic() < deadline:
+                time.sleep(POLL_INTERVAL_SECONDS)
 
-    def _hurry(self, seconds: float) -> None:
+    def _wait_for_exit(self, seconds: float) -> None:
         """Wait until it has ended, asking it all the while so that it looks around more often."""
         deadline = time.monotonic() + seconds
         while self.pid is not None and time.monotonic() < deadline:
             with suppress(EsqError):
                 self.call("getState")
-            time.sleep(POLL_SECONDS)
+            time.sleep(POLL_INTERVAL_SECONDS)
 
-    def call(self, method: str, *words: object) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
+    def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
         """Call `supervisor.METHOD` and return its answer.
 
         Raises:
             EsqError: it does not run, or refuses.
         """
         try:
-            return _ask(self._layout.socket, method, *words, timeout=STOP_SECONDS)
+            return _call_rpc(self._paths.socket, method, *args, timeout=STOP_TIMEOUT_SECONDS)
         except (OSError, xmlrpc.client.Error) as error:
             raise EsqError(
                 f"the cluster's supervisor refuses {method}: {error}",
-                location=str(self._layout.socket),
+                location=str(self._paths.socket),
                 remedy="Is the cluster up? `esq cluster status` tells.",
             ) from error
 
@@ -189,12 +192,12 @@ class Supervisor:
             return {}
         return {each["name"]: each["statename"] for each in self.call("getAllProcessInfo")}
 
-    def inner_states(self, name: str) -> dict[str, str]:
+    def node_states(self, zone: str) -> dict[str, str]:
         """Return the state of every program of a node's supervisor; empty when the node does not answer."""
         try:
-            first = children(self.program_pid(name), deadline=0)
+            first = wait_for_children(self.program_pid(zone), timeout=0)
             path = Path(f"/proc/{first[0].pid}/root") / NODE_SOCKET.relative_to("/")
-            answer = _ask(path, "getAllProcessInfo", timeout=INNER_SECONDS)
+            answer = _call_rpc(path, "getAllProcessInfo", timeout=NODE_RPC_TIMEOUT_SECONDS)
             return {each["name"]: each["statename"] for each in answer}
         except (IndexError, psutil.NoSuchProcess, OSError, xmlrpc.client.Error):
             return {}
@@ -212,13 +215,13 @@ class Supervisor:
         pid = self.pid
         if pid is None:
             return
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
         os.kill(pid, signal.SIGTERM)
-        self._hurry(STOP_SECONDS)
-        kill(family, where="cluster down")
+        self._wait_for_exit(STOP_TIMEOUT_SECONDS)
+        kill(processes, location="cluster down")
 
 
-class _Connection(http.client.HTTPConnection):
+class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a socket in the file system; supervisor's own has no deadline."""
 
     def __init__(self, path: Path, timeout: float) -> None:
@@ -236,37 +239,37 @@ class _Transport(xmlrpc.client.Transport):
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__()
-        self._kept = _Connection(path, timeout)
+        self._unix_connection = _UnixConnection(path, timeout)
 
     def make_connection(self, host: tuple[str, dict[str, str]] | str) -> http.client.HTTPConnection:
-        self._connection = (host, self._kept)
-        return self._kept
+        self._connection = (host, self._unix_connection)
+        return self._unix_connection
 
 
-def _ask(path: Path, method: str, *words: object, timeout: float) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
+def _call_rpc(path: Path, method: str, *args: object, timeout: float) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
     transport = _Transport(path, timeout)
     with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
-        return getattr(proxy.supervisor, method)(*words)
+        return getattr(proxy.supervisor, method)(*args)
 
 
-def kill(processes: Iterable[psutil.Process], where: str) -> None:
+def kill(processes: Iterable[psutil.Process], location: str) -> None:
     """Kill them all and wait until they are gone; one that is gone already is as well.
 
     Raises:
         EsqError: one of them does not end; the message tells what each is and does.
     """
-    left = list(processes)
-    for process in left:
+    remaining = list(processes)
+    for process in remaining:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    deadline = time.monotonic() + STOP_SECONDS
-    while left := [process for process in left if _lives(process)]:
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    while remaining := [process for process in remaining if _is_alive(process)]:
         if time.monotonic() > deadline:
-            raise EsqError(f"processes do not end: {', '.join(map(str, left))}", location=where)
-        time.sleep(POLL_SECONDS)
+            raise EsqError(f"processes do not end: {', '.join(map(str, remaining))}", location=location)
+        time.sleep(POLL_INTERVAL_SECONDS)
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     """Tell whether it still runs.
 
     Asked of the process, not of its number: that may be another's by now, threads use them up as well. One
@@ -277,11 +280,11 @@ def _lives(process: psutil.Process) -> bool:
     return False
 
 
-def children(pid: int, deadline: float = 5.0) -> list[psutil.Process]:
+def wait_for_children(pid: int, timeout: float = 5.0) -> list[psutil.Process]:
     """Return the children of a process, waiting up to `deadline` seconds for the first."""
-    ends = time.monotonic() + deadline
+    end = time.monotonic() + timeout
     while True:
-        found: list[psutil.Process] = psutil.Process(pid).children()
-        if found or time.monotonic() > ends:
-            return found
-        time.sleep(POLL_SECONDS)
+        processes: list[psutil.Process] = psutil.Process(pid).children()
+        if processes or time.monotonic() > end:
+            return processes
+        time.sleep(POLL_INTERVAL_SECONDS)

@@ -12,13 +12,13 @@ import httpx
 
 from infra.processes import Process
 from services.contracts.endpoints import READINESS_PATH
-from tests.controllers.process import Server, free_port
+from tests.servers.process import Server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-START_SECONDS = 60.0
+START_TIMEOUT_SECONDS = 60.0
 
 
 class ServiceProcess:
@@ -47,7 +47,7 @@ class ServiceProcess:
         began = time.monotonic()
         self._server.launch([sys.executable, *self._argv], env={**os.environ, **own, **self._settings})
         if ready:
-            self._server.await_ready(self.ready, START_SECONDS)
+            self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
         self.start_seconds = time.monotonic() - began
 
     def ready(self) -> bool:
@@ -61,7 +61,7 @@ class ServiceProcess:
 
     def stop(self) -> int | None:
         """Ask it to end; return its exit code."""
-        return self._server.send(signal.SIGTERM, 30)
+        return self._server.send_signal(signal.SIGTERM, 30)
 
     def wait(self) -> int:
         """Wait until it ends by itself; return its exit code."""

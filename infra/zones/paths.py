@@ -10,7 +10,7 @@ RUNTIME = Path("/run/esq")
 
 
 @dataclass(frozen=True)
-class Layout:
+class ClusterPaths:
     """Paths of one cluster.
 
     Attributes:
@@ -72,7 +72,7 @@ class Layout:
         return self.run / "supervisor.pid"
 
     @property
-    def supervisor(self) -> Path:
+    def supervisor_config(self) -> Path:
         """Configuration of the cluster's supervisor."""
         return self.config / "supervisor.conf"
 
@@ -85,7 +85,7 @@ class Layout:
         zone, _, process = name.rpartition("/")
         return (self.node(zone) / "logs" if zone else self.logs) / f"{process}.log"
 
-    def make(self, zones: tuple[str, ...]) -> None:
+    def create(self, zones: tuple[str, ...]) -> None:
         """Make all folders."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
@@ -96,7 +96,7 @@ class Layout:
                 (self.node(zone) / part).mkdir(parents=True, exist_ok=True)
 
 
-def write(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
+def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
     """Write so that a reader sees the old file or the new one; the same content is not rewritten."""
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and path.read_bytes() == data:

@@ -15,16 +15,16 @@ import time
 from pathlib import Path
 
 PORT = 6443
-READY = "/readyz"
-_POLL = 0.1
-_ANSWER_SECONDS = 2.0
+READY_PATH = "/readyz"
+_POLL_INTERVAL_SECONDS = 0.1
+_TIMEOUT_SECONDS = 2.0
 
 
-def refusal(host: str, path: str, pki: Path, identity: str) -> str | None:
+def unavailability_reason(host: str, path: str, pki: Path, identity: str) -> str | None:
     """Ask the API server on `host` for `path` as `identity`; return why there was no 200, or None."""
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
-    connection = http.client.HTTPSConnection(host, PORT, timeout=_ANSWER_SECONDS, context=context)
+    connection = http.client.HTTPSConnection(host, PORT, timeout=_TIMEOUT_SECONDS, context=context)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -38,8 +38,8 @@ def refusal(host: str, path: str, pki: Path, identity: str) -> str | None:
 
 def main(host: str, path: str, pki: str, identity: str, *argv: str) -> None:
     """Wait, without end as the supervisor restarts nothing that only waits, and become `argv`."""
-    while refusal(host, path, Path(pki), identity) is not None:
-        time.sleep(_POLL)
+    while unavailability_reason(host, path, Path(pki), identity) is not None:
+        time.sleep(_POLL_INTERVAL_SECONDS)
     os.execv(argv[0], argv)  # noqa: S606 - a shell is what it does without
 
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.controllers.process import Server, await_true, free_port
+from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
-CALL_SECONDS = 10.0
-EMPTY_SECONDS = 30.0
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 20.0
+CALL_TIMEOUT_SECONDS = 10.0
+CLEAR_TIMEOUT_SECONDS = 30.0
 CLUSTER_ID = "esqesqesqesqesqesqesqQ"
 _JVM = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _CONFIG = """
@@ -101,11 +101,11 @@ class Kafka:
                 [*self._java(), "kafka.tools.StorageTool", *format_], check=True, capture_output=True
             )
         self._server.launch([*self._java(), "kafka.Kafka", str(self._config)])
-        self._server.await_ready(self.ready, START_SECONDS)
+        self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
         """End it and take its folder away."""
-        self._server.send(signal.SIGTERM, STOP_SECONDS)
+        self._server.send_signal(signal.SIGTERM, STOP_TIMEOUT_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
@@ -123,26 +123,30 @@ class Kafka:
         """Return a client for topics and groups."""
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
-    def empty(self, topics: Iterable[str]) -> None:
+    def clear(self, topics: Iterable[str]) -> None:
         """Delete every record of the topics and every group's positions; groups must have no members."""
         names = set(topics)
-        await_true(f"{', '.join(sorted(names))} are empty", lambda: self._emptied(names), EMPTY_SECONDS)
+        wait_until(
+            f"{', '.join(sorted(names))} are empty", lambda: self._try_clear(names), CLEAR_TIMEOUT_SECONDS
+        )
 
-    def _emptied(self, names: set[str]) -> bool:
+    def _try_clear(self, names: set[str]) -> bool:
         """Try once; false while leaders of new topics are not known yet or a group still has members."""
         admin = self.admin()
         try:
-            known = admin.list_topics(timeout=CALL_SECONDS).topics
+            known = admin.list_topics(timeout=CALL_TIMEOUT_SECONDS).topics
             ends = [
                 TopicPartition(name, number, OFFSET_END)
                 for name in names
                 for number in known[name].partitions
             ]
             for future in admin.delete_records(ends).values():
-                future.result(CALL_SECONDS)
-            groups = [group.group_id for group in admin.list_consumer_groups().result(CALL_SECONDS).valid]
+                future.result(CALL_TIMEOUT_SECONDS)
+            groups = [
+                group.group_id for group in admin.list_consumer_groups().result(CALL_TIMEOUT_SECONDS).valid
+            ]
             for future in (admin.delete_consumer_groups(groups) if groups else {}).values():
-                future.result(CALL_SECONDS)
+                future.result(CALL_TIMEOUT_SECONDS)
         except (KafkaException, KeyError):
             return False
         return True

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from services.kit.kafka.consumer import Handler
     from services.kit.kafka.failed_records import RetryPolicy
     from services.kit.postgres.database import Database
-    from tests.controllers.kafka import Kafka
+    from tests.servers.kafka import Kafka
 
 PROCESS = ProcessSettings(service="campaigns")
 
 
-def event(key: str, number: int) -> OutboundEvent:
+def numbered_event(key: str, number: int) -> OutboundEvent:
     """Return an event whose place in the order of its key can be read from it."""
     return OutboundEvent.create(
         MESSAGE_STATUS, key, "acme", v1.MessageAccepted(message_id=key, provider_id=str(number))
@@ -37,7 +37,9 @@ def event(key: str, number: int) -> OutboundEvent:
 
 
 @asynccontextmanager
-async def consuming(kafka: Kafka, handler: Handler, budget: RetryPolicy | None = None) -> AsyncIterator[None]:
+async def run_consumer(
+    kafka: Kafka, handler: Handler, budget: RetryPolicy | None = None
+) -> AsyncIterator[None]:
     """Consume `message.status` as the campaigns service, as long as the block lasts."""
     settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
     stop = asyncio.Event()
@@ -54,14 +56,14 @@ async def consuming(kafka: Kafka, handler: Handler, budget: RetryPolicy | None =
             await asyncio.gather(*tasks)
 
 
-async def until(what: Callable[[], bool], seconds: float = 30.0) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait until it is so."""
     async with asyncio.timeout(seconds):
-        while not what():
+        while not condition():
             await asyncio.sleep(0.05)
 
 
-class Effects:
+class RecordingHandler:
     """A handler that stores inbox and effect together, and may be told to fail.
 
     Attributes:
@@ -74,21 +76,21 @@ class Effects:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.done: list[tuple[str, int]] = []
+        self.handled: list[tuple[str, int]] = []
         self.traces: list[str] = []
-        self.failing: list[Exception] = []
+        self.errors: list[Exception] = []
         self.poison: set[str] = set()
-        self.tried: list[float] = []
+        self.attempts: list[float] = []
 
     async def __call__(self, events: Sequence[InboundEvent]) -> None:
         """Handle a batch."""
-        if self.failing:
-            raise self.failing.pop()
+        if self.errors:
+            raise self.errors.pop()
         async with self.database.transaction() as work:
             fresh = await PostgresInbox(work).filter_new(events)
             if any(one.event.message_id in self.poison for one in fresh):
-                self.tried += [time.monotonic()] if len(fresh) == 1 else []
+                self.attempts += [time.monotonic()] if len(fresh) == 1 else []
                 raise LookupError("no effect is possible")
             await work.commit()
         self.traces.append(getattr(trace_context.current_trace(), "trace_id", ""))
-        self.done += [(one.event.message_id, int(getattr(one.event, "provider_id", 0))) for one in fresh]
+        self.handled += [(one.event.message_id, int(getattr(one.event, "provider_id", 0))) for one in fresh]

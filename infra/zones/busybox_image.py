@@ -11,7 +11,7 @@ import json
 import tarfile
 from pathlib import Path
 
-from infra.zones.control_plane import TOOLBOX
+from infra.zones.control_plane import BUSYBOX_IMAGE
 
 BUSYBOX = Path("/bin/busybox")
 """Statically linked; Debian's busybox-static."""
@@ -28,7 +28,7 @@ def archive(busybox: Path = BUSYBOX) -> bytes:
         "config": {"Cmd": _SLEEP_FOREVER, "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
-    manifest = [{"Config": "config.json", "RepoTags": [TOOLBOX], "Layers": ["layer.tar"]}]
+    manifest = [{"Config": "config.json", "RepoTags": [BUSYBOX_IMAGE], "Layers": ["layer.tar"]}]
     return _tar(
         {
             "config.json": json.dumps(config).encode(),

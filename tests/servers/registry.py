@@ -22,7 +22,7 @@ def push(archive: bytes, registry: str, repository: str, ca: Path) -> str:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         parts = {name: tar.extractfile(name).read() for name in ("config.json", "layer.tar")}  # type: ignore[union-attr]  # files
     kinds = {"config.json": "config.v1+json", "layer.tar": "layer.v1.tar"}
-    described = {
+    descriptors = {
         name: {
             "mediaType": f"application/vnd.oci.image.{kinds[name]}",
             "size": len(content),
@@ -34,15 +34,15 @@ def push(archive: bytes, registry: str, repository: str, ca: Path) -> str:
         {
             "schemaVersion": 2,
             "mediaType": _MANIFEST,
-            "config": described["config.json"],
-            "layers": [described["layer.tar"]],
+            "config": descriptors["config.json"],
+            "layers": [descriptors["layer.tar"]],
         }
     ).encode()
     context = ssl.create_default_context(cafile=str(ca))
     with httpx.Client(base_url=f"https://{registry}/v2/{repository}", verify=context) as client:
         for content in parts.values():
-            place = client.post("/blobs/uploads/").raise_for_status().headers["location"]
-            url = httpx.URL(place).copy_merge_params({"digest": _digest(content)})
+            upload_url = client.post("/blobs/uploads/").raise_for_status().headers["location"]
+            url = httpx.URL(upload_url).copy_merge_params({"digest": _digest(content)})
             client.put(url, content=content).raise_for_status()
         answer = client.put("/manifests/1", content=manifest, headers={"Content-Type": _MANIFEST})
         answer.raise_for_status()

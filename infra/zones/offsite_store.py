@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 from infra.credentials import OffsiteStoreAccess
 from infra.errors import EsqError
 from infra.names import DATA_NAMESPACE, OFFSITE_STORE, service_dns
-from infra.zones.layout import write
-from infra.zones.supervision import Program
+from infra.zones.paths import write_atomically
+from infra.zones.supervisord import Program
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from infra.zones.control_plane import Tools
-    from infra.zones.layout import Layout
+    from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
 
 PORT = 3900
@@ -36,7 +36,7 @@ HOST = service_dns(OFFSITE_STORE, DATA_NAMESPACE)
 
 
 @dataclass(frozen=True)
-class Vault:
+class OffsiteStore:
     """The store of one cluster.
 
     Attributes:
@@ -47,32 +47,32 @@ class Vault:
     folder: Path
     program: Path
 
-    def socket(self, layout: Layout) -> Path:
+    def socket(self, paths: ClusterPaths) -> Path:
         """Return where it serves S3."""
-        return layout.run / f"{OFFSITE_STORE}.sock"
+        return paths.run / f"{OFFSITE_STORE}.sock"
 
-    def configured(self, spec: ClusterSpec, layout: Layout) -> Program:
+    def configure(self, spec: ClusterSpec, paths: ClusterPaths) -> Program:
         """Write its files; return its process."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = self.folder / "rpc_secret"
         if not secret.exists():
-            write(secret, secrets.token_hex(32))
-        file = write(layout.config / f"{OFFSITE_STORE}.toml", render(self, spec, layout))
+            write_atomically(secret, secrets.token_hex(32))
+        file = write_atomically(paths.config / f"{OFFSITE_STORE}.toml", render(self, spec, paths))
         key = self._key()
         return Program(
             OFFSITE_STORE,
             [str(self.program), "-c", str(file), "server", "--single-node", "--default-bucket"],
-            layout.log(OFFSITE_STORE),
+            paths.log(OFFSITE_STORE),
             environment={
                 "GARAGE_DEFAULT_BUCKET": BUCKET,
                 "GARAGE_DEFAULT_ACCESS_KEY": key["id"],
                 "GARAGE_DEFAULT_SECRET_KEY": key["secret"],
                 "RUST_LOG": "garage=info",
             },
-            reads=[file],
+            watched_files=[file],
         )
 
-    def access(self, spec: ClusterSpec, layout: Layout) -> OffsiteStoreAccess:
+    def access(self, spec: ClusterSpec, paths: ClusterPaths) -> OffsiteStoreAccess:
         """Return what is needed to use it from a pod."""
         key = self._key()
         return OffsiteStoreAccess(
@@ -81,52 +81,54 @@ class Vault:
             bucket=BUCKET,
             key_id=key["id"],
             key_secret=key["secret"],
-            ca_certificate=(layout.pki / "ca.crt").read_text(),
+            ca_certificate=(paths.pki / "ca.crt").read_text(),
             ip_address=str(spec.gateway),
         )
 
     def _key(self) -> dict[str, str]:
         path = self.folder / "key.json"
         if not path.exists():
-            write(path, json.dumps({"id": f"GK{secrets.token_hex(12)}", "secret": secrets.token_hex(32)}))
-        found: dict[str, str] = json.loads(path.read_text())
-        return found
+            write_atomically(
+                path, json.dumps({"id": f"GK{secrets.token_hex(12)}", "secret": secrets.token_hex(32)})
+            )
+        credentials: dict[str, str] = json.loads(path.read_text())
+        return credentials
 
 
-def find(folder: Path | None, tools: Tools) -> Vault | None:
+def open_store(folder: Path | None, tools: Tools) -> OffsiteStore | None:
     """Return the vault in `folder`; None where there is to be none, or Garage is not built yet."""
     if folder is None:
         return None
     try:
-        return Vault(folder, tools.path("garage"))
+        return OffsiteStore(folder, tools.path("garage"))
     except EsqError:
         return None
 
 
-def render(vault: Vault, spec: ClusterSpec, layout: Layout) -> str:
+def render(store: OffsiteStore, spec: ClusterSpec, paths: ClusterPaths) -> str:
     """Return `garage.toml`."""
     return f"""\
-metadata_dir = "{vault.folder / "meta"}"
-data_dir = "{vault.folder / "data"}"
+metadata_dir = "{store.folder / "meta"}"
+data_dir = "{store.folder / "data"}"
 db_engine = "lmdb"
 metadata_fsync = true
 data_fsync = true
 replication_factor = 1
 rpc_bind_addr = "{spec.gateway}:{RPC_PORT}"
 rpc_public_addr = "{spec.gateway}:{RPC_PORT}"
-rpc_secret_file = "{vault.folder / "rpc_secret"}"
+rpc_secret_file = "{store.folder / "rpc_secret"}"
 
 [s3_api]
-api_bind_addr = "{vault.socket(layout)}"
+api_bind_addr = "{store.socket(paths)}"
 s3_region = "{REGION}"
 """
 
 
-def frontend(vault: Vault, spec: ClusterSpec, layout: Layout) -> str:
+def frontend(store: OffsiteStore, spec: ClusterSpec, paths: ClusterPaths) -> str:
     """Return the edge's part: TLS in front of the socket, bytes passed on as they are."""
     return f"""
 listen {OFFSITE_STORE}
     mode tcp
-    bind {spec.gateway}:{PORT} ssl crt {layout.pki / f"{OFFSITE_STORE}.pem"}
-    server {OFFSITE_STORE} unix@{vault.socket(layout)}
+    bind {spec.gateway}:{PORT} ssl crt {paths.pki / f"{OFFSITE_STORE}.pem"}
+    server {OFFSITE_STORE} unix@{store.socket(paths)}
 """
