@@ -1,13 +1,13 @@
-"""An environment as the command line sees it: its name, where its state lives, and which cluster it is on.
+"""An environment of the command line: its name, its state directory, its cluster.
 
-Settings come by flag, then by `ESQ_...` variable, then by default.
+Precedence of settings: option, then `ESQ_...` variable, then default.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when the class is made
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when the class is created
 
 import platformdirs
 from pydantic import Field
@@ -16,25 +16,25 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from infra.errors import UsageError
 
 LOCAL = "local"
-"""The one environment that brings its own cluster: three zones on this machine."""
+"""The only environment with a cluster of its own: three zones on this machine."""
 
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,20}$")
 
 
-class Variables(BaseSettings):
-    """What may be set by `ESQ_...` variables.
+class EnvironmentSettings(BaseSettings):
+    """Settings from `ESQ_...` variables.
 
     Attributes:
-        cluster: name of the zones' cluster; the environment's name when unset.
-        subnet: addresses of the zones' cluster, a /16.
+        local_cluster: name of the local cluster; the environment's name when unset.
+        local_subnet: addresses of the local cluster, a /16.
         backend: Pulumi backend URL, e.g. `s3://bucket`; a folder of the environment when unset.
-        kubeconfig: a cluster that is there already, instead of the zones.
+        kubeconfig: kubeconfig of an existing cluster, instead of the local cluster.
     """
 
     model_config = SettingsConfigDict(env_prefix="ESQ_", extra="ignore", frozen=True)
 
-    cluster: str | None = None
-    subnet: str = Field(default="10.90.0.0/16")
+    local_cluster: str | None = None
+    local_subnet: str = Field(default="10.90.0.0/16")
     backend: str | None = None
     kubeconfig: Path | None = None
 
@@ -46,76 +46,81 @@ class Environment:
     Attributes:
         name: e.g. `local`.
         folder: its state, owner-only: file backend, passphrase, stack configuration, logs.
-        clusters: folder of the states of all zones' clusters.
-        cluster: name of its zones' cluster.
-        subnet: addresses of its zones' cluster.
+        clusters_dir: folder of the states of all local clusters.
+        cluster: name of its local cluster.
+        subnet: addresses of its local cluster.
         backend: Pulumi backend URL.
-        given: kubeconfig of a cluster that is not ours to make; None means the zones.
+        external_kubeconfig: kubeconfig of an existing cluster; None means the local cluster.
     """
 
     name: str
     folder: Path
-    clusters: Path
+    clusters_dir: Path
     cluster: str
     subnet: str
     backend: str
-    given: Path | None
+    external_kubeconfig: Path | None
 
     @property
-    def keeps_its_stacks(self) -> bool:
-        """Whether the stacks are in the environment's folder, and go with it."""
+    def has_local_backend(self) -> bool:
+        """Whether the stacks are in the environment's folder and are deleted with it."""
         return self.backend == (self.folder / "backend").as_uri()
 
     @property
-    def vault(self) -> Path:
-        """Folder of the store that keeps its backups when its zones are lost."""
-        return self.clusters.parent / "vaults" / self.cluster
+    def offsite_store_dir(self) -> Path:
+        """Folder of the off-site store, which keeps the backups when the local cluster is lost."""
+        return self.clusters_dir.parent / "offsite-stores" / self.cluster
 
     @property
-    def zones(self) -> bool:
-        """Whether this environment lives on zones of its own on this machine."""
-        return self.given is None
+    def is_local_cluster(self) -> bool:
+        """Whether this environment uses a local cluster."""
+        return self.external_kubeconfig is None
 
 
-def root() -> Path:
-    """Return the folder of everything esq keeps for this user."""
+def state_dir() -> Path:
+    """Return the folder of all state of this user."""
     return platformdirs.user_state_path("esq")
 
 
-def find(name: str, *, kubeconfig: Path | None = None, backend: str | None = None) -> Environment:
-    """Return the environment called `name`; flags win over variables.
+def load_environment(name: str, *, kubeconfig: Path | None = None, backend: str | None = None) -> Environment:
+    """Return the environment with this name.
+
+    Args:
+        name: e.g. `local`.
+        kubeconfig: kubeconfig of an existing cluster; overrides ESQ_KUBECONFIG.
+        backend: Pulumi backend URL; overrides ESQ_BACKEND.
 
     Raises:
-        UsageError: the name cannot be one, or the environment has no cluster to live on.
+        UsageError: invalid name, no cluster for the environment, or the kubeconfig does not exist.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"`{name}` cannot be the name of an environment",
+            f"`{name}` is not a valid name of an environment",
             location="ENV",
             remedy="Use a lower-case letter, then up to 20 letters, digits or dashes, e.g. `local`.",
         )
-    variables = Variables()
-    given = kubeconfig or variables.kubeconfig
-    if given is None and name != LOCAL:
+    settings = EnvironmentSettings()
+    external_kubeconfig = kubeconfig or settings.kubeconfig
+    if external_kubeconfig is None and name != LOCAL:
         raise UsageError(
-            f"`{name}` has no cluster: only `{LOCAL}` brings its own",
+            f"`{name}` has no cluster: only `{LOCAL}` has a cluster of its own",
             location="--kubeconfig",
-            remedy=f"Say which cluster it is: `esq deploy {name} --kubeconfig FILE` (or set ESQ_KUBECONFIG).",
+            remedy=f"Name an existing cluster: `esq deploy {name} --kubeconfig FILE` (or ESQ_KUBECONFIG).",
         )
-    _must_be_there(given)
-    folder = root() / "environments" / name
+    _require_kubeconfig(external_kubeconfig)
+    folder = state_dir() / "environments" / name
     return Environment(
         name=name,
         folder=folder,
-        clusters=root() / "clusters",
-        cluster=variables.cluster or name,
-        subnet=variables.subnet,
-        backend=backend or variables.backend or (folder / "backend").as_uri(),
-        given=given.resolve() if given else None,
+        clusters_dir=state_dir() / "clusters",
+        cluster=settings.local_cluster or name,
+        subnet=settings.local_subnet,
+        backend=backend or settings.backend or (folder / "backend").as_uri(),
+        external_kubeconfig=external_kubeconfig.resolve() if external_kubeconfig else None,
     )
 
 
-def _must_be_there(kubeconfig: Path | None) -> None:
+def _require_kubeconfig(kubeconfig: Path | None) -> None:
     if kubeconfig is not None and not kubeconfig.is_file():
         raise UsageError(
             f"no such file: {kubeconfig}",

@@ -1,4 +1,4 @@
-"""What all commands share: the options, where steps are shown, and how results are printed."""
+"""Options, confirmation, progress reporting and result output that all commands share."""
 
 from __future__ import annotations
 
@@ -9,53 +9,94 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.errors import UsageError
 from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from infra.config import Layer
     from infra.progress import ProgressReporter
+    from infra.stack_settings import Layer
 
-Env = Annotated[str, typer.Argument(metavar="ENV", help="The environment, e.g. `local`.")]
+SLO_COLOURS = {"met": "green", "missed": "yellow", "violated": "red"}
+"""Colour of each status of an SLO."""
+
+_TARGET_HELP = "`latest`, a time (ISO 8601, UTC by default), or the label of a backup."
+
+Env = Annotated[str, typer.Argument(metavar="ENV", help="Name of the environment, e.g. `local`.")]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
-STANDINGS = {"kept": "green", "behind": "yellow", "broken": "red"}
-"""Colour of each standing of a promise."""
-
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 Layers = Annotated[
     list[str] | None,
-    typer.Option("--layer", help="Only this layer: cluster, data or services. May be repeated."),
+    typer.Option("--layer", help="Only this layer: cluster, data or services. Repeatable."),
 ]
 Kubeconfig = Annotated[
     Path | None,
-    typer.Option(help="A cluster that is there already, instead of the zones (or ESQ_KUBECONFIG)."),
+    typer.Option(help="Kubeconfig of an existing cluster, instead of the local cluster (or ESQ_KUBECONFIG)."),
 ]
 Backend = Annotated[
     str | None,
-    typer.Option(help="Pulumi backend URL (or ESQ_BACKEND); a folder of the environment by default."),
+    typer.Option(help="Pulumi backend URL (or ESQ_BACKEND); by default a folder of the environment."),
 ]
+RecoveryTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help=_TARGET_HELP)]
 
 
-def steps(*, as_json: bool) -> ProgressReporter:
-    """Return where steps are shown: live for people, remembered for machines."""
+def progress_reporter(*, as_json: bool) -> ProgressReporter:
+    """Return the progress reporter: live output for people, a recording for machines."""
     if as_json:
         return RecordingProgress()
-    from cli.progress import RichSteps  # noqa: PLC0415 - machines do without
+    from cli.progress import RichProgress  # noqa: PLC0415 - machines do without
 
-    return RichSteps()
+    return RichProgress()
 
 
-def timings(shown: ProgressReporter) -> list[dict[str, Any]]:
-    """Return what each step took, where that was remembered."""
-    if not isinstance(shown, RecordingProgress):
+def timings(progress: ProgressReporter) -> list[dict[str, Any]]:
+    """Return the duration of each recorded step; empty when the reporter does not record."""
+    if not isinstance(progress, RecordingProgress):
         return []
     return [
-        {"step": step.name, "seconds": round(step.seconds or 0.0, 3), "notes": step.results}
-        for step in shown.steps
+        {"step": step.name, "seconds": round(step.seconds or 0.0, 3), "results": step.results}
+        for step in progress.steps
     ]
+
+
+def require_terminal(*, remedy: str, yes: bool, as_json: bool) -> None:
+    """Refuse a command that would need a confirmation that nobody can give.
+
+    Args:
+        remedy: the command that confirms without a terminal.
+        yes: whether --yes was given.
+        as_json: whether --json was given.
+
+    Raises:
+        UsageError: confirmation is required, but there is no terminal to ask on.
+    """
+    if not yes and (as_json or not sys.stdin.isatty()):
+        raise UsageError(
+            "confirmation is required, but standard input is not a terminal",
+            location="--yes",
+            remedy=remedy,
+        )
+
+
+def require_confirmation(question: str, *, remedy: str, yes: bool, as_json: bool) -> None:
+    """Ask for confirmation unless --yes was given.
+
+    Args:
+        question: the question to ask.
+        remedy: the command that confirms without a terminal.
+        yes: whether --yes was given.
+        as_json: whether --json was given.
+
+    Raises:
+        UsageError: see `require_terminal`.
+        typer.Abort: the answer is no.
+    """
+    require_terminal(remedy=remedy, yes=yes, as_json=as_json)
+    if not yes:
+        typer.confirm(question, abort=True, err=True)
 
 
 def table(*columns: str) -> Table:
@@ -63,18 +104,24 @@ def table(*columns: str) -> Table:
     from rich import box  # noqa: PLC0415 - machines do without
     from rich.table import Table  # noqa: PLC0415 - same
 
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        made.add_column(column)
-    return made
+        empty.add_column(column)
+    return empty
 
 
-def names(reports: list[str], environment: str, *, as_json: bool) -> None:
-    """Print the names of reports."""
+def print_report_names(reports: list[str], environment: str, *, as_json: bool) -> None:
+    """Print the names of reports.
+
+    Args:
+        reports: names, oldest first.
+        environment: name of their environment.
+        as_json: print JSON instead of text.
+    """
     if as_json:
         print_json({"environment": environment, "reports": reports})
     else:
-        typer.echo("\n".join(reports) or "there are no reports yet")
+        typer.echo("\n".join(reports) or "no reports")
 
 
 def print_json(values: dict[str, Any]) -> None:
@@ -82,21 +129,20 @@ def print_json(values: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
 
 
-def chosen(layers: list[str] | None) -> list[Layer]:
-    """Return the layers that were asked for, in the order they are deployed in; all by default.
+def parse_layers(names: list[str] | None) -> list[Layer]:
+    """Return the layers of these names, in deployment order; all layers by default.
 
     Raises:
-        UsageError: one of them does not exist.
+        UsageError: unknown name.
     """
-    from infra.config import Layer  # noqa: PLC0415 - help needs none of it
-    from infra.errors import UsageError  # noqa: PLC0415 - same
+    from infra.stack_settings import Layer  # noqa: PLC0415 - help needs none of it
 
     known = [layer.value for layer in Layer]
-    wrong = [layer for layer in layers or [] if layer not in known]
-    if wrong:
+    unknown = [name for name in names or [] if name not in known]
+    if unknown:
         raise UsageError(
-            f"no such layer: {', '.join(wrong)}",
+            f"no such layer: {', '.join(unknown)}",
             location="--layer",
             remedy=f"The layers are {', '.join(known)}.",
         )
-    return [layer for layer in Layer if not layers or layer.value in layers]
+    return [layer for layer in Layer if not names or layer.value in names]

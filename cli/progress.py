@@ -1,6 +1,6 @@
-"""Shows steps to a person: one live line on a terminal, plain lines in a log.
+"""Progress for people: a live display on a terminal, plain lines in a log.
 
-Everything goes to standard error, so that standard output holds the result alone.
+Everything goes to standard error; standard output holds the result only.
 """
 
 from __future__ import annotations
@@ -23,52 +23,68 @@ if TYPE_CHECKING:
 
     from rich.console import ConsoleOptions, RenderResult
 
-QUIET_SECONDS = 15.0
-"""Where lines cannot be rewritten, a step says at most this often what it waits for."""
+LOG_INTERVAL_SECONDS = 15.0
+"""Minimum interval between status lines of one step in a log."""
 
-_SHOWN = 3
-"""Open steps shown at once: the innermost are the news."""
+_MAX_SHOWN = 3
+"""Open steps shown at once; the innermost ones matter most."""
 
 
 @dataclass
-class Line:
-    """An open step, as it is shown."""
+class StepLine:
+    """An open step and its line.
+
+    Attributes:
+        name: of the step.
+        depth: number of enclosing steps.
+        started: start time on the reporter's clock, in seconds.
+        on_change: called when the status changes.
+        status: what the step waits for.
+        result: shown when the step ends.
+        last_printed: time of the last status line in a log, in seconds.
+    """
 
     name: str
     depth: int
-    begun: float
-    show: Callable[[Line], None]
-    waits: str = ""
+    started: float
+    on_change: Callable[[StepLine], None]
+    status: str = ""
     result: str = ""
-    said: float = field(default=0.0)
+    last_printed: float = field(default=0.0)
 
     def set_status(self, status: str) -> None:
-        """Show what the step waits for now."""
-        if status != self.waits:
-            self.waits = status
-            self.show(self)
+        """Set what the step waits for, and show it."""
+        if status != self.status:
+            self.status = status
+            self.on_change(self)
 
     def set_result(self, result: str) -> None:
-        """Remember the result; it is shown when the step closes."""
+        """Set the result that is shown when the step ends."""
         self.result = result
 
 
-class RichSteps:
-    """Steps for people. Steps may be nested; inner ones are indented and shown when they took a while."""
+class RichProgress:
+    """A progress reporter for people. Steps nest; inner steps are indented."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Create a reporter.
+
+        Args:
+            console: output; standard error by default.
+            clock: seconds.
+        """
         self._console = console or Console(stderr=True, highlight=False)
         self._clock = clock
-        self._open: list[Line] = []
+        self._open: list[StepLine] = []
         self._spinner = Spinner("dots")
         self._lock = threading.RLock()
         self._live: Live | None = None
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Line]:
-        """Open the step called `name`."""
-        line = Line(name, len(self._open), self._clock(), self._say)
-        self._begin(line)
+    def step(self, name: str) -> Iterator[StepLine]:
+        """Open a step with this name."""
+        line = StepLine(name, len(self._open), self._clock(), self._print_status)
+        self._start(line)
         try:
             yield line
         except KeyboardInterrupt:
@@ -79,43 +95,43 @@ class RichSteps:
             raise
         self._end(line, "[green]✓[/]", line.result)
 
-    def _begin(self, line: Line) -> None:
+    def _start(self, line: StepLine) -> None:
         with self._lock:
             self._open.append(line)
             if not self._console.is_terminal:
-                line.said = self._clock()
+                line.last_printed = self._clock()
             elif self._live is None:
                 self._live = Live(self, console=self._console, refresh_per_second=8, transient=True)
                 self._live.start()
 
-    def _end(self, line: Line, mark: str, result: str) -> None:
-        seconds = self._clock() - line.begun
+    def _end(self, line: StepLine, mark: str, result: str) -> None:
+        seconds = self._clock() - line.started
         with self._lock:
             self._open.remove(line)
             if not self._open and self._live is not None:
                 self._live.stop()
                 self._live = None
             indent = "  " * line.depth
-            told = f"  [dim]{escape(result)}[/]" if result else ""
-            self._console.print(f"{indent}{mark} {escape(line.name)}  [dim]{seconds:.1f} s[/]{told}")
+            suffix = f"  [dim]{escape(result)}[/]" if result else ""
+            self._console.print(f"{indent}{mark} {escape(line.name)}  [dim]{seconds:.1f} s[/]{suffix}")
 
-    def _say(self, line: Line) -> None:
+    def _print_status(self, line: StepLine) -> None:
         if self._console.is_terminal:
-            return  # the live line shows it at its next refresh
+            return  # the live display shows it at its next refresh
         now = self._clock()
-        if now - line.said >= QUIET_SECONDS:
-            line.said = now
-            self._console.print(f"{'  ' * line.depth}… {escape(line.name)}: {escape(line.waits)}")
+        if now - line.last_printed >= LOG_INTERVAL_SECONDS:
+            line.last_printed = now
+            self._console.print(f"{'  ' * line.depth}… {escape(line.name)}: {escape(line.status)}")
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the open steps: spinner, name, elapsed seconds, what it waits for."""
+        """Render the open steps: spinner, name, elapsed seconds, status."""
         with self._lock:
-            lines = self._open[-_SHOWN:]
+            lines = self._open[-_MAX_SHOWN:]
         grid = Table.grid(padding=(0, 1))
         for line in lines:
             spinner = self._spinner.render(console.get_time())
             text = Text(f"{'  ' * line.depth}{line.name}", no_wrap=True)
-            seconds = Text(f"{self._clock() - line.begun:.0f} s", style="dim")
+            seconds = Text(f"{self._clock() - line.started:.0f} s", style="dim")
             width = max(10, options.max_width - len(text) - 14)
-            grid.add_row(spinner, text, seconds, Text(line.waits[:width], style="cyan", no_wrap=True))
+            grid.add_row(spinner, text, seconds, Text(line.status[:width], style="cyan", no_wrap=True))
         yield grid

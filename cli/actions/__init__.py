@@ -1,1 +1,1 @@
-"""The steps behind the commands; they know nothing of terminals."""
+"""The operations behind the commands; they do not know the terminal."""

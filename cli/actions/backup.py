@@ -1,4 +1,4 @@
-"""Backups by hand: taken now, listed, tried, and restored beside the running database."""
+"""Backups on demand: create, list, verify, and restore to a clone beside the running database."""
 
 from __future__ import annotations
 
@@ -6,210 +6,258 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
-from cli.actions.ground import look
-from cli.actions.jobs import Jobs
-from cli.actions.promises import record
+from cli.actions.deployment_target import open_target
+from cli.actions.kubernetes_jobs import KubernetesJobs
+from cli.actions.slo import record_measurement
 from infra.components import backup as names
 from infra.components.backup import status
-from infra.components.backup.inside import selection
-from infra.components.pods import KubernetesPods
+from infra.components.backup.pod_programs import backup_selection
+from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError, UsageError
 from infra.names import DATA_NAMESPACE, DATABASE, service_dns
 
 if TYPE_CHECKING:
-    from cli.actions.ground import Ground
+    from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
-    from infra.components.backup.inside.selection import Choice
-    from infra.components.backup.status import Seen
+    from infra.components.backup.pod_programs.backup_selection import RestorePlan
+    from infra.components.backup.status import VerifierReport
     from infra.progress import ProgressReporter, ProgressStep
 
-BACKUP_SECONDS = 3900.0
-DRILL_SECONDS = 7500.0
-BESIDE_SECONDS = 3900.0
-_PAUSE = 0.5
+BACKUP_TIMEOUT_SECONDS = 3900.0
+DRILL_TIMEOUT_SECONDS = 7500.0
+CLONE_TIMEOUT_SECONDS = 3900.0
+_POLL_INTERVAL_SECONDS = 0.5
 
 
-def ground_of(environment: Environment, steps: ProgressReporter) -> Ground:
-    """Return where an environment stands.
+def open_deployed_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:
+    """Open the deployment target of an environment that is deployed.
+
+    Args:
+        environment: the environment.
+        progress: reports steps.
 
     Raises:
-        EsqError: it was never deployed.
+        EsqError: the environment was never deployed.
     """
-    ground = look(environment, steps)
-    if not ground.kubeconfig.is_file():
+    target = open_target(environment, progress)
+    if not target.kubeconfig.is_file():
         raise EsqError(
-            f"`{environment.name}` is not there",
-            location=str(ground.kubeconfig),
-            remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq backup rebuild ...`.",
+            f"`{environment.name}` is not deployed",
+            location=str(target.kubeconfig),
+            remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq recover {environment.name}`.",
         )
-    return ground
+    return target
 
 
-def jobs(ground: Ground) -> Jobs:
-    """Return the jobs of the data layer."""
-    return Jobs(ground.kubeconfig, DATA_NAMESPACE)
+def data_jobs(target: DeploymentTarget) -> KubernetesJobs:
+    """Return the Jobs of the data layer."""
+    return KubernetesJobs(target.kubeconfig, DATA_NAMESPACE)
 
 
-def seen(ground: Ground) -> Seen:
-    """Return what the witness saw last.
-
-    Raises:
-        NoAnswerError: it cannot be asked.
-    """
-    return status.read(KubernetesPods(ground.kubeconfig, DATA_NAMESPACE))
-
-
-def now(environment: Environment, steps: ProgressReporter, *, full: bool) -> dict[str, Any]:
-    """Take a backup into every repository.
+def verifier_report(target: DeploymentTarget) -> VerifierReport:
+    """Return the last report of the backup verifier.
 
     Raises:
-        EsqError: one of them could not be; what the program said is in the detail.
+        PodUnreachableError: the verifier is unreachable.
     """
-    ground = ground_of(environment, steps)
-    with steps.step("full backup" if full else "differential backup") as step:
-        told = take(ground, step, full=full)
-        step.set_result(
-            f"{told['seconds']:g} s, copied from {', '.join(sorted(set(told['copied_from'].values())))}"
-        )
-    return told
+    return status.read_report(KubernetesPodClient(target.kubeconfig, DATA_NAMESPACE))
 
 
-def take(ground: Ground, step: ProgressStep, *, full: bool) -> dict[str, Any]:
-    """Take a backup.
+def create_backup(environment: Environment, progress: ProgressReporter, *, full: bool) -> dict[str, Any]:
+    """Create a backup in every repository, as a step, and return the result of the Job.
+
+    Args:
+        environment: the environment.
+        progress: reports steps.
+        full: full instead of differential.
 
     Raises:
-        EsqError: see `now`.
+        EsqError: see `run_backup_job`.
     """
-    work, env = jobs(ground), ground.environment.name
-    name = work.start(names.FULL if full else names.DIFFERENTIAL)
-    told = work.follow(name, step, BACKUP_SECONDS, remedy=f"Repeat `esq backup now {env}`.")
-    if not told["good"]:
+    target = open_deployed_target(environment, progress)
+    with progress.step("full backup" if full else "differential backup") as step:
+        result = run_backup_job(target, step, full=full)
+        sources = ", ".join(sorted(set(result["copied_from"].values())))
+        step.set_result(f"{result['seconds']:g} s, copied from {sources}")
+    return result
+
+
+def run_backup_job(target: DeploymentTarget, step: ProgressStep, *, full: bool) -> dict[str, Any]:
+    """Run the backup Job and return its result.
+
+    Args:
+        target: the deployment target.
+        step: shows the status of the Job.
+        full: full instead of differential.
+
+    Raises:
+        EsqError: the backup failed in a repository; the detail holds the errors of the program.
+    """
+    jobs, env = data_jobs(target), target.environment.name
+    name = jobs.start(names.FULL if full else names.DIFFERENTIAL)
+    result = jobs.wait(name, step, BACKUP_TIMEOUT_SECONDS, remedy=f"Repeat `esq backup create {env}`.")
+    if not result["succeeded"]:
         raise EsqError(
-            "the backup could not be taken everywhere",
+            "the backup failed in at least one repository",
             location=f"job {DATA_NAMESPACE}/{name}",
-            remedy="runbooks/backup-stale.md tells what to look at.",
-            detail="\n".join(f"- {fault}" for fault in told["faults"]),
+            remedy="See runbooks/backup-stale.md.",
+            detail="\n".join(f"- {problem}" for problem in result["problems"]),
         )
-    return told
+    return result
 
 
-def drill(environment: Environment, steps: ProgressReporter) -> dict[str, Any]:
-    """Run the drill and return its result: verdict, RPO and RTO, rows compared, versions.
+def run_drill(environment: Environment, progress: ProgressReporter) -> dict[str, Any]:
+    """Run the restore drill and return its result: verification, RPO and RTO, compared rows, versions.
+
+    Args:
+        environment: the environment.
+        progress: reports steps.
 
     Raises:
-        EsqError: it told nothing.
+        EsqError: the drill ended without a result.
     """
-    ground = ground_of(environment, steps)
-    work = jobs(ground)
-    with steps.step("drill") as step:
-        name = work.start(names.DRILL)
-        told = work.follow(name, step, DRILL_SECONDS, remedy=f"Repeat `esq backup drill {environment.name}`.")
-        step.set_result("good" if told["good"] else f"{len(told['faults'])} faults")
-    _keep(environment, told)
-    return told
+    target = open_deployed_target(environment, progress)
+    jobs = data_jobs(target)
+    with progress.step("drill") as step:
+        name = jobs.start(names.DRILL)
+        remedy = f"Repeat `esq backup drill {environment.name}`."
+        result = jobs.wait(name, step, DRILL_TIMEOUT_SECONDS, remedy=remedy)
+        step.set_result("passed" if result["succeeded"] else f"{len(result['problems'])} problems")
+    _record_drill(environment, result)
+    return result
 
 
-def _keep(environment: Environment, told: dict[str, Any]) -> None:
-    """Keep what a good drill measured as evidence; a bad one measured nothing that could be relied on."""
-    if not told["good"]:
+def _record_drill(environment: Environment, result: dict[str, Any]) -> None:
+    """Record RPO and RTO of a passed drill; the figures of a failed one are unreliable."""
+    if not result["succeeded"]:
         return
-    for promise, figure in (("backup-rpo", "rpo_seconds"), ("backup-rto", "rto_seconds")):
-        if told[figure] is not None:
-            command = f"esq backup drill {environment.name}"
-            record(environment, promise, [float(told[figure])], command, {"drill": told})
+    command = f"esq backup drill {environment.name}"
+    for slo_id, key in (("backup-rpo", "rpo_seconds"), ("backup-rto", "rto_seconds")):
+        if result[key] is not None:
+            record_measurement(environment, slo_id, [float(result[key])], command, {"drill": result})
 
 
-def listed(environment: Environment, steps: ProgressReporter) -> dict[str, Any]:
-    """Return what can be restored, and how the backups are, as plain values.
+def list_backups(environment: Environment, progress: ProgressReporter) -> dict[str, Any]:
+    """Return backups, the restorable range and the problems of the backups, as plain values.
+
+    Args:
+        environment: the environment.
+        progress: reports steps.
 
     Raises:
-        NoAnswerError: the witness cannot be asked.
+        PodUnreachableError: the verifier is unreachable.
     """
-    found = seen(ground_of(environment, steps))
-    moment = dt.datetime.now(dt.UTC)
+    report = verifier_report(open_deployed_target(environment, progress))
+    now = dt.datetime.now(dt.UTC)
     return {
-        **found.model_dump(mode="json"),
-        "first_moment": min((each.ended for each in found.backups), default=None),
-        "summary": status.summary(found, moment),
-        "troubles": status.troubles(found, moment),
+        **report.model_dump(mode="json"),
+        "restorable_from": min((backup.finished_at for backup in report.backups), default=None),
+        "summary": status.summary(report, now),
+        "problems": status.problems(report, now),
     }
 
 
-def chosen(ground: Ground, wish: str) -> Choice:
-    """Return how to restore `wish`, before anything is done.
+def select_backup(target: DeploymentTarget, recovery_target: str) -> RestorePlan:
+    """Plan a restore, before anything is changed.
+
+    Args:
+        target: the deployment target.
+        recovery_target: `latest`, a time, or the label of a backup.
 
     Raises:
-        UsageError: it cannot be had.
-        NoAnswerError: the witness cannot be asked what there is.
+        UsageError: no backup can restore the recovery target.
+        PodUnreachableError: the verifier is unreachable, so that the backups are unknown.
     """
     try:
-        found = seen(ground)
-        choice = selection.choose(found.backups, wish, origin=found.origin)
-        if wish != selection.LATEST and "--type=time" in choice.arguments:
-            _must_be_past(selection.moment(wish))
-    except (selection.NotRestorableError, ValueError) as error:
-        env = ground.environment.name
+        report = verifier_report(target)
+        plan = backup_selection.plan_restore(
+            report.backups, recovery_target, timeline_start=report.timeline_start
+        )
+        if recovery_target != backup_selection.LATEST and "--type=time" in plan.arguments:
+            _require_past(backup_selection.parse_time(recovery_target))
+    except (backup_selection.NoUsableBackupError, ValueError) as error:
+        env = target.environment.name
         raise UsageError(
-            f"`{wish}` cannot be restored: {error}",
-            location="--to",
-            remedy=f"Give `latest`, a time (2026-01-31T12:00:00Z), or a label of `esq backup list {env}`.",
+            f"`{recovery_target}` cannot be restored: {error}",
+            location="--target",
+            remedy=f"Use `latest`, a time (2026-01-31T12:00:00Z), or a label of `esq backup list {env}`.",
         ) from error
-    return choice
+    return plan
 
 
-def _must_be_past(target: dt.datetime) -> None:
-    if target > dt.datetime.now(dt.UTC):
-        raise ValueError("it is in the future")
+def _require_past(time_: dt.datetime) -> None:
+    if time_ > dt.datetime.now(dt.UTC):
+        raise ValueError("the time is in the future")
 
 
-def beside(environment: Environment, wish: str, steps: ProgressReporter) -> dict[str, Any]:
-    """Restore `wish` beside the running database, and leave a Postgres serving it.
+def restore_clone(
+    environment: Environment, recovery_target: str, progress: ProgressReporter
+) -> dict[str, Any]:
+    """Restore to a clone: a second Postgres beside the running database.
+
+    Args:
+        environment: the environment.
+        recovery_target: `latest`, a time, or the label of a backup.
+        progress: reports steps.
+
+    Returns:
+        Address of the clone, and the backup that was used.
 
     Raises:
-        UsageError: one is there already, or `wish` cannot be had.
-        EsqError: it could not be restored.
+        UsageError: a clone exists already, or no backup can restore the recovery target.
+        EsqError: the restore failed.
     """
-    ground = ground_of(environment, steps)
-    work, begun = jobs(ground), time.monotonic()
-    if work.pod(names.BESIDE) is not None:
+    target = open_deployed_target(environment, progress)
+    jobs, started = data_jobs(target), time.monotonic()
+    if jobs.latest_pod(names.RESTORED_CLONE) is not None:
         raise UsageError(
-            "a restored database stands beside the running one already",
-            location=f"job {DATA_NAMESPACE}/{names.BESIDE}",
-            remedy=f"Take it away: `esq backup restore {environment.name} --remove`.",
+            "a restored clone exists already",
+            location=f"job {DATA_NAMESPACE}/{names.RESTORED_CLONE}",
+            remedy=f"Discard it: `esq backup discard-clone {environment.name}`.",
         )
-    choice = chosen(ground, wish)
-    with steps.step(f"restore {wish} beside") as step:
-        work.start(names.BESIDE, name=names.BESIDE, words=choice.arguments)
-        _await_serving(work, step)
-        step.set_result(f"from backup {choice.backup.label}" if choice.backup else "")
+    plan = select_backup(target, recovery_target)
+    with progress.step(f"restore {recovery_target} to a clone") as step:
+        jobs.start(names.RESTORED_CLONE, name=names.RESTORED_CLONE, args=plan.arguments)
+        _wait_for_clone(jobs, step)
+        step.set_result(f"from backup {plan.backup.label}" if plan.backup else "")
     return {
-        "to": wish,
-        "backup": choice.backup.label if choice.backup else None,
-        "repository": choice.backup.repository if choice.backup else None,
-        "host": service_dns(names.BESIDE, DATA_NAMESPACE),
+        "target": recovery_target,
+        "backup": plan.backup.label if plan.backup else None,
+        "repository": plan.backup.repository if plan.backup else None,
+        "host": service_dns(names.RESTORED_CLONE, DATA_NAMESPACE),
         "database": DATABASE,
-        "seconds": round(time.monotonic() - begun, 1),
+        "seconds": round(time.monotonic() - started, 1),
     }
 
 
-def _await_serving(work: Jobs, step: ProgressStep) -> None:
-    deadline = time.monotonic() + BESIDE_SECONDS
+def _wait_for_clone(jobs: KubernetesJobs, step: ProgressStep) -> None:
+    deadline = time.monotonic() + CLONE_TIMEOUT_SECONDS
     while True:
-        pod = work.pod(names.BESIDE)
-        if pod is not None and any(each.ready for each in pod.status.container_statuses or []):
+        pod = jobs.latest_pod(names.RESTORED_CLONE)
+        if pod is not None and any(container.ready for container in pod.status.container_statuses or []):
             return
         if pod is not None and pod.status.phase == "Failed":
-            faults = (work.result(names.BESIDE) or {}).get("faults") or [work.log(names.BESIDE)]
-            work.remove(names.BESIDE)
-            raise EsqError("it could not be restored", location="the pod", detail="\n".join(faults))
+            problems = (jobs.result(names.RESTORED_CLONE) or {}).get("problems") or [
+                jobs.log(names.RESTORED_CLONE)
+            ]
+            jobs.delete(names.RESTORED_CLONE)
+            raise EsqError("the restore failed", location="pod of the clone", detail="\n".join(problems))
         if time.monotonic() > deadline:
-            raise EsqError(f"it is not restored after {BESIDE_SECONDS:g} s", detail=work.log(names.BESIDE))
-        step.set_status("the restored Postgres to have replayed its log" if pod else "its pod")
-        time.sleep(_PAUSE)
+            raise EsqError(
+                f"the restore did not end within {CLONE_TIMEOUT_SECONDS:g} s",
+                detail=jobs.log(names.RESTORED_CLONE),
+            )
+        step.set_status("the restored Postgres to replay its log" if pod else "its pod")
+        time.sleep(_POLL_INTERVAL_SECONDS)
 
 
-def remove(environment: Environment, steps: ProgressReporter) -> bool:
-    """Take the restored database beside the running one away; tell whether there was one."""
-    ground = ground_of(environment, steps)
-    with steps.step("remove the restored database"):
-        return jobs(ground).remove(names.BESIDE)
+def discard_clone(environment: Environment, progress: ProgressReporter) -> bool:
+    """Delete the restored clone; return whether there was one.
+
+    Args:
+        environment: the environment.
+        progress: reports steps.
+    """
+    target = open_deployed_target(environment, progress)
+    with progress.step("delete the restored clone"):
+        return data_jobs(target).delete(names.RESTORED_CLONE)

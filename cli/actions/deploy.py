@@ -1,7 +1,7 @@
-"""From nothing to a working platform, as a list of steps that can each be repeated.
+"""Deploy of an environment as a list of idempotent steps.
 
-A step that finds its work done takes next to no time; one that fails names itself, and the same command goes
-on from there.
+A completed step takes almost no time when repeated. A failed step is named, and the same command resumes
+there.
 """
 
 from __future__ import annotations
@@ -10,143 +10,201 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cli.actions import settings as keeping
-from cli.actions.ground import Ground, stand
-from cli.actions.health import Health, wait_until_well
-from infra.config import IMAGES, Layer
+from cli.actions import stack_config
+from cli.actions.deployment_target import DeploymentTarget, provision_target
+from cli.actions.health import Health, wait_until_healthy
+from infra.stack_settings import IMAGES, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cli.engine import Engine, Outcome
     from cli.environment import Environment
-    from infra.config import StackSettings
-    from infra.progress import ProgressStep, ProgressReporter
+    from cli.pulumi_engine import PulumiEngine, StackResult
+    from infra.progress import ProgressReporter, ProgressStep
+    from infra.stack_settings import StackSettings
 
 
 @dataclass
-class Deployed:
-    """What a deploy came to.
+class DeployResult:
+    """Result of a deploy.
 
     Attributes:
-        ground: the cluster it stands on.
-        outcomes: by layer, in order.
-        health: what was checked at the end; None when only some layers were deployed.
+        target: the deployment target.
+        layers: results of the layers, in order.
+        health: result of the health checks; None when only some layers were deployed.
     """
 
-    ground: Ground
-    outcomes: list[Outcome] = field(default_factory=list)
+    target: DeploymentTarget
+    layers: list[StackResult] = field(default_factory=list)
     health: Health | None = None
 
-    def report(self) -> dict[str, Any]:
-        """Return it as plain values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
         return {
             "healthy": self.health is None or self.health.healthy,
-            "layers": [outcome.report() for outcome in self.outcomes],
-            "address": self.ground.address,
-            "kubeconfig": str(self.ground.kubeconfig),
+            "layers": [result.to_dict() for result in self.layers],
+            "address": self.target.address,
+            "kubeconfig": str(self.target.kubeconfig),
         }
 
 
-def program(settings: StackSettings) -> Callable[[], None]:
-    """Return the program of a layer with its settings filled in."""
+def layer_program(settings: StackSettings) -> Callable[[], None]:
+    """Return the Pulumi program of a layer, bound to its settings."""
     import importlib  # noqa: PLC0415 - a layer's program imports the whole SDK
 
     return partial(importlib.import_module(f"stacks.layers.{settings.layer}").program, settings)
 
 
-def images(ground: Ground, layers: Sequence[Layer], steps: ProgressReporter) -> dict[str, str]:
-    """Return the images by name, built and pushed where that is ours to do."""
+def push_images(
+    target: DeploymentTarget, layers: Sequence[Layer], progress: ProgressReporter
+) -> dict[str, str]:
+    """Return image references by name; builds and pushes missing images for the local cluster.
+
+    Args:
+        target: the deployment target.
+        layers: the layers that need images.
+        progress: reports steps.
+    """
     if not any(IMAGES[layer] for layer in layers):
         return {}
-    with steps.step("images") as step:
-        found = ground.push_images(steps)
-        step.set_result(f"{len(found)} by digest")
-    return found
+    with progress.step("images") as step:
+        images = target.push_images(progress)
+        step.set_result(f"{len(images)} by digest")
+    return images
 
 
-def configured(
-    environment: Environment, engine: Engine, ground: Ground, layers: Sequence[Layer], steps: ProgressReporter
+def load_layer_settings(
+    environment: Environment,
+    engine: PulumiEngine,
+    target: DeploymentTarget,
+    layers: Sequence[Layer],
+    progress: ProgressReporter,
 ) -> list[StackSettings]:
-    """Return the settings of each layer, with images and the environment's credentials."""
-    pushed = images(ground, layers, steps)
-    with steps.step("settings and credentials") as step:
-        found = keeping.load(environment, engine, pushed, layers, ground.vault)
-        step.set_result(found.told)
-    return found.settings
+    """Return the settings of each layer, with images and the environment's credentials.
+
+    Args:
+        environment: the environment.
+        engine: its Pulumi engine.
+        target: its deployment target.
+        layers: the layers.
+        progress: reports steps.
+    """
+    images = push_images(target, layers, progress)
+    with progress.step("settings and credentials") as step:
+        loaded = stack_config.load_settings(environment, engine, images, layers, target.offsite_store)
+        step.set_result(loaded.summary)
+    return loaded.settings
 
 
-def preview(environment: Environment, layers: Sequence[Layer], steps: ProgressReporter) -> list[Outcome]:
-    """Say what a deploy would change; cluster and images are made, for nothing can be said without."""
-    ground = stand(environment, steps)
-    engine = ground.engine()
-    return previewed(engine, configured(environment, engine, ground, layers, steps), steps)
+def preview(
+    environment: Environment, layers: Sequence[Layer], progress: ProgressReporter
+) -> list[StackResult]:
+    """Return what a deploy would change. Provisions the cluster and the images, which a preview requires.
+
+    Args:
+        environment: the environment.
+        layers: the layers, in order.
+        progress: reports steps.
+    """
+    target = provision_target(environment, progress)
+    engine = target.engine()
+    settings = load_layer_settings(environment, engine, target, layers, progress)
+    return preview_layers(engine, settings, progress)
 
 
-def previewed(engine: Engine, settings: Sequence[StackSettings], steps: ProgressReporter) -> list[Outcome]:
-    """Run the layers' programs without doing anything."""
-    outcomes = []
-    for each in settings:
-        with steps.step(f"preview {each.layer}") as step:
-            outcomes.append(outcome := engine.preview(each.layer, program(each), step))
-            step.set_result(summary(outcome))
-    return outcomes
+def preview_layers(
+    engine: PulumiEngine, settings: Sequence[StackSettings], progress: ProgressReporter
+) -> list[StackResult]:
+    """Preview the layers.
+
+    Args:
+        engine: the Pulumi engine.
+        settings: settings by layer, in order.
+        progress: reports one step per layer.
+    """
+    results = []
+    for layer_settings in settings:
+        with progress.step(f"preview {layer_settings.layer}") as step:
+            result = engine.preview(layer_settings.layer, layer_program(layer_settings), step)
+            results.append(result)
+            step.set_result(summarize(result))
+    return results
 
 
 def deploy(
     environment: Environment,
     layers: Sequence[Layer],
-    steps: ProgressReporter,
-    confirm: Callable[[Sequence[Outcome]], None] | None = None,
-) -> Deployed:
-    """Bring `layers` to what this version describes.
+    progress: ProgressReporter,
+    confirm: Callable[[Sequence[StackResult]], None] | None = None,
+) -> DeployResult:
+    """Deploy layers of an environment.
 
     Args:
-        environment: where.
-        layers: which, in order.
-        steps: told as they begin and end.
-        confirm: asked with the preview before anything is changed; raises to stop. None: do not preview.
+        environment: the environment.
+        layers: the layers, in order.
+        progress: reports steps.
+        confirm: called with the preview before anything is changed; raises to stop. None: no preview.
 
     Raises:
-        EsqError: a step failed; what was reached stays.
+        EsqError: a step failed; completed steps are kept.
     """
-    done = Deployed(stand(environment, steps))
-    engine = done.ground.engine()
-    settings = configured(environment, engine, done.ground, layers, steps)
-    introduce(done.ground, settings)
+    target = provision_target(environment, progress)
+    deployed = DeployResult(target)
+    engine = target.engine()
+    settings = load_layer_settings(environment, engine, target, layers, progress)
+    trust_services_ca(target, settings)
     if confirm is not None:
-        confirm(previewed(engine, settings, steps))
-    done.outcomes += [bring(engine, each, steps) for each in settings]
+        confirm(preview_layers(engine, settings, progress))
+    deployed.layers += [deploy_layer(engine, layer_settings, progress) for layer_settings in settings]
     if Layer.SERVICES in layers:
-        with steps.step("checks") as step:
-            done.health = wait_until_well(environment, done.ground, step)
-            step.set_result(done.health.summary)
-    return done
+        with progress.step("health checks") as step:
+            deployed.health = wait_until_healthy(environment, target, step)
+            step.set_result(deployed.health.summary)
+    return deployed
 
 
-def bring(engine: Engine, settings: StackSettings, steps: ProgressReporter) -> Outcome:
-    """Bring one layer to what its program declares, as a step of its own."""
-    with steps.step(f"layer {settings.layer}") as step:
-        return raised(engine, settings, step)
+def deploy_layer(engine: PulumiEngine, settings: StackSettings, progress: ProgressReporter) -> StackResult:
+    """Deploy one layer as a step.
+
+    Args:
+        engine: the Pulumi engine.
+        settings: settings of the layer.
+        progress: reports the step.
+    """
+    with progress.step(f"layer {settings.layer}") as step:
+        return up_layer(engine, settings, step)
 
 
-def raised(engine: Engine, settings: StackSettings, step: ProgressStep) -> Outcome:
-    """Bring one layer to what its program declares."""
-    keeping.keep(engine, settings)
-    outcome = engine.up(settings.layer, program(settings), step)
-    step.set_result(summary(outcome))
-    return outcome
+def up_layer(engine: PulumiEngine, settings: StackSettings, step: ProgressStep) -> StackResult:
+    """Save the settings of a layer and deploy it.
+
+    Args:
+        engine: the Pulumi engine.
+        settings: settings of the layer.
+        step: shows resources in progress and the summary.
+    """
+    stack_config.save_settings(engine, settings)
+    result = engine.up(settings.layer, layer_program(settings), step)
+    step.set_result(summarize(result))
+    return result
 
 
-def introduce(ground: Ground, settings: Sequence[StackSettings]) -> None:
-    """Let the edge trust the services' certificates, which the environment's own authority signs."""
-    if ground.cluster is not None:
-        for authority in {each.secrets.authority.certificate for each in settings if each.credentials}:
-            ground.cluster.trust(authority)
+def trust_services_ca(target: DeploymentTarget, settings: Sequence[StackSettings]) -> None:
+    """Let the edge trust the environment's certificate authority, which signs the services' certificates.
+
+    Args:
+        target: the deployment target.
+        settings: settings of the layers.
+    """
+    if target.cluster is None:
+        return
+    certificates = {layer.required_credentials.ca.certificate for layer in settings if layer.credentials}
+    for certificate in certificates:
+        target.cluster.trust_backend_ca(certificate)
 
 
-def summary(outcome: Outcome) -> str:
-    """Say in a few words what a run changed."""
-    counts = {op: count for op, count in outcome.counts.items() if op != "same" and count}
-    told = ", ".join(f"{count} {op}" for op, count in sorted(counts.items())) or "nothing to change"
-    return f"{told}; {outcome.recovered}" if outcome.recovered else told
+def summarize(result: StackResult) -> str:
+    """Return the counts of changes in one line."""
+    counts = {op: count for op, count in result.counts.items() if op != "same" and count}
+    changes = ", ".join(f"{count} {op}" for op, count in sorted(counts.items())) or "no changes"
+    return f"{changes}; {result.recovered}" if result.recovered else changes

@@ -1,58 +1,64 @@
-"""Taking an environment away, last layer first."""
+"""Deletion of an environment, last layer first."""
 
 from __future__ import annotations
 
 import shutil
 from typing import TYPE_CHECKING
 
-from cli.actions.deploy import summary
-from cli.actions.ground import CONTROL_TOOLS, Ground, look
+from cli.actions.deploy import summarize
+from cli.actions.deployment_target import CONTROL_TOOLS, DeploymentTarget, open_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.engine import Outcome
     from cli.environment import Environment
-    from infra.config import Layer
+    from cli.pulumi_engine import StackResult
     from infra.progress import ProgressReporter
+    from infra.stack_settings import Layer
 
 
 def destroy(
     environment: Environment,
     layers: Sequence[Layer],
-    steps: ProgressReporter,
+    progress: ProgressReporter,
     *,
-    whole: bool,
+    purge: bool,
     keep_backups: bool = False,
-) -> list[Outcome]:
-    """Remove `layers` with their data; with `whole` the zones and the environment's folder too.
+) -> list[StackResult]:
+    """Delete layers with their data.
 
-    With `keep_backups` the vault stays, and the folder with the keys that its content is encrypted with.
+    Deleting the local cluster deletes everything in it, so that its layers are not deleted one by one, and a
+    broken cluster can be deleted too. Only stacks in a remote backend are destroyed first.
 
-    Zones that go away take everything in them along, so that their layers need not be emptied first: a
-    cluster that is broken can be destroyed as well. Only stacks that are kept elsewhere have to be told.
+    Args:
+        environment: the environment.
+        layers: the layers, in deployment order.
+        progress: reports steps.
+        purge: also delete the local cluster and the environment's folder.
+        keep_backups: keep the off-site store, and the folder with the keys of its contents.
     """
-    ground = look(environment, steps)
-    if whole and ground.cluster is not None and environment.keeps_its_stacks:
-        _take_zones(ground, steps, keep_backups=keep_backups)
+    target = open_target(environment, progress)
+    if purge and target.cluster is not None and environment.has_local_backend:
+        _remove_cluster(target, progress, keep_backups=keep_backups)
         return []
-    ground.tools.ensure(CONTROL_TOOLS, steps)
-    engine, outcomes = ground.engine(), []
+    target.tools.ensure(CONTROL_TOOLS, progress)
+    engine, results = target.engine(), []
     for layer in reversed(layers):
-        with steps.step(f"remove {layer}") as step:
-            outcomes.append(outcome := engine.destroy(layer, step))
-            step.set_result(summary(outcome))
-    if whole:
-        _take_zones(ground, steps, keep_backups=keep_backups)
-    return outcomes
+        with progress.step(f"delete {layer}") as step:
+            result = engine.destroy(layer, step)
+            results.append(result)
+            step.set_result(summarize(result))
+    if purge:
+        _remove_cluster(target, progress, keep_backups=keep_backups)
+    return results
 
 
-def _take_zones(ground: Ground, steps: ProgressReporter, *, keep_backups: bool) -> None:
-    if ground.cluster is not None:
-        with steps.step("zones"):
-            ground.cluster.down(steps, purge=True)
+def _remove_cluster(target: DeploymentTarget, progress: ProgressReporter, *, keep_backups: bool) -> None:
+    if target.cluster is not None:
+        with progress.step("zones"):
+            target.cluster.down(progress, purge=True)
     if keep_backups:
         return
-    shutil.rmtree(ground.environment.vault, ignore_errors=True)
-    # Last what is known of it: a destroy that is cut off can be repeated.
-    shutil.rmtree(ground.environment.folder, ignore_errors=True)
+    shutil.rmtree(target.environment.offsite_store_dir, ignore_errors=True)
+    # The environment's folder goes last: an interrupted destroy can be repeated.
+    shutil.rmtree(target.environment.folder, ignore_errors=True)

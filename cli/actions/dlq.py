@@ -1,14 +1,14 @@
-"""Dead letters asked about and settled by a job in the cluster, where Kafka and its passwords are.
+"""Dead-letter operations, run by a Job in the cluster, where Kafka and its passwords are available.
 
-So it works the same on the zones and on a cluster that was given, and the toolkit knows no event.
+They therefore work the same on the local and on an existing cluster, and the toolkit knows no event schema.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli.actions.backup import ground_of
-from cli.actions.jobs import Jobs
+from cli.actions.backup import open_deployed_target
+from cli.actions.kubernetes_jobs import KubernetesJobs
 from infra.errors import EsqError
 from infra.names import SERVICES_NAMESPACE
 
@@ -19,29 +19,35 @@ if TYPE_CHECKING:
     from infra.progress import ProgressReporter
 
 TEMPLATE = "dlq"
-JOB_SECONDS = 120.0
+JOB_TIMEOUT_SECONDS = 120.0
 
 
-def ask(environment: Environment, words: Sequence[str], steps: ProgressReporter) -> dict[str, Any]:
-    """Run the job with `words`; return what it told.
+def run_dlq_job(environment: Environment, args: Sequence[str], progress: ProgressReporter) -> dict[str, Any]:
+    """Run the dead-letter Job and return its result.
+
+    Args:
+        environment: the environment.
+        args: action and ids.
+        progress: reports the Job.
 
     Raises:
-        EsqError: it could not do it; nothing was settled that it does not say.
+        EsqError: the Job failed; what it completed is in the message.
     """
-    ground = ground_of(environment, steps)
-    jobs = Jobs(ground.kubeconfig, SERVICES_NAMESPACE)
-    with steps.step("dead letters") as step:
-        name = jobs.start(TEMPLATE, words=words)
+    target = open_deployed_target(environment, progress)
+    jobs = KubernetesJobs(target.kubeconfig, SERVICES_NAMESPACE)
+    with progress.step("dead letters") as step:
+        name = jobs.start(TEMPLATE, args=args)
         try:
-            told = jobs.follow(name, step, JOB_SECONDS, remedy="Repeat the command: nothing happens twice.")
+            remedy = "Repeat the command; it is idempotent."
+            result = jobs.wait(name, step, JOB_TIMEOUT_SECONDS, remedy=remedy)
         finally:
-            jobs.remove(name)
-        if told["good"]:
-            step.set_result(f"{told['total']}")
-    if not told["good"]:
+            jobs.delete(name)
+        if result["succeeded"]:
+            step.set_result(f"{result['total']}")
+    if not result["succeeded"]:
         raise EsqError(
-            "; ".join(told["faults"]),
-            location=f"esq dlq {words[0]}",
-            remedy=f"`esq dlq list {environment.name}` tells which there are, `esq status` who is away.",
+            "; ".join(result["problems"]),
+            location=f"esq dlq {args[0]}",
+            remedy=f"`esq dlq list {environment.name}` lists dead letters, `esq status` shows outages.",
         )
-    return told
+    return result

@@ -1,29 +1,35 @@
-"""Comparing the cluster with what was deployed."""
+"""Comparison of the cluster with the deployed state."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.actions.ground import look
+from cli.actions.deployment_target import open_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.environment import Environment
-    from cli.events import Change
-    from infra.config import Layer
+    from cli.pulumi_events import ResourceChange
     from infra.progress import ProgressReporter
+    from infra.stack_settings import Layer
 
 
-def drift(
-    environment: Environment, layers: Sequence[Layer], steps: ProgressReporter
-) -> list[tuple[str, Change]]:
-    """Return what differs, by layer; nothing is changed."""
-    engine = look(environment, steps).engine()
-    found: list[tuple[str, Change]] = []
+def detect_drift(
+    environment: Environment, layers: Sequence[Layer], progress: ProgressReporter
+) -> list[tuple[str, ResourceChange]]:
+    """Return the differences by layer; changes nothing.
+
+    Args:
+        environment: the environment.
+        layers: the layers to compare.
+        progress: reports one step per layer.
+    """
+    engine = open_target(environment, progress).engine()
+    changes: list[tuple[str, ResourceChange]] = []
     for layer in layers:
-        with steps.step(f"compare {layer}") as step:
-            outcome = engine.drift(layer, step)
-            found += [(layer.value, change) for change in outcome.changes]
-            step.set_result(f"{len(outcome.changes)} differ" if outcome.changes else "as deployed")
-    return found
+        with progress.step(f"compare {layer}") as step:
+            result = engine.drift(layer, step)
+            changes += [(layer.value, change) for change in result.changes]
+            step.set_result(f"{len(result.changes)} differ" if result.changes else "no drift")
+    return changes

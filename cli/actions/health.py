@@ -1,4 +1,4 @@
-"""How an environment is: nodes, data layer, backups, services and edge, all asked at the same time."""
+"""Health of an environment: nodes, data layer, backups, services and edge, collected concurrently."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from infra import status
-from infra.components.backup import status as of_backups
-from infra.components.pods import KubernetesPods
-from infra.components.report import NoAnswerError
+from infra import data_layer_health
+from infra.components.backup import status as backup_status
+from infra.components.component_health import PodUnreachableError
+from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError
-from infra.kubernetes import connect
+from infra.kubernetes import api_client
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 from infra.processes import PROCESSES, REPLICAS
-from services.contracts.ports import FACES
+from services.contracts.endpoints import PUBLIC_ENDPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from cli.actions.ground import Ground
+    from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
-    from infra.components.backup.status import Seen
-    from infra.components.report import Pods, Report
+    from infra.components.backup.status import VerifierReport
+    from infra.components.component_health import ComponentHealth, PodClient
     from infra.progress import ProgressStep
 
-WELL_SECONDS = 120.0
-"""After a deploy everything must be well within this time."""
-_PAUSE = 1.0
-_TIMEOUT = 5.0
-_ZONE = "topology.kubernetes.io/zone"
+HEALTHY_TIMEOUT_SECONDS = 120.0
+"""After a deploy everything must be healthy within this time."""
+_POLL_INTERVAL_SECONDS = 1.0
+_REQUEST_TIMEOUT_SECONDS = 5.0
+_ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
 @dataclass(frozen=True)
-class Node:
-    """A node of the cluster."""
+class NodeHealth:
+    """Health of a node."""
 
     name: str
     zone: str
@@ -52,209 +52,215 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Service:
-    """A process of the application, over its replicas.
+class ServiceHealth:
+    """Health of a process of the application, over its replicas.
 
     Attributes:
         name: of its Deployment.
-        ready: replicas that can do their work.
-        wanted: replicas that there should be.
+        ready: ready replicas.
+        desired: desired replicas.
         zones: ready replicas by zone.
     """
 
     name: str
     ready: int
-    wanted: int
+    desired: int
     zones: dict[str, int]
 
     @property
     def healthy(self) -> bool:
-        """Whether all replicas are ready, and not all in one zone."""
-        return self.ready >= self.wanted and len(self.zones) > 1
+        """Whether all replicas are ready, in more than one zone."""
+        return self.ready >= self.desired and len(self.zones) > 1
 
 
 @dataclass(frozen=True)
-class Door:
-    """A way in through the edge, and what it answered; empty when it serves."""
+class EndpointCheck:
+    """Check of a public endpoint through the edge; no problem means that it serves."""
 
     path: str
-    trouble: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True)
-class Backups:
-    """How the backups are: in one line, what is wrong, and everything the witness saw."""
+class BackupHealth:
+    """Health of the backups: a summary, problems, and the report of the verifier."""
 
     summary: str
-    troubles: tuple[str, ...] = ()
-    seen: Seen | None = None
+    problems: tuple[str, ...] = ()
+    report: VerifierReport | None = None
 
 
 @dataclass(frozen=True)
 class Health:
-    """How an environment is."""
+    """Health of an environment."""
 
-    nodes: tuple[Node, ...]
-    data: tuple[Report, ...]
-    backups: Backups
-    services: tuple[Service, ...]
-    edge: tuple[Door, ...]
+    nodes: tuple[NodeHealth, ...]
+    data: tuple[ComponentHealth, ...]
+    backups: BackupHealth
+    services: tuple[ServiceHealth, ...]
+    endpoints: tuple[EndpointCheck, ...]
 
     @property
-    def troubles(self) -> list[str]:
-        """Everything that is not as it should be, one sentence each."""
-        return self.outages + [f"backups: {trouble}" for trouble in self.backups.troubles]
+    def problems(self) -> list[str]:
+        """All problems, one sentence each."""
+        return self.outages + [f"backups: {problem}" for problem in self.backups.problems]
 
     @property
     def outages(self) -> list[str]:
-        """What does not serve as it should; time may mend it, which it does not do to old backups."""
-        found = [f"node {node.name} is not ready" for node in self.nodes if not node.ready]
-        found += [f"{report.thing}: {report.summary}" for report in self.data if not report.healthy]
-        found += [
-            f"{service.name}: {service.ready} of {service.wanted} ready in {len(service.zones)} zones"
+        """Problems of nodes, data, services and endpoints; unlike old backups, they can end by themselves."""
+        outages = [f"node {node.name} is not ready" for node in self.nodes if not node.ready]
+        outages += [f"{report.component}: {report.summary}" for report in self.data if not report.healthy]
+        outages += [
+            f"{service.name}: {service.ready} of {service.desired} ready in {len(service.zones)} zones"
             for service in self.services
             if not service.healthy
         ]
-        return found + [f"edge {door.path}: {door.trouble}" for door in self.edge if door.trouble]
+        return outages + [f"edge {check.path}: {check.problem}" for check in self.endpoints if check.problem]
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing is amiss."""
-        return not self.troubles
+        """Whether there are no problems."""
+        return not self.problems
 
     @property
     def summary(self) -> str:
-        """All in one line."""
+        """Everything in one line."""
         if not self.healthy:
-            return "; ".join(self.troubles)
+            return "; ".join(self.problems)
         replicas = sum(len(report.replicas) for report in self.data)
         pods = sum(service.ready for service in self.services)
-        return f"{len(self.nodes)} nodes, {replicas} data replicas, {pods} service replicas, edge: all well"
+        return f"{len(self.nodes)} nodes, {replicas} data replicas, {pods} service replicas, edge: healthy"
 
-    def report(self) -> dict[str, Any]:
-        """Return it as plain values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        report = self.backups.report
         return {
             "healthy": self.healthy,
-            "troubles": self.troubles,
+            "problems": self.problems,
             "nodes": [vars(node) for node in self.nodes],
             "data": {
-                report.thing: [replica.model_dump() for replica in report.replicas] for report in self.data
+                report.component: [replica.model_dump() for replica in report.replicas]
+                for report in self.data
             },
             "backups": {
                 "summary": self.backups.summary,
-                "troubles": list(self.backups.troubles),
-                **(
-                    self.backups.seen.model_dump(mode="json", exclude={"troubles"})
-                    if self.backups.seen
-                    else {}
-                ),
+                "problems": list(self.backups.problems),
+                **(report.model_dump(mode="json", exclude={"problems"}) if report else {}),
             },
             "services": [{**vars(service), "healthy": service.healthy} for service in self.services],
-            "edge": [vars(door) for door in self.edge],
+            "endpoints": [vars(check) for check in self.endpoints],
         }
 
 
-def look(ground: Ground) -> Health:
-    """Ask everything once.
+def collect_health(target: DeploymentTarget) -> Health:
+    """Collect the health of an environment once.
 
     Raises:
-        EsqError: the cluster itself does not answer.
+        EsqError: the environment is not deployed, or the cluster is unreachable.
     """
-    kubeconfig = ground.kubeconfig
+    kubeconfig = target.kubeconfig
     if not kubeconfig.is_file():
         raise EsqError(
-            f"`{ground.environment.name}` is not there",
+            f"`{target.environment.name}` is not deployed",
             location=str(kubeconfig),
-            remedy=f"Deploy it: `esq deploy {ground.environment.name}`.",
+            remedy=f"Deploy it: `esq deploy {target.environment.name}`.",
         )
-    services = KubernetesPods(kubeconfig, SERVICES_NAMESPACE)
+    services = KubernetesPodClient(kubeconfig, SERVICES_NAMESPACE)
     with ThreadPoolExecutor(5) as pool:
         nodes = pool.submit(_nodes, kubeconfig)
-        data = pool.submit(status.data_layer, KubernetesPods(kubeconfig, DATA_NAMESPACE))
-        backups = pool.submit(_backups, KubernetesPods(kubeconfig, DATA_NAMESPACE))
-        edge = pool.submit(_edge, ground)
+        data = pool.submit(data_layer_health.collect, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
+        backups = pool.submit(_backups, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
+        endpoints = pool.submit(_check_endpoints, target)
         counted = pool.map(partial(_service, services), [process.name for process in PROCESSES])
-        return Health(nodes.result(), data.result(), backups.result(), tuple(counted), edge.result())
+        return Health(nodes.result(), data.result(), backups.result(), tuple(counted), endpoints.result())
 
 
-def wait_until_well(
+def wait_until_healthy(
     environment: Environment,
-    ground: Ground,
+    target: DeploymentTarget,
     step: ProgressStep,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Health:
-    """Ask until all serves as it should.
+    """Poll until there are no outages.
+
+    Args:
+        environment: the environment.
+        target: its deployment target.
+        step: shows the outages.
+        clock: monotonic time in seconds.
 
     Raises:
-        EsqError: it was not within `WELL_SECONDS`.
+        EsqError: there are outages after `HEALTHY_TIMEOUT_SECONDS`.
     """
-    deadline = clock() + WELL_SECONDS
-    while (found := look(ground)).outages:
-        step.set_status("; ".join(found.outages))
+    deadline = clock() + HEALTHY_TIMEOUT_SECONDS
+    while (health := collect_health(target)).outages:
+        step.set_status("; ".join(health.outages))
         if clock() > deadline:
             raise EsqError(
-                f"`{environment.name}` was deployed, but is not well after {WELL_SECONDS:g} s",
-                location="checks",
+                f"`{environment.name}` is deployed, but not healthy after {HEALTHY_TIMEOUT_SECONDS:g} s",
+                location="health checks",
                 remedy=f"See `esq status {environment.name}`.",
-                detail="\n".join(f"- {trouble}" for trouble in found.outages),
+                detail="\n".join(f"- {outage}" for outage in health.outages),
             )
-        time.sleep(_PAUSE)
-    return found
+        time.sleep(_POLL_INTERVAL_SECONDS)
+    return health
 
 
-def _nodes(kubeconfig: Path) -> tuple[Node, ...]:
+def _nodes(kubeconfig: Path) -> tuple[NodeHealth, ...]:
     try:
-        api = client.CoreV1Api(connect(kubeconfig))
-        found = api.list_node(_request_timeout=_TIMEOUT).items
+        api = client.CoreV1Api(api_client(kubeconfig))
+        nodes = api.list_node(_request_timeout=_REQUEST_TIMEOUT_SECONDS).items
     except (ApiException, HTTPError) as error:
         raise EsqError(
-            "the cluster does not answer",
+            "the cluster is unreachable",
             location=str(kubeconfig),
             remedy="See `esq cluster status`; `esq cluster up` starts what is not running.",
             detail=str(error)[:500],
         ) from error
     return tuple(
-        Node(
-            each.metadata.name,
-            each.metadata.labels.get(_ZONE, ""),
-            any(c.type == "Ready" and c.status == "True" for c in each.status.conditions or []),
+        NodeHealth(
+            node.metadata.name,
+            node.metadata.labels.get(_ZONE_LABEL, ""),
+            any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or []),
         )
-        for each in found
+        for node in nodes
     )
 
 
-def _backups(pods: Pods) -> Backups:
+def _backups(pods: PodClient) -> BackupHealth:
     now = dt.datetime.now(dt.UTC)
     try:
-        seen = of_backups.read(pods)
-    except NoAnswerError as error:
-        return Backups("nobody watches them", (error.message,))
-    return Backups(of_backups.summary(seen, now), tuple(of_backups.troubles(seen, now)), seen)
+        report = backup_status.read_report(pods)
+    except PodUnreachableError as error:
+        return BackupHealth("verifier unreachable", (error.message,))
+    return BackupHealth(
+        backup_status.summary(report, now), tuple(backup_status.problems(report, now)), report
+    )
 
 
-def _service(pods: Pods, name: str) -> Service:
-    ready = [pod for pod in pods.of(name) if pod.ready]
+def _service(pods: PodClient, name: str) -> ServiceHealth:
+    ready = [pod for pod in pods.list_pods(name) if pod.ready]
     zones: dict[str, int] = {}
     for pod in ready:
         zones[pod.zone or "?"] = zones.get(pod.zone or "?", 0) + 1
-    return Service(name, len(ready), REPLICAS, zones)
+    return ServiceHealth(name, len(ready), REPLICAS, zones)
 
 
-def _edge(ground: Ground) -> tuple[Door, ...]:
-    """Knock at every face; whatever a service answers shows that it is served."""
-    if ground.cluster is None or not ground.cluster.ca.is_file():
+def _check_endpoints(target: DeploymentTarget) -> tuple[EndpointCheck, ...]:
+    """Send a request to every public endpoint; any response of a service shows that it serves."""
+    if target.cluster is None or not target.cluster.ca.is_file():
         return ()
-    paths: Sequence[str] = [prefix for face in FACES for prefix in face.prefixes]
-    with httpx.Client(
-        verify=ssl.create_default_context(cafile=str(ground.cluster.ca)), timeout=_TIMEOUT
-    ) as http:
-        return tuple(Door(path, _knock(http, ground.address + path)) for path in paths)
+    paths: Sequence[str] = [prefix for endpoint in PUBLIC_ENDPOINTS for prefix in endpoint.path_prefixes]
+    context = ssl.create_default_context(cafile=str(target.cluster.ca))
+    with httpx.Client(verify=context, timeout=_REQUEST_TIMEOUT_SECONDS) as http:
+        return tuple(EndpointCheck(path, _check_endpoint(http, target.address + path)) for path in paths)
 
 
-def _knock(http: httpx.Client, url: str) -> str:
+def _check_endpoint(http: httpx.Client, url: str) -> str:
     try:
-        answer = http.get(url)
+        response = http.get(url)
     except httpx.HTTPError as error:
         return f"{type(error).__name__}: {error}"
-    return "" if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR else f"answers {answer.status_code}"
+    failed = response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+    return f"status {response.status_code}" if failed else ""

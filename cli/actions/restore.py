@@ -1,9 +1,10 @@
-"""Restoring in place: the running database becomes what it was at another moment.
+"""In-place restore: sets the running database back to an earlier point in time.
 
-What is there is saved first, by a backup taken after the services have stopped, so that this can be undone
-by restoring that backup's label. The wish is a ConfigMap that Postgres' pods look at when they have no data.
-While it is there nobody has written to the restored database, so that a restore that was cut off can begin
-again with clearing; once it is gone, the restore is done, and only what was stopped remains to be started.
+The current state is saved first, by a backup taken after the services have stopped. To undo the restore,
+restore that backup by its label. The recovery target is a ConfigMap that Postgres pods read when they have no
+data. While it exists, nothing was written to the restored database, and an interrupted restore starts again
+by deleting the database state. Once it is deleted, the restore is complete, and only the stopped services
+remain to be started.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from kubernetes import client
 
 from cli.actions import backup
-from cli.actions.health import wait_until_well
+from cli.actions.health import wait_until_healthy
 from infra.components import backup as names
-from infra.components.backup.inside import selection
-from infra.components.pods import KubernetesPods
-from infra.components.postgres import status as of_postgres
-from infra.components.report import NoAnswerError
+from infra.components.backup.pod_programs import backup_selection
+from infra.components.component_health import PodUnreachableError
+from infra.components.pod_client import KubernetesPodClient
+from infra.components.postgres import status as postgres_status
 from infra.errors import EsqError, UsageError
-from infra.kubernetes import ask, connect
+from infra.kubernetes import api_client, get_or_none
 from infra.names import (
     DATA_NAMESPACE,
     NAME_LABEL,
@@ -37,34 +38,33 @@ from infra.processes import PROCESSES, REPLICAS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cli.actions.ground import Ground
+    from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
     from infra.progress import ProgressReporter, ProgressStep
 
-WISH = "postgres-restore"
-"""The ConfigMap; `infra.components.postgres.kubernetes` mounts it."""
+RECOVERY_TARGET = "postgres-recovery-target"
+"""Name of the ConfigMap; `infra.components.postgres.kubernetes` mounts it."""
 POSTGRES = "postgres"
-STATE = (POSTGRES, "postgres-config", "postgres-sync", "postgres-failover")
-"""Endpoints that Patroni keeps its state in."""
-GONE_SECONDS = 180.0
-RESTORE_SECONDS = 3900.0
-_TIMEOUT = 10.0
-_PAUSE = 0.5
+PATRONI_ENDPOINTS = (POSTGRES, "postgres-config", "postgres-sync", "postgres-failover")
+"""Endpoints objects that hold Patroni's state."""
+DELETION_TIMEOUT_SECONDS = 180.0
+RESTORE_TIMEOUT_SECONDS = 3900.0
+_POLL_INTERVAL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Platform:
-    """What a restore stops, clears and starts.
+class RestoreOperations:
+    """Kubernetes operations of a restore.
 
     Attributes:
-        ground: where it stands.
+        target: the deployment target.
     """
 
-    ground: Ground
+    target: DeploymentTarget
 
     @cached_property
     def _client(self) -> client.ApiClient:
-        return connect(self.ground.kubeconfig)
+        return api_client(self.target.kubeconfig)
 
     @cached_property
     def _apps(self) -> client.AppsV1Api:
@@ -74,164 +74,191 @@ class Platform:
     def _core(self) -> client.CoreV1Api:
         return client.CoreV1Api(self._client)
 
-    def wish(self) -> dict[str, str] | None:
-        """Return the wish that is under way; None when there is none."""
-        found = ask(lambda: self._core.read_namespaced_config_map(WISH, DATA_NAMESPACE))
-        return None if found is None else dict(found.data or {})
-
-    def wish_for(self, wish: str, arguments: Sequence[str]) -> None:
-        """Let a first Postgres member restore instead of making a new database cluster."""
-        metadata = client.V1ObjectMeta(name=WISH, labels={PART_OF_LABEL: PRODUCT})
-        body = client.V1ConfigMap(
-            metadata=metadata, data={"wish": wish, "arguments": "".join(f"{each}\n" for each in arguments)}
+    def recovery_target(self) -> dict[str, str] | None:
+        """Return the data of the recovery target ConfigMap; None when no restore is in progress."""
+        config_map = get_or_none(
+            lambda: self._core.read_namespaced_config_map(RECOVERY_TARGET, DATA_NAMESPACE)
         )
-        ask(lambda: self._core.create_namespaced_config_map(DATA_NAMESPACE, body))
+        return None if config_map is None else dict(config_map.data or {})
 
-    def forget(self) -> None:
-        """End the wish."""
-        ask(lambda: self._core.delete_namespaced_config_map(WISH, DATA_NAMESPACE))
+    def set_recovery_target(self, target: str, arguments: Sequence[str]) -> None:
+        """Let the first Postgres member restore a backup instead of initialising a new database cluster.
+
+        Args:
+            target: `latest`, a time, or the label of a backup.
+            arguments: arguments of pgBackRest.
+        """
+        metadata = client.V1ObjectMeta(name=RECOVERY_TARGET, labels={PART_OF_LABEL: PRODUCT})
+        lines = "".join(f"{argument}\n" for argument in arguments)
+        body = client.V1ConfigMap(metadata=metadata, data={"target": target, "arguments": lines})
+        get_or_none(lambda: self._core.create_namespaced_config_map(DATA_NAMESPACE, body))
+
+    def clear_recovery_target(self) -> None:
+        """Delete the recovery target; the restore is complete."""
+        get_or_none(lambda: self._core.delete_namespaced_config_map(RECOVERY_TARGET, DATA_NAMESPACE))
 
     def scale(self, replicas: int) -> None:
-        """Set the replicas of every service and of the witness (which is one or none)."""
+        """Scale every service, and the backup verifier to at most one replica."""
         for process in PROCESSES:
             self._scale_deployment(process.name, SERVICES_NAMESPACE, replicas)
-        self._scale_deployment(names.WITNESS, DATA_NAMESPACE, min(replicas, 1))
+        self._scale_deployment(names.VERIFIER, DATA_NAMESPACE, min(replicas, 1))
 
     def _scale_deployment(self, name: str, namespace: str, replicas: int) -> None:
         body = {"spec": {"replicas": replicas}}
-        ask(lambda: self._apps.patch_namespaced_deployment_scale(name, namespace, body))
+        get_or_none(lambda: self._apps.patch_namespaced_deployment_scale(name, namespace, body))
 
     def scale_postgres(self, replicas: int) -> None:
-        """Set the replicas of Postgres."""
+        """Scale Postgres."""
         body = {"spec": {"replicas": replicas}}
-        ask(lambda: self._apps.patch_namespaced_stateful_set_scale(POSTGRES, DATA_NAMESPACE, body))
+        get_or_none(lambda: self._apps.patch_namespaced_stateful_set_scale(POSTGRES, DATA_NAMESPACE, body))
 
-    def clear(self, step: ProgressStep) -> None:
-        """Delete Postgres' volumes, and what Patroni remembers of them.
+    def delete_database_state(self, step: ProgressStep) -> None:
+        """Delete Postgres' volumes and Patroni's state.
 
         Raises:
-            EsqError: they do not go.
+            EsqError: the volumes were not deleted in time.
         """
         for ordinal in range(STATEFUL_REPLICAS):
             claim = f"data-{POSTGRES}-{ordinal}"
             delete = self._core.delete_namespaced_persistent_volume_claim
-            ask(partial(delete, claim, DATA_NAMESPACE))
-        self.await_gone(step, "volumes", self._claims)
-        for name in STATE:
-            ask(partial(self._core.delete_namespaced_endpoints, name, DATA_NAMESPACE))
+            get_or_none(partial(delete, claim, DATA_NAMESPACE))
+        self.wait_for_deletion(step, "volumes", self._volume_claims)
+        for name in PATRONI_ENDPOINTS:
+            get_or_none(partial(self._core.delete_namespaced_endpoints, name, DATA_NAMESPACE))
 
-    def _claims(self) -> list[str]:
-        found = ask(lambda: self._core.list_namespaced_persistent_volume_claim(DATA_NAMESPACE))
-        held = [each.metadata.name for each in found.items]
-        return [name for name in held if name.startswith(f"data-{POSTGRES}-")]
+    def _volume_claims(self) -> list[str]:
+        claims = get_or_none(lambda: self._core.list_namespaced_persistent_volume_claim(DATA_NAMESPACE))
+        claim_names = [claim.metadata.name for claim in claims.items]
+        return [name for name in claim_names if name.startswith(f"data-{POSTGRES}-")]
 
-    def pods(self, namespace: str, name: str = "") -> list[str]:
-        """Return the names of pods that still run: of the workload `name`, or all."""
+    def running_pods(self, namespace: str, name: str = "") -> list[str]:
+        """Return the names of running pods.
+
+        Args:
+            namespace: of the pods.
+            name: of the workload; all when empty.
+        """
         selector = f"{NAME_LABEL}={name}" if name else f"{PART_OF_LABEL}={PRODUCT}"
-        found = ask(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector))
+        pods = get_or_none(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector))
         ended = {"Succeeded", "Failed"}
-        return [each.metadata.name for each in found.items if each.status.phase not in ended]
+        return [pod.metadata.name for pod in pods.items if pod.status.phase not in ended]
 
-    def await_gone(self, step: ProgressStep, what: str, left: Callable[[], list[str]]) -> None:
-        """Wait until nothing is left.
+    def wait_for_deletion(
+        self, step: ProgressStep, description: str, remaining: Callable[[], list[str]]
+    ) -> None:
+        """Wait until nothing remains.
+
+        Args:
+            step: shows what remains.
+            description: of the objects, e.g. `pods`.
+            remaining: returns their names.
 
         Raises:
-            EsqError: something is after `GONE_SECONDS`.
+            EsqError: objects remain after `DELETION_TIMEOUT_SECONDS`.
         """
-        deadline = time.monotonic() + GONE_SECONDS
-        while found := left():
-            step.set_status(f"{what} to go: {', '.join(found)}")
+        deadline = time.monotonic() + DELETION_TIMEOUT_SECONDS
+        while left := remaining():
+            step.set_status(f"deletion of {description}: {', '.join(left)}")
             if time.monotonic() > deadline:
                 raise EsqError(
-                    f"{what} do not go: {', '.join(found)}",
+                    f"{description} were not deleted in time: {', '.join(left)}",
                     location=DATA_NAMESPACE,
-                    remedy="Repeat the command; it goes on from here.",
+                    remedy="Repeat the command; it resumes.",
                 )
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL_SECONDS)
 
-    def await_postgres(self, step: ProgressStep) -> None:
-        """Wait until a primary takes writes and its standbys stream.
+    def wait_for_postgres(self, step: ProgressStep) -> None:
+        """Wait until a primary accepts writes and its standbys stream.
 
         Raises:
-            EsqError: not within `RESTORE_SECONDS`.
+            EsqError: not within `RESTORE_TIMEOUT_SECONDS`.
         """
-        pods, deadline = (
-            KubernetesPods(self.ground.kubeconfig, DATA_NAMESPACE),
-            time.monotonic() + RESTORE_SECONDS,
-        )
+        pods = KubernetesPodClient(self.target.kubeconfig, DATA_NAMESPACE)
+        deadline = time.monotonic() + RESTORE_TIMEOUT_SECONDS
         while True:
             try:
-                report = of_postgres.read(pods)
-            except NoAnswerError as error:
-                told, healthy = error.message, False
+                report = postgres_status.collect(pods)
+            except PodUnreachableError as error:
+                summary, healthy = error.message, False
             else:
-                told, healthy = report.summary, report.healthy
+                summary, healthy = report.summary, report.healthy
             if healthy:
-                step.set_result(told)
+                step.set_result(summary)
                 return
-            step.set_status(told)
+            step.set_status(summary)
             if time.monotonic() > deadline:
                 raise EsqError(
-                    f"Postgres is not back after {RESTORE_SECONDS:g} s",
+                    f"Postgres is not healthy after {RESTORE_TIMEOUT_SECONDS:g} s",
                     location="statefulset esq-data/postgres",
-                    remedy="Look at the logs of postgres-0, -1 and -2, put it right, and repeat the command.",
-                    detail=told,
+                    remedy="Check the logs of the Postgres pods, correct the problem, repeat the command.",
+                    detail=summary,
                 )
-            time.sleep(_PAUSE)
+            time.sleep(_POLL_INTERVAL_SECONDS)
 
 
-def in_place(environment: Environment, wish: str, steps: ProgressReporter) -> dict[str, Any]:
-    """Set the running database to `wish`; return what was done, with the label that undoes it.
+def restore_in_place(
+    environment: Environment, recovery_target: str, progress: ProgressReporter
+) -> dict[str, Any]:
+    """Restore the running database in place.
+
+    Args:
+        environment: the environment.
+        recovery_target: `latest`, a time, or the label of a backup.
+        progress: reports steps.
+
+    Returns:
+        The recovery target, and the label of the backup that undoes the restore.
 
     Raises:
-        UsageError: `wish` cannot be had, or another restore is under way.
-        EsqError: a step failed; the same command goes on from there.
+        UsageError: no backup can restore the recovery target, or a restore to another one is in progress.
+        EsqError: a step failed; the same command resumes.
     """
-    ground = backup.ground_of(environment, steps)
-    platform, begun = Platform(ground), time.monotonic()
-    under_way = platform.wish()
-    if under_way is not None and under_way.get("wish") != wish:
+    target = backup.open_deployed_target(environment, progress)
+    operations, started = RestoreOperations(target), time.monotonic()
+    current = operations.recovery_target()
+    if current is not None and current.get("target") != recovery_target:
         raise UsageError(
-            f"a restore to `{under_way.get('wish')}` was cut off and has to be ended first",
-            location=f"configmap {DATA_NAMESPACE}/{WISH}",
-            remedy=f"Repeat it first: `--to {under_way.get('wish')} --in-place`.",
+            f"an interrupted restore to `{current.get('target')}` has to be completed first",
+            location=f"configmap {DATA_NAMESPACE}/{RECOVERY_TARGET}",
+            remedy=f"Repeat it first: `--target {current.get('target')} --in-place`.",
         )
     undo = None
-    if under_way is None:
-        choice = backup.chosen(ground, wish)
-        undo = _stop_and_save(platform, steps)
-        if wish == selection.LATEST:
-            # The backup that was just taken is the latest state, whatever came after the list.
-            choice = selection.Choice(None, ("--repo=1", "--type=default"))
-        platform.wish_for(wish, choice.arguments)
-    _bring_back(platform, steps)
-    return {"to": wish, "undo": undo, "seconds": round(time.monotonic() - begun, 1)}
+    if current is None:
+        plan = backup.select_backup(target, recovery_target)
+        undo = _stop_and_back_up(operations, progress)
+        if recovery_target == backup_selection.LATEST:
+            # The backup that was just created is the latest state, newer than the listed ones.
+            plan = backup_selection.RestorePlan(None, ("--repo=1", "--type=default"))
+        operations.set_recovery_target(recovery_target, plan.arguments)
+    _restore_and_restart(operations, progress)
+    return {"target": recovery_target, "undo": undo, "seconds": round(time.monotonic() - started, 1)}
 
 
-def _stop_and_save(platform: Platform, steps: ProgressReporter) -> str | None:
-    """Stop everything that writes, and take a backup; return its label."""
-    with steps.step("stop the services") as step:
-        platform.scale(0)
-        platform.await_gone(step, "pods", lambda: platform.pods(SERVICES_NAMESPACE))
-    with steps.step("save what is there") as step:
-        told = backup.take(platform.ground, step, full=False)
-        label = told["backups"][-1]["label"] if told["backups"] else None
-        step.set_result(f"undo with `--to {label}`")
+def _stop_and_back_up(operations: RestoreOperations, progress: ProgressReporter) -> str | None:
+    """Stop everything that writes, and create a backup; return its label."""
+    with progress.step("stop the services") as step:
+        operations.scale(0)
+        operations.wait_for_deletion(step, "pods", lambda: operations.running_pods(SERVICES_NAMESPACE))
+    with progress.step("back up the current state") as step:
+        result = backup.run_backup_job(operations.target, step, full=False)
+        label = result["backups"][-1]["label"] if result["backups"] else None
+        step.set_result(f"undo with `--target {label}`")
     return label
 
 
-def _bring_back(platform: Platform, steps: ProgressReporter) -> None:
-    with steps.step("stop Postgres and clear its volumes") as step:
-        platform.scale_postgres(0)
-        platform.await_gone(step, "pods", lambda: platform.pods(DATA_NAMESPACE, POSTGRES))
-        platform.clear(step)
-    with steps.step("restore") as step:
-        platform.scale_postgres(STATEFUL_REPLICAS)
-        platform.await_postgres(step)
-        platform.forget()
-    with steps.step("start the services") as step:
-        platform.scale(REPLICAS)
-        step.set_result(wait_until_well(platform.ground.environment, platform.ground, step).summary)
-    # Of the time that now begins there is no full backup yet, and without one nothing of it can be restored.
-    with steps.step("full backup") as step:
-        backup.take(platform.ground, step, full=True)
+def _restore_and_restart(operations: RestoreOperations, progress: ProgressReporter) -> None:
+    with progress.step("stop Postgres and delete its volumes") as step:
+        operations.scale_postgres(0)
+        operations.wait_for_deletion(step, "pods", lambda: operations.running_pods(DATA_NAMESPACE, POSTGRES))
+        operations.delete_database_state(step)
+    with progress.step("restore") as step:
+        operations.scale_postgres(STATEFUL_REPLICAS)
+        operations.wait_for_postgres(step)
+        operations.clear_recovery_target()
+    with progress.step("start the services") as step:
+        operations.scale(REPLICAS)
+        health = wait_until_healthy(operations.target.environment, operations.target, step)
+        step.set_result(health.summary)
+    # The new timeline has no full backup yet, and without one nothing of it can be restored.
+    with progress.step("full backup") as step:
+        backup.run_backup_job(operations.target, step, full=True)

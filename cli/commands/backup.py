@@ -1,4 +1,4 @@
-"""`esq backup now | list | drill | restore | rebuild`."""
+"""`esq backup create | list | drill | restore | discard-clone`."""
 
 from __future__ import annotations
 
@@ -8,37 +8,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Kubeconfig, Yes  # noqa: TC001 - Typer reads annotations
-from infra.errors import UsageError
+from cli.output import AsJson, Env, Kubeconfig, RecoveryTarget  # noqa: TC001 - Typer reads annotations
+from infra.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.environment import Environment
-    from infra.progress import ProgressReporter
 
-app = typer.Typer(help="Backups that are known to restore: take, list, try, restore, rebuild.")
+app = typer.Typer(help="Back up Postgres: create, list, verify and restore backups.")
 
-Full = Annotated[
-    bool, typer.Option("--full", help="A full one instead of what changed since the last full one.")
-]
-To = Annotated[
-    str | None,
-    typer.Option(
-        "--to", metavar="TIME", help="`latest`, a time (ISO 8601, UTC by default), or a backup's label."
-    ),
-]
-InPlace = Annotated[
-    bool, typer.Option("--in-place", help="Set the running database back; without it, restore beside it.")
-]
-Remove = Annotated[
-    bool, typer.Option("--remove", help="Take the restored database beside the running one away again.")
-]
+Full = Annotated[bool, typer.Option("--full", help="Create a full backup instead of a differential one.")]
+InPlace = Annotated[bool, typer.Option("--in-place", help="Restore the running database instead of a clone.")]
 Confirm = Annotated[
-    str | None, typer.Option(metavar="NAME", help="The environment's name, for those who cannot be asked.")
+    str | None,
+    typer.Option(metavar="ENV", help="Name of the environment, to confirm without a terminal."),
 ]
 
-FAILED = 1
+_UNIT_STEP = 1024
 
 
 @app.callback()
@@ -47,180 +34,152 @@ def backup() -> None:
 
 
 @app.command()
-def now(env: Env, kubeconfig: Kubeconfig = None, *, full: Full = False, json: AsJson = False) -> None:
-    """Take a backup now, into every repository."""
+def create(env: Env, kubeconfig: Kubeconfig = None, *, full: Full = False, json: AsJson = False) -> None:
+    """Create a backup in every repository."""
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
-    steps = output.steps(as_json=json)
-    told = action.now(_find(env, kubeconfig), steps, full=full)
+    progress = output.progress_reporter(as_json=json)
+    result = action.create_backup(_environment(env, kubeconfig), progress, full=full)
     if json:
-        output.print_json({"environment": env, **told, "steps": output.timings(steps)})
+        output.print_json({"environment": env, **result, "steps": output.timings(progress)})
         return
-    for each in told["backups"]:
-        typer.echo(f"  {each['label']}  repository {each['repository']}  {_size(each['size'])}")
+    for created in result["backups"]:
+        typer.echo(
+            f"  {created['label']}  repository {created['repository']}  "
+            f"{_format_size(created['database_bytes'])}"
+        )
 
 
 @app.command("list")
-def listing(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Show which backups there are, which moments can be restored, and how the last drill went."""
+def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """List backups, the range of restorable points in time, and the result of the last drill."""
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
-    found = action.listed(_find(env, kubeconfig), output.steps(as_json=True))
+    result = action.list_backups(_environment(env, kubeconfig), output.progress_reporter(as_json=True))
     if json:
-        output.print_json({"environment": env, **found})
+        output.print_json({"environment": env, **result})
         return
-    for each in found["backups"]:
-        line = f"{each['ended']}  {each['kind']:4}  repository {each['repository']}  {_size(each['size']):>9}"
-        typer.echo(f"{line} (+{_size(each['stored'])})  {each['label']}")
-    if found["first_moment"] is not None:
-        typer.echo(f"Any moment from {found['first_moment']} to {found['archived_at']} can be restored.")
-    typer.echo(f"Backups: {found['summary']}")
-    for trouble in found["troubles"]:
-        typer.echo(f"  ! {trouble}")
+    for listed in result["backups"]:
+        line = f"{listed['finished_at']}  {listed['backup_type']:4}  repository {listed['repository']}"
+        sizes = f"{_format_size(listed['database_bytes']):>9} (+{_format_size(listed['stored_bytes'])})"
+        typer.echo(f"{line}  {sizes}  {listed['label']}")
+    if result["restorable_from"] is not None:
+        typer.echo(
+            f"Restorable: any point in time from {result['restorable_from']} to {result['last_archived_at']}."
+        )
+    typer.echo(f"Backups: {result['summary']}")
+    for problem in result["problems"]:
+        typer.echo(f"  ! {problem}")
 
 
 @app.command()
 def drill(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Restore the latest state and a random second into scratch space, check both; exit code 1 on a fault."""
+    """Restore the latest state and a random second to scratch volumes, and verify both.
+
+    Exit code 1 when the verification fails.
+    """
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
-    steps = output.steps(as_json=json)
-    told = action.drill(_find(env, kubeconfig), steps)
+    progress = output.progress_reporter(as_json=json)
+    result = action.run_drill(_environment(env, kubeconfig), progress)
     if json:
-        output.print_json({"environment": env, **told, "steps": output.timings(steps)})
+        output.print_json({"environment": env, **result, "steps": output.timings(progress)})
     else:
-        _show_drill(told)
-    if not told["good"]:
-        raise typer.Exit(FAILED)
+        _print_drill(result)
+    if not result["succeeded"]:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
 def restore(  # noqa: PLR0913 - one per option
     env: Env,
-    to: To = None,
+    target: RecoveryTarget,
     kubeconfig: Kubeconfig = None,
     *,
     in_place: InPlace = False,
-    remove: Remove = False,
     confirm: Confirm = None,
     json: AsJson = False,
 ) -> None:
-    """Restore a moment beside the running database or, when that is confirmed by name, in its place.
+    """Restore a point in time to a clone or, with --in-place, over the running database.
 
-    In place everything written after that moment is lost; what is there is backed up first. A restore that
-    was cut off goes on when the same command is given again.
+    An in-place restore loses everything that was written after that point. It first creates a backup of the
+    current state. An interrupted restore resumes with the same command.
     """
-    _one_of(env, to, remove=remove, in_place=in_place)
     if in_place:
-        _must_be_meant(env, confirm, as_json=json)
-    steps = output.steps(as_json=json)
-    told = _restore(_find(env, kubeconfig), to or "", steps, in_place=in_place, remove=remove)
+        _require_confirmation(env, confirm, as_json=json)
+    progress = output.progress_reporter(as_json=json)
+    environment = _environment(env, kubeconfig)
+    if in_place:
+        from cli.actions.restore import restore_in_place  # noqa: PLC0415 - imports the Kubernetes client
+
+        result = restore_in_place(environment, target, progress)
+    else:
+        from cli.actions.backup import restore_clone  # noqa: PLC0415 - imports the Kubernetes client
+
+        result = restore_clone(environment, target, progress)
     if json:
-        output.print_json({"environment": env, **told, "steps": output.timings(steps)})
+        output.print_json({"environment": env, **result, "steps": output.timings(progress)})
     elif in_place:
-        typer.echo(f"`{env}` is as it was at `{to}`, after {told['seconds']:g} s.")
-        if told["undo"]:
-            typer.echo(f"To undo it: esq backup restore {env} --to {told['undo']} --in-place")
-    elif not remove:
+        typer.echo(f"`{env}` is restored to `{target}` after {result['seconds']:g} s.")
+        if result["undo"]:
+            typer.echo(f"To undo: esq backup restore {env} --target {result['undo']} --in-place")
+    else:
         typer.echo(
-            f"Serving after {told['seconds']:g} s: {told['host']}, "
-            f"database {told['database']}, with the same accounts."
+            f"Clone ready after {result['seconds']:g} s: {result['host']}, "
+            f"database {result['database']}, same credentials as the running database."
         )
-        typer.echo(f"Take it away with: esq backup restore {env} --remove")
+        typer.echo(f"To discard it: esq backup discard-clone {env}")
 
 
-def _restore(
-    environment: Environment, to: str, steps: ProgressReporter, *, in_place: bool, remove: bool
-) -> dict[str, Any]:
+@app.command("discard-clone")
+def discard_clone(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """Delete the restored clone."""
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
-    if remove:
-        return {"removed": action.remove(environment, steps)}
-    if in_place:
-        from cli.actions import restore as place  # noqa: PLC0415 - see above
-
-        return place.in_place(environment, to, steps)
-    return action.beside(environment, to, steps)
-
-
-@app.command()
-def rebuild(
-    env: Env, to: To = None, kubeconfig: Kubeconfig = None, *, yes: Yes = False, json: AsJson = False
-) -> None:
-    """Bring back an environment that was lost, from its vault: zones, data, services, what was under way."""
-    _must_be_able_to_ask(env, yes=yes, as_json=json)
-    from cli.actions import rebuild as action  # noqa: PLC0415 - imports the whole SDK
-
-    steps = output.steps(as_json=json)
-    told = action.rebuild(_find(env, kubeconfig), to or "latest", steps)
+    progress = output.progress_reporter(as_json=json)
+    removed = action.discard_clone(_environment(env, kubeconfig), progress)
     if json:
-        output.print_json({"environment": env, **told, "steps": output.timings(steps)})
-        return
-    typer.echo(f"`{env}` is back after {told['seconds']:g} s, as it was at {told['restored_until']}.")
-    typer.echo(f"{told['media_objects']} media objects, {told['requested_again']} messages requested again.")
+        output.print_json({"environment": env, "removed": removed, "steps": output.timings(progress)})
 
 
-def _find(env: str, kubeconfig: Path | None) -> Environment:
-    from cli.environment import find  # noqa: PLC0415 - see above
+def _environment(env: str, kubeconfig: Path | None) -> Environment:
+    from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
 
-    return find(env, kubeconfig=kubeconfig)
-
-
-def _one_of(env: str, to: str | None, *, remove: bool, in_place: bool) -> None:
-    if bool(to) == remove or (remove and in_place):
-        raise UsageError(
-            "say either which moment to restore, or that the restored database is to go",
-            location="--to, --remove",
-            remedy=f"E.g. `esq backup restore {env} --to latest`.",
-        )
+    return load_environment(env, kubeconfig=kubeconfig)
 
 
-def _must_be_meant(env: str, confirm: str | None, *, as_json: bool) -> None:
+def _require_confirmation(env: str, confirm: str | None, *, as_json: bool) -> None:
     if confirm is None and sys.stdin.isatty() and not as_json:
-        warning = f"Everything `{env}` has written since then will be gone from it. Type its name to go ahead"
+        warning = f"Everything that `{env}` wrote after that point will be lost. Type its name to continue"
         confirm = typer.prompt(warning, default="", show_default=False, err=True)
     if confirm != env:
         raise UsageError(
-            "nothing was done: restoring in place has to be confirmed by the environment's name",
+            "not confirmed: an in-place restore requires the name of the environment",
             location="--confirm",
-            remedy=f"If that is meant: `--confirm {env}`.",
+            remedy=f"To confirm: `--confirm {env}`.",
         )
 
 
-def _must_be_able_to_ask(env: str, *, yes: bool, as_json: bool) -> None:
-    if yes:
-        return
-    if as_json or not sys.stdin.isatty():
-        raise UsageError(
-            "nobody can be asked whether to go ahead",
-            location="--yes",
-            remedy=f"If `{env}` is lost: `esq backup rebuild {env} --yes`.",
-        )
-    typer.confirm(f"Rebuild `{env}` from its vault?", abort=True, err=True)
-
-
-def _show_drill(told: dict[str, Any]) -> None:
-    for copy in told.get("copies", []):
+def _print_drill(result: dict[str, Any]) -> None:
+    for copy in result.get("copies", []):
         typer.echo(
-            f"  {copy['wish']:30} from {copy['backup']} (repository {copy['repository']}): "
-            f"{copy['rows']} rows in {copy['minutes']} minutes, {copy['pages']} pages, "
+            f"  {copy['target']:30} from {copy['backup']} (repository {copy['repository']}): "
+            f"{copy['rows_compared']} rows in {copy['minutes_compared']} minutes, "
+            f"{copy['pages_verified']} pages, "
             f"{copy['rto_seconds']:g} s"
         )
-    for fault in told["faults"]:
-        typer.echo(f"  ! {fault}")
-    if told["good"]:
+    for problem in result["problems"]:
+        typer.echo(f"  ! {problem}")
+    if result["succeeded"]:
         typer.echo(
-            f"Good: RPO {told['rpo_seconds']:g} s, RTO {told['rto_seconds']:g} s, "
-            f"{told['rows']} rows as they were recorded."
+            f"Passed: RPO {result['rpo_seconds']:g} s, RTO {result['rto_seconds']:g} s, "
+            f"{result['rows_compared']} rows match their recorded checksums."
         )
 
 
-def _size(size: float) -> str:
+def _format_size(size: float) -> str:
     for unit in ("B", "KiB", "MiB"):
-        if size < _STEP:
+        if size < _UNIT_STEP:
             return f"{size:.0f} {unit}"
-        size /= _STEP
+        size /= _UNIT_STEP
     return f"{size:.1f} GiB"
-
-
-_STEP = 1024

@@ -11,42 +11,38 @@ from uuid import UUID
 import typer
 
 from cli import output
-from cli.output import AsJson, Kubeconfig  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
 from infra.errors import SloViolatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cli.actions.campaign import Order, Sent
-    from cli.edge import Edge
+    from cli.actions.send_campaign import SendRequest, SendResult
+    from cli.platform_client import PlatformClient
     from infra.progress import ProgressReporter
 
-app = typer.Typer(help="Send campaigns and hold the ledger against them; hold, resume, cancel, export them.")
+app = typer.Typer(help="Send campaigns and reconcile them with the ledger; operate and export campaigns.")
 
-Env = Annotated[str, typer.Option("--env", help="The environment.")]
-Company = Annotated[str, typer.Option(help="Whose campaign it is.")]
-Contacts = Annotated[Path, typer.Option(help="CSV file with a column `phone` and, if you like, `name`.")]
-Text = Annotated[Path, typer.Option(help="Text file; `{name}` becomes each contact's name.")]
-Connection = Annotated[str, typer.Option(help="Name of the company's number that sends it.")]
-Rate = Annotated[float | None, typer.Option(help="Messages per second that the number is granted.")]
-Campaign = Annotated[
-    UUID, typer.Argument(metavar="CAMPAIGN", help="Its id, as `esq campaign list` shows it.")
-]
-Most = Annotated[int, typer.Option(help="How many at most.", min=1, max=10_000)]
+Company = Annotated[str, typer.Option(help="Company that owns the campaign.")]
+Contacts = Annotated[Path, typer.Option(help="CSV file with a column `phone` and an optional column `name`.")]
+Template = Annotated[Path, typer.Option(help="Text file; `{name}` is replaced with the name of the contact.")]
+Connection = Annotated[str, typer.Option(help="Name of the company's WhatsApp number that sends it.")]
+Rate = Annotated[float | None, typer.Option(help="Rate limit of the number, in messages per second.")]
+Campaign = Annotated[UUID, typer.Argument(metavar="CAMPAIGN", help="Id, as `esq campaign list` shows it.")]
+Limit = Annotated[int, typer.Option(help="Maximum number of campaigns.", min=1, max=10_000)]
 Out = Annotated[Path | None, typer.Option(help="File to write; standard output by default.")]
-Timeout = Annotated[float, typer.Option(help="Seconds after which to stop following.")]
+Timeout = Annotated[float, typer.Option(help="Seconds after which to stop waiting for the campaign.")]
 
-
-ACTIONS = {
+STATE_CHANGES = {
     "start": "Start a draft, or a scheduled campaign before its time.",
-    "pause": "Begin nothing more of it. What was begun goes out; what was not comes back within seconds.",
-    "resume": "Go on where it was paused; nobody gets it twice.",
-    "cancel": "Begin nothing more of it, for good.",
+    "pause": "Stop queueing messages. Queued messages return to pending within seconds.",
+    "resume": "Resume a paused campaign; no message is sent twice.",
+    "cancel": "Cancel a campaign permanently.",
 }
-ANSWER_SECONDS = 30.0
-EXPORT_SECONDS = 600.0
-ID_CHARACTERS = 36
-"""Shown whole, however narrow the terminal: the other commands ask for it."""
+REQUEST_TIMEOUT_SECONDS = 30.0
+EXPORT_TIMEOUT_SECONDS = 600.0
+ID_LENGTH = 36
+"""Ids are shown in full on any terminal width: other commands take them as arguments."""
 
 
 @app.callback()
@@ -56,185 +52,181 @@ def campaign() -> None:
 
 @app.command()
 def send(  # noqa: PLR0913 - one per option
+    env: Env,
     *,
     company: Company,
     contacts: Contacts,
-    text: Text,
-    env: Env = "local",
+    template: Template,
     connection: Connection = "main",
     rate: Rate = None,
     timeout: Timeout = 600.0,
     kubeconfig: Kubeconfig = None,
     json: AsJson = False,
 ) -> None:
-    """Import contacts, send them a text, follow it, and compare with what was really received.
+    """Import contacts, send them a message, wait for the end, and reconcile with the ledger.
 
-    Cut off, the same command continues the same campaign. Exit code 99 when a message was lost or sent twice.
+    An interrupted command continues the same campaign when repeated. Exit code 99 when a message was lost or
+    duplicated.
     """
-    from cli.actions import campaign as action  # noqa: PLC0415 - imports HTTP client and SDK
+    from cli.actions.send_campaign import SendRequest, validate  # noqa: PLC0415 - imports HTTP client and SDK
 
-    order = action.Order(contacts, text, connection, rate)
-    action.check(order, company)
-    steps = output.steps(as_json=json)
-    sent = _send(order, env, company, timeout, kubeconfig, steps)
+    request = SendRequest(contacts, template, connection, rate)
+    validate(request, company)
+    progress = output.progress_reporter(as_json=json)
+    result = _send(request, env, company, timeout, kubeconfig, progress)
     if json:
-        output.print_json({"environment": env, **sent.report(), "steps": output.timings(steps)})
+        output.print_json({"environment": env, **result.to_dict(), "steps": output.timings(progress)})
     else:
-        _tell(sent)
-    if sent.verdict.kept:
+        _print_result(result)
+    if result.reconciliation.passed:
         return
     if json:
         raise typer.Exit(SloViolatedError.exit_code)
     raise SloViolatedError(
-        f"{sent.verdict.lost} lost, {sent.verdict.duplicated} duplicated of {sent.planned}",
-        location=f"campaign {sent.campaign}",
-        remedy="Keep the cluster as it is and look into the logs of whatsapp-dispatcher.",
+        f"{result.reconciliation.lost} lost, {result.reconciliation.duplicated} duplicated "
+        f"of {result.planned} messages",
+        location=f"campaign {result.campaign}",
+        remedy="Keep the cluster unchanged and check the logs of whatsapp-dispatcher.",
     )
 
 
 @app.command("list")
 def list_(
-    *,
-    company: Company,
-    most: Most = 20,
-    env: Env = "local",
-    kubeconfig: Kubeconfig = None,
-    json: AsJson = False,
+    env: Env, *, company: Company, limit: Limit = 20, kubeconfig: Kubeconfig = None, json: AsJson = False
 ) -> None:
-    """Show a company's campaigns, the newest first."""
-    from cli.actions import campaigns as action  # noqa: PLC0415 - help needs none of it
+    """List the campaigns of a company, newest first."""
+    from cli.actions.campaign_admin import list_campaigns  # noqa: PLC0415 - help needs none of it
 
-    with _edge(env, company, kubeconfig, output.steps(as_json=json)) as edge:
-        found = action.latest(edge, most)
+    with _open_client(env, company, kubeconfig, output.progress_reporter(as_json=json)) as client:
+        campaigns = list_campaigns(client, limit)
     if json:
-        output.print_json({"environment": env, "campaigns": found})
+        output.print_json({"environment": env, "campaigns": campaigns})
     else:
-        _print(found)
+        _print_table(campaigns)
 
 
 @app.command()
 def show(
-    campaign: Campaign,
-    *,
-    company: Company,
-    env: Env = "local",
-    kubeconfig: Kubeconfig = None,
-    json: AsJson = False,
+    env: Env, campaign: Campaign, *, company: Company, kubeconfig: Kubeconfig = None, json: AsJson = False
 ) -> None:
-    """Show how far a campaign is."""
-    from cli.actions import campaigns as action  # noqa: PLC0415 - help needs none of it
+    """Show the progress of a campaign."""
+    from cli.actions.campaign_admin import get_campaign  # noqa: PLC0415 - help needs none of it
 
-    with _edge(env, company, kubeconfig, output.steps(as_json=json)) as edge:
-        found = action.show(edge, str(campaign))
-    _show(found, env, as_json=json)
+    with _open_client(env, company, kubeconfig, output.progress_reporter(as_json=json)) as client:
+        progress = get_campaign(client, str(campaign))
+    _print_campaign(progress, env, as_json=json)
 
 
 @app.command()
 def export(
-    campaign: Campaign,
-    *,
-    company: Company,
-    out: Out = None,
-    env: Env = "local",
-    kubeconfig: Kubeconfig = None,
+    env: Env, campaign: Campaign, *, company: Company, out: Out = None, kubeconfig: Kubeconfig = None
 ) -> None:
-    """Write what became of each message, as CSV."""
-    from cli.actions import campaigns as action  # noqa: PLC0415 - help needs none of it
+    """Export the state of every message as CSV."""
+    from cli.actions.campaign_admin import export_messages  # noqa: PLC0415 - help needs none of it
 
-    with _edge(env, company, kubeconfig, output.steps(as_json=out is None), EXPORT_SECONDS) as edge:
+    progress = output.progress_reporter(as_json=out is None)
+    with _open_client(env, company, kubeconfig, progress, EXPORT_TIMEOUT_SECONDS) as client:
         if out is None:
-            action.export(edge, str(campaign), sys.stdout)
+            export_messages(client, str(campaign), sys.stdout)
             return
         with out.open("w", encoding="utf-8", newline="") as file:
-            written = action.export(edge, str(campaign), file)
-    typer.echo(f"{written} messages in {out}")
+            written = export_messages(client, str(campaign), file)
+    typer.echo(f"{written} messages exported to {out}")
 
 
-def _acting(action: str) -> Callable[..., None]:
-    """Return the command that asks for an action; they differ in nothing else."""
+def _state_change_command(action: str) -> Callable[..., None]:
+    """Return the command of one state change; the commands differ in nothing else."""
 
     def command(
-        campaign: Campaign,
-        *,
-        company: Company,
-        env: Env = "local",
-        kubeconfig: Kubeconfig = None,
-        json: AsJson = False,
+        env: Env, campaign: Campaign, *, company: Company, kubeconfig: Kubeconfig = None, json: AsJson = False
     ) -> None:
-        from cli.actions import campaigns  # noqa: PLC0415 - help needs none of it
+        """Change the state of a campaign. See `STATE_CHANGES`; Args: the options of the command line."""
+        from cli.actions.campaign_admin import change_state  # noqa: PLC0415 - help needs none of it
 
-        with _edge(env, company, kubeconfig, output.steps(as_json=json)) as edge:
-            found = campaigns.act(edge, str(campaign), action)
-        _show(found, env, as_json=json)
+        with _open_client(env, company, kubeconfig, output.progress_reporter(as_json=json)) as client:
+            progress = change_state(client, str(campaign), action)
+        _print_campaign(progress, env, as_json=json)
 
     return command
 
 
-for _action, _help in ACTIONS.items():
-    app.command(_action, help=_help)(_acting(_action))
+for _action, _help in STATE_CHANGES.items():
+    app.command(_action, help=_help)(_state_change_command(_action))
 
 
 @contextmanager
-def _edge(
-    env: str, company: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = ANSWER_SECONDS
-) -> Iterator[Edge]:
-    from cli.actions.doors import through_the_edge  # noqa: PLC0415 - see above
-    from cli.environment import find  # noqa: PLC0415 - see above
+def _open_client(
+    env: str,
+    company: str,
+    kubeconfig: Path | None,
+    progress: ProgressReporter,
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+) -> Iterator[PlatformClient]:
+    from cli.actions.platform_access import open_platform_client  # noqa: PLC0415 - help needs none of it
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    with through_the_edge(find(env, kubeconfig=kubeconfig), company, seconds, steps) as edge:
-        yield edge
+    environment = load_environment(env, kubeconfig=kubeconfig)
+    with open_platform_client(environment, company, timeout_seconds, progress) as client:
+        yield client
 
 
-def _show(found: dict[str, Any], env: str, *, as_json: bool) -> None:
+def _print_campaign(progress: dict[str, Any], env: str, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({"environment": env, **found})
+        output.print_json({"environment": env, **progress})
     else:
-        _print([found])
+        _print_table([progress])
 
 
-def _remarks(found: dict[str, Any]) -> Iterator[str]:
-    """Yield what there is to say of a campaign's messages, and of what happened to it."""
-    of = "" if found["total"] in {None, found["planned"]} else f" of {found['total']}"
-    yield f"{found['planned']}{of}"
-    yield from (f"{count} {state}" for state, count in found["counts"].items() if count)
-    if found["run"]:
-        yield f"run {found['run']}"
-    if found["state"] == "scheduled":
-        yield f"starts {found['at']}"
-    yield from filter(None, (found["failure"], found["note"]))
+def _details(progress: dict[str, Any]) -> Iterator[str]:
+    """Yield counts of messages, schedule, failure and note of a campaign, one line each."""
+    total = "" if progress["total"] in {None, progress["planned"]} else f" of {progress['total']}"
+    yield f"{progress['planned']}{total}"
+    yield from (f"{count} {state}" for state, count in progress["counts"].items() if count)
+    if progress["run"]:
+        yield f"run {progress['run']}"
+    if progress["state"] == "scheduled":
+        yield f"starts {progress['start_at']}"
+    yield from filter(None, (progress["failure"], progress["status_reason"]))
 
 
-def _print(found: list[dict[str, Any]]) -> None:
+def _print_table(campaigns: list[dict[str, Any]]) -> None:
     from rich.console import Console  # noqa: PLC0415 - machines do without
 
-    shown = output.table("campaign", "name", "state", "messages")
-    shown.columns[0].no_wrap, shown.columns[0].min_width = True, ID_CHARACTERS
-    for each in found:
-        shown.add_row(each["id"], each["name"], each["state"], "\n".join(_remarks(each)))
-    Console().print(shown)
+    table = output.table("campaign", "name", "state", "messages")
+    table.columns[0].no_wrap, table.columns[0].min_width = True, ID_LENGTH
+    for progress in campaigns:
+        table.add_row(progress["id"], progress["name"], progress["state"], "\n".join(_details(progress)))
+    Console().print(table)
 
 
-def _send(  # noqa: PLR0913, PLR0917 - what the command was given
-    order: Order, env: str, company: str, timeout: float, kubeconfig: Path | None, steps: ProgressReporter
-) -> Sent:
-    from cli.actions import campaign as action  # noqa: PLC0415 - see above
-    from cli.environment import find  # noqa: PLC0415 - see above
+def _send(  # noqa: PLR0913, PLR0917 - the options of the command
+    request: SendRequest,
+    env: str,
+    company: str,
+    timeout: float,
+    kubeconfig: Path | None,
+    progress: ProgressReporter,
+) -> SendResult:
+    from cli.actions.send_campaign import send_campaign  # noqa: PLC0415 - imports HTTP client and SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
 
-    keys = find(env, kubeconfig=kubeconfig).folder / "campaigns"
-    with _edge(env, company, kubeconfig, steps, timeout) as edge:
-        return action.send(order, edge, keys, steps)
+    keys_dir = load_environment(env, kubeconfig=kubeconfig).folder / "campaigns"
+    with _open_client(env, company, kubeconfig, progress, timeout) as client:
+        return send_campaign(request, client, keys_dir, progress)
 
 
-def _tell(sent: Sent) -> None:
-    for row in sent.rejected:
+def _print_result(result: SendResult) -> None:
+    for row in result.rejected:
         typer.echo(f"  line {row['line']} rejected: {row['reason']}")
-    if len(sent.rejected) < sent.rejected_total:
-        typer.echo(f"  and {sent.rejected_total - len(sent.rejected)} more")
-    begun = "continued" if sent.continued else "sent"
-    pace = f", {sent.planned / sent.seconds:.0f} messages/s" if sent.seconds > 0 else ""
-    typer.echo(f"Campaign {sent.campaign} {begun}: {sent.planned} messages in {sent.seconds:.1f} s{pace}")
-    for state, count in sent.counts.items():
+    if len(result.rejected) < result.rejected_total:
+        typer.echo(f"  and {result.rejected_total - len(result.rejected)} more")
+    verb = "continued" if result.continued else "sent"
+    rate = f", {result.planned / result.seconds:.0f} messages/s" if result.seconds > 0 else ""
+    typer.echo(
+        f"Campaign {result.campaign} {verb}: {result.planned} messages in {result.seconds:.1f} s{rate}"
+    )
+    for state, count in result.counts.items():
         if count:
             typer.echo(f"  {state:<10} {count}")
-    verdict = sent.verdict
-    typer.echo(f"Ledger: {verdict.lost} lost, {verdict.duplicated} duplicated, {verdict.uncertain} uncertain")
+    counts = ", ".join(f"{count} {name}" for name, count in vars(result.reconciliation).items())
+    typer.echo(f"Ledger: {counts}")

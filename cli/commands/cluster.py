@@ -9,6 +9,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
+from infra.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from infra.zones import Cluster, ClusterStatus
@@ -16,37 +17,36 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 Name = Annotated[
-    str | None, typer.Option(help="Name of the cluster; that of the environment `local` when not given.")
+    str | None, typer.Option(help="Name of the cluster; by default that of the environment `local`.")
 ]
 Subnet = Annotated[str | None, typer.Option(help="An IPv4 /16 that nothing else on this machine uses.")]
 
-UNWELL = 1
-
 
 def _cluster(name: str | None, subnet: str | None = None) -> Cluster:
-    from cli.actions import ground  # noqa: PLC0415 - same
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.actions import deployment_target  # noqa: PLC0415 - help needs none of it
+    from cli.environment import load_environment  # noqa: PLC0415 - same
     from infra.zones import ClusterSpec  # noqa: PLC0415 - same
 
-    environment = find("local")
+    environment = load_environment("local")
     environment = replace(environment, cluster=name or environment.cluster)
-    before = ClusterSpec.kept(environment.clusters / environment.cluster)
-    if subnet or before:
-        environment = replace(environment, subnet=subnet or str(before.subnet if before else ""))
-    return ground.zones(environment, ground.toolchain(output.steps(as_json=True)))
+    saved = ClusterSpec.load_saved(environment.clusters_dir / environment.cluster)
+    if subnet or saved:
+        environment = replace(environment, subnet=subnet or str(saved.subnet if saved else ""))
+    toolchain = deployment_target.open_toolchain(output.progress_reporter(as_json=True))
+    return deployment_target.local_cluster(environment, toolchain)
 
 
 @app.command()
 def up(name: Name = None, subnet: Subnet = None, *, json: AsJson = False) -> None:
-    """Bring the cluster up, or whatever of it is not; nothing happens when it is."""
-    from cli.actions import ground  # noqa: PLC0415 - help needs none of it
+    """Start the cluster, or the parts of it that do not run."""
+    from cli.actions import deployment_target  # noqa: PLC0415 - help needs none of it
 
-    steps = output.steps(as_json=json)
+    progress = output.progress_reporter(as_json=json)
     cluster = _cluster(name, subnet)
-    ground.prepare(cluster, steps)
-    ground.toolchain(steps).ensure(ground.CLUSTER_TOOLS, steps)
-    cluster.up(steps)
-    _show(cluster.status(), as_json=json)
+    deployment_target.prepare_host(cluster, progress)
+    deployment_target.open_toolchain(progress).ensure(deployment_target.CLUSTER_TOOLS, progress)
+    cluster.up(progress)
+    _print_status(cluster.status(), as_json=json)
 
 
 @app.command()
@@ -58,39 +58,37 @@ def down(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """End every process and take away all but the state, with which the next `up` goes on."""
+    """Stop every process and remove everything except the state, which the next `up` reuses."""
     cluster = _cluster(name)
-    cluster.down(output.steps(as_json=json), purge=purge)
+    cluster.down(output.progress_reporter(as_json=json), purge=purge)
     if json:
         output.print_json({"name": cluster.spec.name, "running": False, "purged": purge})
 
 
 @app.command()
 def status(name: Name = None, *, json: AsJson = False) -> None:
-    """Show processes and nodes; exit code 1 when something is not well."""
-    found = _cluster(name).status()
-    _show(found, as_json=json)
-    if not found.healthy:
-        raise typer.Exit(UNWELL)
+    """Show processes and nodes. Exit code 1 when one is not healthy."""
+    cluster_status = _cluster(name).status()
+    _print_status(cluster_status, as_json=json)
+    if not cluster_status.healthy:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()
 def logs(
     process: Annotated[
-        str | None, typer.Argument(help="Name of a process; a list of them when not given.")
+        str | None, typer.Argument(help="Name of a process; without it, the names are listed.")
     ] = None,
     name: Name = None,
     *,
-    lines: Annotated[int, typer.Option(help="How many of the last lines.")] = 100,
+    lines: Annotated[int, typer.Option(help="Number of lines, from the end.")] = 100,
 ) -> None:
-    """Show the last lines of a process's log, e.g. `apiserver` or `zone-a/kubelet`."""
+    """Show the last lines of the log of a process, e.g. `apiserver` or `zone-a/kubelet`."""
     from collections import deque  # noqa: PLC0415 - only here
-
-    from infra.errors import UsageError  # noqa: PLC0415 - only here
 
     files = _cluster(name).logs()
     if process is None:
-        typer.echo("\n".join(files) or "no logs: the cluster was never up")
+        typer.echo("\n".join(files) or "no logs: the cluster was never started")
         return
     if process not in files:
         raise UsageError(
@@ -100,15 +98,16 @@ def logs(
         typer.echo("".join(deque(file, maxlen=lines)), nl=False)
 
 
-def _show(found: ClusterStatus, *, as_json: bool) -> None:
+def _print_status(cluster_status: ClusterStatus, *, as_json: bool) -> None:
     if as_json:
-        output.print_json({**found.model_dump(), "healthy": found.healthy})
+        output.print_json({**cluster_status.model_dump(), "healthy": cluster_status.healthy})
         return
-    for node in found.nodes:
+    for node in cluster_status.nodes:
         typer.echo(f"{node.name:12} {'ready' if node.ready else f'not ready: {node.reason}'}")
-    for process, state in found.processes.items():
+    for process, state in cluster_status.processes.items():
         typer.echo(f"{process:20} {state.lower()}")
-    if not found.running:
-        typer.echo(f"cluster {found.name} is down")
+    if not cluster_status.running:
+        typer.echo(f"cluster {cluster_status.name} is down")
         return
-    typer.echo(f"\nkubeconfig  {found.kubeconfig}\nedge        {found.edge}\nregistry    {found.registry}")
+    typer.echo(f"\nkubeconfig  {cluster_status.kubeconfig}")
+    typer.echo(f"edge        {cluster_status.edge}\nregistry    {cluster_status.registry}")

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import typer
 
 from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers, Yes  # noqa: TC001 - Typer reads annotations
-from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cli.actions.deploy import Deployed
-    from cli.engine import Outcome
+    from cli.actions.deploy import DeployResult
+    from cli.pulumi_engine import StackResult
 
 app = typer.Typer()
 
-_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
+_OPERATION_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
 
 
 @app.command()
@@ -31,18 +29,21 @@ def preview(
     *,
     json: AsJson = False,
 ) -> None:
-    """Show what a deploy would change. The cluster and its images are made; nothing is changed in them."""
-    from cli.actions import deploy as action  # noqa: PLC0415 - imports the whole SDK
-    from cli.environment import find  # noqa: PLC0415 - same
+    """Show what a deploy would change.
 
-    steps = output.steps(as_json=json)
-    environment = find(env, kubeconfig=kubeconfig, backend=backend)
-    outcomes = action.preview(environment, output.chosen(layer), steps)
+    Starts the cluster and builds the images where they are missing; does not change deployed resources.
+    """
+    from cli.actions import deploy as action  # noqa: PLC0415 - imports the whole SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    progress = output.progress_reporter(as_json=json)
+    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    results = action.preview(environment, output.parse_layers(layer), progress)
     if json:
-        layers = [outcome.report() for outcome in outcomes]
-        output.print_json({"environment": env, "layers": layers, "steps": output.timings(steps)})
+        layers = [result.to_dict() for result in results]
+        output.print_json({"environment": env, "layers": layers, "steps": output.timings(progress)})
     else:
-        _show(outcomes)
+        _print_changes(results)
 
 
 @app.command()
@@ -55,61 +56,54 @@ def deploy(  # noqa: PLR0913 - one per option
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Bring an environment to what this version describes. May be repeated: it goes on from where it is."""
-    _must_be_able_to_ask(env, yes=yes, as_json=json)
+    """Deploy an environment. The command is idempotent; after a failure it resumes."""
+    output.require_terminal(
+        remedy=f"Check with `esq preview {env}`, then confirm: `esq deploy {env} --yes`.",
+        yes=yes,
+        as_json=json,
+    )
     from cli.actions import deploy as action  # noqa: PLC0415 - imports the whole SDK
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    steps = output.steps(as_json=json)
-    environment = find(env, kubeconfig=kubeconfig, backend=backend)
-    done = action.deploy(environment, output.chosen(layer), steps, None if yes else _confirm)
+    progress = output.progress_reporter(as_json=json)
+    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    result = action.deploy(environment, output.parse_layers(layer), progress, None if yes else _confirm)
     if json:
-        output.print_json({"environment": env, **done.report(), "steps": output.timings(steps)})
+        output.print_json({"environment": env, **result.to_dict(), "steps": output.timings(progress)})
     else:
-        _tell(env, done)
+        _print_result(env, result)
 
 
-def _must_be_able_to_ask(env: str, *, yes: bool, as_json: bool) -> None:
-    if not yes and (as_json or not sys.stdin.isatty()):
-        raise UsageError(
-            "nobody can be asked whether to go ahead",
-            location="--yes",
-            remedy=f"Look with `esq preview {env}`, then say so: `esq deploy {env} --yes`.",
-        )
-
-
-def _show(outcomes: Sequence[Outcome]) -> None:
-    for outcome in outcomes:
-        same = outcome.counts.get("same", 0)
-        typer.echo(f"{outcome.layer}: {len(outcome.changes)} to change, {same} the same")
-        for change in outcome.changes:
+def _print_changes(results: Sequence[StackResult]) -> None:
+    for result in results:
+        same = result.counts.get("same", 0)
+        typer.echo(f"{result.layer}: {len(result.changes)} to change, {same} unchanged")
+        for change in result.changes:
             fields = f"  ({', '.join(change.fields)})" if change.fields else ""
-            typer.echo(f"  {_SIGNS.get(change.operation, '?')} {change.resource}{fields}")
-        for warning in outcome.warnings:
+            typer.echo(f"  {_OPERATION_SIGNS.get(change.operation, '?')} {change.resource}{fields}")
+        for warning in result.warnings:
             typer.echo(f"  ! {warning}")
 
 
-def _confirm(outcomes: Sequence[Outcome]) -> None:
-    _show(outcomes)
-    if any(outcome.changes for outcome in outcomes):
-        typer.confirm("Go ahead?", abort=True, err=True)
+def _confirm(results: Sequence[StackResult]) -> None:
+    _print_changes(results)
+    if any(result.changes for result in results):
+        typer.confirm("Continue?", abort=True, err=True)
 
 
-def _tell(env: str, done: Deployed) -> None:
-    for outcome in done.outcomes:
-        for warning in outcome.warnings:
-            typer.echo(f"  ! {outcome.layer}: {warning}")
-    ground = done.ground
-    if done.health is not None:
-        typer.echo(f"\n`{env}` is well: {done.health.summary}")
-    if ground.cluster is not None:
-        typer.echo(f"  edge         {ground.address}  (certificate authority: {ground.cluster.ca})")
-    typer.echo(f"  kubeconfig   {ground.kubeconfig}")
-    typer.echo(
-        f"  credentials  encrypted in {ground.environment.folder}/stacks; "
-        f"the key is {ground.environment.folder}/passphrase"
-    )
-    typer.echo("\nTry next:")
+def _print_result(env: str, result: DeployResult) -> None:
+    for layer in result.layers:
+        for warning in layer.warnings:
+            typer.echo(f"  ! {layer.layer}: {warning}")
+    target = result.target
+    if result.health is not None:
+        typer.echo(f"\n`{env}` is healthy: {result.health.summary}")
+    if target.cluster is not None:
+        typer.echo(f"  edge         {target.address}  (certificate authority: {target.cluster.ca})")
+    typer.echo(f"  kubeconfig   {target.kubeconfig}")
+    folder = target.environment.folder
+    typer.echo(f"  credentials  encrypted in {folder}/stacks; the key is {folder}/passphrase")
+    typer.echo("\nNext commands:")
     typer.echo(f"  esq status {env}")
-    sample = "--contacts examples/contacts.csv --text examples/welcome.txt"
-    typer.echo(f"  esq campaign send --env {env} --company acme {sample}")
+    sample = "--contacts examples/contacts.csv --template examples/welcome.txt"
+    typer.echo(f"  esq campaign send {env} --company acme {sample}")

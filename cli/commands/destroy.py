@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers, Yes  # noqa: TC001 - Typer reads annotations
-from infra.errors import UsageError
 
 app = typer.Typer()
 
 KeepCluster = Annotated[
-    bool, typer.Option("--keep-cluster", help="Remove what was deployed, and leave the zones running.")
+    bool, typer.Option("--keep-cluster", help="Remove the layers and leave the local cluster running.")
 ]
 KeepBackups = Annotated[
     bool,
     typer.Option(
         "--keep-backups",
-        help="Leave the vault and the keys to it: `esq backup rebuild` brings the environment back.",
+        help="Keep the off-site store and its keys; `esq recover` can then restore the environment.",
     ),
 ]
 
@@ -37,31 +35,24 @@ def destroy(  # noqa: PLR0913 - one per option
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Take an environment away: its layers with their data and, for `local`, the zones."""
-    _must_be_meant(env, yes=yes, as_json=json)
+    """Delete an environment: its layers with their data and, for `local`, the cluster."""
+    output.require_confirmation(
+        f"All data of `{env}` will be deleted. Continue?",
+        remedy=f"The command deletes all data of `{env}`. To confirm: `esq destroy {env} --yes`.",
+        yes=yes,
+        as_json=json,
+    )
     from cli.actions import destroy as action  # noqa: PLC0415 - imports the whole SDK
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    steps = output.steps(as_json=json)
-    environment = find(env, kubeconfig=kubeconfig, backend=backend)
-    whole = not layer and not keep_cluster
-    outcomes = action.destroy(
-        environment, output.chosen(layer), steps, whole=whole, keep_backups=keep_backups
+    progress = output.progress_reporter(as_json=json)
+    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    purge = not layer and not keep_cluster
+    results = action.destroy(
+        environment, output.parse_layers(layer), progress, purge=purge, keep_backups=keep_backups
     )
     if json:
-        layers = [outcome.report() for outcome in outcomes]
-        output.print_json({"environment": env, "layers": layers, "steps": output.timings(steps)})
+        layers = [result.to_dict() for result in results]
+        output.print_json({"environment": env, "layers": layers, "steps": output.timings(progress)})
     else:
-        typer.echo(f"`{env}` is gone." if whole else f"What was named of `{env}` is gone.")
-
-
-def _must_be_meant(env: str, *, yes: bool, as_json: bool) -> None:
-    if yes:
-        return
-    if as_json or not sys.stdin.isatty():
-        raise UsageError(
-            "nobody can be asked whether to go ahead",
-            location="--yes",
-            remedy=f"All data of `{env}` is lost by it. If that is meant: `esq destroy {env} --yes`.",
-        )
-    typer.confirm(f"All data of `{env}` will be lost. Go ahead?", abort=True, err=True)
+        typer.echo(f"`{env}` is deleted." if purge else f"The selected layers of `{env}` are deleted.")

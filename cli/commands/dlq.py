@@ -1,4 +1,4 @@
-"""`esq dlq list | show | replay | drop`."""
+"""`esq dlq list | show | replay | discard`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-app = typer.Typer(help="Dead letters: events that a service could not handle, and what to do with them.")
+app = typer.Typer(help="Dead letters: events that a service could not handle.")
 
-Letters = Annotated[
+Ids = Annotated[
     list[str],
     typer.Argument(
-        metavar="LETTER...",
-        help="Ids as `list` shows them, or beginnings: `campaigns`, `campaigns/message.status`.",
+        metavar="ID...",
+        help="Ids as `list` shows them, or prefixes: `campaigns`, `campaigns/message.status`.",
     ),
 ]
 
@@ -31,87 +31,84 @@ def dlq() -> None:
 
 
 @app.command("list")
-def listing(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Show the dead letters that are neither replayed nor dropped, and why each died."""
-    told = _ask(env, kubeconfig, ["list"], as_json=json)
+def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """List the open dead letters (neither replayed nor discarded) with their reasons."""
+    result = _run_job(env, kubeconfig, ["list"], as_json=json)
     if json:
-        output.print_json({"environment": env, **told})
+        output.print_json({"environment": env, **result})
         return
-    table = output.table("letter", "reason", "attempts", "failed first", "event", "detail")
-    for each in told["letters"]:
+    table = output.table("id", "reason", "attempts", "first failure", "event", "detail")
+    for letter in result["dead_letters"]:
         table.add_row(
-            each["id"],
-            each["reason"],
-            str(each["attempts"]),
-            each["failed_at"],
-            each["event"] or "?",
-            each["detail"],
+            letter["id"],
+            letter["reason"],
+            str(letter["attempts"]),
+            letter["failed_at"],
+            letter["event"] or "?",
+            letter["detail"],
         )
-    _print(table, told)
+    if result["dead_letters"]:
+        from rich.console import Console  # noqa: PLC0415 - machines do without
+
+        Console().print(table)
+    _print_total(result, len(result["dead_letters"]))
+    for count in result["counts"]:
+        typer.echo(f"  {count['consumer']}/{count['topic']}: {count['dead_letters']}")
 
 
 @app.command()
-def show(env: Env, letters: Letters, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Show all that is known of letters, but texts and phone numbers."""
-    told = _ask(env, kubeconfig, ["show", *letters], as_json=json)
+def show(env: Env, ids: Ids, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """Show dead letters in full, without message texts and phone numbers."""
+    result = _run_job(env, kubeconfig, ["show", *ids], as_json=json)
     if json:
-        output.print_json({"environment": env, **told})
+        output.print_json({"environment": env, **result})
         return
     import yaml  # noqa: PLC0415 - only here
 
-    typer.echo(yaml.safe_dump_all(told["letters"], sort_keys=False, allow_unicode=True).rstrip())
-    _count(told, len(told["letters"]))
+    typer.echo(yaml.safe_dump_all(result["dead_letters"], sort_keys=False, allow_unicode=True).rstrip())
+    _print_total(result, len(result["dead_letters"]))
 
 
 @app.command()
-def replay(env: Env, letters: Letters, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Give letters back to the service that could not handle them; what had its effect has none again."""
-    _settle(env, kubeconfig, ["replay", *letters], "Replayed", as_json=json)
+def replay(env: Env, ids: Ids, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+    """Return dead letters to the consumer that failed. Effects that were already applied are not repeated."""
+    _resolve(env, kubeconfig, ["replay", *ids], "Replayed", as_json=json)
 
 
 @app.command()
-def drop(
-    env: Env, letters: Letters, kubeconfig: Kubeconfig = None, *, yes: Yes = False, json: AsJson = False
+def discard(
+    env: Env, ids: Ids, kubeconfig: Kubeconfig = None, *, yes: Yes = False, json: AsJson = False
 ) -> None:
-    """Give letters up: their events never have an effect. Asks first, unless `--yes` is given."""
+    """Discard dead letters; their events are never handled. Asks for confirmation unless --yes is given."""
     if not yes:
         if json:
             raise UsageError(
-                "dropping has to be meant",
-                location="esq dlq drop",
-                remedy="Give --yes; `esq dlq show` first.",
+                "discarding requires confirmation",
+                location="esq dlq discard",
+                remedy="Check with `esq dlq show`, then repeat with --yes.",
             )
-        typer.confirm(f"Drop every dead letter at {', '.join(letters)}?", abort=True)
-    _settle(env, kubeconfig, ["drop", *letters], "Dropped", as_json=json)
+        typer.confirm(f"Discard every dead letter at {', '.join(ids)}?", abort=True)
+    _resolve(env, kubeconfig, ["discard", *ids], "Discarded", as_json=json)
 
 
-def _settle(env: str, kubeconfig: Path | None, words: Sequence[str], done: str, *, as_json: bool) -> None:
-    told = _ask(env, kubeconfig, words, as_json=as_json)
+def _resolve(env: str, kubeconfig: Path | None, args: Sequence[str], verb: str, *, as_json: bool) -> None:
+    result = _run_job(env, kubeconfig, args, as_json=as_json)
     if as_json:
-        output.print_json({"environment": env, **told})
+        output.print_json({"environment": env, **result})
         return
-    for each in told["ids"]:
-        typer.echo(f"  {each}")
-    typer.echo(f"{done}: {told['total']}")
+    for letter_id in result["ids"]:
+        typer.echo(f"  {letter_id}")
+    typer.echo(f"{verb}: {result['total']}")
 
 
-def _ask(env: str, kubeconfig: Path | None, words: Sequence[str], *, as_json: bool) -> dict[str, Any]:
-    from cli.actions import dlq as action  # noqa: PLC0415 - imports the Kubernetes client
-    from cli.environment import find  # noqa: PLC0415 - see above
+def _run_job(env: str, kubeconfig: Path | None, args: Sequence[str], *, as_json: bool) -> dict[str, Any]:
+    from cli.actions.dlq import run_dlq_job  # noqa: PLC0415 - imports the Kubernetes client
+    from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
 
-    return action.ask(find(env, kubeconfig=kubeconfig), words, output.steps(as_json=as_json))
-
-
-def _print(table: Any, told: dict[str, Any]) -> None:  # noqa: ANN401 - rich's, which machines do without
-    if told["letters"]:
-        from rich.console import Console  # noqa: PLC0415 - same
-
-        Console().print(table)
-    _count(told, len(told["letters"]))
-    for each in told["counts"]:
-        typer.echo(f"  {each['consumer']}/{each['topic']}: {each['letters']}")
+    environment = load_environment(env, kubeconfig=kubeconfig)
+    return run_dlq_job(environment, args, output.progress_reporter(as_json=as_json))
 
 
-def _count(told: dict[str, Any], shown: int) -> None:
-    more = "" if shown == told["total"] else f", {shown} of them shown"
-    typer.echo(f"Dead letters: {told['total']}{more}")
+def _print_total(result: dict[str, Any], shown: int) -> None:
+    suffix = "" if shown == result["total"] else f", {shown} of them shown"
+    typer.echo(f"Dead letters: {result['total']}{suffix}")

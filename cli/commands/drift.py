@@ -6,7 +6,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers  # noqa: TC001 - Typer reads annotations
-from infra.errors import SloViolatedError
+from infra.errors import ExitCode, SloViolatedError
 
 app = typer.Typer()
 
@@ -20,23 +20,25 @@ def drift(
     *,
     json: AsJson = False,
 ) -> None:
-    """Compare the cluster with what was deployed, changing nothing; exit code 99 when it differs."""
+    """Compare the cluster with the deployed state; changes nothing. Exit code 99 when they differ."""
     from cli.actions import drift as action  # noqa: PLC0415 - imports the whole SDK
-    from cli.environment import find  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    steps = output.steps(as_json=json)
-    environment = find(env, kubeconfig=kubeconfig, backend=backend)
-    changes = action.drift(environment, output.chosen(layer), steps)
+    progress = output.progress_reporter(as_json=json)
+    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    changes = action.detect_drift(environment, output.parse_layers(layer), progress)
     if json:
-        found = [{"layer": name, **vars(change)} for name, change in changes]
-        output.print_json({"environment": env, "changes": found, "steps": output.timings(steps)})
-        raise typer.Exit(SloViolatedError.exit_code if found else 0)
+        rows = [{"layer": name, **vars(change)} for name, change in changes]
+        output.print_json({"environment": env, "changes": rows, "steps": output.timings(progress)})
+        raise typer.Exit(ExitCode.SLO_VIOLATED if rows else ExitCode.OK)
     for name, change in changes:
-        typer.echo(f"{name}: {change.resource} {change.operation}d outside: {', '.join(change.fields)}")
+        typer.echo(
+            f"{name}: {change.resource} {change.operation}d outside of esq: {', '.join(change.fields)}"
+        )
     if changes:
         raise SloViolatedError(
-            f"{len(changes)} resources differ from what was deployed",
+            f"{len(changes)} resources differ from the deployed state",
             location=env,
-            remedy=f"Bring them back: `esq deploy {env}`.",
+            remedy=f"To correct them: `esq deploy {env}`.",
         )
-    typer.echo("The cluster is as it was deployed.")
+    typer.echo("The cluster matches the deployed state.")

@@ -8,6 +8,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
+from infra.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,61 +17,61 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-UNWELL = 1
-
 
 @app.command()
 def status(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
-    """Show each part of an environment by zone, and whether it is well; exit code 1 when it is not."""
-    from cli.actions import ground, health  # noqa: PLC0415 - imports the Kubernetes client
-    from cli.environment import find  # noqa: PLC0415 - same
+    """Show the health of an environment by component and zone. Exit code 1 when it is not healthy."""
+    from cli.actions.deployment_target import open_target  # noqa: PLC0415 - imports the Kubernetes client
+    from cli.actions.health import collect_health  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    environment = find(env, kubeconfig=kubeconfig)
-    found = health.look(ground.look(environment, output.steps(as_json=True)))
+    environment = load_environment(env, kubeconfig=kubeconfig)
+    health = collect_health(open_target(environment, output.progress_reporter(as_json=True)))
     if json:
-        output.print_json({"environment": env, **found.report()})
+        output.print_json({"environment": env, **health.to_dict()})
     else:
-        _show(found)
-    if not found.healthy:
-        raise typer.Exit(UNWELL)
+        _print_health(health)
+    if not health.healthy:
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _show(found: Health) -> None:
+def _print_health(health: Health) -> None:
     from rich.console import Console  # noqa: PLC0415 - machines do without
 
     console = Console(highlight=False)
-    for table in (_data(found), _services(found)):
+    for table in (_data_table(health), _services_table(health)):
         console.print(table)
-    nodes = ", ".join(f"{node.name} {_mark(good=node.ready)}" for node in found.nodes)
+    nodes = ", ".join(f"{node.name} {_mark(ok=node.ready)}" for node in health.nodes)
     console.print(f"nodes  {nodes}")
-    console.print(f"backups {_mark(good=not found.backups.troubles)} {found.backups.summary}")
-    doors = ", ".join(f"{door.path} {_mark(good=not door.trouble)}" for door in found.edge)
-    if doors:
-        console.print(f"edge   {doors}")
-    for trouble in found.troubles:
-        console.print(f"[red]✗[/] {trouble}")
-    if found.healthy:
-        console.print("[green]✓[/] all well")
+    console.print(f"backups {_mark(ok=not health.backups.problems)} {health.backups.summary}")
+    endpoints = ", ".join(f"{check.path} {_mark(ok=not check.problem)}" for check in health.endpoints)
+    if endpoints:
+        console.print(f"edge   {endpoints}")
+    for problem in health.problems:
+        console.print(f"[red]✗[/] {problem}")
+    if health.healthy:
+        console.print("[green]✓[/] healthy")
 
 
-def _mark(*, good: bool) -> str:
-    return "[green]✓[/]" if good else "[red]✗[/]"
+def _mark(*, ok: bool) -> str:
+    return "[green]✓[/]" if ok else "[red]✗[/]"
 
 
-def _data(found: Health) -> Table:
-    table = output.table("data", "replica", "zone", "role", "state", "lag")
-    for report in found.data:
-        for replica in report.replicas:
+def _data_table(health: Health) -> Table:
+    table = output.table("component", "replica", "zone", "role", "state", "lag")
+    for component in health.data:
+        for replica in component.replicas:
             lag = "" if replica.lag is None else f"{replica.lag} {replica.lag_unit}"
             state = f"[{'green' if replica.healthy else 'red'}]{replica.state}[/]"
-            table.add_row(report.thing, replica.name, replica.zone or "none", replica.role, state, lag)
+            zone = replica.zone or "none"
+            table.add_row(component.component, replica.name, zone, replica.role, state, lag)
     return table
 
 
-def _services(found: Health) -> Table:
-    zones = sorted({node.zone for node in found.nodes})
+def _services_table(health: Health) -> Table:
+    zones = sorted({node.zone for node in health.nodes})
     table = output.table("service", "ready", *zones)
-    for service in found.services:
-        ready = f"[{'green' if service.healthy else 'red'}]{service.ready}/{service.wanted}[/]"
+    for service in health.services:
+        ready = f"[{'green' if service.healthy else 'red'}]{service.ready}/{service.desired}[/]"
         table.add_row(service.name, ready, *(str(service.zones.get(zone, "")) for zone in zones))
     return table

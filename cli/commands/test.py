@@ -1,4 +1,4 @@
-"""`esq test [PARTS]`: everything that must hold before a change lands, and what it needs installed first."""
+"""`esq test [PART ...] [PYTEST_ARGS ...]`: the checks that a change must pass."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from infra.errors import UsageError
+from infra.errors import ExitCode, UsageError
 
 app = typer.Typer()
 
 PROJECT = Path(__file__).resolve().parents[2]
-_PYTEST = (sys.executable, "-m", "pytest", "--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0")
 CHECKS: dict[str, tuple[tuple[str, ...], ...]] = {
     "lint": (("ruff", "check", "."), ("ruff", "format", "--check", ".")),
     "types": (("mypy",),),
     "imports": (("lint-imports",),),
 }
 SUITES = ("unit", "contract", "integration", "e2e")
+PARTS = (*CHECKS, *SUITES)
 SERVERS = {"postgresql-15": "/usr/lib/postgresql/15/bin/postgres", "redis-server": "/usr/bin/redis-server"}
-"""Debian packages of servers that tests start by themselves, and a program of each."""
+"""Debian packages of servers that tests start, and a program of each."""
+_PYTEST = (sys.executable, "-m", "pytest", "--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0")
+_NO_TESTS_COLLECTED = 5
 _TOOLS = {
     "contract": ("kubernetes", "etcd", "pulumi"),
     "e2e": (),
@@ -34,83 +35,96 @@ _TOOLS = {
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a part went."""
+class PartResult:
+    """Result of a part.
+
+    Attributes:
+        part: its name.
+        passed: whether all of its commands exited with 0.
+        seconds: duration.
+    """
 
     part: str
-    good: bool
+    passed: bool
     seconds: float
 
 
-@app.command()
-def test(
-    parts: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {', '.join((*CHECKS, *SUITES))}; all when none is named.")
-    ] = None,  # noqa: PT028 - a command, not a test
-) -> None:
-    """Run the tests, or a part of them; installs what they need. Exit code 1 when anything fails."""
-    chosen = tuple(parts or (*CHECKS, *SUITES))
-    unknown = [part for part in chosen if part not in (*CHECKS, *SUITES)]
-    if unknown:
-        raise UsageError(
-            f"no such part: {', '.join(unknown)}",
-            location="PARTS",
-            remedy=f"One of {', '.join((*CHECKS, *SUITES))}.",
-        )
-    _prepare(chosen)
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def test(context: typer.Context) -> None:
+    """Run checks and tests. Arguments: PART ... PYTEST_ARGS ...
+
+    The parts are lint, types, imports, unit, contract, integration and e2e; all of them by default.
+    Everything from the first option on is passed to pytest, e.g. `esq test unit -k NAME`. Installs what the
+    parts need. Exit code 1 when a part fails.
+    """
+    parts, pytest_args = split_arguments(context.args)
+    _prepare(parts)
     _run("coverage", "erase")
-    results = [_part(part) for part in chosen]
-    whole = set(SUITES) <= set(chosen)
-    results += [_coverage()] if whole else []
+    results = [_run_part(part, pytest_args) for part in parts]
+    if set(SUITES) <= set(parts) and not pytest_args:
+        results.append(_evaluate_coverage())
     for result in results:
-        typer.echo(f"{'ok  ' if result.good else 'FAIL'} {result.part:12} {result.seconds:7.1f} s")
-    if not all(result.good for result in results):
-        raise typer.Exit(1)
+        typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.part:12} {result.seconds:7.1f} s")
+    if not all(result.passed for result in results):
+        raise typer.Exit(ExitCode.FAILED)
 
 
-def _part(part: str) -> Result:
-    begun = time.monotonic()
-    commands = CHECKS.get(part) or ((*_PYTEST, f"tests/{part}"),)
-    # All of them, also after one has failed: a person wants to see everything at once.
-    good = all([_run(*command) for command in commands])  # noqa: C419 - a generator would stop at the first
-    return Result(part, good, time.monotonic() - begun)
+def split_arguments(args: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split command line arguments into parts and arguments of pytest.
+
+    Args:
+        args: arguments of `esq test`.
+
+    Returns:
+        The parts, which default to all (all suites when there are arguments of pytest), and these arguments.
+
+    Raises:
+        UsageError: unknown part.
+    """
+    count = next((index for index, arg in enumerate(args) if arg not in PARTS), len(args))
+    parts, pytest_args = tuple(args[:count]), tuple(args[count:])
+    if pytest_args and not pytest_args[0].startswith("-"):
+        raise UsageError(
+            f"no such part: {pytest_args[0]}", location="PART", remedy=f"One of {', '.join(PARTS)}."
+        )
+    return parts or (SUITES if pytest_args else PARTS), tuple(arg for arg in pytest_args if arg != "--")
 
 
-def _coverage() -> Result:
-    begun = time.monotonic()
+def _run_part(part: str, pytest_args: tuple[str, ...]) -> PartResult:
+    started = time.monotonic()
+    commands = CHECKS.get(part) or ((*_PYTEST, f"tests/{part}", *pytest_args),)
+    # All of them, also after a failure: a person wants to see everything at once.
+    codes = [_run(*command) for command in commands]
+    # Arguments such as -k may select nothing in a suite.
+    accepted = {0, _NO_TESTS_COLLECTED} if pytest_args and part in SUITES else {0}
+    return PartResult(part, set(codes) <= accepted, time.monotonic() - started)
+
+
+def _evaluate_coverage() -> PartResult:
+    started = time.monotonic()
     _run("coverage", "combine", "--append", "--quiet")
-    return Result("coverage", _run("coverage", "report"), time.monotonic() - begun)
+    return PartResult("coverage", _run("coverage", "report") == 0, time.monotonic() - started)
 
 
-def _run(*argv: str) -> bool:
-    """Run a program in the project's folder, with its output as it comes; tell whether it ended with 0."""
+def _run(*argv: str) -> int:
+    """Run a program in the project's folder and return its exit code; output is passed through."""
     typer.echo(f"$ {' '.join(argv)}")
     sys.stdout.flush()
-    return (
-        subprocess.run(
-            argv, cwd=PROJECT, env={**os.environ, "PYTHONPATH": str(PROJECT)}, check=False
-        ).returncode
-        == 0
-    )
+    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.run(argv, cwd=PROJECT, env=env, check=False).returncode
 
 
-def _prepare(chosen: tuple[str, ...]) -> None:
-    """Install Debian packages and build tools that the chosen parts need."""
+def _prepare(parts: tuple[str, ...]) -> None:
+    """Install the Debian packages and build the tools that the parts need."""
     from cli import output  # noqa: PLC0415 - help needs none of it
-    from cli.actions import ground  # noqa: PLC0415 - same
-    from cli.actions.packages import install  # noqa: PLC0415 - same
+    from cli.actions.debian_packages import install  # noqa: PLC0415 - same
+    from cli.actions.deployment_target import open_toolchain  # noqa: PLC0415 - same
     from infra.zones import packages  # noqa: PLC0415 - same
 
-    steps = output.steps(as_json=False)
-    tools = {tool for part in chosen for tool in _TOOLS.get(part, ())}
+    progress = output.progress_reporter(as_json=False)
+    tools = {tool for part in parts for tool in _TOOLS.get(part, ())}
     if not tools:
         return
     servers = [package for package, program in SERVERS.items() if not Path(program).exists()]
-    install([*packages.missing(), *servers], steps)
-    toolchain = ground.toolchain(steps)
-    toolchain.ensure(sorted(tools), steps)
-    # Tests find the servers that they start on PATH.
-    folders = dict.fromkeys(str(toolchain.path(name).parent) for name in ("kubectl", "etcd", "pulumi"))
-    if "garage" in tools:
-        folders[str(toolchain.path("garage").parent)] = None
-    os.environ["PATH"] = os.pathsep.join([*folders, os.environ["PATH"]])
+    install([*packages.missing(), *servers], progress)
+    open_toolchain(progress).ensure(sorted(tools), progress)

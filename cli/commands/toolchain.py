@@ -12,29 +12,29 @@ app = typer.Typer(invoke_without_command=True)
 
 @app.callback()
 def toolchain(context: typer.Context, *, json: AsJson = False) -> None:
-    """List the tools: version, and whether each is on PATH, built, or missing yet."""
+    """List the tools with version and origin: on PATH, built, or missing."""
     if context.invoked_subcommand is None:
-        _list(as_json=json)
+        _print_tools(as_json=json)
 
 
 @app.command()
 def build(*, json: AsJson = False) -> None:
     """Build every tool that is neither on PATH nor built."""
-    from cli.actions import ground  # noqa: PLC0415 - help needs none of it
-    from cli.actions.packages import install  # noqa: PLC0415 - same
+    from cli.actions.debian_packages import install  # noqa: PLC0415 - help needs none of it
+    from cli.actions.deployment_target import open_toolchain  # noqa: PLC0415 - same
     from infra.zones import packages  # noqa: PLC0415 - same
 
-    steps = output.steps(as_json=json)
-    install(packages.missing(), steps)
-    tools = ground.toolchain(steps)
-    tools.ensure([tool.name for tool in tools.list()], steps)
-    _list(as_json=json)
+    progress = output.progress_reporter(as_json=json)
+    install(packages.missing(), progress)
+    tools = open_toolchain(progress)
+    tools.ensure([tool.name for tool in tools.list()], progress)
+    _print_tools(as_json=json)
 
 
-def _list(*, as_json: bool) -> None:
-    from cli.actions import ground  # noqa: PLC0415 - help needs none of it
+def _print_tools(*, as_json: bool) -> None:
+    from cli.actions.deployment_target import open_toolchain  # noqa: PLC0415 - help needs none of it
 
-    tools = ground.toolchain(output.steps(as_json=True)).list()
+    tools = open_toolchain(output.progress_reporter(as_json=True)).list()
     if as_json:
         output.print_json({"tools": [tool.model_dump() for tool in tools]})
         return

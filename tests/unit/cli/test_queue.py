@@ -24,7 +24,7 @@ from services.kit.observability.health import Health
 from services.kit.queue import admin
 from services.kit.queue.job import Controls, Job, QueueConfig, QueueName
 from services.kit.queue.memory_queue import MemoryQueue
-from tests.controllers.asgi import client_of
+from tests.servers.asgi import client_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ def http(queue: MemoryQueue) -> httpx.Client:
     async def busy() -> None:
         raise OverloadedError("the wait is 61 s", wait_seconds=61, retry_after=31)
 
-    return client_of(app)
+    return client_for(app)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`esq lock` and `esq generate`: what is generated from what is written by hand."""
+"""`esq lock` and `esq generate`: files that are generated from sources in the repository."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _COMPILE = (
     "--no-emit-index-url",
     "--no-annotate",
 )
-_LOCKS: dict[str, tuple[str, ...]] = {
+_LOCK_SOURCES: dict[str, tuple[str, ...]] = {
     "uv": ("locks/uv.in",),
     "go": ("locks/go.in",),
     "esq": ("pyproject.toml", "--group", "dev", "--group", "services"),
-    # The images run the very versions that the tests ran.
+    # The images run the versions that the tests ran with.
     "services": ("--group", "pyproject.toml:services", "--constraint", "locks/esq.txt"),
     "patroni": ("--group", "pyproject.toml:patroni"),
     "benchmarks": ("--group", "pyproject.toml:benchmarks"),
@@ -36,8 +36,8 @@ _LOCKS: dict[str, tuple[str, ...]] = {
 
 @app.command()
 def lock() -> None:
-    """Renew all lock files: names, versions and hashes; no addresses, so that any index may serve them."""
-    for name, sources in _LOCKS.items():
+    """Regenerate all lock files: names, versions and hashes; without addresses, so that any index works."""
+    for name, sources in _LOCK_SOURCES.items():
         target = f"locks/{name}.txt"
         run(
             [
@@ -52,17 +52,17 @@ def lock() -> None:
 
 @app.command()
 def generate() -> None:
-    """Renew what is made from the Protobuf schemas and the topics: code, baseline, AsyncAPI document."""
-    from cli.actions import contracts  # noqa: PLC0415 - imports the code, which is renewed first
+    """Regenerate code, baseline and AsyncAPI document from the Protobuf schemas and the topics."""
+    from cli.actions import generated_contracts  # noqa: PLC0415 - imports the code that is generated first
 
     generate_into(PROJECT / SCHEMAS)
     typer.echo(str(SCHEMAS))
-    for written in contracts.renew(PROJECT):
-        typer.echo(str(written))
+    for path in generated_contracts.regenerate(PROJECT):
+        typer.echo(str(path))
 
 
 def generate_into(folder: Path) -> None:
-    """Write the code and its types into `folder`."""
+    """Write the Protobuf code and its type stubs into `folder`."""
     source = PROJECT / SCHEMAS
     protos = sorted(path.name for path in source.glob("*.proto"))
     run(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseException | None], None]:
-    """Makes `esq fake` do nothing but raise what it is given."""
+    """Makes `esq fake` raise an error, or do nothing."""
 
     def install(error: BaseException | None) -> None:
         module = types.ModuleType("tests_fake_command")
@@ -49,7 +49,7 @@ def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[BaseEx
         (SloViolatedError("lost one"), 99),
         (KeyboardInterrupt(), 130),
         (typer.Exit(7), 7),
-        (RuntimeError("never thought of"), 1),
+        (RuntimeError("unexpected"), 1),
     ],
 )
 def test_exit_codes(
@@ -59,60 +59,60 @@ def test_exit_codes(
     assert main.run(["fake"]) == code
 
 
-def test_an_error_says_what_where_remedy_and_detail(
+def test_error_prints_message_location_remedy_and_detail(
     command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command(EsqError("it broke", location="zone-b", remedy="mend it", detail="line 1\nline 2"))
+    command(EsqError("it broke", location="zone-b", remedy="correct it", detail="line 1\nline 2"))
     main.run(["fake"])
-    told = capsys.readouterr().err
-    for part in ("it broke", "zone-b", "mend it", "line 2"):
-        assert part in told
-    assert "Traceback" not in told
+    printed = capsys.readouterr().err
+    for part in ("it broke", "zone-b", "correct it", "line 2"):
+        assert part in printed
+    assert "Traceback" not in printed
 
 
-def test_all_problems_are_told_together(
+def test_all_problems_are_printed(
     command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     problems = [Problem("is taken", "port 443", "Stop it."), Problem("not root", "user", "Use sudo.")]
     command(ProblemsError("This machine cannot", problems))
     main.run(["fake"])
-    told = capsys.readouterr().err
-    assert "port 443: is taken. Stop it." in told
-    assert "user: not root. Use sudo." in told
+    printed = capsys.readouterr().err
+    assert "port 443: is taken. Stop it." in printed
+    assert "user: not root. Use sudo." in printed
 
 
-def test_with_json_an_error_is_json_too(
+def test_json_option_prints_errors_as_json(
     command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command(EsqError("it broke", remedy="mend it"))
+    command(EsqError("it broke", remedy="correct it"))
     main.run(["fake", "--json"])
-    assert json.loads(capsys.readouterr().out)["error"]["remedy"] == "mend it"
+    assert json.loads(capsys.readouterr().out)["error"]["remedy"] == "correct it"
 
 
-def test_a_defect_goes_to_a_log_that_is_named(
+def test_internal_error_is_logged_to_a_file(
     command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    command(RuntimeError("never thought of"))
+    command(RuntimeError("unexpected"))
     main.run(["fake"])
-    told = capsys.readouterr().err
+    printed = capsys.readouterr().err
     (log,) = (tmp_path / "esq" / "logs").iterdir()
-    assert str(log) in told
-    assert "Traceback" not in told
-    assert "RuntimeError: never thought of" in log.read_text()
+    assert str(log) in printed
+    assert "Traceback" not in printed
+    assert "RuntimeError: unexpected" in log.read_text()
 
 
-def test_verbose_shows_the_traceback(
+def test_verbose_prints_the_traceback(
     command: Callable[[BaseException | None], None],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("ESQ_VERBOSE", "")
-    command(RuntimeError("never thought of"))
+    command(RuntimeError("unexpected"))
     main.run(["-v", "fake"])
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_ctrl_c_says_how_to_go_on(
+def test_interrupt_prints_the_command(
     command: Callable[[BaseException | None], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(KeyboardInterrupt())
@@ -120,7 +120,7 @@ def test_ctrl_c_says_how_to_go_on(
     assert "esq fake" in capsys.readouterr().err
 
 
-def test_wrong_words_are_told_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_command_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["dpeloy"]) == 2
     assert "dpeloy" in capsys.readouterr().err
 
@@ -130,7 +130,7 @@ def test_every_command_is_in_the_help_and_can_be_imported(capsys: pytest.Capture
     shown = capsys.readouterr().out
     for name in main.COMMANDS:
         assert name in shown
-        assert main._command(name) is not None
+        assert main._load_command(name) is not None
 
 
 def test_help_imports_neither_engine_nor_clients() -> None:
@@ -143,9 +143,9 @@ def test_help_imports_neither_engine_nor_clients() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("words", [("deploy", "local"), ("destroy", "local"), ("deploy", "local", "--json")])
-def test_nothing_is_changed_when_nobody_can_be_asked(
-    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("args", [("deploy", "local"), ("destroy", "local"), ("deploy", "local", "--json")])
+def test_confirmation_without_a_terminal_is_a_usage_error(
+    args: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run(words) == 2
+    assert main.run(args) == 2
     assert "--yes" in capsys.readouterr().err

@@ -1,0 +1,136 @@
+"""Recovery of a lost environment: cluster, data from the off-site store, services, messages in flight.
+
+The off-site store and the environment's folder, which holds the keys, must have survived. Every step is
+idempotent; an interrupted recovery resumes with the same command.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from cli.actions import deploy
+from cli.actions.backup import verifier_report
+from cli.actions.deployment_target import provision_target
+from cli.actions.health import wait_until_healthy
+from cli.actions.kubernetes_jobs import KubernetesJobs
+from cli.actions.restore import RestoreOperations
+from cli.actions.stack_config import load_credentials
+from infra.components import backup as names
+from infra.components.backup.pod_programs import backup_selection
+from infra.errors import EsqError, UsageError
+from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
+from infra.stack_settings import Layer
+
+if TYPE_CHECKING:
+    from cli.actions.deployment_target import DeploymentTarget
+    from cli.environment import Environment
+    from cli.pulumi_engine import PulumiEngine
+    from infra.progress import ProgressReporter, ProgressStep
+    from infra.stack_settings import StackSettings
+
+JOB_TIMEOUT_SECONDS = 1800.0
+REPUBLISH_JOB = "republish-requests"
+"""Job template of the services layer."""
+
+
+def recover_environment(
+    environment: Environment, recovery_target: str, progress: ProgressReporter
+) -> dict[str, Any]:
+    """Recover a lost environment from its off-site store.
+
+    Args:
+        environment: the environment.
+        recovery_target: `latest` or a time.
+        progress: reports steps.
+
+    Raises:
+        UsageError: there is no off-site store, a database runs, or the recovery target is invalid.
+        EsqError: the keys are lost, or a step failed; the same command resumes.
+    """
+    started = time.monotonic()
+    try:
+        arguments = backup_selection.plan_offsite_restore(recovery_target).arguments
+    except ValueError as error:
+        raise UsageError(
+            f"`{recovery_target}` is not a time: {error}",
+            location="--target",
+            remedy="E.g. 2026-01-31T12:00:00Z.",
+        ) from error
+    target = provision_target(environment, progress)
+    engine = target.engine()
+    # Fails here when the keys are lost: without them the backups cannot be decrypted.
+    load_credentials(environment, engine)
+    if target.offsite_store is None:
+        raise UsageError(
+            f"`{environment.name}` has no off-site store",
+            location="ESQ_OFFSITE_STORE",
+            remedy="Restore with `esq backup restore`.",
+        )
+    loaded = deploy.load_layer_settings(environment, engine, target, list(Layer), progress)
+    settings = {layer_settings.layer: layer_settings for layer_settings in loaded}
+    deploy.trust_services_ca(target, loaded)
+    return _run_steps(target, engine, settings, recovery_target, arguments, progress) | {
+        "seconds": round(time.monotonic() - started, 1)
+    }
+
+
+def _run_steps(  # noqa: PLR0913, PLR0917 - everything that the steps need
+    target: DeploymentTarget,
+    engine: PulumiEngine,
+    settings: dict[Layer, StackSettings],
+    recovery_target: str,
+    arguments: tuple[str, ...],
+    progress: ProgressReporter,
+) -> dict[str, Any]:
+    operations = RestoreOperations(target)
+    results = [deploy.deploy_layer(engine, settings[Layer.CLUSTER], progress)]
+    if operations.recovery_target() is None:
+        _require_no_database(operations)
+        operations.set_recovery_target(recovery_target, arguments)
+    with progress.step("restore the database") as step:
+        results.append(deploy.up_layer(engine, settings[Layer.DATA], step))
+        operations.wait_for_postgres(step)
+        operations.clear_recovery_target()
+    with progress.step("restore the media") as step:
+        media = _run_job(KubernetesJobs(target.kubeconfig, DATA_NAMESPACE), names.MEDIA_RESTORE, step)
+        step.set_result(f"{media['objects']} objects")
+    results.append(deploy.deploy_layer(engine, settings[Layer.SERVICES], progress))
+    with progress.step("republish message requests") as step:
+        republished = _run_job(KubernetesJobs(target.kubeconfig, SERVICES_NAMESPACE), REPUBLISH_JOB, step)
+        step.set_result(f"{republished['republished']} messages")
+    with progress.step("health checks") as step:
+        health = wait_until_healthy(target.environment, target, step)
+        step.set_result(health.summary)
+    return {
+        "target": recovery_target,
+        "restored_until": verifier_report(target).restored_until,
+        "media_objects": media["objects"],
+        "republished": republished["republished"],
+        "healthy": health.healthy,
+        "layers": [result.to_dict() for result in results],
+    }
+
+
+def _require_no_database(operations: RestoreOperations) -> None:
+    pods = operations.running_pods(DATA_NAMESPACE, "postgres")
+    if pods:
+        env = operations.target.environment.name
+        raise UsageError(
+            f"`{env}` is not lost: {', '.join(pods)} run",
+            location="esq recover",
+            remedy=f"To restore an earlier state: `esq backup restore {env} --target TIME --in-place`.",
+        )
+
+
+def _run_job(jobs: KubernetesJobs, template: str, step: ProgressStep) -> dict[str, Any]:
+    name = jobs.start(template)
+    result = jobs.wait(name, step, JOB_TIMEOUT_SECONDS, remedy="Repeat the command; it resumes.")
+    if not result["succeeded"]:
+        raise EsqError(
+            f"{template} failed",
+            location=name,
+            remedy="Repeat the command.",
+            detail="\n".join(result["problems"]),
+        )
+    return result

@@ -1,0 +1,204 @@
+"""Kubernetes Jobs that are created on demand from the templates of the layers, and their results."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from infra.errors import EsqError, UsageError
+from infra.kubernetes import api_client, get_or_none, to_esq_error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from infra.progress import ProgressStep
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+POLL_INTERVAL_SECONDS = 0.5
+DELETION_TIMEOUT_SECONDS = 120.0
+"""For a deleted Job and its pods; longer than the termination grace period of any pod."""
+_CONFLICT = 409
+_LOG_TAIL_LINES = 40
+
+
+@dataclass(frozen=True)
+class KubernetesJobs:
+    """Jobs in one namespace of a cluster.
+
+    Attributes:
+        kubeconfig: of the cluster.
+        namespace: of templates and Jobs.
+    """
+
+    kubeconfig: Path
+    namespace: str
+
+    @cached_property
+    def _client(self) -> client.ApiClient:
+        return api_client(self.kubeconfig)
+
+    @cached_property
+    def _batch(self) -> client.BatchV1Api:
+        return client.BatchV1Api(self._client)
+
+    @cached_property
+    def _core(self) -> client.CoreV1Api:
+        return client.CoreV1Api(self._client)
+
+    def start(self, template: str, *, name: str = "", args: Sequence[str] = ()) -> str:
+        """Create a Job from a template; return its name.
+
+        Args:
+            template: name of the CronJob.
+            name: name of the Job; generated when empty.
+            args: arguments of the program; those of the template when empty.
+
+        Raises:
+            EsqError: no such template.
+            UsageError: a Job of this name exists already.
+        """
+        job_name = name or f"{template}-{time.strftime('%H%M%S', time.gmtime())}"
+        cron_job = get_or_none(lambda: self._batch.read_namespaced_cron_job(template, self.namespace))
+        if cron_job is None:
+            raise EsqError(
+                f"no Job template `{template}` in this environment",
+                location=f"namespace {self.namespace}",
+                remedy="Deploy this version first: `esq deploy ENV`.",
+            )
+        spec = self._client.sanitize_for_serialization(cron_job.spec.job_template.spec)
+        if args:
+            spec["template"]["spec"]["containers"][0]["args"] = list(args)
+        labels = self._client.sanitize_for_serialization(cron_job.metadata.labels)
+        body = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {"name": job_name, "labels": labels},
+            "spec": spec,
+        }
+        try:
+            self._batch.create_namespaced_job(self.namespace, body, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+        except (ApiException, HTTPError) as error:
+            if getattr(error, "status", None) == _CONFLICT:
+                raise UsageError(
+                    f"a Job `{job_name}` exists already",
+                    location=self.namespace,
+                    remedy="Wait until it ends, or delete it.",
+                ) from error
+            raise to_esq_error(error) from error
+        return job_name
+
+    def wait(self, name: str, step: ProgressStep, timeout_seconds: float, *, remedy: str) -> dict[str, Any]:
+        """Wait until a Job ends, and return the result of its program.
+
+        Args:
+            name: name of the Job.
+            step: shows the status of its pod.
+            timeout_seconds: limit of the wait.
+            remedy: next step for the user when the Job fails.
+
+        Raises:
+            EsqError: the Job did not end in time, or has no result; with the end of its log.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            status = get_or_none(lambda: self._batch.read_namespaced_job_status(name, self.namespace))
+            ended = status is None or status.status.succeeded or status.status.failed
+            if ended:
+                return self._require_result(name, remedy)
+            step.set_status(self._pod_status(name))
+            if time.monotonic() > deadline:
+                raise EsqError(
+                    f"{name} did not end within {timeout_seconds:g} s; it continues in the cluster",
+                    location=f"job {self.namespace}/{name}",
+                    remedy=remedy,
+                    detail=self.log(name),
+                )
+            time.sleep(POLL_INTERVAL_SECONDS)
+
+    def latest_pod(self, name: str) -> Any:  # noqa: ANN401 - the client has no types
+        """Return the newest pod of a Job; None when there is none."""
+        selector = f"job-name={name}"
+        listed = get_or_none(lambda: self._core.list_namespaced_pod(self.namespace, label_selector=selector))
+        pods = sorted(listed.items if listed else [], key=lambda pod: str(pod.metadata.creation_timestamp))
+        return pods[-1] if pods else None
+
+    def delete(self, name: str) -> bool:
+        """Delete a Job with its pods; return whether it existed.
+
+        Raises:
+            EsqError: it still exists after `DELETION_TIMEOUT_SECONDS`.
+        """
+        policy = client.V1DeleteOptions(propagation_policy="Foreground")
+        deleted = get_or_none(lambda: self._batch.delete_namespaced_job(name, self.namespace, body=policy))
+        deadline = time.monotonic() + DELETION_TIMEOUT_SECONDS
+        while get_or_none(lambda: self._batch.read_namespaced_job(name, self.namespace)) is not None:
+            if time.monotonic() > deadline:
+                raise EsqError(
+                    f"{name} was not deleted within {DELETION_TIMEOUT_SECONDS:g} s",
+                    location=f"job {self.namespace}/{name}",
+                    remedy="Check what blocks its pod, then repeat the command.",
+                )
+            time.sleep(POLL_INTERVAL_SECONDS)
+        return deleted is not None
+
+    def log(self, name: str) -> str:
+        """Return the last lines of a Job's log; empty when there are none."""
+        pod = self.latest_pod(name)
+        if pod is None:
+            return ""
+        try:
+            return str(
+                self._core.read_namespaced_pod_log(
+                    pod.metadata.name,
+                    self.namespace,
+                    tail_lines=_LOG_TAIL_LINES,
+                    _request_timeout=REQUEST_TIMEOUT_SECONDS,
+                )
+            )
+        except (ApiException, HTTPError):
+            return ""
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        """Return the result of a Job's program, from its termination message; None without one."""
+        pod = self.latest_pod(name)
+        for container in (pod.status.container_statuses or []) if pod else []:
+            if container.state.terminated is None or not container.state.terminated.message:
+                continue
+            try:
+                return dict(json.loads(container.state.terminated.message))
+            except ValueError:
+                # Kubernetes truncates long messages; the log has the whole result.
+                return _last_json(self.log(name))
+        return None
+
+    def _require_result(self, name: str, remedy: str) -> dict[str, Any]:
+        result = self.result(name)
+        if result is None:
+            raise EsqError(
+                f"{name} ended without a result",
+                location=f"job {self.namespace}/{name}",
+                remedy=remedy,
+                detail=self.log(name),
+            )
+        return result
+
+    def _pod_status(self, name: str) -> str:
+        pod = self.latest_pod(name)
+        return f"pod {pod.metadata.name}: {pod.status.phase.lower()}" if pod else "its pod"
+
+
+def _last_json(log: str) -> dict[str, Any] | None:
+    for line in reversed(log.splitlines()):
+        try:
+            return dict(json.loads(line))
+        except ValueError:
+            continue
+    return None

@@ -1,0 +1,106 @@
+"""Authenticated HTTP access to a deployed environment from outside: edge, certificate authority, client."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpx
+
+from cli.actions.deployment_target import open_target
+from cli.actions.stack_config import load_credentials
+from cli.platform_client import PlatformClient
+from infra.errors import EsqError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cli.environment import Environment
+    from infra.credentials import ApplicationCredentials
+    from infra.progress import ProgressReporter
+
+HTTP_TIMEOUT = httpx.Timeout(15.0, connect=3.0)
+"""Seconds; an import sends no response until the database has committed it."""
+
+
+@dataclass(frozen=True)
+class PlatformAccess:
+    """Access to an environment.
+
+    Attributes:
+        http: HTTP client for its edge, shared by all companies.
+        url: of the edge.
+        ca_file: certificate authority of the edge.
+        kubeconfig: of its cluster.
+        credentials: keys that sign tokens and webhooks.
+    """
+
+    http: httpx.Client
+    url: str
+    ca_file: Path
+    kubeconfig: Path
+    credentials: ApplicationCredentials = field(repr=False)
+
+    def client_for(self, company: str, timeout_seconds: float) -> PlatformClient:
+        """Return a client for one company.
+
+        Args:
+            company: tenant of all requests.
+            timeout_seconds: deadline of the client, from now.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        return PlatformClient(self.http, self.credentials.token_key, company, deadline)
+
+
+@contextmanager
+def open_platform(environment: Environment, progress: ProgressReporter) -> Iterator[PlatformAccess]:
+    """Open access to an environment.
+
+    Args:
+        environment: the environment.
+        progress: reports steps.
+
+    Raises:
+        EsqError: the environment is not deployed from this machine.
+        UsageError: existing cluster, whose edge address is unknown.
+    """
+    target = open_target(environment, progress)
+    if target.cluster is None:
+        raise UsageError(
+            "the edge address of an existing cluster is unknown",
+            location="--kubeconfig",
+            remedy="This command supports the local cluster only.",
+        )
+    if not target.cluster.ca.is_file():
+        raise EsqError(
+            f"`{environment.name}` is not deployed",
+            location=str(target.cluster.ca),
+            remedy=f"Deploy it: `esq deploy {environment.name}`.",
+        )
+    credentials = load_credentials(environment, target.engine()).application
+    context = ssl.create_default_context(cafile=str(target.cluster.ca))
+    with httpx.Client(base_url=target.address, verify=context, timeout=HTTP_TIMEOUT) as http:
+        yield PlatformAccess(http, target.address, target.cluster.ca, target.kubeconfig, credentials)
+
+
+@contextmanager
+def open_platform_client(
+    environment: Environment, company: str, timeout_seconds: float, progress: ProgressReporter
+) -> Iterator[PlatformClient]:
+    """Open a client for one company.
+
+    Args:
+        environment: the environment.
+        company: tenant of all requests.
+        timeout_seconds: deadline of the client, from now.
+        progress: reports steps.
+
+    Raises:
+        EsqError: see `open_platform`.
+    """
+    with open_platform(environment, progress) as access:
+        yield access.client_for(company, timeout_seconds)

@@ -1,0 +1,190 @@
+"""The Pulumi engine on a real file backend, with small programs that need no cluster."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pulumi
+import pytest
+
+from cli.environment import load_environment
+from cli.pulumi_engine import DeployFailedError, EnvironmentLockedError, PulumiEngine
+from infra.progress import RecordedStep, RecordingProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PULUMI = shutil.which("pulumi")
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(PULUMI is None, reason="pulumi is not built; run `esq toolchain build`"),
+    # The SDK leaves pipes of its event server to the collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+class Component(pulumi.ComponentResource):
+    """A resource that needs no provider."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("esq:test:Component", name)
+        self.register_outputs({})
+
+
+def two_components() -> None:
+    Component("first")
+    Component("second")
+    pulumi.export("password", pulumi.Output.secret("test-password"))
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> PulumiEngine:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return open_engine(tmp_path)
+
+
+def open_engine(state: Path) -> PulumiEngine:
+    os.environ["XDG_STATE_HOME"] = str(state)
+    return PulumiEngine(load_environment("local"), path=os.environ["PATH"], kubeconfig=state / "none")
+
+
+@pytest.fixture
+def step() -> RecordedStep:
+    return RecordedStep("layer")
+
+
+def test_up_is_idempotent_and_destroy_deletes(engine: PulumiEngine, step: RecordedStep) -> None:
+    first = engine.up("data", two_components, step)
+    assert sorted(change.resource for change in first.changes) == ["Component first", "Component second"]
+    unchanged = engine.up("data", two_components, step)
+    assert unchanged.changes == ()
+    assert set(unchanged.counts) == {"same"}
+    deleted = engine.destroy("data", step)
+    assert {change.operation for change in deleted.changes} == {"delete"}
+    assert engine.get_config("data") == {}
+
+
+def test_preview_changes_nothing(engine: PulumiEngine, step: RecordedStep) -> None:
+    assert len(engine.preview("data", two_components, step).changes) == 2
+    assert len(engine.preview("data", two_components, step).changes) == 2
+
+
+def test_undeployed_layer_has_no_drift_and_nothing_to_destroy(
+    engine: PulumiEngine, step: RecordedStep
+) -> None:
+    assert engine.drift("data", step).changes == ()
+    assert engine.destroy("data", step).changes == ()
+
+
+def test_layers_have_separate_stacks(engine: PulumiEngine, step: RecordedStep) -> None:
+    engine.up("data", two_components, step)
+    assert len(engine.up("services", two_components, step).changes) == 2
+
+
+def test_config_is_saved_and_secrets_are_encrypted(engine: PulumiEngine, tmp_path: Path) -> None:
+    engine.set_config("data", {"settings": "plain-value"}, {"credentials": "secret-value"})
+    assert open_engine(tmp_path).get_config("data") == {
+        "settings": "plain-value",
+        "credentials": "secret-value",
+    }
+    content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"plain-value" in content
+    assert b"secret-value" not in content
+
+
+def test_secrets_are_encrypted_in_the_state(engine: PulumiEngine, step: RecordedStep, tmp_path: Path) -> None:
+    engine.up("data", two_components, step)
+    content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"test-password" not in content
+
+
+def test_passphrase_file_is_owner_only_and_stable(engine: PulumiEngine, tmp_path: Path) -> None:
+    file = engine.environment.folder / "passphrase"
+    assert file.stat().st_mode & 0o777 == 0o600
+    before = file.read_text()
+    open_engine(tmp_path)
+    assert file.read_text() == before
+
+
+def test_failed_program_raises_and_the_next_run_resumes(engine: PulumiEngine, step: RecordedStep) -> None:
+    def failing() -> None:
+        Component("first")
+        raise ValueError("raised on purpose")
+
+    with pytest.raises(DeployFailedError, match="layer data failed") as error:
+        engine.up("data", failing, step)
+    assert "raised on purpose" in error.value.detail
+    assert "esq deploy local" in error.value.remedy
+    assert engine.up("data", two_components, step).recovered == ""
+
+
+def _hang(state: Path, ready: Path) -> None:
+    os.setsid()
+
+    def program() -> None:
+        ready.touch()
+        time.sleep(120)
+
+    open_engine(state).up("data", program, RecordedStep("layer"))
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Callable[[], None]:
+    """A run in a process of its own, in the middle of its program; the returned function kills it."""
+    ready = tmp_path / "ready"
+    process = multiprocessing.get_context("spawn").Process(target=_hang, args=(tmp_path, ready))
+    process.start()
+    deadline = time.monotonic() + 60
+    while not ready.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    def kill() -> None:
+        assert process.pid is not None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.join()
+
+    return kill
+
+
+def test_concurrent_run_is_rejected_and_resumes_after_a_crash(
+    engine: PulumiEngine, step: RecordedStep, hanging: Callable[[], None]
+) -> None:
+    try:
+        with pytest.raises(EnvironmentLockedError, match="another run uses `local`: up, process"):
+            engine.up("data", two_components, step)
+    finally:
+        hanging()
+    result = engine.up("data", two_components, step)
+    assert result.recovered.startswith("an earlier run was interrupted")
+    assert len(result.changes) == 2
+
+
+def test_pending_operations_of_a_crash_are_cleared(engine: PulumiEngine, step: RecordedStep) -> None:
+    engine.up("data", two_components, step)
+    file = engine.environment.folder / "backend/.pulumi/stacks/esq/local-data.json"
+    state = json.loads(file.read_text())
+    resource = {
+        **state["checkpoint"]["latest"]["resources"][-1],
+        "urn": "urn:pulumi:local-data::esq::a:b:C::x",
+    }
+    state["checkpoint"]["latest"]["pending_operations"] = [{"resource": resource, "type": "creating"}]
+    file.write_text(json.dumps(state))
+    (engine.environment.folder / "stacks/data.running").touch()
+    assert "1 pending operations" in engine.up("data", two_components, step).recovered
+    assert engine.up("data", two_components, step).recovered == ""
+
+
+def test_status_shows_resources_in_progress(engine: PulumiEngine) -> None:
+    steps = RecordingProgress()
+    with steps.step("layer") as step:
+        engine.up("data", two_components, step)
+    assert any("Component first" in wait for wait in steps.steps[0].statuses)
