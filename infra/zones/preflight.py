@@ -112,7 +112,7 @@ def _resources(paths: ClusterPaths) -> Iterator[Problem]:
 
 
 def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
-    remedy = "Choose another one with --subnet (ESQ_SUBNET), or take down what uses it."
+    remedy = "Choose another one with --subnet (ESQ_LOCAL_SUBNET), or take down what uses it."
     own = {spec.bridge}
     for route in json.loads(run(["ip", "-json", "-4", "route", "show"])):
         if route["dst"] == "default" or route.get("dev") in own:

@@ -155,8 +155,8 @@ class Platform:
         return {
             **os.environ,
             "XDG_STATE_HOME": str(self.state),
-            "ESQ_CLUSTER": self.cluster,
-            "ESQ_SUBNET": self.subnet,
+            "ESQ_LOCAL_CLUSTER": self.cluster,
+            "ESQ_LOCAL_SUBNET": self.subnet,
         }
 
 
