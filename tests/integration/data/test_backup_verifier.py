@@ -16,7 +16,7 @@ from infra.components.backup.pod_programs import database as db
 from infra.config_files import postgres as postgres_config
 from services.contracts.backup_verification import CHECKSUMMED_TABLES, INVARIANTS, checksum_query
 from services.kit.ids import uuid7
-from tests.controllers.postgres import BINARIES
+from tests.servers.postgres import BINARIES
 from tests.unit.data.test_checksum_log import FakeObjectStorage
 
 if TYPE_CHECKING:
@@ -108,8 +108,10 @@ def test_every_table_is_recorded_and_verified(test_database: TestDatabase, verif
     ("damage", "problem"),
     [
         (
-            "DELETE FROM simulator.received_messages"
-            " WHERE id = (SELECT min(id::text)::uuid FROM simulator.received_messages)",
+            (
+                "DELETE FROM simulator.received_messages"
+                " WHERE id = (SELECT min(id::text)::uuid FROM simulator.received_messages)"
+            ),
             "19 rows",
         ),
         ("UPDATE whatsapp.messages SET text = 'Ola' WHERE recipient = '+5511'", "whatsapp.messages"),

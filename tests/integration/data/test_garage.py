@@ -18,7 +18,7 @@ from infra.components.backup.pod_programs import s3
 from infra.components.object_store.pod_programs import layout
 from infra.config_files import garage as garage_config
 from infra.credentials import ObjectStoreCredentials
-from tests.controllers.process import await_true
+from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,7 +136,7 @@ def test_cluster_status_command(nodes: list[Node]) -> None:
         return {node["isUp"] for node in json.loads(status.stdout)["nodes"]} == {True}
 
     # The nodes reconnect after the restarts of the previous test.
-    await_true("every node sees every other", all_up, 30)
+    wait_until("every node sees every other", all_up, 30)
     status = json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=10).stdout)
     assert {node["role"]["zone"] for node in status["nodes"]} == set(ZONES)
 
@@ -164,7 +164,7 @@ def test_proxy_serves_s3_with_tls(
     try:
         url, ca = f"https://localhost:{PROXY}", str(tmp_path / "ca.crt")
         store = s3.S3Bucket("backups", url, garage_config.REGION, "backups", *key, ca)
-        await_true("the proxy", lambda: _answers(store), 15)
+        wait_until("the proxy", lambda: _answers(store), 15)
         store.put("checksums/Olá +1.json", b"one")
         assert store.get("checksums/Olá +1.json") == b"one"
         assert store.get("checksums/none") is None

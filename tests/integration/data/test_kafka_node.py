@@ -18,9 +18,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from infra.components.kafka.pod_programs import probe
 from infra.config_files import kafka as kafka_config
 from infra.credentials import Credentials, complete_credentials
-from tests.controllers.kafka import kafka_libraries
-from tests.controllers.prober import probing
-from tests.controllers.process import Server, free_port
+from tests.servers.kafka import kafka_libraries
+from tests.servers.probe_server import run_probe_server
+from tests.servers.process import Server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ class Broker:
         config = str(self.folder / "server.properties")
         self._prepare()
         self.server.launch([*self.java, "kafka.Kafka", config])
-        self.server.await_ready(self.ready, 60)
+        self.server.wait_until_ready(self.ready, 60)
 
     def _prepare(self) -> None:
         """Run the script of the init container with the paths of this folder."""
@@ -107,7 +107,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     started = Broker(tmp_path_factory.mktemp("kafka"), complete_credentials())
     started.start()
     yield started
-    started.server.send(signal.SIGTERM, 20)
+    started.server.send_signal(signal.SIGTERM, 20)
 
 
 def test_client_logs_in_with_password_and_tls(broker: Broker) -> None:
@@ -149,10 +149,10 @@ def write_probe(broker: Broker, folder: Path) -> None:
 
 def test_probe_server_with_probe(broker: Broker, tmp_path: Path) -> None:
     write_probe(broker, tmp_path)
-    with probing(tmp_path, {"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin}) as client:
+    with run_probe_server(tmp_path, {"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin}) as client:
         assert client.get("/live").status_code == HTTPStatus.OK
         assert client.get("/unknown").status_code == HTTPStatus.NOT_FOUND
-    with probing(tmp_path, {"ESQ_KAFKA_PASSWORD": "wrong"}) as client:
+    with run_probe_server(tmp_path, {"ESQ_KAFKA_PASSWORD": "wrong"}) as client:
         response = client.get("/live")
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert "login refused" in response.text

@@ -14,9 +14,9 @@ import pytest
 
 from infra.components.redis.pod_programs import probe, write_config
 from infra.credentials import complete_credentials
-from tests.controllers.prober import probing
-from tests.controllers.process import Server, free_port
-from tests.controllers.redis import Redis
+from tests.servers.probe_server import run_probe_server
+from tests.servers.process import Server, free_port
+from tests.servers.redis import Redis
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +74,10 @@ class PodFolder:
         server = Server("sentinel", self.folder / "sentinel.log")
         server.launch(["redis-server", str(configuration), "--sentinel"])
         try:
-            server.await_ready(lambda: self.primary_by_sentinel() is not None, 20)
+            server.wait_until_ready(lambda: self.primary_by_sentinel() is not None, 20)
             yield
         finally:
-            server.send(signal.SIGTERM)
+            server.send_signal(signal.SIGTERM)
 
     def primary_by_sentinel(self, password: str = PASSWORD, master: str = "esq") -> str | None:
         """Query the Sentinel as a starting pod does."""
@@ -88,7 +88,7 @@ class PodFolder:
     def probe_client(self, password: str = PASSWORD) -> Iterator[httpx.Client]:
         """Run the probe server and yield a client for it."""
         passwords = {"ESQ_PASSWORD": password, "ESQ_SENTINEL_PASSWORD": password}
-        with probing(self.folder, {**passwords, "ESQ_MASTER_NAME": "esq"}) as client:
+        with run_probe_server(self.folder, {**passwords, "ESQ_MASTER_NAME": "esq"}) as client:
             yield client
 
 
