@@ -1,4 +1,4 @@
-"""Three zones on one Linux machine: real Kubernetes nodes in network namespaces. Knows no Pulumi."""
+"""Three zones on one Linux machine: Kubernetes nodes in network namespaces. Does not depend on Pulumi."""
 
 from infra.zones.cluster import Cluster
 from infra.zones.spec import ClusterSpec

@@ -1,4 +1,4 @@
-"""The cluster's API server, asked through kubectl as the administrator."""
+"""Client of the cluster's API server: kubectl as the administrator."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from infra.zones.paths import ClusterPaths
 
 READY_TIMEOUT_SECONDS = 120.0
-"""For the API server, and again for all the rest; each takes a few on an idle machine."""
+"""For the API server, and again for everything else; each takes a few seconds on an idle machine."""
 POLL_INTERVAL_SECONDS = 0.1
 
 
 class Api:
-    """Asks the API server of one cluster.
+    """Client of one cluster's API server.
 
     Args:
         host: address of the API server.
-        layout: files of the cluster.
-        tools: where kubectl is.
+        paths: files of the cluster.
+        tools: the toolchain that contains kubectl.
     """
 
     def __init__(self, host: str, paths: ClusterPaths, tools: Tools) -> None:
@@ -38,10 +38,10 @@ class Api:
         self._tools = tools
 
     def kubectl(self, *args: str, stdin: str | None = None) -> str:
-        """Run kubectl and return what it printed.
+        """Run kubectl and return its output.
 
         Raises:
-            CommandFailedError: it failed, or the API server did not answer.
+            CommandFailedError: kubectl fails, or the API server does not respond.
         """
         return run(
             [str(self._tools.path("kubectl")), f"--kubeconfig={self._paths.kubeconfig}", *args],
@@ -51,7 +51,12 @@ class Api:
         )
 
     def apply(self, manifests: str, manager: str) -> None:
-        """Apply YAML objects on the server's side; what others set of them gives way."""
+        """Apply objects by server-side apply and take over fields of other managers.
+
+        Args:
+            manifests: objects as a YAML stream.
+            manager: field manager.
+        """
         options = ("--server-side", "--force-conflicts", f"--field-manager={manager}", "--filename=-")
         self.kubectl("apply", *options, stdin=manifests)
 
@@ -59,7 +64,7 @@ class Api:
         """Return all nodes.
 
         Raises:
-            CommandFailedError: the API server does not answer.
+            CommandFailedError: the API server does not respond.
         """
         answer = json.loads(self.kubectl("get", "nodes", "--output=json", "--request-timeout=5s"))
         return tuple(_node_status(item) for item in answer["items"])
@@ -68,9 +73,9 @@ class Api:
         """Wait until the API server is ready.
 
         Raises:
-            EsqError: it is not after `READY_SECONDS`.
+            EsqError: it is not ready within `READY_TIMEOUT_SECONDS`.
         """
-        step.set_status("the API server")
+        step.set_status("waiting for the API server")
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
         while (
             reason := wait_for_apiserver.unavailability_reason(
@@ -83,7 +88,13 @@ class Api:
 
 
 def start_timeout_error(cluster: str, problem: str, detail: str = "") -> EsqError:
-    """Return the error of a cluster that was started and is not there in time."""
+    """Return the error for a cluster that does not become ready in time.
+
+    Args:
+        cluster: name of the cluster.
+        problem: what is not ready.
+        detail: the last response; empty for none.
+    """
     return EsqError(
         f"{problem} after {READY_TIMEOUT_SECONDS:.0f} s",
         location=f"cluster {cluster}",
@@ -93,12 +104,12 @@ def start_timeout_error(cluster: str, problem: str, detail: str = "") -> EsqErro
 
 
 def _node_status(node: dict[str, Any]) -> NodeStatus:
-    conditions = {each["type"]: each for each in node["status"].get("conditions", [])}
-    condition = conditions.get("Ready", {})
-    ready = condition.get("status") == "True"
+    conditions = {condition["type"]: condition for condition in node["status"].get("conditions", [])}
+    ready_condition = conditions.get("Ready", {})
+    ready = ready_condition.get("status") == "True"
     return NodeStatus(
         name=node["metadata"]["name"],
         zone=node["metadata"]["labels"].get(ZONE_LABEL, ""),
         ready=ready,
-        reason="" if ready else condition.get("message", "no condition yet"),
+        reason="" if ready else ready_condition.get("message", "no condition yet"),
     )

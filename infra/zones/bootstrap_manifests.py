@@ -1,4 +1,4 @@
-"""What the API server is given at first: rights of the cluster's own parts, and the storage class."""
+"""Objects that are applied when a cluster starts: RBAC of its own components, and the storage class."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def manifests() -> str:
 
 
 def _namespace() -> dict[str, Any]:
-    # Helper pods make folders on the node, which needs a host path.
+    # Helper pods create folders on the node, which requires a host path.
     labels = {"pod-security.kubernetes.io/enforce": "privileged"}
     return {
         "apiVersion": "v1",
@@ -53,7 +53,7 @@ def _scripts() -> dict[str, Any]:
         "kind": "ConfigMap",
         "metadata": {"name": "volumes", "namespace": STORAGE_NAMESPACE},
         "data": {
-            # The pod's fsGroup decides who may write; the folder itself must not stand in the way of any.
+            # The pod's fsGroup decides who may write; the folder itself allows everybody.
             "setup": f"#!/bin/sh\nset -eu\nmkdir -m 0777 -p {_VOLUME_PATH}\n",
             "teardown": f"#!/bin/sh\nset -eu\nrm -rf {_VOLUME_PATH}\n",
             "helperPod.yaml": yaml.safe_dump(_HELPER_POD),
@@ -125,7 +125,7 @@ def _role(kind: str, name: str, rules: list[dict[str, Any]], namespace: str = ""
     }
 
 
-def _binding(  # noqa: PLR0913, PLR0917 - the words of a binding
+def _binding(  # noqa: PLR0913, PLR0917 - the fields of a binding
     kind: str, name: str, role_kind: str, role: str, user: str, namespace: str = ""
 ) -> dict[str, Any]:
     return {

@@ -1,6 +1,6 @@
-"""The one image that must be there before any registry is: busybox, put together by hand.
+"""The busybox image, assembled without a build tool because it is needed before the registry runs.
 
-It is the sandbox of every pod and the helper that makes the folders of volumes.
+It is the pause container of every pod and the helper pod that creates volume folders.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 from infra.zones.control_plane import BUSYBOX_IMAGE
 
 BUSYBOX = Path("/bin/busybox")
-"""Statically linked; Debian's busybox-static."""
+"""Statically linked, from Debian's busybox-static."""
 _APPLETS = ("sh", "mkdir", "rm", "tail", "chmod")
 _SLEEP_FOREVER = ["/bin/tail", "-f", "/dev/null"]
 
 
 def archive(busybox: Path = BUSYBOX) -> bytes:
-    """Return the image as `docker save` would write it; the same busybox gives the same bytes."""
+    """Return the image in `docker save` format; deterministic for the same busybox."""
     layer = _layer(busybox.read_bytes())
     config = {
         "architecture": "amd64",

@@ -1,7 +1,7 @@
 """Control groups of a cluster: one tree per zone in every mounted hierarchy (cgroup v1, hybrid layout).
 
-Run as a program it makes the group named by its argument afresh; it imports nothing of ours, so that a node
-starts without delay.
+Run as a program, it recreates the group that its argument names. It imports no other module of this project,
+so that a node starts without delay.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 MOUNT = Path("/sys/fs/cgroup")
 REMOVE_TIMEOUT_SECONDS = 5.0
-"""A killed process leaves its group a moment after its parent has heard of its end."""
+"""A killed process leaves its group shortly after its parent received its exit status."""
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
-"""A new cpuset is empty on v1, and no process may enter it until these are filled."""
+"""A new cpuset is empty on v1; no process can enter it until these files are set."""
 
 
 def hierarchies(mount: Path = MOUNT) -> list[Path]:
@@ -27,12 +27,22 @@ def hierarchies(mount: Path = MOUNT) -> list[Path]:
 
 
 def group_folders(name: str, mount: Path = MOUNT) -> list[Path]:
-    """Return where the group `name` is, for those who look whether it is left."""
+    """Return the folders of a group that exist.
+
+    Args:
+        name: of the group.
+        mount: where the hierarchies are mounted.
+    """
     return [root / name for root in hierarchies(mount) if (root / name).is_dir()]
 
 
 def create(name: str, mount: Path = MOUNT) -> None:
-    """Make the group `name` in every hierarchy."""
+    """Create a group in every hierarchy.
+
+    Args:
+        name: of the group.
+        mount: where the hierarchies are mounted.
+    """
     for root in hierarchies(mount):
         group = root / name
         group.mkdir(exist_ok=True)
@@ -42,20 +52,29 @@ def create(name: str, mount: Path = MOUNT) -> None:
 
 
 def thaw(name: str, mount: Path = MOUNT) -> None:
-    """Let the group `name` run if it was frozen: what is frozen cannot even die."""
+    """Thaw a group if it is frozen: a frozen process cannot be killed.
+
+    Args:
+        name: of the group.
+        mount: where the hierarchies are mounted.
+    """
     state = mount / "freezer" / name / "freezer.state"
     if state.exists():
         state.write_text("THAWED")
 
 
 def remove(name: str, mount: Path = MOUNT) -> None:
-    """Remove the group `name` with everything below, deepest first; its processes must have ended.
+    """Remove a group and its subgroups, deepest first; its processes must have exited.
 
-    A node's stale container groups cost its next kubelet about 3 s each, which is why a zone starts with
-    none.
+    Each stale container group costs the next kubelet of the node about 3 s; a zone therefore starts without
+    any.
+
+    Args:
+        name: of the group.
+        mount: where the hierarchies are mounted.
 
     Raises:
-        OSError: a process is still in it after `BUSY_SECONDS`.
+        OSError: a process is still in the group after `REMOVE_TIMEOUT_SECONDS`.
     """
     deadline = time.monotonic() + REMOVE_TIMEOUT_SECONDS
     thaw(name, mount)
@@ -67,7 +86,7 @@ def remove(name: str, mount: Path = MOUNT) -> None:
 
 
 def _try_remove(group: Path) -> bool:
-    """Remove `group` and everything below; False when a process of it has not quite ended."""
+    """Remove `group` and its subgroups; return False while a process of it is still exiting."""
     try:
         for folder, _, _ in os.walk(group, topdown=False):
             Path(folder).rmdir()

@@ -1,4 +1,4 @@
-"""A cluster of three zones on this machine: brought up, looked at, hurt and taken down."""
+"""A cluster of three zones on this machine: start, status, faults of a zone, stop."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class Cluster:
     Args:
         spec: its name and addresses.
         state: its state folder; kept when the cluster is down, so that `up` brings the same cluster back.
-        tools: where the programs are that it runs.
-        vault: folder of the store for backups, which no `down` deletes; None for none.
+        tools: the toolchain with the programs that it runs.
+        offsite_folder: folder of the off-site store, which `down` never deletes; None for no store.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Cluster:
 
     @property
     def paths(self) -> ClusterPaths:
-        """Where its files are."""
+        """Paths of its files."""
         return self._paths
 
     @property
@@ -82,14 +82,14 @@ class Cluster:
 
     @property
     def address(self) -> str:
-        """Address of the edge, which speaks HTTPS on 443."""
+        """Address of the edge, which serves HTTPS on port 443."""
         return str(self.spec.gateway)
 
     @property
     def offsite_store(self) -> OffsiteStoreAccess | None:
-        """Where backups go that are to outlive the zones; None when there is no such store."""
-        found = offsite_store.open_store(self._offsite_folder, self._tools)
-        return found.access(self.spec, self._paths) if found else None
+        """Access to the store of backups that outlive the zones; None if there is none."""
+        store = offsite_store.open_store(self._offsite_folder, self._tools)
+        return store.access(self.spec, self._paths) if store else None
 
     @property
     def ca(self) -> Path:
@@ -98,20 +98,20 @@ class Cluster:
 
     @property
     def supervisor_pid(self) -> int | None:
-        """Process id that every process of the cluster descends from; None when it is down."""
+        """PID of the supervisor, the ancestor of every process of the cluster; None when it is down."""
         return self._supervisor.pid
 
     def preflight(self) -> list[Problem]:
-        """Return everything that stands in the way of `up`."""
+        """Return all problems that prevent `up`."""
         return preflight.check(self.spec, self._paths)
 
     def up(self, steps: ProgressReporter) -> None:
-        """Bring the cluster up, or whatever of it is not.
+        """Start the cluster, or those parts of it that are not running.
 
         Raises:
-            ProblemsError: the host lacks something; nothing was started.
-            UsageError: it was made with another subnet or other zones; nothing was started.
-            EsqError: it was started and did not become ready; the logs tell why.
+            ProblemsError: the host does not meet the requirements; nothing was started.
+            UsageError: it was created with another subnet or other zones; nothing was started.
+            EsqError: it did not become ready; the logs contain the reason.
         """
         with steps.step(f"cluster {self.spec.name}") as step, self._locked():
             self._reject_changed_spec()
@@ -120,7 +120,7 @@ class Cluster:
                 return
             problems = self.preflight()
             if problems:
-                raise ProblemsError("this host cannot carry the zones yet", problems)
+                raise ProblemsError("this host does not meet the requirements of the zones", problems)
             self._write_configuration()
             if self._supervisor.pid is None or not network.exists(self.spec):
                 self._kill_processes()
@@ -136,11 +136,11 @@ class Cluster:
             step.set_result(f"{len(self.spec.zones)} nodes ready")
 
     def down(self, steps: ProgressReporter, *, purge: bool = False) -> None:
-        """End every process and take away namespaces, mounts, interfaces and control groups.
+        """Stop every process and remove namespaces, mounts, interfaces and control groups.
 
         Args:
-            steps: told what happens.
-            purge: delete the state as well: volumes, certificates, etcd; never the vault.
+            steps: progress reporter.
+            purge: also delete the state: volumes, certificates, etcd; never the off-site store.
         """
         with steps.step(f"cluster {self.spec.name} down"), self._locked():
             self._kill_processes()
@@ -152,34 +152,34 @@ class Cluster:
                 shutil.rmtree(self._paths.root, ignore_errors=True)
 
     def status(self) -> ClusterStatus:
-        """Return what the supervisor and the API server say."""
+        """Return the states of the processes and of the nodes."""
         states = self._supervisor.states()
         for zone in self.spec.zones if states else ():
             inner = self._supervisor.node_states(zone) or {"supervisor": "UNKNOWN"}
             states |= {f"{zone}/{name}": state for name, state in inner.items()}
         try:
-            nodes_found = self._nodes() if states else ()
+            node_statuses = self._nodes() if states else ()
         except CommandFailedError:
-            nodes_found = ()
+            node_statuses = ()
         return ClusterStatus(
             name=self.spec.name,
             running=bool(states),
             processes=states,
-            nodes=nodes_found,
+            nodes=node_statuses,
             kubeconfig=str(self.kubeconfig),
             edge=f"https://{self.address}",
             registry=self.registry,
         )
 
     def logs(self) -> dict[str, Path]:
-        """Return the log file of every process by name; processes of a node are called `zone-a/kubelet`."""
+        """Return the log file of every process by name; names of node processes are like `zone-a/kubelet`."""
         files = {path.stem: path for path in self._paths.logs.glob("*.log")}
         for zone in self.spec.zones:
             files |= {f"{zone}/{path.stem}": path for path in (self._paths.node(zone) / "logs").glob("*.log")}
         return dict(sorted(files.items()))
 
     def trust_backend_ca(self, certificate: str) -> None:
-        """Let the edge trust services whose certificates are signed by `authority` (PEM)."""
+        """Make the edge trust backends whose certificates are signed by the CA `certificate` (PEM)."""
         path = self._paths.config / "backends.pem"
         if path.read_text() != certificate:
             write_atomically(path, certificate)
@@ -187,29 +187,29 @@ class Cluster:
             self._supervisor.call("startProcess", "edge")
 
     def disconnect(self, zone: str) -> None:
-        """Cut a zone off: it goes on running and reaches nobody."""
+        """Disconnect a zone from the network: it keeps running."""
         network.disconnect(self.spec, zone)
 
     def reconnect(self, zone: str) -> None:
-        """End a cut."""
+        """Reconnect a zone."""
         network.reconnect(self.spec, zone)
 
     def kill(self, zone: str) -> None:
-        """Let a zone die at once, with everything in it. The supervisor brings it back."""
+        """Kill a zone with all of its processes. The supervisor restarts it."""
         for process in wait_for_children(self._supervisor.program_pid(zone)):
             os.kill(process.pid, signal.SIGKILL)
 
     def stop(self, zone: str) -> None:
-        """Let a zone die and stay dead until `start`."""
+        """Kill a zone and keep it stopped until `start`."""
         self._supervisor.call("stopProcess", zone)
 
     def start(self, zone: str) -> None:
-        """Bring a stopped zone back."""
+        """Start a stopped zone."""
         self._supervisor.call("startProcess", zone)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Wait for whoever else is bringing this cluster up or down."""
+        """Hold the cluster's lock: one `up` or `down` at a time."""
         self._paths.lock.parent.mkdir(parents=True, exist_ok=True)
         with self._paths.lock.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -219,14 +219,16 @@ class Cluster:
         saved = ClusterSpec.load_saved(self._paths.root)
         if saved is not None and saved != self.spec:
             raise UsageError(
-                f"cluster {saved.name} was made with {saved.subnet} and {', '.join(saved.zones)}",
+                f"cluster {saved.name} was created with {saved.subnet} and {', '.join(saved.zones)}",
                 location=f"cluster {saved.name}",
-                remedy="Leave the subnet as it was, or delete the cluster first: `esq cluster down --purge`.",
+                remedy="Keep the subnet, or delete the cluster first: `esq cluster down --purge`.",
             )
 
     def _nodes(self) -> tuple[NodeStatus, ...]:
         known = {node.name: node for node in self._api.nodes()}
-        unknown = {zone: NodeStatus(name=zone, zone=zone, reason="never seen") for zone in self.spec.zones}
+        unknown = {
+            zone: NodeStatus(name=zone, zone=zone, reason="not registered") for zone in self.spec.zones
+        }
         return tuple((unknown | known).values())
 
     def _wait_until_healthy(self, step: ProgressStep) -> None:
@@ -251,12 +253,12 @@ class Cluster:
         return self._write_configuration() == before and self.status().healthy
 
     def _write_configuration(self) -> str:
-        """Write all files; return the supervisor's configuration."""
+        """Write all files and return the supervisor's configuration."""
         spec, paths = self.spec, self._paths
         paths.create(spec.zones)
         pki.ensure(spec, paths)
         write_atomically(paths.spec, spec.model_dump_json(indent=2))
-        write_atomically(paths.config / "toolbox.tar", busybox_image.archive())
+        write_atomically(paths.config / "busybox.tar", busybox_image.archive())
         storage = platformdirs.user_cache_path("esq") / "registry"
         storage.mkdir(parents=True, exist_ok=True)
         store = offsite_store.open_store(self._offsite_folder, self._tools)

@@ -1,8 +1,7 @@
 """The control plane's processes and their flags: etcd, API server, controllers, scheduler, proxy, volumes.
 
-Times are chosen for the promise that a lost zone is noticed in seconds: nodes renew their lease every
-second or so and are given up after
-`NODE_GRACE`; pods leave a lost node `TOLERATION` later.
+The times make a lost zone detectable within seconds: nodes renew their lease about once a second and are
+marked as lost after `NODE_MONITOR_GRACE_PERIOD`; pods are evicted `DEFAULT_TOLERATION_SECONDS` later.
 """
 
 from __future__ import annotations
@@ -24,33 +23,39 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 NODE_MONITOR_GRACE_PERIOD = "5s"
-"""Leases last 4 s; one that is a second overdue means the node is gone."""
+"""Leases last 4 s; a lease that is overdue by one second marks the node as lost."""
 DEFAULT_TOLERATION_SECONDS = "5"
-"""Seconds a pod stays bound to a lost node before its replacement is made."""
+"""Seconds that a pod stays bound to a lost node before it is replaced."""
 STORAGE_NAMESPACE = "esq-storage"
 VOLUME_SCRIPTS_PATH = f"/api/v1/namespaces/{STORAGE_NAMESPACE}/configmaps/volumes"
-"""What the volume provisioner cannot start without; it may read it once its rights are there as well."""
+"""ConfigMap that the volume provisioner needs at its start; readable once its RBAC is applied."""
 PROVISIONER = "esq.local/volumes"
-BUSYBOX_IMAGE = "localhost/esq/toolbox:1"
-"""Image with busybox and nothing else: the sandbox of every pod, and the helper that makes volume folders."""
+BUSYBOX_IMAGE = "localhost/esq/busybox:1"
+"""Image that contains only busybox: the pause container of every pod, and the helper pod of volumes."""
 
 TLS_MIN_VERSION = "VersionTLS13"
 
 
 class Tools(Protocol):
-    """Where programs are."""
+    """Paths of programs."""
 
     def path(self, name: str) -> Path:
         """Return the path of program `name`."""
 
 
 def programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> list[Program]:
-    """Return the control plane's processes, in the order in which they start."""
+    """Return the control plane's processes in start order.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        tools: the toolchain.
+    """
     in_namespace = ["nsenter", f"--net=/run/netns/{spec.namespace('control')}"]
     commands = {
         "etcd": [str(tools.path("etcd")), *etcd_flags(paths)],
         "apiserver": [str(tools.path("kube-apiserver")), *apiserver_flags(spec, paths)],
-        # Controllers that meet a fresh etcd give up and exit.
+        # Controllers exit when they start before an empty etcd is initialised.
         "controller-manager": [
             *_wait_then_exec(wait_for_apiserver.READY_PATH, "controller-manager", spec, paths),
             str(tools.path("kube-controller-manager")),
@@ -72,16 +77,16 @@ def programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> list[Progr
             *provisioner_flags(paths),
         ],
     }
-    # Where processors are short, what tells whether a node lives goes before the pods, as with machines of
-    # its own. If it waits behind them, nodes are given up, and that is more work for the others.
+    # When CPU is scarce, the processes that node liveness depends on run before the pods, as they would on
+    # separate machines. Otherwise nodes are marked as lost, which adds load to the others.
     return [
         Program(
             name,
             [*HIGH_PRIORITY_PREFIX, *in_namespace, *argv],
             paths.log(name),
             priority=10 + order,
-            # The API server takes 5 s to leave on SIGTERM, waiting for watchers that are being stopped as
-            # well; it keeps nothing.
+            # On SIGTERM the API server waits 5 s for watchers that are stopped at the same time; it has no
+            # state.
             signal="TERM" if name == "etcd" else "KILL",
             environment={"HOME": str(paths.run)},
             watched_files=_watched_files(argv, paths),
@@ -91,14 +96,14 @@ def programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> list[Progr
 
 
 def _watched_files(argv: list[str], paths: ClusterPaths) -> list[Path]:
-    """Return the configuration and certificates that are named in `argv`."""
+    """Return the configuration files and certificates that `argv` names."""
     named = [Path(word.rpartition("=")[2]) for word in argv]
     ours = [path for path in named if path.is_relative_to(paths.pki) or path.is_relative_to(paths.config)]
     return [*ours, paths.pki / "proxy.kubeconfig"] if "proxy" in argv else ours
 
 
 def _wait_then_exec(path: str, identity: str, spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
-    """Return what starts the program behind it once the API server answers `path` to `identity`."""
+    """Return the prefix of a command that waits until the API server serves `path` to `identity`."""
     return [
         sys.executable,
         "-I",
@@ -112,7 +117,7 @@ def _wait_then_exec(path: str, identity: str, spec: ClusterSpec, paths: ClusterP
 
 
 def etcd_flags(paths: ClusterPaths) -> list[str]:
-    """Return etcd's flags: writes are synced to disk, as data must survive a power cut."""
+    """Return etcd's flags: writes are synced to disk, since data must survive a power loss."""
     url, peers, pki = "https://127.0.0.1:2379", "https://127.0.0.1:2380", paths.pki
     return [
         f"--data-dir={paths.etcd}",
@@ -131,7 +136,12 @@ def etcd_flags(paths: ClusterPaths) -> list[str]:
 
 
 def apiserver_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
-    """Return the API server's flags."""
+    """Return the API server's flags.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     pki = paths.pki
     return [
         f"--advertise-address={spec.control}",
@@ -148,7 +158,7 @@ def apiserver_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
         f"--kubelet-certificate-authority={pki}/ca.crt",
         f"--kubelet-client-certificate={pki}/kubelet-client.crt",
         f"--kubelet-client-key={pki}/kubelet-client.key",
-        # A node is reached by its address: the host of the control plane knows no names of nodes.
+        # By address: node names do not resolve in the namespace of the control plane.
         "--kubelet-preferred-address-types=InternalIP",
         f"--service-account-key-file={pki}/{SERVICE_ACCOUNTS}.crt",
         f"--service-account-signing-key-file={pki}/{SERVICE_ACCOUNTS}.key",
@@ -165,13 +175,18 @@ def apiserver_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
 
 
 def controller_manager_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
-    """Return the controllers' flags."""
+    """Return the controller manager's flags.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     pki = paths.pki
     kubeconfig = f"{pki}/controller-manager.kubeconfig"
     return [
         *(
-            f"--{each}={kubeconfig}"
-            for each in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+            f"--{flag}={kubeconfig}"
+            for flag in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
         ),
         "--bind-address=127.0.0.1",
         "--leader-elect=false",
@@ -183,8 +198,8 @@ def controller_manager_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str
         f"--service-cluster-ip-range={spec.service_range}",
         "--node-monitor-period=1s",
         f"--node-monitor-grace-period={NODE_MONITOR_GRACE_PERIOD}",
-        # Never 1: once all nodes were lost the limiter's stand-in for "never" also reports 1, is not
-        # swapped back, and evictions stop for good.
+        # Never 1: after all nodes were lost, the rate limiter that stands for "never" also reports 1, is not
+        # replaced again, and evictions stop until a restart.
         "--node-eviction-rate=2",
     ]
 
@@ -194,8 +209,8 @@ def scheduler_flags(paths: ClusterPaths) -> list[str]:
     kubeconfig = f"{paths.pki}/scheduler.kubeconfig"
     return [
         *(
-            f"--{each}={kubeconfig}"
-            for each in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+            f"--{flag}={kubeconfig}"
+            for flag in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
         ),
         "--bind-address=127.0.0.1",
         "--leader-elect=false",
@@ -203,7 +218,13 @@ def scheduler_flags(paths: ClusterPaths) -> list[str]:
 
 
 def proxy_config(spec: ClusterSpec, kubeconfig: Path, hostname: str) -> str:
-    """Return a configuration of kube-proxy."""
+    """Return kube-proxy's configuration.
+
+    Args:
+        spec: of the cluster.
+        kubeconfig: its kubeconfig.
+        hostname: node name.
+    """
     return json.dumps(
         {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
@@ -213,14 +234,15 @@ def proxy_config(spec: ClusterSpec, kubeconfig: Path, hostname: str) -> str:
             "clientConnection": {"kubeconfig": str(kubeconfig)},
             "detectLocalMode": "ClusterCIDR",
             "clusterCIDR": str(spec.pod_range),
-            # The machine's limits are the host's business.
+            # 0 leaves the limits of the host unchanged.
             "conntrack": {
                 "maxPerCore": 0,
                 "min": 0,
                 "tcpEstablishedTimeout": "0s",
                 "tcpCloseWaitTimeout": "0s",
             },
-            # Changes are written at once; this is for what somebody else has changed, and four programs each.
+            # Changes are applied immediately; a full sync only repairs foreign changes and runs four
+            # programs.
             "nftables": {"minSyncPeriod": "200ms", "syncPeriod": "2m"},
         }
     )
@@ -229,8 +251,12 @@ def proxy_config(spec: ClusterSpec, kubeconfig: Path, hostname: str) -> str:
 def proxy_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
     """Return the flags of the proxy through which the host reaches ClusterIPs.
 
-    It bears the first zone's name because a proxy waits long for a node of its own name; with no pods here
-    it matters nowhere else.
+    It uses the node name of the first zone, because kube-proxy waits long for a node of its own name. No pods
+    run here, so the name has no other effect.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
     """
     path = paths.config / "proxy-control.json"
     write_atomically(path, proxy_config(spec, paths.pki / "proxy.kubeconfig", spec.zones[0]))
@@ -250,6 +276,7 @@ def provisioner_flags(paths: ClusterPaths) -> list[str]:
         f"--provisioner-name={PROVISIONER}",
         f"--helper-image={BUSYBOX_IMAGE}",
         "--configmap-name=volumes",
-        # A volume is a helper pod of some seconds: with the default of four, twelve are three rounds.
+        # Each volume takes a helper pod of some seconds; with the default of 4, twelve volumes take three
+        # rounds.
         "--worker-threads=12",
     ]

@@ -1,8 +1,8 @@
-"""A disk per node: an ext4 file system in a sparse file, mounted inside the node only.
+"""One disk per node: an ext4 file system in a sparse file, mounted only inside the node.
 
-Volumes have an end that is the node's own, as a cloud disk has, and no node can fill the host's disk by
-accident or another's on purpose. The file takes of the host what was written to it.
-The loop device belongs to the mount: when the node's last process dies, the kernel unmounts and detaches.
+Volumes have a size limit of their own, as on a cloud disk: no node can fill the disk of the host or of
+another node. The file occupies only the space that was written. The loop device belongs to the mount: when
+the node's last process exits, the kernel unmounts and detaches it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,31 @@ if TYPE_CHECKING:
     from infra.zones.paths import ClusterPaths
 
 SIZE_BYTES = 20 << 30
-"""Three of them may together be more than the host has free: they are sparse, and a platform uses little."""
+"""Three disks may exceed the free space of the host: they are sparse, and a platform uses little."""
 MOUNT_POINT = "/var/lib/esq/volumes"
 DETACH_TIMEOUT_SECONDS = 30
-"""A dead node's disk detaches when what it had not yet written is written."""
+"""The disk of a dead node detaches after its dirty pages are written."""
 _FEATURES = "lazy_itable_init=1,lazy_journal_init=1,nodiscard"
-"""Tables are filled when they are needed, and a sparse file has nothing to discard: made in 30 ms."""
+"""Tables are initialised on demand, and a sparse file has nothing to discard: mkfs takes 30 ms."""
 
 
 def disk_file(paths: ClusterPaths, zone: str) -> Path:
-    """Return the file that is a node's disk."""
+    """Return the file of a node's disk.
+
+    Args:
+        paths: files of the cluster.
+        zone: of the node.
+    """
     return paths.node(zone) / "volumes.img"
 
 
 def ensure(paths: ClusterPaths, zone: str) -> None:
-    """Make a node's disk if there is none; one that was being made is made afresh."""
+    """Create a node's disk if it does not exist; an incomplete one is created again.
+
+    Args:
+        paths: files of the cluster.
+        zone: of the node.
+    """
     disk = disk_file(paths, zone)
     if disk.exists():
         return
@@ -40,15 +50,19 @@ def ensure(paths: ClusterPaths, zone: str) -> None:
     fresh.touch(mode=0o600)
     with fresh.open("r+b") as file:
         file.truncate(SIZE_BYTES)
-    # No blocks are reserved for root: containers run as anybody, and full is to mean full.
+    # No blocks are reserved for root: containers run as any user, and the limit holds for all of them.
     run(["mkfs.ext4", "-q", "-F", "-m", "0", "-E", _FEATURES, str(fresh)])
     fresh.replace(disk)
 
 
 def mount_lines(paths: ClusterPaths, zone: str) -> list[str]:
-    """Return shell lines that mount a node's disk; its journal mends what a dead node left.
+    """Return shell lines that mount a node's disk; the journal repairs what a dead node left.
 
-    The disk of the node's former life must have detached: two devices on one file would ruin it.
+    The previous loop device must be detached: two devices on one file would corrupt it.
+
+    Args:
+        paths: files of the cluster.
+        zone: of the node.
     """
     disk = disk_file(paths, zone)
     detached = f"[ -z \"$(losetup -j '{disk}')\" ]"
@@ -56,6 +70,6 @@ def mount_lines(paths: ClusterPaths, zone: str) -> list[str]:
         f"for _ in $(seq {DETACH_TIMEOUT_SECONDS * 20}); do {detached} && break; sleep 0.05; done",
         detached,
         f"mount -o loop,noatime '{disk}' {MOUNT_POINT}",
-        # Syncs go straight to the host's disk: a third more of them, and no page is cached twice.
+        # Direct I/O: a third more syncs per second, and no page is cached twice.
         f'losetup --direct-io=on "$(findmnt -no SOURCE {MOUNT_POINT})"',
     ]

@@ -1,10 +1,10 @@
 """The edge: one HTTPS address of the host in front of all zones.
 
-It asks every zone itself whether a service is ready there, so that a lost zone is left after two failed
-questions and not when Kubernetes notices. A lost zone takes no connection, which is known after a second; one
-that takes it and is slow has three, since leaving it cuts off its requests and burdens the others.
-A request is only tried in another zone when no connection was made, since then nobody has seen it, or when
-it asks for something only: that may be asked again wherever the first answer was none, or a 503.
+It health-checks every service in every zone: a lost zone is removed after two failed checks, before
+Kubernetes marks its node as lost. A lost zone accepts no connection, which is known after one second. A zone
+that accepts the connection and is slow has three seconds, since its removal aborts its requests and adds load
+to the others. A request is retried in another zone only if no connection was established, so that no service
+received it, or if it is a GET that was answered with nothing or with 503.
 """
 
 from __future__ import annotations
@@ -51,7 +51,12 @@ _SERVER_OPTIONS = (
 
 
 def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
-    """Return HAProxy's configuration: a backend per face of the platform, a server per zone in each."""
+    """Return HAProxy's configuration: a backend per public endpoint, with a server per zone.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     head = _HEADER.format(
         socket=paths.run / "edge.sock",
         address=spec.gateway,
@@ -59,20 +64,20 @@ def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
         certificate=paths.pki / "gateway.pem",
     )
     rules = [
-        f"    use_backend {face.service} if {{ path_beg {' '.join(face.path_prefixes)} }}"
-        for face in PUBLIC_ENDPOINTS
+        f"    use_backend {endpoint.service} if {{ path_beg {' '.join(endpoint.path_prefixes)} }}"
+        for endpoint in PUBLIC_ENDPOINTS
     ]
     missing = (
         "    http-request return status 404 content-type application/problem+json string "
         '"{\\"title\\":\\"no such path at the edge\\",\\"status\\":404}" if !{ path_beg '
-        + " ".join(prefix for face in PUBLIC_ENDPOINTS for prefix in face.path_prefixes)
+        + " ".join(prefix for endpoint in PUBLIC_ENDPOINTS for prefix in endpoint.path_prefixes)
         + " }"
     )
     return (
         head
         + "\n".join([missing, *rules])
         + "\n"
-        + "".join(_backend(face, spec, paths) for face in PUBLIC_ENDPOINTS)
+        + "".join(_backend(endpoint, spec, paths) for endpoint in PUBLIC_ENDPOINTS)
     )
 
 

@@ -1,7 +1,7 @@
-"""The wires of a cluster: a bridge, and a network namespace for the control plane and for each zone.
+"""The network of a cluster: a bridge, and a network namespace for the control plane and for each zone.
 
-The host's own forwarding stays off, so nothing of a cluster reaches the outside and nothing outside reaches
-it.
+Forwarding stays disabled on the host: a cluster cannot reach the outside, and the outside cannot reach a
+cluster.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 NAMESPACES = Path("/run/netns")
 _SYSCTLS = ("net.ipv4.ip_forward=1", "net.bridge.bridge-nf-call-iptables=1")
-"""Inside a namespace only: pods of one node reach each other's services through its own rules."""
+"""Set inside a namespace only: pods of one node reach each other's Services through the node's own rules."""
 
 
 def exists(spec: ClusterSpec) -> bool:
-    """Tell whether all wires are there."""
+    """Return whether the bridge, all links and all namespaces exist."""
     links = {link["ifname"] for link in json.loads(run(["ip", "-json", "link", "show"]))}
     hosts = spec.hosts
     expected = {spec.bridge, *(spec.bridge_port(machine) for machine in hosts)}
@@ -29,7 +29,7 @@ def exists(spec: ClusterSpec) -> bool:
 
 
 def create(spec: ClusterSpec) -> None:
-    """Lay the wires, taking away whatever an interrupted start left."""
+    """Create the network after removing the remains of an interrupted start."""
     remove(spec)
     bridge = f"link add {spec.bridge} address {spec.bridge_mac} type bridge nf_call_iptables 0"
     _run_batch([bridge, f"link set {spec.bridge} up"])
@@ -41,7 +41,7 @@ def create(spec: ClusterSpec) -> None:
 
 
 def remove(spec: ClusterSpec) -> None:
-    """Take the wires away, with whatever judges frames on them; those that are not there are fine."""
+    """Remove the network and its nftables tables; missing parts are ignored."""
     for machine in spec.hosts:
         if (NAMESPACES / spec.namespace(machine)).exists():
             run(["ip", "netns", "delete", spec.namespace(machine)])
@@ -54,12 +54,22 @@ def remove(spec: ClusterSpec) -> None:
 
 
 def disconnect(spec: ClusterSpec, zone: str) -> None:
-    """Take a zone's wire out of the bridge: it goes on running and reaches nobody."""
+    """Set a zone's bridge port down: the zone keeps running without a network.
+
+    Args:
+        spec: of the cluster.
+        zone: to disconnect.
+    """
     run(["ip", "link", "set", spec.bridge_port(zone), "down"])
 
 
 def reconnect(spec: ClusterSpec, zone: str) -> None:
-    """Put a zone's wire back."""
+    """Set a zone's bridge port up.
+
+    Args:
+        spec: of the cluster.
+        zone: to reconnect.
+    """
     run(["ip", "link", "set", spec.bridge_port(zone), "up"])
 
 
@@ -81,7 +91,7 @@ def _attach(spec: ClusterSpec, host: str) -> None:
         *(f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in others),
     ]
     if host == "control":
-        # The host sends ClusterIPs here, and kube-proxy rewrites them before this route is ever followed.
+        # The host routes ClusterIPs here; kube-proxy rewrites the destination before this route is used.
         commands.append(f"route add {spec.service_range} dev eth0")
     _run_batch(commands, name)
     run(["ip", "netns", "exec", name, "sysctl", "-qw", *_SYSCTLS])

@@ -1,11 +1,9 @@
-"""A node: network namespace, own mounts, processes, host name; containerd, kubelet, proxy and DNS inside.
+"""A node: its own network, mount, PID and UTS namespaces with containerd, kubelet, kube-proxy and DNS.
 
-Inside, every path and port is what a node of its own would have; on the host all of it lies in the
-cluster's state folder, and no mount shows.
-Its volumes lie on a disk of its own. All of it, pods or not, is in the zone's control groups, so that a zone
-can be slowed down or frozen as a whole.
-The node's first process is a supervisor that also reaps. Killing it is the death of the zone: the kernel
-ends everything else in the namespace at once.
+Inside, paths and ports are those of a dedicated machine. On the host all files are in the cluster's state
+folder, and no mount is visible. Its volumes are on a disk of its own. All of its processes are in the zone's
+control groups, so that a zone can be throttled or frozen as a whole. The node's first process is a supervisor
+that also reaps. Killing it kills the zone: the kernel kills all other processes of the namespace at once.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
 _MEMORY_DIVISOR = 3
-"""Nodes share one machine; each offers a third of its memory to pods."""
+"""The three nodes share one machine; each offers a third of its memory to pods."""
 
 _PRIVATE_SYSCTLS = {
     "vm/overcommit_memory": "1",
@@ -40,7 +38,7 @@ _PRIVATE_SYSCTLS = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
-"""What a kubelet would set for the whole machine: it finds them set, and the host keeps its own."""
+"""Values that a kubelet would set on the whole host. It finds them set here; the host keeps its own."""
 
 _FOLDERS = {
     "kubelet": "/var/lib/kubelet",
@@ -54,7 +52,14 @@ _FILES = {"etc/hosts": "/etc/hosts", "etc/resolv.conf": "/etc/resolv.conf", "etc
 
 
 def node_program(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str) -> Program:
-    """Write everything node `zone` reads, and return the program that is the node."""
+    """Write all files of a node and return the program that runs it.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        tools: the toolchain.
+        zone: of the node.
+    """
     _write_files(spec, paths, zone)
     _write_configs(spec, paths, tools, zone)
     start = write_atomically(paths.config / zone / "start.sh", start_script(spec, paths, zone), 0o700)
@@ -64,7 +69,13 @@ def node_program(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str
 
 
 def start_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
-    """Return what runs on the host: fresh control groups, then the node's namespaces."""
+    """Return the script on the host: it recreates the control groups and enters the node's namespaces.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        zone: of the node.
+    """
     group = spec.namespace(zone)
     return f"""\
 #!/bin/sh
@@ -77,7 +88,13 @@ exec nsenter --net=/run/netns/{group} unshare --mount --propagation private --pi
 
 
 def init_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
-    """Return the node's first process: it enters its control groups, mounts, and becomes the supervisor."""
+    """Return the script of the node's first process: join the control groups, mount, exec the supervisor.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        zone: of the node.
+    """
     node, config = paths.node(zone), paths.config / zone
     binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
     sysctls = [
@@ -137,13 +154,21 @@ def _write_configs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: s
 
 
 def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str) -> list[Program]:
-    """Return the processes inside a node."""
+    """Return the processes inside a node.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        tools: the toolchain.
+        zone: of the node.
+    """
     config = paths.config / zone
     ctr = f"ctr --address {CONTAINERD_SOCKET} --namespace k8s.io"
-    # The sandbox image must be there before the first pod; an import of what is there already costs nothing.
+    # The pause image must exist before the first pod; it is imported only if it is missing.
     kubelet_start = (
         f"until [ -S {CONTAINERD_SOCKET} ]; do sleep 0.05; done; "
-        f"{ctr} images list -q | grep -qx {BUSYBOX_IMAGE} || {ctr} images import {paths.config / 'toolbox.tar'}; "
+        f"{ctr} images list -q | grep -qx {BUSYBOX_IMAGE} "
+        f"|| {ctr} images import {paths.config / 'busybox.tar'}; "
         'exec "$@"'
     )
     kubelet_flags = [
@@ -153,17 +178,17 @@ def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: st
         f"--hostname-override={zone}",
         f"--node-ip={spec.node(zone)}",
         f"--node-labels={ZONE_LABEL}={zone},{REGION_LABEL}={REGION}",
-        # Its usage of each container: evictions ask anew, and who measures a load does it for minutes.
+        # Interval of container statistics: evictions collect their own, and load tests measure over minutes.
         "--housekeeping-interval=30s",
     ]
-    # As on the control plane, these go before the pods; containerd does not, as they would inherit it.
+    # As on the control plane, these have priority over pods; containerd has not, since pods would inherit it.
     commands = {
         "containerd": ["containerd", "--config", str(config / "containerd.toml")],
         "dns": [*HIGH_PRIORITY_PREFIX, str(tools.path("coredns")), "-conf", str(config / "Corefile")],
         "kubelet": [*HIGH_PRIORITY_PREFIX, "sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
         "proxy": [*HIGH_PRIORITY_PREFIX, str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
     }
-    # One thread at a time: with little to do, a second one of each mostly looks for work that is not there.
+    # One thread: with little to do, a second one of each mostly spins in search of work.
     environment = {"GOMAXPROCS": "1"}
     return [
         Program(name, argv, paths.log(f"{zone}/{name}"), environment=environment)
@@ -174,8 +199,12 @@ def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: st
 def containerd_toml(paths: ClusterPaths, zone: str) -> str:
     """Return containerd's configuration (1.6, CRI v1).
 
-    `restrict_oom_score_adj` because without CAP_SYS_RESOURCE, as in many containers and virtual machines,
-    every sandbox would fail.
+    `restrict_oom_score_adj` is set because every sandbox fails without CAP_SYS_RESOURCE, which many
+    containers and virtual machines lack.
+
+    Args:
+        paths: files of the cluster.
+        zone: of the node.
     """
     disabled = ("aufs", "btrfs", "zfs", "devmapper")
     plugins = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in disabled)
@@ -213,7 +242,12 @@ SystemdCgroup = false
 
 
 def cni_json(spec: ClusterSpec, zone: str) -> str:
-    """Return the pod network of a node: a bridge and a /24; all routes are known, so nothing masquerades."""
+    """Return the CNI configuration of a node: a bridge and a /24 with static routes, no masquerading.
+
+    Args:
+        spec: of the cluster.
+        zone: of the node.
+    """
     bridge = {
         "type": "bridge",
         "bridge": "pods",
@@ -230,7 +264,13 @@ def cni_json(spec: ClusterSpec, zone: str) -> str:
 
 
 def kubelet_json(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
-    """Return the kubelet's configuration; times belong together with those of the controller manager."""
+    """Return the kubelet's configuration; its times must match those of the controller manager.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        zone: of the node.
+    """
     pki = paths.pki
     return json.dumps(
         {
@@ -258,7 +298,7 @@ def kubelet_json(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
             "nodeStatusReportFrequency": "30s",
             "nodeLeaseDurationSeconds": 4,
             "syncFrequency": "10s",
-            # What ends again and again is started again soon, not after 10 s to 5 minutes.
+            # Crashing containers restart within 5 s, not after 10 s to 5 minutes.
             "featureGates": {"KubeletCrashLoopBackOffMax": True},
             "crashLoopBackOff": {"maxContainerRestartPeriod": "5s"},
             "imageGCHighThresholdPercent": 100,
@@ -277,7 +317,7 @@ def kubelet_json(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
 
 
 def _reserved_mib() -> int:
-    """Memory of the machine that is the other nodes' share (MiB)."""
+    """Return the memory of the host that belongs to the other nodes (MiB)."""
     total = next(
         int(line.split()[1]) // 1024
         for line in Path("/proc/meminfo").read_text().splitlines()
@@ -287,7 +327,13 @@ def _reserved_mib() -> int:
 
 
 def corefile(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
-    """Return the configuration of a node's DNS: the cluster's names, as nothing leads outside."""
+    """Return the configuration of a node's DNS: cluster names only, since nothing reaches the outside.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        zone: of the node.
+    """
     return f"""\
 .:53 {{
     bind {spec.node(zone)}

@@ -1,8 +1,9 @@
-"""The vault: an S3 store on the host, outside of the zones, where backups survive the loss of all of them.
+"""The off-site store: S3 on the host, outside the zones, where backups survive the loss of all zones.
 
-One Garage without copies: its folder stands beside the clusters' states and outlives `cluster down --purge`.
-It serves S3 on a socket, and the edge carries that to the bridge's address with TLS. Its key and secrets are
-made at its first start. It is there once Garage has been built; a cluster alone does without.
+A single Garage without replicas. Its folder is next to the state folders of the clusters and is kept by
+`cluster down --purge`. It serves S3 on a Unix socket; the edge forwards TLS on the bridge address to it. Its
+key and secrets are created at its first start. It exists once Garage is built; a cluster without a platform
+does not need it.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 PORT = 3900
-"""HTTPS, at the bridge's address."""
+"""HTTPS, on the bridge address."""
 RPC_PORT = 3901
-"""Garage wants one, though it has no peers; authenticated and encrypted."""
+"""Garage requires one even without peers; authenticated and encrypted."""
 BUCKET = "backups"
 REGION = "esq"
 HOST = service_dns(OFFSITE_STORE, DATA_NAMESPACE)
-"""Name that pods reach it by, and that its certificate holds for."""
+"""Name that pods use, and that its certificate is valid for."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,23 @@ class OffsiteStore:
 
     Attributes:
         folder: its data, keys and secrets.
-        program: Garage.
+        program: path of Garage.
     """
 
     folder: Path
     program: Path
 
     def socket(self, paths: ClusterPaths) -> Path:
-        """Return where it serves S3."""
+        """Return the path of the Unix socket that serves S3."""
         return paths.run / f"{OFFSITE_STORE}.sock"
 
     def configure(self, spec: ClusterSpec, paths: ClusterPaths) -> Program:
-        """Write its files; return its process."""
+        """Write its files and return its process.
+
+        Args:
+            spec: of the cluster.
+            paths: files of the cluster.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = self.folder / "rpc_secret"
         if not secret.exists():
@@ -73,7 +79,12 @@ class OffsiteStore:
         )
 
     def access(self, spec: ClusterSpec, paths: ClusterPaths) -> OffsiteStoreAccess:
-        """Return what is needed to use it from a pod."""
+        """Return the address and credentials for pods.
+
+        Args:
+            spec: of the cluster.
+            paths: files of the cluster.
+        """
         key = self._key()
         return OffsiteStoreAccess(
             url=f"https://{HOST}:{PORT}",
@@ -96,7 +107,12 @@ class OffsiteStore:
 
 
 def open_store(folder: Path | None, tools: Tools) -> OffsiteStore | None:
-    """Return the vault in `folder`; None where there is to be none, or Garage is not built yet."""
+    """Return the store in a folder; None without a folder, or while Garage is not built.
+
+    Args:
+        folder: its data, keys and secrets.
+        tools: the toolchain.
+    """
     if folder is None:
         return None
     try:
@@ -106,7 +122,13 @@ def open_store(folder: Path | None, tools: Tools) -> OffsiteStore | None:
 
 
 def render(store: OffsiteStore, spec: ClusterSpec, paths: ClusterPaths) -> str:
-    """Return `garage.toml`."""
+    """Return `garage.toml`.
+
+    Args:
+        store: the store.
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     return f"""\
 metadata_dir = "{store.folder / "meta"}"
 data_dir = "{store.folder / "data"}"
@@ -125,7 +147,13 @@ s3_region = "{REGION}"
 
 
 def frontend(store: OffsiteStore, spec: ClusterSpec, paths: ClusterPaths) -> str:
-    """Return the edge's part: TLS in front of the socket, bytes passed on as they are."""
+    """Return the section of the edge's configuration that terminates TLS in front of the socket.
+
+    Args:
+        store: the store.
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     return f"""
 listen {OFFSITE_STORE}
     mode tcp

@@ -1,6 +1,6 @@
-"""Processes of a cluster that nobody supervises any more, because its supervisor was killed.
+"""Processes of a cluster without a supervisor, because the supervisor was killed.
 
-They hold ports and files, so that neither `up` nor `down` could do its work beside them.
+They hold ports and files; `up` and `down` would fail while they run.
 """
 
 from __future__ import annotations
@@ -22,7 +22,12 @@ _HOST_PROGRAMS = {"supervisord", "haproxy", "docker-registry", "garage"}
 
 
 def find_orphans(spec: ClusterSpec, paths: ClusterPaths) -> list[psutil.Process]:
-    """Return what runs in the cluster's network namespaces, or on the host for it."""
+    """Return the processes in the cluster's network namespaces and its processes on the host.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     namespaced = {pid for machine in spec.hosts for pid in _namespace_pids(spec.namespace(machine))}
     helpers = _helper_pidfiles(paths)
     return [
@@ -33,10 +38,14 @@ def find_orphans(spec: ClusterSpec, paths: ClusterPaths) -> list[psutil.Process]
 
 
 def kill_orphans(spec: ClusterSpec, paths: ClusterPaths) -> None:
-    """Kill them; a node's first process takes its pods along.
+    """Kill all orphans; the pods of a node die with its first process.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
 
     Raises:
-        EsqError: one of them does not end.
+        EsqError: a process does not exit.
     """
     supervisord.kill(find_orphans(spec, paths), location=spec.name)
 
@@ -48,17 +57,17 @@ def _namespace_pids(namespace: str) -> list[int]:
 
 
 def _helper_pidfiles(paths: ClusterPaths) -> dict[str, str]:
-    """Return file by process id of what keeps its process id beside the cluster's sockets."""
+    """Return the PID files in the cluster's run folder, by process id."""
     return {file.read_text().strip(): str(file) for file in paths.run.glob("*.pid")}
 
 
 def _is_helper(process: psutil.Process, pidfiles: dict[str, str]) -> bool:
-    """Tell whether it was told to keep its process id there and did: the number alone may be another's."""
+    """Return whether its command line names its PID file: the number alone may have been reused."""
     return pidfiles.get(str(process.pid)) in (process.info["cmdline"] or ())
 
 
 def _is_host_program(process: psutil.Process, paths: ClusterPaths) -> bool:
-    """Tell whether it is a host program of ours: by what it is, so that nobody's editor is taken for one."""
+    """Return whether it is a host program of the cluster; by name, so that an editor does not match."""
     if process.info["name"] not in _HOST_PROGRAMS:
         return False
-    return any(Path(word).is_relative_to(paths.config) for word in process.info["cmdline"] or ())
+    return any(Path(argument).is_relative_to(paths.config) for argument in process.info["cmdline"] or ())

@@ -1,4 +1,4 @@
-"""Debian packages that a cluster and its images stand on, and a program of each to look for."""
+"""Debian packages that a cluster and its images need, with one program of each to check for."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ PACKAGES: dict[str, str] = {
 
 
 def missing() -> list[str]:
-    """Return the packages whose program is not there."""
+    """Return the packages whose program is missing."""
     return [package for package, program in PACKAGES.items() if not Path(program).exists()]

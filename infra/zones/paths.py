@@ -1,4 +1,4 @@
-"""Files of a cluster: what is kept in its state folder, and what lives only while it runs."""
+"""Paths of a cluster: persistent files in its state folder, and runtime files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RUNTIME = Path("/run/esq")
-"""Sockets and process ids: a socket's path must be under 108 bytes, and a reboot must empty it."""
+"""Sockets and PID files: a socket path must be under 108 bytes, and a reboot must clear the folder."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class ClusterPaths:
 
     @property
     def config(self) -> Path:
-        """Rendered configuration, written anew by every `up`."""
+        """Rendered configuration, rewritten by every `up`."""
         return self.root / "config"
 
     @property
     def logs(self) -> Path:
-        """A log file per process of the host and the control plane."""
+        """One log file per process of the host and the control plane."""
         return self.root / "logs"
 
     @property
@@ -53,12 +53,12 @@ class ClusterPaths:
 
     @property
     def lock(self) -> Path:
-        """Held while the cluster is brought up or down; beside the state, which may be deleted meanwhile."""
+        """Lock of `up` and `down`; next to the state folder, which `down` may delete."""
         return self.root.with_name(f".{self.root.name}.lock")
 
     @property
     def run(self) -> Path:
-        """Sockets and process ids."""
+        """Sockets and PID files."""
         return RUNTIME / self.name
 
     @property
@@ -68,7 +68,7 @@ class ClusterPaths:
 
     @property
     def pidfile(self) -> Path:
-        """Process id of the cluster's supervisor."""
+        """PID file of the cluster's supervisor."""
         return self.run / "supervisor.pid"
 
     @property
@@ -81,12 +81,12 @@ class ClusterPaths:
         return self.root / "nodes" / zone
 
     def log(self, name: str) -> Path:
-        """Return the log of process `name`; those of a node are called `zone-a/kubelet`."""
+        """Return the log of process `name`; names of node processes are like `zone-a/kubelet`."""
         zone, _, process = name.rpartition("/")
         return (self.node(zone) / "logs" if zone else self.logs) / f"{process}.log"
 
     def create(self, zones: tuple[str, ...]) -> None:
-        """Make all folders."""
+        """Create all folders."""
         self.root.mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o700)
         for folder in (self.pki, self.config, self.logs, self.etcd, self.run):
@@ -97,7 +97,13 @@ class ClusterPaths:
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Path:
-    """Write so that a reader sees the old file or the new one; the same content is not rewritten."""
+    """Replace a file atomically; unchanged content is not written.
+
+    Args:
+        path: of the file.
+        content: of the file.
+        mode: permissions.
+    """
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and path.read_bytes() == data:
         return path

@@ -1,7 +1,7 @@
-"""Certificates of a cluster, made at its first start and renewed before their year is over.
+"""Certificates of a cluster: issued at its first start, renewed before they expire after a year.
 
-One authority signs all; to Kubernetes the common name is the user and the organization the group, so rights
-follow from RBAC alone.
+One certificate authority signs all of them. Kubernetes maps the common name to the user and the organization
+to the group; permissions follow from RBAC alone.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 RENEW_BEFORE = dt.timedelta(days=60)
-"""A cluster that is started at least every two months never meets an expired certificate."""
+"""A cluster that is started at least every two months never has an expired certificate."""
 
 SERVICE_ACCOUNTS = "service-accounts"
-"""Its key signs the tokens of pods: it is kept for good, since a new one would lock every running pod out."""
+"""Its key signs the tokens of pods and is never renewed: a new one would invalidate tokens in use."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Somebody or something with a certificate of the cluster.
+    """The subject of a certificate.
 
     Attributes:
         file: name of its files.
         user: common name.
         group: organization; empty for none.
-        names: DNS names it serves under.
-        addresses: IP addresses it serves under.
+        names: DNS names of the certificate.
+        addresses: IP addresses of the certificate.
     """
 
     file: str
@@ -50,7 +50,7 @@ class Identity:
 
 
 def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
-    """Return everyone who needs a certificate."""
+    """Return the subjects of all certificates."""
     api = (
         "kubernetes",
         "kubernetes.default",
@@ -92,14 +92,19 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
 
 
 def ensure(spec: ClusterSpec, paths: ClusterPaths) -> None:
-    """Make or renew what is missing or nearly over; write kubeconfigs and the key for secrets at rest."""
+    """Issue missing and expiring certificates; write kubeconfigs and the key that encrypts Secrets at rest.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     authority = _certificate_authority(paths)
     for identity in identities(spec):
         _ensure_certificate(authority, identity, paths)
         write_atomically(paths.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, paths, identity))
     for name in ("gateway", OFFSITE_STORE):
         pair = paths.pki / name
-        # Both in one file, as HAProxy wants it.
+        # HAProxy reads certificate and key from one file.
         write_atomically(
             paths.pki / f"{name}.pem",
             pair.with_suffix(".crt").read_text() + pair.with_suffix(".key").read_text(),
@@ -109,7 +114,13 @@ def ensure(spec: ClusterSpec, paths: ClusterPaths) -> None:
 
 
 def kubeconfig(spec: ClusterSpec, paths: ClusterPaths, identity: Identity) -> str:
-    """Return a kubeconfig that holds everything it needs, so that it can be carried elsewhere."""
+    """Return a self-contained kubeconfig, which can be used on other machines.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+        identity: the user.
+    """
 
     def encoded(file: str) -> str:
         return base64.b64encode((paths.pki / file).read_bytes()).decode()
@@ -161,7 +172,7 @@ def _ensure_certificate(authority: KeyPair, identity: Identity, paths: ClusterPa
 
 
 def _ensure_encryption_key(paths: ClusterPaths) -> None:
-    """Write the key that the API server encrypts Secrets with before they reach etcd."""
+    """Write the key that the API server uses to encrypt Secrets in etcd."""
     path = paths.pki / "encryption.json"
     if path.exists():
         return

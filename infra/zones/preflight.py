@@ -1,7 +1,6 @@
-"""What a host must offer: all that is missing is told together, each with its remedy.
+"""Requirements of the host: all problems are reported together, each with its remedy.
 
-Kernel features are tried in a network namespace that is thrown away at once: a truer answer than any list
-of modules.
+Kernel features are tried in a temporary network namespace, which is more reliable than a list of modules.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
 
 GIBIBYTE = 1 << 30
 MIN_MEMORY_BYTES = 2 * GIBIBYTE
-"""Three nodes and the control plane take one; a platform on top takes some four more."""
+"""Three nodes and the control plane take 1 GiB; a platform takes about 4 GiB more."""
 MIN_DISK_BYTES = 8 * GIBIBYTE
-"""Images, logs and volumes of a platform; the disks of nodes are sparse and promise more."""
+"""Images, logs and volumes of a platform; the disks of nodes are sparse and larger."""
 
 _KERNEL_CHECKS = {
     "bridges and veth pairs": "ip link add t0 type bridge && ip link add t1 type veth peer name t2",
@@ -48,10 +47,15 @@ _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer", "blkio"
 
 
 def check(spec: ClusterSpec, paths: ClusterPaths) -> list[Problem]:
-    """Return everything that stands in the way of starting the cluster on this host."""
+    """Return all problems that prevent the cluster from starting on this host.
+
+    Args:
+        spec: of the cluster.
+        paths: files of the cluster.
+    """
     if os.geteuid() != 0:
         return [
-            Problem("you are not root", "user", "Run the command as root: namespaces and mounts need it.")
+            Problem("not running as root", "user", "Run the command as root: namespaces and mounts need it.")
         ]
     problems = [*_packages(), *_control_groups(), *_resources(paths)]
     if not packages.missing():
@@ -82,9 +86,9 @@ def _kernel() -> Iterator[Problem]:
 def _control_groups() -> Iterator[Problem]:
     if (MOUNT / "cgroup.controllers").exists():
         yield Problem(
-            "only cgroup v2 is mounted, on which the zones have not been proven yet",
+            "only cgroup v2 is mounted, on which the zones are not tested",
             str(MOUNT),
-            "Boot with systemd.unified_cgroup_hierarchy=0, or use a cluster of your own with --kubeconfig.",
+            "Boot with systemd.unified_cgroup_hierarchy=0, or use an existing cluster with --kubeconfig.",
         )
         return
     missing = [name for name in _CONTROLLERS if not (MOUNT / name / "cgroup.procs").exists()]
@@ -112,7 +116,7 @@ def _resources(paths: ClusterPaths) -> Iterator[Problem]:
 
 
 def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
-    remedy = "Choose another one with --subnet (ESQ_LOCAL_SUBNET), or take down what uses it."
+    remedy = "Choose another subnet (ESQ_LOCAL_SUBNET), or stop what uses it."
     own = {spec.bridge}
     for route in json.loads(run(["ip", "-json", "-4", "route", "show"])):
         if route["dst"] == "default" or route.get("dev") in own:
@@ -125,18 +129,18 @@ def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
     for port in (PORT, 5000):
         if _is_wildcard_port_taken(port):
             yield Problem(
-                f"port {port} is taken on all addresses",
+                f"port {port} is in use on all addresses",
                 "ports",
-                f"End what listens there (`ss -ltnp sport = :{port}`).",
+                f"Stop the process that listens on it (`ss -ltnp sport = :{port}`).",
             )
 
 
 def _is_wildcard_port_taken(port: int) -> bool:
-    """Tell whether a server has `port` on every address, so that the bridge's address could not be bound."""
+    """Return whether a server listens on `port` of all addresses, so that the bridge address is taken."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            # 127.90.90.90 is free unless somebody listens on all addresses.
+            # 127.90.90.90 is free unless a process listens on all addresses.
             probe.bind(("127.90.90.90", port))
         except OSError:
             return True

@@ -1,4 +1,4 @@
-"""The registry that nodes pull from: Debian's docker-registry on the bridge address, over TLS."""
+"""The image registry of the nodes: Debian's docker-registry on the bridge address, over TLS."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def render(spec: ClusterSpec, paths: ClusterPaths, storage: Path) -> str:
-    """Return its configuration (YAML, of which JSON is a part).
+    """Return its configuration (JSON, which is valid YAML).
 
     Args:
         spec: the cluster.
-        layout: its files.
-        storage: folder of the images, shared by all clusters of the user, so that an image is pushed once.
+        paths: its files.
+        storage: folder of the images, shared by all clusters of the user: an image is pushed once.
     """
     return json.dumps(
         {

@@ -1,4 +1,4 @@
-"""What a cluster is called and where everything of it lives: one address plan, derived from a name and a /16.
+"""Name and address plan of a cluster, derived from a name and a /16.
 
 X.Y.0.1      bridge: registry and edge
 X.Y.0.10     control plane
@@ -27,12 +27,12 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,8}$")]
 
 
 class ClusterSpec(BaseModel):
-    """A cluster of one control plane and one node per zone.
+    """A cluster with one control plane and one node per zone.
 
     Attributes:
-        name: at most nine letters and digits, so that interface names (15 characters) can carry it.
+        name: at most nine letters and digits, so that it fits into interface names (15 characters).
         subnet: an IPv4 /16 that nothing else on this machine uses.
-        zones: names of the zones and of their nodes.
+        zones: names of the zones, which are also the names of their nodes.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,12 +45,12 @@ class ClusterSpec(BaseModel):
     @classmethod
     def _check_prefix_length(cls, subnet: IPv4Network) -> IPv4Network:
         if subnet.prefixlen != _PREFIX:
-            raise ValueError(f"{subnet} is no /16: nodes, pods and services share it")
+            raise ValueError(f"{subnet} is not a /16; nodes, pods and Services share one")
         return subnet
 
     @classmethod
     def load_saved(cls, state: Path) -> ClusterSpec | None:
-        """Return what a state folder says of its cluster; None when it never was up."""
+        """Return the spec saved in a state folder; None if the cluster was never started."""
         path = state / "spec.json"
         return cls.model_validate_json(path.read_text()) if path.exists() else None
 
@@ -61,17 +61,17 @@ class ClusterSpec(BaseModel):
 
     @property
     def bridge_mac(self) -> str:
-        """Hardware address of the bridge; were it not given, it would change with the ports."""
+        """MAC address of the bridge; without a fixed one it would change with its ports."""
         return "02:00:" + ":".join(f"{byte:02x}" for byte in self.gateway.packed)
 
     @property
     def nftables_prefix(self) -> str:
-        """How the names of all tables of nftables begin that judge frames in the bridge."""
+        """Name prefix of the nftables tables that filter frames on the bridge."""
         return f"esq-{self.name}-"
 
     @property
     def gateway(self) -> IPv4Address:
-        """Address of the bridge: registry and edge listen here."""
+        """Address of the bridge, where the registry and the edge listen."""
         return self.subnet[1]
 
     @property
@@ -81,22 +81,22 @@ class ClusterSpec(BaseModel):
 
     @property
     def hosts(self) -> dict[str, IPv4Address]:
-        """Address by name of everything that has a network namespace: `control` and the zones."""
+        """Address of every network namespace by name: `control` and the zones."""
         return {"control": self.control, **{zone: self.node(zone) for zone in self.zones}}
 
     @property
     def lan(self) -> IPv4Network:
-        """Network of bridge, control plane and nodes."""
+        """Network of the bridge, the control plane and the nodes."""
         return IPv4Network((self.subnet.network_address, 24))
 
     @property
     def pod_range(self) -> IPv4Network:
-        """All pods."""
+        """Network of all pods."""
         return IPv4Network((self.subnet[_FIRST_POD_NET * 256], 20))
 
     @property
     def service_range(self) -> IPv4Network:
-        """All ClusterIPs."""
+        """Network of all ClusterIPs."""
         return IPv4Network((self.subnet[_SERVICE_HALF * 256], 17))
 
     @property
@@ -113,9 +113,9 @@ class ClusterSpec(BaseModel):
         return IPv4Network((self.subnet[(_FIRST_POD_NET + self.zones.index(zone)) * 256], 24))
 
     def namespace(self, host: str) -> str:
-        """Return the name of a machine's network namespace and cgroup."""
+        """Return the name of a host's network namespace and control group."""
         return f"esq-{self.name}-{host}"
 
     def bridge_port(self, host: str) -> str:
-        """Return the name of the bridge port that leads to a machine."""
+        """Return the name of the bridge port of a host."""
         return f"{self.name}-{list(self.hosts).index(host)}"

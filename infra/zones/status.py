@@ -1,4 +1,4 @@
-"""What a cluster is like right now, in words and for machines."""
+"""The current status of a cluster."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class NodeStatus(BaseModel):
-    """A node as the API server sees it."""
+    """A node, as reported by the API server."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -17,13 +17,13 @@ class NodeStatus(BaseModel):
 
 
 class ClusterStatus(BaseModel):
-    """A cluster.
+    """The status of a cluster.
 
     Attributes:
         name: of the cluster.
-        running: whether its supervisor runs.
-        processes: state by process name, e.g. `RUNNING`; those of a node are called `zone-a/kubelet`.
-        nodes: of every zone, as the API server sees them; empty when it does not answer.
+        running: whether its supervisor is running.
+        processes: state by process name, e.g. `RUNNING`; names of node processes are like `zone-a/kubelet`.
+        nodes: one per zone, as reported by the API server; empty when it does not respond.
         kubeconfig: path of the administrator's kubeconfig.
         edge: address of the edge.
         registry: `host:port` of the registry.
@@ -41,11 +41,11 @@ class ClusterStatus(BaseModel):
 
     @property
     def unhealthy(self) -> list[str]:
-        """Names of processes that do not run and of nodes that are not ready."""
+        """Names of the processes that are not running and of the nodes that are not ready."""
         processes = [name for name, state in self.processes.items() if state != "RUNNING"]
         return processes + [f"node {node.name}" for node in self.nodes if not node.ready]
 
     @property
     def healthy(self) -> bool:
-        """Every process runs and every node is ready."""
+        """Whether every process is running and every node is ready."""
         return self.running and bool(self.nodes) and not self.unhealthy

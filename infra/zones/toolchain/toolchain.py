@@ -1,4 +1,4 @@
-"""Where each tool comes from: PATH when its version fits, else the user's cache, built there once."""
+"""Locations of the tools: PATH if the version matches, else the user's cache, built there once."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _BUILDERS = {"go": builds.build_go, "cargo": builds.build_cargo, "maven": builds
 
 
 class ToolStatus(BaseModel):
-    """A tool as it is found now.
+    """The current status of a tool.
 
     Attributes:
         name: of the tool.
-        version: the one that fits.
-        origin: on PATH, built in the cache, or not there yet.
-        path: its program, or the folder of its programs; empty when not there yet.
+        version: required version.
+        origin: on PATH, built in the cache, or missing.
+        path: its program, or the folder of its programs; empty when missing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -48,7 +48,7 @@ class Toolchain:
 
     Args:
         cache: folder that they are built into.
-        steps: told what happens.
+        steps: progress reporter.
     """
 
     def __init__(self, cache: Path, steps: ProgressReporter) -> None:
@@ -60,7 +60,7 @@ class Toolchain:
         """Return the path of a program, or of Kafka's folder.
 
         Raises:
-            EsqError: it is not there; `ensure` would build it.
+            EsqError: it is missing; `ensure` would build it.
         """
         tool = TOOLS_BY_PROGRAM.get(program) or TOOLS_BY_NAME.get(program)
         if tool is None or self._is_on_path(tool):
@@ -77,28 +77,32 @@ class Toolchain:
         return Path(location)
 
     def list(self) -> list[ToolStatus]:
-        """Return every tool as it is found now."""
+        """Return the status of every tool."""
         return [self._status(tool) for tool in TOOLS]
 
     def ensure(self, names: Sequence[str], steps: ProgressReporter | None = None) -> None:
-        """Build those of `names` that are neither on PATH nor in the cache.
+        """Build the tools that are neither on PATH nor in the cache.
+
+        Args:
+            names: of the tools.
+            steps: progress reporter; the toolchain's own when None.
 
         Raises:
-            ProblemsError: compilers are missing; all of them at once, and nothing was built.
-            EsqError: a build failed.
+            ProblemsError: compilers are missing; all are listed, and nothing was built.
+            EsqError: a build fails.
         """
         missing = [
             TOOLS_BY_NAME[name] for name in names if self._status(TOOLS_BY_NAME[name]).origin == "missing"
         ]
         problems = list(_missing_compilers(missing))
         if problems:
-            raise ProblemsError("tools cannot be built on this machine yet", problems)
+            raise ProblemsError("tools cannot be built on this machine", problems)
         for tool in missing:
             self._build(tool, steps or self._steps)
 
     def _build(self, tool: Tool, steps: ProgressReporter) -> None:
         with steps.step(f"{tool.name} {tool.version}") as step, self._locked(tool) as log:
-            step.set_status(f"its build; log: {log}")
+            step.set_status(f"building; log: {log}")
             target = self._cache / tool.key
             if target.exists():
                 step.set_result("built by another run")
@@ -114,7 +118,7 @@ class Toolchain:
 
     @contextmanager
     def _locked(self, tool: Tool) -> Iterator[Path]:
-        """Hold the tool's lock, so that two runs do not build it twice; yields the path of its log."""
+        """Hold the tool's lock, so that two runs do not build it twice; yield the path of its log."""
         logs = self._cache / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{tool.name}.lock").open("w") as lock:
@@ -131,7 +135,7 @@ class Toolchain:
         return ToolStatus(name=tool.name, version=tool.version, origin="missing", path="")
 
     def _is_on_path(self, tool: Tool) -> bool:
-        """Tell whether all programs of a tool are on PATH in the very version; asked once."""
+        """Return whether all programs of a tool are on PATH in the required version; checked once."""
         if tool.name not in self._on_path:
             self._on_path[tool.name] = bool(tool.version_args or tool.plugin) and all(
                 _has_version(program, tool) for program in tool.programs
@@ -144,10 +148,10 @@ def _has_version(program: str, tool: Tool) -> bool:
         return False
     version_args = ("version", "--client") if program == "kubectl" else tool.version_args
     try:
-        answer = plugin_version(program) if tool.plugin else run([program, *version_args], timeout=30)
+        output = plugin_version(program) if tool.plugin else run([program, *version_args], timeout=30)
     except CommandFailedError:
         return False
-    return re.search(rf"(?<![\d.]){re.escape(tool.version)}(?![\d.])", answer) is not None
+    return re.search(rf"(?<![\d.]){re.escape(tool.version)}(?![\d.])", output) is not None
 
 
 def _missing_compilers(missing: Iterable[Tool]) -> Iterator[Problem]:
@@ -156,7 +160,7 @@ def _missing_compilers(missing: Iterable[Tool]) -> Iterator[Problem]:
         yield Problem(
             "no Cargo 1.85 or newer on PATH",
             kinds["cargo"],
-            "Install a Rust toolchain (Debian 12's is too old), or put a fitting garage on PATH.",
+            "Install a Rust toolchain (Debian 12's is too old), or put a matching garage on PATH.",
         )
     if "maven" in kinds and shutil.which("mvn") is None:
         yield Problem("no mvn on PATH", kinds["maven"], "apt-get install --no-install-recommends maven")

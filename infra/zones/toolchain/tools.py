@@ -1,4 +1,4 @@
-"""The tools: what each is called, which version, and how it comes to be."""
+"""The table of tools: name, version and build of each."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Tool:
     """A tool of the platform.
 
     Attributes:
-        name: what it is called here, and the name of its pins below this folder.
-        version: the one that fits.
-        kind: what builds it.
-        programs: names of its programs; several mean one binary that acts by the name it is called by.
+        name: of the tool and of its pins below this folder.
+        version: required version.
+        kind: build system.
+        programs: names of its programs; several are one multi-call binary.
         package: Go package to build, or Rust crate to install; the pins' own main package when empty.
-        flags: linker flags, e.g. the version that the program tells of itself.
-        asks: arguments that make a program tell its version; none means that one on PATH is never used.
-        plugin: whether the program is a Pulumi plugin, which tells its version over gRPC.
+        flags: linker flags, e.g. the version that the program reports.
+        version_args: arguments that print the version; without any, a program on PATH is never used.
+        plugin: whether the program is a Pulumi plugin, which reports its version over gRPC.
         embeds: a Go module and paths of its files that the pins' main package embeds; empty for none.
     """
 
@@ -61,7 +61,7 @@ class Tool:
 
     @property
     def key(self) -> str:
-        """Name of its folder in the cache: changes with the version, the pins and the flags."""
+        """Name of its folder in the cache; depends on the version, the pins and the flags."""
         pins = PINS_FOLDER / self.kind / self.name if self.kind == "go" else PINS_FOLDER / self.name
         files = sorted(path for path in pins.rglob("*") if path.is_file()) if pins.is_dir() else []
         content = [self.kind, self.version, self.package, self.flags, *self.programs, *self.embeds]
@@ -100,7 +100,7 @@ TOOLS = (
     Tool("garage", "2.5.0", "cargo", ("garage",), "garage", version_args=("--version",)),
     Tool("kafka", "4.3.1", "maven", ("kafka",)),
 )
-"""In the order in which they are built: what a cluster needs first."""
+"""In build order: the tools of the cluster first."""
 
 TOOLS_BY_PROGRAM = {program: tool for tool in TOOLS for program in tool.programs}
 TOOLS_BY_NAME = {tool.name: tool for tool in TOOLS}

@@ -114,7 +114,7 @@ def test_what_the_registry_has_is_left_alone(
     steps = RecordingProgress()
     made.push(registry=address, ca=ca, steps=steps)
     assert len(lines(tmp_path, "built")) == len(lines(tmp_path, "pushed")) == 6
-    assert steps.steps[0].results == ["all there"]
+    assert steps.steps[0].results == ["unchanged"]
 
 
 def test_a_new_registry_is_filled_without_building_again(
