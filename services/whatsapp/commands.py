@@ -44,7 +44,7 @@ class PutConnection:
         name: the company's name of the number.
         phone_number_id: the provider's id of the number.
         messages_per_second: rate that the provider grants; None means the environment's default.
-        recipients_per_day: people whom campaigns may contact within 24 hours; None means no limit.
+        recipients_per_day: recipients that campaigns may contact within 24 hours; None means no limit.
         keep_quota: leave `recipients_per_day` of an existing connection as it is.
     """
 

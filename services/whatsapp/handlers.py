@@ -59,8 +59,8 @@ async def send_reply(
 ) -> UUID:
     """Queue a reply; replies are sent before campaign messages of the same connection.
 
-    A reply that would not be sent soon is rejected at once, with the time after which a retry is useful:
-    whoever writes to a person should learn it now rather than wait.
+    A reply that would not be sent soon is rejected at once, with the time after which a retry is useful: an
+    interactive caller needs to know now.
 
     Args:
         command: the reply.

@@ -32,7 +32,7 @@ QUEUES = {DISPATCH: QueueConfig(lease_seconds=10, max_attempts=10, aging_seconds
 """The queues of this service, one per class of work."""
 REPLIES_PRIORITY, CAMPAIGNS_PRIORITY = 0, 2
 PUSH_TIMEOUT_SECONDS = 0.5
-"""Whoever adds a message waits no longer for the queue: the reconciler pushes its connection too."""
+"""Adding a message waits no longer than this for the queue: the reconciler pushes its connection too."""
 log = logging.getLogger(__name__)
 
 

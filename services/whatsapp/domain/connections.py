@@ -16,10 +16,10 @@ class ConnectionDetails:
     Attributes:
         phone_number_id: the provider's id of the number.
         messages_per_second: rate that the provider grants; None means the environment's default.
-        recipients_per_day: people whom campaigns may contact within 24 hours; None means no limit.
+        recipients_per_day: recipients that campaigns may contact within 24 hours; None means no limit.
         throttle_factor: share of the rate in use; rate limit errors of the provider lower it.
         suspended_until: end of a suspension, None when sending is not suspended.
-        recipients_last_24h: people whom campaigns contacted within 24 hours, where there is a quota.
+        recipients_last_24h: recipients that campaigns contacted within 24 hours, where there is a quota.
         pending_messages: queued messages, counted up to a limit.
     """
 

@@ -110,7 +110,7 @@ class WebhookReceiver:
         ]
 
 
-def received_message(client_reference: str = "ours", number: str = "123") -> ReceivedMessage:
+def received_message(client_reference: str = "reference-1", number: str = "123") -> ReceivedMessage:
     wamid = f"wamid.{client_reference}"
     return ReceivedMessage(uuid7(), wamid, number, "5511999999999", client_reference, datetime.now(UTC))
 
@@ -129,7 +129,7 @@ async def test_repeated_write_counts_once(store: PostgresLedgerStore) -> None:
     async with running_ledger(store) as ledger:
         await ledger.record(message, [PlannedStatus(0, "sent")])
         await ledger.record(message, [PlannedStatus(0, "sent")])
-    assert await store.received_counts(["ours"]) == {"ours": 1}
+    assert await store.received_counts(["reference-1"]) == {"reference-1": 1}
 
 
 async def test_no_response_when_ledger_commit_fails(

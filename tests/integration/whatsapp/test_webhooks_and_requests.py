@@ -229,7 +229,7 @@ async def test_repeated_request_is_queued_once(
 async def test_repeated_request_publishes_the_state_of_its_message(
     platform: Platform, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
-    """After a loss of Kafka's data, which may have held the message's events."""
+    """After a loss of Kafka's data, which may have included the message's events."""
     handle = SendRequestHandler(unit_of_work, FakeReadyQueue()).handle
     queued, accepted, delivered = (str(uuid7()) for _ in range(3))
     await handle([requested(message) for message in (queued, accepted, delivered)])

@@ -19,7 +19,7 @@ TEXT: dict[str, Any] = {
     "to": "+5511999999999",
     "type": "text",
     "text": {"body": "Hello"},
-    "biz_opaque_callback_data": "ours",
+    "biz_opaque_callback_data": "reference-1",
 }
 
 
@@ -34,7 +34,7 @@ def test_text_message_is_parsed() -> None:
     assert (request.to, request.text.body, request.biz_opaque_callback_data) == (
         "+5511999999999",
         "Hello",
-        "ours",
+        "reference-1",
     )
 
 

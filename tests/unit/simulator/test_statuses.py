@@ -28,7 +28,7 @@ UNDISTURBED = FaultConfig(duplicate_rate=0, reorder_rate=0, failed_rate=0.2, ski
 ONLY_DELIVERED = {"failed_rate": 0, "read_rate": 0}
 
 
-def received_message(client_reference: str | None = "ours") -> ReceivedMessage:
+def received_message(client_reference: str | None = "reference-1") -> ReceivedMessage:
     return ReceivedMessage(uuid7(), "wamid.1", "123", "5511999999999", client_reference, MIDNIGHT)
 
 
@@ -61,7 +61,9 @@ def test_no_statuses_without_webhooks() -> None:
     assert draw_statuses(FaultConfig(webhooks=False), Random(1)) == []
 
 
-def webhook_statuses(*statuses: PlannedStatus, client_reference: str | None = "ours") -> list[WebhookStatus]:
+def webhook_statuses(
+    *statuses: PlannedStatus, client_reference: str | None = "reference-1"
+) -> list[WebhookStatus]:
     planned = [(received_message(client_reference), status) for status in statuses]
     return [status for group in group_by_second(planned).values() for status in group]
 
@@ -88,7 +90,11 @@ def test_status_survives_storage_as_list() -> None:
 
 def test_status_entry_echoes_client_reference_and_has_times_as_text() -> None:
     [entry] = entries(webhook_statuses(PlannedStatus(2.0, "sent")))["123"]
-    assert (entry["id"], entry["status"], entry["biz_opaque_callback_data"]) == ("wamid.1", "sent", "ours")
+    assert (entry["id"], entry["status"], entry["biz_opaque_callback_data"]) == (
+        "wamid.1",
+        "sent",
+        "reference-1",
+    )
     assert entry["timestamp"] == str(int(MIDNIGHT.timestamp()) + 2)
     assert "errors" not in entry
 

@@ -16,8 +16,8 @@ from services.simulator.handlers import send_message
 from services.simulator.jobs.webhook_sender import WebhookSender, backoff_seconds
 from services.simulator.ports import ScheduledStatus
 
-STATUS = WebhookStatus("123", "wamid.1", "5511999999999", "ours", 1_790_000_000, "sent", None)
-COMMAND = SendMessage("123", "5511999999999", "ours")
+STATUS = WebhookStatus("123", "wamid.1", "5511999999999", "reference-1", 1_790_000_000, "sent", None)
+COMMAND = SendMessage("123", "5511999999999", "reference-1")
 
 
 async def test_failed_webhook_is_postponed_and_the_others_are_delivered() -> None:
@@ -50,7 +50,7 @@ async def test_message_is_recorded_unless_it_is_rejected(
     ledger = FakeLedger()
     fault_config = FaultConfig.model_validate({"latency": Delay(), **faults})
     assert isinstance(await send_message(COMMAND, ledger, fault_config, Random(1)), outcome)
-    assert await ledger.received_counts(["ours"]) == {"ours": received}
+    assert await ledger.received_counts(["reference-1"]) == {"reference-1": received}
 
 
 async def test_no_response_when_the_outcome_of_the_write_is_unknown() -> None:
