@@ -160,7 +160,9 @@ def _campaign_result(process: subprocess.Popen[str], step: ProgressStep) -> Camp
     try:
         out, errors = process.communicate(timeout=CAMPAIGN_TIMEOUT_SECONDS)
         report = json.loads(out)
-        return CampaignResult(planned=report["planned"], seconds=report["seconds"], **report["reconciliation"])
+        return CampaignResult(
+            planned=report["planned"], seconds=report["seconds"], **report["reconciliation"]
+        )
     except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
         process.kill()
         raise EsqError(
