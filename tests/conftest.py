@@ -1,16 +1,58 @@
-"""What holds for all tests."""
+"""Setup for all tests: hypothesis, gRPC, the tools of the toolchain on PATH, groups of pytest-xdist."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import platformdirs
+import pytest
 from hypothesis import HealthCheck, settings
 
-# How fast examples are drawn says something of the machine and nothing of the code.
+from infra.progress import RecordingProgress
+from infra.zones.toolchain import Toolchain
+
+# The time to draw an example depends on the machine, not on the code.
 settings.register_profile("esq", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("esq")
 
-# Servers are started as another user, which takes a real fork; gRPC would revive its threads in the child, where
-# one of them may find its poller closed and abort the program before it begins (5 of 1,500 were). No test uses
-# gRPC in a forked child.
+# Servers run as another user, which requires a real fork. gRPC would restart its threads in the child, where one
+# of them may find its poller closed and abort the program before it starts (5 of 1,500 did). No test uses gRPC
+# in a forked child.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+# Programs of the project that tests start find its packages, whatever the working directory.
+os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+
+_TOOLS_ON_PATH = "ESQ_TEST_TOOLS_ON_PATH"
+"""Set for child processes (pytest-xdist workers), which inherit PATH."""
+
+
+def _add_tools_to_path() -> None:
+    """Prepend the folders of the built tools to PATH, where tests find the servers that they start.
+
+    Nothing is built: `./esq test` does that, or `./esq toolchain build`.
+    """
+    toolchain = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
+    folders = [Path(tool.path) / "bin" for tool in toolchain.list() if tool.origin == "cache"]
+    existing = [str(folder) for folder in folders if folder.is_dir()]
+    os.environ["PATH"] = os.pathsep.join([*existing, os.environ["PATH"]])
+    os.environ[_TOOLS_ON_PATH] = "1"
+
+
+if _TOOLS_ON_PATH not in os.environ:
+    _add_tools_to_path()
+
+
+_TESTS = Path(__file__).resolve().parent
+_HOST_SUITES = ("zones", "chaos")
+"""Folders of tests that start clusters of namespaces; they share the network of the host."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests with servers by folder: with `--dist loadgroup` the tests of a group share one worker."""
+    for item in items:
+        suite, folder, *_ = item.path.relative_to(_TESTS).parts
+        if suite != "unit":
+            group = "host" if folder in _HOST_SUITES else folder
+            item.add_marker(pytest.mark.xdist_group(f"{suite}-{group}"))

@@ -25,7 +25,15 @@ SUITES = ("unit", "contract", "integration", "e2e")
 PARTS = (*CHECKS, *SUITES)
 SERVERS = {"postgresql-15": "/usr/lib/postgresql/15/bin/postgres", "redis-server": "/usr/bin/redis-server"}
 """Debian packages of servers that tests start, and a program of each."""
-_PYTEST = (sys.executable, "-m", "pytest", "--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0")
+_PYTEST = (sys.executable, "-m", "pytest")
+_COVERAGE = ("--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0")
+_WORKERS: dict[str, tuple[str, ...]] = {
+    "unit": ("-n", "2"),
+    # Tests of one folder share servers, and those that start clusters share the network of the host.
+    "contract": ("-n", "2", "--dist", "loadgroup"),
+    "integration": ("-n", "2", "--dist", "loadgroup"),
+}
+"""Options of pytest-xdist. With arguments of pytest (`-k NAME`) one process runs the tests: it starts sooner."""
 _NO_TESTS_COLLECTED = 5
 _TOOLS = {
     "contract": ("kubernetes", "etcd", "pulumi"),
@@ -59,7 +67,8 @@ def test(context: typer.Context) -> None:
     """
     parts, pytest_args = split_arguments(context.args)
     _prepare(parts)
-    _run("coverage", "erase")
+    if not pytest_args:
+        _run("coverage", "erase")
     results = [_run_part(part, pytest_args) for part in parts]
     if set(SUITES) <= set(parts) and not pytest_args:
         results.append(_evaluate_coverage())
@@ -92,7 +101,8 @@ def split_arguments(args: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _run_part(part: str, pytest_args: tuple[str, ...]) -> PartResult:
     started = time.monotonic()
-    commands = CHECKS.get(part) or ((*_PYTEST, f"tests/{part}", *pytest_args),)
+    options = pytest_args or (*_COVERAGE, *_WORKERS.get(part, ()))
+    commands = CHECKS.get(part) or ((*_PYTEST, f"tests/{part}", *options),)
     # All of them, also after a failure: a person wants to see everything at once.
     codes = [_run(*command) for command in commands]
     # Arguments such as -k may select nothing in a suite.

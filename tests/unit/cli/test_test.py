@@ -1,0 +1,29 @@
+"""Arguments of `esq test`."""
+
+from __future__ import annotations
+
+import pytest
+
+from cli.commands.test import PARTS, SUITES, split_arguments
+from infra.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("args", "parts", "pytest_args"),
+    [
+        ([], PARTS, ()),
+        (["unit", "lint"], ("unit", "lint"), ()),
+        (["unit", "-k", "NAME"], ("unit",), ("-k", "NAME")),
+        (["unit", "--", "-x"], ("unit",), ("-x",)),
+        (["-k", "NAME"], SUITES, ("-k", "NAME")),
+    ],
+)
+def test_arguments_are_split_into_parts_and_pytest_arguments(
+    args: list[str], parts: tuple[str, ...], pytest_args: tuple[str, ...]
+) -> None:
+    assert split_arguments(args) == (parts, pytest_args)
+
+
+def test_unknown_part_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no such part: unti"):
+        split_arguments(["unti"])
