@@ -76,7 +76,7 @@ async def _apply(unit: UnitOfWork, statuses: Sequence[WebhookStatus]) -> None:
     for index, status in enumerate(statuses):
         state = after.get(keys[index]) if index in keys else None
         if state is None:
-            STATUSES.labels("unknown_message").inc()
+            STATUSES.labels("unknown").inc()
             continue
         updated = state.apply_status(status.status, status.occurred_at, status.provider_id, status.code)
         STATUSES.labels("duplicate" if updated is state else "applied").inc()
