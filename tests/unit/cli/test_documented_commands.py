@@ -30,41 +30,41 @@ def documented_commands(document: Path) -> list[str]:
     return sorted({*_INLINE.findall(text), *_BLOCK.findall(text)})
 
 
-def load_command(words: list[str]) -> Any:
-    """Return the command named by the first words, and remove these words."""
-    name = words.pop(0)
+def load_command(args: list[str]) -> Any:
+    """Return the command named by the first arguments, and remove these arguments."""
+    name = args.pop(0)
     command: Any = typer.main.get_command(importlib.import_module(COMMANDS[name][0]).app)
     command = getattr(command, "commands", {}).get(name, command)
-    while words and words[0] in getattr(command, "commands", {}):
-        command = command.commands[words.pop(0)]
+    while args and args[0] in getattr(command, "commands", {}):
+        command = command.commands[args.pop(0)]
     return command
 
 
 def problems(line: str) -> list[str]:
-    """Return what is wrong with a command line; a command without any argument is only a mention."""
-    words = shlex.split(line, comments=True)[1:]
-    if words[0] in _LAUNCHER_VERBS or words[-1] == "--help":
+    """Return what is wrong with a command line; a command without arguments is only a mention."""
+    args = shlex.split(line, comments=True)[1:]
+    if args[0] in _LAUNCHER_VERBS or args[-1] == "--help":
         return []
-    if words[0] not in COMMANDS:
-        return [f"no command {words[0]}"]
-    command = load_command(words)
+    if args[0] not in COMMANDS:
+        return [f"no command {args[0]}"]
+    command = load_command(args)
     if hasattr(command, "commands"):
-        return [f"no subcommand {words[0]}"] if words else []
-    return argument_problems(command, words) if words else []
+        return [f"no subcommand {args[0]}"] if args else []
+    return argument_problems(command, args) if args else []
 
 
-def argument_problems(command: Any, words: list[str]) -> list[str]:
+def argument_problems(command: Any, args: list[str]) -> list[str]:
     options = {name: option for option in command.params for name in option.opts if name.startswith("-")}
     arguments = [argument for argument in command.params if argument.param_type_name == "argument"]
     positional: list[str] = []
-    while words:
-        word = words.pop(0)
+    while args:
+        word = args.pop(0)
         if not word.startswith("--"):
             positional.append(word)
         elif word not in options:
             return [f"no option {word}"]
         elif not options[word].is_flag:
-            words.pop(0)
+            args.pop(0)
     required = sum(argument.required for argument in arguments)
     unlimited = bool(command.context_settings.get("allow_extra_args")) or any(
         argument.nargs == -1 for argument in arguments
