@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings
-from tests.controllers.consuming import PROCESS
+from tests.servers.consumer_harness import PROCESS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

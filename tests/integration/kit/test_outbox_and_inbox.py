@@ -21,14 +21,15 @@ from services.kit.postgres.inbox import RETENTION_SECONDS, SQL, PostgresInbox
 from services.kit.postgres.outbox import SQL as OUTBOX_SQL
 from services.kit.postgres.outbox import OutboxRelay, PostgresOutbox
 from services.kit.settings import KafkaSettings
-from tests.controllers.consuming import PROCESS, Effects, consuming, event, until
-from tests.controllers.process import await_true, free_port
+from tests.servers.consumer_harness import PROCESS, RecordingHandler, numbered_event, run_consumer, wait_until
+from tests.servers.process import free_port
+from tests.servers.process import wait_until as wait_until_blocking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.kit.postgres.database import Database
-    from tests.controllers.kafka import Kafka
+    from tests.servers.kafka import Kafka
 
 pytestmark = pytest.mark.integration
 
@@ -80,7 +81,7 @@ class CrashingPublisher(FakePublisher):
 
 async def test_events_of_rolled_back_transaction_are_not_published(database: Database) -> None:
     async with database.transaction() as work:
-        await PostgresOutbox(work).add([event("a", 1)])
+        await PostgresOutbox(work).add([numbered_event("a", 1)])
     publisher = FakePublisher()
     await drain(OutboxRelay(database, publisher))
     assert publisher.records == []
@@ -89,7 +90,7 @@ async def test_events_of_rolled_back_transaction_are_not_published(database: Dat
 async def test_two_relays_publish_each_event_once_in_order_of_its_key(database: Database) -> None:
     keys = [f"key-{number}" for number in range(40)]
     for number in range(25):
-        await store(database, [event(key, number) for key in keys])
+        await store(database, [numbered_event(key, number) for key in keys])
     publisher = SlowPublisher()
     relays = [OutboxRelay(database, publisher, batch_size=50) for _ in range(2)]
     await asyncio.gather(*(drain(relay) for relay in relays))
@@ -102,10 +103,10 @@ async def test_two_relays_publish_each_event_once_in_order_of_its_key(database: 
 
 async def test_event_committed_late_is_published(database: Database) -> None:
     async with database.transaction() as late:
-        await PostgresOutbox(late).add([event("late", 1)])
+        await PostgresOutbox(late).add([numbered_event("late", 1)])
         publisher = FakePublisher()
         for number in range(5):
-            await store(database, [event(f"early-{key}", number) for key in range(20)])
+            await store(database, [numbered_event(f"early-{key}", number) for key in range(20)])
             await drain(OutboxRelay(database, publisher))
         assert len(publisher.records) == 100
         await late.commit()
@@ -122,7 +123,7 @@ async def test_overlapping_transactions_lose_and_reorder_nothing(database: Datab
     async def write(key: str) -> None:
         for number in range(0, 100, 5):
             async with database.transaction() as work:
-                await PostgresOutbox(work).add([event(key, number + offset) for offset in range(5)])
+                await PostgresOutbox(work).add([numbered_event(key, number + offset) for offset in range(5)])
                 await asyncio.sleep(random.uniform(0, 0.02))
                 await work.commit()
 
@@ -145,7 +146,7 @@ async def test_overlapping_transactions_lose_and_reorder_nothing(database: Datab
 async def test_published_ids_are_not_scanned_again(database: Database) -> None:
     relay = OutboxRelay(database, FakePublisher())
     for number in range(4):
-        await store(database, [event(f"key-{key}", number) for key in range(50)])
+        await store(database, [numbered_event(f"key-{key}", number) for key in range(50)])
         await drain(relay)
     async with database.transaction() as work:
         row = await work.fetch_one(text("SELECT min(min_id) FROM outbox_shard"))
@@ -154,12 +155,12 @@ async def test_published_ids_are_not_scanned_again(database: Database) -> None:
 
 
 async def test_several_batches_are_published_in_order_during_writes(database: Database) -> None:
-    await store(database, [event("a", number) for number in range(100)])
+    await store(database, [numbered_event("a", number) for number in range(100)])
     publisher = FakePublisher()
     relay = OutboxRelay(database, publisher, batch_size=8)
     for number in range(100, 110):
         assert await relay.publish_batch()
-        await store(database, [event("a", number)])
+        await store(database, [numbered_event("a", number)])
     await drain(relay)
     assert decode_numbers(publisher.records) == [("a", number) for number in range(110)]
 
@@ -172,7 +173,7 @@ async def count_by_segment(database: Database) -> dict[int, int]:
 
 async def fill_all_segments(database: Database) -> None:
     """Put one event into each segment, as if a minute had passed."""
-    await store(database, [event("a", number) for number in range(3)])
+    await store(database, [numbered_event("a", number) for number in range(3)])
     async with database.transaction() as work:
         await work.execute(text("UPDATE outbox SET segment = id % 3"))
         await work.commit()
@@ -187,7 +188,7 @@ async def test_segment_is_truncated_only_when_published(database: Database) -> N
     await drain(relay)
     assert await relay.truncate_segment()
     assert sorted((await count_by_segment(database)).values()) == [1, 1]
-    await store(database, [event("a", 3)])
+    await store(database, [numbered_event("a", 3)])
     await drain(relay)
     assert decode_numbers(publisher.records) == [("a", number) for number in range(4)]
 
@@ -204,7 +205,7 @@ async def test_segment_with_an_open_writer_is_not_truncated(database: Database) 
 
 
 async def test_events_stay_pending_while_brokers_are_unavailable(database: Database) -> None:
-    await store(database, [event("a", 1)])
+    await store(database, [numbered_event("a", 1)])
     publisher = FakePublisher()
     publisher.unavailable = True
     relay = OutboxRelay(database, publisher)
@@ -216,7 +217,7 @@ async def test_events_stay_pending_while_brokers_are_unavailable(database: Datab
 
 
 async def test_relay_crash_after_publishing_causes_duplicates_without_effect(database: Database) -> None:
-    await store(database, [event("a", number) for number in range(10)])
+    await store(database, [numbered_event("a", number) for number in range(10)])
     crashing, healthy = CrashingPublisher(), FakePublisher()
     with pytest.raises(KeyboardInterrupt):
         await OutboxRelay(database, crashing).publish_batch()
@@ -233,7 +234,7 @@ async def test_relay_crash_after_publishing_causes_duplicates_without_effect(dat
 
 
 async def test_event_is_new_once_for_two_concurrent_consumers(database: Database) -> None:
-    events = [decode(event("a", number).encode()) for number in range(50)]
+    events = [decode(numbered_event("a", number).encode()) for number in range(50)]
 
     async def consume(batch: list[InboundEvent]) -> list[InboundEvent]:
         async with database.transaction() as work:
@@ -248,9 +249,9 @@ async def test_event_is_new_once_for_two_concurrent_consumers(database: Database
 
 async def test_inbox_purges_events_older_than_the_retention(database: Database) -> None:
     async with database.transaction() as work:
-        await PostgresInbox(work).filter_new([decode(event("a", 1).encode())])
+        await PostgresInbox(work).filter_new([decode(numbered_event("a", 1).encode())])
         await work.execute(text("UPDATE inbox SET seen_at = now() - interval '9 days'"))
-        await PostgresInbox(work).filter_new([decode(event("a", 2).encode())])
+        await PostgresInbox(work).filter_new([decode(numbered_event("a", 2).encode())])
         assert await work.execute(SQL["inbox_purge"], retention_seconds=RETENTION_SECONDS) == 1
 
 
@@ -259,23 +260,23 @@ async def test_inbox_purges_events_older_than_the_retention(database: Database) 
 
 async def test_events_are_handled_once_in_order_end_to_end(clean_kafka: Kafka, database: Database) -> None:
     publisher = KafkaPublisher(client_config(PROCESS, KafkaSettings(kafka_bootstrap=clean_kafka.bootstrap)))
-    events = [event(f"key-{number % 10}", number) for number in range(200)]
+    events = [numbered_event(f"key-{number % 10}", number) for number in range(200)]
     await store(database, events)
     await drain(OutboxRelay(database, publisher, batch_size=30))
     duplicates = [Record(MESSAGE_STATUS.name, outbound.key, outbound.encode()) for outbound in events[:50]]
     await publisher.publish(duplicates)
-    effects = Effects(database)
-    effects.failing = [TemporaryError("database unavailable"), TemporaryError("database unavailable")]
-    async with consuming(clean_kafka, effects):
-        await until(lambda: len(effects.done) == 200)
+    effects = RecordingHandler(database)
+    effects.errors = [TemporaryError("database unavailable"), TemporaryError("database unavailable")]
+    async with run_consumer(clean_kafka, effects):
+        await wait_until(lambda: len(effects.handled) == 200)
     for key in {outbound.key for outbound in events}:
-        assert [number for name, number in effects.done if name == key] == [
+        assert [number for name, number in effects.handled if name == key] == [
             number for number in range(200) if f"key-{number % 10}" == key
         ]
-    async with consuming(clean_kafka, effects):
-        await publisher.publish([Record(MESSAGE_STATUS.name, "last", event("last", 1).encode())])
-        await until(lambda: ("last", 1) in effects.done)
-    assert len(effects.done) == 201
+    async with run_consumer(clean_kafka, effects):
+        await publisher.publish([Record(MESSAGE_STATUS.name, "last", numbered_event("last", 1).encode())])
+        await wait_until(lambda: ("last", 1) in effects.handled)
+    assert len(effects.handled) == 201
     publisher.close()
 
 
@@ -305,4 +306,4 @@ def wait_for_partitions(kafka: Kafka, topic: str, partitions: int) -> None:
         metadata = kafka.admin().list_topics(timeout=5).topics.get(topic)
         return metadata is not None and len(metadata.partitions) == partitions
 
-    await_true(f"{topic} has {partitions} partitions", exist, 10)
+    wait_until_blocking(f"{topic} has {partitions} partitions", exist, 10)

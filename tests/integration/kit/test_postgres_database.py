@@ -17,8 +17,8 @@ from services.kit.jobs.migrate import MigrateSettings, migrate, migrated_service
 from services.kit.observability.resilience_metrics import BREAKER_CLOSED, BREAKER_OPEN
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
-from tests.controllers.postgres import Postgres
 from tests.metrics import metric
+from tests.servers.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -20,15 +20,15 @@ from services.kit.kafka.envelope import SCHEMA_VERSION
 from services.kit.kafka.failed_records import RetryPolicy
 from services.kit.observability.trace_context import trace_scope
 from services.kit.settings import KafkaSettings
-from tests.controllers.consuming import PROCESS, Effects, consuming, event, until
-from tests.controllers.process import await_true
 from tests.metrics import metric
+from tests.servers.consumer_harness import PROCESS, RecordingHandler, numbered_event, run_consumer, wait_until
+from tests.servers.process import wait_until as wait_until_blocking
 
 if TYPE_CHECKING:
     from services.kit.kafka.dead_letters import DeadLetter
     from services.kit.postgres.database import Database
-    from tests.controllers.kafka import Kafka
-    from tests.controllers.postgres import Postgres
+    from tests.servers.kafka import Kafka
+    from tests.servers.postgres import Postgres
 
 pytestmark = pytest.mark.integration
 SHORT_RETRIES = RetryPolicy(backoff_seconds=0.5, max_attempts=3, max_attempts_unknown_schema=2)
@@ -54,48 +54,48 @@ async def test_malformed_payload_is_dead_at_once_and_other_records_proceed(
     clean_kafka: Kafka, database: Database
 ) -> None:
     before = metric_or_zero("esq_consumer_dead_letters_total", topic=TOPIC, reason="malformed")
-    valid = [event("valid", number).encode() for number in range(4)]
+    valid = [numbered_event("valid", number).encode() for number in range(4)]
     produce(clean_kafka, valid[0], b"\xff\xff not an event", *valid[1:])
-    effects = Effects(database)
-    async with consuming(clean_kafka, effects):
-        await until(lambda: len(effects.done) == 4)
-        await until(lambda: len(list_dead_letters(clean_kafka)) == 1)
+    effects = RecordingHandler(database)
+    async with run_consumer(clean_kafka, effects):
+        await wait_until(lambda: len(effects.handled) == 4)
+        await wait_until(lambda: len(list_dead_letters(clean_kafka)) == 1)
     (dead_letter,) = list_dead_letters(clean_kafka)
     summary = dead_letter.summary()
     assert summary["reason"] == "malformed"
     assert summary["attempts"] == 1
     assert dead_letter.record.payload == b"\xff\xff not an event"
     assert dead_letter.id.startswith(f"campaigns/{TOPIC}/")
-    assert [number for _, number in effects.done] == [0, 1, 2, 3]
+    assert [number for _, number in effects.handled] == [0, 1, 2, 3]
     assert metric_or_zero("esq_consumer_dead_letters_total", topic=TOPIC, reason="malformed") == before + 1
 
 
 async def test_failed_event_is_retried_later_without_delaying_others(
     clean_kafka: Kafka, database: Database
 ) -> None:
-    effects = Effects(database)
+    effects = RecordingHandler(database)
     effects.poison = {"bad"}
-    produce(clean_kafka, event("bad", 1).encode(), event("valid", 2).encode())
-    async with consuming(clean_kafka, effects, RetryPolicy(backoff_seconds=1.0, max_attempts=50)):
-        await until(lambda: len(effects.tried) >= 3)
-        assert effects.done == [("valid", 2)]
-        assert effects.tried[2] - effects.tried[0] >= 0.9
+    produce(clean_kafka, numbered_event("bad", 1).encode(), numbered_event("valid", 2).encode())
+    async with run_consumer(clean_kafka, effects, RetryPolicy(backoff_seconds=1.0, max_attempts=50)):
+        await wait_until(lambda: len(effects.attempts) >= 3)
+        assert effects.handled == [("valid", 2)]
+        assert effects.attempts[2] - effects.attempts[0] >= 0.9
         effects.poison = set()
-        await until(lambda: effects.done == [("valid", 2), ("bad", 1)])
+        await wait_until(lambda: effects.handled == [("valid", 2), ("bad", 1)])
     assert list_dead_letters(clean_kafka) == []
 
 
 async def test_dead_letter_after_max_attempts_has_all_facts(clean_kafka: Kafka, database: Database) -> None:
-    effects = Effects(database)
+    effects = RecordingHandler(database)
     effects.poison = {"bad"}
     with trace_scope("") as trace:
-        produce(clean_kafka, event("bad", 1).encode())
-    async with consuming(clean_kafka, effects, SHORT_RETRIES):
-        await until(lambda: len(list_dead_letters(clean_kafka)) == 1)
+        produce(clean_kafka, numbered_event("bad", 1).encode())
+    async with run_consumer(clean_kafka, effects, SHORT_RETRIES):
+        await wait_until(lambda: len(list_dead_letters(clean_kafka)) == 1)
     (dead_letter,) = list_dead_letters(clean_kafka)
     summary = dead_letter.summary()
-    assert len(effects.tried) == 2 * 3
-    assert effects.done == []
+    assert len(effects.attempts) == 2 * 3
+    assert effects.handled == []
     assert (summary["reason"], summary["attempts"]) == ("failed", 3)
     assert summary["detail"] == "LookupError in the handler"
     assert (summary["event"], summary["company"]) == ("message_accepted", "acme")
@@ -109,19 +109,19 @@ async def test_dead_letter_after_max_attempts_has_all_facts(clean_kafka: Kafka, 
 async def test_unknown_schema_version_is_retried_without_being_handled(
     clean_kafka: Kafka, database: Database, unknown: str
 ) -> None:
-    envelope = v1.Envelope.FromString(event("new", 1).encode())
+    envelope = v1.Envelope.FromString(numbered_event("new", 1).encode())
     if unknown == "version":
         envelope.version = SCHEMA_VERSION + 1
     else:
         envelope.ClearField("message_accepted")
     # An event with number 99, without fields, that only a later release knows.
     produce(clean_kafka, envelope.SerializeToString() + (b"\x9a\x06\x00" if unknown == "event" else b""))
-    effects = Effects(database)
-    async with consuming(clean_kafka, effects, SHORT_RETRIES):
-        await until(lambda: len(list_dead_letters(clean_kafka)) == 1)
+    effects = RecordingHandler(database)
+    async with run_consumer(clean_kafka, effects, SHORT_RETRIES):
+        await wait_until(lambda: len(list_dead_letters(clean_kafka)) == 1)
     summary = list_dead_letters(clean_kafka)[0].summary()
     assert (summary["reason"], summary["attempts"]) == ("unknown_schema", 2)
-    assert effects.done == []
+    assert effects.handled == []
 
 
 async def test_consumer_stays_in_its_group_while_database_is_down(
@@ -136,26 +136,26 @@ async def test_consumer_stays_in_its_group_while_database_is_down(
         lambda *args: client_config(*args) | {"max.poll.interval.ms": max_poll_interval_ms},
     )
     monkeypatch.setattr(consumer_lag, "MEASURE_INTERVAL_SECONDS", 0.2)
-    effects = Effects(database)
+    effects = RecordingHandler(database)
     labels = {"topic": TOPIC, "group": "esq-campaigns"}
-    async with consuming(clean_kafka, effects, SHORT_RETRIES):
-        produce(clean_kafka, event("a", 0).encode())
-        await until(lambda: len(effects.done) == 1)
+    async with run_consumer(clean_kafka, effects, SHORT_RETRIES):
+        produce(clean_kafka, numbered_event("a", 0).encode())
+        await wait_until(lambda: len(effects.handled) == 1)
         members = await asyncio.to_thread(member_ids, clean_kafka)
         await asyncio.to_thread(postgres.kill)
         try:
-            produce(clean_kafka, *(event("a", number).encode() for number in range(1, 20)))
+            produce(clean_kafka, *(numbered_event("a", number).encode() for number in range(1, 20)))
             killed_at = time.monotonic()
-            await until(lambda: time.monotonic() - killed_at > max_poll_interval_ms / 1000 + 3)
+            await wait_until(lambda: time.monotonic() - killed_at > max_poll_interval_ms / 1000 + 3)
             assert metric_or_zero("esq_consumer_lag_records", **labels) == 19
             age = metric_or_zero("esq_consumer_oldest_record_age_seconds", **labels)
             assert age > max_poll_interval_ms / 1000
         finally:
             await asyncio.to_thread(postgres.start)
-        await until(lambda: len(effects.done) == 20)
+        await wait_until(lambda: len(effects.handled) == 20)
         assert await asyncio.to_thread(member_ids, clean_kafka) == members
-        await until(lambda: metric_or_zero("esq_consumer_lag_records", **labels) == 0)
-    assert [number for _, number in effects.done] == list(range(20))
+        await wait_until(lambda: metric_or_zero("esq_consumer_lag_records", **labels) == 0)
+    assert [number for _, number in effects.handled] == list(range(20))
     assert list_dead_letters(clean_kafka) == []
 
 
@@ -169,12 +169,12 @@ async def test_replayed_dead_letter_has_its_effect_once_and_discarded_one_has_no
     clean_kafka: Kafka, database: Database
 ) -> None:
     publisher = KafkaPublisher(client_config(PROCESS, KafkaSettings(kafka_bootstrap=clean_kafka.bootstrap)))
-    effects = Effects(database)
+    effects = RecordingHandler(database)
     effects.poison = {"fixed", "broken"}
     for name in ("fixed", "broken"):
-        produce(clean_kafka, event(name, 1).encode(), key=name.encode())
-    async with consuming(clean_kafka, effects, SHORT_RETRIES):
-        await until(lambda: len(list_dead_letters(clean_kafka)) == 2)
+        produce(clean_kafka, numbered_event(name, 1).encode(), key=name.encode())
+    async with run_consumer(clean_kafka, effects, SHORT_RETRIES):
+        await wait_until(lambda: len(list_dead_letters(clean_kafka)) == 2)
         by_key = {letter.redacted()["key"]: letter for letter in list_dead_letters(clean_kafka)}
         settings = dlq.DlqSettings(kafka_bootstrap=clean_kafka.bootstrap)
         listed = await dlq.run(settings, "list", [])
@@ -188,20 +188,20 @@ async def test_replayed_dead_letter_has_its_effect_once_and_discarded_one_has_no
         assert (await dlq.run(settings, "replay", ["campaigns"]))["ids"] == [by_key["fixed"].id]
         assert not (await dlq.run(settings, "replay", ["campaigns"]))["succeeded"]
         await resolve_dead_letters([by_key["fixed"]], REPLAYED, publisher, datetime.now(UTC))
-        await until(lambda: effects.done == [("fixed", 1)])
-        produce(clean_kafka, event("last", 1).encode(), key=b"fixed")
-        await until(lambda: ("last", 1) in effects.done)
-    assert effects.done == [("fixed", 1), ("last", 1)]
+        await wait_until(lambda: effects.handled == [("fixed", 1)])
+        produce(clean_kafka, numbered_event("last", 1).encode(), key=b"fixed")
+        await wait_until(lambda: ("last", 1) in effects.handled)
+    assert effects.handled == [("fixed", 1), ("last", 1)]
     assert list_dead_letters(clean_kafka) == []
     publisher.close()
 
 
 async def test_handler_runs_in_the_trace_of_its_event(clean_kafka: Kafka, database: Database) -> None:
     with trace_scope("") as trace:
-        produce(clean_kafka, event("a", 1).encode())
-    effects = Effects(database)
-    async with consuming(clean_kafka, effects):
-        await until(lambda: len(effects.done) == 1)
+        produce(clean_kafka, numbered_event("a", 1).encode())
+    effects = RecordingHandler(database)
+    async with run_consumer(clean_kafka, effects):
+        await wait_until(lambda: len(effects.handled) == 1)
     assert effects.traces == [trace.trace_id]
 
 
@@ -220,4 +220,4 @@ def test_retry_and_dead_letter_topics_exist_as_declared(kafka: Kafka) -> None:
             "retention.ms"
         ].value == str(30 * DAY_MS)
 
-    await_true("the dead-letter topic is configured", is_configured, 10)
+    wait_until_blocking("the dead-letter topic is configured", is_configured, 10)

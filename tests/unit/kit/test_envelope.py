@@ -53,6 +53,7 @@ def test_parts_are_split_in_order_into_bounded_batches() -> None:
         v1.Envelope(event_id="x", company="acme", message_failed=v1.MessageFailed()).SerializeToString(),
         v1.Envelope(event_id=str(uuid7()), message_failed=v1.MessageFailed()).SerializeToString(),
     ],
+    ids=["absent", "not-protobuf", "without-event", "invalid-id", "without-company"],
 )
 def test_payload_without_valid_event_is_malformed(payload: bytes | None) -> None:
     with pytest.raises(MalformedEventError):

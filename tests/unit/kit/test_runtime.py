@@ -14,7 +14,7 @@ from services.kit.http.app import create_app
 from services.kit.observability.health import Health
 from services.kit.runtime import ServiceComponents, serve_until_stopped
 from services.kit.settings import ProcessSettings
-from tests.controllers.process import free_port
+from tests.servers.process import free_port
 
 
 @pytest.fixture
