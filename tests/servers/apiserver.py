@@ -1,4 +1,4 @@
-"""A real Kubernetes API server on loopback: etcd, kube-apiserver and the controllers; no node, so no pod ever runs."""
+"""A Kubernetes API server on loopback: etcd, kube-apiserver and the controllers; without nodes, no pod runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READY_TIMEOUT_SECONDS = 60.0
 
 
 class ApiServer:
-    """Starts with `start`, ends with `stop`; `kubeconfig` is that of an administrator.
+    """An API server; `kubeconfig` is that of an administrator.
 
     Args:
         folder: for data, certificates and logs.
@@ -42,11 +42,11 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """Where it listens."""
+        """URL of the API server."""
         return f"https://127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Start all three and wait until objects can be made."""
+        """Start all processes and wait until objects can be created."""
         self._certificates()
         etcd, apiserver, controllers = self._servers
         etcd.launch(self._etcd())
@@ -56,12 +56,17 @@ class ApiServer:
         wait_until("controllers", self._has_service_account, READY_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """End all three."""
+        """Stop all processes."""
         for server in reversed(self._servers):
             server.kill()
 
     def kubeconfig_of(self, user: str, group: str = "") -> Path:
-        """Write a kubeconfig for a user and return its path."""
+        """Write a kubeconfig for a user and return its path.
+
+        Args:
+            user: common name of the client certificate.
+            group: organization of the client certificate; empty for none.
+        """
         pair = issue_certificate(self._authority, user, (), organization=group)
         (self._folder / f"{user}.crt").write_text(pair.certificate)
         (self._folder / f"{user}.key").write_text(pair.key)

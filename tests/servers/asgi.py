@@ -1,4 +1,4 @@
-"""An application's real addresses for callers that do not know of event loops."""
+"""A synchronous client of an ASGI application."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def client_for(app: FastAPI) -> httpx.Client:
-    """Return a client whose every request the application answers, in a loop of its own."""
+    """Return a client that passes every request to the application, in an event loop of its own."""
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        async def ask() -> httpx.Response:
+    def respond(request: httpx.Request) -> httpx.Response:
+        async def send() -> httpx.Response:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as client:
-                asked = client.build_request(
+                forwarded = client.build_request(
                     request.method, request.url, headers=request.headers, content=request.read()
                 )
-                answered = await client.send(asked)
+                response = await client.send(forwarded)
                 return httpx.Response(
-                    answered.status_code, headers=answered.headers, content=answered.content
+                    response.status_code, headers=response.headers, content=response.content
                 )
 
-        return asyncio.run(ask())
+        return asyncio.run(send())
 
-    return httpx.Client(transport=httpx.MockTransport(answer), base_url="https://edge")
+    return httpx.Client(transport=httpx.MockTransport(respond), base_url="https://edge")

@@ -1,4 +1,4 @@
-"""A consumer of the kit at work on a real broker, and a handler that can be told to fail."""
+"""A consumer of the kit on a real broker, and a handler that can fail on demand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ PROCESS = ProcessSettings(service="campaigns")
 
 
 def numbered_event(key: str, number: int) -> OutboundEvent:
-    """Return an event whose place in the order of its key can be read from it."""
+    """Return an event that contains its position among the events of its key.
+
+    Args:
+        key: of the event; also the message id.
+        number: its position.
+    """
     return OutboundEvent.create(
         MESSAGE_STATUS, key, "acme", v1.MessageAccepted(message_id=key, provider_id=str(number))
     )
@@ -40,7 +45,13 @@ def numbered_event(key: str, number: int) -> OutboundEvent:
 async def run_consumer(
     kafka: Kafka, handler: Handler, budget: RetryPolicy | None = None
 ) -> AsyncIterator[None]:
-    """Consume `message.status` as the campaigns service, as long as the block lasts."""
+    """Consume `message.status` as the campaigns service for the duration of the block.
+
+    Args:
+        kafka: the broker.
+        handler: of the events.
+        budget: retry policy; the default when None.
+    """
     settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
@@ -57,21 +68,26 @@ async def run_consumer(
 
 
 async def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    """Wait until it is so."""
+    """Wait until the condition holds.
+
+    Args:
+        condition: polled.
+        seconds: timeout.
+    """
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.05)
 
 
 class RecordingHandler:
-    """A handler that stores inbox and effect together, and may be told to fail.
+    """A handler that stores inbox and effect in one transaction and can fail on demand.
 
     Attributes:
-        done: what had its effect, in order.
-        traces: the trace that each batch was handled in.
-        failing: raised once each, last first.
-        poison: messages that can have no effect.
-        tried: when an event of those was handled alone or as a batch of its own: twice for each attempt.
+        handled: message id and number of handled events, in order.
+        traces: trace id of each batch.
+        errors: raised once each, last first.
+        poison: messages that always fail.
+        attempts: times at which such an event was handled in a batch of its own: two per attempt.
     """
 
     def __init__(self, database: Database) -> None:
@@ -88,9 +104,11 @@ class RecordingHandler:
             raise self.errors.pop()
         async with self.database.transaction() as work:
             fresh = await PostgresInbox(work).filter_new(events)
-            if any(one.event.message_id in self.poison for one in fresh):
+            if any(inbound.event.message_id in self.poison for inbound in fresh):
                 self.attempts += [time.monotonic()] if len(fresh) == 1 else []
-                raise LookupError("no effect is possible")
+                raise LookupError("poison event")
             await work.commit()
         self.traces.append(getattr(trace_context.current_trace(), "trace_id", ""))
-        self.handled += [(one.event.message_id, int(getattr(one.event, "provider_id", 0))) for one in fresh]
+        self.handled += [
+            (inbound.event.message_id, int(getattr(inbound.event, "provider_id", 0))) for inbound in fresh
+        ]

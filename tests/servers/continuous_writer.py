@@ -1,4 +1,4 @@
-"""Writes contacts through the edge, one by one, and remembers when each was acknowledged."""
+"""Writes contacts through the edge one by one and records when each was acknowledged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAGE_SIZE = 500
 
 @dataclass
 class ContinuousWriter:
-    """A caller that never stops.
+    """A client that writes until it is stopped.
 
     Attributes:
         address: of the edge.
@@ -39,7 +39,7 @@ class ContinuousWriter:
     acknowledged: dict[str, float] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
-        """Begin to write."""
+        """Start writing."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
         self._thread.start()
@@ -51,17 +51,17 @@ class ContinuousWriter:
         self._thread.join(timeout=10)
 
     def stored_phones(self) -> set[str]:
-        """Return the phone numbers that are there now."""
+        """Return the phone numbers that are stored now."""
         phones: set[str] = set()
         after: dict[str, str] = {}
         with self._client() as client:
             while True:
                 query = {"limit": str(PAGE_SIZE), **after}
-                answer = client.get(
+                response = client.get(
                     "/contacts/lists/ledger/contacts", params=query, headers=self._token("read")
                 )
-                page = answer.raise_for_status().json()["contacts"]
-                phones |= {one["phone"] for one in page}
+                page = response.raise_for_status().json()["contacts"]
+                phones |= {contact["phone"] for contact in page}
                 if len(page) < PAGE_SIZE:
                     return phones
                 after = {"after": page[-1]["id"]}
@@ -73,7 +73,7 @@ class ContinuousWriter:
                 number += 1
                 phone = f"+55119{number}"
                 try:
-                    answer = client.post(
+                    response = client.post(
                         "/contacts/imports",
                         params={"list": "ledger"},
                         content=f"phone\n{phone}\n".encode(),
@@ -81,7 +81,7 @@ class ContinuousWriter:
                     )
                 except httpx.HTTPError:
                     continue
-                if answer.status_code == httpx.codes.CREATED:
+                if response.status_code == httpx.codes.CREATED:
                     self.acknowledged[phone] = time.time()
 
     def _client(self) -> httpx.Client:

@@ -1,4 +1,4 @@
-"""What events tell, one message after the other."""
+"""Batched events as single messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def flatten(events: Iterable[Event]) -> list[Any]:
-    """Return the requests and reports that the events hold, and other events as they are."""
+    """Return the requests and status updates inside the events, and all other events unchanged."""
     return [part for event in events for part in _parts(event)]
 
 

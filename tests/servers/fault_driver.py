@@ -1,4 +1,4 @@
-"""Hurts a cluster, and has eyes for what a fault changes on the machine."""
+"""Injects faults into a cluster and observes their effects on the host."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20) as co
 
 @dataclass(frozen=True)
 class HostUnderTest:
-    """A machine with a cluster on it.
+    """A host with a cluster.
 
     Attributes:
         zones: the cluster.
@@ -57,7 +57,7 @@ class HostUnderTest:
 
     @property
     def spec(self) -> ClusterSpec:
-        """What the cluster is called."""
+        """Spec of the cluster."""
         return self.zones.cluster.spec
 
     @property
@@ -66,16 +66,21 @@ class HostUnderTest:
         return ClusterPaths(self.zones.state, self.spec.name)
 
     def inject(self, fault: Fault) -> None:
-        """Inject a fault; a command that fails, fails the test."""
+        """Inject a fault; a failing command fails the test."""
         self.run_commands(fault.inject)
 
     def undo(self, fault: Fault) -> None:
-        """Undo a fault, and undo it again."""
+        """Undo a fault twice: the second time must change nothing."""
         self.run_commands(fault.undo)
         self.run_commands(fault.undo)
 
     def inject_partially(self, fault: Fault, commands: int) -> None:
-        """Let who injects a fault be killed after some of the commands, pasted into a shell."""
+        """Run the first commands of a fault in a shell that is then killed.
+
+        Args:
+            fault: to inject.
+            commands: number of commands to run.
+        """
         done = subprocess.run(
             ["sh", "-ec", f"{render(fault.inject[:commands])}\nkill -KILL $$"],
             check=False,
@@ -89,7 +94,7 @@ class HostUnderTest:
             run(command)
 
     def snapshot(self) -> dict[str, object]:
-        """Return what faults change, in a form that is the same when nothing is hurt."""
+        """Return the state that faults change; equal before and after a fault."""
         state: dict[str, object] = {
             "links": sorted(
                 line.split(": ", 1)[1].split(" qlen")[0]
@@ -99,7 +104,7 @@ class HostUnderTest:
             "tables": [
                 line for line in run(["nft", "list", "tables"]).splitlines() if self.spec.name in line
             ],
-            "lines": sorted(path.name for path in self.paths.run.glob("delay-*")),
+            "latency programs": sorted(path.name for path in self.paths.run.glob("delay-*")),
         }
         for zone in self.spec.zones:
             port, namespace = self.spec.bridge_port(zone), self.spec.namespace(zone)
@@ -114,20 +119,26 @@ class HostUnderTest:
         return state
 
     def is_healthy(self) -> bool:
-        """Tell whether every process runs and every node is ready."""
+        """Return whether every process is running and every node is ready."""
         return self.zones.cluster.status().healthy
 
     def in_network_of(self, machine: str) -> list[str]:
-        """Return how a command is begun in a machine's network."""
+        """Return the command prefix that enters the network namespace of a host."""
         return ["nsenter", f"--net=/run/netns/{self.spec.namespace(machine)}"]
 
     def volumes(self, zone: str) -> Path:
-        """Return the disk of a zone's node as seen from the host."""
+        """Return the path of a node's disk on the host."""
         first = self.zones.pid(f"-n -c {self.paths.config / zone / 'supervisor.conf'}")
         return Path(f"/proc/{first}/root{disks.MOUNT_POINT}")
 
     def reaches(self, source: str, destination: str, count: int = 1) -> bool:
-        """Tell whether all of `count` pings from one machine to another are answered."""
+        """Return whether all pings are answered.
+
+        Args:
+            source: host that pings.
+            destination: host that is pinged.
+            count: of pings.
+        """
         address = str(self.spec.hosts[destination])
         args = ["busybox", "ping", "-q", "-A", "-c", str(count), "-W", str(PING_TIMEOUT_SECONDS), address]
         done = subprocess.run(
@@ -136,7 +147,13 @@ class HostUnderTest:
         return f" {count} packets received" in done.stdout
 
     def round_trips(self, source: str, destination: str, count: int = 10) -> list[float]:
-        """Return the milliseconds that pings took."""
+        """Return the round-trip times of pings (ms).
+
+        Args:
+            source: host that pings.
+            destination: host that is pinged.
+            count: of pings.
+        """
         address = str(self.spec.hosts[destination])
         text = run(
             [*self.in_network_of(source), "busybox", "ping", "-A", "-c", str(count), "-W", "2", address]
@@ -144,7 +161,13 @@ class HostUnderTest:
         return [float(line.split("time=")[1].split()[0]) for line in text.splitlines() if "time=" in line]
 
     def megabits(self, source: str, destination: str, mebibytes: int = 2) -> float:
-        """Return how many Mbit/s one TCP connection carries."""
+        """Return the throughput of one TCP connection (Mbit/s).
+
+        Args:
+            source: host that sends.
+            destination: host that receives.
+            mebibytes: to send.
+        """
         address = str(self.spec.hosts[destination])
         receive = [*self.in_network_of(destination), sys.executable, "-c", _RECEIVE, address, str(BULK_PORT)]
         send = [
@@ -158,14 +181,14 @@ class HostUnderTest:
         ]
         with subprocess.Popen(receive, stdout=subprocess.PIPE, text=True) as receiver:
             assert receiver.stdout is not None
-            receiver.stdout.readline()  # it listens
+            receiver.stdout.readline()  # the receiver listens
             run(send, timeout=30)
             size, seconds = receiver.stdout.readline().split()
         assert int(size) == mebibytes << 20
         return int(size) * 8 / 1e6 / float(seconds)
 
     def resolves(self, zone: str) -> bool:
-        """Tell whether a zone's DNS knows a name."""
+        """Return whether a zone's DNS resolves a name."""
         args = ["busybox", "nslookup", "-type=a", "kubernetes.default.svc.cluster.local"]
         command = [*args, str(self.spec.node(zone))]
         with suppress(subprocess.TimeoutExpired):
@@ -173,7 +196,7 @@ class HostUnderTest:
         return False
 
     def create_victim(self, zone: str) -> tuple[str, str]:
-        """Make a pod to hurt; return its uid and its container's id."""
+        """Create a pod as the target of faults; return its uid and its container id."""
         name = VICTIM.rpartition("/")[2]
         container = {
             "name": name,
@@ -199,21 +222,26 @@ class HostUnderTest:
         return self.pod_identity(self.zones.get("pod", name))
 
     def pod_identity(self, pod: dict[str, Any]) -> tuple[str, str]:
-        """Return uid and container id of a pod."""
+        """Return the uid and the container id of a pod."""
         return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["containerID"]
 
 
 def run_in_groups(groups: Iterable[Path], *args: str) -> int:
-    """Run a command as a member of control groups; return how it ended."""
+    """Run a command inside control groups; return its exit code.
+
+    Args:
+        groups: folders of the groups.
+        args: the command.
+    """
     enter = "; ".join(f"echo 0 > {group}/cgroup.procs" for group in groups)
     return subprocess.run(["sh", "-ec", f'{enter}; exec "$@"', "sh", *args], check=False).returncode
 
 
 def allocate_command(mebibytes: int) -> list[str]:
-    """Return a command that holds so much memory for a moment."""
+    """Return a command that allocates memory briefly."""
     return [sys.executable, "-I", "-S", "-c", f"bytearray(b'x') * ({mebibytes} << 20)"]
 
 
 def _queue_kinds(command: list[str]) -> list[str]:
-    """Return the queues of a device without their numbers."""
+    """Return the queueing disciplines of a device without their handles."""
     return [line.split()[1] for line in run(command).splitlines()]

@@ -1,4 +1,4 @@
-"""A real Kafka broker (KRaft, one node) on free loopback ports, in a folder of its own."""
+"""A Kafka broker (KRaft, one node) on free loopback ports, in a folder of its own."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def kafka_libraries() -> Path:
     """Return the folder of Kafka's jars: `ESQ_KAFKA_LIBS`, or the toolchain's.
 
     Raises:
-        FileNotFoundError: neither is there.
+        FileNotFoundError: neither exists.
     """
     named = os.environ.get("ESQ_KAFKA_LIBS")
     folder = Path(named) if named else _toolchain_libraries()
@@ -67,7 +67,7 @@ def kafka_libraries() -> Path:
 
 
 def _toolchain_libraries() -> Path:
-    """Ask the toolchain for Kafka, building it when it is not there."""
+    """Return Kafka's jars of the toolchain; build it if it is missing."""
     from platformdirs import user_cache_path  # noqa: PLC0415 - only without ESQ_KAFKA_LIBS
 
     from infra.progress import RecordingProgress  # noqa: PLC0415 - as above
@@ -75,12 +75,12 @@ def _toolchain_libraries() -> Path:
 
     tools = Toolchain(cache=user_cache_path("esq") / "toolchain", steps=RecordingProgress())
     tools.ensure(("kafka",), RecordingProgress())
-    found = tools.path("kafka")
-    return found / "libs" if (found / "libs").is_dir() else found
+    folder = tools.path("kafka")
+    return folder / "libs" if (folder / "libs").is_dir() else folder
 
 
 class Kafka:
-    """Starts with `start`, ends with `stop`; `kill` and `start` again keep its data."""
+    """A Kafka broker; its data survives `kill` and `start`."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="esq-kafka-"))
@@ -104,16 +104,16 @@ class Kafka:
         self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """End it and take its folder away."""
+        """Stop it and delete its folder."""
         self._server.send_signal(signal.SIGTERM, STOP_TIMEOUT_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End it at once, as a lost machine would."""
+        """Kill it, as a lost host would."""
         self._server.kill()
 
     def ready(self) -> bool:
-        """Tell whether the broker answers."""
+        """Return whether the broker responds."""
         try:
             return bool(self.admin().list_topics(timeout=1).brokers)
         except KafkaException:
@@ -124,14 +124,14 @@ class Kafka:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     def clear(self, topics: Iterable[str]) -> None:
-        """Delete every record of the topics and every group's positions; groups must have no members."""
+        """Delete all records of the topics and the offsets of all groups; groups must have no members."""
         names = set(topics)
         wait_until(
-            f"{', '.join(sorted(names))} are empty", lambda: self._try_clear(names), CLEAR_TIMEOUT_SECONDS
+            f"{', '.join(sorted(names))} to be empty", lambda: self._try_clear(names), CLEAR_TIMEOUT_SECONDS
         )
 
     def _try_clear(self, names: set[str]) -> bool:
-        """Try once; false while leaders of new topics are not known yet or a group still has members."""
+        """Try once; return False while leaders of new topics are unknown or a group has members."""
         admin = self.admin()
         try:
             known = admin.list_topics(timeout=CALL_TIMEOUT_SECONDS).topics
@@ -152,6 +152,6 @@ class Kafka:
         return True
 
     def _java(self) -> list[str]:
-        """Return the command line up to the class."""
+        """Return the command line up to the class name."""
         logging = f"-Dlog4j2.configurationFile={self.folder / 'log4j2.properties'}"
         return ["java", *_JVM, logging, "-cp", f"{kafka_libraries()}/*"]

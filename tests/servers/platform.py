@@ -1,4 +1,4 @@
-"""Drives a whole platform the way a person does: through the `esq` command line."""
+"""A whole platform, driven through the `esq` command line."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ COMMAND_TIMEOUT_SECONDS = 300.0
 
 @dataclass
 class Platform:
-    """A `local` environment beside any other on the machine.
+    """A `local` environment that can coexist with others on the host.
 
     Attributes:
-        state: folder that takes the place of the user's state folder.
+        state: folder used as the user's state folder.
         cluster: name of its cluster.
         subnet: addresses of its cluster.
     """
@@ -46,7 +46,13 @@ class Platform:
     subnet: str
 
     def esq(self, *args: str, expect: int | None = 0, timeout: float = COMMAND_TIMEOUT_SECONDS) -> str:
-        """Run `esq WORDS` and return its standard output; another exit code than `expect` fails the test."""
+        """Run `esq` and return its standard output.
+
+        Args:
+            args: of the command.
+            expect: exit code, another one fails the test; None for any.
+            timeout: seconds.
+        """
         done = subprocess.run(
             [sys.executable, "-m", "cli.main", *args],
             env=self._environment(),
@@ -58,20 +64,26 @@ class Platform:
         )
         if expect is not None:
             assert done.returncode == expect, (
-                f"esq {' '.join(args)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+                f"esq {' '.join(args)} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
             )
         return done.stdout
 
     def report(self, *args: str, expect: int = 0, timeout: float = COMMAND_TIMEOUT_SECONDS) -> Any:
-        """Run `esq WORDS --json` and return what it reports."""
+        """Run `esq ARGS --json` and return the parsed output.
+
+        Args:
+            args: of the command.
+            expect: exit code.
+            timeout: seconds.
+        """
         return json.loads(self.esq(*args, "--json", expect=expect, timeout=timeout))
 
     def status(self) -> dict[str, Any]:
-        """Return what `esq status local` reports, whether all is well or not."""
+        """Return the output of `esq status local`, whatever its exit code."""
         return dict(json.loads(self.esq("status", "local", "--json", expect=None) or "{}"))
 
     def open_cluster(self) -> Cluster:
-        """Return the cluster, to hurt it."""
+        """Return the cluster, for the injection of faults."""
         spec = ClusterSpec.model_validate({"name": self.cluster, "subnet": self.subnet})
         return Cluster(spec, self.state / "esq" / "clusters" / self.cluster, self.tools())
 
@@ -82,14 +94,19 @@ class Platform:
         )
 
     def pod_logs(self, namespace: str, selector: str) -> str:
-        """Return what pods of a label logged within ten minutes, for a failure whose cause only they know."""
+        """Return the logs of pods within the last ten minutes, for the diagnosis of a failure.
+
+        Args:
+            namespace: of the pods.
+            selector: label selector.
+        """
         return self.kubectl(
             *(f"--namespace={namespace}", "logs", f"--selector={selector}"),
             *("--prefix", "--since=10m", "--tail=-1", "--all-containers", "--ignore-errors"),
         )
 
     def leaked_resources(self) -> list[str]:
-        """Return what is left of a cluster that was taken away, in words; empty when nothing is."""
+        """Return a description of each resource that remains after the removal of the cluster."""
         mark = f"esq-{self.cluster}"
         leaked = [f"interface {line}" for line in run(["ip", "-o", "link"]).splitlines() if mark in line]
         leaked += [f"namespace {line}" for line in run(["ip", "netns"]).splitlines() if mark in line]
@@ -105,16 +122,21 @@ class Platform:
         return leaked
 
     def save_figures(self, name: str, figures: dict[str, Any]) -> None:
-        """Keep figures beside the platform's state, and show them in the test's output."""
+        """Write figures to the platform's state folder and to the output of the test.
+
+        Args:
+            name: of the file.
+            figures: to write.
+        """
         (self.state / f"{name}.json").write_text(json.dumps(figures, indent=2))
         sys.stdout.write(f"{name}: {json.dumps(figures)}\n")
 
     def tools(self) -> Toolchain:
-        """Return where the programs are."""
+        """Return the toolchain."""
         return Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
 
     def start(self, *args: str) -> subprocess.Popen[str]:
-        """Start `esq WORDS --json` and return at once."""
+        """Start `esq ARGS --json` and return immediately."""
         return subprocess.Popen(
             [sys.executable, "-m", "cli.main", *args, "--json"],
             env=self._environment(),
@@ -125,11 +147,11 @@ class Platform:
         )
 
     def remove(self) -> None:
-        """Take the cluster away with everything in it; a platform that is gone already is fine."""
+        """Remove the cluster with all of its data; a missing cluster is ignored."""
         self.esq("cluster", "down", "--name", self.cluster, "--purge", expect=None)
 
     def processes(self, program: str) -> Iterator[int]:
-        """Yield the host's process ids of `python3 -m PROGRAM` in the pods of this cluster."""
+        """Yield the PIDs on the host of `python3 -m PROGRAM` in the pods of this cluster."""
         for folder in Path("/proc").iterdir():
             if not folder.name.isdigit():
                 continue
@@ -162,12 +184,12 @@ class Platform:
 
 @dataclass
 class EdgePoller:
-    """Asks a URL of the edge on a timetable and remembers when a service answered it.
+    """Polls a URL of the edge and records when a service responded.
 
     Attributes:
-        url: what to ask.
+        url: to poll.
         ca: certificate authority of the edge.
-        period: seconds between two questions.
+        period: seconds between two requests.
     """
 
     url: str
@@ -177,20 +199,20 @@ class EdgePoller:
     failed: int = 0
 
     def __enter__(self) -> Self:
-        """Begin to ask."""
+        """Start polling."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._poll, name="watcher", daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop asking."""
+        """Stop polling."""
         self._stop.set()
         self._thread.join(timeout=10)
 
     @property
     def longest_gap(self) -> float:
-        """Seconds of the longest time without an answer."""
+        """Longest time without a response (seconds)."""
         return max(
             (b - a for a, b in zip(self.answered, self.answered[1:], strict=False)), default=float("inf")
         )
@@ -199,11 +221,11 @@ class EdgePoller:
         with httpx.Client(verify=ssl.create_default_context(cafile=str(self.ca)), timeout=2.0) as client:
             while not self._stop.wait(self.period):
                 try:
-                    answer = client.get(self.url)
+                    response = client.get(self.url)
                 except httpx.HTTPError:
                     self.failed += 1
                     continue
-                if answer.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
+                if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
                     self.answered.append(time.monotonic())
                 else:
                     self.failed += 1

@@ -1,4 +1,4 @@
-"""A real Postgres 15 on a free loopback port, in a folder of its own, without durability."""
+"""A Postgres 15 server on a free loopback port, in a folder of its own, without durability."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.servers.process import Server, free_port
 BINARIES = Path(os.environ.get("ESQ_POSTGRES_BIN", "/usr/lib/postgresql/15/bin"))
 START_TIMEOUT_SECONDS = 30.0
 STOP_TIMEOUT_SECONDS = 15.0
-# Commits still reach the operating system: they survive `kill`, not the machine.
+# Commits reach the operating system: they survive `kill`, but not a crash of the host.
 _FAST = (
     "fsync=off",
     "full_page_writes=off",
@@ -25,7 +25,7 @@ _FAST = (
 
 
 class Postgres:
-    """Starts with `start`, ends with `stop`; `copy` gives a test a database of its own."""
+    """A Postgres server; `copy` creates a database per test."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="esq-postgres-"))
@@ -35,7 +35,7 @@ class Postgres:
         self._server = Server("postgres", self.folder / "log")
 
     def start(self) -> None:
-        """Create the cluster when there is none yet, and wait until it answers."""
+        """Initialise the data folder if it is missing, start, and wait until it responds."""
         if not self._data.exists():
             if self._user is not None:
                 os.chown(self.folder, self._user, self._user)
@@ -48,21 +48,27 @@ class Postgres:
         self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """End it and take its folder away."""
+        """Stop it and delete its folder."""
         self._server.send_signal(signal.SIGINT, STOP_TIMEOUT_SECONDS)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End it at once, as a lost machine would; `start` brings it back with its data."""
+        """Kill it, as a lost host would; `start` restarts it with its data."""
         self._server.send_signal(signal.SIGQUIT, STOP_TIMEOUT_SECONDS)
 
     def ready(self) -> bool:
-        """Tell whether it takes connections."""
+        """Return whether it accepts connections."""
         command = [str(BINARIES / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
     def url(self, database: str = "postgres", user: str = "postgres", password: str = "") -> str:
-        """Return the address in SQLAlchemy's form."""
+        """Return the SQLAlchemy URL.
+
+        Args:
+            database: name.
+            user: role.
+            password: of the role; empty for none.
+        """
         credentials = f"{user}:{password}" if password else user
         return f"postgresql+asyncpg://{credentials}@127.0.0.1:{self.port}/{database}"
 
@@ -74,11 +80,16 @@ class Postgres:
         return name
 
     def drop(self, database: str) -> None:
-        """Take a database away, whoever is connected."""
+        """Drop a database and close its connections."""
         self.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
 
     def execute(self, statement: str, database: str = "postgres") -> str:
-        """Run a statement as the owner of the cluster; return what psql printed."""
+        """Run a statement as superuser; return the output of psql.
+
+        Args:
+            statement: SQL.
+            database: name.
+        """
         location = ["-h", "127.0.0.1", "-p", str(self.port), "-U", "postgres", "-d", database]
         return self._tool("psql", "-XqAt", "-v", "ON_ERROR_STOP=1", *location, "-c", statement)
 
@@ -87,7 +98,7 @@ class Postgres:
         return self.folder / "data"
 
     def _tool(self, name: str, *arguments: str) -> str:
-        """Run one of Postgres's programs as the user it accepts."""
+        """Run a Postgres program as the user that Postgres accepts."""
         done = subprocess.run(
             [str(BINARIES / name), *arguments],
             user=self._user,
@@ -104,7 +115,7 @@ class Postgres:
 
 
 def _unprivileged_uid() -> int | None:
-    """Return whom Postgres runs as when we are root, which it refuses."""
+    """Return the uid to run Postgres as root's child with, since it refuses root; None for non-root."""
     if os.geteuid() != 0:
         return None
     names = {entry.pw_name: entry.pw_uid for entry in pwd.getpwall()}

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 @contextmanager
 def run_probe_server(folder: Path, environment: Mapping[str, str]) -> Iterator[httpx.Client]:
-    """Run it with `probe.py` of `folder` and yield a client for it."""
+    """Run it with `probe.py` of a folder; yield a client.
+
+    Args:
+        folder: of the scripts.
+        environment: of the process.
+    """
     (folder / "probe_server.py").write_bytes(Path(probe_server.__file__).read_bytes())
     port = free_port()
     program = f"import probe_server; probe_server.main('probe', {port})"

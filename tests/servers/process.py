@@ -1,4 +1,4 @@
-"""A server process under a test's control: started, awaited, stopped, killed; it fails with its log."""
+"""A server process of a test: start, wait, stop, kill; errors contain its log."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-TIMEOUT_MULTIPLIER = float(os.environ.get("ESQ_TEST_SLOWNESS", "1"))
-"""Stretches every deadline on a slow machine."""
+TIMEOUT_MULTIPLIER = float(os.environ.get("ESQ_TEST_TIMEOUT_MULTIPLIER", "1"))
+"""Multiplies every timeout, for slow machines."""
 POLL_INTERVAL_SECONDS = 0.05
 LOG_TAIL_CHARACTERS = 2000
 
 
 def free_port() -> int:
-    """Return a loopback port that nothing listens on at the moment."""
+    """Return a loopback port that is currently free."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -28,15 +28,22 @@ def free_port() -> int:
 
 
 def wait_until(description: str, condition: Callable[[], bool], seconds: float) -> None:
-    """Wait until the question is answered with yes.
+    """Wait until the condition holds.
+
+    Args:
+        description: of the condition, for the error.
+        condition: polled.
+        seconds: timeout.
 
     Raises:
-        TimeoutError: it was not, with what was waited for and how long.
+        TimeoutError: the condition does not hold in time.
     """
     deadline = time.monotonic() + seconds * TIMEOUT_MULTIPLIER
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{description}: not so after {seconds * TIMEOUT_MULTIPLIER:.0f} s")
+            raise TimeoutError(
+                f"timed out waiting for {description} after {seconds * TIMEOUT_MULTIPLIER:.0f} s"
+            )
         time.sleep(POLL_INTERVAL_SECONDS)
 
 
@@ -50,7 +57,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process's number, while it runs."""
+        """PID of the running process."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
         return self._process.pid
@@ -58,7 +65,13 @@ class Server:
     def launch(
         self, command: Sequence[str], *, env: Mapping[str, str] | None = None, user: int | None = None
     ) -> None:
-        """Start it, in a session of its own."""
+        """Start it in a session of its own.
+
+        Args:
+            command: program and arguments.
+            env: environment; that of this process when None.
+            user: uid and gid; those of this process when None.
+        """
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -73,15 +86,20 @@ class Server:
             )
 
     def wait_until_ready(self, is_ready: Callable[[], bool], seconds: float) -> None:
-        """Wait for the answer; fail early when the process has ended, with the end of its log."""
+        """Wait until it is ready; fail early with the end of its log if the process exits.
+
+        Args:
+            is_ready: polled.
+            seconds: timeout.
+        """
 
         def alive_and_ready() -> bool:
             if self._process is None or self._process.poll() is not None:
-                raise RuntimeError(f"{self.name} ended while starting:\n{self.tail()}")
+                raise RuntimeError(f"{self.name} exited while starting:\n{self.tail()}")
             return is_ready()
 
         try:
-            wait_until(f"{self.name} is ready", alive_and_ready, seconds)
+            wait_until(f"{self.name} to be ready", alive_and_ready, seconds)
         except TimeoutError as error:
             raise TimeoutError(f"{error}\n{self.tail()}") from None
 
@@ -90,7 +108,12 @@ class Server:
         return self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:]
 
     def send_signal(self, number: signal.Signals, seconds: float = 15.0) -> int | None:
-        """Signal it and wait for its end; SIGKILL when it takes too long. Returns the exit code."""
+        """Send a signal and wait for the exit; SIGKILL after the timeout. Return the exit code.
+
+        Args:
+            number: signal.
+            seconds: timeout.
+        """
         if self._process is None or self._process.poll() is not None:
             return None if self._process is None else self._process.returncode
         self._process.send_signal(number)
@@ -101,11 +124,11 @@ class Server:
             return self._process.wait()
 
     def wait(self, seconds: float = 15.0) -> int:
-        """Wait for its end, which it reaches by itself; return the exit code."""
+        """Wait until it exits by itself; return the exit code."""
         if self._process is None:
             raise RuntimeError(f"{self.name} was not started")
         return self._process.wait(seconds * TIMEOUT_MULTIPLIER)
 
     def kill(self) -> None:
-        """End it without a chance to tidy up."""
+        """Kill it."""
         self.send_signal(signal.SIGKILL)

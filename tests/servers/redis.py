@@ -1,4 +1,4 @@
-"""A real Redis on a free loopback port, in a folder of its own; Debian's, as in the image."""
+"""A Redis server on a free loopback port, in a folder of its own; Debian's package, as in the image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START_TIMEOUT_SECONDS = 15.0
 
 
 class Redis:
-    """Starts with `start`, ends with `stop`; what it holds is gone after `kill`, as nothing is written down."""
+    """A Redis server without persistence: its data is lost after `kill`."""
 
     def __init__(self, *options: str, password: str = "") -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="esq-redis-"))
@@ -25,26 +25,26 @@ class Redis:
         self._server = Server("redis", self.folder / "log")
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start it and wait until it responds."""
         location = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
         settings = ["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]
         self._server.launch(["redis-server", *location, *settings, *self._options])
         self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
 
     def stop(self) -> None:
-        """End it and take its folder away."""
+        """Stop it and delete its folder."""
         self._server.send_signal(signal.SIGTERM)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def kill(self) -> None:
-        """End it at once; `start` brings back an empty one."""
+        """Kill it; `start` starts an empty one."""
         self._server.kill()
 
     def ready(self) -> bool:
-        """Tell whether it answers."""
+        """Return whether it responds."""
         return self.execute("ping") == "PONG"
 
     def execute(self, *command: str) -> str:
-        """Run a command and return its answer as text."""
+        """Run a command and return the response as text."""
         argv = ["redis-cli", "-p", str(self.port), *self._login, *command]
         return subprocess.run(argv, check=False, capture_output=True, text=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""Pushes an image into a registry over its API, as a build tool would."""
+"""Push of an image to a registry through its API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 def push(archive: bytes, registry: str, repository: str, ca: Path) -> str:
-    """Push an archive as `docker save` writes it; return the image's reference by digest."""
+    """Push an archive in `docker save` format; return the reference by digest.
+
+    Args:
+        archive: the image.
+        registry: `host:port`.
+        repository: name of the image.
+        ca: certificate authority of the registry.
+    """
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         parts = {name: tar.extractfile(name).read() for name in ("config.json", "layer.tar")}  # type: ignore[union-attr]  # files
     kinds = {"config.json": "config.v1+json", "layer.tar": "layer.v1.tar"}
@@ -44,8 +51,8 @@ def push(archive: bytes, registry: str, repository: str, ca: Path) -> str:
             upload_url = client.post("/blobs/uploads/").raise_for_status().headers["location"]
             url = httpx.URL(upload_url).copy_merge_params({"digest": _digest(content)})
             client.put(url, content=content).raise_for_status()
-        answer = client.put("/manifests/1", content=manifest, headers={"Content-Type": _MANIFEST})
-        answer.raise_for_status()
+        response = client.put("/manifests/1", content=manifest, headers={"Content-Type": _MANIFEST})
+        response.raise_for_status()
     return f"{registry}/{repository}@{_digest(manifest)}"
 
 

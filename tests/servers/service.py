@@ -1,4 +1,4 @@
-"""A process of one of our services, as it runs in a pod, on a free loopback port without TLS."""
+"""A process of a service, run as in a pod, on a free loopback port without TLS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ START_TIMEOUT_SECONDS = 60.0
 
 
 class ServiceProcess:
-    """Starts with `start`, ends with `stop` or `kill`; may be started again."""
+    """A service process; can be started again after `stop` or `kill`."""
 
     def __init__(self, service: str, process_type: str, folder: Path, settings: Mapping[str, str]) -> None:
         """Create the controller; `start` starts the process.
@@ -42,7 +42,7 @@ class ServiceProcess:
         self._server = Server(process.name, folder / f"{process.name}-{self.port}.log")
 
     def start(self, *, ready: bool = True) -> None:
-        """Start it; wait until it says it can do its work, unless told not to."""
+        """Start it; wait until it is ready if `ready`."""
         own = {"ESQ_HOST": "127.0.0.1", "ESQ_PORT": str(self.port), "ESQ_GRACE_SECONDS": "0"}
         began = time.monotonic()
         self._server.launch([sys.executable, *self._argv], env={**os.environ, **own, **self._settings})
@@ -51,7 +51,7 @@ class ServiceProcess:
         self.start_seconds = time.monotonic() - began
 
     def ready(self) -> bool:
-        """Tell whether readiness answers 200."""
+        """Return whether the readiness probe returns 200."""
         try:
             return (
                 httpx.get(self.url + READINESS_PATH, timeout=3, trust_env=False).status_code == httpx.codes.OK
@@ -60,7 +60,7 @@ class ServiceProcess:
             return False
 
     def stop(self) -> int | None:
-        """Ask it to end; return its exit code."""
+        """Stop it; return its exit code."""
         return self._server.send_signal(signal.SIGTERM, 30)
 
     def wait(self) -> int:
@@ -68,7 +68,7 @@ class ServiceProcess:
         return self._server.wait()
 
     def kill(self) -> None:
-        """End it without a chance to tidy up."""
+        """Kill it."""
         self._server.kill()
 
     def tail(self) -> str:

@@ -1,4 +1,4 @@
-"""Holds a cluster of zones, and has eyes for what it does to the host."""
+"""A cluster of zones under test, and its traces on the host."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class ZonesUnderTest:
     """A cluster under test.
 
     Attributes:
-        folder: that takes the place of the user's state folder.
+        folder: used as the user's state folder.
         name: of the cluster.
-        network: how all of its addresses begin, e.g. `10.97.`.
-        tools: what it runs.
-        steps: what it told while it was brought up and down.
-        figures: what was measured, in sentences; shown at the end.
+        network: prefix of all of its addresses, e.g. `10.97.`.
+        tools: the toolchain.
+        steps: progress of `up` and `down`.
+        figures: measurements as sentences, shown at the end.
     """
 
     folder: Path
@@ -72,22 +72,27 @@ class ZonesUnderTest:
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster, opened anew as each command would."""
+        """A new instance of the cluster, as in each command."""
         return self.with_network(self.network)
 
     def with_network(self, network: str) -> Cluster:
-        """Return the cluster as if it had other addresses."""
+        """Return the cluster with other addresses."""
         spec = ClusterSpec.model_validate({"name": self.name, "subnet": f"{network}0.0/16"})
         return Cluster(spec, self.state, self.tools)
 
     def up(self) -> float:
-        """Bring it up; return the seconds that took."""
+        """Start it; return the duration (seconds)."""
         begun = time.monotonic()
         self.cluster.up(self.steps)
         return time.monotonic() - begun
 
     def kubectl(self, *args: str, stdin: str | None = None) -> str:
-        """Run kubectl as the administrator."""
+        """Run kubectl as the administrator.
+
+        Args:
+            args: of kubectl.
+            stdin: text for standard input.
+        """
         kubeconfig = f"--kubeconfig={self.cluster.kubeconfig}"
         return run([str(self.tools.path("kubectl")), kubeconfig, *args], stdin=stdin, timeout=90)
 
@@ -101,35 +106,35 @@ class ZonesUnderTest:
         return dict(json.loads(self.kubectl("get", *args, "--output=json")))
 
     def ready(self, zone: str) -> bool:
-        """Tell whether the API server thinks that a node is ready."""
+        """Return whether a node is ready according to the API server."""
         return next(node.ready for node in self.cluster.status().nodes if node.name == zone)
 
     def pid(self, mark: str) -> int:
-        """Return the process id of the one process of this cluster with `mark` in its command line."""
+        """Return the PID of the only process of this cluster with `mark` in its command line."""
         (pid,) = [pid for pid, argv in self.processes().items() if mark in " ".join(argv)]
         return pid
 
     def processes(self) -> dict[int, list[str]]:
-        """Return the command lines of the cluster's supervisor and of all that descends from it, by process id."""
+        """Return the command lines of the cluster's supervisor and its descendants, by PID."""
         pid = self.cluster.supervisor_pid
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if pid else []
         arguments = {}
         for process in family:
-            with suppress(psutil.NoSuchProcess):  # a passing helper
+            with suppress(psutil.NoSuchProcess):  # a short-lived helper
                 arguments[process.pid] = process.cmdline()
         return arguments
 
     def daemons(self) -> dict[int, str]:
-        """Return process ids and names of what should run on and on."""
+        """Return PIDs and names of the long-running processes."""
         names = {pid: Path(argv[0]).name for pid, argv in self.processes().items() if argv}
         return {pid: name for pid, name in names.items() if name in DAEMONS}
 
     def leaked_resources(self) -> list[str]:
-        """Return in words what of the cluster is on the host."""
+        """Return a description of each resource of the cluster on the host."""
         marks = (self.name, self.network)
 
-        def lines(what: str, text: str) -> list[str]:
-            return [f"{what}: {line}" for line in text.splitlines() if any(mark in line for mark in marks)]
+        def lines(kind: str, text: str) -> list[str]:
+            return [f"{kind}: {line}" for line in text.splitlines() if any(mark in line for mark in marks)]
 
         leaked = [
             *lines("interface", run(["ip", "-o", "link"])),
@@ -151,14 +156,19 @@ class ZonesUnderTest:
 
 
 def host_settings() -> dict[str, str]:
-    """Return settings of the whole machine that nodes would like to change."""
+    """Return host-wide settings that a kubelet would change."""
     return {name: (Path("/proc/sys") / name).read_text().strip() for name in HOST_SETTINGS}
 
 
 def seconds_until(condition: Callable[[], object], timeout: float) -> float:
-    """Ask until the answer is truthy; return after how many seconds it was."""
+    """Wait until the condition holds; return the duration (seconds).
+
+    Args:
+        condition: polled.
+        timeout: seconds; exceeding it fails the test.
+    """
     start = time.monotonic()
     while not condition():
-        assert time.monotonic() - start < timeout, f"not within {timeout:g} s"
+        assert time.monotonic() - start < timeout, f"timed out after {timeout:g} s"
         time.sleep(0.1)
     return time.monotonic() - start

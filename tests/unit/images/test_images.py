@@ -1,4 +1,4 @@
-"""Images are built when their content changed, and pushed when missing; buildah here is a script."""
+"""Images are built when their content changes and pushed when missing; buildah is a shell script here."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ esac
 
 
 class PathTools:
-    """Programs in a folder."""
+    """Paths of programs in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -49,7 +49,7 @@ class _Registry(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def registry(tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
+def built_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / "one-1.0.jar").touch()
     (tmp_path / "garage").touch()
@@ -79,67 +79,68 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
-    # What goes into an image is fetched by other tools; here only its key counts.
+    # The content of images is fetched by other tools; only the keys matter here.
     real = contexts.build_contexts
     monkeypatch.setattr(
         images,
         "build_contexts",
         lambda tools: [
-            contexts.BuildContext(each.image, each.key, lambda _: None, each.parent) for each in real(tools)
+            contexts.BuildContext(context.image, context.key, lambda _: None, context.parent)
+            for context in real(tools)
         ],
     )
     return Images(tmp_path / "cache", PathTools(tmp_path))
 
 
-def lines(tmp_path: Path, what: str) -> list[str]:
-    return (tmp_path / f"log.{what}").read_text().splitlines()
+def log_lines(tmp_path: Path, action: str) -> list[str]:
+    return (tmp_path / f"log.{action}").read_text().splitlines()
 
 
-def test_every_image_is_built_and_pushed_and_known_by_digest(
-    made: Images, registry: tuple[str, Path], tmp_path: Path
+def test_every_image_is_built_and_pushed(
+    built_images: Images, registry: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, ca = registry
-    references = made.push(registry=address, ca=ca, steps=RecordingProgress())
+    references = built_images.push(registry=address, ca=ca, steps=RecordingProgress())
     assert set(references) == {"base", "postgres", "redis", "kafka", "garage", "services"}
     assert references["kafka"] == f"{address}/esq/kafka@sha256:{1:064d}"
-    assert len(lines(tmp_path, "built")) == len(lines(tmp_path, "pushed")) == 6
+    assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
 
 
-def test_what_the_registry_has_is_left_alone(
-    made: Images, registry: tuple[str, Path], tmp_path: Path
+def test_images_in_the_registry_are_not_pushed_again(
+    built_images: Images, registry: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, ca = registry
-    made.push(registry=address, ca=ca, steps=RecordingProgress())
+    built_images.push(registry=address, ca=ca, steps=RecordingProgress())
     _Registry.has = True
     steps = RecordingProgress()
-    made.push(registry=address, ca=ca, steps=steps)
-    assert len(lines(tmp_path, "built")) == len(lines(tmp_path, "pushed")) == 6
+    built_images.push(registry=address, ca=ca, steps=steps)
+    assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
     assert steps.steps[0].results == ["unchanged"]
 
 
-def test_a_new_registry_is_filled_without_building_again(
-    made: Images, registry: tuple[str, Path], tmp_path: Path
+def test_empty_registry_is_filled_without_a_build(
+    built_images: Images, registry: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, ca = registry
     for _ in range(2):
-        made.push(registry=address, ca=ca, steps=RecordingProgress())
-    assert len(lines(tmp_path, "built")) == 6
-    assert len(lines(tmp_path, "pushed")) == 12
+        built_images.push(registry=address, ca=ca, steps=RecordingProgress())
+    assert len(log_lines(tmp_path, "built")) == 6
+    assert len(log_lines(tmp_path, "pushed")) == 12
 
 
-def test_a_new_jar_builds_kafka_again_and_nothing_else(
-    made: Images, registry: tuple[str, Path], tmp_path: Path
+def test_new_jar_rebuilds_only_kafka(
+    built_images: Images, registry: tuple[str, Path], tmp_path: Path
 ) -> None:
     address, ca = registry
-    made.push(registry=address, ca=ca, steps=RecordingProgress())
+    built_images.push(registry=address, ca=ca, steps=RecordingProgress())
     _Registry.has = True
     (tmp_path / "kafka" / "two-1.0.jar").touch()
-    made.push(registry=address, ca=ca, steps=RecordingProgress())
-    assert len(lines(tmp_path, "built")) == 7
-    assert lines(tmp_path, "pushed")[-1].startswith(f"{address}/esq/kafka:")
+    built_images.push(registry=address, ca=ca, steps=RecordingProgress())
+    assert len(log_lines(tmp_path, "built")) == 7
+    assert log_lines(tmp_path, "pushed")[-1].startswith(f"{address}/esq/kafka:")
 
 
-def test_every_image_has_a_recipe_and_runs_as_nobody_special() -> None:
+def test_every_image_has_a_containerfile_and_an_unprivileged_user() -> None:
     for context in contexts.build_contexts(PathTools(Path("/nowhere"))):
         recipe = (contexts.FOLDER / context.image / "Containerfile").read_text()
         users = [line.split()[1] for line in recipe.splitlines() if line.startswith("USER ")]

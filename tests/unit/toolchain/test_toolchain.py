@@ -1,4 +1,4 @@
-"""Tools come from PATH when they fit, else are built once, whole or not at all; compilers are scripts."""
+"""Tools come from PATH if the version matches, else they are built once; compilers are shell scripts here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from infra.zones.toolchain.tools import TOOLS, TOOLS_BY_NAME
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Program = "Callable[[str, str], Path]"
 PROJECT = Path(__file__).parents[3]
 
 GO = """
@@ -49,7 +48,7 @@ server.wait_for_termination()
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Puts a shell script on an otherwise bare PATH."""
+    """Adds a shell script to an otherwise empty PATH."""
     folder = tmp_path / "path"
     folder.mkdir()
     for name in ("sh", "sleep", "chmod", "cat"):
@@ -71,28 +70,24 @@ def tools(tmp_path: Path) -> Toolchain:
     return Toolchain(tmp_path / "cache", RecordingProgress())
 
 
-def fetched(tools: Toolchain, name: str) -> str:
-    return next(each.origin for each in tools.list() if each.name == name)
+def origin_of(tools: Toolchain, name: str) -> str:
+    return next(status.origin for status in tools.list() if status.name == name)
 
 
-def test_a_program_of_the_right_version_on_path_is_used(
-    program: Callable[[str, str], Path], tools: Toolchain
-) -> None:
-    found = program("etcd", "echo etcd Version: 3.6.8")
-    assert tools.path("etcd") == found
-    assert fetched(tools, "etcd") == "path"
+def test_matching_version_on_path_is_used(program: Callable[[str, str], Path], tools: Toolchain) -> None:
+    etcd = program("etcd", "echo etcd Version: 3.6.8")
+    assert tools.path("etcd") == etcd
+    assert origin_of(tools, "etcd") == "path"
 
 
-def test_a_program_of_another_version_on_path_is_not(
-    program: Callable[[str, str], Path], tools: Toolchain
-) -> None:
+def test_other_version_on_path_is_not_used(program: Callable[[str, str], Path], tools: Toolchain) -> None:
     program("etcd", "echo etcd Version: 3.6.80")
-    assert fetched(tools, "etcd") == "missing"
+    assert origin_of(tools, "etcd") == "missing"
     with pytest.raises(EsqError, match="no program etcd"):
         tools.path("etcd")
 
 
-def test_a_missing_tool_is_built_once(
+def test_missing_tool_is_built_once(
     program: Callable[[str, str], Path], tools: Toolchain, tmp_path: Path
 ) -> None:
     program("go", GO)
@@ -118,7 +113,7 @@ done
 """
 
 
-def test_files_of_a_module_are_mapped_into_the_folder_that_embeds_them(
+def test_embedded_files_of_a_module_are_mapped_by_an_overlay(
     program: Callable[[str, str], Path], tools: Toolchain, tmp_path: Path
 ) -> None:
     program("go", PLUGIN_BUILD)
@@ -134,17 +129,17 @@ def test_files_of_a_module_are_mapped_into_the_folder_that_embeds_them(
 
 
 @pytest.mark.parametrize(("version", "origin"), [("4.34.2", "path"), ("4.34.1", "missing")])
-def test_plugin_on_path_is_asked_for_its_version(
+def test_plugin_on_path_is_used_if_its_version_matches(
     program: Callable[[str, str], Path], tools: Toolchain, version: str, origin: str
 ) -> None:
     program("pulumi-resource-kubernetes", f'exec {sys.executable} -c "{PLUGIN}" {version}')
-    assert fetched(tools, "pulumi-kubernetes") == origin
+    assert origin_of(tools, "pulumi-kubernetes") == origin
 
 
-def test_two_runs_at_once_build_once(program: Callable[[str, str], Path], tmp_path: Path) -> None:
+def test_concurrent_runs_build_once(program: Callable[[str, str], Path], tmp_path: Path) -> None:
     program("go", GO.replace("echo building", "sleep 0.3; echo building"))
     runs = [Toolchain(tmp_path / "cache", RecordingProgress()) for _ in range(2)]
-    threads = [threading.Thread(target=each.ensure, args=(["etcd"],)) for each in runs]
+    threads = [threading.Thread(target=run.ensure, args=(["etcd"],)) for run in runs]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -152,9 +147,7 @@ def test_two_runs_at_once_build_once(program: Callable[[str, str], Path], tmp_pa
     assert (tmp_path / "count").read_text().splitlines() == ["building"]
 
 
-def test_one_binary_bears_all_names_of_kubernetes(
-    program: Callable[[str, str], Path], tools: Toolchain
-) -> None:
+def test_kubernetes_is_one_multi_call_binary(program: Callable[[str, str], Path], tools: Toolchain) -> None:
     program("go", GO)
     tools.ensure(["kubernetes"])
     assert {tools.path(name).resolve() for name in ("kubelet", "kubectl", "kube-apiserver")} == {
@@ -162,7 +155,7 @@ def test_one_binary_bears_all_names_of_kubernetes(
     }
 
 
-def test_a_failed_build_leaves_nothing_and_shows_its_log(
+def test_failed_build_leaves_nothing_and_reports_its_log(
     program: Callable[[str, str], Path], tools: Toolchain, tmp_path: Path
 ) -> None:
     program(
@@ -174,9 +167,9 @@ def test_a_failed_build_leaves_nothing_and_shows_its_log(
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["logs"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_build_leaves_nothing_half_done(
-    program: Callable[[str, str], Path], tmp_path: Path, how: signal.Signals
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_build_leaves_nothing(
+    program: Callable[[str, str], Path], tmp_path: Path, signal_number: signal.Signals
 ) -> None:
     program(
         "go", 'if [ "$1" = version ]; then echo go version go1.26.8 x; exit; fi; echo $$ > "$COUNT"; sleep 60'
@@ -184,7 +177,7 @@ def test_an_interrupted_build_leaves_nothing_half_done(
     code = (
         "import signal, sys; from pathlib import Path; from infra.progress import RecordingProgress;"
         "from infra.zones.toolchain import Toolchain;"
-        "[signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)];"
+        "[signal.signal(s, signal.default_int_handler) for s in (signal.SIGINT, signal.SIGTERM)];"
         "Toolchain(Path(sys.argv[1]), RecordingProgress()).ensure(['etcd'])"
     )
     building = subprocess.Popen(
@@ -196,13 +189,13 @@ def test_an_interrupted_build_leaves_nothing_half_done(
     while not (tmp_path / "count").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     compiler = int((tmp_path / "count").read_text())
-    building.send_signal(how)
+    building.send_signal(signal_number)
     assert building.wait(30) != 0
     assert not Path(f"/proc/{compiler}").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["logs"]
 
 
-def test_all_missing_compilers_are_told_at_once(
+def test_all_missing_compilers_are_reported_together(
     program: Callable[[str, str], Path], tools: Toolchain
 ) -> None:
     program("cargo", "echo cargo 1.63.0")
@@ -211,12 +204,12 @@ def test_all_missing_compilers_are_told_at_once(
     assert [problem.location for problem in caught.value.problems] == ["garage", "kafka"]
 
 
-def test_a_jar_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
+def test_jars_that_differ_from_the_pins_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "good.jar").write_text("good")
     (tmp_path / "bad.jar").write_text("tampered with")
-    (tmp_path / "more.jar").write_text("nobody asked for it")
+    (tmp_path / "more.jar").write_text("unexpected")
     sums = "\n".join(
-        f"{hashlib.sha256(word.encode()).hexdigest()}  {word}.jar" for word in ("good", "bad", "gone")
+        f"{hashlib.sha256(name.encode()).hexdigest()}  {name}.jar" for name in ("good", "bad", "gone")
     )
     with pytest.raises(EsqError, match=r"bad\.jar, gone\.jar, more\.jar"):
         builds.verify_checksums(tmp_path, sums)
@@ -225,14 +218,14 @@ def test_a_jar_that_is_not_the_pinned_one_is_refused(tmp_path: Path) -> None:
     builds.verify_checksums(tmp_path, sums.splitlines()[0])
 
 
-def test_the_key_of_a_tool_changes_with_its_pins() -> None:
+def test_tool_keys_are_unique_and_contain_the_version() -> None:
     keys = [tool.key for tool in TOOLS]
     assert len(set(keys)) == len(keys)
     assert TOOLS_BY_NAME["etcd"].key.startswith("etcd-3.6.8-")
 
 
 @pytest.mark.parametrize("name", ["coredns", "local-path-provisioner", "etcd", "pulumi", "kubernetes"])
-def test_the_version_that_is_told_is_the_one_that_is_pinned(name: str) -> None:
+def test_reported_version_is_the_pinned_one(name: str) -> None:
     tool = TOOLS_BY_NAME[name]
     pins = (PROJECT / "infra/zones/toolchain/go" / name / "go.mod").read_text()
     assert f" v{tool.version}" in pins

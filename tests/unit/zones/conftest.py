@@ -1,4 +1,4 @@
-"""A cluster on paper: its description, its files in a temporary folder, programs that need not be there."""
+"""A cluster that is never started: its spec, its files in a temporary folder, paths of missing programs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from infra.zones.spec import ClusterSpec
 
 
 class PathTools:
-    """Programs by name, none of which need exist."""
+    """Paths of programs that do not exist."""
 
     def path(self, name: str) -> Path:
         return Path("/tools") / name
@@ -23,10 +23,10 @@ def spec() -> ClusterSpec:
 
 
 @pytest.fixture
-def layout(tmp_path: Path, spec: ClusterSpec) -> ClusterPaths:
-    layout = ClusterPaths(tmp_path / "state", spec.name)
-    layout.pki.mkdir(parents=True)
-    return layout
+def paths(tmp_path: Path, spec: ClusterSpec) -> ClusterPaths:
+    paths = ClusterPaths(tmp_path / "state", spec.name)
+    paths.pki.mkdir(parents=True)
+    return paths
 
 
 @pytest.fixture

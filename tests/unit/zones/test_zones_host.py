@@ -1,4 +1,4 @@
-"""What a cluster does on a host, tried in temporary folders: certificates, files, groups, preflight."""
+"""Certificates, files, control groups, disks and preflight checks, in temporary folders."""
 
 from __future__ import annotations
 
@@ -23,49 +23,47 @@ if TYPE_CHECKING:
     from infra.zones.spec import ClusterSpec
 
 
-def test_certificates_are_made_once_and_only_their_owner_reads_keys(
-    spec: ClusterSpec, layout: ClusterPaths
+def test_certificates_are_issued_once_and_readable_by_their_owner_only(
+    spec: ClusterSpec, paths: ClusterPaths
 ) -> None:
-    pki.ensure(spec, layout)
-    before = {path.name: path.read_bytes() for path in layout.pki.iterdir()}
-    pki.ensure(spec, layout)
-    assert {path.name: path.read_bytes() for path in layout.pki.iterdir()} == before
-    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in layout.pki.iterdir())
-    assert stat.S_IMODE(layout.kubeconfig.stat().st_mode) == 0o600
+    pki.ensure(spec, paths)
+    before = {path.name: path.read_bytes() for path in paths.pki.iterdir()}
+    pki.ensure(spec, paths)
+    assert {path.name: path.read_bytes() for path in paths.pki.iterdir()} == before
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in paths.pki.iterdir())
+    assert stat.S_IMODE(paths.kubeconfig.stat().st_mode) == 0o600
 
 
-def test_the_kubeconfig_points_to_the_control_plane_as_administrator(
-    spec: ClusterSpec, layout: ClusterPaths
+def test_kubeconfig_is_of_an_administrator_at_the_control_plane(
+    spec: ClusterSpec, paths: ClusterPaths
 ) -> None:
-    pki.ensure(spec, layout)
-    document = yaml.safe_load(layout.kubeconfig.read_text())
+    pki.ensure(spec, paths)
+    document = yaml.safe_load(paths.kubeconfig.read_text())
     assert document["clusters"][0]["cluster"]["server"] == f"https://{spec.control}:6443"
     pair = KeyPair(
-        certificate=(layout.pki / "admin.crt").read_text(), key=(layout.pki / "admin.key").read_text()
+        certificate=(paths.pki / "admin.crt").read_text(), key=(paths.pki / "admin.key").read_text()
     )
     assert "system:masters" in pair.parsed.subject.rfc4514_string()
 
 
-def test_a_lost_certificate_comes_back_under_the_same_authority(
-    spec: ClusterSpec, layout: ClusterPaths
-) -> None:
-    pki.ensure(spec, layout)
-    authority = (layout.pki / "ca.crt").read_text()
-    (layout.pki / "scheduler.crt").unlink()
-    pki.ensure(spec, layout)
-    assert (layout.pki / "ca.crt").read_text() == authority
-    assert (layout.pki / "scheduler.crt").exists()
+def test_missing_certificate_is_issued_by_the_same_authority(spec: ClusterSpec, paths: ClusterPaths) -> None:
+    pki.ensure(spec, paths)
+    authority = (paths.pki / "ca.crt").read_text()
+    (paths.pki / "scheduler.crt").unlink()
+    pki.ensure(spec, paths)
+    assert (paths.pki / "ca.crt").read_text() == authority
+    assert (paths.pki / "scheduler.crt").exists()
 
 
-def test_a_file_is_replaced_whole_and_only_when_it_changes(tmp_path: Path) -> None:
+def test_write_atomically_replaces_only_changed_files(tmp_path: Path) -> None:
     path = write_atomically(tmp_path / "deep" / "file", "one")
     inode = path.stat().st_ino
     assert write_atomically(path, "one").stat().st_ino == inode
     assert write_atomically(path, "two").read_text() == "two"
-    assert [each.name for each in path.parent.iterdir()] == ["file"]
+    assert [file.name for file in path.parent.iterdir()] == ["file"]
 
 
-def test_control_groups_are_made_in_every_hierarchy_and_removed_with_all_below(tmp_path: Path) -> None:
+def test_control_groups_are_created_in_every_hierarchy_and_removed_recursively(tmp_path: Path) -> None:
     for name in ("memory", "cpuset"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "cgroup.procs").touch()
@@ -75,16 +73,14 @@ def test_control_groups_are_made_in_every_hierarchy_and_removed_with_all_below(t
     assert (tmp_path / "cpuset" / "zone" / "cpuset.cpus").read_text() == "0-1"
     (
         tmp_path / "cpuset" / "zone" / "cpuset.cpus"
-    ).unlink()  # the kernel takes its files along; a folder does not
+    ).unlink()  # the kernel removes its own files; a plain folder does not
     (tmp_path / "memory" / "zone" / "pods" / "one").mkdir(parents=True)
     cgroups.remove("zone", tmp_path)
     assert not list(tmp_path.glob("*/zone"))
     cgroups.remove("zone", tmp_path)
 
 
-def test_what_is_frozen_is_thawed_before_its_group_is_removed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frozen_group_is_thawed_before_removal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "freezer" / "zone").mkdir(parents=True)
     (tmp_path / "freezer" / "cgroup.procs").touch()
     state = tmp_path / "freezer" / "zone" / "freezer.state"
@@ -94,54 +90,54 @@ def test_what_is_frozen_is_thawed_before_its_group_is_removed(
     cgroups.thaw("none", tmp_path)
 
 
-def test_a_disk_is_made_once_sparse_and_for_its_owner_only(layout: ClusterPaths) -> None:
-    layout.node("zone-a").mkdir(parents=True)
-    disk = disks.disk_file(layout, "zone-a")
-    disk.with_suffix(".new").write_text("of an interrupted start")
-    disks.ensure(layout, "zone-a")
-    made = disk.stat()
-    assert (made.st_size, stat.S_IMODE(made.st_mode)) == (disks.SIZE_BYTES, 0o600)
-    assert made.st_blocks * 512 < 64 << 20
-    disks.ensure(layout, "zone-a")
-    assert disk.stat().st_mtime_ns == made.st_mtime_ns
+def test_disk_is_created_once_sparse_and_private(paths: ClusterPaths) -> None:
+    paths.node("zone-a").mkdir(parents=True)
+    disk = disks.disk_file(paths, "zone-a")
+    disk.with_suffix(".new").write_text("incomplete")
+    disks.ensure(paths, "zone-a")
+    created = disk.stat()
+    assert (created.st_size, stat.S_IMODE(created.st_mode)) == (disks.SIZE_BYTES, 0o600)
+    assert created.st_blocks * 512 < 64 << 20
+    disks.ensure(paths, "zone-a")
+    assert disk.stat().st_mtime_ns == created.st_mtime_ns
     assert sorted(path.name for path in disk.parent.iterdir()) == ["volumes.img"]
 
 
-def test_who_is_not_root_is_told_so_alone(
-    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+def test_only_missing_root_is_reported_to_other_users(
+    spec: ClusterSpec, paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert [problem.location for problem in preflight.check(spec, layout)] == ["user"]
+    assert [problem.location for problem in preflight.check(spec, paths)] == ["user"]
 
 
-def test_everything_that_is_missing_is_told_together(
-    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_all_problems_are_reported_together(
+    spec: ClusterSpec, paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(packages, "missing", lambda: ["haproxy", "runc"])
     monkeypatch.setattr(preflight, "MOUNT", tmp_path)
     monkeypatch.setattr(preflight, "MIN_MEMORY_BYTES", 1 << 60)
     monkeypatch.setattr(preflight, "MIN_DISK_BYTES", 1 << 60)
-    problems = preflight.check(spec, layout)
+    problems = preflight.check(spec, paths)
     assert {problem.location for problem in problems} >= {"Debian packages", "memory"}
     assert len(problems) == 4
     assert all(problem.remedy for problem in problems)
 
 
-def test_a_host_with_only_the_second_kind_of_control_groups_is_refused_with_the_reason(
-    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_cgroup_v2_only_host_is_rejected_with_a_reason(
+    spec: ClusterSpec, paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "cgroup.controllers").touch()
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr(preflight, "MOUNT", tmp_path)
     monkeypatch.setattr(packages, "missing", lambda: ["runc"])
-    assert any("cgroup v2" in problem.message for problem in preflight.check(spec, layout))
+    assert any("cgroup v2" in problem.message for problem in preflight.check(spec, paths))
 
 
-def test_a_cluster_that_is_down_says_so_and_starts_nothing_on_a_host_that_lacks_things(
-    spec: ClusterSpec, layout: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
+def test_stopped_cluster_starts_nothing_on_an_unsuitable_host(
+    spec: ClusterSpec, paths: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cluster = Cluster(spec, layout.root, tools)
+    cluster = Cluster(spec, paths.root, tools)
     status = cluster.status()
     assert (status.running, status.healthy, status.nodes) == (False, False, ())
     assert cluster.supervisor_pid is None
@@ -155,7 +151,7 @@ def test_a_cluster_that_is_down_says_so_and_starts_nothing_on_a_host_that_lacks_
     assert not created
 
 
-def test_a_supervisor_that_does_not_run_has_no_states_and_stops_at_once(layout: ClusterPaths) -> None:
-    supervisor = Supervisor(layout)
+def test_missing_supervisor_has_no_states_and_stops_at_once(paths: ClusterPaths) -> None:
+    supervisor = Supervisor(paths)
     assert supervisor.states() == {}
     supervisor.stop()

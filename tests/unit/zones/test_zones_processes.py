@@ -1,4 +1,4 @@
-"""Who starts when, starts again and is ended: waiting for the API server, changed files, strays, kept specs."""
+"""Processes of a cluster: waiting for the API server, restarts on changed files, orphans, saved specs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from infra.zones import (
     supervisord,
     wait_for_apiserver,
 )
-from infra.zones import paths as layouts
+from infra.zones import paths as paths_module
 from infra.zones.paths import write_atomically
 from infra.zones.supervisord import Program, Supervisor
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from infra.zones.paths import ClusterPaths
 
 
-class _Answers(http.server.BaseHTTPRequestHandler):
+class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200 if self.path == wait_for_apiserver.READY_PATH else 403)
         self.end_headers()
@@ -49,13 +49,13 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An API server of few words, which asks for a certificate of the cluster."""
-    pki.ensure(spec, layout)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(layout.pki / "ca.crt"))
-    context.load_cert_chain(layout.pki / "apiserver.crt", layout.pki / "apiserver.key")
+def server(spec: ClusterSpec, paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A fake API server that requires a client certificate of the cluster."""
+    pki.ensure(spec, paths)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(paths.pki / "ca.crt"))
+    context.load_cert_chain(paths.pki / "apiserver.crt", paths.pki / "apiserver.key")
     context.verify_mode = ssl.CERT_REQUIRED
-    with http.server.HTTPServer(("127.0.0.1", 0), _Answers) as server:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         monkeypatch.setattr(wait_for_apiserver, "PORT", server.server_port)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -66,120 +66,120 @@ def server(spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.usefixtures("server")
-def test_an_api_server_that_answers_refuses_nothing(layout: ClusterPaths) -> None:
+def test_available_api_server_has_no_unavailability_reason(paths: ClusterPaths) -> None:
     assert (
         wait_for_apiserver.unavailability_reason(
-            "127.0.0.1", wait_for_apiserver.READY_PATH, layout.pki, "scheduler"
+            "127.0.0.1", wait_for_apiserver.READY_PATH, paths.pki, "scheduler"
         )
         is None
     )
 
 
 @pytest.mark.usefixtures("server")
-def test_a_refusal_tells_why(layout: ClusterPaths) -> None:
+def test_error_response_is_returned_as_the_reason(paths: ClusterPaths) -> None:
     assert (
-        wait_for_apiserver.unavailability_reason("127.0.0.1", "/else", layout.pki, "scheduler")
+        wait_for_apiserver.unavailability_reason("127.0.0.1", "/else", paths.pki, "scheduler")
         == "403 because"
     )
 
 
-def test_an_api_server_that_is_not_there_is_told(
-    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+def test_unreachable_api_server_is_reported(
+    spec: ClusterSpec, paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pki.ensure(spec, layout)
+    pki.ensure(spec, paths)
     monkeypatch.setattr(wait_for_apiserver, "PORT", 1)
     assert "refused" in (
         wait_for_apiserver.unavailability_reason(
-            "127.0.0.1", wait_for_apiserver.READY_PATH, layout.pki, "admin"
+            "127.0.0.1", wait_for_apiserver.READY_PATH, paths.pki, "admin"
         )
         or ""
     )
 
 
 @pytest.mark.usefixtures("server")
-def test_who_waited_becomes_the_program(layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> None:
-    became: list[tuple[Any, ...]] = []
-    monkeypatch.setattr("os.execv", lambda *words: became.append(words))
+def test_program_is_executed_after_the_wait(paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    executed: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("os.execv", lambda *args: executed.append(args))
     wait_for_apiserver.main(
-        "127.0.0.1", wait_for_apiserver.READY_PATH, str(layout.pki), "scheduler", "/tools/it", "--flag"
+        "127.0.0.1", wait_for_apiserver.READY_PATH, str(paths.pki), "scheduler", "/tools/it", "--flag"
     )
-    assert became == [("/tools/it", ("/tools/it", "--flag"))]
+    assert executed == [("/tools/it", ("/tools/it", "--flag"))]
 
 
-def test_a_program_starts_again_only_when_what_it_reads_has_changed(tmp_path: Path) -> None:
+def test_program_restarts_only_when_watched_files_change(tmp_path: Path) -> None:
     folder = tmp_path / "config"
     first = write_atomically(folder / "one", "1")
 
-    def told() -> dict[str, str]:
+    def variables() -> dict[str, str]:
         return Program(
             "web", ["serve"], tmp_path / "log", watched_files=[folder, tmp_path / "missing"]
         ).variables
 
-    before = told()
+    before = variables()
     write_atomically(first, "1")
-    assert told() == before
+    assert variables() == before
     write_atomically(first, "2")
-    changed = told()
+    changed = variables()
     assert changed != before
     write_atomically(folder / "two", "2")
-    assert told() not in (before, changed)
+    assert variables() not in (before, changed)
 
 
-def test_a_program_that_reads_nothing_is_told_nothing(tmp_path: Path) -> None:
+def test_program_without_watched_files_has_no_digest(tmp_path: Path) -> None:
     assert Program("web", ["serve"], tmp_path / "log", environment={"A": "b"}).variables == {"A": "b"}
 
 
-def test_only_our_own_programs_are_strays(
-    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+def test_only_own_programs_are_orphans(
+    spec: ClusterSpec, paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def process(name: str, file: Path) -> SimpleNamespace:
         return SimpleNamespace(pid=4_000_000, info={"name": name, "cmdline": [name, "-f", str(file)]})
 
-    edge = process("haproxy", layout.config / "haproxy.cfg")
-    supervisor = process("supervisord", layout.supervisor_config)
-    editor = process("vim", layout.config / "haproxy.cfg")
-    of_another = process("haproxy", layout.root.with_name("other") / "config" / "haproxy.cfg")
+    edge = process("haproxy", paths.config / "haproxy.cfg")
+    supervisor = process("supervisord", paths.supervisor_config)
+    editor = process("vim", paths.config / "haproxy.cfg")
+    of_another = process("haproxy", paths.root.with_name("other") / "config" / "haproxy.cfg")
     monkeypatch.setattr("psutil.process_iter", lambda _: [edge, editor, supervisor, of_another])
-    assert orphan_processes.find_orphans(spec, layout) == [edge, supervisor]
+    assert orphan_processes.find_orphans(spec, paths) == [edge, supervisor]
 
 
-def test_a_helper_is_a_stray_when_its_process_id_is_its_own(
-    spec: ClusterSpec, layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_helper_is_an_orphan_only_if_its_pid_file_matches(
+    spec: ClusterSpec, paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(layouts, "RUNTIME", tmp_path)
-    layout.run.mkdir()
-    (layout.run / "delay.pid").write_text("7\n")
+    monkeypatch.setattr(paths_module, "RUNTIME", tmp_path)
+    paths.run.mkdir()
+    (paths.run / "delay.pid").write_text("7\n")
     monkeypatch.setattr(orphan_processes, "_namespace_pids", lambda _: [])
-    words = ["python3", "line.py", str(layout.run / "delay.pid")]
+    arguments = ["python3", "line.py", str(paths.run / "delay.pid")]
     helper, editor, other = (
         SimpleNamespace(pid=pid, info={"name": argv[0], "cmdline": argv})
-        for pid, argv in ((7, words), (8, ["vi", words[-1]]), (7, ["python3", "mine.py"]))
+        for pid, argv in ((7, arguments), (8, ["vi", arguments[-1]]), (7, ["python3", "mine.py"]))
     )
     monkeypatch.setattr("psutil.process_iter", lambda _: [helper, editor, other])
-    assert orphan_processes.find_orphans(spec, layout) == [helper]
+    assert orphan_processes.find_orphans(spec, paths) == [helper]
 
 
-def test_a_supervisor_that_stands_still_is_not_waited_for(
-    layout: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_call_of_a_hanging_supervisor_times_out(
+    paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(layouts, "RUNTIME", tmp_path)
+    monkeypatch.setattr(paths_module, "RUNTIME", tmp_path)
     monkeypatch.setattr(supervisord, "STOP_TIMEOUT_SECONDS", 0.05)
-    layout.run.mkdir()
+    paths.run.mkdir()
     with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(layout.socket))
+        silent.bind(str(paths.socket))
         silent.listen()
         with pytest.raises(EsqError, match="timed out"):
-            Supervisor(layout).call("getState")
+            Supervisor(paths).call("getState")
 
 
-def test_one_that_nobody_asks_for_its_exit_code_has_ended_all_the_same() -> None:
-    careless = (
+def test_zombie_counts_as_exited() -> None:
+    program = (
         "import subprocess, time\n"
         "child = subprocess.Popen(['sleep', '100'])\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(100)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", careless], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         child = psutil.Process(int(parent.stdout.readline()))
         supervisord.kill([child], location="here")
@@ -187,18 +187,18 @@ def test_one_that_nobody_asks_for_its_exit_code_has_ended_all_the_same() -> None
         parent.kill()
 
 
-def test_who_has_the_number_of_one_that_ended_is_let_live() -> None:
-    # Longer than the 10 ms in which Linux tells when a process began.
+def test_process_with_a_reused_pid_is_not_killed() -> None:
+    # Longer than 10 ms, the resolution of process start times on Linux.
     with subprocess.Popen(["sleep", "0.1"]) as first:
-        ended = psutil.Process(first.pid)
-    with _process_numbered(ended.pid) as other:
-        supervisord.kill([ended], location="here")
+        exited = psutil.Process(first.pid)
+    with _process_with_pid(exited.pid) as other:
+        supervisord.kill([exited], location="here")
         assert other.poll() is None
         other.kill()
 
 
-def _process_numbered(pid: int) -> subprocess.Popen[bytes]:
-    """Return a process of that number; somebody else may start one in between, so it is tried again."""
+def _process_with_pid(pid: int) -> subprocess.Popen[bytes]:
+    """Return a process with that PID; retry, since another process may take it first."""
     for _ in range(100):
         Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
         process = subprocess.Popen(["sleep", "100"])
@@ -206,27 +206,27 @@ def _process_numbered(pid: int) -> subprocess.Popen[bytes]:
             return process
         process.kill()
         process.wait()
-    pytest.fail(f"no process got number {pid}")
+    pytest.fail(f"no process got PID {pid}")
 
 
-def test_a_cluster_that_was_never_up_has_no_spec(layout: ClusterPaths) -> None:
-    assert ClusterSpec.load_saved(layout.root) is None
+def test_never_started_cluster_has_no_saved_spec(paths: ClusterPaths) -> None:
+    assert ClusterSpec.load_saved(paths.root) is None
 
 
-def test_a_name_belongs_to_the_addresses_it_was_made_with(
-    spec: ClusterSpec, layout: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
+def test_changed_spec_of_an_existing_cluster_is_rejected(
+    spec: ClusterSpec, paths: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = spec.model_copy(update={"zones": ("zone-a", "zone-b")})
-    write_atomically(layout.spec, other.model_dump_json())
+    write_atomically(paths.spec, other.model_dump_json())
     created: list[object] = []
     monkeypatch.setattr(network, "create", created.append)
     with pytest.raises(UsageError, match="zone-a, zone-b"):
-        Cluster(spec, layout.root, tools).up(RecordingProgress())
-    assert ClusterSpec.load_saved(layout.root) == other
+        Cluster(spec, paths.root, tools).up(RecordingProgress())
+    assert ClusterSpec.load_saved(paths.root) == other
     assert not created
 
 
-def test_a_group_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
+def test_group_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "cgroup.procs").touch()
     cgroups.create("zone", tmp_path)
@@ -236,16 +236,14 @@ def test_a_group_that_cannot_be_removed_is_told(tmp_path: Path) -> None:
         cgroups.remove("zone", tmp_path)
 
 
-def test_a_group_whose_processes_are_just_ending_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removal_waits_for_exiting_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "cgroup.procs").touch()
     cgroups.create("zone", tmp_path)
-    answers = iter([False, False, True])
-    monkeypatch.setattr(cgroups, "_try_remove", lambda _: next(answers))
+    results = iter([False, False, True])
+    monkeypatch.setattr(cgroups, "_try_remove", lambda _: next(results))
     cgroups.remove("zone", tmp_path)
-    assert list(answers) == []
+    assert list(results) == []
     monkeypatch.setattr(cgroups, "_try_remove", lambda _: False)
     monkeypatch.setattr(cgroups, "REMOVE_TIMEOUT_SECONDS", 0.0)
     with pytest.raises(OSError, match="a process is still in"):

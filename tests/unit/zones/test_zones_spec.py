@@ -1,4 +1,4 @@
-"""Addresses and names of a cluster never meet those of another or each other."""
+"""Addresses and names of a cluster do not collide."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from infra.zones.spec import ClusterSpec
 INTERFACE_NAME_BYTES = 15
 
 
-def test_every_machine_has_its_own_address_on_the_bridge(spec: ClusterSpec) -> None:
+def test_host_addresses_are_unique(spec: ClusterSpec) -> None:
     addresses = [spec.gateway, *spec.hosts.values()]
     assert len(set(addresses)) == len(addresses) == 5
     assert all(address in spec.lan for address in addresses)
 
 
-def test_pods_services_and_machines_do_not_overlap(spec: ClusterSpec) -> None:
+def test_networks_do_not_overlap(spec: ClusterSpec) -> None:
     networks = [spec.lan, spec.pod_range, spec.service_range]
     assert not any(a.overlaps(b) for a in networks for b in networks if a is not b)
     assert all(spec.pods(zone).subnet_of(spec.pod_range) for zone in spec.zones)
     assert all(network.subnet_of(spec.subnet) for network in networks)
 
 
-def test_names_fit_into_an_interface(spec: ClusterSpec) -> None:
+def test_interface_names_fit_the_limit(spec: ClusterSpec) -> None:
     long = ClusterSpec.model_validate({"name": "ninechars", "subnet": "10.1.0.0/16"})
-    for each in (spec, long):
-        names = [each.bridge, *(each.bridge_port(machine) for machine in each.hosts)]
+    for cluster in (spec, long):
+        names = [cluster.bridge, *(cluster.bridge_port(host) for host in cluster.hosts)]
         assert all(len(name) <= INTERFACE_NAME_BYTES for name in names)
         assert len(set(names)) == len(names)
 
@@ -41,6 +41,6 @@ def test_names_fit_into_an_interface(spec: ClusterSpec) -> None:
         ("color", "red"),
     ],
 )
-def test_what_cannot_be_is_refused(field: str, value: str) -> None:
+def test_invalid_fields_are_rejected(field: str, value: str) -> None:
     with pytest.raises(ValidationError):
         ClusterSpec.model_validate({field: value})
