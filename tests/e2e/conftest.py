@@ -1,4 +1,4 @@
-"""A platform of its own for the end-to-end tests, so that no user's is ever touched."""
+"""A separate platform for the end-to-end tests, which never touches that of the user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A platform that nothing has been deployed to; taken away at the end whatever happened."""
+    """An empty platform, removed at the end in any case."""
     platform = Platform(state=tmp_path_factory.mktemp("state"), cluster="e2e", subnet="10.98.0.0/16")
     try:
         yield platform

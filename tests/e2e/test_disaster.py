@@ -100,8 +100,8 @@ def kill_everything(platform: Platform) -> None:
     pid = cluster.supervisor_pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    layout = ClusterPaths(platform.state / "esq" / "clusters" / platform.cluster, platform.cluster)
-    for process in orphan_processes.find_orphans(cluster.spec, layout):
+    paths = ClusterPaths(platform.state / "esq" / "clusters" / platform.cluster, platform.cluster)
+    for process in orphan_processes.find_orphans(cluster.spec, paths):
         with suppress(psutil.NoSuchProcess):
             process.kill()
 

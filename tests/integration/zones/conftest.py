@@ -1,4 +1,4 @@
-"""Clusters of their own for these tests."""
+"""Clusters for the tests of zones."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 
 @pytest.fixture(scope="module")
 def caches() -> Path:
-    """The user's cache folder, which the toolchain is in."""
+    """The user's cache folder with the toolchain."""
     return platformdirs.user_cache_path()
 
 
 @pytest.fixture(scope="module")
 def tools(caches: Path) -> Toolchain:
-    """The user's toolchain; what is missing of it is built."""
+    """The user's toolchain; missing tools are built."""
     tools = Toolchain(caches / "esq" / "toolchain", RecordingProgress())
     tools.ensure(TOOLS)
     return tools
@@ -35,7 +35,7 @@ def tools(caches: Path) -> Toolchain:
 
 @pytest.fixture(scope="module", autouse=True)
 def _own_images(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep what these tests push to registries apart from what the user has."""
+    """Separate the images that these tests push from those of the user."""
     assert tools
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
@@ -44,7 +44,7 @@ def _own_images(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture(scope="module")
 def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZonesUnderTest]:
-    """A cluster that is down; taken away at the end whatever happened."""
+    """A stopped cluster, removed at the end in any case."""
     zones = ZonesUnderTest(tmp_path_factory.mktemp("zones"), "itest", "10.97.", tools)
     try:
         yield zones
@@ -55,9 +55,9 @@ def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture
-def beside(zones: ZonesUnderTest) -> Iterator[ZonesUnderTest]:
-    """Another cluster of the same user."""
-    other = ZonesUnderTest(zones.folder, "beside", "10.95.", zones.tools)
+def second_cluster(zones: ZonesUnderTest) -> Iterator[ZonesUnderTest]:
+    """A second cluster of the same user."""
+    other = ZonesUnderTest(zones.folder, "second", "10.95.", zones.tools)
     try:
         yield other
     finally:

@@ -1,4 +1,4 @@
-"""Three zones on this machine: one story, told in order, from nothing to nothing."""
+"""Three zones on this host, from creation to removal; the tests run in order."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 SLOW = 4.0
-"""Ceilings are this many times what an idle machine takes: tests share theirs."""
-READY_SECONDS = 8.0 * SLOW
-AGAIN_SECONDS = 1.0 * SLOW
-NOTICED_SECONDS = 6.0 * SLOW
-BACK_SECONDS = 8.0 * SLOW
-PODS_SECONDS = 60.0
+"""Limits are this multiple of the durations on an idle host, since tests share the host."""
+READY_LIMIT_SECONDS = 8.0 * SLOW
+UNCHANGED_LIMIT_SECONDS = 1.0 * SLOW
+DETECTION_LIMIT_SECONDS = 6.0 * SLOW
+RECOVERY_LIMIT_SECONDS = 8.0 * SLOW
+PODS_TIMEOUT_SECONDS = 60.0
 
 SERVE = 'mkdir -p /www && echo "$ZONE" > /www/index.html && exec busybox httpd -f -p 8080 -h /www'
-KEEP = 'echo "$WORD" >> /data/words && exec tail -f /dev/null'
+APPEND = 'echo "$WORD" >> /data/words && exec tail -f /dev/null'
 SERVICE = {
     "apiVersion": "v1",
     "kind": "Service",
@@ -49,19 +49,19 @@ SERVICE = {
 
 
 def web(image: str) -> dict[str, Any]:
-    """A web server in every zone that says where it is."""
+    """Return a web server in every zone that responds with its zone."""
     spread = {
         "maxSkew": 1,
         "topologyKey": ZONE_LABEL,
         "whenUnsatisfiable": "DoNotSchedule",
         "labelSelector": {"matchLabels": {"app": "web"}},
     }
-    place = {"name": "ZONE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
+    zone_variable = {"name": "ZONE", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}
     container = {
         "name": "web",
         "image": image,
         "command": ["sh", "-c", SERVE],
-        "env": [place],
+        "env": [zone_variable],
         "readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1},
     }
     return {
@@ -83,8 +83,8 @@ def web(image: str) -> dict[str, Any]:
     }
 
 
-def keeper(image: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A volume of unnamed class, and a pod that adds a word to a file on it."""
+def volume_and_pod(image: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return a claim without a storage class, and a pod that appends a word to a file on it."""
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -92,16 +92,16 @@ def keeper(image: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
         "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "16Mi"}}},
     }
     container = {
-        "name": "keeper",
+        "name": "appender",
         "image": image,
-        "command": ["sh", "-c", KEEP],
+        "command": ["sh", "-c", APPEND],
         "env": [{"name": "WORD", "value": word}],
         "volumeMounts": [{"name": "data", "mountPath": "/data"}],
     }
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": "keeper", "namespace": "default"},
+        "metadata": {"name": "appender", "namespace": "default"},
         "spec": {
             "containers": [container],
             "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
@@ -112,66 +112,66 @@ def keeper(image: str, word: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.fixture
-def answers(zones: ZonesUnderTest) -> Callable[[], set[str]]:
-    """Asks the web servers by their ClusterIP from the host, some times; returns the zones that answered."""
+def responding_zones(zones: ZonesUnderTest) -> Callable[[], set[str]]:
+    """Requests the web servers by their ClusterIP from the host; returns the zones that responded."""
     address = zones.get("service", "web")["spec"]["clusterIP"]
 
-    def ask() -> set[str]:
-        heard = set()
+    def request() -> set[str]:
+        responses = set()
         for _ in range(12):
             try:
-                heard.add(httpx.get(f"http://{address}", timeout=0.5).text.strip())
+                responses.add(httpx.get(f"http://{address}", timeout=0.5).text.strip())
             except httpx.HTTPError:
                 continue
-        return heard
+        return responses
 
-    return ask
+    return request
 
 
 @pytest.fixture(scope="module")
 def image(zones: ZonesUnderTest) -> str:
-    """An image that nodes must pull from the registry."""
+    """An image in the registry."""
     return push(busybox_image.archive(), zones.cluster.registry, "itest/web", zones.cluster.ca)
 
 
 @pytest.fixture(scope="module")
-def before() -> dict[str, str]:
-    """Settings of the machine before the cluster."""
+def settings_before() -> dict[str, str]:
+    """Settings of the host before the cluster is started."""
     return host_settings()
 
 
-def test_nothing_of_it_is_there_before(zones: ZonesUnderTest, before: dict[str, str]) -> None:
-    assert before
+def test_host_is_clean_before(zones: ZonesUnderTest, settings_before: dict[str, str]) -> None:
+    assert settings_before
     assert zones.leaked_resources() == []
     assert zones.cluster.preflight() == []
 
 
-def test_three_zones_are_ready_soon(zones: ZonesUnderTest) -> None:
+def test_three_zones_become_ready(zones: ZonesUnderTest) -> None:
     seconds = zones.up()
     status = zones.cluster.status()
     assert {(node.name, node.zone, node.ready) for node in status.nodes} == {
         (zone, zone, True) for zone in ("zone-a", "zone-b", "zone-c")
     }
-    assert seconds < READY_SECONDS
-    seconds_until(lambda: zones.cluster.status().healthy, timeout=BACK_SECONDS)
+    assert seconds < READY_LIMIT_SECONDS
+    seconds_until(lambda: zones.cluster.status().healthy, timeout=RECOVERY_LIMIT_SECONDS)
     assert {"etcd", "edge", "zone-b", "zone-b/kubelet"} <= zones.cluster.status().processes.keys()
-    assert len(zones.leaked_resources()) > len(status.processes)  # what looks for leftovers has eyes
+    assert len(zones.leaked_resources()) > len(status.processes)  # proves that leaked resources are detected
 
 
-def test_only_its_owner_reads_the_kubeconfig(zones: ZonesUnderTest) -> None:
+def test_kubeconfig_is_private(zones: ZonesUnderTest) -> None:
     assert stat.S_IMODE(zones.cluster.kubeconfig.stat().st_mode) == 0o600
     assert stat.S_IMODE(zones.state.stat().st_mode) == 0o700
 
 
-def test_up_again_changes_nothing(zones: ZonesUnderTest) -> None:
+def test_up_of_a_running_cluster_changes_nothing(zones: ZonesUnderTest) -> None:
     before = zones.daemons()
     seconds = zones.up()
     assert zones.daemons() == before
     assert zones.steps.steps[-1].results == ["already running"]
-    assert seconds < AGAIN_SECONDS
+    assert seconds < UNCHANGED_LIMIT_SECONDS
 
 
-def test_without_a_certificate_nobody_answers(zones: ZonesUnderTest) -> None:
+def test_requests_without_a_certificate_are_unauthorized(zones: ZonesUnderTest) -> None:
     trusted = ssl.create_default_context(cafile=str(zones.cluster.ca))
     for url in (
         f"https://{zones.cluster.spec.control}:6443/api",
@@ -180,7 +180,7 @@ def test_without_a_certificate_nobody_answers(zones: ZonesUnderTest) -> None:
         assert httpx.get(url, verify=trusted).status_code == httpx.codes.UNAUTHORIZED
 
 
-def test_the_edge_answers_over_tls(zones: ZonesUnderTest) -> None:
+def test_edge_serves_tls(zones: ZonesUnderTest) -> None:
     trusted = ssl.create_default_context(cafile=str(zones.cluster.ca))
     address = f"https://{zones.cluster.address}"
     assert httpx.get(f"{address}/edge/health", verify=trusted).status_code == httpx.codes.OK
@@ -188,158 +188,165 @@ def test_the_edge_answers_over_tls(zones: ZonesUnderTest) -> None:
     assert httpx.get(f"{address}/contacts", verify=trusted).status_code == httpx.codes.SERVICE_UNAVAILABLE
 
 
-def test_pods_in_every_zone_answer_the_host_through_a_cluster_ip(zones: ZonesUnderTest, image: str) -> None:
+def test_pods_run_with_an_image_of_the_registry(zones: ZonesUnderTest, image: str) -> None:
     zones.apply(web(image), SERVICE)
-    zones.kubectl("rollout", "status", "deployment/web", f"--timeout={PODS_SECONDS:.0f}s")
+    zones.kubectl("rollout", "status", "deployment/web", f"--timeout={PODS_TIMEOUT_SECONDS:.0f}s")
 
 
-def test_every_zone_is_among_the_answers(answers: Callable[[], set[str]]) -> None:
-    seconds_until(lambda: answers() == {"zone-a", "zone-b", "zone-c"}, timeout=BACK_SECONDS)
+def test_cluster_ip_reaches_pods_in_every_zone(responding_zones: Callable[[], set[str]]) -> None:
+    seconds_until(
+        lambda: responding_zones() == {"zone-a", "zone-b", "zone-c"}, timeout=RECOVERY_LIMIT_SECONDS
+    )
 
 
-def test_names_resolve_in_a_pod(zones: ZonesUnderTest) -> None:
-    def inside(*words: str) -> str:
-        return zones.kubectl("exec", "deployment/web", "--", "busybox", *words)
+def test_names_resolve_in_pods(zones: ZonesUnderTest) -> None:
+    def in_pod(*args: str) -> str:
+        return zones.kubectl("exec", "deployment/web", "--", "busybox", *args)
 
-    assert str(zones.cluster.spec.service_range[1]) in inside(
+    assert str(zones.cluster.spec.service_range[1]) in in_pod(
         "nslookup", "kubernetes.default.svc.cluster.local"
     )
-    assert inside("wget", "-qO-", "http://web").startswith("zone-")
+    assert in_pod("wget", "-qO-", "http://web").startswith("zone-")
 
 
-def test_a_volume_outlives_its_pod(zones: ZonesUnderTest, image: str) -> None:
-    zones.apply(*keeper(image, "one"))
-    zones.kubectl("wait", "--for=condition=Ready", "pod/keeper", f"--timeout={PODS_SECONDS:.0f}s")
+def test_volume_outlives_its_pod(zones: ZonesUnderTest, image: str) -> None:
+    zones.apply(*volume_and_pod(image, "one"))
+    zones.kubectl("wait", "--for=condition=Ready", "pod/appender", f"--timeout={PODS_TIMEOUT_SECONDS:.0f}s")
     assert zones.get("pvc", "data")["spec"]["storageClassName"] == STORAGE_CLASS
-    zones.kubectl("delete", "pod", "keeper")
-    zones.apply(*keeper(image, "two"))
-    zones.kubectl("wait", "--for=condition=Ready", "pod/keeper", f"--timeout={PODS_SECONDS:.0f}s")
-    assert zones.kubectl("exec", "keeper", "--", "busybox", "cat", "/data/words").split() == ["one", "two"]
+    zones.kubectl("delete", "pod", "appender")
+    zones.apply(*volume_and_pod(image, "two"))
+    zones.kubectl("wait", "--for=condition=Ready", "pod/appender", f"--timeout={PODS_TIMEOUT_SECONDS:.0f}s")
+    assert zones.kubectl("exec", "appender", "--", "busybox", "cat", "/data/words").split() == ["one", "two"]
 
 
-def test_a_dead_process_comes_back(zones: ZonesUnderTest) -> None:
+def test_killed_process_is_restarted(zones: ZonesUnderTest) -> None:
     killed = zones.pid("kube-scheduler")
     os.kill(killed, signal.SIGKILL)
     seconds_until(
-        lambda: zones.cluster.status().healthy and zones.pid("kube-scheduler") != killed, timeout=BACK_SECONDS
+        lambda: zones.cluster.status().healthy and zones.pid("kube-scheduler") != killed,
+        timeout=RECOVERY_LIMIT_SECONDS,
     )
 
 
-def test_a_killed_zone_comes_back_with_its_pods(
-    zones: ZonesUnderTest, answers: Callable[[], set[str]]
+def test_killed_zone_recovers_with_its_pods(
+    zones: ZonesUnderTest, responding_zones: Callable[[], set[str]]
 ) -> None:
     old = [psutil.Process(zones.pid("kubelet --config=" + str(zones.state / "config/zone-b")))]
     zones.cluster.kill("zone-b")
-    assert psutil.wait_procs(old, timeout=BACK_SECONDS)[1] == []
-    seconds_until(lambda: zones.cluster.status().healthy, timeout=BACK_SECONDS)
-    seconds_until(lambda: "zone-b" in answers(), timeout=PODS_SECONDS)
+    assert psutil.wait_procs(old, timeout=RECOVERY_LIMIT_SECONDS)[1] == []
+    seconds_until(lambda: zones.cluster.status().healthy, timeout=RECOVERY_LIMIT_SECONDS)
+    seconds_until(lambda: "zone-b" in responding_zones(), timeout=PODS_TIMEOUT_SECONDS)
 
 
-def test_a_lost_zone_is_noticed_and_back_when_it_returns(zones: ZonesUnderTest) -> None:
+def test_stopped_zone_is_detected_and_recovers(zones: ZonesUnderTest) -> None:
     zones.cluster.stop("zone-c")
-    seconds = seconds_until(lambda: not zones.ready("zone-c"), timeout=NOTICED_SECONDS)
+    seconds = seconds_until(lambda: not zones.ready("zone-c"), timeout=DETECTION_LIMIT_SECONDS)
     zones.cluster.start("zone-c")
-    back = seconds_until(lambda: zones.ready("zone-c"), timeout=BACK_SECONDS)
-    zones.figures.append(f"zone-c stopped: noticed after {seconds:.1f} s, ready {back:.1f} s after its start")
+    recovery = seconds_until(lambda: zones.ready("zone-c"), timeout=RECOVERY_LIMIT_SECONDS)
+    zones.figures.append(
+        f"zone-c stopped: detected after {seconds:.1f} s, ready {recovery:.1f} s after its start"
+    )
 
 
-def test_a_cut_zone_is_noticed_and_back_when_it_is_healed(zones: ZonesUnderTest) -> None:
+def test_disconnected_zone_is_detected_and_recovers(zones: ZonesUnderTest) -> None:
     zones.cluster.disconnect("zone-a")
-    seconds = seconds_until(lambda: not zones.ready("zone-a"), timeout=NOTICED_SECONDS)
+    seconds = seconds_until(lambda: not zones.ready("zone-a"), timeout=DETECTION_LIMIT_SECONDS)
     zones.cluster.reconnect("zone-a")
-    back = seconds_until(lambda: zones.ready("zone-a"), timeout=BACK_SECONDS)
-    zones.figures.append(f"zone-a cut: noticed after {seconds:.1f} s, ready {back:.1f} s after it was healed")
+    recovery = seconds_until(lambda: zones.ready("zone-a"), timeout=RECOVERY_LIMIT_SECONDS)
+    zones.figures.append(f"zone-a disconnected: detected after {seconds:.1f} s, ready {recovery:.1f} s later")
 
 
-def test_up_mends_what_is_not_there(zones: ZonesUnderTest) -> None:
+def test_up_restores_stopped_and_disconnected_zones(zones: ZonesUnderTest) -> None:
     zones.cluster.stop("zone-c")
     zones.cluster.disconnect("zone-a")
     zones.up()
     assert zones.cluster.status().healthy
 
 
-def test_changed_configuration_is_taken_over_by_what_reads_it_only(
+def test_changed_configuration_restarts_only_its_reader(
     zones: ZonesUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = zones.daemons()
     rendered = edge.render
-    monkeypatch.setattr(edge, "render", lambda *words: rendered(*words) + "# another\n")
+    monkeypatch.setattr(edge, "render", lambda *args: rendered(*args) + "# changed\n")
     zones.up()
     after = zones.daemons()
-    gone = {name for pid, name in before.items() if pid not in after}
-    assert gone == {"haproxy"}
+    restarted = {name for pid, name in before.items() if pid not in after}
+    assert restarted == {"haproxy"}
 
 
-def test_up_takes_over_after_its_supervisor_was_killed(zones: ZonesUnderTest) -> None:
+def test_up_recovers_from_a_killed_supervisor(zones: ZonesUnderTest) -> None:
     supervisor = zones.cluster.supervisor_pid
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
-    seconds_until(lambda: zones.cluster.supervisor_pid is None, timeout=BACK_SECONDS)
+    seconds_until(lambda: zones.cluster.supervisor_pid is None, timeout=RECOVERY_LIMIT_SECONDS)
     zones.up()
     assert zones.pid("/etcd --data-dir=")  # one, not two
-    seconds_until(lambda: zones.cluster.status().healthy, timeout=BACK_SECONDS)
+    seconds_until(lambda: zones.cluster.status().healthy, timeout=RECOVERY_LIMIT_SECONDS)
 
 
-def test_another_subnet_under_the_same_name_is_refused(zones: ZonesUnderTest) -> None:
+def test_changed_subnet_is_rejected(zones: ZonesUnderTest) -> None:
     with pytest.raises(UsageError, match=r"10\.97\.0\.0/16"):
         zones.with_network("10.95.").up(RecordingProgress())
     assert zones.cluster.status().healthy
 
 
-def test_a_subnet_that_is_taken_is_told(zones: ZonesUnderTest, beside: ZonesUnderTest) -> None:
-    assert {problem.location for problem in beside.with_network(zones.network).preflight()} == {"subnet"}
+def test_subnet_in_use_is_reported(zones: ZonesUnderTest, second_cluster: ZonesUnderTest) -> None:
+    assert {problem.location for problem in second_cluster.with_network(zones.network).preflight()} == {
+        "subnet"
+    }
 
 
-def test_another_cluster_stands_beside_it(zones: ZonesUnderTest, beside: ZonesUnderTest) -> None:
+def test_two_clusters_coexist(zones: ZonesUnderTest, second_cluster: ZonesUnderTest) -> None:
     before = zones.daemons()
-    beside.up()
-    seconds_until(lambda: beside.cluster.status().healthy, timeout=BACK_SECONDS)
-    assert len(beside.leaked_resources()) > len(before)
-    beside.cluster.down(RecordingProgress(), purge=True)
-    assert beside.leaked_resources() == []
+    second_cluster.up()
+    seconds_until(lambda: second_cluster.cluster.status().healthy, timeout=RECOVERY_LIMIT_SECONDS)
+    assert len(second_cluster.leaked_resources()) > len(before)
+    second_cluster.cluster.down(RecordingProgress(), purge=True)
+    assert second_cluster.leaked_resources() == []
     assert zones.daemons() == before
     assert zones.cluster.status().healthy
 
 
-def test_the_command_line_tells_the_same(zones: ZonesUnderTest, caches: Path) -> None:
+def test_command_line_reports_the_same(zones: ZonesUnderTest, caches: Path) -> None:
     from cli.commands.cluster import app  # noqa: PLC0415 - only here
 
-    def esq(*words: str) -> str:
+    def esq(*args: str) -> str:
         folders = {"XDG_STATE_HOME": str(zones.folder), "XDG_CACHE_HOME": str(caches)}
-        answer = CliRunner().invoke(app, [*words, "--name", zones.name], env=folders)
-        assert answer.exit_code == 0, answer.output
-        return answer.stdout
+        result = CliRunner().invoke(app, [*args, "--name", zones.name], env=folders)
+        assert result.exit_code == 0, result.output
+        return result.stdout
 
-    told = json.loads(esq("status", "--json"))
-    assert told["edge"] == f"https://{zones.cluster.address}"
-    assert told["healthy"]
+    status = json.loads(esq("status", "--json"))
+    assert status["edge"] == f"https://{zones.cluster.address}"
+    assert status["healthy"]
     assert {"apiserver", "zone-a/kubelet"} <= set(esq("logs").split())
     assert "starting containerd" in esq("logs", "zone-c/containerd", "--lines", "5000")
 
 
-def test_the_machine_keeps_its_settings(before: dict[str, str]) -> None:
-    assert host_settings() == before
+def test_host_settings_are_unchanged(settings_before: dict[str, str]) -> None:
+    assert host_settings() == settings_before
 
 
-def test_down_leaves_nothing_but_the_state(zones: ZonesUnderTest) -> None:
+def test_down_leaves_only_the_state(zones: ZonesUnderTest) -> None:
     zones.cluster.down(zones.steps)
     assert zones.leaked_resources() == []
     assert not zones.cluster.status().running
 
 
-def test_up_brings_the_same_cluster_back_with_its_data(zones: ZonesUnderTest) -> None:
+def test_up_restores_the_cluster_with_its_data(zones: ZonesUnderTest) -> None:
     zones.up()
 
-    def words() -> list[str]:
-        # The pod counts as ready, as it was, until its kubelet has looked after it.
+    def stored_words() -> list[str]:
+        # The API server reports the pod as ready until its kubelet updates the status.
         with suppress(CommandFailedError):
-            return zones.kubectl("exec", "keeper", "--", "busybox", "cat", "/data/words").split()[:2]
+            return zones.kubectl("exec", "appender", "--", "busybox", "cat", "/data/words").split()[:2]
         return []
 
-    seconds_until(lambda: words() == ["one", "two"], PODS_SECONDS)
+    seconds_until(lambda: stored_words() == ["one", "two"], PODS_TIMEOUT_SECONDS)
 
 
-def test_a_purge_takes_the_state_away_as_well(zones: ZonesUnderTest) -> None:
+def test_purge_deletes_the_state(zones: ZonesUnderTest) -> None:
     zones.cluster.down(zones.steps, purge=True)
     assert zones.leaked_resources() == []
     assert not zones.state.exists()
