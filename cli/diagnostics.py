@@ -1,4 +1,4 @@
-"""Why an object is not ready: states of its pods, their last log lines, and warning events."""
+"""Diagnosis of a Kubernetes object that is not ready: states and last log lines of its pods, warning events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NORMAL_WAITS = (None, "ContainerCreating", "PodInitializing")
 
 @dataclass(frozen=True)
 class ObjectReference:
-    """A Kubernetes object, as it is addressed.
+    """Address of a Kubernetes object.
 
     Attributes:
         api_version: e.g. `apps/v1`.
@@ -46,7 +46,7 @@ class ObjectReference:
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> ObjectReference | None:
-        """Return the reference to the object of `manifest`; None unless it describes a namespaced one."""
+        """Return the reference to the object of a manifest; None unless it is a namespaced object."""
         metadata = manifest.get("metadata")
         if not isinstance(metadata, dict):
             return None
@@ -58,17 +58,17 @@ class ObjectReference:
 
     @property
     def path(self) -> str:
-        """Path on the API server. Kinds that make pods form their plural with an `s`."""
+        """Path on the API server. Kinds that create pods form their plural with an `s`."""
         root = "/apis/" if "/" in self.api_version else "/api/"
         return f"{root}{self.api_version}/namespaces/{self.namespace}/{self.kind.lower()}s/{self.name}"
 
 
 def diagnose(kubeconfig: Path, reference: ObjectReference) -> list[str]:
-    """Return what is known to be wrong with an object, most important first; empty when nothing is.
+    """Return the known problems of an object, most important first.
 
     Args:
         kubeconfig: of the cluster.
-        reference: of the object.
+        reference: the object.
     """
     try:
         with closing(api_client(kubeconfig)) as api:
@@ -78,7 +78,7 @@ def diagnose(kubeconfig: Path, reference: ObjectReference) -> list[str]:
             names = {reference.name, *(pod["metadata"]["name"] for pod in pods)}
             return [*problems, *logs, *_warnings(api, reference.namespace, names)][:MAX_ENTRIES]
     except (ApiException, HTTPError, OSError):
-        # These are remarks beside the real error: without the right to read them there are none.
+        # The diagnosis accompanies the actual error and is optional: reading it may be forbidden.
         return []
 
 
@@ -111,7 +111,7 @@ def _pods(api: ApiClient, reference: ObjectReference) -> list[Manifest]:
     try:
         owner = get_json(api, reference.path, _TIMEOUT_SECONDS)
     except ApiException:
-        # It was refused, or its kind has another plural and makes no pods.
+        # The object was rejected, or its kind has another plural and creates no pods.
         return []
     if reference.kind == "Pod":
         return [owner]
@@ -145,7 +145,7 @@ def _last_log_lines(api: ApiClient, pod: Manifest) -> list[str]:
 
 def _text(api: ApiClient, path: str) -> str:
     try:
-        answer, _, _ = api.call_api(
+        response, _, _ = api.call_api(
             *(path, "GET"),
             auth_settings=["BearerToken"],
             _preload_content=False,
@@ -154,7 +154,7 @@ def _text(api: ApiClient, path: str) -> str:
     except ApiException:
         # A container that never started has no log.
         return ""
-    return str(answer.data.decode(errors="replace")).strip()
+    return str(response.data.decode(errors="replace")).strip()
 
 
 def _warnings(api: ApiClient, namespace: str, names: set[str]) -> list[str]:

@@ -33,7 +33,7 @@ _WORKERS: dict[str, tuple[str, ...]] = {
     "contract": ("-n", "2", "--dist", "loadgroup"),
     "integration": ("-n", "2", "--dist", "loadgroup"),
 }
-"""Options of pytest-xdist. With arguments of pytest (`-k NAME`) one process runs the tests: it starts sooner."""
+"""Options of pytest-xdist. With arguments of pytest (`-k NAME`), one process runs the tests."""
 _NO_TESTS_COLLECTED = 5
 _TOOLS = {
     "contract": ("kubernetes", "etcd", "pulumi"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.provider_process import ProviderProcess
-    from cli.pulumi_engine import Engine
+    from cli.pulumi_engine import PulumiEngine
 
 
 @pytest.fixture(scope="session")
@@ -57,7 +57,7 @@ def provider(server: ApiServer) -> Iterator[ProviderProcess]:
 @pytest.fixture
 def engine(
     provider: ProviderProcess, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Engine]:
+) -> Iterator[PulumiEngine]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     yield new_engine(tmp_path, server.kubeconfig, provider)

@@ -21,7 +21,7 @@ from cli.pulumi_engine import DeployFailedError
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
-    from cli.pulumi_engine import Engine
+    from cli.pulumi_engine import PulumiEngine
     from infra.progress import RecordedStep
     from tests.servers.provider import ChildDeploy
 
@@ -100,7 +100,7 @@ def exists(api: client.ApiClient, namespace: str) -> bool:
 
 
 def test_second_run_changes_nothing_and_secrets_are_encrypted(
-    engine: Engine, step: RecordedStep, namespace: str, tmp_path: Path
+    engine: PulumiEngine, step: RecordedStep, namespace: str, tmp_path: Path
 ) -> None:
     program = partial(objects_of_each_kind, namespace)
     assert engine.up("data", program, step).counts == {"create": 10}
@@ -120,7 +120,7 @@ def test_second_run_changes_nothing_and_secrets_are_encrypted(
 
 
 def test_manual_scaling_is_drift_and_the_next_deploy_reverts_it(
-    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient
+    engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient
 ) -> None:
     program = partial(objects_of_each_kind, namespace)
     engine.up("data", program, step)
@@ -133,7 +133,7 @@ def test_manual_scaling_is_drift_and_the_next_deploy_reverts_it(
 
 
 def test_refused_object_is_reported_in_the_servers_words(
-    engine: Engine, step: RecordedStep, namespace: str
+    engine: PulumiEngine, step: RecordedStep, namespace: str
 ) -> None:
     with pytest.raises(DeployFailedError) as error:
         engine.up("data", partial(objects_of_each_kind, namespace, replicas=-1), step)
@@ -170,7 +170,7 @@ def failing_pod(api: client.ApiClient, namespace: str) -> None:
 
 
 def test_object_that_is_not_ready_is_explained_by_its_pods_and_fixed_by_the_next_run(
-    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient
+    engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient
 ) -> None:
     failing_pod(api, namespace)
     with pytest.raises(DeployFailedError, match="Deployment d") as error:
@@ -185,7 +185,7 @@ def test_object_that_is_not_ready_is_explained_by_its_pods_and_fixed_by_the_next
 
 
 def test_interrupt_stops_a_wait_and_the_next_run_continues(
-    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
+    engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
 ) -> None:
     child = child_deploy.start(partial(awaited_deployment, namespace, 1))
     wait_until("the Deployment", lambda: exists(api, namespace), 60)
@@ -199,7 +199,7 @@ def test_interrupt_stops_a_wait_and_the_next_run_continues(
 
 
 def test_killed_create_is_continued_and_leaves_no_provider(
-    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
+    engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
 ) -> None:
     before = child_deploy.provider_pids()
     child = child_deploy.start(partial(awaited_deployment, namespace, 1, config_maps=20))
@@ -217,7 +217,7 @@ def test_killed_create_is_continued_and_leaves_no_provider(
 
 
 def test_existing_object_is_imported(
-    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient
+    engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient
 ) -> None:
     core = client.CoreV1Api(api)
     core.create_namespaced_config_map(namespace, {"metadata": {"name": "there"}, "data": {"a": "b"}})
@@ -234,7 +234,7 @@ def test_existing_object_is_imported(
 
 
 def test_helm_charts_and_kustomizations_are_deployed(
-    engine: Engine, step: RecordedStep, namespace: str, api: client.ApiClient, tmp_path: Path
+    engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient, tmp_path: Path
 ) -> None:
     for folder, files in {"chart": CHART, "kustomization": KUSTOMIZATION}.items():
         for name, text in files.items():

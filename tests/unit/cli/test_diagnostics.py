@@ -88,10 +88,10 @@ def test_problems_then_logs_of_the_crashed_container_then_events_are_reported(
         {"reason": "BackOff", "message": "restarting", "involvedObject": {"name": "web-0"}},
         {"reason": "Other", "message": "not ours", "involvedObject": {"name": "other"}},
     ]
-    asked: list[dict[str, list[str]]] = []
+    queries: list[dict[str, list[str]]] = []
 
     def log(query: dict[str, list[str]]) -> str:
-        asked.append(query)
+        queries.append(query)
         return "no space left\n"
 
     kubeconfig = cluster(
@@ -108,7 +108,7 @@ def test_problems_then_logs_of_the_crashed_container_then_events_are_reported(
         "[Pod web-0/main] last log lines:\nno space left",
         "BackOff: restarting",
     ]
-    assert asked == [{"container": ["main"], "tailLines": ["10"], "previous": ["true"]}]
+    assert queries == [{"container": ["main"], "tailLines": ["10"], "previous": ["true"]}]
 
 
 def test_entries_are_limited(cluster: Callable[[dict[str, object]], Path]) -> None:
