@@ -209,7 +209,7 @@ def test_killed_create_is_continued_and_leaves_no_provider(
     child.join(10)
     wait_until("the end of its provider", lambda: child_deploy.provider_pids() <= before, 10)
     outcome = engine.up("data", partial(awaited_deployment, namespace, 0, config_maps=20), step)
-    assert "cut off" in outcome.recovered
+    assert "interrupted" in outcome.recovered
     assert replicas_of(api, namespace) == 0
     assert (
         len(client.CoreV1Api(api).list_namespaced_config_map(namespace).items) == 21
