@@ -12,7 +12,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
-from infra.errors import SloViolatedError
+from infra.errors import ExitCode, SloViolatedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,7 +81,7 @@ def send(  # noqa: PLR0913 - one per option
     if result.reconciliation.passed:
         return
     if json:
-        raise typer.Exit(SloViolatedError.exit_code)
+        raise typer.Exit(ExitCode.SLO_VIOLATED)
     raise SloViolatedError(
         f"{result.reconciliation.lost} lost, {result.reconciliation.duplicated} duplicated "
         f"of {result.planned} messages",

@@ -10,7 +10,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
-from infra.errors import SloViolatedError
+from infra.errors import ExitCode
 from loadtests.shapes import Shape
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Open-loop load tests, evaluated against SLOs.")
 
-EXIT_INVALID_RUN = 1
 ScenarioName = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="Name of the scenario, see `esq load list`.")
 ]
@@ -110,9 +109,9 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     report, page = run_load_test(load_environment(env), request, output.progress_reporter(as_json=json))
     _print_report(report, page, as_json=json)
     if not report.valid:
-        raise typer.Exit(EXIT_INVALID_RUN)
+        raise typer.Exit(ExitCode.FAILED)
     if report.violated:
-        raise typer.Exit(SloViolatedError.exit_code)
+        raise typer.Exit(ExitCode.SLO_VIOLATED)
 
 
 @app.command("report")
