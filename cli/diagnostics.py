@@ -1,4 +1,4 @@
-"""Diagnosis of a Kubernetes object that is not ready: state and last log lines of its pods, warning events."""
+"""Diagnosis of a Kubernetes object that is not ready: state and last log lines of its pods, warnings."""
 
 from __future__ import annotations
 
