@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -59,7 +60,8 @@ def engine(
     provider: ProviderProcess, server: ApiServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PulumiEngine]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    # The engine changes both for its own process.
+    monkeypatch.setenv("PATH", os.environ["PATH"])
     yield new_engine(tmp_path, server.kubeconfig, provider)
     # The SDK does not close the event loops of programs that failed; their warnings belong to this test.
     gc.collect()
