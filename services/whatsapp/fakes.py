@@ -226,7 +226,7 @@ class FakeMessageRepository:
 
     async def list_outcomes(self, keys: Iterable[MessageKey]) -> list[MessageOutcome]:
         """See `ports.MessageRepository.list_outcomes`."""
-        in_queue = {MessageState.QUEUED, MessageState.CLAIMED}
+        in_queue = {MessageState.QUEUED, MessageState.LEASED}
         return [
             _outcome(key, self.messages[key])
             for key in keys
@@ -267,7 +267,7 @@ class FakeMessageRepository:
         expired = [
             key
             for key, message in self.messages.items()
-            if message.record.state is MessageState.CLAIMED
+            if message.record.state is MessageState.LEASED
             and message.lease_expires_at is not None
             and message.lease_expires_at < now
         ]

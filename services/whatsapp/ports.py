@@ -84,7 +84,7 @@ class MessageLeases(Protocol):
         When this returns, the start of the attempts is committed: no other dispatcher makes them.
 
         Args:
-            connections: connections to claim from.
+            connections: connections to lease from.
             limit: maximum number of messages in all.
 
         Returns:
@@ -164,11 +164,11 @@ class MessageRepository(Protocol):
         ...
 
     async def list_outcomes(self, keys: Iterable[MessageKey]) -> list[MessageOutcome]:
-        """Return the messages that are no longer queued or claimed."""
+        """Return the messages that are no longer queued or leased."""
         ...
 
     async def halt_runs(self, runs: Mapping[RunKey, int]) -> None:
-        """Halt campaigns up to a run: none of their queued messages is claimed any more."""
+        """Halt campaigns up to a run: none of their queued messages is leased any more."""
         ...
 
     async def return_if_halted(self, keys: Iterable[MessageKey]) -> list[MessageOutcome]:

@@ -1,6 +1,6 @@
-"""Connections locked while one dispatcher claims from them: token buckets, quotas, priorities.
+"""Connections locked while one dispatcher leases from them: token buckets, quotas, priorities.
 
-A dispatcher that has locked a connection's row may claim from it. It saves the new limits in the same
+A dispatcher that has locked a connection's row may lease from it. It saves the new limits in the same
 transaction.
 """
 
@@ -39,8 +39,8 @@ class LockedConnection:
     Attributes:
         row: its columns.
         bucket: its token bucket, refilled up to now.
-        replies: whether its replies are to be claimed.
-        campaigns: whether its campaign messages are to be claimed, and its quota is not used up.
+        replies: whether its replies are to be leased.
+        campaigns: whether its campaign messages are to be leased, and its quota is not used up.
     """
 
     row: Row[Any]
@@ -71,12 +71,12 @@ class LockedConnection:
 
     @property
     def priority_range(self) -> tuple[int, int]:
-        """Lowest and highest priority that may be claimed."""
+        """Lowest and highest priority that may be leased."""
         return 0 if self.campaigns else REPLY_PRIORITY, MAX_PRIORITY if self.replies else 0
 
     @property
     def available(self) -> int:
-        """Number of messages that may be claimed, within rate limit and quota."""
+        """Number of messages that may be leased, within rate limit and quota."""
         if not (self.replies or self.campaigns):
             return 0
         available = self.bucket.available(self.row.now)
@@ -86,11 +86,11 @@ class LockedConnection:
     def requeue(self, share: int, leased: int) -> Iterator[tuple[ReadyConnection, float]]:
         """Yield the entries to push to the ready queue again, with delays in seconds.
 
-        There are some when the whole share was claimed, or when no token was available.
+        There are some when the whole share was leased, or when no token was available.
 
         Args:
             share: number of messages that the connection was allowed.
-            leased: number of messages that were claimed.
+            leased: number of messages that were leased.
         """
         if leased < share or self.row.suspended_until is not None:
             return
@@ -125,22 +125,22 @@ async def lock_connections(
 
 
 async def save_limits(
-    transaction: UnitOfWork, locked: Sequence[LockedConnection], claimed: Sequence[Row[Any]]
+    transaction: UnitOfWork, locked: Sequence[LockedConnection], leased: Sequence[Row[Any]]
 ) -> None:
-    """Save token buckets and quotas less what was claimed, and the recipients of connections with a quota.
+    """Save token buckets and quotas less what was leased, and the recipients of connections with a quota.
 
-    A claimed message that is never sent counts all the same. A person who was contacted before counts again
+    A leased message that is never sent counts all the same. A person who was contacted before counts again
     until the next recount.
 
     Args:
         transaction: the transaction.
         locked: the locked connections.
-        claimed: rows of the claimed messages.
+        leased: rows of the leased messages.
     """
-    claimed_counts = Counter((row.company, row.connection) for row in claimed)
-    bulk = [row for row in claimed if row.priority < REPLY_PRIORITY]
+    leased_counts = Counter((row.company, row.connection) for row in leased)
+    bulk = [row for row in leased if row.priority < REPLY_PRIORITY]
     bulk_counts = Counter((row.company, row.connection) for row in bulk)
-    buckets = [connection.bucket.consume(claimed_counts[connection.key]) for connection in locked]
+    buckets = [connection.bucket.consume(leased_counts[connection.key]) for connection in locked]
     await transaction.execute(
         SQL["save_token_buckets"],
         companies=[connection.row.company for connection in locked],

@@ -1,9 +1,9 @@
 """Message leases in Postgres. See `ports.MessageLeases`.
 
 These rules prevent that a message is sent twice:
-- a claim commits before the call, and every claimed message may have been sent;
-- a claim raises the message's epoch, and a write with an older epoch changes nothing;
-- a claimed message returns to the queue only by a definite "not accepted" of that very attempt.
+- a lease commits before the call, and every leased message may have been sent;
+- a lease raises the message's epoch, and a write with an older epoch changes nothing;
+- a leased message returns to the queue only by a definite "not accepted" of that very attempt.
 A result is valid even after the sweeper has marked the attempt uncertain: no other attempt was possible.
 """
 
@@ -46,26 +46,26 @@ class PostgresMessageLeases:
         async with self._database.transaction() as transaction:
             locked = await lock_connections(transaction, connections, self._default_rate)
             shares = allocate_fairly([connection.available for connection in locked], limit)
-            rows = await self._claim_messages(transaction, locked, shares)
+            rows = await self._lease_messages(transaction, locked, shares)
             await save_limits(transaction, locked, rows)
             await transaction.commit()
-        claimed = Counter((row.company, row.connection) for row in rows)
+        leased = Counter((row.company, row.connection) for row in rows)
         requeue = [
             entry
             for connection, share in zip(locked, shares, strict=True)
-            for entry in connection.requeue(share, claimed[connection.key])
+            for entry in connection.requeue(share, leased[connection.key])
         ]
         # The row order depends on the query plan; calls with the highest priority are made first.
         by_priority = sorted(rows, key=lambda row: row.priority, reverse=True)
         return LeaseResult([_leased_message_from_row(row) for row in by_priority], requeue)
 
-    async def _claim_messages(
+    async def _lease_messages(
         self, transaction: UnitOfWork, locked: Sequence[LockedConnection], shares: Sequence[int]
     ) -> Sequence[Row[Any]]:
         if not any(shares):
             return []
         return await transaction.fetch_all(
-            SQL["claim_messages"],
+            SQL["lease_messages"],
             companies=[connection.row.company for connection in locked],
             connections=[connection.row.name for connection in locked],
             numbers=[connection.row.phone_number_id for connection in locked],

@@ -39,7 +39,7 @@ SET state = 'queued', run = excluded.run, send_before = excluded.send_before, ex
 WHERE m.state IN ('queued', 'returned') AND m.run < excluded.run
 
 -- name: halt_runs
--- Halt these campaigns' runs: none of their queued messages is claimed any more.
+-- Halt these campaigns' runs: none of their queued messages is leased any more.
 INSERT INTO halted_runs AS h (company, campaign_id, connection, run)
 SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:campaigns AS text[]), CAST(:connections AS text[]),
                      CAST(:runs AS int[]))
@@ -77,10 +77,10 @@ WHERE m.company = w.company AND m.message_id = w.message_id AND m.state = 'queue
 RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
 
 -- name: select_message_states
--- The states of the given messages, without those that are still queued or claimed.
+-- The states of the given messages, without those that are still queued or leased.
 SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m.reason, m.run
 FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS w (company, message_id)
-JOIN messages m USING (company, message_id) WHERE m.state NOT IN ('queued', 'claimed')
+JOIN messages m USING (company, message_id) WHERE m.state NOT IN ('queued', 'leased')
 
 -- name: connections_with_due_messages
 -- Connections that have replies or campaign messages due, longest waiting first.
@@ -110,9 +110,9 @@ FROM connections c
 JOIN unnest(CAST(:companies AS text[]), CAST(:names AS text[])) AS t (company, name) USING (company, name)
 ORDER BY c.company, c.name FOR UPDATE OF c
 
--- name: claim_messages
--- Claim due messages of each connection, by priority, then age: as many as its share, within its priority range,
--- none of halted runs or past their time. The send attempts start now: no other dispatcher can claim these messages.
+-- name: lease_messages
+-- Lease due messages of each connection, by priority, then age: as many as its share, within its priority range,
+-- none of halted runs or past their time. The send attempts start now: no other dispatcher can lease these messages.
 WITH picked AS (
     SELECT q.company, q.message_id, s.phone_number_id
     FROM unnest(CAST(:companies AS text[]), CAST(:connections AS text[]), CAST(:numbers AS text[]),
@@ -127,7 +127,7 @@ WITH picked AS (
                                         AND h.connection = m.connection AND h.run >= m.run)
         ORDER BY m.priority DESC, m.queued_due_at LIMIT s.share FOR UPDATE SKIP LOCKED) AS q)
 UPDATE messages m
-SET state = 'claimed', epoch = m.epoch + 1, attempted_at = clock_timestamp(),
+SET state = 'leased', epoch = m.epoch + 1, attempted_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + make_interval(secs => :lease_seconds)
 FROM picked p WHERE m.company = p.company AND m.message_id = p.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.connection, p.phone_number_id, m.recipient, m.text, m.epoch,
@@ -165,7 +165,7 @@ SELECT connection, recipient, text, state, code, reason, requested_at, accepted_
 FROM messages WHERE company = :company AND message_id = :id
 
 -- name: save_token_buckets
--- Save token buckets and quotas after a claim.
+-- Save token buckets and quotas after a lease.
 UPDATE connections c SET tokens = b.tokens, throttle_factor = b.throttle_factor, refilled_at = b.refilled_at,
     recipients_left = coalesce(b.recipients_left, 0),
     quota_counted_at = CASE WHEN c.quota_counted_at > now() - make_interval(secs => :recount)
@@ -193,7 +193,7 @@ SET state = g.state, provider_id = coalesce(g.provider_id, m.provider_id), code 
     failed_at = CASE WHEN g.state = 'failed' THEN now() ELSE m.failed_at END
 FROM given g JOIN locked l USING (company, message_id)
 WHERE m.company = g.company AND m.message_id = g.message_id AND m.epoch = g.epoch
-  AND m.state IN ('claimed', 'uncertain') AND m.state <> g.state
+  AND m.state IN ('leased', 'uncertain') AND m.state <> g.state
 RETURNING m.company, m.message_id
 
 -- name: throttle_connections
@@ -212,7 +212,7 @@ WHERE c.company = h.company AND c.name = h.name
 -- Mark attempts uncertain whose lease expired without a result: the outcome is unknown, so they are never retried.
 UPDATE messages m SET state = 'uncertain', lease_expires_at = NULL, reason = :reason
 FROM (SELECT company, message_id FROM messages
-      WHERE state = 'claimed' AND lease_expires_at < now()
+      WHERE state = 'leased' AND lease_expires_at < now()
       LIMIT :batch_size FOR UPDATE SKIP LOCKED) AS expired
 WHERE m.company = expired.company AND m.message_id = expired.message_id
 RETURNING m.company, m.message_id, m.campaign_id
@@ -245,7 +245,7 @@ ORDER BY m.company, m.message_id FOR UPDATE OF m
 UPDATE messages m
 SET state = r.state, provider_id = r.provider_id, code = r.code, sent_at = r.sent_at, delivered_at = r.delivered_at,
     read_at = r.read_at, failed_at = r.failed_at,
-    lease_expires_at = CASE WHEN r.state = 'claimed' THEN m.lease_expires_at END
+    lease_expires_at = CASE WHEN r.state = 'leased' THEN m.lease_expires_at END
 FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:states AS text[]), CAST(:provider_ids AS text[]),
             CAST(:codes AS int[]), CAST(:sent AS timestamptz[]), CAST(:delivered AS timestamptz[]),
             CAST(:read AS timestamptz[]), CAST(:failed AS timestamptz[]))

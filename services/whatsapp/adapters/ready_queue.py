@@ -1,8 +1,8 @@
 """Ready queue in Redis, with a fallback to Postgres while Redis is unavailable. See `ports.ReadyQueue`.
 
 An entry says that a connection may have messages to send; which messages are sent, and by which dispatcher,
-is decided by claims in Postgres only. So an entry may be lost or delivered twice without harm: the reconciler
-pushes all connections with due messages every two seconds. An entry is removed before messages are claimed: a
+is decided by leases in Postgres only. So an entry may be lost or delivered twice without harm: the reconciler
+pushes all connections with due messages every two seconds. An entry is removed before messages are leased: a
 message that arrives meanwhile finds no entry and pushes a new one, so that none is missed.
 """
 

@@ -1,7 +1,7 @@
 """Consumer of send requests and of stopped campaign runs. A batch and its inbox are one transaction.
 
 A request is answered at once when its message has left the queue, or when its run is halted: a requester that
-repeats a request never waits forever. Messages that are claimed or sent never change.
+repeats a request never waits forever. Messages that are leased or sent never change.
 """
 
 from __future__ import annotations

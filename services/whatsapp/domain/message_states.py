@@ -24,7 +24,7 @@ class MessageState(StrEnum):
     """
 
     QUEUED = "queued"
-    CLAIMED = "claimed"
+    LEASED = "leased"
     RETURNED = "returned"
     EXPIRED = "expired"
     UNCERTAIN = "uncertain"
@@ -46,7 +46,7 @@ class DeliveryStatus(StrEnum):
 
 _PRECEDENCE = {
     MessageState.QUEUED: 0,
-    MessageState.CLAIMED: 0,
+    MessageState.LEASED: 0,
     MessageState.RETURNED: 0,
     MessageState.EXPIRED: 0,
     MessageState.UNCERTAIN: 0,

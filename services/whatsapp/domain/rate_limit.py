@@ -1,6 +1,6 @@
 """Rate limit of a connection: a token bucket stored in the connection's row and shared by all dispatchers.
 
-A dispatcher that claims messages locks that row, refills the bucket, takes one token a message, and writes
+A dispatcher that leases messages locks that row, refills the bucket, takes one token a message, and writes
 the bucket back in the same transaction. A throttled connection halves its throttle factor at once and
 recovers it linearly within `THROTTLE_RECOVERY_SECONDS`.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 THROTTLE_RECOVERY_SECONDS = 60.0
 """Time in which the throttle factor rises from 0 to 1."""
 BURST_SECONDS = 0.5
-"""Capacity of a bucket: the provider sees an even rate, and no token is lost between two claims."""
+"""Capacity of a bucket: the provider sees an even rate, and no token is lost between two leases."""
 MIN_THROTTLE_FACTOR = 0.05
 
 
@@ -53,7 +53,7 @@ class TokenBucket:
         )
 
     def available(self, now: datetime) -> int:
-        """Return how many messages may be claimed at `now`."""
+        """Return how many messages may be leased at `now`."""
         if self.suspended_until is not None and now < self.suspended_until:
             return 0
         return int(self.tokens)
@@ -64,11 +64,11 @@ class TokenBucket:
 
 
 def allocate_fairly(limits: Sequence[int], total: int) -> list[int]:
-    """Divide `total` claims among connections: evenly, none above its limit, the rest to the others.
+    """Divide `total` leases among connections: evenly, none above its limit, the rest to the others.
 
     Args:
-        limits: messages that each connection may claim.
-        total: messages to claim in all.
+        limits: messages that each connection may lease.
+        total: messages to lease in all.
 
     Returns:
         The share of each connection, in the order of `limits`.

@@ -38,7 +38,7 @@ class LeasedMessage:
         connection: the company's name of that number.
         recipient: E.164 with +.
         text: at most 4096 characters.
-        epoch: number of claims of this message; a write with an older epoch changes nothing.
+        epoch: number of leases of this message; a write with an older epoch changes nothing.
         attempts: calls so far that ended with a definite "not accepted".
     """
 

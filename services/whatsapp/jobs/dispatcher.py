@@ -32,8 +32,8 @@ READY_WAIT_SECONDS = 0.5
 """Longest wait for a ready connection; a new one ends it."""
 MESSAGES_PER_CONNECTION = 32
 """Average number of messages per ready connection: that many fewer connections than free slots are popped."""
-CLAIM_INTERVAL_SECONDS = 0.25
-"""Time between two claims: slots gather, so that a batch is worth its transaction."""
+LEASE_INTERVAL_SECONDS = 0.25
+"""Time between two leases: slots gather, so that a batch is worth its transaction."""
 RESULT_LINGER_SECONDS = 0.2
 """Time that results wait for others to be written with; no caller waits for them."""
 RESULT_BATCH_SIZE = 500
@@ -96,7 +96,7 @@ class Dispatcher:
                 await self._ready_queue.wait(READY_WAIT_SECONDS)
             else:
                 busy = ready or free <= 0
-                await sleep_unless_stopped(stop, CLAIM_INTERVAL_SECONDS if busy else POLL_INTERVAL_SECONDS)
+                await sleep_unless_stopped(stop, LEASE_INTERVAL_SECONDS if busy else POLL_INTERVAL_SECONDS)
         if self._calls:
             await asyncio.wait(self._calls)
 

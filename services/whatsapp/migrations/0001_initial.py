@@ -5,7 +5,7 @@ one to the other, and `webhook_deliveries` holds webhooks that are not parsed ye
 
 No index of `messages` covers `state`, not even in its condition: Postgres writes a changed row into all
 indexes as soon as a column that one of them uses has changed. `queued_due_at` changes when a message is
-claimed, and not after, so that status updates are HOT updates; the fill factor keeps room for them. There is
+leased, and not after, so that status updates are HOT updates; the fill factor keeps room for them. There is
 no index of provider ids: statuses are matched by the client reference alone, and such an index costs a random
 page write for nearly each message after each checkpoint.
 """
@@ -56,7 +56,7 @@ TABLES = (
         recipient text NOT NULL,
         text text NOT NULL,
         state text NOT NULL DEFAULT 'queued' CHECK (state IN (
-            'queued', 'claimed', 'returned', 'expired', 'uncertain', 'accepted', 'sent', 'delivered', 'read',
+            'queued', 'leased', 'returned', 'expired', 'uncertain', 'accepted', 'sent', 'delivered', 'read',
             'failed')),
         due_at timestamptz NOT NULL DEFAULT now(),
         epoch int NOT NULL DEFAULT 0,

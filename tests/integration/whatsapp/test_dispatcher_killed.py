@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 MESSAGES = 500
 SHORT_LEASES = {"ESQ_ATTEMPT_TIMEOUT_SECONDS": "2", "ESQ_RESULT_GRACE_SECONDS": "1"}
-OPEN = {"queued", "claimed"}
+OPEN = {"queued", "leased"}
 
 
 def wait_until_received(platform: Platform, count: int) -> None:
@@ -67,7 +67,7 @@ def test_webhooks_resolve_messages_of_a_killed_dispatcher(
     dispatcher = platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
     wait_until_received(platform, 60)
     dispatcher.kill()
-    wait_until("expired leases are uncertain", lambda: "claimed" not in platform.state_counts(), 30)
+    wait_until("expired leases are uncertain", lambda: "leased" not in platform.state_counts(), 30)
     platform.start("whatsapp", "dispatcher", **SHORT_LEASES)
     received = {}
 

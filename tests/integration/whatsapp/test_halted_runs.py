@@ -1,4 +1,4 @@
-"""Halted runs and deadlines on real Postgres: queued messages are returned, claimed ones stay."""
+"""Halted runs and deadlines on real Postgres: queued messages are returned, leased ones stay."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def sweeper(unit_of_work: PostgresUnitOfWorkFactory) -> Sweeper:
     return Sweeper(unit_of_work, interval_seconds=1)
 
 
-async def test_halt_returns_queued_messages_and_no_claimed_ones(
+async def test_halt_returns_queued_messages_and_no_leased_ones(
     platform: Platform, handler: SendRequestHandler, sweeper: Sweeper, leases: PollingLeases
 ) -> None:
     ids = new_ids(6)
     await handler.handle([requested(message) for message in ids])
-    claimed = await leases.lease_ready(2)
+    leased = await leases.lease_ready(2)
     await handler.handle([stopped()])
-    assert await leases.lease_ready(10) == [], "no message of a halted run is claimed"
+    assert await leases.lease_ready(10) == [], "no message of a halted run is leased"
     assert await sweeper.return_unsent() == 4
-    assert platform.state_counts() == {"claimed": 2, "returned": 4}
-    claimed_ids = {str(message.message_id) for message in claimed}
-    assert {event.message_id for event in platform.events()} == set(ids) - claimed_ids
+    assert platform.state_counts() == {"leased": 2, "returned": 4}
+    leased_ids = {str(message.message_id) for message in leased}
+    assert {event.message_id for event in platform.events()} == set(ids) - leased_ids
     assert {(type(event), event.run) for event in platform.events()} == {(MessageReturned, 0)}
 
 
@@ -112,7 +112,7 @@ async def test_returned_message_is_queued_again_only_by_a_later_run(
     await handler.handle([requested(message, run=1), requested(message, run=0)])
     assert len(await leases.lease_ready(5)) == 1
     await handler.handle([requested(message, run=2)])
-    assert platform.state_counts() == {"claimed": 1}, "a claimed message is not claimed again"
+    assert platform.state_counts() == {"leased": 1}, "a leased message is not leased again"
 
 
 async def test_message_past_its_window_is_returned_and_past_its_lifetime_expired(
@@ -132,7 +132,7 @@ async def test_message_past_its_window_is_returned_and_past_its_lifetime_expired
     await sweeper.return_unsent()
     kinds = {event.message_id: type(event) for event in platform.events()}
     assert kinds == {late: MessageReturned, expired: MessageExpired, both: MessageExpired}
-    assert platform.state_counts() == {"claimed": 1, "returned": 1, "expired": 2}
+    assert platform.state_counts() == {"leased": 1, "returned": 1, "expired": 2}
 
 
 async def test_sweep_of_expired_messages_uses_an_index(platform: Platform, database: Database) -> None:

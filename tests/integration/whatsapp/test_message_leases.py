@@ -77,7 +77,7 @@ async def test_result_with_old_epoch_changes_nothing(platform: Platform, leases:
     make_all_due(platform)
     (current,) = await leases.lease_ready(1)
     assert await leases.record_results(results([stale], Rejected(131026, "late"))) == 0
-    assert platform.state_counts() == {"claimed": 1}
+    assert platform.state_counts() == {"leased": 1}
     assert event_types(platform) == []
     assert await leases.record_results(results([current], Accepted("wamid.1"))) == 1
     assert platform.state_counts() == {"accepted": 1}
@@ -210,7 +210,7 @@ async def test_concurrent_dispatchers_respect_a_quota(platform: Platform, leases
     platform.queue_messages(200)
     for _ in range(5):
         await asyncio.gather(*(leases.lease_ready(20) for _ in range(8)))
-    assert platform.state_counts() == {"claimed": 50, "queued": 150}
+    assert platform.state_counts() == {"leased": 50, "queued": 150}
 
 
 async def test_repeated_recipients_count_once(platform: Platform, leases: PollingLeases) -> None:
@@ -221,4 +221,4 @@ async def test_repeated_recipients_count_once(platform: Platform, leases: Pollin
     await leases.lease_ready(10)
     force_recount(platform)
     await leases.lease_ready(10)
-    assert platform.state_counts() == {"claimed": 10}
+    assert platform.state_counts() == {"leased": 10}

@@ -26,7 +26,7 @@ def delivery_state(state: MessageState) -> DeliveryState:
         (MessageState.ACCEPTED, DeliveryStatus.SENT, MessageState.SENT),
         (MessageState.UNCERTAIN, DeliveryStatus.SENT, MessageState.SENT),
         (MessageState.UNCERTAIN, DeliveryStatus.FAILED, MessageState.FAILED),
-        (MessageState.CLAIMED, DeliveryStatus.SENT, MessageState.SENT),
+        (MessageState.LEASED, DeliveryStatus.SENT, MessageState.SENT),
         (MessageState.QUEUED, DeliveryStatus.DELIVERED, MessageState.DELIVERED),
         (MessageState.READ, DeliveryStatus.DELIVERED, MessageState.READ),
         (MessageState.SENT, DeliveryStatus.FAILED, MessageState.FAILED),
