@@ -36,7 +36,7 @@ _WORKERS: dict[str, tuple[str, ...]] = {
 """Options of pytest-xdist. With arguments of pytest (`-k NAME`), one process runs the tests."""
 _NO_TESTS_COLLECTED = 5
 _TOOLS = {
-    "contract": ("kubernetes", "etcd", "pulumi"),
+    "contract": ("kubernetes", "etcd", "pulumi", "pulumi-kubernetes"),
     "e2e": (),
     "integration": ("kubernetes", "etcd", "coredns", "local-path-provisioner", "pulumi", "garage", "kafka"),
 }
