@@ -63,7 +63,7 @@ def timings(progress: ProgressReporter) -> list[dict[str, Any]]:
 
 
 def require_terminal(*, remedy: str, yes: bool, as_json: bool) -> None:
-    """Refuse a command that would need a confirmation that nobody can give.
+    """Reject a command that needs a confirmation when there is no terminal to ask on.
 
     Args:
         remedy: the command that confirms without a terminal.
@@ -137,12 +137,12 @@ def parse_layers(names: list[str] | None) -> list[Layer]:
     """
     from infra.stack_settings import Layer  # noqa: PLC0415 - help needs none of it
 
-    known = [layer.value for layer in Layer]
-    unknown = [name for name in names or [] if name not in known]
+    known_layers = [layer.value for layer in Layer]
+    unknown = [name for name in names or [] if name not in known_layers]
     if unknown:
         raise UsageError(
             f"no such layer: {', '.join(unknown)}",
             location="--layer",
-            remedy=f"The layers are {', '.join(known)}.",
+            remedy=f"The layers are {', '.join(known_layers)}.",
         )
     return [layer for layer in Layer if not names or layer.value in names]
