@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from infra.zones import disks
-from infra.zones.layout import Layout
+from infra.zones.paths import ClusterPaths
 
 ROUNDS = 5
 SECONDS = 2.0
@@ -57,22 +57,22 @@ def _rate(path: Path, data: bytes, flags: int, size: int) -> float:
         os.close(file)
 
 
-def mount_disk(layout: Layout, zone: str, *, direct: bool) -> Path:
+def mount_disk(paths: ClusterPaths, zone: str, *, direct: bool) -> Path:
     """Mount a disk as a node does.
 
     Args:
-        layout: folders of the cluster.
+        paths: folders of the cluster.
         zone: zone of the disk.
         direct: whether to use direct I/O.
 
     Returns:
         The mount point.
     """
-    layout.node(zone).mkdir(parents=True)
-    disks.ensure(layout, zone)
-    folder = layout.root / zone
+    paths.node(zone).mkdir(parents=True)
+    disks.ensure(paths, zone)
+    folder = paths.root / zone
     folder.mkdir()
-    image = disks.image(layout, zone)
+    image = disks.disk_file(paths, zone)
     subprocess.run(["mount", "-o", "loop,noatime", image, folder], check=True)
     device = subprocess.run(["findmnt", "-no", "SOURCE", folder], check=True, capture_output=True, text=True)
     subprocess.run(["losetup", f"--direct-io={'on' if direct else 'off'}", device.stdout.strip()], check=True)
@@ -86,13 +86,13 @@ def main() -> None:
         raise OSError(ctypes.get_errno(), "cannot create a mount namespace")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as name:
-        layout = Layout(Path(name), "bench")
+        paths = ClusterPaths(Path(name), "bench")
         host = Path(name) / "host"
         host.mkdir()
         folders = {
             "host": host,
-            "disk": mount_disk(layout, "buffered", direct=False),
-            "disk, direct": mount_disk(layout, "direct", direct=True),
+            "disk": mount_disk(paths, "buffered", direct=False),
+            "disk, direct": mount_disk(paths, "direct", direct=True),
         }
         rates: dict[str, list[float]] = {}
         for _ in range(ROUNDS):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.zones.layout import RUNTIME
+from infra.zones.paths import RUNTIME
 
 DURATION_SECONDS = 30.0
 MEBIBYTE = 1 << 20

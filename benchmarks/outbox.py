@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from services.contracts.topics import MESSAGE_STATUS
-from services.contracts.v1.events_pb2 import MessageAccepted
+from services.contracts.v1.events_pb2 import MessageAccepted, MessageStatusesUpdated, MessageStatusUpdate
 from services.kit.ids import uuid7
 from services.kit.kafka.client import Record
 from services.kit.kafka.envelope import OutboundEvent
@@ -28,7 +28,7 @@ from services.kit.postgres.database import Database, create_engine
 from services.kit.postgres.outbox import SHARDS_PER_CLAIM, OutboxRelay, PostgresOutbox, shard_of
 from services.kit.postgres.schema import OUTBOX
 from services.kit.settings import DatabaseSettings, ProcessSettings
-from tests.controllers.postgres import Postgres
+from tests.servers.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -154,26 +154,26 @@ class SegmentedOutbox:
 
 def create_events(count: int) -> list[OutboundEvent]:
     """Return events of a typical size, each with its own key."""
-    return [
-        OutboundEvent.create(
-            MESSAGE_STATUS, key, "acme", MessageAccepted(message_id=key, provider_id="w" * 60)
-        )
-        for key in (str(uuid7()) for _ in range(count))
-    ]
+    return [_create_event(str(uuid7())) for _ in range(count)]
 
 
-async def write(design: DeletingOutbox | SegmentedOutbox, until: float) -> int:
+def _create_event(key: str) -> OutboundEvent:
+    update = MessageStatusUpdate(accepted=MessageAccepted(message_id=key, provider_id="w" * 60))
+    return OutboundEvent.create(MESSAGE_STATUS, key, "acme", MessageStatusesUpdated(updates=[update]))
+
+
+async def write(design: DeletingOutbox | SegmentedOutbox, deadline: float) -> int:
     """Write events at the constant rate.
 
     Args:
         design: the outbox.
-        until: end, on the monotonic clock.
+        deadline: end, on the monotonic clock.
 
     Returns:
         The number of events.
     """
     written, started_at = 0, time.monotonic()
-    while time.monotonic() < until:
+    while time.monotonic() < deadline:
         await design.add(create_events(BATCH))
         written += BATCH
         await asyncio.sleep(max(0.0, started_at + written / RATE - time.monotonic()))
@@ -190,30 +190,30 @@ async def relay(design: DeletingOutbox | SegmentedOutbox, stop: Callable[[], boo
     Returns:
         The number of events, and the seconds spent publishing.
     """
-    published, busy, truncated_at = 0, 0.0, time.monotonic()
+    published, busy_seconds, truncated_at = 0, 0.0, time.monotonic()
     while True:
         started_at, stopping = time.monotonic(), stop()
         count = await design.publish_batch()
-        busy += time.monotonic() - started_at if count else 0.0
+        busy_seconds += time.monotonic() - started_at if count else 0.0
         published += count
         if time.monotonic() - truncated_at > kit.TRUNCATE_INTERVAL_SECONDS / TIME_COMPRESSION:
             truncated_at = time.monotonic()
             await design.truncate()
         if not count:
             if stopping:
-                return published, busy
+                return published, busy_seconds
             await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
 
-async def sample_sizes(database: Database, until: float) -> list[int]:
+async def sample_sizes(database: Database, deadline: float) -> list[int]:
     """Return samples of the size of the outbox, bytes.
 
     Args:
         database: the database.
-        until: end, on the monotonic clock.
+        deadline: end, on the monotonic clock.
     """
     sizes = []
-    while time.monotonic() < until:
+    while time.monotonic() < deadline:
         async with database.transaction() as transaction:
             row = await transaction.fetch_one(SIZE)
         sizes.append(int(row[0]) if row else 0)
@@ -242,14 +242,16 @@ async def measure(design: DeletingOutbox | SegmentedOutbox, database: Database) 
         The results by name.
     """
     wal = await _wal_position(database)
-    end = time.monotonic() + SECONDS
-    writing = asyncio.create_task(write(design, end))
-    (published, busy), sizes = await asyncio.gather(relay(design, writing.done), sample_sizes(database, end))
+    deadline = time.monotonic() + SECONDS
+    writing = asyncio.create_task(write(design, deadline))
+    (published, busy_seconds), sizes = await asyncio.gather(
+        relay(design, writing.done), sample_sizes(database, deadline)
+    )
     written = await writing
     if written != published:
         raise AssertionError(f"{written} written, {published} published")
     results = {
-        "relay_ms_per_1000": round(busy / published * 1e6, 1),
+        "relay_ms_per_1000": round(busy_seconds / published * 1e6, 1),
         "wal_bytes_per_event": round((await _wal_position(database) - wal) / written),
         "max_mib": round(max(sizes) / 2**20, 1),
         "final_mib": round(sizes[-1] / 2**20, 1),

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
-from tests.controllers.redis import Redis
+from tests.servers.redis import Redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -135,11 +135,11 @@ class BenchmarkRun:
 
     def memory(self) -> int:
         """Return the bytes of memory that the server uses."""
-        return int(self._server.ask("info", "memory").split("used_memory:")[1].split()[0])
+        return int(self._server.execute("info", "memory").split("used_memory:")[1].split()[0])
 
     def flush(self) -> None:
         """Delete all data of the server."""
-        self._server.ask("flushall")
+        self._server.execute("flushall")
 
     def throughput(self, count: int) -> dict[str, float]:
         """Measure throughput and memory with `count` jobs."""
@@ -168,15 +168,15 @@ class BenchmarkRun:
         result = _result(out)
         return {f"{name}_p50_ms": round(result["p50_ms"], 1), f"{name}_p99_ms": round(result["p99_ms"], 1)}
 
-    def high_priority(self, low: int, count: int) -> dict[str, float]:
+    def high_priority(self, low_priority_count: int, count: int) -> dict[str, float]:
         """Measure the start latency of high-priority jobs behind many low-priority jobs.
 
         Args:
-            low: number of low-priority jobs.
+            low_priority_count: number of low-priority jobs.
             count: number of high-priority jobs.
         """
         self.flush()
-        self.run("fill", low, LOW, 10)
+        self.run("fill", low_priority_count, LOW, 10)
         return self.latency(count, "high_priority")
 
     def killed(self, count: int) -> dict[str, int]:
@@ -197,8 +197,8 @@ class BenchmarkRun:
         return {"lost": count - len(completed), "ran_twice": sum(runs - 1 for runs in completed.values())}
 
 
-def _result(out: bytes) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+def _result(stdout: bytes) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(stdout.splitlines()[-1])
     return result
 
 

@@ -40,10 +40,12 @@ class BenchmarkArgs:
 
 def parse_args() -> BenchmarkArgs:
     """Parse the command line."""
-    verb, port, count, *rest = sys.argv[1:]
+    verb, port, count, *optional_args = sys.argv[1:]
     if verb == "work":
-        return BenchmarkArgs(verb, int(port), int(count), file=rest[0], concurrency=int(rest[1]))
-    return BenchmarkArgs(verb, int(port), int(count), int(rest[0]), float(rest[1]))
+        return BenchmarkArgs(
+            verb, int(port), int(count), file=optional_args[0], concurrency=int(optional_args[1])
+        )
+    return BenchmarkArgs(verb, int(port), int(count), int(optional_args[0]), float(optional_args[1]))
 
 
 @dataclass
@@ -57,7 +59,9 @@ class ResultRecorder:
     total: int = 0
 
     def __post_init__(self) -> None:
-        self._out = -1 if self.file == "-" else os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._file_descriptor = (
+            -1 if self.file == "-" else os.open(self.file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        )
 
     def record(self, sent_at: float, priority: int, number: int, started_at: float) -> None:
         """Record a finished job.
@@ -70,8 +74,8 @@ class ResultRecorder:
         """
         self.started_at = self.started_at or started_at
         self.total += 1
-        if self._out >= 0:
-            os.write(self._out, f"{priority}:{number}\n".encode())
+        if self._file_descriptor >= 0:
+            os.write(self._file_descriptor, f"{priority}:{number}\n".encode())
         if priority == 0:
             self.waits.append(started_at - sent_at)
             if len(self.waits) >= self.count:
