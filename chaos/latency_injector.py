@@ -110,9 +110,9 @@ def forward(queues: tuple[DelayQueue, ...], port: str, tap: str) -> None:
     """
     sources = [queue.source for queue in queues]
     while True:
-        due = [queue.next_due for queue in queues if queue.next_due is not None]
+        due_times = [queue.next_due for queue in queues if queue.next_due is not None]
         # Only select supports timeouts below a millisecond.
-        wait = max(0.0, min(due) - time.monotonic()) if due else 1.0
+        wait = max(0.0, min(due_times) - time.monotonic()) if due_times else 1.0
         readable, _, _ = select.select(sources, [], [], wait)
         for queue in queues:
             if queue.source in readable:
@@ -153,7 +153,7 @@ def start(pidfile: Path, port: str, tap: str, bridge: str, delay: tuple[float, f
     """
     lock = os.open(pidfile, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    inner, outer = open_port(port), open_tap(tap)
+    port_socket, tap_fd = open_port(port), open_tap(tap)
     # Without `arp off` the host would answer ARP requests for its own addresses at a port without bridge.
     _ip("link", "set", port, "nomaster", "arp", "off")
     _ip("link", "set", tap, "master", bridge, "up")
@@ -167,8 +167,8 @@ def start(pidfile: Path, port: str, tap: str, bridge: str, delay: tuple[float, f
     os.write(lock, str(os.getpid()).encode())
     seconds, jitter = (milliseconds / 1000 for milliseconds in delay)
     outgoing, incoming = (
-        DelayQueue(inner.fileno(), outer, seconds, jitter),
-        DelayQueue(outer, inner.fileno(), seconds, jitter),
+        DelayQueue(port_socket.fileno(), tap_fd, seconds, jitter),
+        DelayQueue(tap_fd, port_socket.fileno(), seconds, jitter),
     )
     forward((outgoing, incoming), port, tap)
 

@@ -193,7 +193,7 @@ def _chaostoolkit_log(file: Path) -> Iterator[None]:
     """Write the log of Chaos Toolkit to a file; the terminal shows progress."""
     handler = logging.FileHandler(file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    before = log.level, log.propagate
+    original_settings = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -201,5 +201,5 @@ def _chaostoolkit_log(file: Path) -> Iterator[None]:
         yield
     finally:
         log.removeHandler(handler)
-        log.level, log.propagate = before
+        log.level, log.propagate = original_settings
         handler.close()

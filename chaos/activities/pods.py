@@ -81,8 +81,8 @@ def limit_memory(pod: str, headroom_mebibytes: int, seconds: float, container: s
     """
     location = current().target.resolve_pod(pod)
     group = _container_cgroup(location, container, "memory")
-    headroom, before = headroom_mebibytes << 20, host_processes.memory_limit(group)
-    current().inject(resource_exhaustion.memory_pressure(str(location), group, headroom, before))
+    headroom, original_limit = headroom_mebibytes << 20, host_processes.memory_limit(group)
+    current().inject(resource_exhaustion.memory_pressure(str(location), group, headroom, original_limit))
     current().wait(seconds, f"{location.pod} is under memory pressure")
     current().undo()
     return location.pod

@@ -42,8 +42,8 @@ def use_invalid_password(deployment: str, seconds: float) -> str:
     key = "ESQ_DATABASE_URL"
     secret = current().target.core_api().read_namespaced_secret(deployment, SERVICES_NAMESPACE)
     url = base64.b64decode(secret.data[key]).decode()
-    account, _, rest = url.rpartition("@")
-    invalid_url = f"{account.rpartition(':')[0]}:wrong@{rest}"
+    account, _, host_part = url.rpartition("@")
+    invalid_url = f"{account.rpartition(':')[0]}:wrong@{host_part}"
     return _swap_secret(deployment, deployment, {key: invalid_url}, "invalid-password", seconds)
 
 
@@ -57,8 +57,8 @@ def expire_certificate(deployment: str, seconds: float) -> str:
     service = deployment.partition("-")[0]
     issued_at = dt.datetime.now(dt.UTC) - 2 * CERTIFICATE_LIFETIME
     ca = current().target.credentials.ca
-    pair = issue_certificate(ca, service, CERTIFICATE_NAMES[service], now=issued_at)
-    files = {"tls.crt": pair.certificate, "tls.key": pair.key}
+    key_pair = issue_certificate(ca, service, CERTIFICATE_NAMES[service], now=issued_at)
+    files = {"tls.crt": key_pair.certificate, "tls.key": key_pair.key}
     return _swap_secret(deployment, f"{deployment}-tls", files, "certificate-expired", seconds)
 
 

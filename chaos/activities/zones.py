@@ -88,10 +88,10 @@ def partition_zones(zone: str, seconds: float, control_plane: bool = False) -> s
     """
     target = current().target
     name, spec = target.resolve_zone(zone), target.zones.spec
-    others = [other for other in spec.zones if other != name] + (["control"] if control_plane else [])
-    for other in others:
-        current().inject(network.partition(spec, name, other))
-    current().wait(seconds, f"{name} is partitioned from {', '.join(others)}")
+    peers = [peer for peer in spec.zones if peer != name] + (["control"] if control_plane else [])
+    for peer in peers:
+        current().inject(network.partition(spec, name, peer))
+    current().wait(seconds, f"{name} is partitioned from {', '.join(peers)}")
     current().undo()
     return name
 
@@ -105,9 +105,9 @@ def partition_zone_one_way(zone: str, seconds: float) -> str:
     """
     target = current().target
     name, spec = target.resolve_zone(zone), target.zones.spec
-    for other in spec.zones:
-        if other != name:
-            current().inject(network.one_way_partition(spec, name, other))
+    for peer in spec.zones:
+        if peer != name:
+            current().inject(network.one_way_partition(spec, name, peer))
     current().wait(seconds, f"packets from {name} are dropped")
     current().undo()
     return name

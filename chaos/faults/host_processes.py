@@ -60,8 +60,8 @@ def process(pid: int, proc: Path = PROC) -> HostProcess | None:
         text = (proc / str(pid) / "stat").read_text()
     except OSError:
         return None
-    name, _, rest = text.partition("(")[2].rpartition(") ")
-    fields = rest.split()
+    name, _, stat_fields = text.partition("(")[2].rpartition(") ")
+    fields = stat_fields.split()
     if fields[0] in {"Z", "X"}:
         return None
     return HostProcess(
@@ -125,8 +125,8 @@ def processes(group: Path | None, proc: Path = PROC) -> tuple[HostProcess, ...]:
     for path in (group, *sorted(group.rglob("*"))):
         with suppress(OSError):
             pids |= {int(line) for line in (path / "cgroup.procs").read_text().split()}
-    live = [candidate for pid in pids if (candidate := process(pid, proc))]
-    return tuple(sorted(live, key=lambda candidate: (candidate.start_ticks, candidate.pid)))
+    live_processes = [candidate for pid in pids if (candidate := process(pid, proc))]
+    return tuple(sorted(live_processes, key=lambda candidate: (candidate.start_ticks, candidate.pid)))
 
 
 def main_process(members: tuple[HostProcess, ...]) -> HostProcess | None:

@@ -65,14 +65,14 @@ def disk_full(paths: ClusterPaths, zone: str, leave_mebibytes: int = 0) -> Fault
     )
 
 
-def cpu_throttling(target: str, group: Path, cores: float, before: int = UNLIMITED) -> Fault:
+def cpu_throttling(target: str, group: Path, cores: float, original_quota: int = UNLIMITED) -> Fault:
     """Limit the CPU time of a zone or container.
 
     Args:
         target: owner of the cgroup, for example `zone-b` or `pod esq-data/postgres-0`.
         group: its `cpu` cgroup. The kernel rejects a quota below the quota of any child.
         cores: number of cores, for example 0.2.
-        before: quota to restore, from `host_processes.cpu_quota`.
+        original_quota: quota to restore, from `host_processes.cpu_quota`.
     """
     quota = round(cores * CPU_PERIOD_US)
     if quota < _MIN_QUOTA_US:
@@ -82,28 +82,28 @@ def cpu_throttling(target: str, group: Path, cores: float, before: int = UNLIMIT
         kind="cpu-throttling",
         target=f"{target} ({cores:g} cores)",
         inject=(_write_setting(setting, quota),),
-        undo=(_restore_setting(setting, before),),
+        undo=(_restore_setting(setting, original_quota),),
     )
 
 
-def memory_pressure(target: str, group: Path, headroom_bytes: int, before: int = UNLIMITED) -> Fault:
+def memory_pressure(target: str, group: Path, headroom_bytes: int, original_limit: int = UNLIMITED) -> Fault:
     """Limit the memory of a container: the kernel reclaims caches, then kills a process that grows.
 
     Args:
         target: owner of the cgroup, for example `pod esq-data/postgres-0`.
         group: its `memory` cgroup.
         headroom_bytes: memory for caches and growth, in addition to the current anonymous memory.
-        before: limit to restore, from `host_processes.memory_limit`.
+        original_limit: limit to restore, from `host_processes.memory_limit`.
     """
     if headroom_bytes < 0:
         raise ValueError("the memory limit cannot be below the anonymous memory")
     setting = group / "memory.limit_in_bytes"
-    upper_bound = str(before if before != UNLIMITED else 1 << 62)
+    upper_bound = str(original_limit if original_limit != UNLIMITED else 1 << 62)
     return Fault(
         kind="memory-pressure",
         target=f"{target} ({headroom_bytes >> 20} MiB headroom)",
         inject=(("sh", "-c", _LOWER_MEMORY_LIMIT, str(group), str(headroom_bytes), upper_bound),),
-        undo=(_restore_setting(setting, before),),
+        undo=(_restore_setting(setting, original_limit),),
     )
 
 

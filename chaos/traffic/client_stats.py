@@ -73,14 +73,14 @@ def longest_gap(started_at: float, acked_at: Sequence[float], ended_at: float) -
     return max(gaps, key=lambda gap: gap[0])
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
+def percentile(ordered: Sequence[float], fraction: float) -> float:
     """Return a percentile (nearest rank); 0 if there are no values.
 
     Args:
         ordered: the values, sorted.
-        share: for example 0.99.
+        fraction: for example 0.99.
     """
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else 0.0
 
 
 def compute_stats(
@@ -96,7 +96,7 @@ def compute_stats(
     acked = [(int(number), float(planned), float(done)) for number, planned, done in log["acked"]]
     started_at = float(log["started_at"])
     acked_at = sorted(done for _, _, done in acked)
-    longest, since = longest_gap(
+    longest, unavailable_from = longest_gap(
         started_at, [at for at in acked_at if started_at < at < ended_at], max(ended_at, started_at)
     )
     latencies = sorted(done - planned for _, planned, done in acked)
@@ -107,7 +107,7 @@ def compute_stats(
         dropped=int(log["dropped"]),
         late=int(log["late"]),
         max_unavailability_seconds=round(longest, 3),
-        unavailable_from=since,
+        unavailable_from=unavailable_from,
         latency_median=round(percentile(latencies, 0.5), 4),
         latency_p99=round(percentile(latencies, 0.99), 4),
         latency_max=round(latencies[-1] if latencies else 0.0, 4),

@@ -48,40 +48,40 @@ class DnsFanout:
         self._servers = servers
         self._pending: dict[int, tuple[bytes, Address]] = {}
         self._last_id = 0
-        self._inner: asyncio.DatagramTransport
-        self._outer: asyncio.DatagramTransport
+        self._server_transport: asyncio.DatagramTransport
+        self._client_transport: asyncio.DatagramTransport
 
     async def listen(self, address: Address) -> Address:
         """Listen on an address and return it (port 0 selects a free port)."""
         loop = asyncio.get_running_loop()
         # The network of the zones is local, and the address of the host in it is unknown here.
-        self._inner, _ = await loop.create_datagram_endpoint(
+        self._server_transport, _ = await loop.create_datagram_endpoint(
             lambda: _UdpEndpoint(self._forward_response),
             local_addr=("0.0.0.0", 0),  # noqa: S104 - see above
         )
-        self._outer, _ = await loop.create_datagram_endpoint(
+        self._client_transport, _ = await loop.create_datagram_endpoint(
             lambda: _UdpEndpoint(self._forward_query), local_addr=address
         )
-        host, port = self._outer.get_extra_info("sockname")
+        host, port = self._client_transport.get_extra_info("sockname")
         return str(host), int(port)
 
     def close(self) -> None:
         """Close both sockets."""
-        self._inner.close()
-        self._outer.close()
+        self._server_transport.close()
+        self._client_transport.close()
 
     def _forward_query(self, data: bytes, client: Address) -> None:
         self._last_id = (self._last_id + 1) % _ID_COUNT
         self._pending[self._last_id] = (data[:2], client)
         for server in self._servers:
-            self._inner.sendto(self._last_id.to_bytes(2) + data[2:], server)
+            self._server_transport.sendto(self._last_id.to_bytes(2) + data[2:], server)
 
     def _forward_response(self, data: bytes, server: Address) -> None:
         query_id = int.from_bytes(data[:2])
         is_final = server in self._servers and data[3] & _RCODE_MASK in _FINAL_RCODES
         if is_final and query_id in self._pending:
             client_id, client = self._pending.pop(query_id)
-            self._outer.sendto(client_id + data[2:], client)
+            self._client_transport.sendto(client_id + data[2:], client)
 
 
 async def main(listen: str, servers: Sequence[str]) -> None:

@@ -68,7 +68,7 @@ class KafkaTraffic:
         # changes and write records twice (librdkafka issue 4953): a client defect, while the log is measured.
         # With its own limit of one batch in flight, it busy-waits while other batches wait.
         self._batchers = [SingleInflightBatcher(partial(self._send, number)) for number in range(PARTITIONS)]
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self.passive: Sequence[StreamLog] = [
             StreamLog(f"kafka.read.{number}") for number in range(PARTITIONS)
@@ -100,7 +100,7 @@ class KafkaTraffic:
 
     async def close(self) -> None:
         """See `Client.close`."""
-        self._stop.set()
+        self._stopping.set()
         for thread in self._threads:
             await asyncio.to_thread(thread.join, ADMIN_TIMEOUT_SECONDS)
         await asyncio.to_thread(self._delete_topic)
@@ -126,7 +126,7 @@ class KafkaTraffic:
         self._producer.produce(self._topic, str(sequence), partition=partition, on_delivery=_on_delivery)
 
     def _produce(self) -> None:
-        while not self._stop.is_set():
+        while not self._stopping.is_set():
             self._producer.poll(POLL_TIMEOUT_SECONDS)
 
     def _consume(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -141,7 +141,7 @@ class KafkaTraffic:
         )
         consumer.assign([TopicPartition(self._topic, number, 0) for number in range(PARTITIONS)])
         try:
-            while not self._stop.is_set():
+            while not self._stopping.is_set():
                 message = consumer.poll(POLL_TIMEOUT_SECONDS)
                 if message is not None and message.error() is None:
                     now, value = loop.time(), int(message.value() or b"0")

@@ -41,7 +41,7 @@ class PostgresTraffic:
         self._run = endpoints.run_name
         self._endpoint = endpoints.postgres
         self._context = ssl.create_default_context(cadata=endpoints.ca_certificate)
-        self._free: list[asyncpg.Connection] = []
+        self._free_connections: list[asyncpg.Connection] = []
         self._opening_lock = asyncio.Lock()
         self._opening: asyncio.Task[asyncpg.Connection] | None = None
 
@@ -67,7 +67,7 @@ class PostgresTraffic:
         """See `Client.close`."""
         async with self._connection() as connection:
             await connection.execute("DELETE FROM esq_chaos.writes WHERE run = $1", self._run)
-        for connection in self._free:
+        for connection in self._free_connections:
             connection.terminate()
 
     async def _write(self, sequence: int) -> None:
@@ -81,19 +81,21 @@ class PostgresTraffic:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = self._free.pop() if self._free else await self._wait_for_connection()
+        connection = (
+            self._free_connections.pop() if self._free_connections else await self._wait_for_connection()
+        )
         try:
             yield connection
         except BaseException:
             connection.terminate()
             raise
-        self._free.append(connection)
+        self._free_connections.append(connection)
 
     async def _wait_for_connection(self) -> asyncpg.Connection:
         """Wait for a returned or new connection; the next caller gets that of a cancelled caller."""
         async with self._opening_lock:
-            if self._free:
-                return self._free.pop()
+            if self._free_connections:
+                return self._free_connections.pop()
             if self._opening is None or (self._opening.done() and self._opening.exception()):
                 self._opening = asyncio.create_task(self._connect())
             connection = await asyncio.shield(self._opening)

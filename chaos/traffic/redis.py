@@ -36,7 +36,7 @@ class RedisTraffic:
         self._folder = tempfile.TemporaryDirectory(prefix="esq-traffic-")
         ca_file = Path(self._folder.name) / "ca.crt"
         ca_file.write_text(endpoints.ca_certificate)
-        common: dict[str, Any] = {
+        client_options: dict[str, Any] = {
             "ssl": True,
             "ssl_ca_certs": str(ca_file),
             "socket_timeout": REQUEST_TIMEOUT_SECONDS,
@@ -46,14 +46,14 @@ class RedisTraffic:
         sentinels = Sentinel(  # type: ignore[no-untyped-call]  # the library types only its methods
             [(host, int(port)) for host, port in hosts],
             sentinel_kwargs={
-                **common,
+                **client_options,
                 "socket_timeout": SENTINEL_TIMEOUT_SECONDS,
                 "socket_connect_timeout": SENTINEL_TIMEOUT_SECONDS,
                 "retry": Retry(NoBackoff(), 0),
                 "password": redis["sentinel_password"],
             },
         )
-        self._primary = sentinels.master_for(redis["master"], password=redis["password"], **common)
+        self._primary = sentinels.master_for(redis["master"], password=redis["password"], **client_options)
 
     async def open(self) -> None:
         """See `Client.open`."""

@@ -18,56 +18,56 @@ from chaos.latency_injector import DelayQueue
 
 @pytest.fixture
 def sockets() -> Iterator[tuple[socket.socket, socket.socket]]:
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with near, far:
-        far.setblocking(False)  # noqa: FBT003 - takes no keyword
-        yield near, far
+    sender, receiver = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with sender, receiver:
+        receiver.setblocking(False)  # noqa: FBT003 - takes no keyword
+        yield sender, receiver
 
 
-def received(far: socket.socket) -> list[bytes]:
+def received(receiver: socket.socket) -> list[bytes]:
     frames = []
     while True:
         try:
-            frames.append(far.recv(100))
+            frames.append(receiver.recv(100))
         except BlockingIOError:
             return frames
 
 
 def test_frame_is_sent_after_its_delay(sockets: tuple[socket.socket, socket.socket]) -> None:
-    near, far = sockets
-    queue = DelayQueue(-1, near.fileno(), seconds=0.05, jitter=0.0)
+    sender, receiver = sockets
+    queue = DelayQueue(-1, sender.fileno(), seconds=0.05, jitter=0.0)
     queue.put(b"one", now=10.0)
     queue.put(b"two", now=10.01)
     assert queue.next_due == pytest.approx(10.05)
     queue.send(10.049)
-    assert received(far) == []
+    assert received(receiver) == []
     queue.send(10.055)
-    assert received(far) == [b"one"]
+    assert received(receiver) == [b"one"]
     queue.send(10.07)
-    assert received(far) == [b"two"]
+    assert received(receiver) == [b"two"]
     assert queue.next_due is None
 
 
 def test_jitter_keeps_its_bounds_and_the_order(sockets: tuple[socket.socket, socket.socket]) -> None:
-    near, far = sockets
-    queue = DelayQueue(-1, near.fileno(), seconds=0.05, jitter=0.05)
+    sender, receiver = sockets
+    queue = DelayQueue(-1, sender.fileno(), seconds=0.05, jitter=0.05)
     frames = [f"{number:03}".encode() for number in range(100)]
     for number, frame in enumerate(frames):
         queue.put(frame, now=10 + number / 1000)
     queue.send(10.0 + 0.099 + 0.1)
-    assert received(far) == frames
+    assert received(receiver) == frames
 
 
 def test_full_queue_drops_new_frames(
     monkeypatch: pytest.MonkeyPatch, sockets: tuple[socket.socket, socket.socket]
 ) -> None:
     monkeypatch.setattr(latency_injector, "QUEUE_FRAMES", 1)
-    near, far = sockets
-    queue = DelayQueue(-1, near.fileno(), seconds=0.0, jitter=0.0)
+    sender, receiver = sockets
+    queue = DelayQueue(-1, sender.fileno(), seconds=0.0, jitter=0.0)
     queue.put(b"one", now=1.0)
     queue.put(b"two", now=1.0)
     queue.send(2.0)
-    assert received(far) == [b"one"]
+    assert received(receiver) == [b"one"]
 
 
 def test_stop_without_start_does_nothing(tmp_path: Path) -> None:

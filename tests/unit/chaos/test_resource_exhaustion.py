@@ -31,7 +31,7 @@ def group(tmp_path: Path) -> Path:
 
 
 def test_cpu_quota_is_set_and_restored(group: Path) -> None:
-    fault = cpu_throttling("x", group, 0.2, before=50_000)
+    fault = cpu_throttling("x", group, 0.2, original_quota=50_000)
     setting = group / "cpu.cfs_quota_us"
     assert exit_code(fault.inject[0]) == 0
     assert setting.read_text() == "20000\n"
@@ -41,7 +41,7 @@ def test_cpu_quota_is_set_and_restored(group: Path) -> None:
 
 
 def test_memory_limit_is_anonymous_memory_plus_headroom(group: Path) -> None:
-    fault = memory_pressure("x", group, 4 * MEBIBYTE, before=256 * MEBIBYTE)
+    fault = memory_pressure("x", group, 4 * MEBIBYTE, original_limit=256 * MEBIBYTE)
     setting = group / "memory.limit_in_bytes"
     assert exit_code(fault.inject[0]) == 0
     assert int(setting.read_text()) == 84 * MEBIBYTE

@@ -25,10 +25,12 @@ def journal(tmp_path: Path) -> UndoJournal:
     return UndoJournal(tmp_path / "open")
 
 
-def touch_fault(folder: Path, *more: tuple[str, ...]) -> Fault:
+def touch_fault(folder: Path, *other_commands: tuple[str, ...]) -> Fault:
     """A fault that creates a file; its undo deletes the file."""
     file = str(folder / "injected")
-    return Fault(kind="file", target=file, inject=(("touch", file), *more), undo=(("rm", "-f", file),))
+    return Fault(
+        kind="file", target=file, inject=(("touch", file), *other_commands), undo=(("rm", "-f", file),)
+    )
 
 
 def test_undo_commands_are_on_disk_before_the_injection(journal: UndoJournal, tmp_path: Path) -> None:
