@@ -75,7 +75,7 @@ class RichProgress:
         """
         self._console = console or Console(stderr=True, highlight=False)
         self._clock = clock
-        self._open: list[StepLine] = []
+        self._open_lines: list[StepLine] = []
         self._spinner = Spinner("dots")
         self._lock = threading.RLock()
         self._live: Live | None = None
@@ -83,7 +83,7 @@ class RichProgress:
     @contextmanager
     def step(self, name: str) -> Iterator[StepLine]:
         """Open a step with this name."""
-        line = StepLine(name, len(self._open), self._clock(), self._print_status)
+        line = StepLine(name, len(self._open_lines), self._clock(), self._print_status)
         self._start(line)
         try:
             yield line
@@ -97,23 +97,23 @@ class RichProgress:
 
     def _start(self, line: StepLine) -> None:
         with self._lock:
-            self._open.append(line)
+            self._open_lines.append(line)
             if not self._console.is_terminal:
                 line.last_printed = self._clock()
             elif self._live is None:
                 self._live = Live(self, console=self._console, refresh_per_second=8, transient=True)
                 self._live.start()
 
-    def _end(self, line: StepLine, mark: str, result: str) -> None:
+    def _end(self, line: StepLine, symbol: str, result: str) -> None:
         seconds = self._clock() - line.started
         with self._lock:
-            self._open.remove(line)
-            if not self._open and self._live is not None:
+            self._open_lines.remove(line)
+            if not self._open_lines and self._live is not None:
                 self._live.stop()
                 self._live = None
             indent = "  " * line.depth
             suffix = f"  [dim]{escape(result)}[/]" if result else ""
-            self._console.print(f"{indent}{mark} {escape(line.name)}  [dim]{seconds:.1f} s[/]{suffix}")
+            self._console.print(f"{indent}{symbol} {escape(line.name)}  [dim]{seconds:.1f} s[/]{suffix}")
 
     def _print_status(self, line: StepLine) -> None:
         if self._console.is_terminal:
@@ -126,7 +126,7 @@ class RichProgress:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Render the open steps: spinner, name, elapsed seconds, status."""
         with self._lock:
-            lines = self._open[-_MAX_SHOWN:]
+            lines = self._open_lines[-_MAX_SHOWN:]
         grid = Table.grid(padding=(0, 1))
         for line in lines:
             spinner = self._spinner.render(console.get_time())

@@ -60,8 +60,8 @@ class ResourceFailure:
 
 def resource_name(urn: str) -> str:
     """Return kind and name of the resource with this URN."""
-    kinds, _, own = urn.rpartition("::")
-    return f"{kinds.rpartition('::')[2].rpartition('$')[2].rpartition(':')[2]} {own}"
+    kinds, _, name = urn.rpartition("::")
+    return f"{kinds.rpartition('::')[2].rpartition('$')[2].rpartition(':')[2]} {name}"
 
 
 def strip_colours(message: str) -> str:

@@ -69,8 +69,8 @@ def export_messages(client: PlatformClient, campaign: str, file: IO[str]) -> int
     """
     writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
     writer.writeheader()
-    written = 0
+    row_count = 0
     for page in iterate_messages(campaign, client):
         writer.writerows(page)
-        written += len(page)
-    return written
+        row_count += len(page)
+    return row_count

@@ -157,11 +157,11 @@ class RestoreOperations:
             EsqError: objects remain after `DELETION_TIMEOUT_SECONDS`.
         """
         deadline = time.monotonic() + DELETION_TIMEOUT_SECONDS
-        while left := remaining():
-            step.set_status(f"deletion of {description}: {', '.join(left)}")
+        while remaining_names := remaining():
+            step.set_status(f"deletion of {description}: {', '.join(remaining_names)}")
             if time.monotonic() > deadline:
                 raise EsqError(
-                    f"{description} were not deleted in time: {', '.join(left)}",
+                    f"{description} were not deleted in time: {', '.join(remaining_names)}",
                     location=DATA_NAMESPACE,
                     remedy="Repeat the command; it resumes.",
                 )

@@ -120,16 +120,16 @@ def evaluate_slos(store: MeasurementStore, now: dt.datetime | None = None) -> li
 
 def _effective_measurement(slo: Slo, store: MeasurementStore, now: dt.datetime) -> Measurement | None:
     """Return the last measurement; for a zero-tolerance SLO merged with the other ones of the window."""
-    last = store.latest(slo.id)
-    if last is None or slo.limit > 0:
-        return last
+    latest = store.latest(slo.id)
+    if latest is None or slo.limit > 0:
+        return latest
     recent = [
         measurement
         for measurement in store.for_slo(slo.id)
-        if now - measurement.measured_at <= ZERO_TOLERANCE_WINDOW or measurement == last
+        if now - measurement.measured_at <= ZERO_TOLERANCE_WINDOW or measurement == latest
     ]
     values = tuple(value for measurement in recent for value in measurement.distribution.values)
-    return last.model_copy(update={"distribution": Distribution(values=values)})
+    return latest.model_copy(update={"distribution": Distribution(values=values)})
 
 
 def format_age(age: dt.timedelta | None) -> str:

@@ -130,8 +130,8 @@ def export(
             export_messages(client, str(campaign), sys.stdout)
             return
         with out.open("w", encoding="utf-8", newline="") as file:
-            written = export_messages(client, str(campaign), file)
-    typer.echo(f"{written} messages exported to {out}")
+            row_count = export_messages(client, str(campaign), file)
+    typer.echo(f"{row_count} messages exported to {out}")
 
 
 def _state_change_command(action: str) -> Callable[..., None]:

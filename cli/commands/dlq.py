@@ -38,14 +38,14 @@ def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
         output.print_json({"environment": env, **result})
         return
     table = output.table("id", "reason", "attempts", "first failure", "event", "detail")
-    for letter in result["dead_letters"]:
+    for dead_letter in result["dead_letters"]:
         table.add_row(
-            letter["id"],
-            letter["reason"],
-            str(letter["attempts"]),
-            letter["failed_at"],
-            letter["event"] or "?",
-            letter["detail"],
+            dead_letter["id"],
+            dead_letter["reason"],
+            str(dead_letter["attempts"]),
+            dead_letter["failed_at"],
+            dead_letter["event"] or "?",
+            dead_letter["detail"],
         )
     if result["dead_letters"]:
         from rich.console import Console  # noqa: PLC0415 - machines do without

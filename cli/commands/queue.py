@@ -71,8 +71,8 @@ def show(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = 
         output.print_json({"environment": env, **queue})
         return
     _print(_table([action.queue_row(queue)]))
-    for part in ("totals", "config"):
-        typer.echo(f"{part}: " + ", ".join(f"{key} {value:g}" for key, value in queue[part].items()))
+    for section in ("totals", "config"):
+        typer.echo(f"{section}: " + ", ".join(f"{key} {value:g}" for key, value in queue[section].items()))
 
 
 @app.command()
