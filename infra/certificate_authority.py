@@ -152,13 +152,15 @@ def issue_certificate(  # noqa: PLR0913 - the fields of a certificate
     return _key_pair(certificate, key)
 
 
-def is_valid(pair: KeyPair, dns_names: Sequence[str], until: dt.datetime) -> bool:
+def is_valid(key_pair: KeyPair, dns_names: Sequence[str], until: dt.datetime) -> bool:
     """Return whether a certificate has exactly the given names and expires after `until`.
 
     Args:
-        pair: the certificate.
+        key_pair: the certificate.
         dns_names: required DNS names.
         until: time (UTC).
     """
-    alternatives = pair.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return pair.expires_at > until and set(alternatives.get_values_for_type(x509.DNSName)) == set(dns_names)
+    alternatives = key_pair.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return key_pair.expires_at > until and set(alternatives.get_values_for_type(x509.DNSName)) == set(
+        dns_names
+    )

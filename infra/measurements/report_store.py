@@ -65,13 +65,13 @@ class ReportStore(Generic[Report]):
             UsageError: the report does not exist.
             EsqError: the report cannot be read.
         """
-        known = self.names()
-        name = name or (known[-1] if known else None)
-        if name is None or name not in known:
+        names = self.names()
+        name = name or (names[-1] if names else None)
+        if name is None or name not in names:
             raise UsageError(
                 f"report `{name}` does not exist" if name else "there are no reports yet",
                 location=str(self._folder),
-                remedy=f"Use one of {', '.join(known[-5:])}." if known else f"Run: {self._create_command}",
+                remedy=f"Use one of {', '.join(names[-5:])}." if names else f"Run: {self._create_command}",
             )
         file = self._folder / name / "report.json"
         try:

@@ -59,12 +59,14 @@ class KubernetesBackup(pulumi.ComponentResource):
             core.ServiceAccount(NAME, metadata=metadata, automount_service_account_token=False, opts=child),
             *_services(args, child),
         ]
-        after = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=prerequisites))
+        after_prerequisites = pulumi.ResourceOptions.merge(
+            child, pulumi.ResourceOptions(depends_on=prerequisites)
+        )
         digest = workload.digest(code, secrets)
-        _verifier(args, digest, after)
+        _verifier(args, digest, after_prerequisites)
         for name, spec in _pods(args).items():
-            _cron_job(name, args.namespace, spec, after)
-        _initial_backup(args, digest, after)
+            _cron_job(name, args.namespace, spec, after_prerequisites)
+        _initial_backup(args, digest, after_prerequisites)
         self.register_outputs({})
 
 

@@ -41,13 +41,13 @@ def _leader(report: dict[str, Any]) -> int:
 
 def _replica(pod: Pod, report: dict[str, Any]) -> Replica:
     number = int(pod.name.rpartition("-")[2])
-    behind = [
+    lagging = [
         partition
         for partition in report["metadata"]["partitions"]
         if number in partition["replicas"] and number not in partition["in_sync"]
     ]
     fenced = number not in report["metadata"]["brokers"]
-    state = "fenced" if fenced else f"catching up on {len(behind)} partitions" if behind else "in sync"
+    state = "fenced" if fenced else f"catching up on {len(lagging)} partitions" if lagging else "in sync"
     voter = next((voter for voter in report["quorum"]["voters"] if voter["number"] == number), None)
     is_leader = number == _leader(report)
     return Replica(
@@ -55,7 +55,7 @@ def _replica(pod: Pod, report: dict[str, Any]) -> Replica:
         zone=pod.zone,
         role="broker, leads the quorum" if is_leader else "broker, votes",
         state=state if pod.ready else f"{state}, {pod.reason or 'not ready'}",
-        healthy=pod.ready and not fenced and not behind,
+        healthy=pod.ready and not fenced and not lagging,
         lag=None if is_leader or voter is None else voter["lag_records"],
         lag_unit="metadata records",
     )

@@ -60,11 +60,13 @@ class KubernetesObjectStore(pulumi.ComponentResource):
             *_services(args.namespace, child),
             *_layout_account(args.namespace, child),
         ]
-        after = pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=prerequisites))
+        after_prerequisites = pulumi.ResourceOptions.merge(
+            child, pulumi.ResourceOptions(depends_on=prerequisites)
+        )
         digest = workload.digest(config, secrets)
-        apps.StatefulSet(NAME, metadata=metadata, spec=_stateful_set(args, digest), opts=after)
+        apps.StatefulSet(NAME, metadata=metadata, spec=_stateful_set(args, digest), opts=after_prerequisites)
         workload.disruption_budget(NAME, args.namespace, child)
-        _layout_job(args, digest, after)
+        _layout_job(args, digest, after_prerequisites)
         url = f"https://{service_dns(NAME, args.namespace)}:{garage_config.S3_PORT}"
         self.endpoints = ObjectStoreEndpoints(
             url, garage_config.REGION, args.media_bucket, args.credentials.media_key_id

@@ -51,7 +51,7 @@ def test_written_checksums_are_loaded() -> None:
     checksum_log.write(storage, {at(0): contacts(3), at(1): contacts(4)}, at(0), at(2), at(3))
     recorded = checksum_log.load(storage)
     assert recorded.minutes == {at(0): contacts(3), at(1): contacts(4)}
-    assert recorded.closed == {at(0): at(3), at(1): at(3)}
+    assert recorded.closed_at == {at(0): at(3), at(1): at(3)}
 
 
 def test_each_day_is_an_object_and_only_changed_days_are_written() -> None:
@@ -77,8 +77,8 @@ def test_before_returns_only_minutes_closed_earlier() -> None:
     storage = FakeObjectStorage()
     checksum_log.write(storage, {at(0): contacts(3)}, at(0), at(1), at(2))
     checksum_log.write(storage, {at(1): contacts(4)}, at(1), at(2), at(3))
-    assert set(checksum_log.load(storage).before(at(2.5))) == {at(0)}
-    assert set(checksum_log.load(storage).before(at(3))) == {at(0), at(1)}
+    assert set(checksum_log.load(storage).closed_before(at(2.5))) == {at(0)}
+    assert set(checksum_log.load(storage).closed_before(at(3))) == {at(0), at(1)}
 
 
 def test_lost_and_changed_rows_are_differences() -> None:

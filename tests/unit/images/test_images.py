@@ -42,10 +42,10 @@ class PathTools:
 
 
 class _Registry(http.server.BaseHTTPRequestHandler):
-    has = False
+    has_images = False
 
     def do_HEAD(self) -> None:
-        self.send_response(200 if type(self).has else 404)
+        self.send_response(200 if type(self).has_images else 404)
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the library's name
@@ -60,7 +60,7 @@ def registry(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     (tmp_path / "ca.crt").write_text(authority.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "pair.pem")
-    _Registry.has = False
+    _Registry.has_images = False
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -80,13 +80,13 @@ def built_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
     monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     # The content of images is fetched by other tools; only the keys matter here.
-    real = contexts.build_contexts
+    original = contexts.build_contexts
     monkeypatch.setattr(
         images,
         "build_contexts",
         lambda tools: [
             contexts.BuildContext(context.image, context.key, lambda _: None, context.parent)
-            for context in real(tools)
+            for context in original(tools)
         ],
     )
     return Images(tmp_path / "cache", PathTools(tmp_path))
@@ -111,7 +111,7 @@ def test_images_in_the_registry_are_not_pushed_again(
 ) -> None:
     address, ca = registry
     built_images.push(registry=address, ca=ca, steps=RecordingProgress())
-    _Registry.has = True
+    _Registry.has_images = True
     steps = RecordingProgress()
     built_images.push(registry=address, ca=ca, steps=steps)
     assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
@@ -133,7 +133,7 @@ def test_new_jar_rebuilds_only_kafka(
 ) -> None:
     address, ca = registry
     built_images.push(registry=address, ca=ca, steps=RecordingProgress())
-    _Registry.has = True
+    _Registry.has_images = True
     (tmp_path / "kafka" / "two-1.0.jar").touch()
     built_images.push(registry=address, ca=ca, steps=RecordingProgress())
     assert len(log_lines(tmp_path, "built")) == 7

@@ -45,15 +45,15 @@ class RecordedChecksums:
 
     Attributes:
         minutes: checksums by minute.
-        closed: by minute, the time at which the minute was known to be closed.
+        closed_at: by minute, the time at which the minute was known to be closed.
     """
 
     minutes: ChecksumsByMinute
-    closed: dict[dt.datetime, dt.datetime]
+    closed_at: dict[dt.datetime, dt.datetime]
 
-    def before(self, time: dt.datetime) -> ChecksumsByMinute:
+    def closed_before(self, time: dt.datetime) -> ChecksumsByMinute:
         """Return the minutes closed before `time`: a copy restored to that time must contain all of them."""
-        return {minute: tables for minute, tables in self.minutes.items() if self.closed[minute] <= time}
+        return {minute: tables for minute, tables in self.minutes.items() if self.closed_at[minute] <= time}
 
 
 def load(storage: ObjectStorage, days: Iterable[dt.date] | None = None) -> RecordedChecksums:
@@ -79,7 +79,7 @@ def write(
     minutes: ChecksumsByMinute,
     since: dt.datetime,
     until: dt.datetime,
-    closed: dt.datetime,
+    closed_at: dt.datetime,
 ) -> None:
     """Record that [since, until) contains exactly `minutes`.
 
@@ -90,23 +90,23 @@ def write(
         minutes: checksums by minute.
         since: start of the period (inclusive).
         until: end of the period (exclusive).
-        closed: time at which the checksums were taken.
+        closed_at: time at which the checksums were taken.
 
     Raises:
         OSError: the store is unavailable.
     """
-    first, last = _key(since.date()), _key(until.date())
-    keys = {entry.key for entry in storage.list(PREFIX) if first <= entry.key <= last}
+    first_key, last_key = _key(since.date()), _key(until.date())
+    keys = {entry.key for entry in storage.list(PREFIX) if first_key <= entry.key <= last_key}
     days = {dt.date.fromisoformat(key[len(PREFIX) :][:10]) for key in keys}
     for day in sorted(days | {minute.date() for minute in minutes}):
         recorded = load(storage, [day])
-        before = dict(recorded.minutes)
+        previous_minutes = dict(recorded.minutes)
         for minute in [minute for minute in recorded.minutes if since <= minute < until]:
             del recorded.minutes[minute]
         for minute, tables in minutes.items():
             if minute.date() == day:
-                recorded.minutes[minute], recorded.closed[minute] = tables, closed
-        if recorded.minutes != before:
+                recorded.minutes[minute], recorded.closed_at[minute] = tables, closed_at
+        if recorded.minutes != previous_minutes:
             storage.put(_key(day), _serialize(recorded))
 
 
@@ -116,7 +116,7 @@ def _key(day: dt.date) -> str:
 
 def _serialize(recorded: RecordedChecksums) -> bytes:
     values = {
-        minute.isoformat(): {"closed": recorded.closed[minute].isoformat(), "tables": tables}
+        minute.isoformat(): {"closed_at": recorded.closed_at[minute].isoformat(), "tables": tables}
         for minute, tables in sorted(recorded.minutes.items())
     }
     # Without a time stamp: equal checksums give equal bytes.
@@ -128,4 +128,4 @@ def _deserialize(data: bytes, recorded: RecordedChecksums) -> None:
         minute = dt.datetime.fromisoformat(text)
         tables = value["tables"].items()
         recorded.minutes[minute] = {table: (rows, checksum) for table, (rows, checksum) in tables}
-        recorded.closed[minute] = dt.datetime.fromisoformat(value["closed"])
+        recorded.closed_at[minute] = dt.datetime.fromisoformat(value["closed_at"])

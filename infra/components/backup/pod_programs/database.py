@@ -83,8 +83,8 @@ def newest_heartbeat(database: Connection, before: dt.datetime | None = None) ->
         database: connection.
         before: only heartbeats before this time; None for all.
     """
-    until = "coalesce(%(before)s::timestamptz, 'infinity')"
-    sql = f"SELECT max(at) FROM {SCHEMA}.heartbeats WHERE at < {until}"  # noqa: S608 - own constants
+    upper_bound = "coalesce(%(before)s::timestamptz, 'infinity')"
+    sql = f"SELECT max(at) FROM {SCHEMA}.heartbeats WHERE at < {upper_bound}"  # noqa: S608 - own constants
     ((newest,),) = query(database, sql, {"before": before})
     return newest  # type: ignore[no-any-return]  # a timestamptz or NULL
 
@@ -137,10 +137,11 @@ def differences(recorded: ChecksumsByMinute, actual: ChecksumsByMinute) -> list[
         actual: checksums of the restored database.
     """
     messages = [
-        f"{table} {minute:%Y-%m-%dT%H:%MZ}: {_describe(*after)} instead of {_describe(*before)}"
+        f"{table} {minute:%Y-%m-%dT%H:%MZ}: {_describe(*found_checksum)} instead of {_describe(*expected)}"
         for minute, tables in sorted(recorded.items())
-        for table, before in sorted(tables.items())
-        if table in TABLE_LABELS and (after := actual.get(minute, {}).get(table, (0, "0"))) != before
+        for table, expected in sorted(tables.items())
+        if table in TABLE_LABELS
+        and (found_checksum := actual.get(minute, {}).get(table, (0, "0"))) != expected
     ]
     omitted = len(messages) - _MAX_DIFFERENCES
     return [*messages[:_MAX_DIFFERENCES], *([f"and {omitted} more"] if omitted > 0 else [])]

@@ -87,7 +87,7 @@ def verify(
     if copy.last_heartbeat is None:
         copy.problems.append("the copy contains no heartbeat")
         return
-    expected = recorded.before(min(target_time or copy.last_heartbeat, copy.last_heartbeat))
+    expected = recorded.closed_before(min(target_time or copy.last_heartbeat, copy.last_heartbeat))
     copy.minutes_compared = len(expected)
     copy.rows_compared = sum(rows for tables in expected.values() for rows, _ in tables.values())
     if expected:

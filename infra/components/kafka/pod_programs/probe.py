@@ -279,13 +279,13 @@ def readiness_problem(node_id: int, metadata: Metadata, quorum: Quorum) -> str |
         return "the quorum has no leader"
     if node_id not in metadata.brokers:
         return "fenced, or not registered yet"
-    behind = [
+    lagging = [
         partition
         for partition in metadata.partitions
         if node_id in partition.replicas and node_id not in partition.in_sync
     ]
-    if behind:
-        return f"catching up on {len(behind)} partitions, e.g. {behind[0].topic}-{behind[0].number}"
+    if lagging:
+        return f"catching up on {len(lagging)} partitions, e.g. {lagging[0].topic}-{lagging[0].number}"
     return None
 
 
