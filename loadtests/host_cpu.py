@@ -35,12 +35,12 @@ class HostCpuMeter:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cpu_times, self._clock = cpu_times, clock
-        self._started_at, self._first = clock(), cpu_times()
+        self._started_at, self._start_times = clock(), cpu_times()
 
     def measure(self) -> HostCpu:
         """Return the average usage so far."""
-        seconds, last = self._clock() - self._started_at, self._cpu_times()
-        cores = {mode: (last[mode] - before) / seconds for mode, before in self._first.items()}
+        seconds, end_times = self._clock() - self._started_at, self._cpu_times()
+        cores = {mode: (end_times[mode] - before) / seconds for mode, before in self._start_times.items()}
         return HostCpu(
             cores=psutil.cpu_count() or 0,
             used=round(sum(cores[mode] for mode in _BUSY), 3),

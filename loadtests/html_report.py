@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 900, 120
 """Size of each of the two charts, pixels."""
-LEFT = 60
+LEFT_MARGIN = 60
 _MAX_TICKS = 12
 _TICK_INTERVALS = (5, 10, 20, 30, 60, 120, 300)
 _MAX_TICK_INTERVAL = 3600
@@ -38,9 +38,11 @@ def render_html(report: LoadReport) -> str:
         latency=_bars([second.max_seconds for second in series]),
         max_requests=max(totals, default=0),
         max_seconds=max((second.max_seconds for second in series), default=0.0),
-        annotations=[(LEFT + annotation.at_seconds * scale, annotation) for annotation in report.annotations],
-        ticks=[(LEFT + second * scale, second) for second in ticks],
-        left=LEFT,
+        annotations=[
+            (LEFT_MARGIN + annotation.at_seconds * scale, annotation) for annotation in report.annotations
+        ],
+        ticks=[(LEFT_MARGIN + second * scale, second) for second in ticks],
+        left=LEFT_MARGIN,
         width=WIDTH,
         height=HEIGHT,
     )
@@ -58,7 +60,12 @@ def _bars(values: Sequence[float], scale_values: Sequence[float] | None = None) 
     """Return a bar for each second, scaled by the maximum of the values (or of `scale_values`)."""
     width, maximum = WIDTH / max(len(values), 1), max(scale_values or values, default=0) or 1
     return [
-        {"x": LEFT + index * width, "w": max(width - 0.5, 0.5), "h": HEIGHT * value / maximum, "value": value}
+        {
+            "x": LEFT_MARGIN + index * width,
+            "w": max(width - 0.5, 0.5),
+            "h": HEIGHT * value / maximum,
+            "value": value,
+        }
         for index, value in enumerate(values)
     ]
 

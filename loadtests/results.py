@@ -269,8 +269,8 @@ class LoadReport(BaseModel):
         Raises:
             EsqError: this run has no such metric.
         """
-        part, _, attribute = name.partition(".")
-        value = getattr(getattr(self, part, None), attribute, None)
+        section, _, attribute = name.partition(".")
+        value = getattr(getattr(self, section, None), attribute, None)
         if not isinstance(value, int | float):
             raise EsqError(f"this run has no metric `{name}`", location=self.scenario)
         return float(value)

@@ -59,12 +59,12 @@ class OpenLoopScheduler:
         self._config = config
         self._run_task = run_task
         self._recorder = recorder
-        self._open = Group()
+        self._open_arrivals = Group()
 
     @property
     def open_arrivals(self) -> int:
         """Number of arrivals that have not finished."""
-        return len(self._open)
+        return len(self._open_arrivals)
 
     def run(self) -> None:
         """Start every arrival when it is due; return when all have finished or the drain time is over."""
@@ -74,15 +74,15 @@ class OpenLoopScheduler:
             due_at = config.start + due
             gevent.sleep(max(0.0, due_at - time.monotonic()))
             self._start_arrival(number, due_at)
-        self._open.join(timeout=DRAIN_SECONDS)
-        self._open.kill()
+        self._open_arrivals.join(timeout=DRAIN_SECONDS)
+        self._open_arrivals.kill()
 
     def _start_arrival(self, number: int, due_at: float) -> None:
         self._recorder.counts.arrivals += 1
-        if len(self._open) >= MAX_OPEN_ARRIVALS:
+        if len(self._open_arrivals) >= MAX_OPEN_ARRIVALS:
             self._recorder.counts.dropped += 1
             return
-        self._open.start(Arrival(number, due_at, self._run_arrival))
+        self._open_arrivals.start(Arrival(number, due_at, self._run_arrival))
 
     def _run_arrival(self, arrival: Arrival) -> None:
         delay = time.monotonic() - arrival.due_at

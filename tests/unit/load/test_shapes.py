@@ -25,9 +25,9 @@ def test_ramp_has_three_times_the_arrivals_in_its_second_half() -> None:
 
 def test_spike_is_in_the_middle_tenth() -> None:
     due = list(arrival_times(Shape.SPIKE, 100, 100))
-    inside = sum(45 <= time < 55 for time in due)
-    assert inside == pytest.approx(1000, rel=0.01)
-    assert len(due) - inside == pytest.approx(90 * 100 * SPIKE_BASE_FRACTION, rel=0.01)
+    spike_count = sum(45 <= time < 55 for time in due)
+    assert spike_count == pytest.approx(1000, rel=0.01)
+    assert len(due) - spike_count == pytest.approx(90 * 100 * SPIKE_BASE_FRACTION, rel=0.01)
 
 
 def test_day_follows_hourly_profile() -> None:
