@@ -54,35 +54,35 @@ class PostgresUnitOfWorkFactory:
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[PostgresUnitOfWork]:
         """Begin a transaction."""
-        async with self._begin() as work:
-            yield PostgresUnitOfWork(work)
+        async with self._begin() as transaction:
+            yield PostgresUnitOfWork(transaction)
 
 
 class PostgresUnitOfWork:
     """See `ports.UnitOfWork`."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
-        self.campaigns: CampaignRepository = PostgresCampaignRepository(work)
-        self.plans: PlanRepository = PostgresPlanRepository(work)
-        self.messages: MessageRepository = PostgresMessageRepository(work)
-        self.outbox: Outbox = PostgresOutbox(work)
-        self.inbox: Inbox = PostgresInbox(work)
+    def __init__(self, transaction: UnitOfWork) -> None:
+        self._transaction = transaction
+        self.campaigns: CampaignRepository = PostgresCampaignRepository(transaction)
+        self.plans: PlanRepository = PostgresPlanRepository(transaction)
+        self.messages: MessageRepository = PostgresMessageRepository(transaction)
+        self.outbox: Outbox = PostgresOutbox(transaction)
+        self.inbox: Inbox = PostgresInbox(transaction)
 
     async def commit(self) -> None:
         """Commit the transaction."""
-        await self._work.commit()
+        await self._transaction.commit()
 
 
 class PostgresCampaignRepository:
     """See `ports.CampaignRepository`."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
+    def __init__(self, transaction: UnitOfWork) -> None:
+        self._transaction = transaction
 
     async def add(self, record: CampaignRecord) -> bool:
         """See `ports.CampaignRepository.add`."""
-        added = await self._work.execute(
+        added = await self._transaction.execute(
             SQL["add_campaign"],
             idempotency_key=record.idempotency_key,
             fingerprint=record.fingerprint,
@@ -92,29 +92,31 @@ class PostgresCampaignRepository:
 
     async def find_by_idempotency_key(self, company: str, idempotency_key: str) -> tuple[UUID, bytes] | None:
         """See `ports.CampaignRepository.find_by_idempotency_key`."""
-        row = await self._work.fetch_one(
+        row = await self._transaction.fetch_one(
             SQL["find_campaign_by_idempotency_key"], company=company, idempotency_key=idempotency_key
         )
         return (row.id, bytes(row.fingerprint)) if row else None
 
     async def lock(self, company: str, campaign_id: UUID) -> CampaignProgress | None:
         """See `ports.CampaignRepository.lock`."""
-        row = await self._work.fetch_one(SQL["lock_campaign"], company=company, id=campaign_id)
+        row = await self._transaction.fetch_one(SQL["lock_campaign"], company=company, id=campaign_id)
         return await self.get_progress(company, campaign_id) if row else None
 
     async def update(self, campaign: Campaign, requested_state: RequestedState, schedule: Schedule) -> None:
         """See `ports.CampaignRepository.update`."""
-        await self._work.execute(SQL["update_campaign"], **_columns(campaign, requested_state, schedule))
+        await self._transaction.execute(
+            SQL["update_campaign"], **_columns(campaign, requested_state, schedule)
+        )
 
     async def set_requested_state(self, campaign: Campaign, requested_state: RequestedState) -> None:
         """See `ports.CampaignRepository.set_requested_state`."""
-        await self._work.execute(
+        await self._transaction.execute(
             SQL["set_requested_state"], requested_state=requested_state.value, **_key_and_run(campaign)
         )
 
     async def apply_transition(self, campaign: Campaign, transition: ScheduledTransition) -> None:
         """See `ports.CampaignRepository.apply_transition`."""
-        await self._work.execute(
+        await self._transaction.execute(
             SQL["apply_transition"],
             requested_state=transition.requested_state.value,
             window_closes_at=transition.window_closes_at,
@@ -125,12 +127,12 @@ class PostgresCampaignRepository:
 
     async def lock_requested_state(self, campaign: CampaignKey) -> RequestedState | None:
         """See `ports.CampaignRepository.lock_requested_state`."""
-        row = await self._work.fetch_one(SQL["lock_requested_state"], **campaign._asdict())
+        row = await self._transaction.fetch_one(SQL["lock_requested_state"], **campaign._asdict())
         return RequestedState(row.requested_state) if row else None
 
     async def lock_next_due(self, now: datetime) -> CampaignProgress | None:
         """See `ports.CampaignRepository.lock_next_due`."""
-        row = await self._work.fetch_one(SQL["lock_next_due_campaign"], now=now)
+        row = await self._transaction.fetch_one(SQL["lock_next_due_campaign"], now=now)
         return await self.get_progress(row.company, row.id) if row else None
 
     async def add_counts(self, deltas: Mapping[CampaignKey, Mapping[MessageState, int]]) -> None:
@@ -142,7 +144,7 @@ class PostgresCampaignRepository:
             if delta
         ]
         if rows:
-            await self._work.execute(
+            await self._transaction.execute(
                 SQL["add_state_count_deltas"],
                 companies=[key.company for key, _, _ in rows],
                 campaign_ids=[key.id for key, _, _ in rows],
@@ -152,19 +154,19 @@ class PostgresCampaignRepository:
 
     async def get_progress(self, company: str, campaign_id: UUID) -> CampaignProgress | None:
         """See `ports.CampaignRepository.get_progress`."""
-        row = await self._work.fetch_one(SQL["campaign_progress"], company=company, id=campaign_id)
+        row = await self._transaction.fetch_one(SQL["campaign_progress"], company=company, id=campaign_id)
         return (await self._with_counts(company, [row]))[0] if row else None
 
     async def page(self, company: str, before: UUID | None, limit: int) -> list[CampaignProgress]:
         """See `ports.CampaignRepository.page`."""
-        rows = await self._work.fetch_all(
+        rows = await self._transaction.fetch_all(
             SQL["campaigns_page"], company=company, before=before or MAX_UUID, limit=limit
         )
         return await self._with_counts(company, rows)
 
     async def with_unconfirmed_messages(self) -> Sequence[tuple[Campaign, RequestedState]]:
         """See `ports.CampaignRepository.with_unconfirmed_messages`."""
-        rows = await self._work.fetch_all(
+        rows = await self._transaction.fetch_all(
             SQL["campaigns_with_unconfirmed_messages"], states=UNCONFIRMED_STATE_NUMBERS
         )
         return [(campaign_from_row(row), RequestedState(row.requested_state)) for row in rows]
@@ -173,7 +175,7 @@ class PostgresCampaignRepository:
         """Add the counts to campaigns and plans."""
         ids = [row.id for row in rows]
         counts: dict[UUID, dict[MessageState, int]] = defaultdict(dict)
-        for row in await self._work.fetch_all(SQL["state_counts"], company=company, ids=ids):
+        for row in await self._transaction.fetch_all(SQL["state_counts"], company=company, ids=ids):
             counts[row.campaign_id][MessageState(row.state)] = int(row.messages)
         return [progress_from_row(row, counts[row.id]) for row in rows]
 

@@ -24,12 +24,12 @@ UNCONFIRMED_STATE_NUMBERS = [int(state) for state in UNCONFIRMED_STATES]
 class PostgresMessageRepository:
     """See `ports.MessageRepository`."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
+    def __init__(self, transaction: UnitOfWork) -> None:
+        self._transaction = transaction
 
     async def add(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:
         """See `ports.MessageRepository.add`."""
-        rows = await self._work.fetch_all(
+        rows = await self._transaction.fetch_all(
             SQL["add_messages"],
             message_ids=[recipient.message_id for recipient in recipients],
             contact_ids=[recipient.contact_id for recipient in recipients],
@@ -42,7 +42,7 @@ class PostgresMessageRepository:
         """See `ports.MessageRepository.lock`."""
         if not messages:
             return {}
-        rows = await self._work.fetch_all(SQL["lock_messages"], **_columns(messages))
+        rows = await self._transaction.fetch_all(SQL["lock_messages"], **_columns(messages))
         return {
             MessageKey(CampaignKey(row.company, row.campaign_id), row.message_id): MessageState(row.state)
             for row in rows
@@ -51,7 +51,7 @@ class PostgresMessageRepository:
     async def update_states(self, transitions: Sequence[StateTransition]) -> None:
         """See `ports.MessageRepository.update_states`."""
         if transitions:
-            await self._work.execute(
+            await self._transaction.execute(
                 SQL["update_message_states"],
                 **_columns([transition.message for transition in transitions]),
                 states=[int(transition.after) for transition in transitions],
@@ -61,7 +61,7 @@ class PostgresMessageRepository:
         self, campaign: CampaignKey, runs: Mapping[UUID, int], state: MessageState
     ) -> int:
         """See `ports.MessageRepository.return_unsent`."""
-        return await self._work.execute(
+        return await self._transaction.execute(
             SQL["return_unsent_messages"],
             company=campaign.company,
             campaign_id=campaign.id,
@@ -72,7 +72,7 @@ class PostgresMessageRepository:
 
     async def requeue_pending(self, campaign: Campaign, contact_ids: Sequence[UUID]) -> Mapping[UUID, UUID]:
         """See `ports.MessageRepository.requeue_pending`."""
-        rows = await self._work.fetch_all(
+        rows = await self._transaction.fetch_all(
             SQL["requeue_pending_messages"],
             contact_ids=list(contact_ids),
             run=campaign.run,
@@ -82,24 +82,24 @@ class PostgresMessageRepository:
 
     async def cancel_pending(self, company: str, campaign_id: UUID, limit: int) -> int:
         """See `ports.MessageRepository.cancel_pending`."""
-        return await self._work.execute(
+        return await self._transaction.execute(
             SQL["cancel_pending_messages"], company=company, campaign_id=campaign_id, limit=limit
         )
 
     async def cancel_orphaned(self, campaign: Campaign) -> int:
         """See `ports.MessageRepository.cancel_orphaned`."""
-        return await self._work.execute(SQL["cancel_orphaned_messages"], **_key(campaign))
+        return await self._transaction.execute(SQL["cancel_orphaned_messages"], **_key(campaign))
 
     async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:
         """See `ports.MessageRepository.outstanding_work`."""
-        row = await self._work.fetch_one(SQL["outstanding_work"], run=campaign.run, **_key(campaign))
+        row = await self._transaction.fetch_one(SQL["outstanding_work"], run=campaign.run, **_key(campaign))
         return OutstandingWork(bool(row and row.to_requeue), bool(row and row.in_flight))
 
     async def find_unconfirmed(
         self, campaign: Campaign, contact_ids: Sequence[UUID]
     ) -> Mapping[UUID, UnconfirmedMessage]:
         """See `ports.MessageRepository.find_unconfirmed`."""
-        rows = await self._work.fetch_all(
+        rows = await self._transaction.fetch_all(
             SQL["find_messages_by_contacts"],
             contact_ids=list(contact_ids),
             states=UNCONFIRMED_STATE_NUMBERS,
@@ -111,7 +111,7 @@ class PostgresMessageRepository:
         self, company: str, campaign_id: UUID, after: UUID | None, limit: int
     ) -> list[MessageResult]:
         """See `ports.MessageRepository.page`."""
-        rows = await self._work.fetch_all(
+        rows = await self._transaction.fetch_all(
             SQL["messages_page"],
             company=company,
             campaign_id=campaign_id,

@@ -21,44 +21,47 @@ SQL = load_queries(Path(__file__).with_name("queries.sql"))
 class PostgresPlanRepository:
     """See `ports.PlanRepository`."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
+    def __init__(self, transaction: UnitOfWork) -> None:
+        self._transaction = transaction
 
     async def start_or_resume(self, campaign: Campaign) -> None:
         """See `ports.PlanRepository.start_or_resume`."""
-        await self._work.execute(SQL["start_or_resume_plan"], **_key(campaign))
+        await self._transaction.execute(SQL["start_or_resume_plan"], **_key(campaign))
 
     async def suspend(self, campaign: Campaign) -> None:
         """See `ports.PlanRepository.suspend`."""
-        await self._work.execute(SQL["suspend_plan"], **_key(campaign))
+        await self._transaction.execute(SQL["suspend_plan"], **_key(campaign))
 
     async def claim(self, lease_seconds: float) -> PlanLease | None:
         """See `ports.PlanRepository.claim`."""
-        row = await self._work.fetch_one(SQL["claim_plan"], seconds=lease_seconds)
+        row = await self._transaction.fetch_one(SQL["claim_plan"], seconds=lease_seconds)
         return PlanLease(campaign_from_row(row), row.cursor, row.epoch, row.list_exhausted) if row else None
 
     async def advance(self, plan: PlanLease, cursor: UUID | None, lease_seconds: float) -> bool:
         """See `ports.PlanRepository.advance`."""
-        updated = await self._work.execute(
+        updated = await self._transaction.execute(
             SQL["advance_plan"], cursor=cursor, seconds=lease_seconds, **_lease(plan)
         )
         return updated == 1
 
     async def finish(self, plan: PlanLease, failure: str | None) -> bool:
         """See `ports.PlanRepository.finish`."""
-        return await self._work.execute(SQL["finish_plan"], failure=failure, **_lease(plan)) == 1
+        return await self._transaction.execute(SQL["finish_plan"], failure=failure, **_lease(plan)) == 1
 
     async def start_pass(self, plan: PlanLease) -> bool:
         """See `ports.PlanRepository.start_pass`."""
-        return await self._work.execute(SQL["start_list_pass"], **_lease(plan)) == 1
+        return await self._transaction.execute(SQL["start_list_pass"], **_lease(plan)) == 1
 
     async def schedule_pass(self, plan: PlanLease, delay_seconds: float) -> bool:
         """See `ports.PlanRepository.schedule_pass`."""
-        return await self._work.execute(SQL["schedule_list_pass"], seconds=delay_seconds, **_lease(plan)) == 1
+        return (
+            await self._transaction.execute(SQL["schedule_list_pass"], seconds=delay_seconds, **_lease(plan))
+            == 1
+        )
 
     async def set_total(self, campaign: Campaign, total: int) -> None:
         """See `ports.PlanRepository.set_total`."""
-        await self._work.execute(SQL["set_plan_total"], total=total, **_key(campaign))
+        await self._transaction.execute(SQL["set_plan_total"], total=total, **_key(campaign))
 
 
 def _key(campaign: Campaign) -> dict[str, object]:

@@ -105,7 +105,9 @@ def is_applicable(action: Action, state: CampaignState) -> bool:
         return True
     if state in _ALREADY_APPLIED_STATES[action]:
         return False
-    allowed = [other.value for other in Action if state in _APPLICABLE_STATES[other]] or ["clone"]
+    allowed = [
+        allowed_action.value for allowed_action in Action if state in _APPLICABLE_STATES[allowed_action]
+    ] or ["clone"]
     raise ConflictError(
         f"the campaign is {state.value}: {action.value} is not allowed; allowed: {' or '.join(allowed)}"
     )

@@ -60,17 +60,17 @@ async def plan_next_chunk(
         return await _fail_plan(plan, str(error), uow_factory)
     except TemporaryError as error:
         return await _postpone_plan(plan, str(error), uow_factory)
-    return await _store_chunk(plan, total, page[:size], uow_factory, last=len(page) <= size)
+    return await _store_chunk(plan, total, page[:size], uow_factory, is_last=len(page) <= size)
 
 
 async def _start_pass_if_needed(plan: PlanLease, uow_factory: UnitOfWorkFactory) -> bool:
     """Start a pass if messages were returned; finish the plan when none can be returned any more."""
     async with uow_factory() as uow:
-        work = await uow.messages.outstanding_work(plan.campaign)
+        outstanding = await uow.messages.outstanding_work(plan.campaign)
         started = False
-        if work.to_requeue:
+        if outstanding.to_requeue:
             started = await uow.plans.start_pass(plan)
-        elif work.in_flight:
+        elif outstanding.in_flight:
             await uow.plans.advance(plan, None, PLAN_RETRY_SECONDS)
         else:
             await uow.plans.finish(plan, None)
@@ -79,7 +79,7 @@ async def _start_pass_if_needed(plan: PlanLease, uow_factory: UnitOfWorkFactory)
 
 
 async def _store_chunk(
-    plan: PlanLease, total: int, page: Sequence[Recipient], uow_factory: UnitOfWorkFactory, *, last: bool
+    plan: PlanLease, total: int, page: Sequence[Recipient], uow_factory: UnitOfWorkFactory, *, is_last: bool
 ) -> int:
     """Store messages, requests, counts and cursor in one transaction; nothing when the lease is lost."""
     campaign = plan.campaign
@@ -91,10 +91,10 @@ async def _store_chunk(
         requested = await _request_messages(plan, page, uow) if page else []
         await uow.outbox.add(request_events(campaign, requested))
         await uow.plans.set_total(campaign, total)
-        if last:
+        if is_last:
             await _finish_pass(plan, uow)
         await uow.commit()
-    message = "Planned the last %d messages" if last else "Planned %d messages"
+    message = "Planned the last %d messages" if is_last else "Planned %d messages"
     log.info(message, len(requested), extra={"action": "plan", "campaign": campaign.id})
     return len(requested)
 
@@ -115,7 +115,7 @@ async def _request_messages(plan: PlanLease, page: Sequence[Recipient], uow: Uni
             for recipient in page
             if recipient.contact_id in requeued
         ]
-        await _count(campaign, MessageState.PENDING, MessageState.QUEUED, len(returned), uow)
+        await _move_counts(campaign, MessageState.PENDING, MessageState.QUEUED, len(returned), uow)
         requested += returned
     return requested
 
@@ -127,15 +127,15 @@ async def _finish_pass(plan: PlanLease, uow: UnitOfWork) -> None:
         return
     if plan.list_exhausted:
         orphaned = await uow.messages.cancel_orphaned(plan.campaign)
-        await _count(plan.campaign, MessageState.PENDING, MessageState.CANCELLED, orphaned, uow)
+        await _move_counts(plan.campaign, MessageState.PENDING, MessageState.CANCELLED, orphaned, uow)
     await uow.plans.schedule_pass(plan, PLAN_RETRY_SECONDS)
 
 
-async def _count(
-    campaign: Campaign, before: MessageState, after: MessageState, moved: int, uow: UnitOfWork
+async def _move_counts(
+    campaign: Campaign, old_state: MessageState, new_state: MessageState, count: int, uow: UnitOfWork
 ) -> None:
-    if moved:
-        await uow.campaigns.add_counts({campaign.key: {before: -moved, after: moved}})
+    if count:
+        await uow.campaigns.add_counts({campaign.key: {old_state: -count, new_state: count}})
 
 
 async def _fail_plan(plan: PlanLease, reason: str, uow_factory: UnitOfWorkFactory) -> int:

@@ -63,15 +63,15 @@ async def _apply_transition(
     current: CampaignProgress, transition: ScheduledTransition, uow: UnitOfWork
 ) -> Campaign:
     """Start or suspend the plan according to the transition; return the campaign with its run."""
-    campaign, before, after = current.campaign, current.requested_state, transition.requested_state
+    campaign, old_state, new_state = current.campaign, current.requested_state, transition.requested_state
     window_changed = transition.window_closes_at != campaign.window_closes_at
-    if after is RequestedState.ACTIVE and (before is not RequestedState.ACTIVE or window_changed):
+    if new_state is RequestedState.ACTIVE and (old_state is not RequestedState.ACTIVE or window_changed):
         # A scheduled campaign starts its first run; any other had a run that ended with its window or pause.
-        campaign = replace(campaign, run=campaign.run + (before is not RequestedState.SCHEDULED))
+        campaign = replace(campaign, run=campaign.run + (old_state is not RequestedState.SCHEDULED))
         await uow.plans.start_or_resume(campaign)
-    elif before is RequestedState.ACTIVE and after is not RequestedState.ACTIVE:
+    elif old_state is RequestedState.ACTIVE and new_state is not RequestedState.ACTIVE:
         await uow.plans.suspend(campaign)
-    if after is RequestedState.CANCELLED and before is not RequestedState.CANCELLED:
+    if new_state is RequestedState.CANCELLED and old_state is not RequestedState.CANCELLED:
         await uow.plans.suspend(campaign)
         await uow.outbox.add([run_stopped_event(campaign)])
     return campaign
