@@ -25,14 +25,14 @@ class FakeContactRepository:
         """See `ports.ContactRepository.add_batch`."""
         list_id = self.list_ids.setdefault((batch.company, batch.list_name), uuid7())
         members = self.members.setdefault(list_id, set())
-        before = len(members)
+        previous_count = len(members)
         for contact in batch.contacts:
             key = (batch.company, contact.phone)
-            known = self.contacts.setdefault(key, contact)
-            if not known.name:
-                self.contacts[key] = Contact(known.id, known.phone, contact.name)
+            stored = self.contacts.setdefault(key, contact)
+            if not stored.name:
+                self.contacts[key] = Contact(stored.id, stored.phone, contact.name)
             members.add(contact.phone)
-        return len(members) - before
+        return len(members) - previous_count
 
     async def lists_page(self, company: str, after: str, limit: int) -> list[ContactList]:
         """See `ports.ContactRepository.lists_page`."""

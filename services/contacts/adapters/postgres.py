@@ -36,10 +36,10 @@ class PostgresContactRepository:
         """See `ports.ContactRepository.add_batch`."""
         seconds = FIRST_BATCH_LOCK_TIMEOUT_SECONDS if batch.is_first else LIST_LOCK_TIMEOUT_SECONDS
         list_lock = self._list_locks.acquire((batch.company, batch.list_name), seconds)
-        async with list_lock, self._database.transaction() as work:
-            list_id = await _get_or_create_list(work, batch)
-            added = await _merge_contacts(work, batch, list_id) if batch.contacts else 0
-            await work.execute(
+        async with list_lock, self._database.transaction() as transaction:
+            list_id = await _get_or_create_list(transaction, batch)
+            added = await _merge_contacts(transaction, batch, list_id) if batch.contacts else 0
+            await transaction.execute(
                 SQL["record_import"],
                 company=batch.company,
                 id=batch.import_id,
@@ -49,27 +49,27 @@ class PostgresContactRepository:
                 rejected=batch.rejected or 0,
                 ended=batch.rejected is not None,
             )
-            await work.commit()
+            await transaction.commit()
         return added
 
     async def lists_page(self, company: str, after: str, limit: int) -> list[ContactList]:
         """See `ports.ContactRepository.lists_page`."""
-        async with self._database.read_only_transaction() as work:
-            rows = await work.fetch_all(SQL["lists_page"], company=company, after=after, limit=limit)
+        async with self._database.read_only_transaction() as transaction:
+            rows = await transaction.fetch_all(SQL["lists_page"], company=company, after=after, limit=limit)
         return [ContactList(row.id, row.name, row.member_count) for row in rows]
 
     async def find_list(self, company: str, name: str) -> ContactList | None:
         """See `ports.ContactRepository.find_list`."""
-        async with self._database.read_only_transaction() as work:
-            row = await work.fetch_one(SQL["find_list"], company=company, name=name)
+        async with self._database.read_only_transaction() as transaction:
+            row = await transaction.fetch_one(SQL["find_list"], company=company, name=name)
         return ContactList(row.id, row.name, row.member_count) if row else None
 
     async def contacts_page(
         self, company: str, list_id: UUID, after: UUID | None, limit: int
     ) -> list[Contact]:
         """See `ports.ContactRepository.contacts_page`."""
-        async with self._database.read_only_transaction() as work:
-            rows = await work.fetch_all(
+        async with self._database.read_only_transaction() as transaction:
+            rows = await transaction.fetch_all(
                 SQL["list_members_page"],
                 company=company,
                 list_id=list_id,
@@ -79,10 +79,10 @@ class PostgresContactRepository:
         return [Contact(row.id, row.phone, row.name) for row in rows]
 
 
-async def _get_or_create_list(work: UnitOfWork, batch: ImportBatch) -> UUID:
-    row = await work.fetch_one(SQL["find_list"], company=batch.company, name=batch.list_name)
+async def _get_or_create_list(transaction: UnitOfWork, batch: ImportBatch) -> UUID:
+    row = await transaction.fetch_one(SQL["find_list"], company=batch.company, name=batch.list_name)
     if row is None:
-        row = await work.fetch_one(
+        row = await transaction.fetch_one(
             SQL["get_or_create_list"], company=batch.company, id=uuid7(), name=batch.list_name
         )
     if row is None:
@@ -91,12 +91,12 @@ async def _get_or_create_list(work: UnitOfWork, batch: ImportBatch) -> UUID:
     return list_id
 
 
-async def _merge_contacts(work: UnitOfWork, batch: ImportBatch, list_id: UUID) -> int:
+async def _merge_contacts(transaction: UnitOfWork, batch: ImportBatch, list_id: UUID) -> int:
     """COPY into a temporary table, then merge twice; return the number of contacts new to the list."""
-    await work.execute(SQL["create_staging_table"])
+    await transaction.execute(SQL["create_staging_table"])
     records = ((contact.id, contact.phone, contact.name) for contact in batch.contacts)
-    await work.copy_records("staged_contacts", ("id", "phone", "name"), records)
-    await work.execute(SQL["merge_contacts"], company=batch.company)
-    added = await work.execute(SQL["add_list_members"], company=batch.company, list_id=list_id)
-    await work.execute(SQL["increment_member_count"], company=batch.company, id=list_id, added=added)
+    await transaction.copy_records("staged_contacts", ("id", "phone", "name"), records)
+    await transaction.execute(SQL["merge_contacts"], company=batch.company)
+    added = await transaction.execute(SQL["add_list_members"], company=batch.company, list_id=list_id)
+    await transaction.execute(SQL["increment_member_count"], company=batch.company, id=list_id, added=added)
     return added

@@ -135,7 +135,7 @@ async def split_batches(
             if len(batch) >= size:
                 yield batch
                 batch = []
-    batch.extend(splitter.end())
+    batch.extend(splitter.flush())
     if batch:
         yield batch
 
@@ -144,23 +144,23 @@ class LineSplitter:
     """Splits chunks of bytes into numbered lines at LF or CRLF; a byte order mark is removed."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._incomplete_line = b""
         self._skipping = False
         self._number = 0
 
     def feed(self, chunk: bytes) -> Iterator[Line]:
         """Yield the lines that this chunk completes."""
-        *complete, self._rest = (self._rest + chunk).split(b"\n")
+        *complete, self._incomplete_line = (self._incomplete_line + chunk).split(b"\n")
         for text in complete:
             yield self._line(text)
-        if len(self._rest) > MAX_LINE_BYTES:
-            self._skipping, self._rest = True, b""
+        if len(self._incomplete_line) > MAX_LINE_BYTES:
+            self._skipping, self._incomplete_line = True, b""
 
-    def end(self) -> Iterator[Line]:
+    def flush(self) -> Iterator[Line]:
         """Yield the last line if the file does not end with a line break."""
-        if self._rest or self._skipping:
-            yield self._line(self._rest)
-            self._rest = b""
+        if self._incomplete_line or self._skipping:
+            yield self._line(self._incomplete_line)
+            self._incomplete_line = b""
 
     def _line(self, text: bytes) -> Line:
         self._number += 1
@@ -303,8 +303,8 @@ def _find_name_column(names: list[str], phone: int) -> int | None:
 def _normalise_column_name(text: str) -> str:
     """Return a column name in lower case, without accents, with words joined by underscores."""
     decomposed = unicodedata.normalize("NFKD", text.strip().lower())
-    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return "_".join(plain.replace("-", " ").split())
+    unaccented = "".join(character for character in decomposed if not unicodedata.combining(character))
+    return "_".join(unaccented.replace("-", " ").split())
 
 
 def _is_phone_number(text: str, country: str) -> bool:

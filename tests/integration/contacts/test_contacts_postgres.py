@@ -113,8 +113,8 @@ async def wait_for_waiting_lock(pg_connection: AsyncConnection) -> None:
 async def test_import_record_is_completed(repository: PostgresContactRepository, database: Database) -> None:
     rows = [*(f"P,{phone(number % 2500)}" for number in range(4500)), "Ninguém,12"]
     result = await import_rows(repository, rows)
-    async with database.transaction() as work:
-        record = await work.fetch_one(
+    async with database.transaction() as transaction:
+        record = await transaction.fetch_one(
             text("SELECT accepted, duplicates, rejected, ended_at IS NOT NULL AS ended FROM imports")
         )
     assert record is not None

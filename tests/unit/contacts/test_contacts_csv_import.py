@@ -37,7 +37,7 @@ ANA = "+5511987654321"
 def parse(content: str | bytes) -> tuple[list[Row], list[tuple[int, str]]]:
     data = content.encode() if isinstance(content, str) else content
     splitter, parser = LineSplitter(), RowParser("BR")
-    rows = parser.parse([*splitter.feed(data), *splitter.end()])
+    rows = parser.parse([*splitter.feed(data), *splitter.flush()])
     return rows, [(rejection.line, rejection.reason) for rejection in parser.rejections.first]
 
 
@@ -130,8 +130,8 @@ def test_memory_of_an_endless_line_is_bounded() -> None:
     splitter = LineSplitter()
     lines = [line for _ in range(100) for line in splitter.feed(b"x" * 10_000)]
     assert lines == []
-    assert len(splitter._rest) <= MAX_LINE_BYTES
-    rest = [*splitter.feed(b"\nphone\n"), *splitter.end()]
+    assert len(splitter._incomplete_line) <= MAX_LINE_BYTES
+    rest = [*splitter.feed(b"\nphone\n"), *splitter.flush()]
     assert [(line.number, line.text) for line in rest] == [(1, None), (2, b"phone")]
 
 
