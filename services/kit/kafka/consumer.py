@@ -83,27 +83,27 @@ class EventConsumer:
     async def run(self, stop: asyncio.Event) -> None:
         """Consume until `stop` is set; the current batch is completed first."""
         while not stop.is_set():
-            due, early = self._split_due(await self._kafka_consumer.poll(self._batch_size))
-            for partition_records in early:
+            due_records, early_records = self._split_due(await self._kafka_consumer.poll(self._batch_size))
+            for partition_records in early_records:
                 delay = partition_records[0].not_before - self._clock()
                 await self._kafka_consumer.pause(partition_records, delay)
-            if due:
-                await self._process(due)
+            if due_records:
+                await self._process(due_records)
 
     def _split_due(
         self, records: Sequence[ConsumedRecord]
     ) -> tuple[list[ConsumedRecord], list[list[ConsumedRecord]]]:
         """Separate records that are due from those that must wait, the latter by partition."""
         now = self._clock()
-        due: list[ConsumedRecord] = []
-        early: dict[tuple[str, int], list[ConsumedRecord]] = {}
+        due_records: list[ConsumedRecord] = []
+        early_records: dict[tuple[str, int], list[ConsumedRecord]] = {}
         for record in records:
             partition = record.topic, record.partition
-            if partition in early or record.not_before > now:
-                early.setdefault(partition, []).append(record)
+            if partition in early_records or record.not_before > now:
+                early_records.setdefault(partition, []).append(record)
             else:
-                due.append(record)
-        return due, list(early.values())
+                due_records.append(record)
+        return due_records, list(early_records.values())
 
     async def _process(self, records: Sequence[ConsumedRecord]) -> None:
         """Handle the records, publish those that failed, and commit the offsets."""

@@ -87,8 +87,11 @@ class ConsumerLagMonitor:
     def _measure(self) -> dict[Partition, int]:
         """Return the number of unprocessed records of each partition."""
         committed = _offsets(self._client.committed(self._partitions, CALL_TIMEOUT_SECONDS))
-        first, end = self._boundaries(OFFSET_BEGINNING), self._boundaries(OFFSET_END)
-        return {partition: end[partition] - max(first[partition], committed[partition]) for partition in end}
+        first_offsets, end_offsets = self._boundaries(OFFSET_BEGINNING), self._boundaries(OFFSET_END)
+        return {
+            partition: end_offsets[partition] - max(first_offsets[partition], committed[partition])
+            for partition in end_offsets
+        }
 
     def _boundaries(self, boundary: int) -> dict[Partition, int]:
         """Return the first or end offset of each partition, queried with one request per broker."""

@@ -158,8 +158,8 @@ class Database:
         Raises:
             TemporaryError: The server is unavailable, read-only or too slow, at the start or in the block.
         """
-        async with _begin(self._engine) as work:
-            yield work
+        async with _begin(self._engine) as transaction:
+            yield transaction
 
     @asynccontextmanager
     async def read_only_transaction(self) -> AsyncIterator[UnitOfWork]:

@@ -33,12 +33,12 @@ class Inbox(Protocol):
 class PostgresInbox:
     """The inbox table, within a unit of work."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
+    def __init__(self, transaction: UnitOfWork) -> None:
+        self._transaction = transaction
 
     async def filter_new(self, events: Sequence[InboundEvent]) -> list[InboundEvent]:
         """See `Inbox.filter_new`."""
-        rows = await self._work.fetch_all(
+        rows = await self._transaction.fetch_all(
             SQL["inbox_add"],
             companies=[event.company for event in events],
             event_ids=[event.event_id for event in events],
@@ -61,7 +61,7 @@ class InboxPurger:
     async def run(self, stop: asyncio.Event) -> None:
         """Purge until `stop` is set."""
         while not stop.is_set():
-            async with self._database.transaction() as work:
-                await work.execute(SQL["inbox_purge"], retention_seconds=RETENTION_SECONDS)
-                await work.commit()
+            async with self._database.transaction() as transaction:
+                await transaction.execute(SQL["inbox_purge"], retention_seconds=RETENTION_SECONDS)
+                await transaction.commit()
             await sleep_unless_stopped(stop, PURGE_INTERVAL_SECONDS)

@@ -68,14 +68,14 @@ class Outbox(Protocol):
 class PostgresOutbox:
     """The outbox table, within a unit of work."""
 
-    def __init__(self, work: UnitOfWork) -> None:
-        self._work = work
+    def __init__(self, transaction: UnitOfWork) -> None:
+        self._transaction = transaction
 
     async def add(self, events: Sequence[OutboundEvent]) -> None:
         """See `Outbox.add`."""
         if not events:
             return
-        await self._work.execute(
+        await self._transaction.execute(
             SQL["outbox_add"],
             shards=[shard_of(event.key) for event in events],
             companies=[event.company for event in events],
@@ -141,17 +141,19 @@ class OutboxRelay:
 
     async def publish_batch(self) -> int:
         """Publish one batch of unlocked shards; return the number of events."""
-        async with self._database.transaction() as work:
-            claimed = await work.fetch_all(SQL["outbox_claim_shards"], shards=SHARDS_PER_CLAIM)
+        async with self._database.transaction() as transaction:
+            claimed = await transaction.fetch_all(SQL["outbox_claim_shards"], shards=SHARDS_PER_CLAIM)
             if not claimed:
                 return 0
             shards, limit_per_shard = [row.shard for row in claimed], self._batch_size // len(claimed)
-            rows = await work.fetch_all(SQL["outbox_read"], shards=shards, limit_per_shard=limit_per_shard)
+            rows = await transaction.fetch_all(
+                SQL["outbox_read"], shards=shards, limit_per_shard=limit_per_shard
+            )
             records = [_record(row) for row in rows if row.id is not None]
             if records:
                 await self._publisher.publish(records)
-            await _save_cursors(work, rows, limit_per_shard, claimed[0].highest_id)
-            await work.commit()
+            await _save_cursors(transaction, rows, limit_per_shard, claimed[0].highest_id)
+            await transaction.commit()
         PUBLISHED.inc(len(records))
         log.debug(
             "Published %d events", len(records), extra={"action": "publish_batch", "events": len(records)}
@@ -160,8 +162,8 @@ class OutboxRelay:
 
     async def truncate_segment(self) -> bool:
         """Truncate the segment that is written next if all of it is published; return whether it was."""
-        async with self._database.transaction() as work:
-            row = await work.fetch_one(SQL["outbox_oldest_segment"])
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one(SQL["outbox_oldest_segment"])
         if row is None:
             return False
         segment = f"outbox_{row.segment}"
@@ -172,25 +174,25 @@ class OutboxRelay:
             return False
 
     async def _truncate_if_published(self, segment: str) -> bool:
-        async with self._database.transaction() as work:
-            await work.execute(SET_LOCK_TIMEOUT)
+        async with self._database.transaction() as transaction:
+            await transaction.execute(SET_LOCK_TIMEOUT)
             # No transaction writes to the segment from here on, so no further row becomes visible in it.
-            await work.execute(text(f"LOCK TABLE {segment} IN ACCESS EXCLUSIVE MODE"))
-            unpublished = await work.fetch_one(
+            await transaction.execute(text(f"LOCK TABLE {segment} IN ACCESS EXCLUSIVE MODE"))
+            unpublished = await transaction.fetch_one(
                 text(
                     f"SELECT o.id FROM {segment} o JOIN outbox_shard s ON s.shard = o.shard"  # noqa: S608 - an internal name
                     " WHERE NOT pg_visible_in_snapshot(o.xid, s.published_snapshot) LIMIT 1"
                 )
             )
             if unpublished is None:
-                await work.execute(text(f"TRUNCATE {segment}"))
-                await work.commit()
+                await transaction.execute(text(f"TRUNCATE {segment}"))
+                await transaction.commit()
         return unpublished is None
 
     async def _measure(self) -> None:
         """Export the metrics of pending events."""
-        async with self._database.transaction() as work:
-            row = await work.fetch_one(SQL["outbox_pending"])
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one(SQL["outbox_pending"])
         if row is not None:
             PENDING.set(row.events)
             OLDEST_AGE.set(float(row.oldest_age_seconds))
@@ -202,7 +204,7 @@ class OutboxRelay:
 
 
 async def _save_cursors(
-    work: UnitOfWork, rows: Sequence[Row[Any]], limit_per_shard: int, highest_id: int
+    transaction: UnitOfWork, rows: Sequence[Row[Any]], limit_per_shard: int, highest_id: int
 ) -> None:
     """Save the position of each shard: its last event in this batch, or the end of the snapshot."""
     counts = Counts(row.shard for row in rows)
@@ -212,12 +214,12 @@ async def _save_cursors(
     if partial:
         shards, snapshots = _columns(partial)
         positions = [row.id for row in partial]
-        await work.execute(
+        await transaction.execute(
             SQL["outbox_checkpoint_batch"], shards=shards, snapshots=snapshots, positions=positions
         )
     if complete:
         shards, snapshots = _columns(complete)
-        await work.execute(
+        await transaction.execute(
             SQL["outbox_complete_snapshot"], shards=shards, snapshots=snapshots, highest_id=highest_id
         )
 

@@ -34,7 +34,7 @@ class Entry:
 
     job: Job
     ready_at: float
-    order: int
+    sequence: int
     attempts: int = 0
     epoch: int = 0
     leased_until: float | None = None
@@ -61,10 +61,10 @@ class MemoryQueue:
         self._entries: dict[object, Entry] = {}
         self._done: dict[object, float] = {}
         self._positions: dict[tuple[int, str], int] = {}
-        self._reached = Counter[int]()
+        self._served_positions = Counter[int]()
         self._totals = Counter[str]()
         self._controls = Controls()
-        self._selection = self._epoch = self._order = 0
+        self._selection = self._epoch = self._sequence = 0
         self._tokens = self._refilled_at = 0.0
         self.throughput = 0.0
 
@@ -83,9 +83,9 @@ class MemoryQueue:
         added = 0
         for job in jobs:
             if job.id not in self._entries and self._done.get(job.id, 0.0) <= now:
-                self._order += 1
+                self._sequence += 1
                 ready_at = job.not_before.timestamp() if job.not_before else now
-                self._insert(Entry(job, ready_at, self._order), now)
+                self._insert(Entry(job, ready_at, self._sequence), now)
                 added += 1
         self._totals["added"] += added
         return EnqueueResult(added, len(jobs) - added)
@@ -118,10 +118,10 @@ class MemoryQueue:
     def _jobs_ahead(self, lane: tuple[int, str], joining: int, now: float) -> int:
         ready = Counter(entry.lane for entry in self._ready(now))
         higher = sum(count for other, count in ready.items() if other[0] < lane[0])
-        others = sum(1 for other in ready if other[0] == lane[0] and other != lane)
+        other_lanes = sum(1 for other in ready if other[0] == lane[0] and other != lane)
         total = sum(count for other, count in ready.items() if other[0] <= lane[0])
-        before = ready[lane] + joining
-        return min(total + joining, higher + before + (before + 1) * others)
+        ahead_in_lane = ready[lane] + joining
+        return min(total + joining, higher + ahead_in_lane + (ahead_in_lane + 1) * other_lanes)
 
     def _capacity(self) -> float:
         limit = self._controls.rate_limit
@@ -129,15 +129,15 @@ class MemoryQueue:
 
     def _insert(self, entry: Entry, now: float) -> None:
         """Add an entry; a returning lane goes behind the last one, unless not yet served this round."""
-        reached = self._reached[entry.job.priority]
+        served_position = self._served_positions[entry.job.priority]
         returning = not any(other.lane == entry.lane for other in self._ready(now))
-        if returning and self._positions.get(entry.lane) != reached:
-            self._positions[entry.lane] = reached + 1
+        if returning and self._positions.get(entry.lane) != served_position:
+            self._positions[entry.lane] = served_position + 1
         self._entries[entry.job.id] = entry
 
     def _ready(self, now: float) -> list[Entry]:
         entries = [e for e in self._entries.values() if e.leased_until is None and e.ready_at <= now]
-        return sorted(entries, key=lambda entry: (entry.ready_at, entry.order))
+        return sorted(entries, key=lambda entry: (entry.ready_at, entry.sequence))
 
     async def reserve(self, max_jobs: int) -> ReserveResult:
         """See `ports.Queue.reserve`."""
@@ -163,9 +163,11 @@ class MemoryQueue:
                 break
             leases.append(self._lease(selected, Disposition.RUN, now))
             self._tokens -= 1
-        due = [e.leased_until if e.leased_until is not None else e.ready_at for e in self._entries.values()]
-        due = [moment for moment in due if moment > now]
-        return ReserveResult(leases, min(due) - now if due else None)
+        due_times = [
+            e.leased_until if e.leased_until is not None else e.ready_at for e in self._entries.values()
+        ]
+        due_times = [moment for moment in due_times if moment > now]
+        return ReserveResult(leases, min(due_times) - now if due_times else None)
 
     def _allowed(self, max_jobs: int, now: float) -> int:
         if self._controls.paused:
@@ -189,7 +191,7 @@ class MemoryQueue:
         first = min(
             ready, key=lambda entry: (entry.job.priority, self._positions[entry.lane], entry.job.company)
         )
-        self._reached[first.job.priority] = self._positions[first.lane]
+        self._served_positions[first.job.priority] = self._positions[first.lane]
         return first
 
     def _lease(self, entry: Entry, disposition: Disposition, now: float) -> Lease:

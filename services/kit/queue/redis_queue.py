@@ -224,9 +224,9 @@ def _microseconds(seconds: float) -> int:
     return round(seconds * MICROSECONDS)
 
 
-def _timestamp(moment: datetime | None) -> int:
+def _timestamp(time: datetime | None) -> int:
     """Return microseconds since the epoch, 0 for None."""
-    if moment is None:
+    if time is None:
         return 0
-    since = moment - _EPOCH
-    return (since.days * 86_400 + since.seconds) * MICROSECONDS + since.microseconds
+    since_epoch = time - _EPOCH
+    return (since_epoch.days * 86_400 + since_epoch.seconds) * MICROSECONDS + since_epoch.microseconds

@@ -61,64 +61,64 @@ def own_postgres() -> Iterator[Postgres]:
 
 
 async def count_rows(database: Database) -> int:
-    async with database.transaction() as work:
-        row = await work.fetch_one(COUNT)
+    async with database.transaction() as transaction:
+        row = await transaction.fetch_one(COUNT)
     assert row is not None
     return int(row[0])
 
 
 async def insert_and_fail(database: Database) -> None:
-    async with database.transaction() as work:
-        await work.execute(INSERT)
+    async with database.transaction() as transaction:
+        await transaction.execute(INSERT)
         raise RuntimeError
 
 
 async def insert_as_on_a_standby(database: Database) -> None:
-    async with database.transaction() as work:
-        await work.execute(text("SET default_transaction_read_only = on"))
-        await work.commit()
-        await work.execute(INSERT)
+    async with database.transaction() as transaction:
+        await transaction.execute(text("SET default_transaction_read_only = on"))
+        await transaction.commit()
+        await transaction.execute(INSERT)
 
 
 async def insert_thing(database: Database, name: str) -> None:
-    async with database.transaction() as work:
-        await work.execute(text("INSERT INTO public.things VALUES (:name)"), name=name)
-        await work.commit()
+    async with database.transaction() as transaction:
+        await transaction.execute(text("INSERT INTO public.things VALUES (:name)"), name=name)
+        await transaction.commit()
 
 
 async def test_uncommitted_work_is_rolled_back(database: Database) -> None:
-    async with database.transaction() as work:
-        await work.execute(INSERT)
+    async with database.transaction() as transaction:
+        await transaction.execute(INSERT)
     with pytest.raises(RuntimeError):
         await insert_and_fail(database)
     assert await count_rows(database) == 0
-    async with database.transaction() as work:
-        await work.execute(INSERT)
-        await work.commit()
-        await work.execute(INSERT)
+    async with database.transaction() as transaction:
+        await transaction.execute(INSERT)
+        await transaction.commit()
+        await transaction.execute(INSERT)
     assert await count_rows(database) == 1
 
 
 async def test_copy_runs_in_the_transaction(database: Database) -> None:
-    async with database.transaction() as work:
-        await work.execute(text("CREATE TEMPORARY TABLE things (name text) ON COMMIT DROP"))
-        await work.copy_records("things", ["name"], ((str(number),) for number in range(1000)))
-        row = await work.fetch_one(text("SELECT count(*) FROM things"))
+    async with database.transaction() as transaction:
+        await transaction.execute(text("CREATE TEMPORARY TABLE things (name text) ON COMMIT DROP"))
+        await transaction.copy_records("things", ["name"], ((str(number),) for number in range(1000)))
+        row = await transaction.fetch_one(text("SELECT count(*) FROM things"))
         assert row is not None
         assert row[0] == 1000
 
 
 async def test_service_has_access_to_its_own_schema_only(database: Database) -> None:
     with pytest.raises(Exception, match="permission denied for schema contacts"):
-        async with database.transaction() as work:
-            await work.fetch_all(text("SELECT * FROM contacts.contacts"))
+        async with database.transaction() as transaction:
+            await transaction.fetch_all(text("SELECT * FROM contacts.contacts"))
 
 
 async def test_server_cancels_slow_statement(database: Database) -> None:
     started_at = time.monotonic()
     with pytest.raises(TemporaryError):
-        async with database.transaction() as work:
-            await work.execute(text("SELECT pg_sleep(30)"))
+        async with database.transaction() as transaction:
+            await transaction.execute(text("SELECT pg_sleep(30)"))
     assert time.monotonic() - started_at < 5
     assert await count_rows(database) == 0
 
@@ -149,9 +149,9 @@ async def test_read_only_server_is_not_used(test_database: TestDatabase, databas
 async def test_connection_to_server_that_became_read_only_is_discarded(database: Database) -> None:
     with pytest.raises(TemporaryError):
         await insert_as_on_a_standby(database)
-    async with database.transaction() as work:
-        await work.execute(INSERT)
-        await work.commit()
+    async with database.transaction() as transaction:
+        await transaction.execute(INSERT)
+        await transaction.commit()
     assert await count_rows(database) == 1
 
 
@@ -164,16 +164,16 @@ async def test_server_crash_is_temporary_and_restarted_server_is_used(own_postgr
     await asyncio.to_thread(own_postgres.kill)
     assert await database.readiness_problem() is not None
     with pytest.raises(TemporaryError):
-        async with database.transaction() as work:
-            await work.fetch_one(SELECT_1)
+        async with database.transaction() as transaction:
+            await transaction.fetch_one(SELECT_1)
     assert metric("esq_circuit_breaker_state", operation="postgres") == BREAKER_OPEN
     await asyncio.to_thread(own_postgres.start)
     async with asyncio.timeout(10):  # after a failure there is a backoff
         while await database.readiness_problem() is not None:
             await asyncio.sleep(0.05)
     for _ in range(4):
-        async with database.transaction() as work:
-            await work.fetch_one(SELECT_1)
+        async with database.transaction() as transaction:
+            await transaction.fetch_one(SELECT_1)
     assert metric("esq_circuit_breaker_state", operation="postgres") == BREAKER_CLOSED
     await database.close()
 
@@ -203,8 +203,8 @@ async def test_reads_continue_on_standby_while_primary_is_down(
     current_database = text("SELECT current_database() AS name")
 
     async def read() -> str:
-        async with database.read_only_transaction() as work:
-            row = await work.fetch_one(current_database)
+        async with database.read_only_transaction() as transaction:
+            row = await transaction.fetch_one(current_database)
         assert row is not None
         return str(row.name)
 
@@ -214,8 +214,8 @@ async def test_reads_continue_on_standby_while_primary_is_down(
         await read()
     assert await read() == test_database.name
     with pytest.raises(TemporaryError):
-        async with database.transaction() as work:
-            await work.fetch_one(current_database)
+        async with database.transaction() as transaction:
+            await transaction.fetch_one(current_database)
     assert await read() == test_database.name
     await asyncio.to_thread(own_postgres.start)
     deadline = time.monotonic() + 15
