@@ -42,10 +42,10 @@ class LedgerWriter:
 
     async def record(self, message: ReceivedMessage, statuses: Sequence[PlannedStatus]) -> None:
         """See `ports.Ledger.record`."""
-        written = asyncio.get_running_loop().create_future()
-        self._pending.append((message, statuses, written))
+        future = asyncio.get_running_loop().create_future()
+        self._pending.append((message, statuses, future))
         self._has_pending.set()
-        await written
+        await future
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write batches until stopped and nothing is pending."""
@@ -69,13 +69,13 @@ class LedgerWriter:
         except Exception as error:
             log.exception("%d messages not recorded", len(batch), extra={"action": "write_ledger"})
             failure = LedgerWriteUnknownError(str(error))
-        for _, _, written in batch:
-            if written.done():
+        for _, _, future in batch:
+            if future.done():
                 continue
             if failure is None:
-                written.set_result(None)
+                future.set_result(None)
             else:
-                written.set_exception(failure)
+                future.set_exception(failure)
 
     async def _save(
         self, batch: Sequence[tuple[ReceivedMessage, Sequence[PlannedStatus]]], stop: asyncio.Event
@@ -89,6 +89,6 @@ class LedgerWriter:
             except TemporaryError:
                 attempt += 1
                 delay = backoff_seconds(attempt)
-                late = asyncio.get_running_loop().time() + delay > deadline
-                if late or await sleep_unless_stopped(stop, delay):
+                is_past_deadline = asyncio.get_running_loop().time() + delay > deadline
+                if is_past_deadline or await sleep_unless_stopped(stop, delay):
                     raise
