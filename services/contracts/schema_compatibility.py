@@ -82,12 +82,12 @@ def _enum(enum: EnumDescriptorProto) -> dict[str, Any]:
     return {"members": members, "reserved": [*numbers, *enum.reserved_name]}
 
 
-def breaking_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def breaking_changes(baseline: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """Return the breaking changes, one sentence each.
 
     Args:
-        before: Description of the baseline.
-        after: Description of the current schemas.
+        baseline: Description of the baseline.
+        current: Description of the current schemas.
 
     Returns:
         The breaking changes; empty when there are only additions.
@@ -95,48 +95,48 @@ def breaking_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> lis
     return [
         change
         for kind in ("messages", "enums")
-        for name, members in before[kind].items()
-        for change in _breaking_changes_of(name, members, after[kind].get(name))
+        for name, members in baseline[kind].items()
+        for change in _breaking_changes_of(name, members, current[kind].get(name))
     ]
 
 
 def _breaking_changes_of(
-    name: str, before: Mapping[str, Any], after: Mapping[str, Any] | None
+    name: str, baseline: Mapping[str, Any], current: Mapping[str, Any] | None
 ) -> Iterator[str]:
-    if after is None:
+    if current is None:
         yield f"{name} was removed"
         return
-    for member, old in before["members"].items():
-        new = after["members"].get(member)
+    for member, old in baseline["members"].items():
+        new = current["members"].get(member)
         if new is None:
             yield f"{name}.{member} (number {old['number']}) was removed"
         elif new["number"] != old["number"]:
             yield f"{name}.{member} changed its number from {old['number']} to {new['number']}"
         elif new.get("type") != old.get("type"):
             yield f"{name}.{member} changed its type from {old['type']} to {new['type']}"
-    yield from _reused_numbers(name, before, after)
+    yield from _reused_numbers(name, baseline, current)
 
 
-def _reused_numbers(name: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _reused_numbers(name: str, baseline: Mapping[str, Any], current: Mapping[str, Any]) -> Iterator[str]:
     """Return numbers with a new meaning, and the use of reserved numbers and names."""
-    owners = {old["number"]: member for member, old in before["members"].items()}
-    for member, new in after["members"].items():
+    owners = {old["number"]: member for member, old in baseline["members"].items()}
+    for member, new in current["members"].items():
         owner = owners.get(new["number"], member)
         if owner != member:
             yield f"{name}: number {new['number']} of {owner} is reused for {member}"
-        if {member, new["number"]} & set(before["reserved"]):
+        if {member, new["number"]} & set(baseline["reserved"]):
             yield f"{name}.{member} (number {new['number']}) is reserved"
-    for reservation in before["reserved"]:
-        if reservation not in after["reserved"]:
+    for reservation in baseline["reserved"]:
+        if reservation not in current["reserved"]:
             yield f"{name}: {reservation} is no longer reserved"
 
 
-def added_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def added_fields(baseline: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
     """Return the added fields and enum values.
 
     Args:
-        before: Description of the baseline.
-        after: Description of the current schemas.
+        baseline: Description of the baseline.
+        current: Description of the current schemas.
 
     Returns:
         Their names.
@@ -144,7 +144,7 @@ def added_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[st
     return [
         f"{name}.{member}"
         for kind in ("messages", "enums")
-        for name, description in after[kind].items()
+        for name, description in current[kind].items()
         for member in description["members"]
-        if member not in before[kind].get(name, {"members": ()})["members"]
+        if member not in baseline[kind].get(name, {"members": ()})["members"]
     ]

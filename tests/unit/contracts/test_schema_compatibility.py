@@ -73,7 +73,7 @@ def repeat(file: FileDescriptorProto) -> None:
 
 
 def leave_the_oneof(file: FileDescriptorProto) -> None:
-    find_field(file, "Envelope", "message_status_changed").ClearField("oneof_index")
+    find_field(file, "Envelope", "message_statuses_updated").ClearField("oneof_index")
 
 
 def reuse(file: FileDescriptorProto) -> None:
@@ -99,7 +99,7 @@ BREAKING: list[tuple[Callable[[FileDescriptorProto], None], str]] = [
     (repeat, "esq.v1.MessageRequested.to changed its type from string to repeated string"),
     (
         leave_the_oneof,
-        "changed its type from esq.v1.MessageStatusChanged in event to esq.v1.MessageStatusChanged",
+        "changed its type from esq.v1.MessageStatusesUpdated in event to esq.v1.MessageStatusesUpdated",
     ),
     (reuse, "esq.v1.MessageFailed: number 3 of code is reused for severity"),
     (remove_message, "esq.v1.MessageUncertain was removed"),
