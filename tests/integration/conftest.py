@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from services.contracts.topics import TOPICS
-from services.kit.entrypoints.migrate import MigrateSettings, migrate, migrated_services
-from services.kit.entrypoints.topics import TopicsSettings, apply_before_deadline
-from tests.controllers.kafka import Kafka
-from tests.controllers.postgres import Postgres
+from services.kit.jobs.migrate import MigrateSettings, migrate, migrated_services
+from services.kit.jobs.topics import TopicsSettings, apply_before_deadline
+from tests.servers.kafka import Kafka
+from tests.servers.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,5 +97,5 @@ def kafka() -> Iterator[Kafka]:
 @pytest.fixture
 def clean_kafka(kafka: Kafka) -> Kafka:
     """The broker with empty topics: records and positions of tests before this one are gone."""
-    kafka.empty([topic.name for topic in TOPICS])
+    kafka.clear([topic.name for topic in TOPICS])
     return kafka

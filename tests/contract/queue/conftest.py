@@ -15,7 +15,7 @@ from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
 from services.kit.settings import ProcessSettings, RedisSettings
 from tests.clock import FakeClock
-from tests.controllers.redis import Redis
+from tests.servers.redis import Redis
 
 CONFIG = QueueConfig(
     lease_seconds=30,

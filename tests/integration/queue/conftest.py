@@ -11,7 +11,7 @@ from services.kit.queue.job import QueueConfig, QueueName
 from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
 from services.kit.settings import ProcessSettings, RedisSettings
-from tests.controllers.redis import Redis
+from tests.servers.redis import Redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

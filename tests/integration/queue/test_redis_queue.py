@@ -18,10 +18,10 @@ from services.kit.queue.lua_scripts import KEYS, SCRIPTS
 from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
 from services.kit.settings import RedisSettings
-from tests.controllers.process import Server, await_true, free_port
-from tests.controllers.redis import Redis
 from tests.integration.queue.conftest import CONFIG, NAME, PROCESS, connect
 from tests.metrics import metric
+from tests.servers.process import Server, free_port, wait_until
+from tests.servers.redis import Redis
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ async def test_epochs_increase_across_a_flush(redis: Redis, queue: RedisQueue) -
     enqueued = jobs(1)
     await queue.enqueue(enqueued)
     [old] = (await queue.reserve(1)).leases
-    redis.ask("flushall")
+    redis.execute("flushall")
     await queue.enqueue(enqueued)
     [new] = (await queue.reserve(1)).leases
     assert new.epoch > old.epoch
@@ -84,12 +84,12 @@ async def test_missing_scripts_are_sent_again(redis: Redis, queue: RedisQueue) -
     for _ in range(2):
         await queue.enqueue(jobs(1))
         assert len((await queue.reserve(1)).leases) == 1
-        redis.ask("script", "flush")
+        redis.execute("script", "flush")
 
 
 async def test_full_redis_rejects_jobs_and_still_hands_them_out(redis: Redis, queue: RedisQueue) -> None:
     await queue.enqueue(jobs(100))
-    redis.ask("config", "set", "maxmemory", "1mb")
+    redis.execute("config", "set", "maxmemory", "1mb")
     with pytest.raises(TemporaryError, match="returned a transient error"):
         await queue.enqueue(jobs(1))
     leases = (await queue.reserve(100)).leases
@@ -99,7 +99,7 @@ async def test_full_redis_rejects_jobs_and_still_hands_them_out(redis: Redis, qu
 
 async def test_stalled_redis_times_out(redis: Redis, queue: RedisQueue, redis_client: RedisClient) -> None:
     assert await redis_client.readiness_problem() is None
-    redis.ask("client", "pause", "3000", "all")
+    redis.execute("client", "pause", "3000", "all")
     loop = asyncio.get_running_loop()
     started_at = loop.time()
     with pytest.raises(TemporaryError, match="did not answer"):
@@ -112,9 +112,12 @@ async def test_all_keys_of_a_queue_share_a_cluster_slot() -> None:
     redis = Redis("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     try:
         redis.start()
-        redis.ask("cluster", "addslotsrange", "0", "16383")
+        redis.execute("cluster", "addslotsrange", "0", "16383")
         await asyncio.to_thread(
-            await_true, "the cluster is up", lambda: "cluster_state:ok" in redis.ask("cluster", "info"), 30.0
+            wait_until,
+            "the cluster is up",
+            lambda: "cluster_state:ok" in redis.execute("cluster", "info"),
+            30.0,
         )
         async with connect(redis) as redis_client:
             queue = RedisQueue(redis_client, NAME, CONFIG)
@@ -122,7 +125,7 @@ async def test_all_keys_of_a_queue_share_a_cluster_slot() -> None:
             leases = (await queue.reserve(5)).leases
             assert await queue.ack(leases[:3]) == [JobResult.DONE] * 3
             assert (await queue.stats()).depth == 5
-            slots = {redis.ask("cluster", "keyslot", f"esq:queue:{{{NAME}}}:{key}") for key in KEYS}
+            slots = {redis.execute("cluster", "keyslot", f"esq:queue:{{{NAME}}}:{key}") for key in KEYS}
             assert len(slots) == 1
     finally:
         redis.stop()
@@ -130,7 +133,7 @@ async def test_all_keys_of_a_queue_share_a_cluster_slot() -> None:
 
 async def test_scripts_access_only_declared_keys(redis: Redis, redis_client: RedisClient) -> None:
     """Redis rejects undeclared keys of a user who may use only the keys of one queue."""
-    redis.ask("acl", "setuser", "default", "resetkeys", "%RW~esq:queue:{test.work}:*")
+    redis.execute("acl", "setuser", "default", "resetkeys", "%RW~esq:queue:{test.work}:*")
     queue = RedisQueue(redis_client, NAME, CONFIG)
     await queue.enqueue(jobs(3))
     leases = (await queue.reserve(3)).leases

@@ -62,5 +62,5 @@ def test_rate_limit_error_throttles_without_suspension() -> None:
 
 def test_pair_rate_limit_backoff_grows_by_factor_four() -> None:
     delays = [decision(Rejected(131056, "x"), attempt).update.delay_seconds for attempt in range(4)]
-    for delay, middle in zip(delays, (1, 4, 16, 64), strict=True):
-        assert middle * 0.75 <= delay <= middle * 1.25
+    for delay, median in zip(delays, (1, 4, 16, 64), strict=True):
+        assert median * 0.75 <= delay <= median * 1.25
