@@ -1,1 +1,1 @@
-"""Real servers for tests: each controller starts, stops, kills and asks one."""
+"""Servers for tests: each module starts, stops and kills one kind of server."""

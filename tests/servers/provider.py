@@ -1,4 +1,4 @@
-"""The engine with the official provider, as `esq` runs them, in this process or in a child."""
+"""The Pulumi engine with the official provider, in this process or in a child process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 _TOOLS = Toolchain(platformdirs.user_cache_path("esq") / "toolchain", RecordingProgress())
-"""Made before a test sets XDG variables of its own."""
+"""Created before a test changes XDG variables."""
 
 
 def new_provider(kubeconfig: Path) -> ProviderProcess:
@@ -45,7 +45,7 @@ def new_engine(state: Path, kubeconfig: Path, provider: ProviderProcess) -> Pulu
 
 @dataclass(frozen=True)
 class ChildDeploy:
-    """A deploy in a process group of its own, so that it can be signalled with all that it starts.
+    """A deploy in a process group of its own, so that signals reach all of its processes.
 
     Attributes:
         state: folder of its stacks.

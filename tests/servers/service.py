@@ -25,7 +25,7 @@ class ServiceProcess:
     """A service process; can be started again after `stop` or `kill`."""
 
     def __init__(self, service: str, process_type: str, folder: Path, settings: Mapping[str, str]) -> None:
-        """Create the controller; `start` starts the process.
+        """Create the process object; `start` starts it.
 
         Args:
             service: domain, e.g. `whatsapp`.
@@ -43,12 +43,14 @@ class ServiceProcess:
 
     def start(self, *, ready: bool = True) -> None:
         """Start it; wait until it is ready if `ready`."""
-        own = {"ESQ_HOST": "127.0.0.1", "ESQ_PORT": str(self.port), "ESQ_GRACE_SECONDS": "0"}
-        began = time.monotonic()
-        self._server.launch([sys.executable, *self._argv], env={**os.environ, **own, **self._settings})
+        service_settings = {"ESQ_HOST": "127.0.0.1", "ESQ_PORT": str(self.port), "ESQ_GRACE_SECONDS": "0"}
+        started_at = time.monotonic()
+        self._server.launch(
+            [sys.executable, *self._argv], env={**os.environ, **service_settings, **self._settings}
+        )
         if ready:
             self._server.wait_until_ready(self.ready, START_TIMEOUT_SECONDS)
-        self.start_seconds = time.monotonic() - began
+        self.start_seconds = time.monotonic() - started_at
 
     def ready(self) -> bool:
         """Return whether the readiness probe returns 200."""
@@ -64,7 +66,7 @@ class ServiceProcess:
         return self._server.send_signal(signal.SIGTERM, 30)
 
     def wait(self) -> int:
-        """Wait until it ends by itself; return its exit code."""
+        """Wait until it exits by itself; return its exit code."""
         return self._server.wait()
 
     def kill(self) -> None:
