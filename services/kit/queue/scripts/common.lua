@@ -55,11 +55,11 @@ local function enter_lane(lane, ready_at, oldest)
   oldest[lane] = ready_at
   local priority = tonumber(lane:sub(1, 1))
   -- A lane that returns is placed behind the lane served last; otherwise a small tenant would overtake a backlog
-  -- for ever. Exception: a lane not yet served in this round keeps its position; otherwise lanes at the end of a
+  -- forever. Exception: a lane not yet served in this round keeps its position; otherwise lanes at the end of a
   -- round would miss the next one.
   local position = priority * SPAN + meta('position' .. priority)
-  local own = tonumber(redis.call('ZSCORE', SERVED, lane) or 0)
-  redis.call('ZADD', RING, 'NX', own == position and position or position + 1, lane)
+  local last_position = tonumber(redis.call('ZSCORE', SERVED, lane) or 0)
+  redis.call('ZADD', RING, 'NX', last_position == position and position or position + 1, lane)
   redis.call('ZADD', HEADS, 'LT', ready_at, lane)
 end
 
@@ -88,10 +88,10 @@ local function capacity()
   return throughput
 end
 
--- Microseconds since the last reserve call, 0 below 3 s (an idle consumer is silent that long). Consumers absent
--- for a while are expected to stay absent for as long again.
-local function silence()
+-- Microseconds since the last reserve call; 0 below 3 s, because an idle consumer may block for that long. Consumers
+-- absent for a while are expected to stay absent for as long again.
+local function idle_time()
   local last = meta('last_reserve_at')
-  local silent = now - last
-  return last > 0 and silent > 3000000 and silent or 0
+  local elapsed = now - last
+  return last > 0 and elapsed > 3000000 and elapsed or 0
 end

@@ -9,13 +9,13 @@ local count = (#ARGV - FIRST + 1) / FIELDS
 
 -- Counts that determine how long a lane waits.
 local function measure(lane, priority)
-  local own = redis.call('ZLEXCOUNT', READY, '[' .. lane .. '\0', '(' .. lane .. '\1')
+  local own_jobs = redis.call('ZLEXCOUNT', READY, '[' .. lane .. '\0', '(' .. lane .. '\1')
   local lanes = redis.call('ZCOUNT', RING, priority * SPAN, '(' .. string.format('%.0f', (priority + 1) * SPAN))
   return {
     all = redis.call('ZLEXCOUNT', READY, '-', '(' .. priority + 1),
     higher = redis.call('ZLEXCOUNT', READY, '-', '(' .. priority),
-    own = own,
-    others = own > 0 and lanes - 1 or lanes,
+    own_jobs = own_jobs,
+    other_lanes = own_jobs > 0 and lanes - 1 or lanes,
   }
 end
 
@@ -23,40 +23,40 @@ end
 -- one job of each other lane per own job and for the new one; at most the number of jobs there are.
 -- `joining` jobs of the same batch enter the lane first.
 local function jobs_ahead(counts, joining)
-  local before = counts.own + joining
-  return math.min(counts.all + joining, counts.higher + before + (before + 1) * counts.others)
+  local ahead_in_lane = counts.own_jobs + joining
+  return math.min(counts.all + joining, counts.higher + ahead_in_lane + (ahead_in_lane + 1) * counts.other_lanes)
 end
 
 if not admitted then
   if redis.call('HGET', META, 'draining') == '1' then
     return {'draining'}
   end
-  local rate, absence = capacity(), silence()
+  local rate, idle = capacity(), idle_time()
   local depth = redis.call('ZCARD', READY) + redis.call('ZCARD', DELAYED)
   if depth + count > max_depth then
     return {'full', rate > 0 and math.ceil(count * 1000000 / rate) or 1000000}
   end
-  local lanes, joining, max_wait, max_late = {}, {}, 0, 0
+  local lanes, joining, max_wait, max_overrun = {}, {}, 0, 0
   for at = FIRST, #ARGV, FIELDS do
     local start, deadline = math.max(now, tonumber(ARGV[at + 3])), tonumber(ARGV[at + 4])
     local lane = lane_of(ARGV[at + 1], ARGV[at + 2])
     if deadline > 0 then
       lanes[lane] = lanes[lane] or measure(lane, tonumber(ARGV[at + 1]))
-      local wait = absence + (rate > 0 and jobs_ahead(lanes[lane], joining[lane] or 0) * 1000000 / rate or 0)
+      local wait = idle + (rate > 0 and jobs_ahead(lanes[lane], joining[lane] or 0) * 1000000 / rate or 0)
       -- The length of the queue at a later start is unknown.
       if start > now then
         wait = 0
       end
       if start + wait >= deadline then
-        max_wait, max_late = math.max(max_wait, wait), math.max(max_late, start + wait - deadline)
+        max_wait, max_overrun = math.max(max_wait, wait), math.max(max_overrun, start + wait - deadline)
       end
     end
     if start <= now then
       joining[lane] = (joining[lane] or 0) + 1
     end
   end
-  if max_late > 0 then
-    return {'deadline', math.ceil(max_wait), math.ceil(max_late)}
+  if max_overrun > 0 then
+    return {'deadline', math.ceil(max_wait), math.ceil(max_overrun)}
   end
 end
 

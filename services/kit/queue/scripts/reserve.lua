@@ -93,29 +93,30 @@ end
 
 -- Selection ----------------------------------------------------------------------------------------------------
 local paused, rate_limit = redis.call('HGET', META, 'paused') == '1', meta('rate_limit')
-local free = max_jobs - #ids
-local allowed, tokens = paused and 0 or free, 0
+local free_slots = max_jobs - #ids
+local allowed, tokens = paused and 0 or free_slots, 0
 if rate_limit > 0 then
   -- A token bucket of one second; a new one is full.
   tokens = math.min(math.max(1, rate_limit), meta('tokens') + (now - meta('refilled_at')) * rate_limit / 1000000)
   allowed = math.min(allowed, math.floor(tokens))
 end
 
-local urgent, aged, ring, requeued, reached, scores = {}, {}, {}, {}, {}, {}
-local next_urgent, next_aged, next_ring, next_requeued = 1, 1, 1, 1
+local near_deadline, aged, ring, requeued, served_positions, scores = {}, {}, {}, {}, {}, {}
+local next_near_deadline, next_aged, next_ring, next_requeued = 1, 1, 1, 1
 if allowed > 0 then
   local count = math.ceil(allowed / DEADLINE_INTERVAL)
-  urgent = redis.call('ZRANGEBYSCORE', DEADLINES, '(' .. string.format('%.0f', now), now + margin, 'LIMIT', 0, count)
+  local earliest = '(' .. string.format('%.0f', now)
+  near_deadline = redis.call('ZRANGEBYSCORE', DEADLINES, earliest, now + margin, 'LIMIT', 0, count)
   count = math.ceil(allowed / AGING_INTERVAL)
   aged = redis.call('ZRANGEBYSCORE', HEADS, '-inf', now - aging, 'LIMIT', 0, count)
   ring = redis.call('ZRANGE', RING, 0, allowed - 1, 'WITHSCORES')
   fetch = math.min(100, math.ceil(2 * allowed / math.max(1, #ring)) + 1)
 end
 
-local function pop_urgent()
-  while urgent[next_urgent] do
-    local id, state = pop_id(urgent[next_urgent])
-    next_urgent = next_urgent + 1
+local function pop_near_deadline()
+  while near_deadline[next_near_deadline] do
+    local id, state = pop_id(near_deadline[next_near_deadline])
+    next_near_deadline = next_near_deadline + 1
     if id then
       state.charged = state.charged + 1
       return id
@@ -137,10 +138,10 @@ end
 
 -- The lane with the lowest score, of the ring as it was read and the lanes served by this call; both are sorted.
 local function next_lane()
-  local lane, score, back = ring[next_ring], tonumber(ring[next_ring + 1]), requeued[next_requeued]
-  if back and (not lane or back.score < score or (back.score == score and back.lane < lane)) then
+  local lane, score, head = ring[next_ring], tonumber(ring[next_ring + 1]), requeued[next_requeued]
+  if head and (not lane or head.score < score or (head.score == score and head.lane < lane)) then
     next_requeued = next_requeued + 1
-    return back.lane, back.score
+    return head.lane, head.score
   end
   next_ring = next_ring + 2
   return lane, score
@@ -155,7 +156,7 @@ local function pop_round_robin()
     local member = peek(lane)
     if member then
       local priority = tonumber(lane:sub(1, 1))
-      reached[priority] = score - priority * SPAN
+      served_positions[priority] = score - priority * SPAN
       scores[lane] = score + 1
       requeued[#requeued + 1] = {lane = lane, score = score + 1}
       return pop_member(member)
@@ -166,7 +167,7 @@ end
 local selection, started = meta('selection'), 0
 while started < allowed do
   selection = selection + 1
-  local id = (selection % DEADLINE_INTERVAL == 0 and pop_urgent())
+  local id = (selection % DEADLINE_INTERVAL == 0 and pop_near_deadline())
     or (selection % AGING_INTERVAL == 0 and pop_aged()) or pop_round_robin()
   if not id then
     break
@@ -251,7 +252,7 @@ end
 for _, value in ipairs({'window_started_at', window_at, 'window_count', count, 'window_was_empty', was_empty}) do
   fields[#fields + 1] = value
 end
-for priority, position in pairs(reached) do
+for priority, position in pairs(served_positions) do
   fields[#fields + 1] = 'position' .. priority
   fields[#fields + 1] = position
   local first = priority * SPAN
@@ -264,7 +265,7 @@ if rate_limit > 0 then
 end
 redis.call('HSET', META, unpack(fields))
 
-if ready > 0 and not paused and allowed == free then
+if ready > 0 and not paused and allowed == free_slots then
   wake()
 end
 local due = math.huge

@@ -12,11 +12,11 @@ reply[#reply + 1] = oldest[2] and math.max(0, now - tonumber(oldest[2])) or 0
 for _, field in ipairs({'paused', 'draining', 'rate_limit', 'throughput', 'added', 'done', 'expired'}) do
   reply[#reply + 1] = redis.call('HGET', META, field) or '0'
 end
-local rate, before = capacity(), 0
+local rate, previous = capacity(), 0
 for priority = 0, priorities - 1 do
-  local upto = redis.call('ZLEXCOUNT', READY, '-', '(' .. priority + 1)
-  reply[#reply + 1] = upto - before
-  reply[#reply + 1] = math.ceil(silence() + (rate > 0 and upto * 1000000 / rate or 0))
-  before = upto
+  local cumulative = redis.call('ZLEXCOUNT', READY, '-', '(' .. priority + 1)
+  reply[#reply + 1] = cumulative - previous
+  reply[#reply + 1] = math.ceil(idle_time() + (rate > 0 and cumulative * 1000000 / rate or 0))
+  previous = cumulative
 end
 return reply
