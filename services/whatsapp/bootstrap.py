@@ -77,8 +77,8 @@ async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> ServiceComp
     )
     queues = {name: RedisQueue(redis_client, name, config) for name, config in QUEUES.items()}
     app.state.dependencies = ApiDependencies(
-        unit_of_work=PostgresUnitOfWorkFactory(database),
-        read_only=PostgresUnitOfWorkFactory(database, read_only=True),
+        uow_factory=PostgresUnitOfWorkFactory(database),
+        read_only_uow_factory=PostgresUnitOfWorkFactory(database, read_only=True),
         ready_queue=RedisReadyQueue(queues[DISPATCH], CircuitBreaker(REDIS_OPERATION)),
         default_rate=settings.messages_per_second,
         app_secret=settings.app_secret.get_secret_value().encode(),
@@ -105,7 +105,7 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
     )
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
     redis_client = await stack.enter_async_context(open_redis(settings, settings))
-    unit_of_work = PostgresUnitOfWorkFactory(database)
+    uow_factory = PostgresUnitOfWorkFactory(database)
     queue = RedisQueue(redis_client, DISPATCH, QUEUES[DISPATCH])
     ready_queue = RedisReadyQueue(queue, CircuitBreaker(REDIS_OPERATION))
 
@@ -118,12 +118,12 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
     consumer = EventConsumer(
         kafka_consumer,
         publisher,
-        SendRequestHandler(unit_of_work, ready_queue).handle,
+        SendRequestHandler(uow_factory, ready_queue).handle,
         batch_size=settings.kafka_batch_size,
     )
     lag_monitor = ConsumerLagMonitor(settings, settings, [MESSAGE_REQUESTED], kafka_consumer.batch_timestamps)
     reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)
-    sweeper = Sweeper(unit_of_work, interval_seconds=settings.sweep_interval_seconds)
+    sweeper = Sweeper(uow_factory, interval_seconds=settings.sweep_interval_seconds)
     relay = OutboxRelay(database, publisher, poll_interval_seconds=STATUS_RELAY_INTERVAL_SECONDS)
     tasks = (
         BackgroundTask("send requests", consumer.run),
@@ -148,13 +148,13 @@ async def build_webhook_processor(
         stack: closes what is opened here.
     """
     database = await stack.enter_async_context(open_database(settings, settings))
-    unit_of_work = PostgresUnitOfWorkFactory(database)
+    uow_factory = PostgresUnitOfWorkFactory(database)
     health = Health()
     health.add("database", database.readiness_problem)
     retention_seconds = settings.webhook_retention_days * DAY_SECONDS
-    purger = Purger(unit_of_work, webhook_retention_seconds=retention_seconds)
+    purger = Purger(uow_factory, webhook_retention_seconds=retention_seconds)
     tasks = (
-        BackgroundTask("webhook processor", WebhookProcessor(unit_of_work).run),
+        BackgroundTask("webhook processor", WebhookProcessor(uow_factory).run),
         BackgroundTask("purger", purger.run),
     )
     return ServiceComponents(create_app("esq whatsapp webhooks", health), health, tasks)

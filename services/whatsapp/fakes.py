@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from services.kit.postgres.outbox import Outbox
     from services.whatsapp.commands import PutConnection, SendReply
     from services.whatsapp.domain.messages import MessageKey, RunKey
-    from services.whatsapp.domain.sending import AttemptResult, LeasedMessage, Outcome, ReadyConnection
+    from services.whatsapp.domain.sending import AttemptResult, LeasedMessage, ReadyConnection, SendOutcome
     from services.whatsapp.domain.webhooks import WebhookStatus
     from services.whatsapp.ports import (
         ConnectionRepository,
@@ -42,11 +42,11 @@ class FakeMessageSender:
         send_counts: number of calls per message.
     """
 
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+    def __init__(self, outcomes: Iterable[SendOutcome] = ()) -> None:
         self._outcomes = list(outcomes)
         self.send_counts: Counter[UUID] = Counter()
 
-    async def send(self, message: LeasedMessage) -> Outcome:
+    async def send(self, message: LeasedMessage) -> SendOutcome:
         """See `ports.MessageSender.send`."""
         self.send_counts[message.message_id] += 1
         if self._outcomes:
@@ -86,7 +86,7 @@ class FakeMessageLeases:
 
     Attributes:
         results: recorded results.
-        failures_left: number of next writes that fail.
+        remaining_failures: number of next writes that fail.
         largest_limit: highest limit of a lease so far.
         all_recorded: set when every message has a result.
     """
@@ -95,7 +95,7 @@ class FakeMessageLeases:
         self._pending = deque(messages)
         self._count = len(self._pending)
         self.results: list[AttemptResult] = []
-        self.failures_left = 0
+        self.remaining_failures = 0
         self.largest_limit = 0
         self.all_recorded = asyncio.Event()
 
@@ -107,8 +107,8 @@ class FakeMessageLeases:
 
     async def record_results(self, results: Sequence[AttemptResult]) -> int:
         """See `ports.MessageLeases.record_results`."""
-        if self.failures_left:
-            self.failures_left -= 1
+        if self.remaining_failures:
+            self.remaining_failures -= 1
             raise TemporaryError("the database is not available")
         self.results += results
         if len(self.results) >= self._count:

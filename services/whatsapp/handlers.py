@@ -18,44 +18,44 @@ if TYPE_CHECKING:
     from services.whatsapp.ports import ReadyQueue, UnitOfWorkFactory
 
 
-async def put_connection(command: PutConnection, unit_of_work: UnitOfWorkFactory) -> None:
+async def put_connection(command: PutConnection, uow_factory: UnitOfWorkFactory) -> None:
     """Create or change a connection. A suspended connection sends again.
 
     Args:
         command: the connection.
-        unit_of_work: starts transactions.
+        uow_factory: starts transactions.
 
     Raises:
         ConflictError: the number belongs to another company.
     """
-    async with unit_of_work() as unit:
-        owner = await unit.connections.assign_number(command.phone_number_id, command.company)
+    async with uow_factory() as uow:
+        owner = await uow.connections.assign_number(command.phone_number_id, command.company)
         if owner != command.company:
             raise ConflictError("this number belongs to another company")
-        await unit.connections.put(command)
-        await unit.commit()
+        await uow.connections.put(command)
+        await uow.commit()
 
 
-async def get_connection(company: str, name: str, unit_of_work: UnitOfWorkFactory) -> ConnectionDetails:
+async def get_connection(company: str, name: str, uow_factory: UnitOfWorkFactory) -> ConnectionDetails:
     """Return a connection with its limits and its load.
 
     Args:
         company: the tenant.
         name: name of the connection.
-        unit_of_work: starts transactions; read-only ones will do.
+        uow_factory: starts transactions; read-only ones will do.
 
     Raises:
         NotFoundError: the company has no such connection.
     """
-    async with unit_of_work() as unit:
-        connection = await unit.connections.find(company, name)
+    async with uow_factory() as uow:
+        connection = await uow.connections.find(company, name)
     if connection is None:
         raise NotFoundError("connection not found")
     return connection
 
 
 async def send_reply(
-    command: SendReply, unit_of_work: UnitOfWorkFactory, ready_queue: ReadyQueue, default_rate: float
+    command: SendReply, uow_factory: UnitOfWorkFactory, ready_queue: ReadyQueue, default_rate: float
 ) -> UUID:
     """Queue a reply; replies are sent before campaign messages of the same connection.
 
@@ -64,7 +64,7 @@ async def send_reply(
 
     Args:
         command: the reply.
-        unit_of_work: starts transactions.
+        uow_factory: starts transactions.
         ready_queue: notifies the dispatchers.
         default_rate: messages per second of a connection without a rate.
 
@@ -76,37 +76,37 @@ async def send_reply(
         OverloadedError: the reply would wait too long.
         ConflictError: the idempotency key was used for another reply.
     """
-    async with unit_of_work() as unit:
-        existing = await unit.messages.find(command.company, command.message_id)
+    async with uow_factory() as uow:
+        existing = await uow.messages.find(command.company, command.message_id)
         if existing is not None:
             return _check_same(command, existing)
-        load = await unit.messages.reply_load(command.company, command.connection)
+        load = await uow.messages.reply_load(command.company, command.connection)
         if load is None:
             name = command.connection
             raise NotFoundError(f"connection {name} not found; create it with PUT /connections/{name}")
         load.check_wait(default_rate, command.ttl_seconds)
-        added = await unit.messages.add_reply(command)
-        await unit.commit()
+        added = await uow.messages.add_reply(command)
+        await uow.commit()
     await ready_queue.push([(ReadyConnection(command.company, command.connection, replies=True), 0.0)])
     if added:
         return command.message_id
     # A concurrent request with the same key was first.
-    return await send_reply(command, unit_of_work, ready_queue, default_rate)
+    return await send_reply(command, uow_factory, ready_queue, default_rate)
 
 
-async def get_message(company: str, message_id: UUID, unit_of_work: UnitOfWorkFactory) -> MessageRecord:
+async def get_message(company: str, message_id: UUID, uow_factory: UnitOfWorkFactory) -> MessageRecord:
     """Return a message of the company.
 
     Args:
         company: the tenant.
         message_id: id of the message.
-        unit_of_work: starts transactions; read-only ones will do.
+        uow_factory: starts transactions; read-only ones will do.
 
     Raises:
         NotFoundError: the company has no such message.
     """
-    async with unit_of_work() as unit:
-        message = await unit.messages.find(company, message_id)
+    async with uow_factory() as uow:
+        message = await uow.messages.find(company, message_id)
     if message is None:
         raise NotFoundError("message not found")
     return message
@@ -128,14 +128,12 @@ def verify_subscription(command: VerifySubscription, verify_token: bytes) -> str
     return command.challenge
 
 
-async def receive_webhook(
-    command: ReceiveWebhook, unit_of_work: UnitOfWorkFactory, app_secret: bytes
-) -> None:
+async def receive_webhook(command: ReceiveWebhook, uow_factory: UnitOfWorkFactory, app_secret: bytes) -> None:
     """Check the signature of a webhook and store its raw body; the webhook processor parses it later.
 
     Args:
         command: the webhook.
-        unit_of_work: starts transactions.
+        uow_factory: starts transactions.
         app_secret: key of the signature.
 
     Raises:
@@ -146,9 +144,9 @@ async def receive_webhook(
         raise UnauthorisedError(f"{SIGNATURE_HEADER} is missing")
     if not verify(app_secret, command.body, command.signature):
         raise ForbiddenError(f"{SIGNATURE_HEADER} does not match the body")
-    async with unit_of_work() as unit:
-        await unit.webhooks.store(command.body)
-        await unit.commit()
+    async with uow_factory() as uow:
+        await uow.webhooks.store(command.body)
+        await uow.commit()
 
 
 def _check_same(command: SendReply, existing: MessageRecord) -> UUID:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
         AttemptResult,
         LeasedMessage,
         LeaseResult,
-        Outcome,
         ReadyConnection,
+        SendOutcome,
     )
     from services.whatsapp.domain.webhooks import WebhookStatus
 
@@ -38,7 +38,7 @@ RESYNC_INTERVAL_SECONDS = 2.0
 class MessageSender(Protocol):
     """Sends messages by the provider."""
 
-    async def send(self, message: LeasedMessage) -> Outcome:
+    async def send(self, message: LeasedMessage) -> SendOutcome:
         """Make one attempt and return its outcome.
 
         Never raises for errors of the provider or the network: these are outcomes. `Rejected` and `NotSent`

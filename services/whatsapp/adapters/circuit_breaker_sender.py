@@ -14,14 +14,14 @@ from services.whatsapp.domain.sending import NotSent, Unknown
 
 if TYPE_CHECKING:
     from services.kit.circuit_breaker import CircuitBreaker
-    from services.whatsapp.domain.sending import LeasedMessage, Outcome
+    from services.whatsapp.domain.sending import LeasedMessage, SendOutcome
     from services.whatsapp.ports import MessageSender
 
 
 class _OutcomeError(Exception):
     """Carries an outcome without a definite response through the breaker, which counts it."""
 
-    def __init__(self, outcome: Outcome) -> None:
+    def __init__(self, outcome: SendOutcome) -> None:
         super().__init__()
         self.outcome = outcome
 
@@ -33,7 +33,7 @@ class CircuitBreakerSender:
         self._sender = sender
         self._breaker = breaker
 
-    async def send(self, message: LeasedMessage) -> Outcome:
+    async def send(self, message: LeasedMessage) -> SendOutcome:
         """See `ports.MessageSender.send`."""
         try:
             async with self._breaker.call():
@@ -43,7 +43,7 @@ class CircuitBreakerSender:
         except TemporaryError as error:
             return NotSent(str(error))
 
-    async def _send_once(self, message: LeasedMessage) -> Outcome:
+    async def _send_once(self, message: LeasedMessage) -> SendOutcome:
         outcome = await self._sender.send(message)
         if isinstance(outcome, NotSent | Unknown):
             raise _OutcomeError(outcome)

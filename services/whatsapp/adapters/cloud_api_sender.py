@@ -15,7 +15,7 @@ from services.kit.http.client import CONNECT_ERRORS
 from services.whatsapp.domain.sending import Accepted, NotSent, Rejected, Unknown
 
 if TYPE_CHECKING:
-    from services.whatsapp.domain.sending import LeasedMessage, Outcome
+    from services.whatsapp.domain.sending import LeasedMessage, SendOutcome
 
 MAX_REASON_LENGTH = 256
 SERVER_ERROR = 500
@@ -37,7 +37,7 @@ class CloudApiSender:
         self._base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
-    async def send(self, message: LeasedMessage) -> Outcome:
+    async def send(self, message: LeasedMessage) -> SendOutcome:
         """See `ports.MessageSender.send`."""
         url = f"{self._base_url}/{message.phone_number_id}/messages"
         try:
@@ -49,7 +49,7 @@ class CloudApiSender:
             return Unknown(_reason(error))
 
 
-def parse_response(status: int, content: bytes) -> Outcome:
+def parse_response(status: int, content: bytes) -> SendOutcome:
     """Return the outcome that a response means.
 
     Args:

@@ -59,10 +59,8 @@ class LockedConnection:
         key = row.company, row.name
         kinds = {entry.replies for entry in ready if (entry.company, entry.connection) == key}
         bucket = TokenBucket(row.rate, row.throttle_factor, row.tokens, row.refilled_at, row.suspended_until)
-        quota_left = row.recipients_left is None or row.recipients_left > 0
-        return cls(
-            row, bucket.refill(row.now), replies=True in kinds, campaigns=False in kinds and quota_left
-        )
+        has_quota = row.recipients_left is None or row.recipients_left > 0
+        return cls(row, bucket.refill(row.now), replies=True in kinds, campaigns=False in kinds and has_quota)
 
     @property
     def key(self) -> tuple[str, str]:

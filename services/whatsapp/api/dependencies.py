@@ -16,16 +16,16 @@ class ApiDependencies:
     """What the routes need.
 
     Attributes:
-        unit_of_work: starts transactions.
-        read_only: starts read-only transactions, which a standby may serve.
+        uow_factory: starts transactions.
+        read_only_uow_factory: starts read-only transactions, which a standby may serve.
         ready_queue: notifies the dispatchers.
         default_rate: messages per second of a connection without a rate.
         app_secret: key of the webhooks' signature.
         verify_token: token of the webhook verification request.
     """
 
-    unit_of_work: UnitOfWorkFactory
-    read_only: UnitOfWorkFactory
+    uow_factory: UnitOfWorkFactory
+    read_only_uow_factory: UnitOfWorkFactory
     ready_queue: ReadyQueue
     default_rate: float
     app_secret: bytes

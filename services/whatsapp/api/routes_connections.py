@@ -33,12 +33,12 @@ async def put_connection(
         recipients_per_day=body.recipients_per_day,
         keep_quota="recipients_per_day" not in body.model_fields_set,
     )
-    await handlers.put_connection(command, dependencies.unit_of_work)
+    await handlers.put_connection(command, dependencies.uow_factory)
     return body
 
 
 @router.get("/{name}")
 async def get_connection(name: Name, principal: Reader, dependencies: Dependencies) -> ConnectionState:
     """Return a connection with its limits and its load."""
-    connection = await handlers.get_connection(principal.company, name, dependencies.read_only)
+    connection = await handlers.get_connection(principal.company, name, dependencies.read_only_uow_factory)
     return ConnectionState.model_validate(asdict(connection))

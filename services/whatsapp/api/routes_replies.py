@@ -36,7 +36,7 @@ async def send_reply(
         ttl_seconds=body.ttl_seconds,
     )
     message_id = await handlers.send_reply(
-        command, dependencies.unit_of_work, dependencies.ready_queue, dependencies.default_rate
+        command, dependencies.uow_factory, dependencies.ready_queue, dependencies.default_rate
     )
     return ReplyAccepted(id=message_id)
 
@@ -44,7 +44,7 @@ async def send_reply(
 @router.get("/{message_id}")
 async def get_message(principal: Reader, message_id: UUID, dependencies: Dependencies) -> Message:
     """Return a message and its state."""
-    record = await handlers.get_message(principal.company, message_id, dependencies.read_only)
+    record = await handlers.get_message(principal.company, message_id, dependencies.read_only_uow_factory)
     return Message(
         id=message_id,
         connection=record.connection,

@@ -37,5 +37,5 @@ async def receive_webhook(request: Request, dependencies: Dependencies) -> Respo
     # The body of an unsigned request is not read.
     body = b"" if signature is None else await request.body()
     command = ReceiveWebhook(body, signature)
-    await handlers.receive_webhook(command, dependencies.unit_of_work, dependencies.app_secret)
+    await handlers.receive_webhook(command, dependencies.uow_factory, dependencies.app_secret)
     return Response()

@@ -23,7 +23,7 @@ from services.whatsapp.domain.sending import (
 if TYPE_CHECKING:
     from random import Random
 
-    from services.whatsapp.domain.sending import Outcome
+    from services.whatsapp.domain.sending import SendOutcome
 
 
 class Reaction(StrEnum):
@@ -81,7 +81,7 @@ _NOT_SENT = Rule(Reaction.RETRY, 0.5)
 _MAX_DELAY_SECONDS = 300.0
 
 
-def decide(outcome: Outcome, attempts: int, max_attempts: int, rng: Random) -> AttemptDecision:
+def decide(outcome: SendOutcome, attempts: int, max_attempts: int, rng: Random) -> AttemptDecision:
     """Return what the outcome of an attempt changes.
 
     Args:

@@ -101,7 +101,7 @@ class Unknown:
     reason: str
 
 
-Outcome = Accepted | Rejected | NotSent | Unknown
+SendOutcome = Accepted | Rejected | NotSent | Unknown
 
 
 @dataclass(frozen=True)

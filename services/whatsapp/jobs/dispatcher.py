@@ -85,8 +85,8 @@ class Dispatcher:
             TemporaryError: the database is unavailable; calls in flight continue.
         """
         while not stop.is_set():
-            free = self._settings.concurrency - len(self._calls) - len(self._results)
-            limit = self._permits(min(free, self._settings.batch)) if free > 0 else 0
+            free_slots = self._settings.concurrency - len(self._calls) - len(self._results)
+            limit = self._permits(min(free_slots, self._settings.batch)) if free_slots > 0 else 0
             ready = await self._ready_queue.pop(max(1, limit // MESSAGES_PER_CONNECTION)) if limit > 0 else []
             for message in await self._lease(ready, limit) if ready else []:
                 call = asyncio.create_task(self._attempt(message))
@@ -95,7 +95,7 @@ class Dispatcher:
             if limit > 0 and not ready:
                 await self._ready_queue.wait(READY_WAIT_SECONDS)
             else:
-                busy = ready or free <= 0
+                busy = ready or free_slots <= 0
                 await sleep_unless_stopped(stop, LEASE_INTERVAL_SECONDS if busy else POLL_INTERVAL_SECONDS)
         if self._calls:
             await asyncio.wait(self._calls)

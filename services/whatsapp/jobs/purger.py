@@ -17,14 +17,14 @@ PURGE_INTERVAL_SECONDS = 3600.0
 class Purger:
     """Background task that purges once an hour."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, *, webhook_retention_seconds: float) -> None:
+    def __init__(self, uow_factory: UnitOfWorkFactory, *, webhook_retention_seconds: float) -> None:
         """Set up the purger.
 
         Args:
-            unit_of_work: starts transactions.
+            uow_factory: starts transactions.
             webhook_retention_seconds: time that a webhook is kept after it was processed.
         """
-        self._unit_of_work = unit_of_work
+        self._uow_factory = uow_factory
         self._webhook_retention_seconds = webhook_retention_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -35,8 +35,8 @@ class Purger:
 
     async def purge(self) -> int:
         """Delete what is old enough; return the number of deleted rows."""
-        async with self._unit_of_work() as unit:
-            deleted = await unit.webhooks.purge(self._webhook_retention_seconds)
-            deleted += await unit.connections.purge_daily_recipients()
-            await unit.commit()
+        async with self._uow_factory() as uow:
+            deleted = await uow.webhooks.purge(self._webhook_retention_seconds)
+            deleted += await uow.connections.purge_daily_recipients()
+            await uow.commit()
         return deleted

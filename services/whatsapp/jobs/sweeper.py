@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 class Sweeper:
     """Background task for expired leases and unsent messages. Each batch is one transaction."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, *, interval_seconds: float) -> None:
+    def __init__(self, uow_factory: UnitOfWorkFactory, *, interval_seconds: float) -> None:
         """Set up the sweeper.
 
         Args:
-            unit_of_work: starts transactions.
+            uow_factory: starts transactions.
             interval_seconds: time between two sweeps.
         """
-        self._unit_of_work = unit_of_work
+        self._uow_factory = uow_factory
         self._interval_seconds = interval_seconds
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -44,10 +44,10 @@ class Sweeper:
 
     async def expire_leases(self) -> int:
         """Mark attempts uncertain whose lease expired without a result; return how many."""
-        async with self._unit_of_work() as unit:
-            uncertain = await unit.messages.expire_leases(SWEEP_BATCH_SIZE, NO_RESULT_REASON)
-            await unit.outbox.add(to_events(to_status_update(outcome) for outcome in uncertain))
-            await unit.commit()
+        async with self._uow_factory() as uow:
+            uncertain = await uow.messages.expire_leases(SWEEP_BATCH_SIZE, NO_RESULT_REASON)
+            await uow.outbox.add(to_events(to_status_update(outcome) for outcome in uncertain))
+            await uow.commit()
         LEASES_EXPIRED.inc(len(uncertain))
         if uncertain:
             log.warning("%d attempts are uncertain", len(uncertain), extra={"action": "expire_leases"})
@@ -55,9 +55,9 @@ class Sweeper:
 
     async def return_unsent(self) -> int:
         """Return queued messages of halted runs or past their time; return the larger of both numbers."""
-        async with self._unit_of_work() as unit:
-            halted = await unit.messages.return_halted(SWEEP_BATCH_SIZE)
-            expired = await unit.messages.return_expired(SWEEP_BATCH_SIZE)
-            await publish_returned(unit.outbox, [*halted, *expired])
-            await unit.commit()
+        async with self._uow_factory() as uow:
+            halted = await uow.messages.return_halted(SWEEP_BATCH_SIZE)
+            expired = await uow.messages.return_expired(SWEEP_BATCH_SIZE)
+            await publish_returned(uow.outbox, [*halted, *expired])
+            await uow.commit()
         return max(len(halted), len(expired))

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 class WebhookProcessor:
     """Background task that processes stored webhooks. Each batch is one transaction."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory) -> None:
-        self._unit_of_work = unit_of_work
+    def __init__(self, uow_factory: UnitOfWorkFactory) -> None:
+        self._uow_factory = uow_factory
 
     async def run(self, stop: asyncio.Event) -> None:
         """Process webhooks until stopped."""
@@ -40,15 +40,15 @@ class WebhookProcessor:
 
     async def process_batch(self) -> int:
         """Process the oldest webhooks; return how many."""
-        async with self._unit_of_work() as unit:
-            webhooks = await unit.webhooks.lock_pending(WEBHOOK_BATCH_SIZE)
+        async with self._uow_factory() as uow:
+            webhooks = await uow.webhooks.lock_pending(WEBHOOK_BATCH_SIZE)
             if not webhooks:
                 return 0
             statuses, parse_errors = _parse_all(webhooks)
             if statuses:
-                await _apply(unit, statuses)
-            await unit.webhooks.mark_processed(parse_errors)
-            await unit.commit()
+                await _apply(uow, statuses)
+            await uow.webhooks.mark_processed(parse_errors)
+            await uow.commit()
         return len(webhooks)
 
 
@@ -68,19 +68,21 @@ def _parse_all(
     return statuses, parse_errors
 
 
-async def _apply(unit: UnitOfWork, statuses: Sequence[WebhookStatus]) -> None:
+async def _apply(uow: UnitOfWork, statuses: Sequence[WebhookStatus]) -> None:
     """Apply statuses to their messages, and publish each message whose state changed."""
-    keys = await unit.delivery_states.resolve(statuses)
-    before = await unit.delivery_states.lock(keys.values())
-    after = dict(before)
+    keys = await uow.delivery_states.resolve(statuses)
+    previous_states = await uow.delivery_states.lock(keys.values())
+    new_states = dict(previous_states)
     for index, status in enumerate(statuses):
-        state = after.get(keys[index]) if index in keys else None
+        state = new_states.get(keys[index]) if index in keys else None
         if state is None:
             STATUSES.labels("unknown").inc()
             continue
         updated = state.apply_status(status.status, status.occurred_at, status.provider_id, status.code)
         STATUSES.labels("duplicate" if updated is state else "applied").inc()
-        after[keys[index]] = updated
-    await unit.delivery_states.save([state for key, state in after.items() if state is not before[key]])
-    changed = [state for key, state in after.items() if state.state is not before[key].state]
-    await unit.outbox.add(to_events(from_delivery_state(state) for state in changed))
+        new_states[keys[index]] = updated
+    await uow.delivery_states.save(
+        [state for key, state in new_states.items() if state is not previous_states[key]]
+    )
+    changed = [state for key, state in new_states.items() if state.state is not previous_states[key].state]
+    await uow.outbox.add(to_events(from_delivery_state(state) for state in changed))

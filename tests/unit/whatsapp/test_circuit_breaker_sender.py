@@ -7,7 +7,7 @@ import pytest
 from services.kit.circuit_breaker import CircuitBreaker
 from services.kit.ids import uuid7
 from services.whatsapp.adapters.circuit_breaker_sender import CircuitBreakerSender
-from services.whatsapp.domain.sending import Accepted, LeasedMessage, NotSent, Outcome, Rejected, Unknown
+from services.whatsapp.domain.sending import Accepted, LeasedMessage, NotSent, Rejected, SendOutcome, Unknown
 from services.whatsapp.fakes import FakeMessageSender
 from tests.clock import FakeClock, use_clock_for_breakers
 
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 
 def sender_with_breaker(
-    *outcomes: Outcome,
+    *outcomes: SendOutcome,
 ) -> tuple[CircuitBreakerSender, FakeMessageSender, CircuitBreaker]:
     inner = FakeMessageSender(outcomes)
     breaker = CircuitBreaker("test.send", failure_threshold=3, open_seconds=OPEN_SECONDS)
@@ -34,7 +34,7 @@ def sender_with_breaker(
 
 
 @pytest.mark.parametrize("failure", [NotSent("ConnectError"), Unknown("ReadTimeout")])
-async def test_calls_without_response_open_the_breaker(failure: Outcome) -> None:
+async def test_calls_without_response_open_the_breaker(failure: SendOutcome) -> None:
     sender, inner, breaker = sender_with_breaker(*[failure] * 3)
     assert [await sender.send(leased_message()) for _ in range(3)] == [failure] * 3
     rejected = await sender.send(leased_message())

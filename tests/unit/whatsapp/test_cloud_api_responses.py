@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from services.whatsapp.adapters.cloud_api_sender import MAX_REASON_LENGTH, parse_response
-from services.whatsapp.domain.sending import Accepted, NotSent, Outcome, Rejected, Unknown
+from services.whatsapp.domain.sending import Accepted, NotSent, Rejected, SendOutcome, Unknown
 
 
-def outcome(status: int, document: Any) -> Outcome:
+def outcome(status: int, document: Any) -> SendOutcome:
     return parse_response(status, json.dumps(document).encode())
 
 

@@ -15,9 +15,9 @@ from services.whatsapp.domain.sending import (
     Accepted,
     LeasedMessage,
     NotSent,
-    Outcome,
     ReadyConnection,
     Rejected,
+    SendOutcome,
     Unknown,
 )
 from services.whatsapp.fakes import FakeMessageLeases, FakeMessageSender, FakeReadyQueue
@@ -58,7 +58,7 @@ class SlowSender(FakeMessageSender):
         self.in_flight = 0
         self.max_in_flight = 0
 
-    async def send(self, message: LeasedMessage) -> Outcome:
+    async def send(self, message: LeasedMessage) -> SendOutcome:
         self.in_flight += 1
         self.max_in_flight = max(self.max_in_flight, self.in_flight)
         await asyncio.sleep(0.01)
@@ -69,7 +69,7 @@ class SlowSender(FakeMessageSender):
 class BrokenSender:
     """Raises, which senders must not do."""
 
-    async def send(self, message: LeasedMessage) -> Outcome:
+    async def send(self, message: LeasedMessage) -> SendOutcome:
         raise RuntimeError(str(message.epoch))
 
 
@@ -125,7 +125,7 @@ async def test_outcomes_become_message_states() -> None:
 
 async def test_results_wait_for_the_database() -> None:
     leases = FakeMessageLeases(leased_messages(4))
-    leases.failures_left = 2
+    leases.remaining_failures = 2
     async with running(leases, FakeMessageSender()):
         await leases.all_recorded.wait()
     assert len(leases.results) == 4

@@ -10,12 +10,19 @@ from hypothesis import strategies as st
 
 from services.whatsapp.domain.error_policy import decide
 from services.whatsapp.domain.message_states import MessageState
-from services.whatsapp.domain.sending import Accepted, AttemptDecision, NotSent, Outcome, Rejected, Unknown
+from services.whatsapp.domain.sending import (
+    Accepted,
+    AttemptDecision,
+    NotSent,
+    Rejected,
+    SendOutcome,
+    Unknown,
+)
 
 MAX_ATTEMPTS = 5
 
 
-def decision(outcome: Outcome, attempts: int = 0) -> AttemptDecision:
+def decision(outcome: SendOutcome, attempts: int = 0) -> AttemptDecision:
     return decide(outcome, attempts, MAX_ATTEMPTS, Random(1))
 
 
