@@ -111,14 +111,14 @@ class FakeWebhookClient:
 
     Attributes:
         bodies: posted bodies.
-        failures_left: number of next posts that are rejected.
+        remaining_failures: number of next posts that are rejected.
     """
 
     bodies: list[bytes] = field(default_factory=list)
-    failures_left: int = 0
+    remaining_failures: int = 0
 
     async def post(self, body: bytes) -> bool:
         """See `ports.WebhookClient.post`."""
         self.bodies.append(body)
-        self.failures_left -= 1
-        return self.failures_left < 0
+        self.remaining_failures -= 1
+        return self.remaining_failures < 0

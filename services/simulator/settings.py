@@ -34,7 +34,7 @@ class SimulatorSettings(ProcessSettings, DatabaseSettings, TokenSettings):
 
     @field_validator("environment")
     @classmethod
-    def _never_in_prod(cls, value: str) -> str:
+    def _reject_prod(cls, value: str) -> str:
         if value == "prod":
             raise ValueError("the simulator never runs in prod")
         return value

@@ -73,10 +73,10 @@ async def running_ledger(store: PostgresLedgerStore) -> AsyncIterator[LedgerWrit
 
 
 class WebhookReceiver:
-    """Collects webhooks, and rejects as many as `failures_left` says."""
+    """Collects webhooks, and rejects as many as `remaining_failures` says."""
 
     def __init__(self) -> None:
-        self.failures_left = 0
+        self.remaining_failures = 0
         self.bodies: list[dict[str, Any]] = []
         self.invalid_signatures = 0
 
@@ -85,8 +85,8 @@ class WebhookReceiver:
         expected = "sha256=" + hmac.new(SECRET, body, hashlib.sha256).hexdigest()
         self.invalid_signatures += request.headers["X-Hub-Signature-256"] != expected
         self.bodies.append(json.loads(body))
-        self.failures_left -= 1
-        return web.Response(status=503 if self.failures_left >= 0 else 200)
+        self.remaining_failures -= 1
+        return web.Response(status=503 if self.remaining_failures >= 0 else 200)
 
     @asynccontextmanager
     async def webhook_sender(self, database: Database, **fault_config: Any) -> AsyncIterator[WebhookSender]:
@@ -179,7 +179,7 @@ async def test_rejected_webhook_is_repeated_later(
     receiver = WebhookReceiver()
     async with running_ledger(store) as ledger:
         await ledger.record(received_message(), [PlannedStatus(-1, "sent")])
-    receiver.failures_left = 1
+    receiver.remaining_failures = 1
     async with receiver.webhook_sender(database) as sender:
         assert await sender.send_due() == 0
         assert await sender.send_due() == 0
@@ -194,7 +194,7 @@ async def test_only_the_rejected_webhook_of_a_batch_is_repeated(
     receiver = WebhookReceiver()
     async with running_ledger(store) as ledger:
         await ledger.record(received_message(), [PlannedStatus(-1, "sent")] * 5)
-    receiver.failures_left = 1
+    receiver.remaining_failures = 1
     async with receiver.webhook_sender(database, statuses_per_webhook=3) as sender:
         first = await sender.send_due()
         test_database.execute(MAKE_DUE)

@@ -24,7 +24,7 @@ from services.simulator.domain.statuses import (
 
 MIDNIGHT = datetime(2026, 11, 24, tzinfo=UTC)
 LEGAL = {("sent", "delivered"), ("sent", "delivered", "read"), ("sent", "read"), ("failed",)}
-UNDISTURBED = FaultConfig(duplicate_rate=0, reorder_rate=0, failed_rate=0.2, skip_delivered_rate=0.3)
+WITHOUT_FAULTS = FaultConfig(duplicate_rate=0, reorder_rate=0, failed_rate=0.2, skip_delivered_rate=0.3)
 ONLY_DELIVERED = {"failed_rate": 0, "read_rate": 0}
 
 
@@ -34,7 +34,7 @@ def received_message(client_reference: str | None = "reference-1") -> ReceivedMe
 
 @given(st.integers())
 def test_statuses_have_a_legal_order_and_increasing_times(seed: int) -> None:
-    statuses = draw_statuses(UNDISTURBED, Random(seed))
+    statuses = draw_statuses(WITHOUT_FAULTS, Random(seed))
     assert tuple(status.status for status in statuses) in LEGAL
     times = [status.after_seconds for status in statuses]
     assert times == sorted(times)
@@ -48,10 +48,10 @@ def test_same_seed_draws_same_statuses() -> None:
 
 
 def test_duplicates_and_reordering_follow_their_rates() -> None:
-    duplicating = UNDISTURBED.model_copy(update={"duplicate_rate": 1, **ONLY_DELIVERED})
+    duplicating = WITHOUT_FAULTS.model_copy(update={"duplicate_rate": 1, **ONLY_DELIVERED})
     duplicated = draw_statuses(duplicating, Random(1))
     assert sorted(status.status for status in duplicated) == ["delivered", "delivered", "sent", "sent"]
-    reordering = UNDISTURBED.model_copy(update={"reorder_rate": 1, **ONLY_DELIVERED})
+    reordering = WITHOUT_FAULTS.model_copy(update={"reorder_rate": 1, **ONLY_DELIVERED})
     reordered = draw_statuses(reordering, Random(1))
     by_time = sorted(reordered, key=lambda status: status.after_seconds)
     assert [status.status for status in by_time] == ["delivered", "sent"]

@@ -22,7 +22,7 @@ COMMAND = SendMessage("123", "5511999999999", "reference-1")
 
 async def test_failed_webhook_is_postponed_and_the_others_are_delivered() -> None:
     schedule, client = FakeWebhookSchedule([ScheduledStatus(STATUS, 2)] * 5), FakeWebhookClient()
-    client.failures_left = 1
+    client.remaining_failures = 1
     sender = WebhookSender(schedule, client, FakeFaultConfigs(FaultConfig(statuses_per_webhook=3)))
     assert await sender.send_due() == 2
     assert await sender.send_due() == 0
