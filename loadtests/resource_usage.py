@@ -147,8 +147,8 @@ class ResourceMeter(PollingThread):
     ) -> _PodUsage:
         """Return the usage of a pod at its first sample; a pod that started later began with no CPU time."""
         component, limit = pod["metadata"]["labels"][NAME_LABEL], _memory_limit(pod)
-        began_earlier = pod_started_at < self._started_at
-        first_at, first_cpu = (at, core_seconds) if began_earlier else (pod_started_at, 0.0)
+        started_before_the_run = pod_started_at < self._started_at
+        first_at, first_cpu = (at, core_seconds) if started_before_the_run else (pod_started_at, 0.0)
         return _PodUsage(
             component,
             limit,

@@ -96,8 +96,8 @@ def _resolve(env: str, kubeconfig: Path | None, args: Sequence[str], verb: str, 
     if as_json:
         output.print_json({"environment": env, **result})
         return
-    for letter_id in result["ids"]:
-        typer.echo(f"  {letter_id}")
+    for dead_letter_id in result["ids"]:
+        typer.echo(f"  {dead_letter_id}")
     typer.echo(f"{verb}: {result['total']}")
 
 

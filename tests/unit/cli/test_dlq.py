@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ID = "campaigns/message.status/3/120"
-LETTER = {
+DEAD_LETTER = {
     "id": ID,
     "reason": "failed",
     "detail": "LookupError in the handler",
     "attempts": 10,
     "failed_at": "2026-01-01T00:00:00+00:00",
     "dead_at": "2026-01-01T00:05:00+00:00",
-    "event": "message_accepted",
+    "event": "message_statuses_updated",
 }
-LISTED = {
+LIST_RESULT = {
     "succeeded": True,
     "total": 2,
     "counts": [{"consumer": "campaigns", "topic": "message.status", "dead_letters": 2}],
-    "dead_letters": [LETTER],
+    "dead_letters": [DEAD_LETTER],
 }
 
 
@@ -66,7 +66,7 @@ def test_dead_letters_are_listed_with_their_reasons(
     jobs: type[FakeJobs], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    jobs.result = LISTED
+    jobs.result = LIST_RESULT
     assert main.run(["dlq", "list", "local"]) == 0
     shown = capsys.readouterr().out
     assert all(part in shown for part in (ID, "failed", "10", "LookupError", "2, 1 of them shown"))
@@ -75,16 +75,16 @@ def test_dead_letters_are_listed_with_their_reasons(
 
 
 def test_list_prints_json(jobs: type[FakeJobs], capsys: pytest.CaptureFixture[str]) -> None:
-    jobs.result = LISTED
+    jobs.result = LIST_RESULT
     assert main.run(["dlq", "list", "local", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"environment": "local", **LISTED}
+    assert json.loads(capsys.readouterr().out) == {"environment": "local", **LIST_RESULT}
 
 
 def test_show_prints_the_envelope(jobs: type[FakeJobs], capsys: pytest.CaptureFixture[str]) -> None:
     jobs.result = {
         "succeeded": True,
         "total": 1,
-        "dead_letters": [{**LETTER, "envelope": {"company": "acme"}}],
+        "dead_letters": [{**DEAD_LETTER, "envelope": {"company": "acme"}}],
     }
     assert main.run(["dlq", "show", "local", ID]) == 0
     assert "company: acme" in capsys.readouterr().out

@@ -42,7 +42,7 @@ def pids(program: Path) -> list[int]:
     return [int(line) for line in program.with_name("provider.pids").read_text().split()]
 
 
-def await_end(pid: int) -> None:
+def wait_for_exit(pid: int) -> None:
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -55,7 +55,7 @@ def test_provider_is_started_once_with_its_settings(program: Path) -> None:
     assert program.with_name("provider.variables").read_text() == "/the/kubeconfig true\n"
     (pid,) = pids(program)
     provider.close()
-    await_end(pid)
+    wait_for_exit(pid)
     provider.close()
 
 
@@ -75,7 +75,7 @@ def test_killed_parent_leaves_no_provider(program: Path) -> None:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "kubernetes:4242\n"
         parent.send_signal(signal.SIGKILL)
-    await_end(pids(program)[0])
+    wait_for_exit(pids(program)[0])
 
 
 def test_provider_that_does_not_start_is_reported(program: Path) -> None:
