@@ -61,7 +61,7 @@ def test_lost_environment_is_recovered_within_the_rpo(platform: Platform, tmp_pa
     process = platform.start("campaign", "send", "local", *arguments)
     with before:
         time.sleep(WRITE_SECONDS)  # time before the fault, not a wait for a condition
-        kill_everything(platform)
+        kill_all_processes(platform)
         lost_at = time.time()
     process.kill()
     process.communicate(timeout=30)
@@ -94,7 +94,7 @@ def has_offsite_backup(platform: Platform) -> bool:
     return any(backup["repository"] == 2 for backup in backups)
 
 
-def kill_everything(platform: Platform) -> None:
+def kill_all_processes(platform: Platform) -> None:
     """Kill all processes at once: no transaction ends and no log segment is archived."""
     cluster = platform.open_cluster()
     pid = cluster.supervisor_pid

@@ -45,8 +45,8 @@ class TestDatabase:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take away `ESQ_...` variables of whoever runs the tests, except those that tests read themselves."""
+def _without_esq_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the `ESQ_...` variables of the caller, except those that tests read."""
     for name in os.environ:
         if name.startswith("ESQ_") and not name.startswith(
             ("ESQ_TEST_", "ESQ_KAFKA_LIBS", "ESQ_POSTGRES_BIN")

@@ -33,7 +33,7 @@ def run_probe_server(folder: Path, environment: Mapping[str, str]) -> Iterator[h
     server.launch([sys.executable, "-c", program], env={"PYTHONPATH": str(folder), **environment})
     try:
         with httpx.Client(base_url=f"http://localhost:{port}") as client:
-            server.wait_until_ready(lambda: _answers(client), 20)
+            server.wait_until_ready(lambda: _is_ready(client), 20)
             yield client
     finally:
         code = server.send_signal(signal.SIGTERM)
@@ -41,7 +41,7 @@ def run_probe_server(folder: Path, environment: Mapping[str, str]) -> Iterator[h
     assert code == 0, server.tail()
 
 
-def _answers(client: httpx.Client) -> bool:
+def _is_ready(client: httpx.Client) -> bool:
     try:
         return client.get(probe_server.SELF_CHECK_PATH).status_code == HTTPStatus.OK
     except httpx.TransportError:

@@ -82,9 +82,9 @@ class ZonesUnderTest:
 
     def up(self) -> float:
         """Start it; return the duration (seconds)."""
-        begun = time.monotonic()
+        started_at = time.monotonic()
         self.cluster.up(self.steps)
-        return time.monotonic() - begun
+        return time.monotonic() - started_at
 
     def kubectl(self, *args: str, stdin: str | None = None) -> str:
         """Run kubectl as the administrator.
@@ -109,9 +109,9 @@ class ZonesUnderTest:
         """Return whether a node is ready according to the API server."""
         return next(node.ready for node in self.cluster.status().nodes if node.name == zone)
 
-    def pid(self, mark: str) -> int:
-        """Return the PID of the only process of this cluster with `mark` in its command line."""
-        (pid,) = [pid for pid, argv in self.processes().items() if mark in " ".join(argv)]
+    def pid(self, argument: str) -> int:
+        """Return the PID of the only process of this cluster with `argument` in its command line."""
+        (pid,) = [pid for pid, argv in self.processes().items() if argument in " ".join(argv)]
         return pid
 
     def processes(self) -> dict[int, list[str]]:
@@ -131,10 +131,14 @@ class ZonesUnderTest:
 
     def leaked_resources(self) -> list[str]:
         """Return a description of each resource of the cluster on the host."""
-        marks = (self.name, self.network)
+        identifiers = (self.name, self.network)
 
         def lines(kind: str, text: str) -> list[str]:
-            return [f"{kind}: {line}" for line in text.splitlines() if any(mark in line for mark in marks)]
+            return [
+                f"{kind}: {line}"
+                for line in text.splitlines()
+                if any(identifier in line for identifier in identifiers)
+            ]
 
         leaked = [
             *lines("interface", run(["ip", "-o", "link"])),

@@ -74,7 +74,7 @@ def objects_of_each_kind(namespace: str, replicas: int = 1) -> None:
     k8s.rbac.v1.Role("r", metadata={**meta, "name": "r"}, rules=rules)
 
 
-def awaited_deployment(namespace: str, replicas: int, seconds: int = 600, config_maps: int = 0) -> None:
+def deployment_with_timeout(namespace: str, replicas: int, seconds: int = 600, config_maps: int = 0) -> None:
     """Declare a Deployment that is waited for, after some objects that are not."""
     maps = [
         k8s.core.v1.ConfigMap(f"m{index}", metadata={"namespace": namespace, "name": f"m{index}"})
@@ -174,11 +174,11 @@ def test_object_that_is_not_ready_is_explained_by_its_pods_and_fixed_by_the_next
 ) -> None:
     failing_pod(api, namespace)
     with pytest.raises(DeployFailedError, match="Deployment d") as error:
-        engine.up("data", partial(awaited_deployment, namespace, 1, seconds=3), step)
+        engine.up("data", partial(deployment_with_timeout, namespace, 1, seconds=3), step)
     assert "[Pod d-0/main]: ImagePullBackOff: no such image" in error.value.detail
     assert "Failed: manifest unknown" in error.value.detail
     # No pod ever runs here, so the fixed program wants none.
-    assert engine.up("data", partial(awaited_deployment, namespace, 0), step).counts == {
+    assert engine.up("data", partial(deployment_with_timeout, namespace, 0), step).counts == {
         "same": 1,
         "update": 1,
     }
@@ -187,14 +187,14 @@ def test_object_that_is_not_ready_is_explained_by_its_pods_and_fixed_by_the_next
 def test_interrupt_stops_a_wait_and_the_next_run_continues(
     engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
 ) -> None:
-    child = child_deploy.start(partial(awaited_deployment, namespace, 1))
+    child = child_deploy.start(partial(deployment_with_timeout, namespace, 1))
     wait_until("the Deployment", lambda: exists(api, namespace), 60)
     time.sleep(1)
     assert child.pid is not None
     os.killpg(child.pid, signal.SIGINT)
     child.join(30)
     assert child.exitcode == 1
-    engine.up("data", partial(awaited_deployment, namespace, 0), step)
+    engine.up("data", partial(deployment_with_timeout, namespace, 0), step)
     assert replicas_of(api, namespace) == 0
 
 
@@ -202,13 +202,13 @@ def test_killed_create_is_continued_and_leaves_no_provider(
     engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
 ) -> None:
     before = child_deploy.provider_pids()
-    child = child_deploy.start(partial(awaited_deployment, namespace, 1, config_maps=20))
+    child = child_deploy.start(partial(deployment_with_timeout, namespace, 1, config_maps=20))
     wait_until("the Deployment", lambda: exists(api, namespace), 60)
     assert child.pid is not None
     os.killpg(child.pid, signal.SIGKILL)
     child.join(10)
     wait_until("the end of its provider", lambda: child_deploy.provider_pids() <= before, 10)
-    outcome = engine.up("data", partial(awaited_deployment, namespace, 0, config_maps=20), step)
+    outcome = engine.up("data", partial(deployment_with_timeout, namespace, 0, config_maps=20), step)
     assert "interrupted" in outcome.recovered
     assert replicas_of(api, namespace) == 0
     assert (

@@ -164,7 +164,7 @@ def test_proxy_serves_s3_with_tls(
     try:
         url, ca = f"https://localhost:{PROXY}", str(tmp_path / "ca.crt")
         store = s3.S3Bucket("backups", url, garage_config.REGION, "backups", *key, ca)
-        wait_until("the proxy", lambda: _answers(store), 15)
+        wait_until("the proxy", lambda: _is_ready(store), 15)
         store.put("checksums/Olá +1.json", b"one")
         assert store.get("checksums/Olá +1.json") == b"one"
         assert store.get("checksums/none") is None
@@ -184,7 +184,7 @@ def test_proxy_serves_s3_with_tls(
         proxy.wait(10)
 
 
-def _answers(store: s3.S3Bucket) -> bool:
+def _is_ready(store: s3.S3Bucket) -> bool:
     try:
         return store.get("none") is None
     except OSError:

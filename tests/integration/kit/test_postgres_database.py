@@ -80,7 +80,7 @@ async def insert_as_on_a_standby(database: Database) -> None:
         await transaction.execute(INSERT)
 
 
-async def insert_thing(database: Database, name: str) -> None:
+async def insert_row(database: Database, name: str) -> None:
     async with database.transaction() as transaction:
         await transaction.execute(text("INSERT INTO public.things VALUES (:name)"), name=name)
         await transaction.commit()
@@ -185,10 +185,10 @@ async def test_commit_without_standby_confirmation_raises_temporary_error(own_po
     own_postgres.execute("SELECT pg_reload_conf()")
     database = connect(own_postgres.url("postgres", "campaigns"), statement_timeout=1.0)
     with pytest.raises(TemporaryError):
-        await insert_thing(database, "unconfirmed")
+        await insert_row(database, "unconfirmed")
     own_postgres.execute("ALTER SYSTEM RESET synchronous_standby_names")
     own_postgres.execute("SELECT pg_reload_conf()")
-    await insert_thing(database, "confirmed")
+    await insert_row(database, "confirmed")
     await database.close()
 
 

@@ -72,7 +72,7 @@ def repeat(file: FileDescriptorProto) -> None:
     find_field(file, "MessageRequested", "to").label = FieldDescriptorProto.LABEL_REPEATED
 
 
-def leave_the_oneof(file: FileDescriptorProto) -> None:
+def move_out_of_oneof(file: FileDescriptorProto) -> None:
     find_field(file, "Envelope", "message_statuses_updated").ClearField("oneof_index")
 
 
@@ -98,7 +98,7 @@ BREAKING: list[tuple[Callable[[FileDescriptorProto], None], str]] = [
     (retype, "esq.v1.MessageFailed.code changed its type from int32 to int64"),
     (repeat, "esq.v1.MessageRequested.to changed its type from string to repeated string"),
     (
-        leave_the_oneof,
+        move_out_of_oneof,
         "changed its type from esq.v1.MessageStatusesUpdated in event to esq.v1.MessageStatusesUpdated",
     ),
     (reuse, "esq.v1.MessageFailed: number 3 of code is reused for severity"),
