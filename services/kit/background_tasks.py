@@ -57,7 +57,7 @@ async def supervise(task: BackgroundTask, stop: asyncio.Event, health: Health) -
 
 async def _run_once(task: BackgroundTask, stop: asyncio.Event) -> str | None:
     """Run the task; return the failure when it ended before `stop` was set, else None."""
-    extra = {"action": "task", "task": task.name}
+    extra = {"action": "run_task", "task": task.name}
     try:
         await task.run(stop)
     except TemporaryError as error:

@@ -86,7 +86,10 @@ async def _store_chunk(
     async with uow_factory() as uow:
         cursor = page[-1].contact_id if page else plan.cursor
         if not await uow.plans.advance(plan, cursor, 0):
-            log.info("Lost the lease to another planner", extra={"action": "plan", "campaign": campaign.id})
+            log.info(
+                "Lost the lease to another planner",
+                extra={"action": "plan_campaign", "campaign": campaign.id},
+            )
             return 0
         requested = await _request_messages(plan, page, uow) if page else []
         await uow.outbox.add(request_events(campaign, requested))
@@ -95,7 +98,7 @@ async def _store_chunk(
             await _finish_pass(plan, uow)
         await uow.commit()
     message = "Planned the last %d messages" if is_last else "Planned %d messages"
-    log.info(message, len(requested), extra={"action": "plan", "campaign": campaign.id})
+    log.info(message, len(requested), extra={"action": "plan_campaign", "campaign": campaign.id})
     return len(requested)
 
 
@@ -142,7 +145,9 @@ async def _fail_plan(plan: PlanLease, reason: str, uow_factory: UnitOfWorkFactor
     async with uow_factory() as uow:
         await uow.plans.finish(plan, reason)
         await uow.commit()
-    log.warning("Planning failed: %s", reason, extra={"action": "plan", "campaign": plan.campaign.id})
+    log.warning(
+        "Planning failed: %s", reason, extra={"action": "plan_campaign", "campaign": plan.campaign.id}
+    )
     return 0
 
 
@@ -150,5 +155,7 @@ async def _postpone_plan(plan: PlanLease, reason: str, uow_factory: UnitOfWorkFa
     async with uow_factory() as uow:
         await uow.plans.advance(plan, plan.cursor, PLAN_RETRY_SECONDS)
         await uow.commit()
-    log.warning("Planning postponed: %s", reason, extra={"action": "plan", "campaign": plan.campaign.id})
+    log.warning(
+        "Planning postponed: %s", reason, extra={"action": "plan_campaign", "campaign": plan.campaign.id}
+    )
     return 0

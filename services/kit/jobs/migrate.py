@@ -122,7 +122,11 @@ async def _connect(settings: MigrateSettings, url: URL) -> asyncpg.Connection:
                 if not is_transient(error):
                     raise
                 attempt += 1
-                log.info("Waiting for the database: %s", type(error).__name__, extra={"action": "wait"})
+                log.info(
+                    "Waiting for the database: %s",
+                    type(error).__name__,
+                    extra={"action": "wait_for_database"},
+                )
                 await asyncio.sleep(backoff_seconds(attempt))
 
 

@@ -81,7 +81,7 @@ def _create(admin: AdminClient, topic: Topic, replicas: int) -> None:
     new = NewTopic(topic.name, topic.partitions, replicas, config=_topic_config(topic, replicas))
     try:
         _wait(admin.create_topics([new], request_timeout=CALL_TIMEOUT_SECONDS))
-        log.info("Created %s", topic.name, extra={"action": "create", "topic": topic.name})
+        log.info("Created %s", topic.name, extra={"action": "create_topic", "topic": topic.name})
     except KafkaException as error:
         if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
             raise
@@ -99,7 +99,7 @@ def _configure(admin: AdminClient, topic: Topic, replicas: int) -> None:
     if changes:
         changed = ConfigResource(ResourceType.TOPIC, topic.name, incremental_configs=changes)
         _wait(admin.incremental_alter_configs([changed]))
-        log.info("Configured %s", topic.name, extra={"action": "configure", "topic": topic.name})
+        log.info("Configured %s", topic.name, extra={"action": "configure_topic", "topic": topic.name})
 
 
 def _topic_config(topic: Topic, replicas: int) -> dict[str, str]:
@@ -135,7 +135,7 @@ def apply_before_deadline(settings: TopicsSettings, deadline_seconds: float = DE
         except (KafkaException, TimeoutError) as error:
             if time.monotonic() > deadline:
                 raise
-            log.info("Waiting for the brokers: %s", error, extra={"action": "wait"})
+            log.info("Waiting for the brokers: %s", error, extra={"action": "wait_for_brokers"})
             time.sleep(RETRY_INTERVAL_SECONDS)
 
 
