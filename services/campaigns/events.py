@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from services.campaigns.domain.model import Campaign, Recipient
-    from services.kit.kafka.envelope import Event, InboundEvent
+    from services.kit.kafka.envelope import InboundEvent
 
-    MessageEvent = (
+    ReceivedUpdate = (
         v1.MessageAccepted
         | v1.MessageFailed
         | v1.MessageUncertain
@@ -33,7 +33,7 @@ _STATE_BY_PROVIDER_STATUS = {
     v1.STATUS_READ: MessageState.READ,
     v1.STATUS_FAILED: MessageState.FAILED,
 }
-_STATE_BY_EVENT_TYPE: dict[type, MessageState] = {
+_STATE_BY_UPDATE_TYPE: dict[type, MessageState] = {
     v1.MessageAccepted: MessageState.ACCEPTED,
     v1.MessageFailed: MessageState.FAILED,
     v1.MessageUncertain: MessageState.UNCERTAIN,
@@ -124,26 +124,24 @@ def status_updates_from(inbound: InboundEvent) -> Iterator[StatusUpdate | Return
     Raises:
         ValueError: an id is invalid; the event goes to the dead-letter topic.
     """
-    for event in _unpack(inbound.event):
-        campaign = CampaignKey(inbound.company, UUID(event.campaign_id))
-        message = MessageKey(campaign, UUID(event.message_id))
-        if isinstance(event, v1.MessageReturned):
-            yield ReturnedMessage(message, event.run)
-        elif state := _state_of(event):
+    if not isinstance(inbound.event, v1.MessageStatusesUpdated):
+        return
+    for update in _unpack(inbound.event):
+        campaign = CampaignKey(inbound.company, UUID(update.campaign_id))
+        message = MessageKey(campaign, UUID(update.message_id))
+        if isinstance(update, v1.MessageReturned):
+            yield ReturnedMessage(message, update.run)
+        elif state := _state_of(update):
             yield StatusUpdate(message, state)
 
 
-def _unpack(event: Event) -> Iterator[MessageEvent]:
-    match event:
-        case v1.MessageStatusesUpdated(updates=updates):
-            yield from (getattr(update, kind) for update in updates if (kind := update.WhichOneof("update")))
-        case v1.MessagesRequested() | v1.MessageRequested() | v1.CampaignRunStopped():
-            return
-        case _:
-            yield event
+def _unpack(event: v1.MessageStatusesUpdated) -> Iterator[ReceivedUpdate]:
+    for update in event.updates:
+        if kind := update.WhichOneof("update"):
+            yield getattr(update, kind)
 
 
-def _state_of(event: MessageEvent) -> MessageState | None:
-    if isinstance(event, v1.MessageStatusChanged):
-        return _STATE_BY_PROVIDER_STATUS.get(event.status)
-    return _STATE_BY_EVENT_TYPE.get(type(event))
+def _state_of(update: ReceivedUpdate) -> MessageState | None:
+    if isinstance(update, v1.MessageStatusChanged):
+        return _STATE_BY_PROVIDER_STATUS.get(update.status)
+    return _STATE_BY_UPDATE_TYPE.get(type(update))

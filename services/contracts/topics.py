@@ -43,22 +43,14 @@ MESSAGE_REQUESTED = Topic(
     key="connection",
     owner="campaigns",
     consumers=("whatsapp",),
-    events=("messages_requested", "message_requested", "campaign_run_stopped"),
+    events=("messages_requested", "campaign_run_stopped"),
 )
 MESSAGE_STATUS = Topic(
     "message.status",
     key="campaign",
     owner="whatsapp",
     consumers=("campaigns",),
-    events=(
-        "message_statuses_updated",
-        "message_accepted",
-        "message_failed",
-        "message_uncertain",
-        "message_status_changed",
-        "message_returned",
-        "message_expired",
-    ),
+    events=("message_statuses_updated",),
 )
 
 

@@ -17,6 +17,7 @@ from services.kit.kafka.kafka_consumer import open_kafka_consumer
 from services.kit.observability import trace_context
 from services.kit.postgres.inbox import PostgresInbox
 from services.kit.settings import KafkaSettings, ProcessSettings
+from tests.servers.event_batches import flatten, statuses_updated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -36,9 +37,8 @@ def numbered_event(key: str, number: int) -> OutboundEvent:
         key: of the event; also the message id.
         number: its position.
     """
-    return OutboundEvent.create(
-        MESSAGE_STATUS, key, "acme", v1.MessageAccepted(message_id=key, provider_id=str(number))
-    )
+    accepted = v1.MessageAccepted(message_id=key, provider_id=str(number))
+    return OutboundEvent.create(MESSAGE_STATUS, key, "acme", statuses_updated(accepted))
 
 
 @asynccontextmanager
@@ -102,13 +102,12 @@ class RecordingHandler:
         """Handle a batch."""
         if self.errors:
             raise self.errors.pop()
-        async with self.database.transaction() as work:
-            fresh = await PostgresInbox(work).filter_new(events)
-            if any(inbound.event.message_id in self.poison for inbound in fresh):
+        async with self.database.transaction() as transaction:
+            fresh = await PostgresInbox(transaction).filter_new(events)
+            updates = flatten(inbound.event for inbound in fresh)
+            if any(update.message_id in self.poison for update in updates):
                 self.attempts += [time.monotonic()] if len(fresh) == 1 else []
                 raise LookupError("poison event")
-            await work.commit()
+            await transaction.commit()
         self.traces.append(getattr(trace_context.current_trace(), "trace_id", ""))
-        self.handled += [
-            (inbound.event.message_id, int(getattr(inbound.event, "provider_id", 0))) for inbound in fresh
-        ]
+        self.handled += [(update.message_id, int(update.provider_id)) for update in updates]

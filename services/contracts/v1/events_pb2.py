@@ -25,39 +25,39 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x65vents.proto\x12\x06\x65sq.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x05\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ompany\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x35\n\x11message_requested\x18\x10 \x01(\x0b\x32\x18.esq.v1.MessageRequestedH\x00\x12\x33\n\x10message_accepted\x18\x11 \x01(\x0b\x32\x17.esq.v1.MessageAcceptedH\x00\x12/\n\x0emessage_failed\x18\x12 \x01(\x0b\x32\x15.esq.v1.MessageFailedH\x00\x12\x35\n\x11message_uncertain\x18\x13 \x01(\x0b\x32\x18.esq.v1.MessageUncertainH\x00\x12>\n\x16message_status_changed\x18\x14 \x01(\x0b\x32\x1c.esq.v1.MessageStatusChangedH\x00\x12\x33\n\x10message_returned\x18\x15 \x01(\x0b\x32\x17.esq.v1.MessageReturnedH\x00\x12\x31\n\x0fmessage_expired\x18\x16 \x01(\x0b\x32\x16.esq.v1.MessageExpiredH\x00\x12:\n\x14\x63\x61mpaign_run_stopped\x18\x17 \x01(\x0b\x32\x1a.esq.v1.CampaignRunStoppedH\x00\x12\x37\n\x12messages_requested\x18\x18 \x01(\x0b\x32\x19.esq.v1.MessagesRequestedH\x00\x12\x42\n\x18message_statuses_updated\x18\x19 \x01(\x0b\x32\x1e.esq.v1.MessageStatusesUpdatedH\x00\x42\x07\n\x05\x65vent\"?\n\x11MessagesRequested\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.esq.v1.MessageRequested\"F\n\x16MessageStatusesUpdated\x12,\n\x07updates\x18\x01 \x03(\x0b\x32\x1b.esq.v1.MessageStatusUpdate\"\xb4\x02\n\x13MessageStatusUpdate\x12+\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x17.esq.v1.MessageAcceptedH\x00\x12\'\n\x06\x66\x61iled\x18\x02 \x01(\x0b\x32\x15.esq.v1.MessageFailedH\x00\x12-\n\tuncertain\x18\x03 \x01(\x0b\x32\x18.esq.v1.MessageUncertainH\x00\x12\x36\n\x0estatus_changed\x18\x04 \x01(\x0b\x32\x1c.esq.v1.MessageStatusChangedH\x00\x12+\n\x08returned\x18\x05 \x01(\x0b\x32\x17.esq.v1.MessageReturnedH\x00\x12)\n\x07\x65xpired\x18\x06 \x01(\x0b\x32\x16.esq.v1.MessageExpiredH\x00\x42\x08\n\x06update\"\x8f\x02\n\x10MessageRequested\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nconnection\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0b\n\x03run\x18\x07 \x01(\r\x12\"\n\x08priority\x18\x08 \x01(\x0e\x32\x10.esq.v1.Priority\x12/\n\x0bsend_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x12\x43\x61mpaignRunStopped\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\r\"O\n\x0fMessageAccepted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0bprovider_id\x18\x03 \x01(\t\"V\n\rMessageFailed\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\"K\n\x10MessageUncertain\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"m\n\x14MessageStatusChanged\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x1e\n\x06status\x18\x03 \x01(\x0e\x32\x0e.esq.v1.Status\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\"G\n\x0fMessageReturned\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\r\"9\n\x0eMessageExpired\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t*1\n\x08Priority\x12\x11\n\rPRIORITY_BULK\x10\x00\x12\x12\n\x0ePRIORITY_REPLY\x10\x01*k\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATUS_SENT\x10\x01\x12\x14\n\x10STATUS_DELIVERED\x10\x02\x12\x0f\n\x0bSTATUS_READ\x10\x03\x12\x11\n\rSTATUS_FAILED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x65vents.proto\x12\x06\x65sq.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x02\n\x08\x45nvelope\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63ompany\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\r\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btraceparent\x18\x05 \x01(\t\x12\x37\n\x12messages_requested\x18\x10 \x01(\x0b\x32\x19.esq.v1.MessagesRequestedH\x00\x12:\n\x14\x63\x61mpaign_run_stopped\x18\x11 \x01(\x0b\x32\x1a.esq.v1.CampaignRunStoppedH\x00\x12\x42\n\x18message_statuses_updated\x18\x12 \x01(\x0b\x32\x1e.esq.v1.MessageStatusesUpdatedH\x00\x42\x07\n\x05\x65vent\"?\n\x11MessagesRequested\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.esq.v1.MessageRequested\"F\n\x16MessageStatusesUpdated\x12,\n\x07updates\x18\x01 \x03(\x0b\x32\x1b.esq.v1.MessageStatusUpdate\"\xb4\x02\n\x13MessageStatusUpdate\x12+\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32\x17.esq.v1.MessageAcceptedH\x00\x12\'\n\x06\x66\x61iled\x18\x02 \x01(\x0b\x32\x15.esq.v1.MessageFailedH\x00\x12-\n\tuncertain\x18\x03 \x01(\x0b\x32\x18.esq.v1.MessageUncertainH\x00\x12\x36\n\x0estatus_changed\x18\x04 \x01(\x0b\x32\x1c.esq.v1.MessageStatusChangedH\x00\x12+\n\x08returned\x18\x05 \x01(\x0b\x32\x17.esq.v1.MessageReturnedH\x00\x12)\n\x07\x65xpired\x18\x06 \x01(\x0b\x32\x16.esq.v1.MessageExpiredH\x00\x42\x08\n\x06update\"\x8f\x02\n\x10MessageRequested\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nconnection\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x01(\t\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0b\n\x03run\x18\x07 \x01(\r\x12\"\n\x08priority\x18\x08 \x01(\x0e\x32\x10.esq.v1.Priority\x12/\n\x0bsend_before\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"J\n\x12\x43\x61mpaignRunStopped\x12\x13\n\x0b\x63\x61mpaign_id\x18\x01 \x01(\t\x12\x12\n\nconnection\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\r\"O\n\x0fMessageAccepted\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x13\n\x0bprovider_id\x18\x03 \x01(\t\"V\n\rMessageFailed\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0c\n\x04\x63ode\x18\x03 \x01(\x05\x12\x0e\n\x06reason\x18\x04 \x01(\t\"K\n\x10MessageUncertain\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"m\n\x14MessageStatusChanged\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x1e\n\x06status\x18\x03 \x01(\x0e\x32\x0e.esq.v1.Status\x12\x0c\n\x04\x63ode\x18\x04 \x01(\x05\"G\n\x0fMessageReturned\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t\x12\x0b\n\x03run\x18\x03 \x01(\r\"9\n\x0eMessageExpired\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61mpaign_id\x18\x02 \x01(\t*1\n\x08Priority\x12\x11\n\rPRIORITY_BULK\x10\x00\x12\x12\n\x0ePRIORITY_REPLY\x10\x01*k\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATUS_SENT\x10\x01\x12\x14\n\x10STATUS_DELIVERED\x10\x02\x12\x0f\n\x0bSTATUS_READ\x10\x03\x12\x11\n\rSTATUS_FAILED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRIORITY']._serialized_start=2053
-  _globals['_PRIORITY']._serialized_end=2102
-  _globals['_STATUS']._serialized_start=2104
-  _globals['_STATUS']._serialized_end=2211
+  _globals['_PRIORITY']._serialized_start=1673
+  _globals['_PRIORITY']._serialized_end=1722
+  _globals['_STATUS']._serialized_start=1724
+  _globals['_STATUS']._serialized_end=1831
   _globals['_ENVELOPE']._serialized_start=58
-  _globals['_ENVELOPE']._serialized_end=764
-  _globals['_MESSAGESREQUESTED']._serialized_start=766
-  _globals['_MESSAGESREQUESTED']._serialized_end=829
-  _globals['_MESSAGESTATUSESUPDATED']._serialized_start=831
-  _globals['_MESSAGESTATUSESUPDATED']._serialized_end=901
-  _globals['_MESSAGESTATUSUPDATE']._serialized_start=904
-  _globals['_MESSAGESTATUSUPDATE']._serialized_end=1212
-  _globals['_MESSAGEREQUESTED']._serialized_start=1215
-  _globals['_MESSAGEREQUESTED']._serialized_end=1486
-  _globals['_CAMPAIGNRUNSTOPPED']._serialized_start=1488
-  _globals['_CAMPAIGNRUNSTOPPED']._serialized_end=1562
-  _globals['_MESSAGEACCEPTED']._serialized_start=1564
-  _globals['_MESSAGEACCEPTED']._serialized_end=1643
-  _globals['_MESSAGEFAILED']._serialized_start=1645
-  _globals['_MESSAGEFAILED']._serialized_end=1731
-  _globals['_MESSAGEUNCERTAIN']._serialized_start=1733
-  _globals['_MESSAGEUNCERTAIN']._serialized_end=1808
-  _globals['_MESSAGESTATUSCHANGED']._serialized_start=1810
-  _globals['_MESSAGESTATUSCHANGED']._serialized_end=1919
-  _globals['_MESSAGERETURNED']._serialized_start=1921
-  _globals['_MESSAGERETURNED']._serialized_end=1992
-  _globals['_MESSAGEEXPIRED']._serialized_start=1994
-  _globals['_MESSAGEEXPIRED']._serialized_end=2051
+  _globals['_ENVELOPE']._serialized_end=384
+  _globals['_MESSAGESREQUESTED']._serialized_start=386
+  _globals['_MESSAGESREQUESTED']._serialized_end=449
+  _globals['_MESSAGESTATUSESUPDATED']._serialized_start=451
+  _globals['_MESSAGESTATUSESUPDATED']._serialized_end=521
+  _globals['_MESSAGESTATUSUPDATE']._serialized_start=524
+  _globals['_MESSAGESTATUSUPDATE']._serialized_end=832
+  _globals['_MESSAGEREQUESTED']._serialized_start=835
+  _globals['_MESSAGEREQUESTED']._serialized_end=1106
+  _globals['_CAMPAIGNRUNSTOPPED']._serialized_start=1108
+  _globals['_CAMPAIGNRUNSTOPPED']._serialized_end=1182
+  _globals['_MESSAGEACCEPTED']._serialized_start=1184
+  _globals['_MESSAGEACCEPTED']._serialized_end=1263
+  _globals['_MESSAGEFAILED']._serialized_start=1265
+  _globals['_MESSAGEFAILED']._serialized_end=1351
+  _globals['_MESSAGEUNCERTAIN']._serialized_start=1353
+  _globals['_MESSAGEUNCERTAIN']._serialized_end=1428
+  _globals['_MESSAGESTATUSCHANGED']._serialized_start=1430
+  _globals['_MESSAGESTATUSCHANGED']._serialized_end=1539
+  _globals['_MESSAGERETURNED']._serialized_start=1541
+  _globals['_MESSAGERETURNED']._serialized_end=1612
+  _globals['_MESSAGEEXPIRED']._serialized_start=1614
+  _globals['_MESSAGEEXPIRED']._serialized_end=1671
 # @@protoc_insertion_point(module_scope)

@@ -31,38 +31,24 @@ STATUS_READ: Status
 STATUS_FAILED: Status
 
 class Envelope(_message.Message):
-    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "message_requested", "message_accepted", "message_failed", "message_uncertain", "message_status_changed", "message_returned", "message_expired", "campaign_run_stopped", "messages_requested", "message_statuses_updated")
+    __slots__ = ("event_id", "company", "version", "occurred_at", "traceparent", "messages_requested", "campaign_run_stopped", "message_statuses_updated")
     EVENT_ID_FIELD_NUMBER: _ClassVar[int]
     COMPANY_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     OCCURRED_AT_FIELD_NUMBER: _ClassVar[int]
     TRACEPARENT_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_REQUESTED_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_ACCEPTED_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_FAILED_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_UNCERTAIN_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_STATUS_CHANGED_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_RETURNED_FIELD_NUMBER: _ClassVar[int]
-    MESSAGE_EXPIRED_FIELD_NUMBER: _ClassVar[int]
-    CAMPAIGN_RUN_STOPPED_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_REQUESTED_FIELD_NUMBER: _ClassVar[int]
+    CAMPAIGN_RUN_STOPPED_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_STATUSES_UPDATED_FIELD_NUMBER: _ClassVar[int]
     event_id: str
     company: str
     version: int
     occurred_at: _timestamp_pb2.Timestamp
     traceparent: str
-    message_requested: MessageRequested
-    message_accepted: MessageAccepted
-    message_failed: MessageFailed
-    message_uncertain: MessageUncertain
-    message_status_changed: MessageStatusChanged
-    message_returned: MessageReturned
-    message_expired: MessageExpired
-    campaign_run_stopped: CampaignRunStopped
     messages_requested: MessagesRequested
+    campaign_run_stopped: CampaignRunStopped
     message_statuses_updated: MessageStatusesUpdated
-    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., message_requested: _Optional[_Union[MessageRequested, _Mapping]] = ..., message_accepted: _Optional[_Union[MessageAccepted, _Mapping]] = ..., message_failed: _Optional[_Union[MessageFailed, _Mapping]] = ..., message_uncertain: _Optional[_Union[MessageUncertain, _Mapping]] = ..., message_status_changed: _Optional[_Union[MessageStatusChanged, _Mapping]] = ..., message_returned: _Optional[_Union[MessageReturned, _Mapping]] = ..., message_expired: _Optional[_Union[MessageExpired, _Mapping]] = ..., campaign_run_stopped: _Optional[_Union[CampaignRunStopped, _Mapping]] = ..., messages_requested: _Optional[_Union[MessagesRequested, _Mapping]] = ..., message_statuses_updated: _Optional[_Union[MessageStatusesUpdated, _Mapping]] = ...) -> None: ...
+    def __init__(self, event_id: _Optional[str] = ..., company: _Optional[str] = ..., version: _Optional[int] = ..., occurred_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., traceparent: _Optional[str] = ..., messages_requested: _Optional[_Union[MessagesRequested, _Mapping]] = ..., campaign_run_stopped: _Optional[_Union[CampaignRunStopped, _Mapping]] = ..., message_statuses_updated: _Optional[_Union[MessageStatusesUpdated, _Mapping]] = ...) -> None: ...
 
 class MessagesRequested(_message.Message):
     __slots__ = ("requests",)

@@ -13,15 +13,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from services.contracts.v1.events_pb2 import (
     CampaignRunStopped,
     Envelope,
-    MessageAccepted,
-    MessageExpired,
-    MessageFailed,
-    MessageRequested,
-    MessageReturned,
     MessagesRequested,
-    MessageStatusChanged,
     MessageStatusesUpdated,
-    MessageUncertain,
 )
 from services.kit.ids import uuid7
 from services.kit.observability.trace_context import current_traceparent
@@ -33,19 +26,8 @@ if TYPE_CHECKING:
 
     from services.contracts.topics import Topic
 
-Part = TypeVar("Part", bound="Message")
-Event = (
-    MessagesRequested
-    | CampaignRunStopped
-    | MessageStatusesUpdated
-    | MessageRequested
-    | MessageAccepted
-    | MessageFailed
-    | MessageUncertain
-    | MessageStatusChanged
-    | MessageReturned
-    | MessageExpired
-)
+EventPart = TypeVar("EventPart", bound="Message")
+Event = MessagesRequested | CampaignRunStopped | MessageStatusesUpdated
 SCHEMA_VERSION = 1
 """Raised when the meaning of an event changes so that older consumers must not handle it."""
 _FIRST_EVENT_FIELD = 16
@@ -54,15 +36,8 @@ MAX_EVENT_BYTES = 32_768
 """Limit of one event: batches of events are limited by their number."""
 _FIELDS: dict[type, str] = {
     MessagesRequested: "messages_requested",
-    MessageStatusesUpdated: "message_statuses_updated",
-    MessageRequested: "message_requested",
-    MessageAccepted: "message_accepted",
-    MessageFailed: "message_failed",
-    MessageUncertain: "message_uncertain",
-    MessageStatusChanged: "message_status_changed",
-    MessageReturned: "message_returned",
-    MessageExpired: "message_expired",
     CampaignRunStopped: "campaign_run_stopped",
+    MessageStatusesUpdated: "message_statuses_updated",
 }
 
 
@@ -120,12 +95,12 @@ class OutboundEvent:
         return envelope.SerializeToString()
 
 
-def batch_by_size(parts: Iterable[Part]) -> Iterator[list[Part]]:
+def batch_by_size(parts: Iterable[EventPart]) -> Iterator[list[EventPart]]:
     """Split the parts, in order, into batches: each event costs a row, a record and a row at its consumer.
 
     A batch does not exceed `MAX_EVENT_BYTES`, unless a single part does.
     """
-    batch: list[Part] = []
+    batch: list[EventPart] = []
     size = 0
     for part in parts:
         if batch and size + part.ByteSize() > MAX_EVENT_BYTES:

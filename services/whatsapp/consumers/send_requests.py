@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from services.contracts.v1.events_pb2 import CampaignRunStopped, MessageRequested, MessagesRequested
+from services.contracts.v1.events_pb2 import CampaignRunStopped, MessagesRequested
 from services.whatsapp.domain.sending import ReadyConnection
 from services.whatsapp.events import publish_returned, to_events, to_status_update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from services.contracts.v1.events_pb2 import MessageRequested
     from services.kit.kafka.envelope import InboundEvent
     from services.whatsapp.domain.messages import MessageKey, RunKey
     from services.whatsapp.ports import ReadyQueue, UnitOfWork, UnitOfWorkFactory
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
 class SendRequestHandler:
     """Queues requested messages, each once, and answers repeated requests with the message's state."""
 
-    def __init__(self, unit_of_work: UnitOfWorkFactory, ready_queue: ReadyQueue) -> None:
+    def __init__(self, uow_factory: UnitOfWorkFactory, ready_queue: ReadyQueue) -> None:
         """Set up the handler.
 
         Args:
-            unit_of_work: starts transactions.
+            uow_factory: starts transactions.
             ready_queue: notified of connections with new messages, so that no dispatcher has to poll.
         """
-        self._unit_of_work = unit_of_work
+        self._uow_factory = uow_factory
         self._ready_queue = ready_queue
 
     async def handle(self, events: Sequence[InboundEvent]) -> None:
@@ -40,47 +41,39 @@ class SendRequestHandler:
         Raises:
             ValueError: an id is not a UUID or a text is too long; the consumer dead-letters that event.
         """
-        async with self._unit_of_work() as unit:
-            new_events = await unit.inbox.filter_new(events)
+        async with self._uow_factory() as uow:
+            new_events = await uow.inbox.filter_new(events)
             # Halts first: a request's run decides, not the order of request and halt.
             if halted_runs := _latest_halted_runs(new_events):
-                await unit.messages.halt_runs(halted_runs)
+                await uow.messages.halt_runs(halted_runs)
             requests = _latest_requests(new_events)
             if requests:
-                await _queue(unit, requests)
-                await publish_returned(unit.outbox, await unit.messages.return_if_halted(requests))
-            await unit.commit()
+                await _queue(uow, requests)
+                await publish_returned(uow.outbox, await uow.messages.return_if_halted(requests))
+            await uow.commit()
         connections = _ready_connections(requests)
         await self._ready_queue.push([(connection, 0.0) for connection in connections])
 
 
-async def _queue(unit: UnitOfWork, requests: Mapping[MessageKey, MessageRequested]) -> None:
+async def _queue(uow: UnitOfWork, requests: Mapping[MessageKey, MessageRequested]) -> None:
     """Queue messages; publish the states of those that left the queue, as their events may have been lost."""
-    if await unit.messages.queue_requested(requests) == len(requests):
+    if await uow.messages.queue_requested(requests) == len(requests):
         return
-    outcomes = await unit.messages.list_outcomes(requests)
-    await unit.outbox.add(to_events(to_status_update(outcome) for outcome in outcomes))
+    outcomes = await uow.messages.list_outcomes(requests)
+    await uow.outbox.add(to_events(to_status_update(outcome) for outcome in outcomes))
 
 
 def _latest_requests(events: Iterable[InboundEvent]) -> dict[MessageKey, MessageRequested]:
     """Return each message's request of the latest run."""
     latest: dict[MessageKey, MessageRequested] = {}
     for inbound in events:
-        for request in _requests(inbound):
+        if not isinstance(inbound.event, MessagesRequested):
+            continue
+        for request in inbound.event.requests:
             key = inbound.company, UUID(request.message_id)
             if key not in latest or latest[key].run < request.run:
                 latest[key] = request
     return latest
-
-
-def _requests(inbound: InboundEvent) -> Sequence[MessageRequested]:
-    match inbound.event:
-        case MessagesRequested(requests=requests):
-            return requests
-        case MessageRequested() as request:
-            return [request]
-        case _:
-            return []
 
 
 def _latest_halted_runs(events: Iterable[InboundEvent]) -> dict[RunKey, int]:

@@ -1,4 +1,4 @@
-"""Campaigns on the fake store and on Postgres: tests with the fixture `world` run on both."""
+"""Campaigns on the fake store and on Postgres: tests with the fixture `harness` run on both."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from services.kit.ids import uuid7
 from services.kit.kafka.envelope import InboundEvent, decode
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
-from tests.controllers.told import single
+from tests.servers.event_batches import flatten, statuses_updated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from services.campaigns.domain.lifecycle import Action, CampaignState
     from services.campaigns.ports import UnitOfWorkFactory
-    from services.kit.kafka.envelope import Event
     from tests.integration.conftest import TestDatabase
+    from tests.servers.event_batches import StatusUpdate
 
 COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", idempotency_key="key-0001")
 CHUNK = PlanNextChunk(chunk_size=2, lease_seconds=15)
@@ -47,7 +47,7 @@ AFTER_REQUESTED_CHANGES = datetime(2100, 1, 1, tzinfo=UTC)
 """A time after the changes that users request during a test, and before every scheduled time."""
 
 
-class World:
+class CampaignsHarness:
     """Campaigns on a store, a list of contacts and the content of the outbox."""
 
     def __init__(self, uow_factory: UnitOfWorkFactory, database: TestDatabase | None) -> None:
@@ -60,11 +60,11 @@ class World:
         """Return the events of the outbox; batches as single requests."""
         if self._database is None:
             assert isinstance(self.uow_factory, FakeUnitOfWorkFactory)
-            return single(outgoing.event for outgoing in self.uow_factory.tables.outbox.events)
+            return flatten(outgoing.event for outgoing in self.uow_factory.tables.outbox.events)
         lines = self._database.execute(
             "SELECT encode(payload, 'hex') FROM campaigns.outbox ORDER BY id"
         ).splitlines()
-        return single(decode(bytes.fromhex(line)).event for line in lines)
+        return flatten(decode(bytes.fromhex(line)).event for line in lines)
 
     def requests(self, run: int = 0) -> list[str]:
         """Return the ids of the messages requested under a run."""
@@ -97,10 +97,10 @@ class World:
             if await run_scheduled_transition(now, self.uow_factory) is None:
                 return
 
-    async def consume(self, *events: Event) -> None:
+    async def consume(self, *updates: StatusUpdate) -> None:
         """Apply status updates."""
         await apply_status_updates(
-            [InboundEvent(uuid7(), "acme", event) for event in events], self.uow_factory
+            [InboundEvent(uuid7(), "acme", statuses_updated(*updates))], self.uow_factory
         )
 
     async def return_unsent(self, campaign: UUID, messages: Iterable[str], run: int = 0) -> None:
@@ -144,12 +144,14 @@ def store(request: pytest.FixtureRequest) -> TestDatabase | None:
 
 
 @pytest.fixture
-async def world(store: TestDatabase | None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def harness(
+    store: TestDatabase | None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[CampaignsHarness]:
     monkeypatch.setattr(planning, "PLAN_RETRY_SECONDS", 0.0)
     if store is None:
-        yield World(FakeUnitOfWorkFactory(), None)
+        yield CampaignsHarness(FakeUnitOfWorkFactory(), None)
         return
     settings = DatabaseSettings(database_url=SecretStr(store.url("campaigns")))
     database = Database(create_engine(ProcessSettings(service="campaigns"), settings))
-    yield World(PostgresUnitOfWorkFactory(database), store)
+    yield CampaignsHarness(PostgresUnitOfWorkFactory(database), store)
     await database.close()

@@ -24,13 +24,14 @@ from services.kit.ids import uuid7
 from services.kit.kafka.envelope import InboundEvent, decode
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
-from tests.controllers.told import single
+from tests.servers.event_batches import flatten, statuses_updated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from uuid import UUID
 
     from tests.integration.conftest import TestDatabase
+    from tests.servers.event_batches import StatusUpdate
 
 pytestmark = pytest.mark.integration
 COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", idempotency_key="key-1")
@@ -70,9 +71,9 @@ def contacts_client(count: int) -> NewIdsClient:
 
 
 async def stored_requests(database: Database) -> list[Any]:
-    async with database.transaction() as work:
-        rows = await work.fetch_all(text("SELECT payload FROM outbox ORDER BY id"))
-    return single(decode(row.payload).event for row in rows)
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch_all(text("SELECT payload FROM outbox ORDER BY id"))
+    return flatten(decode(row.payload).event for row in rows)
 
 
 async def plan_all(uow_factory: PostgresUnitOfWorkFactory, contacts: FakeContactsClient) -> None:
@@ -136,18 +137,16 @@ async def test_concurrent_consumers_keep_counts_consistent(
     campaign = await create_campaign(COMMAND, uow_factory)
     await plan_all(uow_factory, contacts_client(200))
     ids = [request.message_id for request in await stored_requests(database)]
-    updates = []
+    updates: list[StatusUpdate] = []
     for message in ids:
         keys = {"message_id": message, "campaign_id": str(campaign)}
         updates += [
-            v1.MessageStatusUpdate(accepted=v1.MessageAccepted(**keys)),
-            v1.MessageStatusUpdate(status_changed=v1.MessageStatusChanged(**keys, status=v1.STATUS_SENT)),
-            v1.MessageStatusUpdate(
-                status_changed=v1.MessageStatusChanged(**keys, status=v1.STATUS_DELIVERED)
-            ),
+            v1.MessageAccepted(**keys),
+            v1.MessageStatusChanged(**keys, status=v1.STATUS_SENT),
+            v1.MessageStatusChanged(**keys, status=v1.STATUS_DELIVERED),
         ]
     random.Random(9).shuffle(updates)
-    events = [v1.MessageStatusesUpdated(updates=updates[index : index + 10]) for index in range(0, 600, 10)]
+    events = [statuses_updated(*updates[index : index + 10]) for index in range(0, 600, 10)]
     incoming = [InboundEvent(uuid7(), "acme", event) for event in events]
 
     async def consume(seed: int) -> None:
@@ -183,10 +182,10 @@ async def test_unconfirmed_messages_are_republished(
         v1.MessageStatusChanged(message_id=str(message.message_id), campaign_id=str(campaign), status=3)
         for message in messages[:20]
     ]
-    await apply_status_updates([InboundEvent(uuid7(), "acme", event) for event in confirmed], uow_factory)
+    await apply_status_updates([InboundEvent(uuid7(), "acme", statuses_updated(*confirmed))], uow_factory)
     test_database.execute("DELETE FROM campaigns.outbox")
     assert await republish_requests(50, uow_factory, contacts) == 100
     lines = test_database.execute("SELECT encode(payload, 'hex') FROM campaigns.outbox").splitlines()
-    requests = single(decode(bytes.fromhex(line)).event for line in lines)
+    requests = flatten(decode(bytes.fromhex(line)).event for line in lines)
     unconfirmed = {str(message.message_id) for message in messages[20:]}
     assert {request.message_id for request in requests} == unconfirmed

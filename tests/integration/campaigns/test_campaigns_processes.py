@@ -14,9 +14,9 @@ from services.contracts.v1 import events_pb2 as v1
 from services.kit.http.auth import JwtTokens
 from services.kit.kafka.client import KafkaPublisher, Record
 from services.kit.kafka.envelope import OutboundEvent, decode
-from tests.controllers.process import await_true
-from tests.controllers.service import ServiceProcess
-from tests.controllers.told import single
+from tests.servers.event_batches import flatten, statuses_updated
+from tests.servers.process import wait_until
+from tests.servers.service import ServiceProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.kit.kafka.envelope import Event
-    from tests.controllers.kafka import Kafka
     from tests.integration.conftest import TestDatabase
+    from tests.servers.kafka import Kafka
 
 pytestmark = pytest.mark.integration
 KEY = "k" * 32
@@ -74,13 +74,13 @@ def read_requests(kafka: Kafka, expected: int) -> list[Any]:
     client.subscribe([MESSAGE_REQUESTED.name])
     events: dict[UUID, Event] = {}
     empty_polls = 0
-    while empty_polls < 3 or (len(single(events.values())) < expected and empty_polls < 30):
+    while empty_polls < 3 or (len(flatten(events.values())) < expected and empty_polls < 30):
         messages = client.consume(1000, timeout=1)
         empty_polls = 0 if messages else empty_polls + 1
         incoming = [decode(message.value()) for message in messages]
         events |= {event.event_id: event.event for event in incoming}
     client.close()
-    return single(events.values())
+    return flatten(events.values())
 
 
 async def publish(kafka: Kafka, events: Sequence[OutboundEvent]) -> None:
@@ -113,28 +113,28 @@ def test_killed_planners_lose_and_duplicate_no_message(
 
     for count in (100, 800):
         planner = start("campaigns", "planner", ESQ_CONTACTS_URL=contacts.url)
-        await_true(f"{count} messages are planned", planned_beyond(count), 30)
+        wait_until(f"{count} messages are planned", planned_beyond(count), 30)
         planner.kill()
     planner = start("campaigns", "planner", ESQ_CONTACTS_URL=contacts.url)
-    await_true("all messages are planned", lambda: progress()["state"] == "running", 60)
+    wait_until("all messages are planned", lambda: progress()["state"] == "running", 60)
     assert progress()["counts"] == {"queued": CONTACTS}
 
     requests = read_requests(clean_kafka, CONTACTS)
     assert len(requests) == len({request.contact_id for request in requests}) == CONTACTS
 
-    updates = [
-        OutboundEvent.create(MESSAGE_STATUS, request.message_id, "acme", event)
+    events = [
+        OutboundEvent.create(MESSAGE_STATUS, request.message_id, "acme", statuses_updated(update))
         for request in requests
-        for event in (
+        for update in (
             v1.MessageStatusChanged(
                 message_id=request.message_id, campaign_id=campaign, status=v1.STATUS_DELIVERED
             ),
             v1.MessageAccepted(message_id=request.message_id, campaign_id=campaign),
         )
     ]
-    asyncio.run(publish(clean_kafka, updates))
+    asyncio.run(publish(clean_kafka, events))
     worker = start("campaigns", "worker")
-    await_true("all messages are delivered", lambda: progress()["counts"] == {"delivered": CONTACTS}, 60)
+    wait_until("all messages are delivered", lambda: progress()["counts"] == {"delivered": CONTACTS}, 60)
     assert progress()["state"] == "finished"
     assert [process.stop() for process in (planner, worker, api)] == [0, 0, 0]
 

@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import text
 
 from services.contracts.topics import MESSAGE_STATUS, TOPICS, Topic
-from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import TemporaryError
 from services.kit.fakes import FakePublisher
 from services.kit.jobs.topics import apply_topics
@@ -22,6 +21,7 @@ from services.kit.postgres.outbox import SQL as OUTBOX_SQL
 from services.kit.postgres.outbox import OutboxRelay, PostgresOutbox
 from services.kit.settings import KafkaSettings
 from tests.servers.consumer_harness import PROCESS, RecordingHandler, numbered_event, run_consumer, wait_until
+from tests.servers.event_batches import flatten
 from tests.servers.process import free_port
 from tests.servers.process import wait_until as wait_until_blocking
 
@@ -35,9 +35,9 @@ pytestmark = pytest.mark.integration
 
 
 async def store(database: Database, events: Sequence[OutboundEvent]) -> None:
-    async with database.transaction() as work:
-        await PostgresOutbox(work).add(events)
-        await work.commit()
+    async with database.transaction() as transaction:
+        await PostgresOutbox(transaction).add(events)
+        await transaction.commit()
 
 
 async def drain(relay: OutboxRelay) -> None:
@@ -48,17 +48,13 @@ async def drain(relay: OutboxRelay) -> None:
 
 
 def decode_numbers(records: Sequence[Record]) -> list[tuple[str, int]]:
-    events = [decode(record.payload).event for record in records]
-    return [
-        (accepted.message_id, int(accepted.provider_id))
-        for accepted in events
-        if isinstance(accepted, v1.MessageAccepted)
-    ]
+    updates = flatten(decode(record.payload).event for record in records)
+    return [(accepted.message_id, int(accepted.provider_id)) for accepted in updates]
 
 
 async def count_pending(database: Database) -> int:
-    async with database.transaction() as work:
-        row = await work.fetch_one(OUTBOX_SQL["outbox_pending"])
+    async with database.transaction() as transaction:
+        row = await transaction.fetch_one(OUTBOX_SQL["outbox_pending"])
     assert row is not None
     return int(row.events)
 
@@ -80,8 +76,8 @@ class CrashingPublisher(FakePublisher):
 
 
 async def test_events_of_rolled_back_transaction_are_not_published(database: Database) -> None:
-    async with database.transaction() as work:
-        await PostgresOutbox(work).add([numbered_event("a", 1)])
+    async with database.transaction() as transaction:
+        await PostgresOutbox(transaction).add([numbered_event("a", 1)])
     publisher = FakePublisher()
     await drain(OutboxRelay(database, publisher))
     assert publisher.records == []
@@ -122,10 +118,12 @@ async def test_overlapping_transactions_lose_and_reorder_nothing(database: Datab
 
     async def write(key: str) -> None:
         for number in range(0, 100, 5):
-            async with database.transaction() as work:
-                await PostgresOutbox(work).add([numbered_event(key, number + offset) for offset in range(5)])
+            async with database.transaction() as transaction:
+                await PostgresOutbox(transaction).add(
+                    [numbered_event(key, number + offset) for offset in range(5)]
+                )
                 await asyncio.sleep(random.uniform(0, 0.02))
-                await work.commit()
+                await transaction.commit()
 
     async def publish(relay: OutboxRelay) -> None:
         while writing:
@@ -148,8 +146,8 @@ async def test_published_ids_are_not_scanned_again(database: Database) -> None:
     for number in range(4):
         await store(database, [numbered_event(f"key-{key}", number) for key in range(50)])
         await drain(relay)
-    async with database.transaction() as work:
-        row = await work.fetch_one(text("SELECT min(min_id) FROM outbox_shard"))
+    async with database.transaction() as transaction:
+        row = await transaction.fetch_one(text("SELECT min(min_id) FROM outbox_shard"))
     assert row is not None
     assert row[0] >= 50
 
@@ -166,17 +164,17 @@ async def test_several_batches_are_published_in_order_during_writes(database: Da
 
 
 async def count_by_segment(database: Database) -> dict[int, int]:
-    async with database.transaction() as work:
-        rows = await work.fetch_all(text("SELECT segment, count(*) FROM outbox GROUP BY 1"))
+    async with database.transaction() as transaction:
+        rows = await transaction.fetch_all(text("SELECT segment, count(*) FROM outbox GROUP BY 1"))
     return {row.segment: row[1] for row in rows}
 
 
 async def fill_all_segments(database: Database) -> None:
     """Put one event into each segment, as if a minute had passed."""
     await store(database, [numbered_event("a", number) for number in range(3)])
-    async with database.transaction() as work:
-        await work.execute(text("UPDATE outbox SET segment = id % 3"))
-        await work.commit()
+    async with database.transaction() as transaction:
+        await transaction.execute(text("UPDATE outbox SET segment = id % 3"))
+        await transaction.commit()
 
 
 async def test_segment_is_truncated_only_when_published(database: Database) -> None:
@@ -227,9 +225,9 @@ async def test_relay_crash_after_publishing_causes_duplicates_without_effect(dat
     assert len(delivered) == 20
     new = []
     for batch in (delivered[:10], delivered[10:]):
-        async with database.transaction() as work:
-            new += await PostgresInbox(work).filter_new(batch)
-            await work.commit()
+        async with database.transaction() as transaction:
+            new += await PostgresInbox(transaction).filter_new(batch)
+            await transaction.commit()
     assert new == delivered[:10]
 
 
@@ -237,10 +235,10 @@ async def test_event_is_new_once_for_two_concurrent_consumers(database: Database
     events = [decode(numbered_event("a", number).encode()) for number in range(50)]
 
     async def consume(batch: list[InboundEvent]) -> list[InboundEvent]:
-        async with database.transaction() as work:
-            new = await PostgresInbox(work).filter_new(batch)
+        async with database.transaction() as transaction:
+            new = await PostgresInbox(transaction).filter_new(batch)
             await asyncio.sleep(0.05)
-            await work.commit()
+            await transaction.commit()
         return new
 
     first, second = await asyncio.gather(consume([*events, *events]), consume(events[::-1]))
@@ -248,11 +246,11 @@ async def test_event_is_new_once_for_two_concurrent_consumers(database: Database
 
 
 async def test_inbox_purges_events_older_than_the_retention(database: Database) -> None:
-    async with database.transaction() as work:
-        await PostgresInbox(work).filter_new([decode(numbered_event("a", 1).encode())])
-        await work.execute(text("UPDATE inbox SET seen_at = now() - interval '9 days'"))
-        await PostgresInbox(work).filter_new([decode(numbered_event("a", 2).encode())])
-        assert await work.execute(SQL["inbox_purge"], retention_seconds=RETENTION_SECONDS) == 1
+    async with database.transaction() as transaction:
+        await PostgresInbox(transaction).filter_new([decode(numbered_event("a", 1).encode())])
+        await transaction.execute(text("UPDATE inbox SET seen_at = now() - interval '9 days'"))
+        await PostgresInbox(transaction).filter_new([decode(numbered_event("a", 2).encode())])
+        assert await transaction.execute(SQL["inbox_purge"], retention_seconds=RETENTION_SECONDS) == 1
 
 
 # The following tests use real brokers.

@@ -98,7 +98,7 @@ async def test_dead_letter_after_max_attempts_has_all_facts(clean_kafka: Kafka, 
     assert effects.handled == []
     assert (summary["reason"], summary["attempts"]) == ("failed", 3)
     assert summary["detail"] == "LookupError in the handler"
-    assert (summary["event"], summary["company"]) == ("message_accepted", "acme")
+    assert (summary["event"], summary["company"]) == ("message_statuses_updated", "acme")
     assert summary["failed_at"] <= summary["dead_at"]
     redacted = dead_letter.redacted()
     assert redacted["key"] == "key"
@@ -113,7 +113,7 @@ async def test_unknown_schema_version_is_retried_without_being_handled(
     if unknown == "version":
         envelope.version = SCHEMA_VERSION + 1
     else:
-        envelope.ClearField("message_accepted")
+        envelope.ClearField("message_statuses_updated")
     # An event with number 99, without fields, that only a later release knows.
     produce(clean_kafka, envelope.SerializeToString() + (b"\x9a\x06\x00" if unknown == "event" else b""))
     effects = RecordingHandler(database)

@@ -18,7 +18,7 @@ from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
 from services.whatsapp.adapters.ready_connections import PostgresReadyConnections
 from services.whatsapp.bootstrap import build_api
 from services.whatsapp.settings import ApiSettings, DispatcherSettings
-from tests.servers.event_flattening import flatten
+from tests.servers.event_batches import flatten
 from tests.servers.process import free_port
 from tests.servers.service import ServiceProcess
 
@@ -42,7 +42,7 @@ def seeded_random() -> Random:
     return Random(1)
 
 
-class Platform:
+class PlatformUnderTest:
     """Simulator and whatsapp processes that know each other's addresses; each test starts what it needs."""
 
     def __init__(self, database: TestDatabase, folder: Path) -> None:
@@ -150,20 +150,20 @@ class PollingLeases(PostgresMessageLeases):
 
 
 @pytest.fixture
-def platform(test_database: TestDatabase, tmp_path: Path) -> Iterator[Platform]:
-    platform = Platform(test_database, tmp_path)
+def platform(test_database: TestDatabase, tmp_path: Path) -> Iterator[PlatformUnderTest]:
+    platform = PlatformUnderTest(test_database, tmp_path)
     yield platform
     platform.close()
 
 
 @pytest.fixture
-def connection(platform: Platform) -> None:
+def connection(platform: PlatformUnderTest) -> None:
     """Create a connection at the default rate."""
     platform.add_connection()
 
 
 @pytest.fixture
-def dispatcher_settings(platform: Platform) -> DispatcherSettings:
+def dispatcher_settings(platform: PlatformUnderTest) -> DispatcherSettings:
     values = {
         "database_url": platform.database.url("whatsapp"),
         "cloud_api_url": "http://127.0.0.1:9",
@@ -175,7 +175,7 @@ def dispatcher_settings(platform: Platform) -> DispatcherSettings:
 
 
 @pytest.fixture
-def api_settings(platform: Platform) -> ApiSettings:
+def api_settings(platform: PlatformUnderTest) -> ApiSettings:
     values = {
         "database_url": platform.database.url("whatsapp"),
         "token_key": KEY,

@@ -14,6 +14,7 @@ from services.contracts.v1.events_pb2 import (
     MessageExpired,
     MessageRequested,
     MessageReturned,
+    MessagesRequested,
 )
 from services.kit.ids import uuid7
 from services.kit.kafka.envelope import InboundEvent
@@ -25,14 +26,14 @@ from services.whatsapp.jobs.sweeper import SWEEP_BATCH_SIZE, Sweeper
 if TYPE_CHECKING:
     from services.kit.postgres.database import Database
     from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
-    from tests.integration.whatsapp.conftest import Platform, PollingLeases
+    from tests.integration.whatsapp.conftest import PlatformUnderTest, PollingLeases
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("connection")]
 CAMPAIGN = "c"
 
 
 def requested(message: str, run: int = 0, **times: datetime) -> InboundEvent:
-    event = MessageRequested(
+    request = MessageRequested(
         message_id=message,
         campaign_id=CAMPAIGN,
         contact_id="1",
@@ -42,8 +43,8 @@ def requested(message: str, run: int = 0, **times: datetime) -> InboundEvent:
         run=run,
     )
     for name, time in times.items():
-        getattr(event, name).FromDatetime(time)
-    return InboundEvent(uuid7(), "acme", event)
+        getattr(request, name).FromDatetime(time)
+    return InboundEvent(uuid7(), "acme", MessagesRequested(requests=[request]))
 
 
 def stopped(run: int = 0, campaign: str = CAMPAIGN, company: str = "acme") -> InboundEvent:
@@ -66,7 +67,7 @@ def sweeper(unit_of_work: PostgresUnitOfWorkFactory) -> Sweeper:
 
 
 async def test_halt_returns_queued_messages_and_no_leased_ones(
-    platform: Platform, handler: SendRequestHandler, sweeper: Sweeper, leases: PollingLeases
+    platform: PlatformUnderTest, handler: SendRequestHandler, sweeper: Sweeper, leases: PollingLeases
 ) -> None:
     ids = new_ids(6)
     await handler.handle([requested(message) for message in ids])
@@ -91,7 +92,7 @@ async def test_halt_does_not_affect_other_campaigns_companies_and_later_runs(
 
 
 async def test_request_of_a_halted_run_is_returned_at_once(
-    platform: Platform, handler: SendRequestHandler
+    platform: PlatformUnderTest, handler: SendRequestHandler
 ) -> None:
     """As from the retry topic, hours after the halt."""
     await handler.handle([stopped(1)])
@@ -101,7 +102,7 @@ async def test_request_of_a_halted_run_is_returned_at_once(
 
 
 async def test_returned_message_is_queued_again_only_by_a_later_run(
-    platform: Platform, handler: SendRequestHandler, sweeper: Sweeper, leases: PollingLeases
+    platform: PlatformUnderTest, handler: SendRequestHandler, sweeper: Sweeper, leases: PollingLeases
 ) -> None:
     [message] = new_ids(1)
     await handler.handle([requested(message), stopped()])
@@ -116,7 +117,7 @@ async def test_returned_message_is_queued_again_only_by_a_later_run(
 
 
 async def test_message_past_its_window_is_returned_and_past_its_lifetime_expired(
-    platform: Platform, handler: SendRequestHandler, sweeper: Sweeper, leases: PollingLeases
+    platform: PlatformUnderTest, handler: SendRequestHandler, sweeper: Sweeper, leases: PollingLeases
 ) -> None:
     past, future = datetime.now(UTC) - timedelta(seconds=1), datetime.now(UTC) + timedelta(hours=1)
     late, expired, both, in_time = new_ids(4)
@@ -135,7 +136,9 @@ async def test_message_past_its_window_is_returned_and_past_its_lifetime_expired
     assert platform.state_counts() == {"leased": 1, "returned": 1, "expired": 2}
 
 
-async def test_sweep_of_expired_messages_uses_an_index(platform: Platform, database: Database) -> None:
+async def test_sweep_of_expired_messages_uses_an_index(
+    platform: PlatformUnderTest, database: Database
+) -> None:
     """In the order of their keys it would scan all messages to learn that none is late."""
     platform.database.execute(
         "INSERT INTO whatsapp.messages"
@@ -151,7 +154,7 @@ async def test_sweep_of_expired_messages_uses_an_index(platform: Platform, datab
 
 
 async def test_many_messages_are_returned_once_in_bounded_transactions(
-    platform: Platform, handler: SendRequestHandler, sweeper: Sweeper
+    platform: PlatformUnderTest, handler: SendRequestHandler, sweeper: Sweeper
 ) -> None:
     count = SWEEP_BATCH_SIZE + 7
     await handler.handle([requested(message) for message in new_ids(count)])

@@ -12,11 +12,11 @@ from services.contracts.v1.events_pb2 import STATUS_READ, MessageRequested, Mess
 from services.kit.ids import uuid7
 from services.kit.kafka.dead_letters import KafkaDeadLetterStore
 from services.kit.kafka.envelope import OutboundEvent, decode
-from tests.servers.event_flattening import flatten
+from tests.servers.event_batches import flatten
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
-    from tests.integration.whatsapp.conftest import Platform
+    from tests.integration.whatsapp.conftest import PlatformUnderTest
     from tests.servers.kafka import Kafka
 
 pytestmark = pytest.mark.integration
@@ -71,7 +71,7 @@ class StatusListener:
 
 
 def test_every_message_is_sent_once_and_its_read_status_published(
-    platform: Platform, clean_kafka: Kafka
+    platform: PlatformUnderTest, clean_kafka: Kafka
 ) -> None:
     api = platform.start("whatsapp", "api")
     platform.settings["ESQ_WEBHOOK_URL"] = f"{api.url}/webhooks/cloud"

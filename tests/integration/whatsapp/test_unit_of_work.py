@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.contracts.v1.events_pb2 import CampaignRunStopped, MessageRequested
+from services.contracts.v1.events_pb2 import CampaignRunStopped, MessageRequested, MessagesRequested
 from services.kit.errors import ConflictError, OverloadedError
 from services.kit.ids import uuid7
 from services.kit.kafka.envelope import InboundEvent
@@ -45,10 +45,10 @@ def reply(index: int, text: str = "Hello", ttl_seconds: float = 3600) -> SendRep
 
 
 def requested(message_id: UUID, run: int) -> InboundEvent:
-    event = MessageRequested(
+    request = MessageRequested(
         message_id=str(message_id), campaign_id="c", connection="main", to="+5511", text="Hello", run=run
     )
-    return InboundEvent(uuid7(), "acme", event)
+    return InboundEvent(uuid7(), "acme", MessagesRequested(requests=[request]))
 
 
 async def test_connection_keeps_owner_and_quota(factory: UnitOfWorkFactory) -> None:

@@ -13,6 +13,7 @@ from services.contracts.v1.events_pb2 import (
     STATUS_DELIVERED,
     MessageAccepted,
     MessageRequested,
+    MessagesRequested,
     MessageStatusChanged,
 )
 from services.kit.http.auth import JwtTokens
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
-    from tests.integration.whatsapp.conftest import Platform
+    from tests.integration.whatsapp.conftest import PlatformUnderTest
 
 pytestmark = pytest.mark.integration
 SECRET = b"app-secret"
@@ -68,11 +69,13 @@ async def put_connection(client: httpx.AsyncClient, company: str = "acme", numbe
     return response.status_code
 
 
-def rows(platform: Platform, statement: str) -> list[str]:
+def rows(platform: PlatformUnderTest, statement: str) -> list[str]:
     return platform.database.execute(statement).splitlines()
 
 
-async def test_signed_webhook_is_stored_as_received(platform: Platform, client: httpx.AsyncClient) -> None:
+async def test_signed_webhook_is_stored_as_received(
+    platform: PlatformUnderTest, client: httpx.AsyncClient
+) -> None:
     raw = body(status(uuid7(), "sent")) + b"  "
     assert await post(client, raw) == 200
     assert rows(platform, "SELECT encode(body, 'hex') FROM whatsapp.webhook_deliveries") == [raw.hex()]
@@ -80,7 +83,7 @@ async def test_signed_webhook_is_stored_as_received(platform: Platform, client: 
 
 @pytest.mark.parametrize(("signature", "code"), [(None, 401), ("sha256=00", 403), ("", 403)])
 async def test_webhook_without_valid_signature_is_rejected_and_not_stored(
-    platform: Platform, client: httpx.AsyncClient, signature: str | None, code: int
+    platform: PlatformUnderTest, client: httpx.AsyncClient, signature: str | None, code: int
 ) -> None:
     assert await post(client, b"{}", signature) == code
     assert rows(platform, "SELECT count(*) FROM whatsapp.webhook_deliveries") == ["0"]
@@ -113,7 +116,7 @@ async def test_connection_needs_the_scope(client: httpx.AsyncClient) -> None:
 
 
 async def test_connection_returns_its_load_and_keeps_its_quota(
-    platform: Platform, client: httpx.AsyncClient
+    platform: PlatformUnderTest, client: httpx.AsyncClient
 ) -> None:
     headers = bearer(scope="connections:read connections:write")
     quota = {"phone_number_id": NUMBER, "recipients_per_day": 250}
@@ -136,7 +139,7 @@ async def test_connection_returns_its_load_and_keeps_its_quota(
 
 
 async def test_statuses_change_messages_and_are_published_once(
-    platform: Platform, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
+    platform: PlatformUnderTest, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
     await put_connection(client)
     (message,) = platform.queue_messages(1)
@@ -151,7 +154,7 @@ async def test_statuses_change_messages_and_are_published_once(
 
 
 async def test_uncertain_message_is_resolved_by_client_reference(
-    platform: Platform, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
+    platform: PlatformUnderTest, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
     await put_connection(client)
     (message,) = platform.queue_messages(1)
@@ -162,7 +165,7 @@ async def test_uncertain_message_is_resolved_by_client_reference(
 
 
 async def test_status_without_client_reference_matches_no_message(
-    platform: Platform, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
+    platform: PlatformUnderTest, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
     await put_connection(client)
     (message,) = platform.queue_messages(1)
@@ -173,7 +176,7 @@ async def test_status_without_client_reference_matches_no_message(
 
 
 async def test_number_of_another_company_cannot_change_a_message(
-    platform: Platform, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
+    platform: PlatformUnderTest, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
     await put_connection(client)
     await put_connection(client, company="rival", number="666")
@@ -184,7 +187,7 @@ async def test_number_of_another_company_cannot_change_a_message(
 
 
 async def test_malformed_webhook_is_marked_and_the_others_are_processed(
-    platform: Platform, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
+    platform: PlatformUnderTest, client: httpx.AsyncClient, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
     await put_connection(client)
     (message,) = platform.queue_messages(1)
@@ -198,7 +201,9 @@ async def test_malformed_webhook_is_marked_and_the_others_are_processed(
     ]
 
 
-async def test_old_webhooks_are_purged(platform: Platform, unit_of_work: PostgresUnitOfWorkFactory) -> None:
+async def test_old_webhooks_are_purged(
+    platform: PlatformUnderTest, unit_of_work: PostgresUnitOfWorkFactory
+) -> None:
     platform.database.execute(
         "INSERT INTO whatsapp.webhook_deliveries (body, processed_at)"
         " VALUES ('a', now() - interval '2 days'), ('b', now()), ('c', NULL)"
@@ -208,26 +213,27 @@ async def test_old_webhooks_are_purged(platform: Platform, unit_of_work: Postgre
 
 
 def requested(message: str, text: str = "Hello") -> InboundEvent:
-    event = MessageRequested(
+    request = MessageRequested(
         message_id=message, campaign_id="c", contact_id="1", connection="main", to="+5511999999999", text=text
     )
-    return InboundEvent(uuid7(), "acme", event)
+    return InboundEvent(uuid7(), "acme", MessagesRequested(requests=[request]))
 
 
 async def test_repeated_request_is_queued_once(
-    platform: Platform, unit_of_work: PostgresUnitOfWorkFactory
+    platform: PlatformUnderTest, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
     handle = SendRequestHandler(unit_of_work, FakeReadyQueue()).handle
-    first, second = requested(str(uuid7())), requested(str(uuid7()))
+    message = str(uuid7())
+    first, second = requested(message), requested(str(uuid7()))
     await handle([first, second])
     await handle([first, second])
     # The same message in another event: the message id decides.
-    await handle([requested(first.event.message_id), requested(first.event.message_id)])
+    await handle([requested(message), requested(message)])
     assert platform.state_counts() == {"queued": 2}
 
 
 async def test_repeated_request_publishes_the_state_of_its_message(
-    platform: Platform, unit_of_work: PostgresUnitOfWorkFactory
+    platform: PlatformUnderTest, unit_of_work: PostgresUnitOfWorkFactory
 ) -> None:
     """After a loss of Kafka's data, which may have included the message's events."""
     handle = SendRequestHandler(unit_of_work, FakeReadyQueue()).handle
@@ -246,7 +252,7 @@ async def test_repeated_request_publishes_the_state_of_its_message(
 
 @pytest.mark.parametrize("invalid", [requested("no id"), requested(str(uuid7()), "x" * 4097)])
 async def test_invalid_request_raises_and_stores_nothing(
-    platform: Platform, unit_of_work: PostgresUnitOfWorkFactory, invalid: InboundEvent
+    platform: PlatformUnderTest, unit_of_work: PostgresUnitOfWorkFactory, invalid: InboundEvent
 ) -> None:
     with pytest.raises(ValueError, match=r"UUID|longer"):
         await SendRequestHandler(unit_of_work, FakeReadyQueue()).handle([invalid])

@@ -17,11 +17,13 @@ from services.campaigns.jobs.republish import republish_requests
 from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError, InvalidError, NotFoundError
 from services.kit.ids import uuid7
-from services.kit.kafka.envelope import Event, InboundEvent
-from tests.controllers.told import single
+from services.kit.kafka.envelope import InboundEvent
+from tests.servers.event_batches import flatten, statuses_updated
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from tests.servers.event_batches import StatusUpdate
 
 COMMAND = CreateCampaign("acme", "Welcome", "friends", "Oi {name}!", "main", idempotency_key="key-1")
 CHUNK = PlanNextChunk(chunk_size=2, lease_seconds=15)
@@ -31,12 +33,12 @@ def recipients(count: int) -> list[Recipient]:
     return [Recipient(uuid7(), uuid7(), f"+55119100000{number:02d}", f"P{number}") for number in range(count)]
 
 
-def incoming(event: Event, company: str = "acme") -> InboundEvent:
-    return InboundEvent(uuid7(), company, event)
+def incoming(update: StatusUpdate, company: str = "acme") -> InboundEvent:
+    return InboundEvent(uuid7(), company, statuses_updated(update))
 
 
 def requests(uow_factory: FakeUnitOfWorkFactory) -> list[Any]:
-    return single(event.event for event in uow_factory.tables.outbox.events)
+    return flatten(event.event for event in uow_factory.tables.outbox.events)
 
 
 async def planned(count: int = 5) -> tuple[FakeUnitOfWorkFactory, UUID, list[str]]:

@@ -33,6 +33,7 @@ from services.contracts.v1 import events_pb2 as v1
 from services.kit.errors import ConflictError
 from services.kit.ids import uuid7
 from services.kit.kafka.envelope import InboundEvent
+from tests.servers.event_batches import statuses_updated
 
 if TYPE_CHECKING:
     from services.kit.kafka.envelope import Event
@@ -128,11 +129,13 @@ class Simulation:
 
     async def deliver_updates(self) -> None:
         """Deliver some status updates to campaigns; those of a message stay in order."""
-        ids = {event.message_id for event in self.whatsapp.updates}
+        ids = {update.message_id for update in self.whatsapp.updates}
         selected = {message_id for message_id in ids if self.rng.random() < 0.5}
-        delivered = [event for event in self.whatsapp.updates if event.message_id in selected]
-        self.whatsapp.updates = [event for event in self.whatsapp.updates if event.message_id not in selected]
-        incoming = [InboundEvent(uuid7(), "acme", event) for event in delivered]
+        delivered = [update for update in self.whatsapp.updates if update.message_id in selected]
+        self.whatsapp.updates = [
+            update for update in self.whatsapp.updates if update.message_id not in selected
+        ]
+        incoming = [InboundEvent(uuid7(), "acme", statuses_updated(update)) for update in delivered]
         await apply_status_updates(incoming, self.uow_factory)
 
     async def send(self) -> None:

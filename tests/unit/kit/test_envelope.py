@@ -18,10 +18,15 @@ from services.kit.kafka.envelope import (
     decode,
 )
 
+EMPTY_BATCH = v1.MessagesRequested()
+
 
 def test_event_survives_encoding_and_decoding() -> None:
     outbound = OutboundEvent.create(
-        MESSAGE_REQUESTED, "acme/main", "acme", v1.MessageRequested(message_id="m", text="Olá")
+        MESSAGE_REQUESTED,
+        "acme/main",
+        "acme",
+        v1.MessagesRequested(requests=[v1.MessageRequested(message_id="m", text="Olá")]),
     )
     inbound = decode(outbound.encode())
     assert (inbound.event_id, inbound.company, inbound.event) == (
@@ -50,8 +55,8 @@ def test_parts_are_split_in_order_into_bounded_batches() -> None:
         None,
         b"\xff\xff\xff",
         v1.Envelope(event_id=str(uuid7()), company="acme").SerializeToString(),
-        v1.Envelope(event_id="x", company="acme", message_failed=v1.MessageFailed()).SerializeToString(),
-        v1.Envelope(event_id=str(uuid7()), message_failed=v1.MessageFailed()).SerializeToString(),
+        v1.Envelope(event_id="x", company="acme", messages_requested=EMPTY_BATCH).SerializeToString(),
+        v1.Envelope(event_id=str(uuid7()), messages_requested=EMPTY_BATCH).SerializeToString(),
     ],
     ids=["absent", "not-protobuf", "without-event", "invalid-id", "without-company"],
 )
@@ -62,13 +67,13 @@ def test_payload_without_valid_event_is_malformed(payload: bytes | None) -> None
 
 def test_newer_version_and_unknown_event_are_unknown_schema_versions() -> None:
     envelope = v1.Envelope.FromString(
-        OutboundEvent.create(MESSAGE_STATUS, "k", "acme", v1.MessageAccepted(message_id="k")).encode()
+        OutboundEvent.create(MESSAGE_STATUS, "k", "acme", v1.MessageStatusesUpdated()).encode()
     )
     envelope.version = 2
     with pytest.raises(UnknownSchemaVersionError, match="version 2"):
         decode(envelope.SerializeToString())
     envelope.version = 1
-    envelope.ClearField("message_accepted")
+    envelope.ClearField("message_statuses_updated")
     with pytest.raises(UnknownSchemaVersionError):
         decode(envelope.SerializeToString() + b"\x9a\x06\x00")
     with pytest.raises(MalformedEventError):
@@ -76,7 +81,7 @@ def test_newer_version_and_unknown_event_are_unknown_schema_versions() -> None:
 
 
 def test_unknown_fields_of_known_event_are_ignored() -> None:
-    event = v1.MessageAccepted(message_id="k")
+    event = v1.MessageStatusesUpdated()
     event.MergeFromString(b"\x9a\x06\x00")
     assert decode(OutboundEvent.create(MESSAGE_STATUS, "k", "acme", event).encode()).company == "acme"
 

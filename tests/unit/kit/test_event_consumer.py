@@ -61,8 +61,7 @@ async def consume(kafka_consumer: FakeKafkaConsumer, publisher: FakePublisher, h
 
 
 def valid_payload() -> bytes:
-    event = v1.MessageAccepted(message_id="k")
-    return OutboundEvent(MESSAGE_STATUS, "k", "acme", event, uuid4()).encode()
+    return OutboundEvent(MESSAGE_STATUS, "k", "acme", v1.MessageStatusesUpdated(), uuid4()).encode()
 
 
 async def test_early_record_pauses_its_partition_from_there_on() -> None:

@@ -14,10 +14,10 @@ from services.kit.kafka.envelope import OutboundEvent, decode
 
 async def test_fakes_behave_like_their_ports() -> None:
     inbox, outbox, publisher = FakeInbox(), FakeOutbox(), FakePublisher()
-    event = decode(OutboundEvent.create(MESSAGE_REQUESTED, "k", "acme", v1.MessageRequested()).encode())
+    event = decode(OutboundEvent.create(MESSAGE_REQUESTED, "k", "acme", v1.MessagesRequested()).encode())
     assert await inbox.filter_new([event, event]) == [event]
     assert await inbox.filter_new([event]) == []
-    await outbox.add([OutboundEvent.create(MESSAGE_REQUESTED, "k", "acme", v1.MessageRequested())])
+    await outbox.add([OutboundEvent.create(MESSAGE_REQUESTED, "k", "acme", v1.MessagesRequested())])
     assert len(outbox.events) == 1
     await publisher.publish([Record("t", "k", b"")])
     publisher.unavailable = True

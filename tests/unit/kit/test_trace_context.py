@@ -55,7 +55,7 @@ def test_batch_of_several_traces_has_no_common_traceparent() -> None:
 
 def test_events_and_log_lines_carry_the_trace() -> None:
     with trace_context.trace_scope(PARENT) as trace:
-        event = OutboundEvent.create(MESSAGE_STATUS, "k", "acme", v1.MessageAccepted(message_id="k"))
+        event = OutboundEvent.create(MESSAGE_STATUS, "k", "acme", v1.MessageStatusesUpdated())
         assert decode(event.encode()).traceparent == str(trace)
         line = json.loads(JsonFormatter("s").format(logging.makeLogRecord({"msg": "x"})))
     assert line["trace_id"] == trace.trace_id

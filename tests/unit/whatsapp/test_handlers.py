@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from services.contracts.v1.events_pb2 import CampaignRunStopped, MessageRequested
+from services.contracts.v1.events_pb2 import CampaignRunStopped, MessageRequested, MessagesRequested
 from services.kit.errors import (
     ConflictError,
     ForbiddenError,
@@ -124,10 +124,10 @@ async def test_webhook_changes_state_and_publishes_one_event(unit: FakeUnitOfWor
 
 
 def requested(message_id: UUID, run: int = 0) -> InboundEvent:
-    event = MessageRequested(
+    request = MessageRequested(
         message_id=str(message_id), campaign_id="c", connection="main", to="+5511", text="Hello", run=run
     )
-    return InboundEvent(uuid7(), "acme", event)
+    return InboundEvent(uuid7(), "acme", MessagesRequested(requests=[request]))
 
 
 async def test_request_of_a_halted_run_is_returned_and_queued_again_by_a_later_run(
