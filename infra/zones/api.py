@@ -66,8 +66,8 @@ class Api:
         Raises:
             CommandFailedError: the API server does not respond.
         """
-        answer = json.loads(self.kubectl("get", "nodes", "--output=json", "--request-timeout=5s"))
-        return tuple(_node_status(item) for item in answer["items"])
+        response = json.loads(self.kubectl("get", "nodes", "--output=json", "--request-timeout=5s"))
+        return tuple(_node_status(item) for item in response["items"])
 
     def wait_until_ready(self, step: ProgressStep) -> None:
         """Wait until the API server is ready.

@@ -155,8 +155,8 @@ class Cluster:
         """Return the states of the processes and of the nodes."""
         states = self._supervisor.states()
         for zone in self.spec.zones if states else ():
-            inner = self._supervisor.node_states(zone) or {"supervisor": "UNKNOWN"}
-            states |= {f"{zone}/{name}": state for name, state in inner.items()}
+            node_states = self._supervisor.node_states(zone) or {"supervisor": "UNKNOWN"}
+            states |= {f"{zone}/{name}": state for name, state in node_states.items()}
         try:
             node_statuses = self._nodes() if states else ()
         except CommandFailedError:
@@ -225,11 +225,11 @@ class Cluster:
             )
 
     def _nodes(self) -> tuple[NodeStatus, ...]:
-        known = {node.name: node for node in self._api.nodes()}
-        unknown = {
+        registered = {node.name: node for node in self._api.nodes()}
+        unregistered = {
             zone: NodeStatus(name=zone, zone=zone, reason="not registered") for zone in self.spec.zones
         }
-        return tuple((unknown | known).values())
+        return tuple((unregistered | registered).values())
 
     def _wait_until_healthy(self, step: ProgressStep) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_SECONDS
@@ -249,8 +249,8 @@ class Cluster:
     def _is_unchanged(self) -> bool:
         if self._supervisor.pid is None or not network.exists(self.spec):
             return False
-        before = self._paths.supervisor_config.read_text()
-        return self._write_configuration() == before and self.status().healthy
+        previous_configuration = self._paths.supervisor_config.read_text()
+        return self._write_configuration() == previous_configuration and self.status().healthy
 
     def _write_configuration(self) -> str:
         """Write all files and return the supervisor's configuration."""

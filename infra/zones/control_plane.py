@@ -97,9 +97,11 @@ def programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> list[Progr
 
 def _watched_files(argv: list[str], paths: ClusterPaths) -> list[Path]:
     """Return the configuration files and certificates that `argv` names."""
-    named = [Path(word.rpartition("=")[2]) for word in argv]
-    ours = [path for path in named if path.is_relative_to(paths.pki) or path.is_relative_to(paths.config)]
-    return [*ours, paths.pki / "proxy.kubeconfig"] if "proxy" in argv else ours
+    argument_paths = [Path(argument.rpartition("=")[2]) for argument in argv]
+    cluster_files = [
+        path for path in argument_paths if path.is_relative_to(paths.pki) or path.is_relative_to(paths.config)
+    ]
+    return [*cluster_files, paths.pki / "proxy.kubeconfig"] if "proxy" in argv else cluster_files
 
 
 def _wait_then_exec(path: str, identity: str, spec: ClusterSpec, paths: ClusterPaths) -> list[str]:

@@ -57,7 +57,7 @@ def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
         spec: of the cluster.
         paths: files of the cluster.
     """
-    head = _HEADER.format(
+    header = _HEADER.format(
         socket=paths.run / "edge.sock",
         address=spec.gateway,
         port=PORT,
@@ -74,7 +74,7 @@ def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
         + " }"
     )
     return (
-        head
+        header
         + "\n".join([missing, *rules])
         + "\n"
         + "".join(_backend(endpoint, spec, paths) for endpoint in PUBLIC_ENDPOINTS)

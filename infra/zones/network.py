@@ -24,7 +24,7 @@ def exists(spec: ClusterSpec) -> bool:
     """Return whether the bridge, all links and all namespaces exist."""
     links = {link["ifname"] for link in json.loads(run(["ip", "-json", "link", "show"]))}
     hosts = spec.hosts
-    expected = {spec.bridge, *(spec.bridge_port(machine) for machine in hosts)}
+    expected = {spec.bridge, *(spec.bridge_port(host) for host in hosts)}
     return expected <= links and all((NAMESPACES / spec.namespace(machine)).exists() for machine in hosts)
 
 
@@ -34,18 +34,18 @@ def create(spec: ClusterSpec) -> None:
     bridge = f"link add {spec.bridge} address {spec.bridge_mac} type bridge nf_call_iptables 0"
     _run_batch([bridge, f"link set {spec.bridge} up"])
     _run_batch([f"addr add {spec.gateway}/{spec.lan.prefixlen} dev {spec.bridge}"])
-    for machine in spec.hosts:
-        _attach(spec, machine)
+    for host in spec.hosts:
+        _attach(spec, host)
     routes = [f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in spec.zones]
     _run_batch([*routes, f"route add {spec.service_range} via {spec.control}"])
 
 
 def remove(spec: ClusterSpec) -> None:
     """Remove the network and its nftables tables; missing parts are ignored."""
-    for machine in spec.hosts:
-        if (NAMESPACES / spec.namespace(machine)).exists():
-            run(["ip", "netns", "delete", spec.namespace(machine)])
-        run(["ip", "link", "delete", spec.bridge_port(machine)], check=False)
+    for host in spec.hosts:
+        if (NAMESPACES / spec.namespace(host)).exists():
+            run(["ip", "netns", "delete", spec.namespace(host)])
+        run(["ip", "link", "delete", spec.bridge_port(host)], check=False)
     run(["ip", "link", "delete", spec.bridge], check=False)
     for line in run(["nft", "list", "tables", "bridge"]).splitlines():
         name = line.split()[-1]
@@ -82,13 +82,13 @@ def _attach(spec: ClusterSpec, host: str) -> None:
             f"link set {port} master {spec.bridge} up",
         ]
     )
-    others = [zone for zone in spec.zones if zone != host]
+    other_zones = [zone for zone in spec.zones if zone != host]
     commands = [
         "link set lo up",
         f"addr add {address}/{spec.lan.prefixlen} dev eth0",
         "link set eth0 up",
         f"route add default via {spec.gateway}",
-        *(f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in others),
+        *(f"route add {spec.pods(zone)} via {spec.node(zone)}" for zone in other_zones),
     ]
     if host == "control":
         # The host routes ClusterIPs here; kube-proxy rewrites the destination before this route is used.

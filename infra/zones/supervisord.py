@@ -78,7 +78,7 @@ def render(programs: Sequence[Program], *, socket: Path, pidfile: Path, log: Pat
         pidfile: of supervisord.
         log: of supervisord.
     """
-    head = f"""\
+    header = f"""\
 [supervisord]
 pidfile={pidfile}
 logfile={log}
@@ -97,7 +97,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
 [supervisorctl]
 serverurl=unix://{socket}
 """
-    return head + "".join(_section(program) for program in programs)
+    return header + "".join(_section(program) for program in programs)
 
 
 def _digest(paths: Sequence[Path]) -> str:

@@ -33,10 +33,10 @@ with socket.create_server((sys.argv[1], int(sys.argv[2]))) as server:
     connection, _ = server.accept()
     with connection:
         connection.settimeout(20)
-        begun, size = time.monotonic(), 0
+        started_at, size = time.monotonic(), 0
         while piece := connection.recv(1 << 16):
             size += len(piece)
-print(size, time.monotonic() - begun)
+print(size, time.monotonic() - started_at)
 """
 _SEND = """
 import socket, sys

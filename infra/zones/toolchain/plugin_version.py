@@ -30,10 +30,10 @@ def plugin_version(program: str) -> str:
             port = (process.stdout.readline() if process.stdout else "").strip()
             with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
                 # The message has one field, a string: its bytes are enough, and the schema stays Pulumi's.
-                answer = channel.unary_unary(_METHOD)(b"", timeout=_TIMEOUT_SECONDS)
+                response = channel.unary_unary(_METHOD)(b"", timeout=_TIMEOUT_SECONDS)
         except grpc.RpcError:
             return ""
         finally:
             timer.cancel()
             process.kill()
-    return bytes(answer).decode(errors="replace").strip()
+    return bytes(response).decode(errors="replace").strip()

@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
-SLOW = 4.0
+TIMEOUT_MULTIPLIER = 4.0
 """Limits are this multiple of the durations on an idle host, since tests share the host."""
-READY_LIMIT_SECONDS = 8.0 * SLOW
-UNCHANGED_LIMIT_SECONDS = 1.0 * SLOW
-DETECTION_LIMIT_SECONDS = 6.0 * SLOW
-RECOVERY_LIMIT_SECONDS = 8.0 * SLOW
+READY_LIMIT_SECONDS = 8.0 * TIMEOUT_MULTIPLIER
+UNCHANGED_LIMIT_SECONDS = 1.0 * TIMEOUT_MULTIPLIER
+DETECTION_LIMIT_SECONDS = 6.0 * TIMEOUT_MULTIPLIER
+RECOVERY_LIMIT_SECONDS = 8.0 * TIMEOUT_MULTIPLIER
 PODS_TIMEOUT_SECONDS = 60.0
 
 SERVE = 'mkdir -p /www && echo "$ZONE" > /www/index.html && exec busybox httpd -f -p 8080 -h /www'
