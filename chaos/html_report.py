@@ -70,10 +70,10 @@ def _run_context(number: int, run: ExperimentRun) -> dict[str, Any]:
 
 def _cells(stats: StreamStats, run: ExperimentRun, scale: float) -> Sequence[dict[str, float | str]]:
     """Return a cell per second: red without acknowledgements, amber with few or slow ones."""
-    typical = statistics.median([count for count, _ in stats.series] or [0])
+    median_count = statistics.median([count for count, _ in stats.series] or [0])
     cells: list[dict[str, float | str]] = []
     for second, (count, slowest) in enumerate(stats.series[: int(run.ended_at - run.started_at) + 1]):
-        kind = "error" if count == 0 else "warning" if slowest > 1.0 or count < typical / 2 else "ok"
+        kind = "error" if count == 0 else "warning" if slowest > 1.0 or count < median_count / 2 else "ok"
         tooltip = f"second {second}: {count} acknowledged, slowest {slowest:.2f} s"
         cells.append(
             {"x": LABEL_WIDTH + second * scale, "w": max(scale - 0.5, 0.5), "kind": kind, "tooltip": tooltip}

@@ -73,14 +73,18 @@ def longest_gap(started_at: float, acked_at: Sequence[float], ended_at: float) -
     return max(gaps, key=lambda gap: gap[0])
 
 
-def percentile(ordered: Sequence[float], fraction: float) -> float:
+def percentile(sorted_values: Sequence[float], fraction: float) -> float:
     """Return a percentile (nearest rank); 0 if there are no values.
 
     Args:
-        ordered: the values, sorted.
+        sorted_values: the values, sorted.
         fraction: for example 0.99.
     """
-    return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))] if ordered else 0.0
+    return (
+        sorted_values[min(len(sorted_values) - 1, int(fraction * len(sorted_values)))]
+        if sorted_values
+        else 0.0
+    )
 
 
 def compute_stats(
@@ -139,15 +143,15 @@ def compare(acked: Sequence[tuple[int, float, float]], stored: Sequence[int]) ->
 def _count_reordered(acked: Sequence[tuple[int, float, float]], positions: Mapping[int, int]) -> int:
     """Count writes that are stored before a write that was acknowledged before their planned time."""
     by_planned = sorted(
-        (planned, done, positions[number]) for number, planned, done in acked if number in positions
+        (planned, acked_at, positions[number]) for number, planned, acked_at in acked if number in positions
     )
-    by_done = sorted(by_planned, key=lambda write: write[1])
-    count, furthest, index = 0, -1, 0
+    by_acked = sorted(by_planned, key=lambda write: write[1])
+    count, last_position, index = 0, -1, 0
     for planned, _, position in by_planned:
-        while index < len(by_done) and by_done[index][1] < planned:
-            furthest = max(furthest, by_done[index][2])
+        while index < len(by_acked) and by_acked[index][1] < planned:
+            last_position = max(last_position, by_acked[index][2])
             index += 1
-        count += position < furthest
+        count += position < last_position
     return count
 
 
@@ -156,9 +160,9 @@ def _series(
 ) -> tuple[tuple[int, float], ...]:
     seconds = max(1, int(ended_at - started_at) + 1)
     counts, slowest = [0] * seconds, [0.0] * seconds
-    for _, planned, done in acked:
-        second = int(done - started_at)
+    for _, planned, acked_at in acked:
+        second = int(acked_at - started_at)
         if 0 <= second < seconds:
             counts[second] += 1
-            slowest[second] = max(slowest[second], round(done - planned, 3))
+            slowest[second] = max(slowest[second], round(acked_at - planned, 3))
     return tuple(zip(counts, slowest, strict=True))

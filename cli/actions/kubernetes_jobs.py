@@ -126,8 +126,12 @@ class KubernetesJobs:
     def latest_pod(self, name: str) -> Any:  # noqa: ANN401 - the client has no types
         """Return the newest pod of a Job; None when there is none."""
         selector = f"job-name={name}"
-        listed = get_or_none(lambda: self._core.list_namespaced_pod(self.namespace, label_selector=selector))
-        pods = sorted(listed.items if listed else [], key=lambda pod: str(pod.metadata.creation_timestamp))
+        pod_list = get_or_none(
+            lambda: self._core.list_namespaced_pod(self.namespace, label_selector=selector)
+        )
+        pods = sorted(
+            pod_list.items if pod_list else [], key=lambda pod: str(pod.metadata.creation_timestamp)
+        )
         return pods[-1] if pods else None
 
     def delete(self, name: str) -> bool:

@@ -123,12 +123,12 @@ def _effective_measurement(slo: Slo, store: MeasurementStore, now: dt.datetime) 
     latest = store.latest(slo.id)
     if latest is None or slo.limit > 0:
         return latest
-    recent = [
+    recent_measurements = [
         measurement
         for measurement in store.for_slo(slo.id)
         if now - measurement.measured_at <= ZERO_TOLERANCE_WINDOW or measurement == latest
     ]
-    values = tuple(value for measurement in recent for value in measurement.distribution.values)
+    values = tuple(value for measurement in recent_measurements for value in measurement.distribution.values)
     return latest.model_copy(update={"distribution": Distribution(values=values)})
 
 

@@ -59,10 +59,10 @@ def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
     if json:
         output.print_json({"environment": env, **result})
         return
-    for listed in result["backups"]:
-        line = f"{listed['finished_at']}  {listed['backup_type']:4}  repository {listed['repository']}"
-        sizes = f"{_format_size(listed['database_bytes']):>9} (+{_format_size(listed['stored_bytes'])})"
-        typer.echo(f"{line}  {sizes}  {listed['label']}")
+    for entry in result["backups"]:
+        line = f"{entry['finished_at']}  {entry['backup_type']:4}  repository {entry['repository']}"
+        sizes = f"{_format_size(entry['database_bytes']):>9} (+{_format_size(entry['stored_bytes'])})"
+        typer.echo(f"{line}  {sizes}  {entry['label']}")
     if result["restorable_from"] is not None:
         typer.echo(
             f"Restorable: any point in time from {result['restorable_from']} to {result['last_archived_at']}."

@@ -109,6 +109,6 @@ def _run_job(env: str, kubeconfig: Path | None, args: Sequence[str], *, as_json:
     return run_dlq_job(environment, args, output.progress_reporter(as_json=as_json))
 
 
-def _print_total(result: dict[str, Any], shown: int) -> None:
-    suffix = "" if shown == result["total"] else f", {shown} of them shown"
+def _print_total(result: dict[str, Any], shown_count: int) -> None:
+    suffix = "" if shown_count == result["total"] else f", {shown_count} of them shown"
     typer.echo(f"Dead letters: {result['total']}{suffix}")

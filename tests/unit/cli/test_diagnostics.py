@@ -119,7 +119,7 @@ def test_entries_are_limited(cluster: Callable[[dict[str, object]], Path]) -> No
     assert len(diagnose(cluster(answers), DEPLOYMENT)) == MAX_ENTRIES
 
 
-def test_without_the_right_to_read_nothing_is_added(cluster: Callable[[dict[str, object]], Path]) -> None:
+def test_missing_read_permission_adds_nothing(cluster: Callable[[dict[str, object]], Path]) -> None:
     assert diagnose(cluster({}), DEPLOYMENT) == []
 
 

@@ -94,7 +94,7 @@ def test_failure_collects_all_messages_of_its_resource(run: EngineRun) -> None:
     assert run.status_line() == ""
 
 
-def test_a_failure_holds_the_reference_to_its_object(run: EngineRun) -> None:
+def test_failure_has_the_reference_of_its_object(run: EngineRun) -> None:
     metadata = {"namespace": "data", "name": "pg"}
     inputs = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata}
     state = {"type": "", "urn": POSTGRES, "id": "", "inputs": inputs, "outputs": {}}
