@@ -70,8 +70,8 @@ async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[
         if not selected:
             return {"succeeded": False, "problems": [f"there is no dead letter at {' or '.join(paths)}"]}
         if action == "show":
-            shown = [dead_letter.redacted() for dead_letter in selected[:SHOW_LIMIT]]
-            return {"succeeded": True, "total": len(selected), "dead_letters": shown}
+            redacted = [dead_letter.redacted() for dead_letter in selected[:SHOW_LIMIT]]
+            return {"succeeded": True, "total": len(selected), "dead_letters": redacted}
         async with open_publisher(settings, settings) as publisher:
             await resolve_dead_letters(selected, ACTIONS[action], publisher, datetime.now(UTC))
     except (KafkaException, TimeoutError, TemporaryError) as error:

@@ -1,7 +1,8 @@
 """JSON logging: one JSON object per line, with a message for people, an `action` and ids for machines.
 
 Write `log.info("Planned 500 recipients", extra={"action": "plan_campaign", "campaign": id})`. Phone numbers,
-message texts and tokens must not be logged; text that looks like a phone number or a token is redacted anyway.
+message texts and tokens must not be logged; text that looks like a phone number or a token is redacted
+anyway.
 """
 
 from __future__ import annotations

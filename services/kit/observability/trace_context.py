@@ -79,5 +79,5 @@ def trace_scope(text: str) -> Iterator[TraceContext]:
 
 def common_traceparent(texts: Iterable[str]) -> str:
     """Return the `traceparent` that all values share; empty when they differ."""
-    distinct = set(texts)
-    return distinct.pop() if len(distinct) == 1 else ""
+    distinct_values = set(texts)
+    return distinct_values.pop() if len(distinct_values) == 1 else ""

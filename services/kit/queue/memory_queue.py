@@ -107,12 +107,12 @@ class MemoryQueue:
             batch[lane] += start <= now
             if job.deadline and start + wait >= job.deadline.timestamp():
                 waits.append(wait)
-                beyond = start + wait - job.deadline.timestamp()
+                overrun_seconds = start + wait - job.deadline.timestamp()
         if waits:
             raise OverloadedError(
                 f"queue {self.name}: the wait is {max(waits):.1f} s",
                 wait_seconds=max(waits),
-                retry_after=beyond,
+                retry_after=overrun_seconds,
             )
 
     def _jobs_ahead(self, lane: tuple[int, str], joining: int, now: float) -> int:
@@ -130,8 +130,8 @@ class MemoryQueue:
     def _insert(self, entry: Entry, now: float) -> None:
         """Add an entry; a returning lane goes behind the last one, unless not yet served this round."""
         served_position = self._served_positions[entry.job.priority]
-        returning = not any(other.lane == entry.lane for other in self._ready(now))
-        if returning and self._positions.get(entry.lane) != served_position:
+        is_returning = not any(other.lane == entry.lane for other in self._ready(now))
+        if is_returning and self._positions.get(entry.lane) != served_position:
             self._positions[entry.lane] = served_position + 1
         self._entries[entry.job.id] = entry
 

@@ -207,16 +207,18 @@ def _validate(jobs: Sequence[Job]) -> None:
         raise InvalidError("; ".join(errors[:MAX_REPORTED_ERRORS]))
 
 
-def _rejection(name: QueueName, status: str, wait: float = 0.0, beyond: float = 0.0) -> Exception:
+def _rejection(
+    name: QueueName, status: str, wait_seconds: float = 0.0, overrun_seconds: float = 0.0
+) -> Exception:
     """Return the error for jobs that were rejected."""
     if status == "draining":
         return TemporaryError(f"queue {name} is draining and accepts no new jobs", retry_after=30.0)
     if status == "full":
-        return OverloadedError(f"queue {name} is full", wait_seconds=wait, retry_after=wait)
+        return OverloadedError(f"queue {name} is full", wait_seconds=wait_seconds, retry_after=wait_seconds)
     return OverloadedError(
-        f"queue {name}: the wait is {wait:.1f} s, {beyond:.1f} s beyond the deadline",
-        wait_seconds=wait,
-        retry_after=beyond,
+        f"queue {name}: the wait is {wait_seconds:.1f} s, {overrun_seconds:.1f} s beyond the deadline",
+        wait_seconds=wait_seconds,
+        retry_after=overrun_seconds,
     )
 
 
