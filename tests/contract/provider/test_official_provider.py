@@ -90,7 +90,7 @@ def deployment_with_timeout(namespace: str, replicas: int, seconds: int = 600, c
     )
 
 
-def replicas_of(api: client.ApiClient, namespace: str) -> int:
+def replica_count(api: client.ApiClient, namespace: str) -> int:
     return int(client.AppsV1Api(api).read_namespaced_deployment("d", namespace).spec.replicas)
 
 
@@ -127,12 +127,12 @@ def test_manual_scaling_is_drift_and_the_next_deploy_reverts_it(
     scale = client.AppsV1Api(api).patch_namespaced_deployment_scale
     scale("d", namespace, {"spec": {"replicas": 5}}, field_manager="kubectl")
     assert [change.resource for change in engine.drift("data", step).changes] == ["Deployment d"]
-    assert replicas_of(api, namespace) == 5
+    assert replica_count(api, namespace) == 5
     engine.up("data", program, step)
-    assert replicas_of(api, namespace) == 1
+    assert replica_count(api, namespace) == 1
 
 
-def test_refused_object_is_reported_in_the_servers_words(
+def test_rejected_object_raises_with_the_message_of_the_server(
     engine: PulumiEngine, step: RecordedStep, namespace: str
 ) -> None:
     with pytest.raises(DeployFailedError) as error:
@@ -195,7 +195,7 @@ def test_interrupt_stops_a_wait_and_the_next_run_continues(
     child.join(30)
     assert child.exitcode == 1
     engine.up("data", partial(deployment_with_timeout, namespace, 0), step)
-    assert replicas_of(api, namespace) == 0
+    assert replica_count(api, namespace) == 0
 
 
 def test_killed_create_is_continued_and_leaves_no_provider(
@@ -210,7 +210,7 @@ def test_killed_create_is_continued_and_leaves_no_provider(
     wait_until("the end of its provider", lambda: child_deploy.provider_pids() <= before, 10)
     outcome = engine.up("data", partial(deployment_with_timeout, namespace, 0, config_maps=20), step)
     assert "interrupted" in outcome.recovered
-    assert replicas_of(api, namespace) == 0
+    assert replica_count(api, namespace) == 0
     assert (
         len(client.CoreV1Api(api).list_namespaced_config_map(namespace).items) == 21
     )  # one is the cluster's

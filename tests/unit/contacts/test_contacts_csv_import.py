@@ -31,7 +31,7 @@ from services.kit.errors import InvalidError
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-ANA = "+5511987654321"
+E164_NUMBER = "+5511987654321"
 
 
 def parse(content: str | bytes) -> tuple[list[Row], list[tuple[int, str]]]:
@@ -43,10 +43,17 @@ def parse(content: str | bytes) -> tuple[list[Row], list[tuple[int, str]]]:
 
 @pytest.mark.parametrize(
     "text",
-    [ANA, "11 98765-4321", "(11) 98765.4321", "5511987654321", "011 98765 4321", " +55 11 98765 4321 "],
+    [
+        E164_NUMBER,
+        "11 98765-4321",
+        "(11) 98765.4321",
+        "5511987654321",
+        "011 98765 4321",
+        " +55 11 98765 4321 ",
+    ],
 )
 def test_common_notations_are_normalised(text: str) -> None:
-    assert normalise_phone(text, "BR") == ANA
+    assert normalise_phone(text, "BR") == E164_NUMBER
 
 
 def test_country_code_of_the_number_is_kept() -> None:
@@ -84,7 +91,7 @@ def test_name_is_one_line_and_truncated() -> None:
         ("cidade;NÚMERO de Telefone;primeiro nome", Columns(";", 1, 2, has_header=True)),
         ("celular", Columns(",", 0, None, has_header=True)),
         ("id\tphone-number\tname", Columns("\t", 1, 2, has_header=True)),
-        (f"Ana,{ANA}", Columns(",", 1, 0, has_header=False)),
+        (f"Ana,{E164_NUMBER}", Columns(",", 1, 0, has_header=False)),
         ("11987654321", Columns(",", 0, None, has_header=False)),
     ],
 )
@@ -99,8 +106,10 @@ def test_first_line_without_a_phone_column_is_invalid(line: str) -> None:
 
 
 def test_invalid_rows_are_rejected_with_their_line_numbers() -> None:
-    rows, rejected = parse(f'name,phone\n"Ana, a ""primeira""",{ANA}\n\nNinguém,12\nSó nome\n"aberto,{ANA}\n')
-    assert rows == [Row(ANA, 'Ana, a "primeira"')]
+    rows, rejected = parse(
+        f'name,phone\n"Ana, a ""primeira""",{E164_NUMBER}\n\nNinguém,12\nSó nome\n"aberto,{E164_NUMBER}\n'
+    )
+    assert rows == [Row(E164_NUMBER, 'Ana, a "primeira"')]
     assert rejected == [
         (4, "not a phone number: too short or too long"),
         (5, "the row has no field for the phone number"),
@@ -109,7 +118,10 @@ def test_invalid_rows_are_rejected_with_their_line_numbers() -> None:
 
 
 def test_byte_order_mark_and_crlf_are_removed() -> None:
-    assert parse(b"\xef\xbb\xbftelefone;nome\r\n11987654321;Jo\xc3\xa3o\r\n") == ([Row(ANA, "João")], [])
+    assert parse(b"\xef\xbb\xbftelefone;nome\r\n11987654321;Jo\xc3\xa3o\r\n") == (
+        [Row(E164_NUMBER, "João")],
+        [],
+    )
 
 
 def test_file_with_a_first_line_not_in_utf_8_is_invalid() -> None:

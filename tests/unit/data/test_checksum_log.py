@@ -73,7 +73,7 @@ def test_restored_database_overwrites_abandoned_timeline() -> None:
     assert checksum_log.load(storage).minutes == {at(0): contacts(3), at(1): contacts(2)}
 
 
-def test_before_returns_only_minutes_closed_earlier() -> None:
+def test_closed_before_returns_only_minutes_closed_earlier() -> None:
     storage = FakeObjectStorage()
     checksum_log.write(storage, {at(0): contacts(3)}, at(0), at(1), at(2))
     checksum_log.write(storage, {at(1): contacts(4)}, at(1), at(2), at(3))

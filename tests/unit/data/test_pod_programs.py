@@ -20,7 +20,7 @@ sentinel known-sentinel esq redis-2.redis 26379 abc
 """
 
 
-def test_primary_is_the_answer_of_most_sentinels() -> None:
+def test_primary_is_chosen_by_the_majority_of_sentinels() -> None:
     assert write_config.select_primary(["b", None, "b"], "a", "first") == "b"
 
 
