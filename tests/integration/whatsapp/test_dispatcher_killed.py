@@ -12,7 +12,7 @@ from services.whatsapp.settings import DispatcherSettings
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
-    from tests.integration.whatsapp.conftest import Platform
+    from tests.integration.whatsapp.conftest import PlatformUnderTest
 
 pytestmark = pytest.mark.integration
 MESSAGES = 500
@@ -20,14 +20,14 @@ SHORT_LEASES = {"ESQ_ATTEMPT_TIMEOUT_SECONDS": "2", "ESQ_RESULT_GRACE_SECONDS": 
 OPEN = {"queued", "leased"}
 
 
-def wait_until_received(platform: Platform, count: int) -> None:
+def wait_until_received(platform: PlatformUnderTest, count: int) -> None:
     """Wait until the simulator has received this many messages."""
     query = "SELECT count(*) FROM simulator.received_messages"
     wait_until(f"{count} messages are received", lambda: int(platform.database.execute(query)) >= count, 60)
 
 
 def test_dispatcher_killed_three_times_sends_every_message_at_most_once(
-    platform: Platform, kafka_settings: dict[str, str]
+    platform: PlatformUnderTest, kafka_settings: dict[str, str]
 ) -> None:
     simulator = platform.start_simulator(latency={"median_ms": 100}, webhooks=False)
     api = platform.start("whatsapp", "api")
@@ -53,7 +53,7 @@ def test_dispatcher_killed_three_times_sends_every_message_at_most_once(
 
 
 def test_webhooks_resolve_messages_of_a_killed_dispatcher(
-    platform: Platform, kafka_settings: dict[str, str]
+    platform: PlatformUnderTest, kafka_settings: dict[str, str]
 ) -> None:
     api = platform.start("whatsapp", "api")
     platform.settings["ESQ_WEBHOOK_URL"] = f"{api.url}/webhooks/cloud"
@@ -82,7 +82,7 @@ def test_webhooks_resolve_messages_of_a_killed_dispatcher(
     assert set(platform.state_counts()) - {"uncertain"} <= {"sent", "delivered", "read"}
 
 
-def test_two_dispatchers_never_send_the_same_message(platform: Platform) -> None:
+def test_two_dispatchers_never_send_the_same_message(platform: PlatformUnderTest) -> None:
     simulator = platform.start_simulator(latency={"median_ms": 20}, webhooks=False)
     api = platform.start("whatsapp", "api")
     platform.put_connection(api)
@@ -93,7 +93,7 @@ def test_two_dispatchers_never_send_the_same_message(platform: Platform) -> None
     assert set(platform.received_counts(simulator, ids).values()) == {1}
 
 
-def test_rate_of_a_connection_is_shared_by_all_dispatchers(platform: Platform) -> None:
+def test_rate_of_a_connection_is_shared_by_all_dispatchers(platform: PlatformUnderTest) -> None:
     platform.start_simulator(latency={"median_ms": 0}, webhooks=False)
     api = platform.start("whatsapp", "api")
     platform.put_connection(api, rate=40)
@@ -105,7 +105,7 @@ def test_rate_of_a_connection_is_shared_by_all_dispatchers(platform: Platform) -
     assert time.monotonic() - started_at >= 200 / 40 - 1
 
 
-def test_transient_errors_are_retried_and_messages_received_once(platform: Platform) -> None:
+def test_transient_errors_are_retried_and_messages_received_once(platform: PlatformUnderTest) -> None:
     simulator = platform.start_simulator(latency={"median_ms": 5}, webhooks=False, error_rates={131000: 0.3})
     api = platform.start("whatsapp", "api")
     platform.put_connection(api)
@@ -115,7 +115,7 @@ def test_transient_errors_are_retried_and_messages_received_once(platform: Platf
     assert set(platform.received_counts(simulator, ids).values()) == {1}
 
 
-def test_messages_wait_while_the_simulator_is_down(platform: Platform) -> None:
+def test_messages_wait_while_the_simulator_is_down(platform: PlatformUnderTest) -> None:
     simulator = platform.start_simulator(latency={"median_ms": 5}, webhooks=False)
     api = platform.start("whatsapp", "api")
     platform.put_connection(api)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from services.kit.postgres.database import Database
     from services.whatsapp.settings import DispatcherSettings
-    from tests.integration.whatsapp.conftest import Platform, PollingLeases
+    from tests.integration.whatsapp.conftest import PlatformUnderTest, PollingLeases
 
 pytestmark = pytest.mark.integration
 MAIN = ReadyConnection("acme", "main")
@@ -82,7 +82,7 @@ async def test_delayed_connection_is_popped_after_its_delay(ready_queue: RedisRe
 
 @pytest.mark.usefixtures("connection")
 async def test_reconciler_restores_entries_after_data_loss(
-    platform: Platform, redis: Redis, ready_queue: RedisReadyQueue, database: Database
+    platform: PlatformUnderTest, redis: Redis, ready_queue: RedisReadyQueue, database: Database
 ) -> None:
     platform.add_connection("globex", number="77")
     platform.queue_messages(3)
@@ -102,7 +102,7 @@ async def test_reconciler_restores_entries_after_data_loss(
 
 @pytest.mark.usefixtures("connection")
 async def test_ready_connections_come_from_postgres_without_redis(
-    platform: Platform, redis: Redis, ready_queue: RedisReadyQueue
+    platform: PlatformUnderTest, redis: Redis, ready_queue: RedisReadyQueue
 ) -> None:
     platform.queue_messages(3)
     redis.kill()
@@ -119,7 +119,7 @@ async def test_ready_connections_come_from_postgres_without_redis(
 
 @pytest.mark.usefixtures("connection")
 async def test_lease_requeues_connections_with_more_messages(
-    platform: Platform, leases: PollingLeases
+    platform: PlatformUnderTest, leases: PollingLeases
 ) -> None:
     platform.queue_messages(10)
     reply = ReadyConnection("acme", "main", replies=True)
@@ -135,7 +135,7 @@ async def test_lease_requeues_connections_with_more_messages(
 
 
 async def test_connection_without_tokens_is_requeued_with_a_delay(
-    platform: Platform, leases: PollingLeases
+    platform: PlatformUnderTest, leases: PollingLeases
 ) -> None:
     platform.add_connection(rate="2")
     platform.queue_messages(5)

@@ -15,14 +15,14 @@ from tests.integration.whatsapp.conftest import KEY
 
 if TYPE_CHECKING:
     from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
-    from tests.integration.whatsapp.conftest import Platform, PollingLeases
+    from tests.integration.whatsapp.conftest import PlatformUnderTest, PollingLeases
 
 pytestmark = pytest.mark.integration
 BODY = {"connection": "main", "to": "+5511999999999", "text": "Olá!"}
 
 
 @pytest.fixture(autouse=True)
-def slow_connection(platform: Platform) -> None:
+def slow_connection(platform: PlatformUnderTest) -> None:
     platform.add_connection(rate="10")
 
 
@@ -44,7 +44,7 @@ async def test_reply_is_idempotent_by_key(client: httpx.AsyncClient) -> None:
 
 
 async def test_replies_are_leased_before_campaign_messages(
-    client: httpx.AsyncClient, platform: Platform, leases: PollingLeases
+    client: httpx.AsyncClient, platform: PlatformUnderTest, leases: PollingLeases
 ) -> None:
     platform.queue_messages(50)
     reply = (await post(client)).json()["id"]
@@ -55,7 +55,7 @@ async def test_replies_are_leased_before_campaign_messages(
 
 async def test_reply_state_is_polled_and_not_published(
     client: httpx.AsyncClient,
-    platform: Platform,
+    platform: PlatformUnderTest,
     leases: PollingLeases,
     unit_of_work: PostgresUnitOfWorkFactory,
 ) -> None:
@@ -79,7 +79,7 @@ async def test_reply_state_is_polled_and_not_published(
 
 
 async def test_reply_that_would_wait_returns_429_with_retry_after(
-    client: httpx.AsyncClient, platform: Platform
+    client: httpx.AsyncClient, platform: PlatformUnderTest
 ) -> None:
     platform.queue_messages(330)
     platform.database.execute("UPDATE whatsapp.messages SET priority = 1")
@@ -92,7 +92,7 @@ async def test_reply_that_would_wait_returns_429_with_retry_after(
 
 
 async def test_reply_on_suspended_connection_returns_429(
-    client: httpx.AsyncClient, platform: Platform
+    client: httpx.AsyncClient, platform: PlatformUnderTest
 ) -> None:
     platform.database.execute(
         "UPDATE whatsapp.connections SET suspended_until = now() + interval '10 minutes'"
