@@ -32,8 +32,8 @@ _WORKERS: dict[str, tuple[str, ...]] = {
     # The tests of one folder share servers.
     "contract": ("-n", "2", "--dist", "loadgroup"),
 }
-"""Options of pytest-xdist. Integration tests run in one process: several depend on timing, and failed in parallel
-on two cores. With arguments of pytest (`-k NAME`), one process runs the tests."""
+"""Options of pytest-xdist. Integration tests run in one process: several depend on timing, and failed in
+parallel on two cores. With arguments of pytest (`-k NAME`), one process runs the tests."""
 _NO_TESTS_COLLECTED = 5
 _TOOLS = {
     "contract": ("kubernetes", "etcd", "pulumi", "pulumi-kubernetes"),
