@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from cli import output
-from cli.output import (  # noqa: TC001 - Typer reads annotations
-    AsJson,
-    Env,
-    Kubeconfig,
-    RecoveryTarget,
-    Yes,
-)
+from cli.output import AsJson, Env, Kubeconfig, Yes  # noqa: TC001 - Typer reads annotations
 
 app = typer.Typer()
+
+Target = Annotated[
+    str, typer.Option("--target", metavar="TIME", help="`latest`, or a time (ISO 8601, UTC by default).")
+]
 
 
 @app.command()
 def recover(
     env: Env,
-    target: RecoveryTarget = "latest",
+    target: Target = "latest",
     kubeconfig: Kubeconfig = None,
     *,
     yes: Yes = False,
