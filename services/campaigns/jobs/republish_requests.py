@@ -66,7 +66,7 @@ def main() -> None:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_INVALID_SETTINGS) from None
     json_logging.configure(settings.service, settings.log_level)
-    text = json.dumps({"succeeded": True, "requested": asyncio.run(run(settings))})
+    text = json.dumps({"succeeded": True, "republished": asyncio.run(run(settings))})
     sys.stdout.write(text + "\n")
     if TERMINATION_LOG.exists():
         TERMINATION_LOG.write_text(text)
