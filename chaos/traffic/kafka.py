@@ -78,8 +78,8 @@ class KafkaTraffic:
         """See `Client.open`."""
         await asyncio.to_thread(self._create_topic)
         loop = asyncio.get_running_loop()
-        for name, work in (("produce", self._produce), ("consume", lambda: self._consume(loop))):
-            self._threads.append(threading.Thread(target=work, name=f"kafka-{name}", daemon=True))
+        for name, target in (("produce", self._produce), ("consume", lambda: self._consume(loop))):
+            self._threads.append(threading.Thread(target=target, name=f"kafka-{name}", daemon=True))
             self._threads[-1].start()
 
     def streams(self) -> Sequence[Stream]:

@@ -117,9 +117,9 @@ def _resources(paths: ClusterPaths) -> Iterator[Problem]:
 
 def _addresses(spec: ClusterSpec) -> Iterator[Problem]:
     remedy = "Choose another subnet (ESQ_LOCAL_SUBNET), or stop what uses it."
-    own = {spec.bridge}
+    own_interfaces = {spec.bridge}
     for route in json.loads(run(["ip", "-json", "-4", "route", "show"])):
-        if route["dst"] == "default" or route.get("dev") in own:
+        if route["dst"] == "default" or route.get("dev") in own_interfaces:
             continue
         network = IPv4Network(route["dst"], strict=False)
         if network.overlaps(spec.subnet):
