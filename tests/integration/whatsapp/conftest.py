@@ -61,8 +61,10 @@ class PlatformUnderTest:
 
     def start(self, service: str, process_type: str, **settings: str) -> ServiceProcess:
         """Start a process with additional settings."""
-        own = {"ESQ_SERVICE": service, "ESQ_DATABASE_URL": self.database.url(service)}
-        process = ServiceProcess(service, process_type, self._folder, self.settings | own | settings)
+        service_settings = {"ESQ_SERVICE": service, "ESQ_DATABASE_URL": self.database.url(service)}
+        process = ServiceProcess(
+            service, process_type, self._folder, self.settings | service_settings | settings
+        )
         self._started.append(process)
         process.start()
         return process

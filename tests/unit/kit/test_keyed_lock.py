@@ -14,16 +14,16 @@ async def test_same_key_is_exclusive_and_other_keys_proceed() -> None:
     lock, done = KeyedLock(), list[str]()
     release_first = asyncio.Event()
 
-    async def work(key: str, name: str, after: asyncio.Event | None = None) -> None:
+    async def hold_lock(key: str, name: str, after: asyncio.Event | None = None) -> None:
         async with lock.acquire(key, 5):
             if after is not None:
                 await after.wait()
             done.append(name)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(work("a", "first", release_first))
-        group.create_task(work("a", "second"))
-        await group.create_task(work("b", "other key"))
+        group.create_task(hold_lock("a", "first", release_first))
+        group.create_task(hold_lock("a", "second"))
+        await group.create_task(hold_lock("b", "other key"))
         assert done == ["other key"]
         release_first.set()
     assert done == ["other key", "first", "second"]
