@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ from infra.subprocesses import CommandFailedError, run
 from infra.zones.toolchain.tools import PINS_FOLDER
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -28,9 +31,10 @@ GO_LOCK = PINS_FOLDER.parents[2] / "locks" / "go.txt"
 """Go as a package with hashes, for machines without a recent Go."""
 _MIN_GO_VERSION, _MIN_CARGO_VERSION = (1, 26), (1, 85)
 _LOG_TAIL_CHARACTERS = 3000
+_POLL_INTERVAL_SECONDS = 0.2
 
 
-def build_go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
+def build_go(tool: Tool, target: Path, log: Path, cache: Path, cancelled: threading.Event) -> None:
     """Build a Go tool: modules are verified by `go.sum`, and the result is reproducible.
 
     Files of another module cannot be embedded; the compiler's overlay maps them into the folder of the pins.
@@ -40,6 +44,7 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
         target: folder of the result.
         log: file for the output.
         cache: of the toolchain.
+        cancelled: stops the build when it is set.
     """
     program = target / "bin" / tool.programs[0]
     binary = target / "bin" / tool.name if len(tool.programs) > 1 else program
@@ -48,7 +53,7 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
     overlay = target / "overlay.json"
     if tool.embeds:
         module, *files = tool.embeds
-        _build([compiler, "mod", "download", module], log, cwd=pins, env=env)
+        _build([compiler, "mod", "download", module], log, cancelled, cwd=pins, env=env)
         folder = run([compiler, "list", "-m", "-f", "{{.Dir}}", module], cwd=pins, env={**os.environ, **env})
         replace = {str(pins / PurePath(file).name): f"{folder.strip()}/{file}" for file in files}
         overlay.write_text(json.dumps({"Replace": replace}))
@@ -57,13 +62,13 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path) -> None:
         *(("-overlay", str(overlay)) if tool.embeds else ()),
         *("-ldflags", f"-s -w {tool.flags}".strip(), "-o", str(binary), tool.package),
     ]
-    _build(argv, log, cwd=pins, env=env)
+    _build(argv, log, cancelled, cwd=pins, env=env)
     overlay.unlink(missing_ok=True)
     for name in tool.programs if binary.name != program.name else ():
         (target / "bin" / name).symlink_to(binary.name)
 
 
-def build_cargo(tool: Tool, target: Path, log: Path, cache: Path) -> None:
+def build_cargo(tool: Tool, target: Path, log: Path, cache: Path, cancelled: threading.Event) -> None:
     """Install a crate with the dependency versions of its release; Cargo verifies them by its lock file.
 
     Args:
@@ -71,14 +76,21 @@ def build_cargo(tool: Tool, target: Path, log: Path, cache: Path) -> None:
         target: folder of the result.
         log: file for the output.
         cache: of the toolchain.
+        cancelled: stops the build when it is set.
     """
     argv = ["cargo", "install", "--locked", "--root", str(target), f"{tool.package}@{tool.version}"]
-    _build(argv, log, env={"CARGO_TARGET_DIR": str(cache.parent / "build" / tool.name)})
+    _build(argv, log, cancelled, env={"CARGO_TARGET_DIR": str(cache.parent / "build" / tool.name)})
     for leftover in target.glob(".crates*"):
         leftover.unlink()
 
 
-def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # noqa: ARG001 - all builders have the same signature
+def fetch_maven(
+    tool: Tool,
+    target: Path,
+    log: Path,
+    cache: Path,  # noqa: ARG001 - all builders have the same signature
+    cancelled: threading.Event,
+) -> None:
     """Fetch jars and compare them with the committed checksums.
 
     Args:
@@ -86,6 +98,7 @@ def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # no
         target: folder of the result.
         log: file for the output.
         cache: of the toolchain.
+        cancelled: stops the build when it is set.
 
     Raises:
         EsqError: a jar is missing, unknown or different from the pinned one.
@@ -95,7 +108,7 @@ def fetch_maven(tool: Tool, target: Path, log: Path, cache: Path) -> None:  # no
         *("mvn", "--batch-mode", "--quiet", "--file", str(pins / "pom.xml")),
         *("dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={libs}"),
     ]
-    _build(argv, log)
+    _build(argv, log, cancelled)
     verify_checksums(libs, (pins / "SHA256SUMS").read_text())
 
 
@@ -153,12 +166,17 @@ def _version(argv: Sequence[str], index: int) -> tuple[int, ...]:
 
 
 def _build(
-    argv: Sequence[str], log: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    argv: Sequence[str],
+    log: Path,
+    cancelled: threading.Event,
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> None:
     """Run a compiler with its output in `log`; on every exit path its process group is killed.
 
     Raises:
-        EsqError: it fails, cannot be started or exceeds the timeout.
+        EsqError: it fails, cannot be started, is cancelled or exceeds the timeout.
     """
     with log.open("w") as output:
         try:
@@ -176,15 +194,14 @@ def _build(
                 f"no such program: {argv[0]}", location=str(log), remedy="Install it, or see `esq toolchain`."
             ) from error
         try:
-            code = process.wait(BUILD_TIMEOUT_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            raise EsqError(
-                f"{argv[0]} did not finish within {BUILD_TIMEOUT_SECONDS:.0f} s", location=str(log)
-            ) from error
+            code = _wait(process, cancelled)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+    if code is None:
+        reason = "was cancelled" if cancelled.is_set() else f"exceeded {BUILD_TIMEOUT_SECONDS:.0f} s"
+        raise EsqError(f"{argv[0]} {reason}", location=str(log))
     if code != 0:
         raise EsqError(
             f"{argv[0]} exited with {code}",
@@ -192,3 +209,12 @@ def _build(
             remedy="Read the log, then run the same command again; downloads are kept.",
             detail=log.read_text(errors="replace")[-_LOG_TAIL_CHARACTERS:],
         )
+
+
+def _wait(process: subprocess.Popen[bytes], cancelled: threading.Event) -> int | None:
+    """Return the exit code; None when the build was cancelled or exceeded its timeout."""
+    deadline = time.monotonic() + BUILD_TIMEOUT_SECONDS
+    while not cancelled.is_set() and time.monotonic() < deadline:
+        with suppress(subprocess.TimeoutExpired):
+            return process.wait(_POLL_INTERVAL_SECONDS)
+    return None

@@ -5,6 +5,9 @@ from __future__ import annotations
 import fcntl
 import re
 import shutil
+import threading
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from infra.progress import ProgressReporter
 
+_LOCK_POLL_INTERVAL_SECONDS = 0.5
 _BUILDERS = {"go": builds.build_go, "cargo": builds.build_cargo, "maven": builds.fetch_maven}
 
 
@@ -97,11 +101,37 @@ class Toolchain:
         problems = list(_missing_compilers(missing))
         if problems:
             raise ProblemsError("tools cannot be built on this machine", problems)
-        for tool in missing:
-            self._build(tool, steps or self._steps)
+        if missing:
+            self._build_side_by_side(missing, steps or self._steps)
 
-    def _build(self, tool: Tool, steps: ProgressReporter) -> None:
-        with steps.step(f"{tool.name} {tool.version}") as step, self._locked(tool) as log:
+    def _build_side_by_side(self, tools: Sequence[Tool], steps: ProgressReporter) -> None:
+        """Build tools of different compilers at the same time; the first failure cancels all others.
+
+        Tools of one compiler are built in order: Go tools share compiled packages, which concurrent builds
+        would compile twice.
+        """
+        by_kind: defaultdict[str, list[Tool]] = defaultdict(list)
+        for tool in tools:
+            by_kind[tool.kind].append(tool)
+        cancelled = threading.Event()
+        with ThreadPoolExecutor(len(by_kind), thread_name_prefix="build") as pool:
+            builds_of_kinds = [
+                pool.submit(self._build_all, kind, steps, cancelled) for kind in by_kind.values()
+            ]
+            try:
+                for build in as_completed(builds_of_kinds):
+                    build.result()
+            except BaseException:
+                cancelled.set()
+                raise
+
+    def _build_all(self, tools: Sequence[Tool], steps: ProgressReporter, cancelled: threading.Event) -> None:
+        for tool in tools:
+            if not cancelled.is_set():
+                self._build(tool, steps, cancelled)
+
+    def _build(self, tool: Tool, steps: ProgressReporter, cancelled: threading.Event) -> None:
+        with steps.step(f"{tool.name} {tool.version}") as step, self._locked(tool, cancelled) as log:
             step.set_status(f"building; log: {log}")
             target = self._cache / tool.key
             if target.exists():
@@ -111,18 +141,20 @@ class Toolchain:
             shutil.rmtree(fresh, ignore_errors=True)
             (fresh / "bin").mkdir(parents=True)
             try:
-                _BUILDERS[tool.kind](tool, fresh, log, self._cache)
+                _BUILDERS[tool.kind](tool, fresh, log, self._cache, cancelled)
                 fresh.rename(target)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
 
     @contextmanager
-    def _locked(self, tool: Tool) -> Iterator[Path]:
+    def _locked(self, tool: Tool, cancelled: threading.Event) -> Iterator[Path]:
         """Hold the tool's lock, so that two runs do not build it twice; yield the path of its log."""
         logs = self._cache / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         with (logs / f"{tool.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            while not _try_lock(lock.fileno()):
+                if cancelled.wait(_LOCK_POLL_INTERVAL_SECONDS):
+                    raise EsqError(f"the build of {tool.name} was cancelled", location=lock.name)
             yield logs / f"{tool.name}.log"
 
     def _status(self, tool: Tool) -> ToolStatus:
@@ -141,6 +173,14 @@ class Toolchain:
                 _has_version(program, tool) for program in tool.programs
             )
         return self._on_path[tool.name]
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _has_version(program: str, tool: Tool) -> bool:

@@ -128,6 +128,11 @@ def test_embedded_files_of_a_module_are_mapped_by_an_overlay(
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["pulumi-resource-kubernetes"]
 
 
+def test_provider_has_the_version_of_its_python_package() -> None:
+    locked = (PROJECT / "locks" / "esq.txt").read_text().splitlines()
+    assert f"pulumi-kubernetes=={TOOLS_BY_NAME['pulumi-kubernetes'].version} \\" in locked
+
+
 @pytest.mark.parametrize(("version", "origin"), [("4.34.2", "path"), ("4.34.1", "missing")])
 def test_plugin_on_path_is_used_if_its_version_matches(
     program: Callable[[str, str], Path], tools: Toolchain, version: str, origin: str
@@ -192,6 +197,24 @@ def test_interrupted_build_leaves_nothing(
     building.send_signal(signal_number)
     assert building.wait(30) != 0
     assert not Path(f"/proc/{compiler}").exists()
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["logs"]
+
+
+def test_failure_cancels_builds_of_other_compilers(
+    program: Callable[[str, str], Path], tools: Toolchain, tmp_path: Path
+) -> None:
+    program(
+        "go", 'if [ "$1" = version ]; then echo go version go1.26.8 x; exit; fi; echo $$ > "$COUNT"; sleep 60'
+    )
+    program(
+        "cargo",
+        'if [ "$1" = --version ]; then echo cargo 1.95.0; exit; fi; '
+        'until [ -s "$COUNT" ]; do sleep 0.05; done; echo no such crate; exit 1',
+    )
+    with pytest.raises(EsqError) as caught:
+        tools.ensure(["etcd", "garage"])
+    assert "no such crate" in caught.value.detail
+    assert not Path(f"/proc/{int((tmp_path / 'count').read_text())}").exists()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["logs"]
 
 
