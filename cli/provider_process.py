@@ -7,7 +7,10 @@ waits for the end of a pipe, which the kernel closes.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import tempfile
+import threading
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
@@ -21,17 +24,23 @@ _END_WITH_INPUT = """
 exec 3<&0
 "$0" < /dev/null 3<&- &
 provider=$!
-{ cat <&3; kill -KILL "$provider"; } > /dev/null 2>&1 &
+{ read -r _ <&3; kill -KILL "$provider"; } > /dev/null 2>&1 &
+watcher=$!
 exec 3<&-
 wait "$provider"
+kill -KILL "$watcher"
 """
-"""Runs a program until it or standard input ends, whichever is first.
+"""Runs a program until it or standard input ends, whichever is first; then nothing of it is left.
 
 The provider does not watch its input, and Linux binds the parent-death signal to a thread of the parent.
+`read` is a part of the shell: the watcher has no child that outlives it.
 """
 
+_START_TIMEOUT_SECONDS = 30.0
+_MAX_DETAIL_LENGTH = 2_000
+
 _VARIABLES = {
-    # What was changed by hand (`kubectl scale`) is drift: the next deploy sets it right instead of failing.
+    # What was changed by hand (`kubectl scale`) is drift: the next deploy overwrites it instead of failing.
     "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
     # Its own limits (50 requests a second after a burst of 120) make a layer of 200 objects wait.
     "PULUMI_K8S_CLIENT_QPS": "1000",
@@ -46,7 +55,7 @@ class ProviderProcess:
 
     Args:
         program: path of the provider.
-        kubeconfig: of the cluster that it manages.
+        kubeconfig: kubeconfig of the cluster that it manages.
     """
 
     def __init__(self, program: Path, kubeconfig: Path) -> None:
@@ -60,9 +69,10 @@ class ProviderProcess:
         """Value of PULUMI_DEBUG_PROVIDERS, `kubernetes:PORT`; a provider that has ended is started again.
 
         Raises:
-            EsqError: it does not start.
+            EsqError: it does not start, or prints no port in time.
         """
         if self._process is None or self._process.poll() is not None:
+            self.close()
             self._start()
         return f"kubernetes:{self._port}"
 
@@ -73,21 +83,38 @@ class ProviderProcess:
             self._process = None
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            ["sh", "-c", _END_WITH_INPUT, str(self._program)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **_VARIABLES, "KUBECONFIG": str(self._kubeconfig)},
-            # Ctrl-C is for the engine, which then tells the provider what to stop.
-            start_new_session=True,
-            text=True,
-        )
-        self._port = (self._process.stdout.readline() if self._process.stdout else "").strip()
-        if not self._port:
-            self.close()
-            raise EsqError(
-                "the Kubernetes provider does not start",
-                location=str(self._program),
-                remedy="Run it by hand: it prints its port, or why it cannot.",
+        with tempfile.TemporaryFile() as errors:
+            self._process = process = subprocess.Popen(
+                ["sh", "-c", _END_WITH_INPUT, str(self._program)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **_VARIABLES, "KUBECONFIG": str(self._kubeconfig)},
+                # Ctrl-C is for the engine, which then cancels the operations of the provider.
+                start_new_session=True,
+                text=True,
             )
+            timed_out = threading.Event()
+
+            def end() -> None:
+                timed_out.set()
+                os.killpg(process.pid, signal.SIGKILL)
+
+            timer = threading.Timer(_START_TIMEOUT_SECONDS, end)
+            timer.start()
+            try:
+                self._port = (process.stdout.readline() if process.stdout else "").strip()
+            finally:
+                timer.cancel()
+            if self._port:
+                return
+            self.close()
+            errors.seek(0)
+            detail = errors.read().decode(errors="replace").strip()[-_MAX_DETAIL_LENGTH:]
+        waited = f"it printed no port within {_START_TIMEOUT_SECONDS:g} s"
+        raise EsqError(
+            f"the Kubernetes provider does not start: {waited if timed_out.is_set() else 'it ended'}",
+            location=str(self._program),
+            remedy="Run it by hand: it prints its port, or why it cannot.",
+            detail=detail,
+        )

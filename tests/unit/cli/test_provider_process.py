@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from cli import provider_process
 from cli.provider_process import ProviderProcess
 from infra.errors import EsqError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PROJECT = Path(__file__).parents[3]
 PROVIDER = """#!/bin/sh
@@ -42,11 +49,27 @@ def pids(program: Path) -> list[int]:
     return [int(line) for line in program.with_name("provider.pids").read_text().split()]
 
 
-def wait_for_exit(pid: int) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+    while not condition() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not Path(f"/proc/{pid}").exists()
+    assert condition()
+
+
+def wait_for_exit(pid: int) -> None:
+    wait_for(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def session_members(session: int) -> list[int]:
+    """Return the running processes of a session; zombies are not among them."""
+    members = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdigit():
+                state, _, _, sid = (folder / "stat").read_text().rpartition(") ")[2].split()[:4]
+                if int(sid) == session and state != "Z":
+                    members.append(int(folder.name))
+    return members
 
 
 def test_provider_is_started_once_with_its_settings(program: Path) -> None:
@@ -79,6 +102,31 @@ def test_killed_parent_leaves_no_provider(program: Path) -> None:
 
 
 def test_provider_that_does_not_start_is_reported(program: Path) -> None:
-    program.write_text("#!/bin/sh\nexit 1\n")
-    with pytest.raises(EsqError, match="does not start"):
+    program.write_text("#!/bin/sh\necho no kubeconfig >&2\nexit 1\n")
+    with pytest.raises(EsqError, match="does not start: it ended") as error:
         _ = ProviderProcess(program, Path("/the/kubeconfig")).attachment
+    assert error.value.detail == "no kubeconfig"
+
+
+def test_provider_that_prints_no_port_is_ended_after_the_timeout(
+    program: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program.write_text(PROVIDER.replace("echo 4242", "echo waiting >&2"))
+    monkeypatch.setattr(provider_process, "_START_TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(EsqError, match="no port within") as error:
+        _ = ProviderProcess(program, Path("/the/kubeconfig")).attachment
+    assert error.value.detail == "waiting"
+    wait_for_exit(pids(program)[0])
+
+
+def test_provider_that_ended_by_itself_leaves_no_process_and_is_started_again(program: Path) -> None:
+    provider = ProviderProcess(program, Path("/the/kubeconfig"))
+    assert provider.attachment
+    (pid,) = pids(program)
+    session = os.getsid(pid)
+    assert len(session_members(session)) == 3  # the shell, the watcher and the provider
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not session_members(session))
+    assert provider.attachment
+    assert len(pids(program)) == 2
+    provider.close()
