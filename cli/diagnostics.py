@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -13,7 +14,7 @@ from urllib3.exceptions import HTTPError
 from infra.kubernetes import api_client, get_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from kubernetes.client import ApiClient
@@ -25,6 +26,7 @@ LOG_LINES = 10
 MAX_ENTRIES = 12
 """Entries for one object."""
 _TIMEOUT_SECONDS = 5.0
+_READ_ERRORS = (ApiException, HTTPError, OSError)
 _NORMAL_WAITS = (None, "ContainerCreating", "PodInitializing")
 
 
@@ -35,8 +37,8 @@ class ObjectReference:
     Attributes:
         api_version: e.g. `apps/v1`.
         kind: e.g. `StatefulSet`.
-        namespace: of the object.
-        name: of the object.
+        namespace: namespace of the object.
+        name: name of the object.
     """
 
     api_version: str
@@ -67,18 +69,30 @@ def diagnose(kubeconfig: Path, reference: ObjectReference) -> list[str]:
     """Return the known problems of an object, most important first.
 
     Args:
-        kubeconfig: of the cluster.
+        kubeconfig: kubeconfig of the cluster.
         reference: the object.
     """
     try:
-        with closing(api_client(kubeconfig)) as api:
-            pods = _pods(api, reference)
-            problems = [problem for pod in pods for problem in pod_problems(pod)]
-            logs = [entry for pod in pods for entry in _last_log_lines(api, pod)] if problems else []
-            names = {reference.name, *(pod["metadata"]["name"] for pod in pods)}
-            return [*problems, *logs, *_warnings(api, reference.namespace, names)][:MAX_ENTRIES]
-    except (ApiException, HTTPError, OSError):
-        # The diagnosis accompanies the actual error and is optional: reading it may be forbidden.
+        client = api_client(kubeconfig)
+    except OSError:
+        return []
+    with closing(client) as api:
+        pods = _readable(partial(_pods, api, reference))
+        problems = [problem for pod in pods for problem in pod_problems(pod)]
+        logs = [entry for pod in pods for entry in _last_log_lines(api, pod)] if problems else []
+        names = {reference.name, *(pod["metadata"]["name"] for pod in pods)}
+        warnings = _readable(partial(_warnings, api, reference.namespace, names))
+        return [*problems, *logs, *warnings][:MAX_ENTRIES]
+
+
+def _readable(read: Callable[[], list[Any]]) -> list[Any]:
+    """Return what `read` returns; nothing when it fails.
+
+    The diagnosis accompanies the actual error and is optional: reading a part of it may be forbidden.
+    """
+    try:
+        return read()
+    except _READ_ERRORS:
         return []
 
 
@@ -149,12 +163,12 @@ def _text(api: ApiClient, path: str) -> str:
             *(path, "GET"),
             auth_settings=["BearerToken"],
             _preload_content=False,
-            _request_timeout=_TIMEOUT_SECONDS,
+            _request_timeout=(_TIMEOUT_SECONDS, _TIMEOUT_SECONDS),
         )
-    except ApiException:
-        # A container that never started has no log.
+        return str(response.data.decode(errors="replace")).strip()
+    except _READ_ERRORS:
+        # E.g. a container that never started has no log.
         return ""
-    return str(response.data.decode(errors="replace")).strip()
 
 
 def _warnings(api: ApiClient, namespace: str, names: set[str]) -> list[str]:

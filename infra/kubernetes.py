@@ -39,15 +39,18 @@ def get_json(api: client.ApiClient, path: str, timeout: float) -> dict[str, Any]
     Args:
         api: the client.
         path: path on the API server.
-        timeout: seconds.
+        timeout: timeout in seconds.
 
     Raises:
         ApiException: the API server rejects the request.
         HTTPError: no response within the timeout.
     """
-    auth = ["BearerToken"]
     response, _, _ = api.call_api(
-        path, "GET", auth_settings=auth, _preload_content=False, _request_timeout=timeout
+        *(path, "GET"),
+        auth_settings=["BearerToken"],
+        _preload_content=False,
+        # To connect and to read. The library ignores a single float.
+        _request_timeout=(timeout, timeout),
     )
     return dict(json.loads(response.data))
 

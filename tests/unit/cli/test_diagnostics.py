@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlparse
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 import yaml
 
+from cli import diagnostics
 from cli.diagnostics import MAX_ENTRIES, ObjectReference, diagnose, pod_problems
 
 if TYPE_CHECKING:
@@ -56,8 +58,9 @@ def cluster(tmp_path: Path) -> Iterator[Callable[[dict[str, object]], Path]]:
                 if callable(answer):
                     answer = answer(parse_qs(url.query))
                 self.send_response(404 if answer is None else 200)
-                self.end_headers()
-                self.wfile.write((answer if isinstance(answer, str) else json.dumps(answer)).encode())
+                with suppress(ConnectionError):  # the client no longer waits
+                    self.end_headers()
+                    self.wfile.write((answer if isinstance(answer, str) else json.dumps(answer)).encode())
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -117,6 +120,23 @@ def test_entries_are_limited(cluster: Callable[[dict[str, object]], Path]) -> No
     ]
     answers: dict[str, object] = {"/api/v1/namespaces/data/events": {"items": events}}
     assert len(diagnose(cluster(answers), DEPLOYMENT)) == MAX_ENTRIES
+
+
+def test_failed_reads_of_logs_and_events_keep_the_problems(
+    cluster: Callable[[dict[str, object]], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnostics, "_TIMEOUT_SECONDS", 0.2)
+    released = threading.Event()
+
+    def log(_query: dict[str, list[str]]) -> str:
+        released.wait(10)
+        return "too late"
+
+    answers = {DEPLOYMENT.path: OWNER, PODS: {"items": [CRASHED]}, f"{PODS}/web-0/log": log}
+    # The path of the events is missing.
+    problems = diagnose(cluster(answers), DEPLOYMENT)
+    released.set()
+    assert problems == pod_problems(CRASHED)
 
 
 def test_missing_read_permission_adds_nothing(cluster: Callable[[dict[str, object]], Path]) -> None:
