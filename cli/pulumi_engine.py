@@ -139,6 +139,9 @@ class PulumiEngine:
             program: declares its resources.
             step: shows the resources in progress.
 
+        Returns:
+            The changes made.
+
         Raises:
             DeployFailedError: a resource was rejected or did not become ready.
             EnvironmentLockedError: another run uses the environment.
@@ -163,6 +166,9 @@ class PulumiEngine:
         Args:
             layer: name of the layer.
             step: shows the resources in progress.
+
+        Returns:
+            The differences.
         """
         return self._run(layer, None, step, "drift", lambda stack: partial(stack.refresh, preview_only=True))
 
@@ -172,6 +178,9 @@ class PulumiEngine:
         Args:
             layer: name of the layer.
             step: shows the resources in progress.
+
+        Returns:
+            The deleted resources.
         """
         result = self._run(layer, None, step, "destroy", lambda stack: stack.destroy)
         stack = self._stack(layer)
@@ -247,9 +256,9 @@ class PulumiEngine:
         run = EngineRun(step.set_status)
         with self._locked(verb):
             stack = self._stack(layer, program, running=True)
-            recovered = self._recover_from_crash(stack, layer, step)
             action = partial(method(stack), on_event=run.handle, color="never")
             try:
+                recovered = self._recover_from_crash(stack, layer, step)
                 with self._provider_lifetime(), self._crash_marker(layer):
                     _run_interruptible(
                         action if program is None else partial(_with_stack, stack, action), step
@@ -265,7 +274,12 @@ class PulumiEngine:
         if not self._marker_file(layer).exists():
             return ""
         step.set_status("clearing the state of an interrupted run")
-        stack.cancel()
+        try:
+            stack.cancel()
+        except StackNotFoundError:
+            # The run was interrupted before it created the stack.
+            self._marker_file(layer).unlink()
+            return ""
         deployment = dict(stack.export_stack().deployment or {})
         pending = deployment.pop("pending_operations", None)
         if pending:
