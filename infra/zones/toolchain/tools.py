@@ -30,6 +30,8 @@ _KUBERNETES_FLAGS = " ".join(
     }.items()
 )
 _PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
+_PROVIDER_VERSION = "4.34.2"
+"""That of the Python package in `locks/esq.txt`: the SDK requires its own version of the provider."""
 _PROVIDER_COMMAND = "cmd/pulumi-resource-kubernetes"
 
 
@@ -38,7 +40,7 @@ class Tool:
     """A tool of the platform.
 
     Attributes:
-        name: of the tool and of its pins below this folder.
+        name: name of the tool and of its pins below this folder.
         version: required version.
         kind: build system.
         programs: names of its programs; several are one multi-call binary.
@@ -87,8 +89,8 @@ TOOLS = (
         version_args=("version",),
     ),
     Tool(
-        *("pulumi-kubernetes", "4.34.2", "go", ("pulumi-resource-kubernetes",)),
-        flags=f"-X {_PROVIDER}/pkg/version.Version=4.34.2",
+        *("pulumi-kubernetes", _PROVIDER_VERSION, "go", ("pulumi-resource-kubernetes",)),
+        flags=f"-X {_PROVIDER}/pkg/version.Version={_PROVIDER_VERSION}",
         plugin=True,
         embeds=(_PROVIDER, f"{_PROVIDER_COMMAND}/schema.json", f"{_PROVIDER_COMMAND}/terraform-mapping.json"),
     ),

@@ -49,7 +49,7 @@ def namespace(api: client.ApiClient) -> str:
 
 @pytest.fixture(scope="session")
 def provider(server: ApiServer) -> Iterator[ProviderProcess]:
-    """One provider for all tests, as `esq` has one for all layers."""
+    """The object that starts a provider process for each run of the engine (ADR 19)."""
     provider = new_provider(server.kubeconfig)
     yield provider
     provider.close()
