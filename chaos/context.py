@@ -36,7 +36,7 @@ class Annotation(BaseModel):
 
     Attributes:
         at: time of the action (seconds, monotonic clock of the host).
-        description: for example `node-death of zone-b`.
+        description: description, for example `node-death of zone-b`.
         is_injection: True for an injection, False for an undo.
         commands: the shell commands; empty if there are none.
     """
@@ -125,8 +125,8 @@ class Context:
         """Wait, unless the run is aborted.
 
         Args:
-            seconds: duration.
-            reason: shown as progress.
+            seconds: duration in seconds.
+            reason: reason, shown as progress.
 
         Raises:
             ActivityFailed: the run was aborted.

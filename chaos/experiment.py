@@ -28,13 +28,14 @@ class EsqExtension(BaseModel):
     """The extension `esq` of an experiment file.
 
     Attributes:
+        name: name of the extension, which marks it as the one of `esq`.
         runbook: page of `runbooks/` for this incident.
         needs: `zones` if hosts are affected, `kubernetes` if the API server is sufficient.
         traffic: clients that run during the experiment.
         campaign_contacts: contacts of the campaign that is sent during the experiment; 0 for no campaign.
         slos: metric by id of the SLO that it measures.
-        abort_after_silence_seconds: by stream, the seconds without acknowledgement after which the run is
-            aborted and undone.
+        abort_after_silence_seconds: seconds without acknowledgement after which the run is aborted and
+            undone, by stream.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -107,6 +108,9 @@ def parse(name: str, document: dict[str, Any]) -> Experiment:
     Args:
         name: name of the experiment.
         document: content of the file.
+
+    Returns:
+        The experiment.
 
     Raises:
         ProblemsError: the document is invalid; lists all problems.

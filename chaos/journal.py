@@ -38,7 +38,7 @@ class ProcessIdentity(BaseModel):
 
     Attributes:
         pid: process id.
-        started_at: seconds since the epoch.
+        started_at: start time in seconds since the epoch.
     """
 
     model_config = ConfigDict(frozen=True)

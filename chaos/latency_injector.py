@@ -54,7 +54,7 @@ class DelayQueue:
         source: file descriptor that frames are read from.
         sink: file descriptor that frames are written to.
         seconds: delay.
-        jitter: seconds by which the delay varies in either direction.
+        jitter: maximum deviation from the delay, up or down, in seconds.
     """
 
     def __init__(self, source: int, sink: int, seconds: float, jitter: float) -> None:
@@ -219,7 +219,7 @@ def main(action: str, pidfile: str, *args: str) -> None:
     Args:
         action: `start` or `stop`.
         pidfile: path of the pidfile.
-        args: for `start`: port, tap, bridge, milliseconds, jitter.
+        args: arguments for `start`: port, tap, bridge, milliseconds, jitter.
     """
     if action == "stop":
         stop(Path(pidfile))

@@ -51,6 +51,9 @@ def run(experiment: Experiment, target: Target, folder: Path, progress: Progress
         folder: folder for the journal and the log of Chaos Toolkit.
         progress: receives the steps.
 
+    Returns:
+        The results of the run.
+
     Raises:
         EsqError: the run could not start, or a fault could not be undone.
         KeyboardInterrupt: the run was interrupted; all faults are undone.

@@ -72,7 +72,7 @@ def wait_until_healthy(
     Args:
         target: environment to check.
         step: progress step that shows the problems.
-        timeout: seconds.
+        timeout: timeout in seconds.
 
     Returns:
         The problems that remain after the timeout; empty if the system is healthy.

@@ -32,7 +32,7 @@ class Event(BaseModel):
 
     Attributes:
         at: time of the sample that shows it (seconds, monotonic clock of the host).
-        subject: for example `node zone-b`, `postgres leader`, `service contacts-api`.
+        subject: subject of the event, for example `node zone-b`, `postgres leader`, `service contacts-api`.
         before: previous state.
         after: new state.
     """

@@ -24,6 +24,12 @@ def kill(pod: str, process: str = "", container: str = "") -> str:
         pod: name of a pod, or a role, for example `postgres-primary`.
         process: name of the process; the main process of the container if empty.
         container: name of the container; the one named like its workload, or the first one, if empty.
+
+    Returns:
+        The name of the pod.
+
+    Raises:
+        ActivityFailed: the container does not run on this host, or has no such process.
     """
     location = current().target.resolve_pod(pod)
     members = host_processes.processes(_container_cgroup(location, container, "memory"))
@@ -41,8 +47,14 @@ def freeze(pod: str, seconds: float, container: str = "") -> str:
 
     Args:
         pod: name of a pod, or a role, for example `postgres-primary`.
-        seconds: duration.
+        seconds: duration in seconds.
         container: name of the container; the one named like its workload, or the first one, if empty.
+
+    Returns:
+        The name of the pod.
+
+    Raises:
+        ActivityFailed: the container does not run on this host.
     """
     location = current().target.resolve_pod(pod)
     members = host_processes.processes(_container_cgroup(location, container, "memory"))
@@ -58,8 +70,14 @@ def throttle_cpu(pod: str, cores: float, seconds: float, container: str = "") ->
     Args:
         pod: name of a pod, or a role.
         cores: number of cores, for example 0.1.
-        seconds: duration.
+        seconds: duration in seconds.
         container: name of the container; the one named like its workload, or the first one, if empty.
+
+    Returns:
+        The name of the pod.
+
+    Raises:
+        ActivityFailed: the container does not run on this host.
     """
     location = current().target.resolve_pod(pod)
     group = _container_cgroup(location, container, "cpu")
@@ -76,8 +94,14 @@ def limit_memory(pod: str, headroom_mebibytes: int, seconds: float, container: s
     Args:
         pod: name of a pod, or a role.
         headroom_mebibytes: memory in addition to the current anonymous memory (MiB).
-        seconds: duration.
+        seconds: duration in seconds.
         container: name of the container; the one named like its workload, or the first one, if empty.
+
+    Returns:
+        The name of the pod.
+
+    Raises:
+        ActivityFailed: the container does not run on this host.
     """
     location = current().target.resolve_pod(pod)
     group = _container_cgroup(location, container, "memory")
@@ -93,6 +117,9 @@ def delete_pod(pod: str) -> str:
 
     Args:
         pod: name of a pod, or a role, for example `postgres-primary`.
+
+    Returns:
+        The name of the pod.
     """
     target = current().target
     location = target.resolve_pod(pod)

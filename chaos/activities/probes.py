@@ -12,7 +12,7 @@ def system_is_healthy(timeout: float = 0.0) -> bool:
     """Return whether every node, replica, service and endpoint of the edge is healthy.
 
     Args:
-        timeout: seconds to wait for it.
+        timeout: longest wait for a healthy state in seconds.
     """
     current().problems = safety.wait_until_healthy(current().target, current().step, timeout)
     return not current().problems
@@ -22,7 +22,7 @@ def wait(seconds: float, reason: str) -> None:
     """Wait.
 
     Args:
-        seconds: duration.
-        reason: shown as progress.
+        seconds: duration in seconds.
+        reason: reason, shown as progress.
     """
     current().wait(seconds, reason)

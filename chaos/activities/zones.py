@@ -34,7 +34,10 @@ def kill_zone(zone: str, seconds: float) -> str:
 
     Args:
         zone: name of a zone, or a pod in it, for example `postgres-primary`.
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -46,6 +49,9 @@ def crash_node(zone: str) -> str:
 
     Args:
         zone: name of a zone, or a pod in it.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -59,7 +65,10 @@ def freeze_zone(zone: str, seconds: float) -> str:
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -71,7 +80,10 @@ def isolate_zone(zone: str, seconds: float) -> str:
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -83,8 +95,11 @@ def partition_zones(zone: str, seconds: float, control_plane: bool = False) -> s
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration.
+        seconds: duration in seconds.
         control_plane: whether to partition it from the control plane as well.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name, spec = target.resolve_zone(zone), target.zones.spec
@@ -101,7 +116,10 @@ def partition_zone_one_way(zone: str, seconds: float) -> str:
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name, spec = target.resolve_zone(zone), target.zones.spec
@@ -119,7 +137,10 @@ def drop_packets(zone: str, percent: float, seconds: float) -> str:
     Args:
         zone: name of a zone, or a pod in it.
         percent: share of the packets in percent.
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -131,9 +152,12 @@ def delay_zone(zone: str, milliseconds: float, seconds: float, jitter: float = 0
 
     Args:
         zone: name of a zone, or a pod in it.
-        milliseconds: delay in one direction.
-        seconds: duration.
-        jitter: milliseconds by which the delay varies in either direction.
+        milliseconds: delay in one direction in milliseconds.
+        seconds: duration in seconds.
+        jitter: maximum deviation from the delay, up or down, in milliseconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -146,8 +170,11 @@ def limit_bandwidth(zone: str, megabits: float, seconds: float) -> str:
 
     Args:
         zone: name of a zone, or a pod in it.
-        megabits: Mbit/s in each direction.
-        seconds: duration.
+        megabits: bandwidth in each direction in Mbit/s.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -160,7 +187,10 @@ def fill_disk(zone: str, leave_mebibytes: int, seconds: float) -> str:
     Args:
         zone: name of a zone, or a pod in it.
         leave_mebibytes: free space that remains (MiB).
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
@@ -172,8 +202,11 @@ def fail_dns(seconds: float, zones: Sequence[str] = ()) -> list[str]:
     """Stop the DNS servers of zones.
 
     Args:
-        seconds: duration.
+        seconds: duration in seconds.
         zones: names of the zones; all if empty.
+
+    Returns:
+        The names of the zones.
     """
     target = current().target
     names = [target.resolve_zone(zone) for zone in zones] or list(target.zones.spec.zones)
@@ -185,8 +218,11 @@ def stop_control_plane(seconds: float, programs: Sequence[str] = zone_faults.CON
     """Stop the control plane, or some of its programs.
 
     Args:
-        seconds: duration.
+        seconds: duration in seconds.
         programs: any of etcd, apiserver, controller-manager, scheduler.
+
+    Returns:
+        The stopped programs.
     """
     fault = zone_faults.control_plane_outage(current().target.zones.paths, programs)
     _inject_for(fault, "the control plane", seconds)

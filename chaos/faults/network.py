@@ -33,6 +33,9 @@ def zone_isolation(spec: ClusterSpec, zone: str) -> Fault:
     Args:
         spec: names of the cluster.
         zone: name of the zone.
+
+    Returns:
+        The fault, with its undo.
     """
     port = spec.bridge_port(zone)
     return Fault(
@@ -50,6 +53,9 @@ def partition(spec: ClusterSpec, first: str, second: str) -> Fault:
         spec: names of the cluster.
         first: a zone, or `control`.
         second: another zone, or `control`.
+
+    Returns:
+        The fault, with its undo.
     """
     rules = [_drop_rule(spec, first, second), _drop_rule(spec, second, first)]
     return _nftables_fault(
@@ -64,6 +70,9 @@ def one_way_partition(spec: ClusterSpec, source: str, destination: str) -> Fault
         spec: names of the cluster.
         source: a zone, or `control`, whose packets are dropped.
         destination: the machine that does not receive them.
+
+    Returns:
+        The fault, with its undo.
     """
     rules = [_drop_rule(spec, source, destination)]
     return _nftables_fault(
@@ -78,6 +87,12 @@ def packet_loss(spec: ClusterSpec, zone: str, percent: float) -> Fault:
         spec: names of the cluster.
         zone: name of the zone.
         percent: probability in percent, in each direction.
+
+    Returns:
+        The fault, with its undo.
+
+    Raises:
+        ValueError: the probability is not above 0 and at most 100 %.
     """
     if not 0 < percent <= _MAX_PERCENT:
         raise ValueError(f"invalid packet loss: {percent} %")
@@ -93,7 +108,13 @@ def bandwidth_limit(spec: ClusterSpec, zone: str, megabits: float) -> Fault:
     Args:
         spec: names of the cluster.
         zone: name of the zone.
-        megabits: Mbit/s.
+        megabits: bandwidth in Mbit/s.
+
+    Returns:
+        The fault, with its undo.
+
+    Raises:
+        ValueError: the bandwidth is not positive.
     """
     if megabits <= 0:
         raise ValueError(f"invalid bandwidth: {megabits} Mbit/s")
@@ -122,6 +143,12 @@ def latency(
         zone: name of the zone.
         milliseconds: delay in one direction.
         jitter: milliseconds; the delay of a frame is uniform within plus and minus `jitter`. Order is kept.
+
+    Returns:
+        The fault, with its undo.
+
+    Raises:
+        ValueError: the jitter is negative or larger than the delay.
     """
     if not 0 <= jitter <= milliseconds:
         raise ValueError(f"invalid jitter for a delay of {milliseconds} ms: {jitter} ms")

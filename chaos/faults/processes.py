@@ -34,7 +34,13 @@ def kill_processes(target: str, processes: Sequence[HostProcess]) -> Fault:
 
     Args:
         target: description of the processes, for example `pod esq-data/postgres-0`.
-        processes: from `host_processes.processes`.
+        processes: processes to kill, from `host_processes.processes`.
+
+    Returns:
+        The fault; it has no undo.
+
+    Raises:
+        ValueError: there are no processes.
     """
     return Fault(kind="process-kill", target=target, inject=(_signal("KILL", processes),))
 
@@ -46,7 +52,13 @@ def freeze_processes(target: str, processes: Sequence[HostProcess]) -> Fault:
 
     Args:
         target: description of the processes, for example `pod esq-data/postgres-0`.
-        processes: from `host_processes.processes`.
+        processes: processes to stop, from `host_processes.processes`.
+
+    Returns:
+        The fault; its undo continues the processes.
+
+    Raises:
+        ValueError: there are no processes.
     """
     return Fault(
         kind="process-freeze",

@@ -47,6 +47,12 @@ def disk_full(paths: ClusterPaths, zone: str, leave_mebibytes: int = 0) -> Fault
         paths: files of the cluster.
         zone: name of the zone.
         leave_mebibytes: free space that remains (MiB).
+
+    Returns:
+        The fault; its undo deletes the file that fills the disk.
+
+    Raises:
+        ValueError: the free space is negative.
     """
     if leave_mebibytes < 0:
         raise ValueError(f"invalid free space: {leave_mebibytes} MiB")
@@ -73,6 +79,12 @@ def cpu_throttling(target: str, group: Path, cores: float, original_quota: int =
         group: its `cpu` cgroup. The kernel rejects a quota below the quota of any child.
         cores: number of cores, for example 0.2.
         original_quota: quota to restore, from `host_processes.cpu_quota`.
+
+    Returns:
+        The fault; its undo restores the quota.
+
+    Raises:
+        ValueError: the cores are below the minimum quota of the kernel.
     """
     quota = round(cores * CPU_PERIOD_US)
     if quota < _MIN_QUOTA_US:
@@ -92,8 +104,14 @@ def memory_pressure(target: str, group: Path, headroom_bytes: int, original_limi
     Args:
         target: owner of the cgroup, for example `pod esq-data/postgres-0`.
         group: its `memory` cgroup.
-        headroom_bytes: memory for caches and growth, in addition to the current anonymous memory.
+        headroom_bytes: memory for caches and growth in bytes, in addition to the current anonymous memory.
         original_limit: limit to restore, from `host_processes.memory_limit`.
+
+    Returns:
+        The fault; its undo restores the limit.
+
+    Raises:
+        ValueError: the headroom is negative.
     """
     if headroom_bytes < 0:
         raise ValueError("the memory limit cannot be below the anonymous memory")

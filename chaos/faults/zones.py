@@ -29,6 +29,9 @@ def node_death(paths: ClusterPaths, zone: str) -> Fault:
     Args:
         paths: files of the cluster.
         zone: name of the zone.
+
+    Returns:
+        The fault; its undo starts the node.
     """
     return Fault(
         kind="node-death",
@@ -44,6 +47,9 @@ def node_crash(paths: ClusterPaths, zone: str) -> Fault:
     Args:
         paths: files of the cluster.
         zone: name of the zone.
+
+    Returns:
+        The fault; its undo starts the node if it does not run.
     """
     return Fault(
         kind="node-crash",
@@ -61,6 +67,9 @@ def zone_freeze(spec: ClusterSpec, zone: str) -> Fault:
     Args:
         spec: names of the cluster.
         zone: name of the zone.
+
+    Returns:
+        The fault; its undo thaws the processes.
     """
     state = cgroups.MOUNT / "freezer" / spec.namespace(zone) / "freezer.state"
     thaw = f"[ ! -e {shlex.quote(str(state))} ] || echo THAWED > {shlex.quote(str(state))}"
@@ -77,7 +86,13 @@ def control_plane_outage(paths: ClusterPaths, programs: Sequence[str] = ("apiser
 
     Args:
         paths: files of the cluster.
-        programs: any of `CONTROL_PLANE`.
+        programs: programs to stop, each one of `CONTROL_PLANE`.
+
+    Returns:
+        The fault; its undo starts the programs.
+
+    Raises:
+        ValueError: a program is not in `CONTROL_PLANE`.
     """
     ordered = [name for name in CONTROL_PLANE if name in programs]
     if len(ordered) != len(programs):
@@ -98,6 +113,9 @@ def dns_failure(paths: ClusterPaths, zones: Sequence[str]) -> Fault:
     Args:
         paths: files of the cluster.
         zones: names of the zones.
+
+    Returns:
+        The fault; its undo starts the DNS servers.
     """
     return Fault(
         kind="dns-failure",

@@ -77,6 +77,9 @@ async def retry_until(
         description: what is called, for the error.
         call: the function.
 
+    Returns:
+        The result of the first successful call.
+
     Raises:
         TimeoutError: the last failure as message.
     """

@@ -30,7 +30,7 @@ class StreamStats(BaseModel):
         lost: acknowledged writes that are not stored.
         duplicated: writes that are stored more than once.
         reordered: writes that are stored before one that was acknowledged before they started.
-        series: per second since the start: acknowledgements and maximum latency.
+        series: acknowledgements and maximum latency per second since the start.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -78,7 +78,7 @@ def percentile(sorted_values: Sequence[float], fraction: float) -> float:
 
     Args:
         sorted_values: the values, sorted.
-        fraction: for example 0.99.
+        fraction: fraction of the values, for example 0.99.
     """
     return (
         sorted_values[min(len(sorted_values) - 1, int(fraction * len(sorted_values)))]
