@@ -67,16 +67,19 @@ class PlatformClient:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:  # noqa: ANN401 - any JSON
-        """Send a request, with retries, and return the JSON of the response.
+        """Send a request, with retries.
 
         Args:
             method: HTTP method.
             path: path on the edge.
             scope: the only scope of the token.
-            body: sent as JSON.
+            body: value that is sent as JSON.
             content: returns a stream to send; called again for each attempt.
             query: query parameters.
             headers: additional headers.
+
+        Returns:
+            The JSON of the response.
 
         Raises:
             RequestRejectedError: a response that no retry can change.

@@ -35,12 +35,12 @@ class StepLine:
     """An open step and its line.
 
     Attributes:
-        name: of the step.
+        name: name of the step.
         depth: number of enclosing steps.
         started: start time on the reporter's clock, in seconds.
         on_change: called when the status changes.
         status: what the step waits for.
-        result: shown when the step ends.
+        result: text that is shown when the step ends.
         last_printed: time of the last status line in a log, in seconds.
     """
 
@@ -71,7 +71,7 @@ class RichProgress:
 
         Args:
             console: output; standard error by default.
-            clock: seconds.
+            clock: monotonic time in seconds.
         """
         self._console = console or Console(stderr=True, highlight=False)
         self._clock = clock

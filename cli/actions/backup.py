@@ -36,6 +36,9 @@ def open_deployed_target(environment: Environment, progress: ProgressReporter) -
         environment: the environment.
         progress: reports steps.
 
+    Returns:
+        The deployment target.
+
     Raises:
         EsqError: the environment was never deployed.
     """
@@ -64,12 +67,15 @@ def verifier_report(target: DeploymentTarget) -> VerifierReport:
 
 
 def create_backup(environment: Environment, progress: ProgressReporter, *, full: bool) -> dict[str, Any]:
-    """Create a backup in every repository, as a step, and return the result of the Job.
+    """Create a backup in every repository, as a step.
 
     Args:
         environment: the environment.
         progress: reports steps.
-        full: full instead of differential.
+        full: whether the backup is full instead of differential.
+
+    Returns:
+        The result of the backup program.
 
     Raises:
         EsqError: see `run_backup_job`.
@@ -83,12 +89,15 @@ def create_backup(environment: Environment, progress: ProgressReporter, *, full:
 
 
 def run_backup_job(target: DeploymentTarget, step: ProgressStep, *, full: bool) -> dict[str, Any]:
-    """Run the backup Job and return its result.
+    """Run the backup Job.
 
     Args:
         target: the deployment target.
         step: shows the status of the Job.
-        full: full instead of differential.
+        full: whether the backup is full instead of differential.
+
+    Returns:
+        The result of the backup program.
 
     Raises:
         EsqError: the backup failed in a repository; the detail holds the errors of the program.
@@ -107,11 +116,14 @@ def run_backup_job(target: DeploymentTarget, step: ProgressStep, *, full: bool) 
 
 
 def run_drill(environment: Environment, progress: ProgressReporter) -> dict[str, Any]:
-    """Run the restore drill and return its result: verification, RPO and RTO, compared rows, versions.
+    """Run the restore drill.
 
     Args:
         environment: the environment.
         progress: reports steps.
+
+    Returns:
+        The result: verification, RPO and RTO in seconds, compared rows, versions.
 
     Raises:
         EsqError: the drill ended without a result.
@@ -163,6 +175,9 @@ def select_backup(target: DeploymentTarget, recovery_target: str) -> RestorePlan
     Args:
         target: the deployment target.
         recovery_target: `latest`, a time, or the label of a backup.
+
+    Returns:
+        The backup to restore and the arguments of pgBackRest.
 
     Raises:
         UsageError: no backup can restore the recovery target.
@@ -252,11 +267,14 @@ def _wait_for_clone(jobs: KubernetesJobs, step: ProgressStep) -> None:
 
 
 def discard_clone(environment: Environment, progress: ProgressReporter) -> bool:
-    """Delete the restored clone; return whether there was one.
+    """Delete the restored clone.
 
     Args:
         environment: the environment.
         progress: reports steps.
+
+    Returns:
+        Whether there was a clone.
     """
     target = open_deployed_target(environment, progress)
     with progress.step("delete the restored clone"):

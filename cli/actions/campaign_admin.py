@@ -46,19 +46,22 @@ def get_campaign(client: PlatformClient, campaign: str) -> dict[str, Any]:
 
 
 def change_state(client: PlatformClient, campaign: str, action: str) -> dict[str, Any]:
-    """Start, pause, resume or cancel a campaign; return it with its progress. Idempotent.
+    """Start, pause, resume or cancel a campaign. Idempotent.
 
     Args:
         client: HTTP client for the company.
         campaign: id of the campaign.
         action: `start`, `pause`, `resume` or `cancel`.
+
+    Returns:
+        The campaign with its progress.
     """
     progress: dict[str, Any] = client.call("POST", f"/campaigns/{campaign}/{action}", "campaigns:write")
     return progress
 
 
 def export_messages(client: PlatformClient, campaign: str, file: IO[str]) -> int:
-    """Write the messages of a campaign as CSV; return their number.
+    """Write the messages of a campaign as CSV.
 
     Messages are fetched in pages, each of which is retried, so that a zone outage costs seconds only.
 
@@ -66,6 +69,9 @@ def export_messages(client: PlatformClient, campaign: str, file: IO[str]) -> int
         client: HTTP client for the company.
         campaign: id of the campaign.
         file: receives one line per message, after a header.
+
+    Returns:
+        The number of messages.
     """
     writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
     writer.writeheader()

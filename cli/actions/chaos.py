@@ -67,6 +67,9 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
         environment: the environment.
         progress: receives the steps.
 
+    Returns:
+        The target of the experiments.
+
     Raises:
         EsqError: the environment was not deployed from this host.
     """
@@ -98,6 +101,9 @@ def rollback(environment: Environment, progress: ProgressReporter) -> list[OpenF
     Args:
         environment: the environment.
         progress: receives the step.
+
+    Returns:
+        The undone faults.
 
     Raises:
         UndoFailedError: a fault could not be undone; the error contains the commands.

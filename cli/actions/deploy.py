@@ -121,6 +121,9 @@ def preview_layers(
         engine: the Pulumi engine.
         settings: settings by layer, in order.
         progress: reports one step per layer.
+
+    Returns:
+        The pending changes by layer, in the same order.
     """
     results = []
     for layer_settings in settings:
@@ -143,7 +146,11 @@ def deploy(
         environment: the environment.
         layers: the layers, in order.
         progress: reports steps.
-        confirm: called with the preview before anything is changed; raises to stop. None: no preview.
+        confirm: function that is called with the preview before any change, and raises to stop; None for no
+            preview.
+
+    Returns:
+        The deployed layers and the health of the environment.
 
     Raises:
         EsqError: a step failed; completed steps are kept.
@@ -170,6 +177,9 @@ def deploy_layer(engine: PulumiEngine, settings: StackSettings, progress: Progre
         engine: the Pulumi engine.
         settings: settings of the layer.
         progress: reports the step.
+
+    Returns:
+        The changes made.
     """
     with progress.step(f"layer {settings.layer}") as step:
         return up_layer(engine, settings, step)
@@ -182,6 +192,9 @@ def up_layer(engine: PulumiEngine, settings: StackSettings, step: ProgressStep) 
         engine: the Pulumi engine.
         settings: settings of the layer.
         step: shows resources in progress and the summary.
+
+    Returns:
+        The changes made.
     """
     stack_config.save_settings(engine, settings)
     result = engine.up(settings.layer, layer_program(settings), step)

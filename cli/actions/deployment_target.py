@@ -56,7 +56,11 @@ class DeploymentTarget:
 
     @property
     def kubeconfig(self) -> Path:
-        """Kubeconfig of the cluster."""
+        """Kubeconfig of the cluster.
+
+        Raises:
+            TypeError: the environment has neither a local nor an existing cluster.
+        """
         if self.cluster is not None:
             return self.cluster.kubeconfig
         if self.environment.external_kubeconfig is None:

@@ -34,8 +34,11 @@ def destroy(
         environment: the environment.
         layers: the layers, in deployment order.
         progress: reports steps.
-        purge: also delete the local cluster and the environment's folder.
-        keep_backups: keep the off-site store, and the folder with the keys of its contents.
+        purge: whether the local cluster and the environment's folder are deleted too.
+        keep_backups: whether the off-site store and the folder with the keys of its contents are kept.
+
+    Returns:
+        The deleted resources by layer, last layer first; empty if the whole local cluster was deleted.
     """
     target = open_target(environment, progress)
     if purge and target.cluster is not None and environment.has_local_backend:

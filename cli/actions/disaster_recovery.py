@@ -44,6 +44,9 @@ def recover_environment(
         recovery_target: `latest` or a time.
         progress: reports steps.
 
+    Returns:
+        The deployed layers, the restored state and the total time in seconds.
+
     Raises:
         UsageError: there is no off-site store, a database runs, or the recovery target is invalid.
         EsqError: the keys are lost, or a step failed; the same command resumes.

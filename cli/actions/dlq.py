@@ -23,12 +23,15 @@ JOB_TIMEOUT_SECONDS = 120.0
 
 
 def run_dlq_job(environment: Environment, args: Sequence[str], progress: ProgressReporter) -> dict[str, Any]:
-    """Run the dead-letter Job and return its result.
+    """Run the dead-letter Job.
 
     Args:
         environment: the environment.
         args: action and ids.
         progress: reports the Job.
+
+    Returns:
+        The result of the program.
 
     Raises:
         EsqError: the Job failed; what it completed is in the message.

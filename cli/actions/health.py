@@ -56,7 +56,7 @@ class ServiceHealth:
     """Health of a process of the application, over its replicas.
 
     Attributes:
-        name: of its Deployment.
+        name: name of its Deployment.
         ready: ready replicas.
         desired: desired replicas.
         zones: ready replicas by zone.
@@ -189,6 +189,9 @@ def wait_until_healthy(
         target: its deployment target.
         step: shows the outages.
         clock: monotonic time in seconds.
+
+    Returns:
+        The health, without outages.
 
     Raises:
         EsqError: there are outages after `HEALTHY_TIMEOUT_SECONDS`.

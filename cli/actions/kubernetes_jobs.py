@@ -34,8 +34,8 @@ class KubernetesJobs:
     """Jobs in one namespace of a cluster.
 
     Attributes:
-        kubeconfig: of the cluster.
-        namespace: of templates and Jobs.
+        kubeconfig: kubeconfig of the cluster.
+        namespace: namespace of templates and Jobs.
     """
 
     kubeconfig: Path
@@ -54,15 +54,18 @@ class KubernetesJobs:
         return client.CoreV1Api(self._client)
 
     def start(self, template: str, *, name: str = "", args: Sequence[str] = ()) -> str:
-        """Create a Job from a template; return its name.
+        """Create a Job from a template.
 
         Args:
             template: name of the CronJob.
             name: name of the Job; generated when empty.
             args: arguments of the program; those of the template when empty.
 
+        Returns:
+            The name of the Job.
+
         Raises:
-            EsqError: no such template.
+            EsqError: there is no such template, or the API server rejects the Job or is unreachable.
             UsageError: a Job of this name exists already.
         """
         job_name = name or f"{template}-{time.strftime('%H%M%S', time.gmtime())}"
@@ -96,13 +99,16 @@ class KubernetesJobs:
         return job_name
 
     def wait(self, name: str, step: ProgressStep, timeout_seconds: float, *, remedy: str) -> dict[str, Any]:
-        """Wait until a Job ends, and return the result of its program.
+        """Wait until a Job ends.
 
         Args:
             name: name of the Job.
             step: shows the status of its pod.
             timeout_seconds: limit of the wait.
             remedy: next step for the user when the Job fails.
+
+        Returns:
+            The result of its program.
 
         Raises:
             EsqError: the Job did not end in time, or has no result; with the end of its log.

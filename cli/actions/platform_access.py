@@ -33,9 +33,9 @@ class PlatformAccess:
 
     Attributes:
         http: HTTP client for its edge, shared by all companies.
-        url: of the edge.
+        url: URL of the edge.
         ca_file: certificate authority of the edge.
-        kubeconfig: of its cluster.
+        kubeconfig: kubeconfig of its cluster.
         credentials: keys that sign tokens and webhooks.
     """
 
@@ -63,6 +63,9 @@ def open_platform(environment: Environment, progress: ProgressReporter) -> Itera
     Args:
         environment: the environment.
         progress: reports steps.
+
+    Yields:
+        The access.
 
     Raises:
         EsqError: the environment is not deployed from this machine.
@@ -98,6 +101,9 @@ def open_platform_client(
         company: tenant of all requests.
         timeout_seconds: deadline of the client, from now.
         progress: reports steps.
+
+    Yields:
+        The client.
 
     Raises:
         EsqError: see `open_platform`.

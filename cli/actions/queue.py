@@ -31,7 +31,7 @@ class QueueRow:
         near_deadline: ready jobs close to their deadline.
         oldest_age: time since the oldest ready job became ready, seconds.
         estimated_wait: estimated wait of a job of the lowest priority, seconds.
-        done_per_second: since the previous poll; None at the first one.
+        done_per_second: completed jobs per second since the previous poll; None at the first one.
         state: operator controls as text.
     """
 
@@ -64,12 +64,15 @@ def show_queue(client: PlatformClient, name: str) -> dict[str, Any]:
 
 
 def update_queue(client: PlatformClient, name: str, **controls: bool | float) -> dict[str, Any]:
-    """Change operator controls and return all of them.
+    """Change operator controls of a queue.
 
     Args:
         client: client of the platform API.
         name: name of the queue.
-        controls: `paused`, `draining`, `rate_limit`.
+        controls: new values of any of `paused`, `draining` and `rate_limit`.
+
+    Returns:
+        All controls.
     """
     updated: dict[str, Any] = client.call("PATCH", f"/queues/{name}", WRITE, body=controls)
     return updated

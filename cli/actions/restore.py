@@ -135,8 +135,8 @@ class RestoreOperations:
         """Return the names of running pods.
 
         Args:
-            namespace: of the pods.
-            name: of the workload; all when empty.
+            namespace: namespace of the pods.
+            name: name of the workload; all when empty.
         """
         selector = f"{NAME_LABEL}={name}" if name else f"{PART_OF_LABEL}={PRODUCT}"
         pods = get_or_none(lambda: self._core.list_namespaced_pod(namespace, label_selector=selector))
@@ -150,7 +150,7 @@ class RestoreOperations:
 
         Args:
             step: shows what remains.
-            description: of the objects, e.g. `pods`.
+            description: description of the objects, e.g. `pods`.
             remaining: returns their names.
 
         Raises:
@@ -171,7 +171,7 @@ class RestoreOperations:
         """Wait until a primary accepts writes and its standbys stream.
 
         Raises:
-            EsqError: not within `RESTORE_TIMEOUT_SECONDS`.
+            EsqError: the condition is not met within `RESTORE_TIMEOUT_SECONDS`.
         """
         pods = KubernetesPodClient(self.target.kubeconfig, DATA_NAMESPACE)
         deadline = time.monotonic() + RESTORE_TIMEOUT_SECONDS

@@ -52,9 +52,9 @@ class Reconciliation:
     """Comparison of the platform's message states with the ledger, in messages.
 
     Attributes:
-        lost: sent according to the platform, but never received.
+        lost: messages that are sent according to the platform, but were never received.
         duplicated: received more than once.
-        uncertain: sent without a response, and not resolved yet.
+        uncertain: messages sent without a response, and not resolved yet.
     """
 
     lost: int
@@ -80,7 +80,7 @@ class SendResult:
         planned: messages.
         counts: messages by state.
         reconciliation: comparison with the ledger.
-        seconds: from the creation of the campaign to its end.
+        seconds: time from the creation of the campaign to its end.
     """
 
     campaign: str
@@ -129,13 +129,16 @@ def validate(request: SendRequest, company: str) -> None:
 def send_campaign(
     request: SendRequest, client: PlatformClient, keys_dir: Path, progress: ProgressReporter
 ) -> SendResult:
-    """Send a campaign and return its result.
+    """Send a campaign and wait for its end.
 
     Args:
-        request: what to send.
+        request: file of contacts, template and connection to send with.
         client: HTTP client for the company; its deadline limits the whole call.
         keys_dir: folder of the idempotency keys of campaigns in progress.
         progress: reports steps.
+
+    Returns:
+        The result of the campaign, reconciled with the ledger.
 
     Raises:
         EsqError: the platform rejected a request, or the campaign did not end before the deadline.
@@ -326,6 +329,9 @@ def reconcile(campaign: str, client: PlatformClient) -> Reconciliation:
     Args:
         campaign: id of the campaign.
         client: HTTP client for its company.
+
+    Returns:
+        The number of lost, duplicated and uncertain messages.
     """
     lost = duplicated = uncertain = 0
     for page in iterate_messages(campaign, client):

@@ -34,14 +34,17 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 def record_measurement(
     environment: Environment, slo_id: str, values: Sequence[float], command: str, detail: dict[str, Any]
 ) -> Measurement:
-    """Store a measurement of an SLO and return it.
+    """Store a measurement of an SLO.
 
     Args:
         environment: the measured environment.
         slo_id: id of the SLO.
-        values: one per run.
+        values: measured values, one per run, in the unit of the SLO.
         command: command line that measured them.
         detail: further data, e.g. the path of the report.
+
+    Returns:
+        The measurement.
     """
     measurement = Measurement(
         slo_id=slo_id,
@@ -111,7 +114,10 @@ def evaluate_slos(store: MeasurementStore, now: dt.datetime | None = None) -> li
 
     Args:
         store: the measurements.
-        now: UTC; the current time by default.
+        now: current time (UTC); the time of the call by default.
+
+    Returns:
+        A report for each SLO, in the order of `SLOS`.
     """
     now = now or dt.datetime.now(dt.UTC)
     measured = [(slo, _effective_measurement(slo, store, now)) for slo in SLOS]
@@ -149,7 +155,7 @@ def render_html(environment: str, reports: list[SloReport], now: dt.datetime | N
     Args:
         environment: name of the environment.
         reports: the evaluated SLOs.
-        now: UTC; the current time by default.
+        now: current time (UTC); the time of the call by default.
     """
     rows = [
         {

@@ -178,7 +178,7 @@ def _print_campaign(progress: dict[str, Any], env: str, *, as_json: bool) -> Non
 
 
 def _details(progress: dict[str, Any]) -> Iterator[str]:
-    """Yield counts of messages, schedule, failure and note of a campaign, one line each."""
+    """Yield counts of messages, schedule, failure and status reason of a campaign, one line each."""
     total = "" if progress["total"] in {None, progress["planned"]} else f" of {progress['total']}"
     yield f"{progress['planned']}{total}"
     yield from (f"{count} {state}" for state, count in progress["counts"].items() if count)

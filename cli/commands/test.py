@@ -49,7 +49,7 @@ class PartResult:
     Attributes:
         part: its name.
         passed: whether all of its commands exited with 0.
-        seconds: duration.
+        seconds: duration in seconds.
     """
 
     part: str

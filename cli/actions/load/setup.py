@@ -25,13 +25,16 @@ _ROWS_PER_CHUNK = 1000
 def create_fixtures(
     scenario: Scenario, access: PlatformAccess, seconds: float, step: ProgressStep
 ) -> LoadTarget:
-    """Create the missing fixtures of a scenario and return the target of its requests.
+    """Create the missing fixtures of a scenario.
 
     Args:
         scenario: the scenario to prepare.
         access: access to the platform.
-        seconds: timeout for each company.
+        seconds: timeout for each company in seconds.
         step: progress step.
+
+    Returns:
+        The target of the requests.
 
     Raises:
         EsqError: the platform rejected a request or did not answer in time.

@@ -53,8 +53,11 @@ def verify_campaigns(
     Args:
         created: the campaigns.
         access: access to the platform.
-        seconds: timeout.
+        seconds: timeout in seconds.
         step: progress step.
+
+    Returns:
+        The number of messages by outcome and the delays of the campaigns.
 
     Raises:
         EsqError: there are no campaigns, or a campaign failed or did not end in time.
@@ -144,8 +147,11 @@ def wait_for_read_statuses(
     Args:
         target: target with the campaign and its sent messages.
         access: access to the platform.
-        seconds: timeout.
+        seconds: timeout in seconds.
         step: progress step.
+
+    Returns:
+        The number of messages and the time in seconds that this took.
 
     Raises:
         EsqError: the timeout is over.
