@@ -125,6 +125,12 @@ def issue_certificate(  # noqa: PLR0913 - the fields of a certificate
         organization: organization of the subject; the group in Kubernetes.
         ip_addresses: IP addresses in the certificate, besides 127.0.0.1.
         now: start of validity; the current time if None.
+
+    Returns:
+        The certificate and its key.
+
+    Raises:
+        TypeError: the key of the certificate authority is not an elliptic-curve key.
     """
     not_before = (now or dt.datetime.now(dt.UTC)) - _CLOCK_SKEW
     key = ec.generate_private_key(ec.SECP256R1())

@@ -86,7 +86,11 @@ class StackSettings(BaseModel):
 
     @property
     def required_credentials(self) -> Credentials:
-        """The credentials of a layer that requires them."""
+        """The credentials of a layer that requires them.
+
+        Raises:
+            TypeError: the layer has no credentials.
+        """
         if self.credentials is None:
             raise TypeError(f"the {self.layer} layer has no credentials")
         return self.credentials

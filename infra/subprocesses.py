@@ -55,15 +55,18 @@ def run(  # noqa: PLR0913 - each is a keyword of subprocess.run
     cwd: Path | None = None,
     check: bool = True,
 ) -> str:
-    """Run a program and return its standard output and standard error together.
+    """Run a program.
 
     Args:
         argv: program and arguments; no shell is involved.
-        timeout: seconds.
+        timeout: timeout in seconds.
         stdin: text for standard input; closed if None.
         env: complete environment; that of this process if None.
         cwd: working directory.
-        check: raise an error on a non-zero exit code.
+        check: whether a non-zero exit code is an error.
+
+    Returns:
+        Standard output and standard error, interleaved.
 
     Raises:
         CommandFailedError: the program is not found, timed out, or (with `check`) exited non-zero.

@@ -87,12 +87,15 @@ class PodClient(Protocol):
         """
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> str:
-        """Run a program in a container and return its standard output.
+        """Run a program in a container.
 
         Args:
             pod: name of the pod.
             container: name of the container.
             argv: program and arguments.
+
+        Returns:
+            The standard output.
 
         Raises:
             PodUnreachableError: the program cannot be run, failed, or timed out.

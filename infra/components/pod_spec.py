@@ -118,7 +118,7 @@ def https_probe(path: str, port: int, *, period: int, failures: int, timeout: in
         port: port of the container.
         period: seconds between two probes.
         failures: consecutive failures that count.
-        timeout: seconds.
+        timeout: timeout in seconds.
     """
     request = core.HTTPGetActionArgs(path=path, port=port, scheme="HTTPS")
     return core.ProbeArgs(
@@ -134,7 +134,7 @@ def http_probe(path: str, port: int, *, period: int, failures: int, timeout: int
         port: port of the container.
         period: seconds between two probes.
         failures: consecutive failures that count.
-        timeout: seconds.
+        timeout: timeout in seconds.
     """
     request = core.HTTPGetActionArgs(path=path, port=port)
     return core.ProbeArgs(
@@ -164,7 +164,7 @@ def exec_probe(argv: Sequence[str], *, period: int, failures: int, timeout: int)
         argv: program and arguments.
         period: seconds between two probes.
         failures: consecutive failures that count.
-        timeout: seconds.
+        timeout: timeout in seconds.
     """
     return core.ProbeArgs(
         exec_=core.ExecActionArgs(command=list(argv)),

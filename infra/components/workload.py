@@ -184,6 +184,9 @@ def disruption_budget(name: str, namespace: str, opts: pulumi.ResourceOptions) -
         name: name of the workload.
         namespace: its namespace.
         opts: options of the resource.
+
+    Returns:
+        The disruption budget.
     """
     return policy.PodDisruptionBudget(
         name,

@@ -35,6 +35,9 @@ class ReportStore(Generic[Report]):
         Args:
             name: suffix of the folder's name.
             now: start time of the run (UTC).
+
+        Returns:
+            The folder.
         """
         folder = self._folder / f"{now:%Y%m%dT%H%M%SZ}-{name}"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -42,12 +45,15 @@ class ReportStore(Generic[Report]):
 
     @staticmethod
     def write(folder: Path, report: Report, html: str) -> Path:
-        """Write a report as JSON and HTML and return the path of the HTML page.
+        """Write a report as JSON and HTML.
 
         Args:
             folder: folder of the run.
             report: the report.
             html: its HTML page.
+
+        Returns:
+            The path of the HTML page.
         """
         (folder / "report.json").write_text(report.model_dump_json(indent=1), encoding="utf-8")
         page = folder / "report.html"

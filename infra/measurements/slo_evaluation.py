@@ -51,7 +51,10 @@ def evaluate(slo_id: str, metric: str, values: Iterable[float]) -> SloEvaluation
     Args:
         slo_id: id of the SLO.
         metric: name of the value in the report.
-        values: one per run.
+        values: measured values, one per run, in the unit of the SLO.
+
+    Returns:
+        The distribution of the values and the status of the SLO.
     """
     slo, distribution = SLO_BY_ID[slo_id], Distribution(values=tuple(values))
     return SloEvaluation(

@@ -140,7 +140,7 @@ class Cluster:
 
         Args:
             steps: progress reporter.
-            purge: also delete the state: volumes, certificates, etcd; never the off-site store.
+            purge: whether the state (volumes, certificates, etcd) is deleted too; the off-site store is kept.
         """
         with steps.step(f"cluster {self.spec.name} down"), self._locked():
             self._kill_processes()

@@ -47,7 +47,7 @@ def programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> list[Progr
     """Return the control plane's processes in start order.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
         tools: the toolchain.
     """
@@ -141,7 +141,7 @@ def apiserver_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
     """Return the API server's flags.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     pki = paths.pki
@@ -180,7 +180,7 @@ def controller_manager_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str
     """Return the controller manager's flags.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     pki = paths.pki
@@ -223,7 +223,7 @@ def proxy_config(spec: ClusterSpec, kubeconfig: Path, hostname: str) -> str:
     """Return kube-proxy's configuration.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         kubeconfig: its kubeconfig.
         hostname: node name.
     """
@@ -257,7 +257,7 @@ def proxy_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
     run here, so the name has no other effect.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     path = paths.config / "proxy-control.json"

@@ -30,7 +30,7 @@ def disk_file(paths: ClusterPaths, zone: str) -> Path:
 
     Args:
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     return paths.node(zone) / "volumes.img"
 
@@ -40,7 +40,7 @@ def ensure(paths: ClusterPaths, zone: str) -> None:
 
     Args:
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     disk = disk_file(paths, zone)
     if disk.exists():
@@ -62,7 +62,7 @@ def mount_lines(paths: ClusterPaths, zone: str) -> list[str]:
 
     Args:
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     disk = disk_file(paths, zone)
     detached = f"[ -z \"$(losetup -j '{disk}')\" ]"

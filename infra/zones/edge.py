@@ -54,7 +54,7 @@ def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
     """Return HAProxy's configuration: a backend per public endpoint, with a server per zone.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     header = _HEADER.format(

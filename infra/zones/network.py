@@ -57,8 +57,8 @@ def disconnect(spec: ClusterSpec, zone: str) -> None:
     """Set a zone's bridge port down: the zone keeps running without a network.
 
     Args:
-        spec: of the cluster.
-        zone: to disconnect.
+        spec: specification of the cluster.
+        zone: zone to disconnect.
     """
     run(["ip", "link", "set", spec.bridge_port(zone), "down"])
 
@@ -67,8 +67,8 @@ def reconnect(spec: ClusterSpec, zone: str) -> None:
     """Set a zone's bridge port up.
 
     Args:
-        spec: of the cluster.
-        zone: to reconnect.
+        spec: specification of the cluster.
+        zone: zone to reconnect.
     """
     run(["ip", "link", "set", spec.bridge_port(zone), "up"])
 

@@ -52,13 +52,16 @@ _FILES = {"etc/hosts": "/etc/hosts", "etc/resolv.conf": "/etc/resolv.conf", "etc
 
 
 def node_program(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str) -> Program:
-    """Write all files of a node and return the program that runs it.
+    """Write all files of a node.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
         tools: the toolchain.
-        zone: of the node.
+        zone: zone of the node.
+
+    Returns:
+        The program that runs the node.
     """
     _write_files(spec, paths, zone)
     _write_configs(spec, paths, tools, zone)
@@ -72,9 +75,9 @@ def start_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return the script on the host: it recreates the control groups and enters the node's namespaces.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     group = spec.namespace(zone)
     return f"""\
@@ -91,9 +94,9 @@ def init_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return the script of the node's first process: join the control groups, mount, exec the supervisor.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     node, config = paths.node(zone), paths.config / zone
     binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
@@ -157,10 +160,10 @@ def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: st
     """Return the processes inside a node.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
         tools: the toolchain.
-        zone: of the node.
+        zone: zone of the node.
     """
     config = paths.config / zone
     ctr = f"ctr --address {CONTAINERD_SOCKET} --namespace k8s.io"
@@ -204,7 +207,7 @@ def containerd_toml(paths: ClusterPaths, zone: str) -> str:
 
     Args:
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     disabled = ("aufs", "btrfs", "zfs", "devmapper")
     plugins = ", ".join(f'"io.containerd.snapshotter.v1.{name}"' for name in disabled)
@@ -245,8 +248,8 @@ def cni_json(spec: ClusterSpec, zone: str) -> str:
     """Return the CNI configuration of a node: a bridge and a /24 with static routes, no masquerading.
 
     Args:
-        spec: of the cluster.
-        zone: of the node.
+        spec: specification of the cluster.
+        zone: zone of the node.
     """
     bridge = {
         "type": "bridge",
@@ -267,9 +270,9 @@ def kubelet_json(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return the kubelet's configuration; its times must match those of the controller manager.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     pki = paths.pki
     return json.dumps(
@@ -330,9 +333,9 @@ def corefile(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     """Return the configuration of a node's DNS: cluster names only, since nothing reaches the outside.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
-        zone: of the node.
+        zone: zone of the node.
     """
     return f"""\
 .:53 {{

@@ -53,11 +53,14 @@ class OffsiteStore:
         return paths.run / f"{OFFSITE_STORE}.sock"
 
     def configure(self, spec: ClusterSpec, paths: ClusterPaths) -> Program:
-        """Write its files and return its process.
+        """Write the files of the store.
 
         Args:
-            spec: of the cluster.
+            spec: specification of the cluster.
             paths: files of the cluster.
+
+        Returns:
+            The process of the store.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         secret = self.folder / "rpc_secret"
@@ -82,7 +85,7 @@ class OffsiteStore:
         """Return the address and credentials for pods.
 
         Args:
-            spec: of the cluster.
+            spec: specification of the cluster.
             paths: files of the cluster.
         """
         key = self._key()
@@ -126,7 +129,7 @@ def render(store: OffsiteStore, spec: ClusterSpec, paths: ClusterPaths) -> str:
 
     Args:
         store: the store.
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     return f"""\
@@ -151,7 +154,7 @@ def frontend(store: OffsiteStore, spec: ClusterSpec, paths: ClusterPaths) -> str
 
     Args:
         store: the store.
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     return f"""

@@ -25,7 +25,7 @@ def find_orphans(spec: ClusterSpec, paths: ClusterPaths) -> list[psutil.Process]
     """Return the processes in the cluster's network namespaces and its processes on the host.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     namespaced = {pid for machine in spec.hosts for pid in _namespace_pids(spec.namespace(machine))}
@@ -41,7 +41,7 @@ def kill_orphans(spec: ClusterSpec, paths: ClusterPaths) -> None:
     """Kill all orphans; the pods of a node die with its first process.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
 
     Raises:

@@ -15,7 +15,7 @@ class ClusterPaths:
 
     Attributes:
         root: its state folder, owner-only.
-        name: of the cluster.
+        name: name of the cluster.
     """
 
     root: Path
@@ -100,9 +100,12 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o600) -> Pat
     """Replace a file atomically; unchanged content is not written.
 
     Args:
-        path: of the file.
-        content: of the file.
-        mode: permissions.
+        path: path of the file.
+        content: content of the file.
+        mode: permissions of the file.
+
+    Returns:
+        The path of the file.
     """
     data = content.encode() if isinstance(content, str) else content
     if path.exists() and path.read_bytes() == data:

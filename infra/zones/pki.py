@@ -95,7 +95,7 @@ def ensure(spec: ClusterSpec, paths: ClusterPaths) -> None:
     """Issue missing and expiring certificates; write kubeconfigs and the key that encrypts Secrets at rest.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     authority = _certificate_authority(paths)
@@ -117,7 +117,7 @@ def kubeconfig(spec: ClusterSpec, paths: ClusterPaths, identity: Identity) -> st
     """Return a self-contained kubeconfig, which can be used on other machines.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
         identity: the user.
     """

@@ -50,7 +50,7 @@ def check(spec: ClusterSpec, paths: ClusterPaths) -> list[Problem]:
     """Return all problems that prevent the cluster from starting on this host.
 
     Args:
-        spec: of the cluster.
+        spec: specification of the cluster.
         paths: files of the cluster.
     """
     if os.geteuid() != 0:

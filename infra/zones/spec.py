@@ -30,7 +30,8 @@ class ClusterSpec(BaseModel):
     """A cluster with one control plane and one node per zone.
 
     Attributes:
-        name: at most nine letters and digits, so that it fits into interface names (15 characters).
+        name: name of the cluster: at most nine letters and digits, so that it fits into interface names
+            (15 characters).
         subnet: an IPv4 /16 that nothing else on this machine uses.
         zones: names of the zones, which are also the names of their nodes.
     """

@@ -20,7 +20,7 @@ class ClusterStatus(BaseModel):
     """The status of a cluster.
 
     Attributes:
-        name: of the cluster.
+        name: name of the cluster.
         running: whether its supervisor is running.
         processes: state by process name, e.g. `RUNNING`; names of node processes are like `zone-a/kubelet`.
         nodes: one per zone, as reported by the API server; empty when it does not respond.

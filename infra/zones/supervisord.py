@@ -43,7 +43,7 @@ class Program:
     """A supervised process.
 
     Attributes:
-        name: in the supervisor.
+        name: name in the supervisor.
         argv: program and arguments.
         log: file for both of its outputs.
         priority: lower starts earlier and stops later.
@@ -73,10 +73,10 @@ def render(programs: Sequence[Program], *, socket: Path, pidfile: Path, log: Pat
     """Return a supervisord configuration: exited programs restart at once, later with increasing delays.
 
     Args:
-        programs: to supervise.
-        socket: of the RPC interface.
-        pidfile: of supervisord.
-        log: of supervisord.
+        programs: programs to supervise.
+        socket: socket of the RPC interface.
+        pidfile: PID file of supervisord.
+        log: log file of supervisord.
     """
     header = f"""\
 [supervisord]
@@ -179,11 +179,14 @@ class Supervisor:
             time.sleep(POLL_INTERVAL_SECONDS)
 
     def call(self, method: str, *args: object) -> Any:  # noqa: ANN401 - XML-RPC results are untyped
-        """Call `supervisor.METHOD` and return the result.
+        """Call `supervisor.METHOD`.
 
         Args:
-            method: of the RPC interface.
-            args: of the method.
+            method: method of the RPC interface.
+            args: arguments of the method.
+
+        Returns:
+            The result of the method.
 
         Raises:
             EsqError: it is not running, or the call fails.
@@ -267,8 +270,8 @@ def kill(processes: Iterable[psutil.Process], location: str) -> None:
     """Kill processes and wait until they have exited; processes that exited before are ignored.
 
     Args:
-        processes: to kill.
-        location: for the error.
+        processes: processes to kill.
+        location: location that the error states.
 
     Raises:
         EsqError: processes do not exit; the message lists them.
@@ -299,8 +302,8 @@ def wait_for_children(pid: int, timeout: float = 5.0) -> list[psutil.Process]:
     """Return the children of a process, waiting for the first one.
 
     Args:
-        pid: of the parent.
-        timeout: seconds.
+        pid: PID of the parent.
+        timeout: timeout in seconds.
     """
     end = time.monotonic() + timeout
     while True:

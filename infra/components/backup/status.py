@@ -51,7 +51,7 @@ class DrillState(BaseModel):
         succeeded: whether everything that was restored matches the recorded checksums.
         problems: what does not.
         rpo_seconds: age of the newest restored heartbeat at the start of the drill.
-        rto_seconds: from the first request until the restored server answered.
+        rto_seconds: time from the first request until the restored server answered.
         rows_compared: number of compared rows.
     """
 

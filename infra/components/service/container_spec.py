@@ -39,11 +39,14 @@ def digest(args: ProgramArgs) -> str:
 
 
 def declare_prerequisites(args: ProgramArgs, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
-    """Declare the Secrets and the service account and return them.
+    """Declare the Secrets and the service account of a program.
 
     Args:
         args: inputs of the program.
         opts: options of the resources.
+
+    Returns:
+        The Secrets and the service account.
     """
     metadata = workload.metadata(args.name, args.namespace)
     tls = workload.metadata(tls_secret(args), args.namespace, args.name)

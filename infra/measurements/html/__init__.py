@@ -13,6 +13,9 @@ def render_page(template: Path, **values: object) -> str:
     Args:
         template: Jinja template that extends `base.html.j2`.
         values: variables of the template.
+
+    Returns:
+        The HTML text.
     """
     environment = Environment(
         loader=FileSystemLoader([template.parent, Path(__file__).parent]),

@@ -40,10 +40,10 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thread
     Files of another module cannot be embedded; the compiler's overlay maps them into the folder of the pins.
 
     Args:
-        tool: to build.
+        tool: tool to build.
         target: folder of the result.
         log: file for the output.
-        cache: of the toolchain.
+        cache: cache of the toolchain.
         cancelled: stops the build when it is set.
     """
     program = target / "bin" / tool.programs[0]
@@ -72,10 +72,10 @@ def build_cargo(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thr
     """Install a crate with the dependency versions of its release; Cargo verifies them by its lock file.
 
     Args:
-        tool: to build.
+        tool: tool to build.
         target: folder of the result.
         log: file for the output.
-        cache: of the toolchain.
+        cache: cache of the toolchain.
         cancelled: stops the build when it is set.
     """
     argv = ["cargo", "install", "--locked", "--root", str(target), f"{tool.package}@{tool.version}"]
@@ -94,10 +94,10 @@ def fetch_maven(
     """Fetch jars and compare them with the committed checksums.
 
     Args:
-        tool: to fetch.
+        tool: tool to fetch.
         target: folder of the result.
         log: file for the output.
-        cache: of the toolchain.
+        cache: cache of the toolchain.
         cancelled: stops the build when it is set.
 
     Raises:
@@ -116,7 +116,7 @@ def verify_checksums(folder: Path, checksums: str) -> None:
     """Compare every file of a folder with its checksum.
 
     Args:
-        folder: of the files.
+        folder: folder of the files.
         checksums: the checksums (`sha256sum` format).
 
     Raises:

@@ -33,9 +33,9 @@ class ToolStatus(BaseModel):
     """The current status of a tool.
 
     Attributes:
-        name: of the tool.
+        name: name of the tool.
         version: required version.
-        origin: on PATH, built in the cache, or missing.
+        origin: source of the tool: on PATH, built in the cache, or missing.
         path: its program, or the folder of its programs; empty when missing.
     """
 
@@ -88,7 +88,7 @@ class Toolchain:
         """Build the tools that are neither on PATH nor in the cache.
 
         Args:
-            names: of the tools.
+            names: names of the tools.
             steps: progress reporter; the toolchain's own when None.
 
         Raises:

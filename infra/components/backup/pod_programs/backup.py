@@ -31,7 +31,7 @@ def create_stanzas(deadline: float) -> None:
     A repository with backups of an earlier database keeps them until their retention ends.
 
     Args:
-        deadline: monotonic seconds.
+        deadline: deadline in monotonic seconds.
 
     Raises:
         CommandError: the repositories cannot be created before the deadline.
@@ -52,12 +52,15 @@ def create_stanzas(deadline: float) -> None:
 
 
 def back_up(backup_type: str, repository: int, deadline: float) -> str:
-    """Take a backup and return the source of its files: `standby` or `primary`.
+    """Take a backup.
 
     Args:
         backup_type: `full` or `diff`.
         repository: number of the repository.
-        deadline: monotonic seconds; limits the wait for another backup.
+        deadline: deadline of the wait for another backup, in monotonic seconds.
+
+    Returns:
+        The source of its files: `standby` or `primary`.
 
     Raises:
         CommandError: neither a standby nor the primary can be copied.

@@ -99,6 +99,9 @@ def plan_restore(
             backup started after it: earlier ones may belong to an abandoned timeline.
         repository: use only this repository; by default the first one that has what is needed.
 
+    Returns:
+        The backup to restore and the arguments of pgBackRest.
+
     Raises:
         NoUsableBackupError: no backup can restore the target.
         ValueError: the target is neither a label nor a time.

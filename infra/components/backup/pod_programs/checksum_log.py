@@ -45,7 +45,7 @@ class RecordedChecksums:
 
     Attributes:
         minutes: checksums by minute.
-        closed_at: by minute, the time at which the minute was known to be closed.
+        closed_at: time at which a minute was known to be closed, by minute.
     """
 
     minutes: ChecksumsByMinute
@@ -61,7 +61,10 @@ def load(storage: ObjectStorage, days: Iterable[dt.date] | None = None) -> Recor
 
     Args:
         storage: the bucket.
-        days: only these days (UTC); None for all.
+        days: days (UTC) to read; None for all.
+
+    Returns:
+        The recorded checksums.
 
     Raises:
         OSError: the store is unavailable.

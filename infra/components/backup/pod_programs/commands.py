@@ -20,11 +20,14 @@ class CommandError(Exception):
 
 
 def run(*argv: str, timeout: float) -> str:
-    """Run a program and return its standard output; standard error goes to the pod's log.
+    """Run a program; its standard error goes to the pod's log.
 
     Args:
         argv: program and arguments.
-        timeout: seconds.
+        timeout: timeout in seconds.
+
+    Returns:
+        The standard output.
 
     Raises:
         CommandError: the program failed or timed out.

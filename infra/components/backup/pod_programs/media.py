@@ -19,13 +19,16 @@ _DIRECTIONS = {
 
 
 def copy(source: s3.S3Bucket, source_prefix: str, target: s3.S3Bucket, target_prefix: str) -> tuple[int, int]:
-    """Copy missing objects and return the number of copied objects and bytes.
+    """Copy missing objects.
 
     Args:
         source: bucket to read.
         source_prefix: prefix of the objects in it; removed from the keys.
         target: bucket to write.
         target_prefix: prefix of the objects in it; added to the keys.
+
+    Returns:
+        The number of copied objects and of their bytes.
 
     Raises:
         OSError: a store is unavailable; copied objects stay, and the next run continues.

@@ -46,6 +46,9 @@ class Garage:
             name: name of the operation.
             body: JSON body.
 
+        Returns:
+            The JSON of the response.
+
         Raises:
             OSError: no node is reachable, or the reachable one rejects the request.
         """
@@ -113,7 +116,7 @@ def wait_for_nodes(garage: Garage, node_ids: set[str], deadline: float) -> None:
     Args:
         garage: the admin API.
         node_ids: ids of all nodes.
-        deadline: monotonic seconds.
+        deadline: deadline in monotonic seconds.
 
     Raises:
         TimeoutError: the deadline has passed; the message names the missing nodes.
@@ -132,12 +135,15 @@ def wait_for_nodes(garage: Garage, node_ids: set[str], deadline: float) -> None:
 
 
 def apply_layout(garage: Garage, desired_zones: dict[str, str], capacity: int) -> str:
-    """Assign each node its zone and return the result as a sentence.
+    """Assign each node its zone.
 
     Args:
         garage: the admin API.
         desired_zones: zone by node id.
         capacity: capacity of a node in bytes.
+
+    Returns:
+        The result as a sentence.
     """
     layout = garage.call("GetClusterLayout")
     changes = role_changes(layout, desired_zones, capacity)
@@ -150,13 +156,16 @@ def apply_layout(garage: Garage, desired_zones: dict[str, str], capacity: int) -
 
 
 def ensure_bucket(garage: Garage, bucket: str, key_id: str, key_secret: str) -> str:
-    """Import the key, create the bucket and grant access, where missing; return the result as a sentence.
+    """Import the key, create the bucket and grant access, where missing.
 
     Args:
         garage: the admin API.
         bucket: name of the bucket.
         key_id: access key.
         key_secret: secret key.
+
+    Returns:
+        The result as a sentence.
     """
     actions = []
     if key_id not in {key["id"] for key in garage.call("ListKeys")}:

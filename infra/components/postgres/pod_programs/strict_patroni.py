@@ -94,6 +94,9 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
         Args:
             message: Patroni's message if this member is primary already.
             promote_message: Patroni's message if it is promoted.
+
+        Returns:
+            The message that describes what was done, for Patroni's log.
         """
         if not self.state_handler.is_primary():
             self._reset_standby_state()

@@ -25,12 +25,15 @@ def _context() -> ssl.SSLContext:
 
 
 def send_command(port: int, password: str, command: str) -> str:
-    """Log in, send a command and return the reply, or the text of an error reply.
+    """Log in and send a command.
 
     Args:
         port: port of the server.
         password: password of the server.
         command: inline command.
+
+    Returns:
+        The reply, or the text of an error reply.
     """
     with (
         socket.create_connection((HOST, port), TIMEOUT_SECONDS) as plain,

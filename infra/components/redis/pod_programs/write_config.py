@@ -116,7 +116,7 @@ def sentinel_conf(
         base: the shared part.
         monitor_conf: the lines about the primary.
         host: host of the pod.
-        passwords: of the servers and of the Sentinels.
+        passwords: passwords of the servers and of the Sentinels.
         state_lines: lines of the existing file.
     """
     # The id is derived from the host, so that a restarted Sentinel is not counted twice.
