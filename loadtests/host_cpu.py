@@ -26,7 +26,7 @@ class HostCpuMeter:
 
     Args:
         cpu_times: returns core seconds since boot by CPU mode, as `psutil.cpu_times` does.
-        clock: monotonic clock, seconds.
+        clock: monotonic time in seconds.
     """
 
     def __init__(

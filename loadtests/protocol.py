@@ -34,8 +34,8 @@ class LoadTarget(BaseModel):
         companies: companies on whose behalf requests are made, in turn.
         connection: name of each company's connection.
         list_name: name of each company's contact list.
-        campaign: for webhooks: id of the campaign whose messages the status updates refer to.
-        sent_messages: for webhooks: phone number id and message id of each of its messages.
+        campaign: id of the campaign whose messages the status updates refer to; only for webhooks.
+        sent_messages: phone number id and message id of each of its messages; only for webhooks.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,7 +107,7 @@ class GeneratorResult(BaseModel):
         histograms: latencies in microseconds from the due instant, by request name, encoded by HdrHistogram.
         failed: failed requests by request name.
         errors: error counts by request name and message.
-        series: by second of the run: succeeded, failed, maximum latency in seconds.
+        series: succeeded, failed and maximum latency in seconds, by second of the run.
         arrivals: arrivals that were due.
         late: arrivals that started late.
         max_late_seconds: longest delay of a start.

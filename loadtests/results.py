@@ -23,7 +23,7 @@ class Latency(BaseModel):
     Attributes:
         count: number of requests.
         failed: how many of them were rejected or not answered.
-        percentiles: in the order of `PERCENTILES`.
+        percentiles: values in the order of `PERCENTILES`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -57,9 +57,9 @@ class Messages(BaseModel):
         lost: recorded as sent, but not received by the provider.
         duplicated: received more than once.
         uncertain: messages with an unknown outcome.
-        latency: from the instant the creation of the campaign was due until the provider received the
+        latency: time from the instant the creation of the campaign was due until the provider received the
             message.
-        duration_seconds: from the first campaign's due instant to the last receipt.
+        duration_seconds: time from the first campaign's due instant to the last receipt.
         fairness: longest time of a company until a quarter of its messages was received, divided by a quarter
             of the duration.
     """
@@ -91,7 +91,7 @@ class Annotation(BaseModel):
 
     Attributes:
         at_seconds: time since the start of the run.
-        description: for example `node-death of zone-b`.
+        description: description, for example `node-death of zone-b`.
         is_injection: whether it injects a fault; otherwise it removes one.
     """
 
@@ -148,7 +148,7 @@ class WebhookDrain(BaseModel):
 
     Attributes:
         messages: messages with a status update.
-        drain_seconds: from the last webhook until the state of every message was updated.
+        drain_seconds: time from the last webhook until the state of every message was updated.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -48,7 +48,11 @@ class ScenarioUser(FastHttpUser):
 
     @property
     def arrival(self) -> Arrival:
-        """Arrival that runs the current task."""
+        """Arrival that runs the current task.
+
+        Raises:
+            TypeError: the task was not started by the scheduler.
+        """
         current = gevent.getcurrent()
         if not isinstance(current, Arrival):
             raise TypeError("tasks are run by the scheduler")
