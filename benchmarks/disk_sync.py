@@ -80,7 +80,11 @@ def mount_disk(paths: ClusterPaths, zone: str, *, direct: bool) -> Path:
 
 
 def main() -> None:
-    """Print the median of each rate over the rounds as JSON."""
+    """Print the median of each rate over the rounds as JSON.
+
+    Raises:
+        OSError: a mount namespace cannot be created.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "cannot create a mount namespace")

@@ -109,6 +109,9 @@ class BenchmarkRun:
 
         Returns:
             The result that it printed.
+
+        Raises:
+            RuntimeError: the program exited with an error.
         """
         with self.start(verb, *args) as process:
             out, _ = process.communicate(timeout=600)
@@ -123,6 +126,9 @@ class BenchmarkRun:
         Args:
             verb: `trickle` or `work`.
             args: further arguments, see `peers/peer.py`.
+
+        Yields:
+            The process.
         """
         process = subprocess.Popen(
             [*self.contender.command, verb, str(self._server.port), *map(str, args)], stdout=subprocess.PIPE
@@ -160,6 +166,9 @@ class BenchmarkRun:
         Args:
             count: number of jobs.
             name: prefix of the keys in the result.
+
+        Returns:
+            Median and 99th percentile in milliseconds by key.
         """
         with self.start("work", count, "-", KILLED_CONCURRENCY) as worker:
             time.sleep(2.0)
@@ -174,6 +183,9 @@ class BenchmarkRun:
         Args:
             low_priority_count: number of low-priority jobs.
             count: number of high-priority jobs.
+
+        Returns:
+            Median and 99th percentile in milliseconds by key.
         """
         self.flush()
         self.run("fill", low_priority_count, LOW, 10)

@@ -34,6 +34,9 @@ def create_job(sent_at: float, args: BenchmarkArgs, number: int) -> Job:
         sent_at: send time, `time.time`.
         args: priority and duration of the job.
         number: number of the job.
+
+    Returns:
+        The job.
     """
     payload = PAYLOAD.pack(sent_at, args.milliseconds, args.priority, number)
     job_id = UUID(int=(args.priority << 64) + number)
