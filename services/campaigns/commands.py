@@ -46,7 +46,7 @@ class CreateCampaign(CampaignSpec):
     """Create a campaign that starts now, at a time or manually, and sends always or in a window.
 
     Attributes:
-        idempotency_key: of the caller; repeated requests with the same key create one campaign.
+        idempotency_key: key of the caller; repeated requests with the same key create one campaign.
         start: whether to start at once; otherwise it is a draft, unless it has a start time.
     """
 
@@ -71,7 +71,7 @@ class CampaignRecord:
 
     Attributes:
         campaign: the campaign.
-        idempotency_key: of the caller.
+        idempotency_key: idempotency key of the caller.
         fingerprint: detects a different request with the same key.
         requested_state: initial state.
         schedule: start time, send window and expiry.

@@ -147,7 +147,7 @@ async def clone_campaign(
     Args:
         company: the tenant.
         campaign_id: the campaign to copy.
-        idempotency_key: of the caller.
+        idempotency_key: idempotency key of the caller.
         uow_factory: starts the transactions.
 
     Returns:

@@ -44,7 +44,7 @@ class CampaignRepository(Protocol):
 
         Args:
             company: the tenant.
-            idempotency_key: of the caller.
+            idempotency_key: idempotency key of the caller.
 
         Returns:
             Id and fingerprint, or None when the key is unused.

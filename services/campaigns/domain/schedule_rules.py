@@ -27,7 +27,7 @@ class Schedule:
     Attributes:
         start_at: start time; None for a manual start.
         missed_start_policy: what to do after a missed start.
-        window: when the campaign may send; None for always.
+        window: times at which the campaign may send; None for always.
         expires_at: messages unsent by then are never sent.
     """
 

@@ -19,7 +19,7 @@ class WindowState:
 
     Attributes:
         is_open: whether sending is allowed.
-        until: when that changes.
+        until: time at which that changes.
     """
 
     is_open: bool

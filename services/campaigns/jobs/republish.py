@@ -54,7 +54,7 @@ async def _republish_campaign(
     uow_factory: UnitOfWorkFactory,
     contacts: ContactsClient,
 ) -> int:
-    """Scan the list again, which holds phone numbers and names.
+    """Read the contact list again: it contains the phone numbers and names.
 
     The run of an inactive campaign is stopped again first, so that messages requested under it are returned.
     """

@@ -59,7 +59,11 @@ async def run(settings: ContactsClientSettings, timeout_seconds: float = TIMEOUT
 
 
 def main() -> None:
-    """Run the job; exit with code 2 when the settings are invalid."""
+    """Run the job.
+
+    Raises:
+        SystemExit: the settings are invalid; the exit code is 2.
+    """
     try:
         settings = load(ContactsClientSettings)
     except SettingsError as error:
