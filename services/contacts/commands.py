@@ -19,7 +19,7 @@ class ImportContacts:
 
     Attributes:
         company: the tenant.
-        list_name: as received, not yet validated.
+        list_name: name of the list as received, not yet validated.
         chunks: the streamed file.
     """
 

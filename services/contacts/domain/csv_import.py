@@ -54,7 +54,7 @@ class Rejection:
 
     Attributes:
         line: line number, from 1.
-        reason: for users; never repeats the content of the line.
+        reason: reason, shown to users; never repeats the content of the line.
     """
 
     line: int
@@ -78,7 +78,7 @@ class Rejections:
 
         Args:
             line: line number, from 1.
-            reason: for users.
+            reason: reason, shown to users.
         """
         self.total += 1
         if len(self.first) < MAX_LISTED_REJECTIONS:
