@@ -13,9 +13,9 @@ class PublicEndpoint:
     """An API that the edge exposes.
 
     Attributes:
-        service: Name of the Kubernetes Service, e.g. `contacts-api`.
-        node_port: Port on every node that runs one of its pods; the edge checks each zone there.
-        path_prefixes: First path segments that the edge routes to it.
+        service: name of the Kubernetes Service, e.g. `contacts-api`.
+        node_port: port on every node that runs one of its pods; the edge checks each zone there.
+        path_prefixes: first path segments that the edge routes to it.
     """
 
     service: str

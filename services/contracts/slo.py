@@ -33,12 +33,12 @@ class Slo:
     """A service level objective.
 
     Attributes:
-        id: Key of its measurements.
-        description: What is measured, for people.
-        objective: Upper bound of the median of all runs.
-        limit: Upper bound of every run.
-        unit: Unit of both.
-        command: Command that measures it and stores the measurement.
+        id: key of its measurements.
+        description: what is measured, for people.
+        objective: upper bound of the median of all runs.
+        limit: upper bound of every run.
+        unit: unit of both.
+        command: command that measures it and stores the measurement.
     """
 
     id: str
@@ -52,8 +52,8 @@ class Slo:
         """Evaluate the runs of a measurement.
 
         Args:
-            median: Median of all runs.
-            worst: Highest value of all runs.
+            median: median of all runs.
+            worst: highest value of all runs.
 
         Returns:
             The status.

@@ -17,14 +17,14 @@ class Topic:
     """A topic and its properties.
 
     Attributes:
-        name: Name on the brokers.
-        key: What the record key identifies; records of one key arrive in order. A record that failed arrives
+        name: name on the brokers.
+        key: what the record key identifies; records of one key arrive in order. A record that failed arrives
             again after later ones: handlers must tolerate that.
-        owner: The only service that writes to it.
-        consumers: Services that read it, each as its own group.
-        events: Envelope fields that the topic carries.
-        partitions: Number of partitions; the upper bound of consumers of a group that share it.
-        retention_ms: Retention of a record in milliseconds.
+        owner: the only service that writes to it.
+        consumers: services that read it, each as its own group.
+        events: envelope fields that the topic carries.
+        partitions: number of partitions; the upper bound of consumers of a group that share it.
+        retention_ms: retention of a record in milliseconds.
         cleanup_policy: `delete`, or `compact,delete`: only the last record of each key is retained.
     """
 
@@ -58,8 +58,8 @@ def retry_topic(topic: Topic, consumer: str) -> Topic:
     """Return the topic of events that wait for another attempt.
 
     Args:
-        topic: Topic of the original event.
-        consumer: Service that failed to handle it.
+        topic: topic of the original event.
+        consumer: service that failed to handle it.
 
     Returns:
         The retry topic.
@@ -73,8 +73,8 @@ def dead_letter_topic(topic: Topic, consumer: str) -> Topic:
     It is keyed by the origin of the event, and compacted: an empty record marks a replayed or discarded one.
 
     Args:
-        topic: Topic of the original event.
-        consumer: Service that failed to handle it.
+        topic: topic of the original event.
+        consumer: service that failed to handle it.
 
     Returns:
         The dead-letter topic.
@@ -94,8 +94,8 @@ def retry_topic_name(topic: str, consumer: str) -> str:
     """Return the name of the retry topic.
 
     Args:
-        topic: Name of the original topic.
-        consumer: Service that failed to handle the event.
+        topic: name of the original topic.
+        consumer: service that failed to handle the event.
 
     Returns:
         The name.
@@ -107,8 +107,8 @@ def dead_letter_topic_name(topic: str, consumer: str) -> str:
     """Return the name of the dead-letter topic.
 
     Args:
-        topic: Name of the original topic.
-        consumer: Service that failed to handle the event.
+        topic: name of the original topic.
+        consumer: service that failed to handle the event.
 
     Returns:
         The name.
