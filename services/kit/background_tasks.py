@@ -25,8 +25,8 @@ class BackgroundTask:
     """A task that runs as long as the process.
 
     Attributes:
-        name: Name in logs and readiness.
-        run: Runs until the event is set; any other end is a failure.
+        name: name in logs and readiness.
+        run: runs until the event is set; any other end is a failure.
     """
 
     name: str
@@ -37,9 +37,9 @@ async def supervise(task: BackgroundTask, stop: asyncio.Event, health: Health) -
     """Run the task until the process stops; restart it with exponential backoff.
 
     Args:
-        task: Task to run.
-        stop: Set when the process stops.
-        health: Receives the problem while the task is down.
+        task: task to run.
+        stop: set when the process stops.
+        health: receives the problem while the task is down.
     """
     failures = 0
     while not stop.is_set():

@@ -52,11 +52,11 @@ class CircuitBreaker:
         """Configure the breaker.
 
         Args:
-            operation: Name in metrics and errors, e.g. `cloud-api.send`.
-            failure_threshold: Consecutive failures that open the breaker.
-            open_seconds: Seconds that the breaker stays open before a probe call.
-            max_concurrent: Upper bound of calls in flight.
-            acquire_timeout_seconds: Longest wait for a free slot in seconds.
+            operation: name in metrics and errors, e.g. `cloud-api.send`.
+            failure_threshold: consecutive failures that open the breaker.
+            open_seconds: seconds that the breaker stays open before a probe call.
+            max_concurrent: upper bound of calls in flight.
+            acquire_timeout_seconds: longest wait for a free slot in seconds.
         """
         self.operation = operation
         self._max_concurrent = max_concurrent
@@ -92,7 +92,7 @@ class CircuitBreaker:
         """Make one call in the block.
 
         Raises:
-            TemporaryError: The call was rejected: the breaker is open, or too many calls are in flight.
+            TemporaryError: the call was rejected: the breaker is open, or too many calls are in flight.
         """
         await self._acquire()
         self._in_flight.inc()

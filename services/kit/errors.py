@@ -18,7 +18,7 @@ class TemporaryError(ServiceError):
     """A dependency is unavailable or slow; a retry may succeed. The cause is chained.
 
     Attributes:
-        retry_after: Seconds until a retry makes sense.
+        retry_after: seconds until a retry makes sense.
     """
 
     status = 503
@@ -33,8 +33,8 @@ class OverloadedError(ServiceError):
     """There is more work than can be completed in time; retry later.
 
     Attributes:
-        wait_seconds: Seconds that the work would have waited.
-        retry_after: Seconds until a retry makes sense.
+        wait_seconds: seconds that the work would have waited.
+        retry_after: seconds until a retry makes sense.
     """
 
     status = 429

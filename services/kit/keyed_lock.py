@@ -28,11 +28,14 @@ class KeyedLock:
         """Hold the lock of `key` during the block; waiters acquire it in FIFO order.
 
         Args:
-            key: Key to lock.
-            timeout_seconds: Longest wait in seconds, so that the queue of waiters stays bounded.
+            key: key to lock.
+            timeout_seconds: longest wait in seconds, so that the queue of waiters stays bounded.
+
+        Yields:
+            Nothing; the lock is held.
 
         Raises:
-            TemporaryError: The lock was not acquired in time.
+            TemporaryError: the lock was not acquired in time.
         """
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:

@@ -24,15 +24,15 @@ async def retry_bounded(
     """Call until it succeeds or a limit is reached.
 
     Args:
-        call: Operation to run; a `TemporaryError` is retried.
-        max_attempts: Upper bound of attempts.
-        timeout_seconds: Upper bound of the total time in seconds.
+        call: operation to run; a `TemporaryError` is retried.
+        max_attempts: upper bound of attempts.
+        timeout_seconds: upper bound of the total time in seconds.
 
     Returns:
         Result of the first successful attempt.
 
     Raises:
-        TemporaryError: The last attempt failed. Other errors are raised at once.
+        TemporaryError: the last attempt failed. Other errors are raised at once.
     """
     import stamina  # noqa: PLC0415 - only processes that call others load it
 
@@ -58,8 +58,8 @@ async def sleep_unless_stopped(stop: asyncio.Event, seconds: float) -> bool:
     """Sleep, or return early when the process stops.
 
     Args:
-        stop: Set when the process stops.
-        seconds: Longest sleep.
+        stop: set when the process stops.
+        seconds: longest sleep.
 
     Returns:
         True when `stop` is set.

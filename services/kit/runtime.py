@@ -40,9 +40,9 @@ class ServiceComponents:
     """Components of a process, as its bootstrap built them.
 
     Attributes:
-        app: The HTTP application.
-        health: Health checks that readiness reports.
-        tasks: Background tasks.
+        app: the HTTP application.
+        health: health checks that readiness reports.
+        tasks: background tasks.
     """
 
     app: ASGIApp
@@ -54,11 +54,14 @@ def run_service(
     settings_class: type[Settings],
     build: Callable[[Settings, AsyncExitStack], Awaitable[ServiceComponents]],
 ) -> None:
-    """Run a process until SIGTERM or SIGINT; exit with code 2 when the settings are invalid.
+    """Run a process until SIGTERM or SIGINT.
 
     Args:
-        settings_class: Settings to read from the environment variables.
-        build: Builds the components; resources that it opens on the stack are closed at shutdown.
+        settings_class: settings to read from the environment variables.
+        build: builds the components; resources that it opens on the stack are closed at shutdown.
+
+    Raises:
+        SystemExit: the settings are invalid; the exit code is 2.
     """
     try:
         settings = load(settings_class)
@@ -90,9 +93,9 @@ async def serve_until_stopped(
     """Serve until `stop` is set, then drain: not ready but answering, no new requests, then cancelled.
 
     Args:
-        settings: Listen address, certificates and shutdown times.
-        components: Components to run.
-        stop: Set when the process stops.
+        settings: listen address, certificates and shutdown times.
+        components: components to run.
+        stop: set when the process stops.
     """
     server = _Server(_uvicorn_config(settings, components.app))
     serving = asyncio.create_task(server.serve(), name="http")

@@ -141,7 +141,7 @@ def load(settings_class: type[Settings]) -> Settings:
     """Read settings from the environment variables.
 
     Raises:
-        SettingsError: Variables are missing or invalid; all are listed, values of secrets are not repeated.
+        SettingsError: variables are missing or invalid; all are listed, values of secrets are not repeated.
     """
     try:
         return settings_class()

@@ -45,11 +45,11 @@ def create_app(
     """Build the application of a process.
 
     Args:
-        title: Title of the OpenAPI document.
-        health: Health checks that readiness reports.
-        routers: Routes of the domain; a worker has none.
-        tokens: Verifies bearer tokens, where routes require them.
-        max_body_bytes: Path to its body limit in bytes, where it is not 1 MiB.
+        title: title of the OpenAPI document.
+        health: health checks that readiness reports.
+        routers: routes of the domain; a worker has none.
+        tokens: verifies bearer tokens, where routes require them.
+        max_body_bytes: path to its body limit in bytes, where it is not 1 MiB.
 
     Returns:
         The application.
@@ -74,9 +74,9 @@ def problem_response(status: int, title: str, detail: str, **extensions: object)
 
     Args:
         status: HTTP status code.
-        title: Short summary of the problem type.
-        detail: Explanation of this occurrence.
-        **extensions: Further members of the document.
+        title: short summary of the problem type.
+        detail: explanation of this occurrence.
+        **extensions: further members of the document.
 
     Returns:
         The response.

@@ -28,9 +28,9 @@ class Principal:
     """An authenticated caller.
 
     Attributes:
-        subject: Person or service.
-        company: Tenant of the request.
-        scopes: Scopes that the token grants, e.g. `contacts:read`.
+        subject: person or service.
+        company: tenant of the request.
+        scopes: scopes that the token grants, e.g. `contacts:read`.
     """
 
     subject: str
@@ -48,7 +48,7 @@ class JwtTokens:
         """Return the principal of a valid token.
 
         Raises:
-            UnauthorisedError: The token is forged or expired, or lacks subject, company or expiry.
+            UnauthorisedError: the token is forged or expired, or lacks subject, company or expiry.
         """
         try:
             claims = jwt.decode(
@@ -71,10 +71,10 @@ class JwtTokens:
         """Issue a token; services use short-lived ones to call each other.
 
         Args:
-            subject: Person or service.
-            company: Tenant that the token is valid for.
-            scopes: Granted scopes.
-            lifetime_seconds: Seconds until the token expires.
+            subject: person or service.
+            company: tenant that the token is valid for.
+            scopes: granted scopes.
+            lifetime_seconds: seconds until the token expires.
 
         Returns:
             The signed token.

@@ -33,9 +33,9 @@ async def open_http_client(
     """Open a client for the duration of the block.
 
     Args:
-        process: Names the CA file; without one the public CAs apply.
-        timeout_seconds: Total time of a request, including its response.
-        max_connections: Upper bound of open connections; further requests wait.
+        process: names the CA file; without one the public CAs apply.
+        timeout_seconds: total time of a request, including its response.
+        max_connections: upper bound of open connections; further requests wait.
 
     Yields:
         The client session.

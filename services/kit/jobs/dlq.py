@@ -55,9 +55,9 @@ async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[
     """Run the action.
 
     Args:
-        settings: Settings of the job.
+        settings: settings of the job.
         action: `list`, `show`, `replay` or `discard`.
-        paths: Ids of dead letters, or prefixes of ids.
+        paths: ids of dead letters, or prefixes of ids.
 
     Returns:
         The result: `succeeded`, and either the dead letters or `problems`.
@@ -96,7 +96,11 @@ def _list_result(dead_letters: Sequence[DeadLetter]) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run the job; exit with code 2 when settings or arguments are invalid."""
+    """Run the job.
+
+    Raises:
+        SystemExit: settings or arguments are invalid; the exit code is 2.
+    """
     action, paths = (arguments[0], arguments[1:]) if arguments else ("", ())
     if (action != "list" or paths) and not (action in {"show", *ACTIONS} and paths):
         sys.stderr.write("usage: dlq list | dlq show|replay|discard PATH...\n")

@@ -64,7 +64,7 @@ def load_passwords() -> dict[str, str]:
     """Return the password of each service.
 
     Raises:
-        SettingsError: Passwords are missing; all of them are listed.
+        SettingsError: passwords are missing; all of them are listed.
     """
     passwords = {name: os.environ.get(f"{PREFIX}PASSWORD_{name.upper()}", "") for name in migrated_services()}
     missing = [
@@ -79,11 +79,11 @@ async def migrate(settings: MigrateSettings, passwords: dict[str, str]) -> None:
     """Upgrade the schema of every service.
 
     Args:
-        settings: Settings of the job.
-        passwords: Password by service.
+        settings: settings of the job.
+        passwords: password by service.
 
     Raises:
-        TimeoutError: The database was not available before the deadline.
+        TimeoutError: the database was not available before the deadline.
     """
     url = make_url(settings.admin_database_url.get_secret_value())
     async with _locked(settings, url) as admin:
@@ -186,7 +186,11 @@ def _root() -> Path:
 
 
 def main() -> None:
-    """Run the job; exit with code 2 when the settings are invalid."""
+    """Run the job.
+
+    Raises:
+        SystemExit: the settings are invalid; the exit code is 2.
+    """
     try:
         settings, passwords = load(MigrateSettings), load_passwords()
     except SettingsError as error:

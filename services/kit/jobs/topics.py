@@ -48,12 +48,12 @@ def apply_topics(admin: AdminClient, topics: Iterable[Topic], replicas: int) -> 
     """Create missing topics, add missing partitions, update the configuration.
 
     Args:
-        admin: Admin client.
-        topics: Topics to apply.
-        replicas: Replicas of a new topic.
+        admin: admin client.
+        topics: topics to apply.
+        replicas: replicas of a new topic.
 
     Raises:
-        KafkaException: The brokers rejected a request, or were unavailable.
+        KafkaException: the brokers rejected a request, or were unavailable.
     """
     existing = admin.list_topics(timeout=CALL_TIMEOUT_SECONDS).topics
     for topic in topics:
@@ -121,11 +121,11 @@ def apply_before_deadline(settings: TopicsSettings, deadline_seconds: float = DE
     """Apply all topics, retrying while brokers are unavailable or have not elected leaders yet.
 
     Args:
-        settings: Settings of the job.
-        deadline_seconds: Longest time to retry.
+        settings: settings of the job.
+        deadline_seconds: longest time to retry.
 
     Raises:
-        KafkaException: The topics could not be applied before the deadline.
+        KafkaException: the topics could not be applied before the deadline.
     """
     admin = AdminClient(dict(client_config(settings, settings)), logger=log)
     deadline = time.monotonic() + deadline_seconds
@@ -140,7 +140,11 @@ def apply_before_deadline(settings: TopicsSettings, deadline_seconds: float = DE
 
 
 def main() -> None:
-    """Run the job; exit with code 2 when the settings are invalid."""
+    """Run the job.
+
+    Raises:
+        SystemExit: the settings are invalid; the exit code is 2.
+    """
     try:
         settings = load(TopicsSettings)
     except SettingsError as error:

@@ -29,8 +29,8 @@ def client_config(process: ProcessSettings, settings: KafkaSettings) -> dict[str
     """Return the configuration of every client: brokers, TLS, login, fast reconnects, small buffers.
 
     Args:
-        process: Names the client and the CA file.
-        settings: Addresses and credentials.
+        process: names the client and the CA file.
+        settings: addresses and credentials.
 
     Returns:
         Configuration of librdkafka.
@@ -65,10 +65,10 @@ class Record:
     """A record to publish.
 
     Attributes:
-        topic: Name of the topic.
-        key: Determines the partition.
-        payload: An encoded envelope; None deletes the key from a compacted topic.
-        headers: Record headers.
+        topic: name of the topic.
+        key: determines the partition.
+        payload: an encoded envelope; None deletes the key from a compacted topic.
+        headers: record headers.
     """
 
     topic: str
@@ -84,7 +84,7 @@ class Publisher(Protocol):
         """Return when every record is acknowledged by all in-sync replicas, in order per key.
 
         Raises:
-            TemporaryError: At least one record was not acknowledged; others may have been published.
+            TemporaryError: at least one record was not acknowledged; others may have been published.
         """
         ...
 
@@ -154,8 +154,8 @@ async def open_publisher(process: ProcessSettings, settings: KafkaSettings) -> A
     """Open a producer for the duration of the block; brokers need not be available yet.
 
     Args:
-        process: Names the client and the CA file.
-        settings: Addresses and credentials.
+        process: names the client and the CA file.
+        settings: addresses and credentials.
 
     Yields:
         The publisher.

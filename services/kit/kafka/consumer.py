@@ -65,12 +65,12 @@ class EventConsumer:
         """Configure the consumer.
 
         Args:
-            kafka_consumer: Source of the records.
-            publisher: Publishes failed records.
-            handler: Applies the effect of a batch.
-            batch_size: Upper bound of records per batch.
-            retry_policy: Attempts and backoff of failed records.
-            clock: Seconds since 1970.
+            kafka_consumer: source of the records.
+            publisher: publishes failed records.
+            handler: applies the effect of a batch.
+            batch_size: upper bound of records per batch.
+            retry_policy: attempts and backoff of failed records.
+            clock: current time in seconds since 1970.
         """
         self._kafka_consumer = kafka_consumer
         self._publisher = publisher

@@ -58,11 +58,11 @@ class ConsumerLagMonitor:
         """Configure the monitor.
 
         Args:
-            process: Names the group.
-            settings: Addresses and credentials.
-            topics: Topics that the group reads, without its retry topics.
-            batch_timestamps: See `KafkaConsumer.batch_timestamps`: unprocessed records of the partition are
-                not older.
+            process: names the group.
+            settings: addresses and credentials.
+            topics: topics that the group reads, without its retry topics.
+            batch_timestamps: the attribute of `KafkaConsumer`; no unprocessed record of a partition is older
+                than its entry.
         """
         self._group = f"esq-{process.service}"
         config = client_config(process, settings) | {"group.id": self._group, "enable.auto.commit": "false"}

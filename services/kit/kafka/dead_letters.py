@@ -48,7 +48,7 @@ class DeadLetter:
     """A record that a consumer could not handle.
 
     Attributes:
-        record: The record in the dead-letter topic.
+        record: the record in the dead-letter topic.
     """
 
     record: ConsumedRecord
@@ -106,7 +106,7 @@ class DeadLetter:
 
         Args:
             resolution: `REPLAYED` or `DISCARDED`.
-            now: Time of the resolution.
+            now: time of the resolution.
 
         Returns:
             A record without payload.
@@ -144,8 +144,8 @@ class KafkaDeadLetterStore:
         """Return the dead letters, oldest first within each topic, at most `MAX_DEAD_LETTERS` per topic.
 
         Raises:
-            KafkaException: The brokers are unavailable.
-            TimeoutError: The brokers stopped answering.
+            KafkaException: the brokers are unavailable.
+            TimeoutError: the brokers stopped answering.
         """
         consumer = Consumer(self._config)
         try:
@@ -183,8 +183,8 @@ def select_dead_letters(dead_letters: Iterable[DeadLetter], paths: Sequence[str]
     """Return the dead letters below the paths.
 
     Args:
-        dead_letters: Dead letters to select from.
-        paths: Ids, or prefixes of ids that end before a slash.
+        dead_letters: dead letters to select from.
+        paths: ids, or prefixes of ids that end before a slash.
 
     Returns:
         The selected dead letters.
@@ -202,13 +202,13 @@ async def resolve_dead_letters(
     """Replay or discard dead letters; a crash in between replays twice, which the inbox filters out.
 
     Args:
-        dead_letters: Dead letters to resolve.
+        dead_letters: dead letters to resolve.
         resolution: `REPLAYED` or `DISCARDED`.
-        publisher: Publishes the records.
-        now: Time of the resolution.
+        publisher: publishes the records.
+        now: time of the resolution.
 
     Raises:
-        TemporaryError: The brokers did not acknowledge all records; repeat the call.
+        TemporaryError: the brokers did not acknowledge all records; repeat the call.
     """
     if resolution == REPLAYED:
         await publisher.publish([dead_letter.replay(now) for dead_letter in dead_letters])

@@ -54,11 +54,11 @@ class OutboundEvent:
     """An event to publish.
 
     Attributes:
-        topic: Topic to publish to.
-        key: Record key; records of one key keep their order.
-        company: Tenant.
-        event: Message of the contracts.
-        event_id: Id by which consumers deduplicate.
+        topic: topic to publish to.
+        key: record key; records of one key keep their order.
+        company: tenant.
+        event: message of the contracts.
+        event_id: id by which consumers deduplicate.
     """
 
     topic: Topic
@@ -72,10 +72,10 @@ class OutboundEvent:
         """Create an event with a new id.
 
         Args:
-            topic: Topic to publish to.
-            key: Record key.
-            company: Tenant.
-            event: Message of the contracts.
+            topic: topic to publish to.
+            key: record key.
+            company: tenant.
+            event: message of the contracts.
 
         Returns:
             The event.
@@ -117,10 +117,10 @@ class InboundEvent:
     """A consumed event.
 
     Attributes:
-        event_id: Id, the same on every delivery.
-        company: Tenant.
-        event: Message of the contracts.
-        traceparent: Trace of the work that it describes; may be empty.
+        event_id: id, the same on every delivery.
+        company: tenant.
+        event: message of the contracts.
+        traceparent: trace of the work that it describes; may be empty.
     """
 
     event_id: UUID
@@ -133,8 +133,8 @@ def decode(payload: bytes | None) -> InboundEvent:
     """Decode an envelope.
 
     Raises:
-        MalformedEventError: The payload is not an envelope, or lacks id, company or event.
-        UnknownSchemaVersionError: Its version, or its event, is not known here yet.
+        MalformedEventError: the payload is not an envelope, or lacks id, company or event.
+        UnknownSchemaVersionError: its version, or its event, is not known here yet.
     """
     try:
         envelope = Envelope.FromString(payload or b"")

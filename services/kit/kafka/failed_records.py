@@ -51,9 +51,9 @@ class RetryPolicy:
     """Attempts and backoff of failed records.
 
     Attributes:
-        backoff_seconds: Delay between two attempts, the same for all records.
-        max_attempts: Attempts at an event that the handler rejects: five minutes.
-        max_attempts_unknown_schema: Attempts at an event of an unknown schema version: six hours, for a
+        backoff_seconds: delay between two attempts, the same for all records.
+        max_attempts: attempts at an event that the handler rejects: five minutes.
+        max_attempts_unknown_schema: attempts at an event of an unknown schema version: six hours, for a
             deploy to complete or be rolled back.
     """
 
@@ -75,13 +75,13 @@ class ConsumedRecord:
     """A record as it was received.
 
     Attributes:
-        topic: Name of the topic.
-        partition: Number of the partition.
-        offset: Offset in the partition.
-        key: Key as bytes.
-        payload: Payload as bytes.
-        headers: Values as bytes by name.
-        timestamp: Broker timestamp in seconds since 1970.
+        topic: name of the topic.
+        partition: number of the partition.
+        offset: offset in the partition.
+        key: key as bytes.
+        payload: payload as bytes.
+        headers: values as bytes by name.
+        timestamp: broker timestamp in seconds since 1970.
     """
 
     topic: str
@@ -113,9 +113,9 @@ class FailedRecord:
     """A record that failed, and why.
 
     Attributes:
-        consumed: The record.
-        reason: Kind of failure.
-        detail: Further explanation for people; contains nothing of the event itself.
+        consumed: the record.
+        reason: kind of failure.
+        detail: further explanation for people; contains nothing of the event itself.
     """
 
     consumed: ConsumedRecord
@@ -136,9 +136,9 @@ class FailedRecord:
         """Return the record to publish: to the retry topic, or as a dead letter.
 
         Args:
-            consumer: Service that failed.
-            retry_policy: Attempts and backoff.
-            now: Seconds since 1970.
+            consumer: service that failed.
+            retry_policy: attempts and backoff.
+            now: current time in seconds since 1970.
 
         Returns:
             The record.

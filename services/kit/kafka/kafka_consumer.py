@@ -37,8 +37,8 @@ class KafkaConsumer:
     """The group `esq-<service>` on topics and their retry topics; librdkafka is called in one thread.
 
     Attributes:
-        service: Name of the service.
-        batch_timestamps: Per partition, when the first record of its latest batch was written, in seconds
+        service: name of the service.
+        batch_timestamps: write time of the first record of the latest batch of each partition, in seconds
             since 1970.
     """
 
@@ -86,8 +86,8 @@ class KafkaConsumer:
         Meanwhile `poll` keeps this member in its group and returns records of other partitions.
 
         Args:
-            records: Records to receive again, with those that follow them.
-            seconds: Length of the pause.
+            records: records to receive again, with those that follow them.
+            seconds: length of the pause.
         """
         await self._in_thread(self._pause, records, seconds)
 
@@ -196,7 +196,11 @@ def _first_timestamps(records: Iterable[ConsumedRecord]) -> dict[tuple[str, int]
 
 
 def to_consumed_record(message: Message) -> ConsumedRecord:
-    """Convert a message of librdkafka."""
+    """Convert a message of librdkafka.
+
+    Raises:
+        TypeError: the message is an error event, which has no topic, partition or offset.
+    """
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:
         raise TypeError("a message without topic, partition or offset: filter error events out before")
@@ -220,10 +224,10 @@ async def open_kafka_consumer(
     """Join the consumer group of the service for the duration of the block.
 
     Args:
-        process: Names the group.
-        settings: Addresses and credentials.
-        topics: Topics to read; their retry topics are read too.
-        linger_seconds: Records that arrive within this time after the first, from any broker, join its batch:
+        process: names the group.
+        settings: addresses and credentials.
+        topics: topics to read; their retry topics are read too.
+        linger_seconds: records that arrive within this time after the first, from any broker, join its batch:
             a batch costs a transaction and a commit, however small it is. Records arrive in bursts already,
             as the relays publish batches.
 

@@ -35,9 +35,9 @@ class Health:
         """Add a check.
 
         Args:
-            name: Name of the dependency.
-            check: Returns a problem or None, within about two seconds.
-            shared: Whether all replicas depend on the same instance.
+            name: name of the dependency.
+            check: returns a problem or None, within about two seconds.
+            shared: whether all replicas depend on the same instance.
         """
         self._checks[name] = check
         if shared:
@@ -47,8 +47,8 @@ class Health:
         """Set or clear a problem; it takes effect at once.
 
         Args:
-            name: Name of the component.
-            problem: Description of the problem; None clears it.
+            name: name of the component.
+            problem: description of the problem; None clears it.
         """
         if problem is None:
             self._problems.pop(name, None)

@@ -65,8 +65,8 @@ def configure(service: str, level: str = "INFO") -> None:
     """Send all log records of this process to standard output as JSON lines.
 
     Args:
-        service: Name of the service, written on every line.
-        level: Lowest level that is logged.
+        service: name of the service, written on every line.
+        level: lowest level that is logged.
     """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service))

@@ -30,7 +30,7 @@ class TraceContext:
     Attributes:
         trace_id: 32 hexadecimal digits, the same in the whole trace.
         span_id: 16 hexadecimal digits, of this unit of work.
-        flags: Two hexadecimal digits, propagated unchanged.
+        flags: two hexadecimal digits, propagated unchanged.
     """
 
     trace_id: str

@@ -43,10 +43,10 @@ class SingleFlightConnector:
         """Configure the connector.
 
         Args:
-            operation: Name in metrics.
-            url: Address of the server in SQLAlchemy's format.
-            arguments: Further arguments of `asyncpg.connect`.
-            clock: Monotonic time in seconds.
+            operation: name in metrics.
+            url: address of the server in SQLAlchemy's format.
+            arguments: further arguments of `asyncpg.connect`.
+            clock: monotonic time in seconds.
         """
         self._state = BREAKER_STATE.labels(operation)
         self._rejected = REJECTED.labels(operation, "breaker")
@@ -61,8 +61,8 @@ class SingleFlightConnector:
         """Return a connection for the exclusive use of the caller.
 
         Raises:
-            ConnectionRefusedError: A connection failed a moment ago; the server was not contacted again.
-            OSError: The server is unavailable or does not answer in time. Errors of asyncpg are not wrapped.
+            ConnectionRefusedError: a connection failed a moment ago; the server was not contacted again.
+            OSError: the server is unavailable or does not answer in time. Errors of asyncpg are not wrapped.
         """
         async with self._lock:
             if self._opening is None or _is_unusable(self._opening):

@@ -24,7 +24,7 @@ def load_queries(file: Path) -> dict[str, TextClause]:
     """Return the queries of a file by name.
 
     Raises:
-        ValueError: A name is duplicated or has no query, or there is SQL before the first name.
+        ValueError: a name is duplicated or has no query, or there is SQL before the first name.
     """
     preamble, *parts = _NAME.split(file.read_text(encoding="utf-8"))
     if any(line and not line.startswith("--") for line in preamble.splitlines()):

@@ -47,14 +47,14 @@ class RedisClient:
         """Run an operation.
 
         Args:
-            operation: Makes the call.
-            description: Subject of the call, for the error.
+            operation: makes the call.
+            description: subject of the call, for the error.
 
         Returns:
             Result of the operation.
 
         Raises:
-            TemporaryError: No primary, no connection, no answer in time, or a transient error.
+            TemporaryError: no primary, no connection, no answer in time, or a transient error.
         """
         return await self._run_with_deadline(self._timeout_seconds, operation, description)
 
@@ -62,11 +62,11 @@ class RedisClient:
         """Wait until a list has an element and remove it (BLPOP), or until the timeout.
 
         Args:
-            key: Key of the list.
-            timeout_seconds: Longest wait in seconds.
+            key: key of the list.
+            timeout_seconds: longest wait in seconds.
 
         Raises:
-            TemporaryError: See `call`.
+            TemporaryError: see `call`.
         """
         wait = max(0.01, timeout_seconds)
         await self._run_with_deadline(
@@ -114,8 +114,8 @@ async def open_redis(process: ProcessSettings, settings: RedisSettings) -> Async
     """Open a client of the primary for the duration of the block; Redis need not be available yet.
 
     Args:
-        process: Names the CA file.
-        settings: Addresses, passwords and timeouts.
+        process: names the CA file.
+        settings: addresses, passwords and timeouts.
 
     Yields:
         The client.
