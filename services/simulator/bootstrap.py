@@ -37,6 +37,9 @@ async def build_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Servi
     Args:
         settings: settings of the process.
         stack: closes what is opened here.
+
+    Returns:
+        The application, its health checks and its background tasks.
     """
     database = await stack.enter_async_context(open_database(settings, settings))
     client = await stack.enter_async_context(

@@ -31,6 +31,9 @@ async def send_message(
         ledger: records it.
         fault_config: configuration in force.
         rng: draws faults and statuses.
+
+    Returns:
+        Acceptance with a wamid, rejection with an error code, or no response.
     """
     await asyncio.sleep(fault_config.latency.sample_seconds(rng))
     code = fault_config.draw_error(rng)

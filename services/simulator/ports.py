@@ -20,7 +20,7 @@ class Ledger(Protocol):
     """Records received messages."""
 
     async def record(self, message: ReceivedMessage, statuses: Sequence[PlannedStatus]) -> None:
-        """Return when the message and its statuses are on disk.
+        """Wait until the message and its statuses are stored.
 
         Args:
             message: the message.
@@ -98,6 +98,9 @@ class DueWebhooks(Protocol):
 
         Args:
             limit: maximum number of rows; a row holds the statuses of one second.
+
+        Returns:
+            The removed statuses.
         """
         ...
 

@@ -52,7 +52,7 @@ def parse_request(raw: bytes) -> SendRequest | MarkAsReadRequest:
     """Parse the body of `POST /{phone_number_id}/messages`.
 
     Raises:
-        InvalidRequestError: with the error code of the Cloud API.
+        InvalidRequestError: the request is invalid; has the error code of the Cloud API.
     """
     try:
         document = json.loads(raw)

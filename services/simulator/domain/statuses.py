@@ -90,6 +90,9 @@ def draw_statuses(fault_config: FaultConfig, rng: Random) -> list[PlannedStatus]
     Args:
         fault_config: probabilities and delays.
         rng: source of randomness.
+
+    Returns:
+        The statuses with their delays; empty if webhooks are off.
     """
     if not fault_config.webhooks:
         return []
