@@ -63,6 +63,9 @@ async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> ServiceComp
     Args:
         settings: settings of the process.
         stack: closes what is opened here.
+
+    Returns:
+        The application, its health checks and its background tasks.
     """
     database = await stack.enter_async_context(open_database(settings, settings))
     redis_client = await stack.enter_async_context(open_redis(settings, settings))
@@ -98,6 +101,9 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
     Args:
         settings: settings of the process.
         stack: closes what is opened here.
+
+    Returns:
+        The application, its health checks and its background tasks.
     """
     database = await stack.enter_async_context(open_database(settings, settings))
     kafka_consumer = await stack.enter_async_context(
@@ -146,6 +152,9 @@ async def build_webhook_processor(
     Args:
         settings: settings of the process.
         stack: closes what is opened here.
+
+    Returns:
+        The application, its health checks and its background tasks.
     """
     database = await stack.enter_async_context(open_database(settings, settings))
     uow_factory = PostgresUnitOfWorkFactory(database)
@@ -166,6 +175,9 @@ async def build_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) 
     Args:
         settings: settings of the process.
         stack: closes what is opened here.
+
+    Returns:
+        The application, its health checks and its background tasks.
     """
     database = await stack.enter_async_context(open_database(settings, settings))
     redis_client = await stack.enter_async_context(open_redis(settings, settings))

@@ -15,10 +15,10 @@ class SendReply:
 
     Attributes:
         company: the tenant.
-        idempotency_key: of the caller; the same key sends once.
+        idempotency_key: idempotency key of the caller; the same key sends once.
         connection: name of the company's connection.
         recipient: E.164 with +.
-        text: at most 4096 characters.
+        text: text of the message, at most 4096 characters.
         ttl_seconds: lifetime; no attempt is started after it.
     """
 

@@ -124,7 +124,7 @@ async def publish_returned(outbox: Outbox, outcomes: Sequence[MessageOutcome]) -
     """Publish unsent messages that were returned or expired.
 
     Args:
-        outbox: of the transaction that returned them.
+        outbox: outbox of the transaction that returned them.
         outcomes: the messages.
     """
     for outcome in outcomes:

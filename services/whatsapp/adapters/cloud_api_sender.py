@@ -29,8 +29,8 @@ class CloudApiSender:
         """Set up the sender.
 
         Args:
-            client: with as many connections as there are concurrent calls, and the timeout of one call.
-            base_url: with the version, e.g. `https://graph.facebook.com/v25.0`.
+            client: HTTP client; it has a connection for each concurrent call, and the timeout of one call.
+            base_url: base URL with the version, e.g. `https://graph.facebook.com/v25.0`.
             token: bearer token of the numbers.
         """
         self._client = client

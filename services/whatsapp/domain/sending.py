@@ -37,7 +37,7 @@ class LeasedMessage:
         phone_number_id: provider's id of the number to send from.
         connection: the company's name of that number.
         recipient: E.164 with +.
-        text: at most 4096 characters.
+        text: text of the message, at most 4096 characters.
         epoch: number of leases of this message; a write with an older epoch changes nothing.
         attempts: calls so far that ended with a definite "not accepted".
     """
