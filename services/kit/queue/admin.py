@@ -27,8 +27,8 @@ class QueueUpdate(BaseModel):
     """Changes of the operator controls; an omitted control stays unchanged.
 
     Attributes:
-        paused: hand out no jobs to be run.
-        draining: accept no new jobs.
+        paused: whether no jobs are handed out to be run.
+        draining: whether no new jobs are accepted.
         rate_limit: maximum number of jobs per second; 0 removes the limit.
     """
 

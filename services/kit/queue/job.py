@@ -136,7 +136,6 @@ class Lease:
         attempt: 1 for the first attempt.
         disposition: what to do with the job.
         waited_seconds: time since the job became ready.
-        is_last_attempt: no attempt remains after this one.
     """
 
     id: UUID
@@ -147,7 +146,6 @@ class Lease:
     attempt: int
     disposition: Disposition
     waited_seconds: float
-    is_last_attempt: bool
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from services.kit.errors import TemporaryError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
         ReserveResult,
         Stats,
     )
+
+
+class DrainingError(TemporaryError):
+    """The queue is draining and rejects new jobs; Redis is available."""
 
 
 class Queue(Protocol):
@@ -48,16 +54,18 @@ class Queue(Protocol):
         """Add jobs, all or none of them.
 
         Args:
-            jobs: at most 1000.
-            admitted: the jobs were accepted before; skip admission control (full, draining, deadline).
+            jobs: jobs to add, at most 1000.
+            admitted: the jobs were accepted before; skip the capacity and deadline checks. A draining
+                queue rejects them too.
 
         Returns:
             The number of jobs added and of duplicates.
 
         Raises:
-            InvalidError: for invalid jobs, with all validation errors.
-            BusyError: a job could not start before its deadline, or the queue is full; has a retry time.
-            TemporaryError: also while the queue is draining.
+            InvalidError: a job is invalid; has all validation errors.
+            OverloadedError: a job cannot start before its deadline, or the queue is full; has a retry time.
+            DrainingError: the queue is draining.
+            TemporaryError: Redis is unavailable or slow.
         """
         ...
 
@@ -70,7 +78,7 @@ class Queue(Protocol):
         ...
 
     async def wait_for_job(self, seconds: float) -> None:
-        """Return when a job may be ready, or after `seconds`."""
+        """Wait until a job may be ready, at most `seconds`."""
         ...
 
     async def stats(self) -> Stats:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from services.kit.errors import InvalidError, OverloadedError, TemporaryError
+from services.kit.errors import InvalidError, OverloadedError
 from services.kit.queue import metrics
 from services.kit.queue.job import (
     BATCH,
@@ -30,6 +30,7 @@ from services.kit.queue.job import (
     Stats,
 )
 from services.kit.queue.lua_scripts import KEYS, SCRIPTS, Value
+from services.kit.queue.ports import DrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,7 +130,6 @@ class RedisQueue:
                 attempt=reply[at + 4],
                 disposition=Disposition(reply[at + 3]),
                 waited_seconds=reply[at + 5] / MICROSECONDS,
-                is_last_attempt=reply[at + 4] >= config.max_attempts,
             )
             for at in range(2, len(reply), _LEASE_FIELDS)
         ]
@@ -212,7 +212,7 @@ def _rejection(
 ) -> Exception:
     """Return the error for jobs that were rejected."""
     if status == "draining":
-        return TemporaryError(f"queue {name} is draining and accepts no new jobs", retry_after=30.0)
+        return DrainingError(f"queue {name} is draining and accepts no new jobs", retry_after=30.0)
     if status == "full":
         return OverloadedError(f"queue {name} is full", wait_seconds=wait_seconds, retry_after=wait_seconds)
     return OverloadedError(

@@ -4,6 +4,8 @@ An entry says that a connection may have messages to send; which messages are se
 is decided by leases in Postgres only. So an entry may be lost or delivered twice without harm: the reconciler
 pushes all connections with due messages every two seconds. An entry is removed before messages are leased: a
 message that arrives meanwhile finds no entry and pushes a new one, so that none is missed.
+
+A draining queue rejects every push. The reconciler pushes the connections again after `esq queue resume`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from services.kit.errors import TemporaryError
 from services.kit.queue.job import BATCH, Job, QueueConfig, QueueName, job_id_from_key
+from services.kit.queue.ports import DrainingError
 from services.whatsapp.domain.sending import ReadyConnection
 from services.whatsapp.ports import RESYNC_INTERVAL_SECONDS
 
@@ -90,6 +93,9 @@ class RedisReadyQueue:
                     await self._queue.enqueue(jobs, admitted=True)
             except TimeoutError:
                 raise TemporaryError(f"Redis did not respond in {PUSH_TIMEOUT_SECONDS:g} s") from None
+            except DrainingError as error:  # Redis answered: the breaker stays closed
+                extra = {"action": "push_ready_connections"}
+                log.debug("%d connections wait until the queue is resumed: %s", len(jobs), error, extra=extra)
 
     async def wait(self, timeout_seconds: float) -> None:
         """See `ports.ReadyQueue.wait`."""

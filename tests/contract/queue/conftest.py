@@ -8,8 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from services.kit.queue.fakes import FakeQueue
 from services.kit.queue.job import QueueConfig, QueueName
-from services.kit.queue.memory_queue import MemoryQueue
 from services.kit.queue.ports import Queue
 from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
@@ -51,7 +51,7 @@ async def create_queue(request: pytest.FixtureRequest, clock: FakeClock) -> Asyn
     name = QueueName("test", f"q{uuid4().hex[:8]}")
     async with AsyncExitStack() as stack:
         if request.param == "memory":
-            yield lambda config=CONFIG: MemoryQueue(name, config, clock)
+            yield lambda config=CONFIG: FakeQueue(name, config, clock)
             return
         settings = RedisSettings(
             redis_server=request.getfixturevalue("redis").address, redis_timeout_seconds=10

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.kit.errors import OverloadedError
+from services.kit.queue.fakes import FakeQueue
 from services.kit.queue.job import EnqueueResult
-from services.kit.queue.memory_queue import MemoryQueue
 from services.kit.queue.ports import Queue
 from tests.clock import FakeClock
 from tests.contract.queue.jobs import drain, job, moment
@@ -18,7 +18,7 @@ async def measure_throughput(queue: Queue, clock: FakeClock, per_second: int = 1
     """Let the queue measure the throughput of its consumers."""
     await queue.enqueue([job("warm-up") for _ in range(5 * per_second)])
     await drain(queue, clock, per_second=per_second)
-    if isinstance(queue, MemoryQueue):
+    if isinstance(queue, FakeQueue):
         queue.throughput = float(per_second)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.kit.errors import TemporaryError
 from services.kit.queue.job import Controls, Disposition, EnqueueResult, JobResult
-from services.kit.queue.ports import Queue
+from services.kit.queue.ports import DrainingError, Queue
 from tests.clock import FakeClock
 from tests.contract.queue.jobs import job, moment, reserve
 
@@ -24,15 +23,17 @@ async def test_paused_queue_hands_out_only_expired_jobs(queue: Queue, clock: Fak
     assert len(await reserve(queue)) == 2
 
 
-async def test_draining_queue_accepts_only_admitted_jobs(queue: Queue) -> None:
+@pytest.mark.parametrize("admitted", [False, True])
+async def test_draining_queue_rejects_new_jobs_until_resumed(queue: Queue, admitted: bool) -> None:  # noqa: FBT001 - parameter of the test
     await queue.enqueue([job()])
     assert (await queue.update_controls(draining=True)).draining
-    with pytest.raises(TemporaryError, match="draining"):
-        await queue.enqueue([job()])
+    with pytest.raises(DrainingError, match="draining"):
+        await queue.enqueue([job()], admitted=admitted)
     [lease] = await reserve(queue)
     assert await queue.ack([lease]) == [JobResult.DONE]
-    assert await queue.enqueue([job()], admitted=True) == EnqueueResult(1, 0)
+    assert await reserve(queue) == []
     assert (await queue.update_controls(draining=False)) == Controls()
+    assert await queue.enqueue([job()], admitted=admitted) == EnqueueResult(1, 0)
 
 
 async def test_rate_limit_bounds_jobs_per_second(queue: Queue, clock: FakeClock) -> None:

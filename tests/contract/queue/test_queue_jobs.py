@@ -28,7 +28,7 @@ async def test_reserved_job_has_enqueued_attributes(queue: Queue, clock: FakeClo
         b"\x00payload\xff",
         1,
     )
-    assert (lease.attempt, lease.disposition, lease.is_last_attempt) == (1, Disposition.RUN, False)
+    assert (lease.attempt, lease.disposition) == (1, Disposition.RUN)
     assert lease.waited_seconds == pytest.approx(2.5)
     assert await reserve(queue) == []
     assert await queue.ack([lease]) == [JobResult.DONE]

@@ -43,13 +43,13 @@ async def test_job_without_ack_is_exhausted_after_max_attempts(queue: Queue, clo
     leases = []
     for _ in range(4):
         [lease] = await reserve(queue)
-        leases.append((lease.disposition, lease.attempt, lease.is_last_attempt))
+        leases.append((lease.disposition, lease.attempt))
         clock.advance(30)
     assert leases == [
-        (Disposition.RUN, 1, False),
-        (Disposition.RUN, 2, False),
-        (Disposition.RUN, 3, True),
-        (Disposition.EXHAUSTED, 3, True),
+        (Disposition.RUN, 1),
+        (Disposition.RUN, 2),
+        (Disposition.RUN, 3),
+        (Disposition.EXHAUSTED, 3),
     ]
     [lease] = await reserve(queue)
     assert await queue.ack([lease]) == [JobResult.DONE]

@@ -81,6 +81,29 @@ async def test_delayed_connection_is_popped_after_its_delay(ready_queue: RedisRe
 
 
 @pytest.mark.usefixtures("connection")
+async def test_draining_queue_empties_until_it_is_resumed(
+    platform: PlatformUnderTest, redis: Redis, ready_queue: RedisReadyQueue, database: Database
+) -> None:
+    platform.queue_messages(3)
+    await ready_queue.push(without_delay(MAIN))
+    redis.execute("hset", f"esq:queue:{{{DISPATCH}}}:meta", "draining", "1")
+    assert await ready_queue.pop(10) == [MAIN]
+    for _ in range(10):  # more rejections than failures that open the breaker
+        await ready_queue.push(without_delay(MAIN))
+    assert await ready_queue.pop(10) == [], "an open breaker would return the connections from Postgres"
+    redis.execute("hset", f"esq:queue:{{{DISPATCH}}}:meta", "draining", "0")
+    stop = asyncio.Event()
+    reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)
+    reconciling = asyncio.create_task(reconciler.run(stop))
+    async with asyncio.timeout(10):
+        while not (popped := await ready_queue.pop(10)):
+            await ready_queue.wait(0.2)
+    stop.set()
+    await reconciling
+    assert popped == [MAIN]
+
+
+@pytest.mark.usefixtures("connection")
 async def test_reconciler_restores_entries_after_data_loss(
     platform: PlatformUnderTest, redis: Redis, ready_queue: RedisReadyQueue, database: Database
 ) -> None:

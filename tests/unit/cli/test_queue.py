@@ -22,8 +22,8 @@ from services.kit.http.app import create_app
 from services.kit.http.auth import JwtTokens
 from services.kit.observability.health import Health
 from services.kit.queue import admin
+from services.kit.queue.fakes import FakeQueue
 from services.kit.queue.job import Controls, Job, QueueConfig, QueueName
-from services.kit.queue.memory_queue import MemoryQueue
 from tests.servers.asgi import client_for
 
 if TYPE_CHECKING:
@@ -56,14 +56,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def queue(clock: Clock) -> MemoryQueue:
-    queue = MemoryQueue(QueueName("whatsapp", "dispatch"), QueueConfig(), clock)
+def queue(clock: Clock) -> FakeQueue:
+    queue = FakeQueue(QueueName("whatsapp", "dispatch"), QueueConfig(), clock)
     asyncio.run(queue.enqueue([Job(uuid4(), "acme", priority=priority) for priority in (0, 2, 2)]))
     return queue
 
 
 @pytest.fixture
-def http(queue: MemoryQueue) -> httpx.Client:
+def http(queue: FakeQueue) -> httpx.Client:
     app = create_app("test", Health(), routers=[admin.router], tokens=JwtTokens(KEY))
     app.state.queues = {NAME: queue}
 
@@ -77,7 +77,13 @@ def http(queue: MemoryQueue) -> httpx.Client:
 @pytest.fixture
 def client(http: httpx.Client, clock: Clock) -> PlatformClient:
     return PlatformClient(
-        http, KEY, action.OPERATOR_TENANT, deadline=clock.now + 60, clock=clock, sleep=clock.sleep
+        http,
+        KEY,
+        action.OPERATOR_TENANT,
+        deadline=clock.now + 60,
+        environment="local",
+        clock=clock,
+        sleep=clock.sleep,
     )
 
 
@@ -93,7 +99,7 @@ def platform(client: PlatformClient, monkeypatch: pytest.MonkeyPatch) -> Platfor
     return client
 
 
-def complete_all(queue: MemoryQueue) -> None:
+def complete_all(queue: FakeQueue) -> None:
     async def complete() -> None:
         await queue.ack((await queue.reserve(100)).leases)
 
@@ -112,7 +118,7 @@ def test_list_and_show_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("platform")
-def test_list_and_show_as_tables(capsys: pytest.CaptureFixture[str], queue: MemoryQueue) -> None:
+def test_list_and_show_as_tables(capsys: pytest.CaptureFixture[str], queue: FakeQueue) -> None:
     complete_all(queue)
     assert run(["queue", "list", "local"]) == 0
     assert NAME in capsys.readouterr().out
@@ -123,7 +129,7 @@ def test_list_and_show_as_tables(capsys: pytest.CaptureFixture[str], queue: Memo
 
 
 @pytest.mark.usefixtures("platform")
-def test_pause_resume_and_rate_limit(queue: MemoryQueue) -> None:
+def test_pause_resume_and_rate_limit(queue: FakeQueue) -> None:
     for command, expected in (
         (["pause", "local", NAME], Controls(paused=True)),
         (["rate-limit", "local", NAME, "25"], Controls(paused=True, rate_limit=25)),
@@ -159,9 +165,7 @@ def test_top_ends_with_ctrl_c(
     assert NAME in capsys.readouterr().out
 
 
-def test_drain_waits_until_the_queue_is_empty(
-    client: PlatformClient, queue: MemoryQueue, clock: Clock
-) -> None:
+def test_drain_waits_until_the_queue_is_empty(client: PlatformClient, queue: FakeQueue, clock: Clock) -> None:
     clock.callbacks = [lambda: None, lambda: complete_all(queue)]
     with RecordingProgress().step("drain") as step:
         action.drain_queue(client, NAME, "local", step)
@@ -179,7 +183,7 @@ def test_drain_fails_at_the_deadline_with_a_remedy(client: PlatformClient) -> No
 
 
 def test_poll_computes_completed_jobs_per_second(
-    client: PlatformClient, queue: MemoryQueue, clock: Clock
+    client: PlatformClient, queue: FakeQueue, clock: Clock
 ) -> None:
     clock.callbacks = [lambda: complete_all(queue), queue.clear]
     polls = action.poll(client)

@@ -7,15 +7,15 @@ import asyncio
 import pytest
 
 from services.kit.errors import InvalidError
+from services.kit.queue.fakes import FakeQueue
 from services.kit.queue.job import QueueConfig, QueueName
-from services.kit.queue.memory_queue import MemoryQueue
 from services.kit.queue.metrics import QueueMetricsExporter
 from tests.clock import FakeClock
 from tests.metrics import metric
 
 
 async def test_exporter_continues_without_redis_and_reports_it_down() -> None:
-    queue = MemoryQueue(QueueName("test", "parts"), QueueConfig(), FakeClock())
+    queue = FakeQueue(QueueName("test", "parts"), QueueConfig(), FakeClock())
     stop, exporter = asyncio.Event(), QueueMetricsExporter(queue, interval_seconds=0.001)
     running = asyncio.create_task(exporter.run(stop))
 

@@ -1,6 +1,6 @@
 #!lua
 -- Adds jobs, all or none.
--- ARGV: now, max depth, admitted, dedup TTL, then for each job: id, priority, company, not before, deadline, payload.
+-- ARGV: now, max depth, admitted (skips the capacity and deadline checks), dedup TTL, then for each job: id, priority, company, not before, deadline, payload.
 -- Returns {'added', number}, or the reason for rejection: {'draining'}, {'full', wait} or
 -- {'deadline', wait, microseconds beyond the deadline}.
 local FIRST, FIELDS = 5, 6
@@ -27,10 +27,10 @@ local function jobs_ahead(counts, joining)
   return math.min(counts.all + joining, counts.higher + ahead_in_lane + (ahead_in_lane + 1) * counts.other_lanes)
 end
 
+if redis.call('HGET', META, 'draining') == '1' then
+  return {'draining'}
+end
 if not admitted then
-  if redis.call('HGET', META, 'draining') == '1' then
-    return {'draining'}
-  end
   local rate, idle = capacity(), idle_time()
   local depth = redis.call('ZCARD', READY) + redis.call('ZCARD', DELAYED)
   if depth + count > max_depth then

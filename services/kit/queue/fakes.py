@@ -1,4 +1,4 @@
-"""In-memory fake of the queue, for unit tests of its users. Contract tests run against it and Redis."""
+"""In-memory fake of `ports.Queue`, for unit tests of its users. Contract tests run against it and Redis."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from services.kit.queue.job import (
     ReserveResult,
     Stats,
 )
+from services.kit.queue.ports import DrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,14 +31,14 @@ DEADLINE_INTERVAL, AGING_INTERVAL = 2, 10
 
 @dataclass
 class Entry:
-    """A job and its state: delayed until `ready_at`, ready since then, or leased until `leased_until`."""
+    """A job and its state: delayed until `ready_at`, ready since then, or leased until `lease_expires_at`."""
 
     job: Job
     ready_at: float
     sequence: int
     attempts: int = 0
     epoch: int = 0
-    leased_until: float | None = None
+    lease_expires_at: float | None = None
 
     @property
     def lane(self) -> tuple[int, str]:
@@ -50,7 +51,7 @@ class Entry:
         return self.job.deadline.timestamp() if self.job.deadline else float("inf")
 
 
-class MemoryQueue:
+class FakeQueue:
     """See `ports.Queue`. Every call scans all jobs: for dozens of jobs, not thousands."""
 
     def __init__(self, name: QueueName, config: QueueConfig, clock: Callable[[], float]) -> None:
@@ -78,6 +79,8 @@ class MemoryQueue:
         errors = [error for job in jobs for error in job.validation_errors()]
         if errors or len(jobs) > BATCH:
             raise InvalidError("; ".join(errors) or f"{len(jobs)} jobs in one call, maximum {BATCH}")
+        if self._controls.draining:
+            raise DrainingError(f"queue {self.name} is draining and accepts no new jobs", retry_after=30.0)
         if not admitted:
             self._check_admission(jobs, now)
         added = 0
@@ -91,9 +94,7 @@ class MemoryQueue:
         return EnqueueResult(added, len(jobs) - added)
 
     def _check_admission(self, jobs: Sequence[Job], now: float) -> None:
-        if self._controls.draining:
-            raise TemporaryError(f"queue {self.name} is draining and accepts no new jobs", retry_after=30.0)
-        depth = sum(entry.leased_until is None for entry in self._entries.values())
+        depth = sum(entry.lease_expires_at is None for entry in self._entries.values())
         if depth + len(jobs) > self.config.max_depth:
             raise OverloadedError(f"queue {self.name} is full", wait_seconds=1.0, retry_after=1.0)
         waits: list[float] = []
@@ -136,7 +137,7 @@ class MemoryQueue:
         self._entries[entry.job.id] = entry
 
     def _ready(self, now: float) -> list[Entry]:
-        entries = [e for e in self._entries.values() if e.leased_until is None and e.ready_at <= now]
+        entries = [e for e in self._entries.values() if e.lease_expires_at is None and e.ready_at <= now]
         return sorted(entries, key=lambda entry: (entry.ready_at, entry.sequence))
 
     async def reserve(self, max_jobs: int) -> ReserveResult:
@@ -145,10 +146,10 @@ class MemoryQueue:
         self._epoch = max(self._epoch + 1, round(now * 1_000_000))
         leases: list[Lease] = []
         for entry in [
-            e for e in self._entries.values() if e.leased_until is not None and e.leased_until <= now
+            e for e in self._entries.values() if e.lease_expires_at is not None and e.lease_expires_at <= now
         ]:
             if entry.attempts < self.config.max_attempts:
-                entry.leased_until, entry.epoch = None, 0
+                entry.lease_expires_at, entry.epoch = None, 0
                 self._insert(entry, now)
             elif len(leases) < max_jobs:
                 leases.append(self._lease(entry, Disposition.EXHAUSTED, now))
@@ -164,7 +165,8 @@ class MemoryQueue:
             leases.append(self._lease(selected, Disposition.RUN, now))
             self._tokens -= 1
         due_times = [
-            e.leased_until if e.leased_until is not None else e.ready_at for e in self._entries.values()
+            e.lease_expires_at if e.lease_expires_at is not None else e.ready_at
+            for e in self._entries.values()
         ]
         due_times = [moment for moment in due_times if moment > now]
         return ReserveResult(leases, min(due_times) - now if due_times else None)
@@ -198,7 +200,7 @@ class MemoryQueue:
         if disposition is Disposition.RUN:
             entry.attempts += 1
             self._positions[entry.lane] += 1
-        entry.epoch, entry.leased_until = self._epoch, now + self.config.lease_seconds
+        entry.epoch, entry.lease_expires_at = self._epoch, now + self.config.lease_seconds
         return Lease(
             id=entry.job.id,
             company=entry.job.company,
@@ -208,7 +210,6 @@ class MemoryQueue:
             attempt=entry.attempts,
             disposition=disposition,
             waited_seconds=max(0.0, now - entry.ready_at),
-            is_last_attempt=entry.attempts >= self.config.max_attempts,
         )
 
     async def ack(self, leases: Sequence[Lease]) -> list[JobResult]:
@@ -235,7 +236,7 @@ class MemoryQueue:
         now = self._now()
         ready = self._ready(now)
         depth = Counter(entry.job.priority for entry in ready)
-        leased = sum(entry.leased_until is not None for entry in self._entries.values())
+        leased = sum(entry.lease_expires_at is not None for entry in self._entries.values())
         margin = self.config.deadline_margin_seconds
         return Stats(
             ready=tuple(depth[priority] for priority in range(PRIORITIES)),
