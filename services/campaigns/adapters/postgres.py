@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from services.campaigns.domain.model import Campaign, CampaignKey
     from services.campaigns.domain.schedule_rules import Schedule, ScheduledTransition
     from services.campaigns.ports import CampaignRepository, MessageRepository, PlanRepository
-    from services.kit.postgres.database import Database, UnitOfWork
+    from services.kit.postgres.database import Database, Transaction
     from services.kit.postgres.inbox import Inbox
     from services.kit.postgres.outbox import Outbox
 
@@ -61,7 +61,7 @@ class PostgresUnitOfWorkFactory:
 class PostgresUnitOfWork:
     """See `ports.UnitOfWork`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self.campaigns: CampaignRepository = PostgresCampaignRepository(transaction)
         self.plans: PlanRepository = PostgresPlanRepository(transaction)
@@ -77,7 +77,7 @@ class PostgresUnitOfWork:
 class PostgresCampaignRepository:
     """See `ports.CampaignRepository`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def add(self, record: CampaignRecord) -> bool:

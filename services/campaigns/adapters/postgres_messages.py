@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from services.campaigns.domain.model import Campaign, Recipient, StateTransition
-    from services.kit.postgres.database import UnitOfWork
+    from services.kit.postgres.database import Transaction
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 MIN_UUID = UUID(int=0)
@@ -24,7 +24,7 @@ UNCONFIRMED_STATE_NUMBERS = [int(state) for state in UNCONFIRMED_STATES]
 class PostgresMessageRepository:
     """See `ports.MessageRepository`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def add(self, campaign: Campaign, recipients: Sequence[Recipient]) -> set[UUID]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from services.campaigns.domain.model import Campaign
-    from services.kit.postgres.database import UnitOfWork
+    from services.kit.postgres.database import Transaction
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 
@@ -21,7 +21,7 @@ SQL = load_queries(Path(__file__).with_name("queries.sql"))
 class PostgresPlanRepository:
     """See `ports.PlanRepository`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def start_or_resume(self, campaign: Campaign) -> None:

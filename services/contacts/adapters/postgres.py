@@ -13,7 +13,7 @@ from services.kit.postgres.named_queries import load_queries
 
 if TYPE_CHECKING:
     from services.contacts.commands import ImportBatch
-    from services.kit.postgres.database import Database, UnitOfWork
+    from services.kit.postgres.database import Database, Transaction
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 MIN_UUID = UUID(int=0)
@@ -79,7 +79,7 @@ class PostgresContactRepository:
         return [Contact(row.id, row.phone, row.name) for row in rows]
 
 
-async def _get_or_create_list(transaction: UnitOfWork, batch: ImportBatch) -> UUID:
+async def _get_or_create_list(transaction: Transaction, batch: ImportBatch) -> UUID:
     row = await transaction.fetch_one(SQL["find_list"], company=batch.company, name=batch.list_name)
     if row is None:
         row = await transaction.fetch_one(
@@ -91,7 +91,7 @@ async def _get_or_create_list(transaction: UnitOfWork, batch: ImportBatch) -> UU
     return list_id
 
 
-async def _merge_contacts(transaction: UnitOfWork, batch: ImportBatch, list_id: UUID) -> int:
+async def _merge_contacts(transaction: Transaction, batch: ImportBatch, list_id: UUID) -> int:
     """COPY into a temporary table, then merge twice; return the number of contacts new to the list."""
     await transaction.execute(SQL["create_staging_table"])
     records = ((contact.id, contact.phone, contact.name) for contact in batch.contacts)

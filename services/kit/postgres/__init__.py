@@ -1,1 +1,1 @@
-"""Postgres: connection pool, units of work, named queries, transactional outbox and inbox."""
+"""Postgres: connection pool, transactions, named queries, transactional outbox and inbox."""

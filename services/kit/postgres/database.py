@@ -1,4 +1,4 @@
-"""Postgres: a connection pool that survives failovers, and units of work that write nothing unless committed.
+"""Postgres: a connection pool that survives failovers, and transactions that write nothing unless committed.
 
 A pooled connection is used only if it answered recently and its server accepts writes. After a timeout the
 whole pool is renewed, since the server may be gone. Transient errors become a `TemporaryError`.
@@ -77,7 +77,7 @@ def is_transient(error: BaseException) -> bool:
     return sqlstate(error).startswith(_TRANSIENT_SQLSTATES)
 
 
-class UnitOfWork:
+class Transaction:
     """One transaction; it is rolled back unless committed before its block ends."""
 
     def __init__(self, pg_connection: AsyncConnection) -> None:
@@ -87,8 +87,8 @@ class UnitOfWork:
         """Run a statement.
 
         Args:
-            query: Statement.
-            **parameters: Its parameters by name.
+            query: statement.
+            **parameters: its parameters by name.
 
         Returns:
             Number of affected rows.
@@ -99,8 +99,8 @@ class UnitOfWork:
         """Run a query.
 
         Args:
-            query: Query.
-            **parameters: Its parameters by name.
+            query: query.
+            **parameters: its parameters by name.
 
         Returns:
             All rows, with attributes named as the columns.
@@ -111,8 +111,8 @@ class UnitOfWork:
         """Run a query.
 
         Args:
-            query: Query.
-            **parameters: Its parameters by name.
+            query: query.
+            **parameters: its parameters by name.
 
         Returns:
             The first row, if any.
@@ -125,12 +125,12 @@ class UnitOfWork:
         """Insert rows with COPY within this transaction, the fastest way.
 
         Args:
-            table: Name of the table.
-            columns: Names of the columns.
-            records: Rows, with values in the order of `columns`.
+            table: name of the table.
+            columns: names of the columns.
+            records: rows, with values in the order of `columns`.
 
         Raises:
-            TemporaryError: The connection is closed.
+            TemporaryError: the connection is closed.
         """
         raw = await self._pg_connection.get_raw_connection()
         driver = raw.driver_connection
@@ -152,21 +152,21 @@ class Database:
         self._prefer_standby_until = 0.0
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[UnitOfWork]:
+    async def transaction(self) -> AsyncIterator[Transaction]:
         """Begin a read-write transaction.
 
         Raises:
-            TemporaryError: The server is unavailable, read-only or too slow, at the start or in the block.
+            TemporaryError: the server is unavailable, read-only or too slow, at the start or in the block.
         """
         async with _begin(self._engine) as transaction:
             yield transaction
 
     @asynccontextmanager
-    async def read_only_transaction(self) -> AsyncIterator[UnitOfWork]:
+    async def read_only_transaction(self) -> AsyncIterator[Transaction]:
         """Begin a transaction for reading: on the primary or, while it is unavailable, on a standby.
 
         Raises:
-            TemporaryError: No server answers in time, or the connection was lost in the block; retry.
+            TemporaryError: no server answers in time, or the connection was lost in the block; retry.
         """
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(_deadline(READ_TIMEOUT_SECONDS))
@@ -176,7 +176,7 @@ class Database:
                 await stack.enter_async_context(self._prefer_standby_on_failure())
                 yield await self._begin_with_fallback(stack)
 
-    async def _begin_with_fallback(self, stack: AsyncExitStack) -> UnitOfWork:
+    async def _begin_with_fallback(self, stack: AsyncExitStack) -> Transaction:
         try:
             return await stack.enter_async_context(_begin(self._engine, READ_TIMEOUT_SECONDS / 2))
         except TemporaryError:
@@ -213,13 +213,13 @@ class Database:
 @asynccontextmanager
 async def _begin(
     engine: AsyncEngine, connect_timeout_seconds: float | None = None
-) -> AsyncIterator[UnitOfWork]:
+) -> AsyncIterator[Transaction]:
     """Begin a transaction; transient errors become a `TemporaryError`."""
     try:
         async with AsyncExitStack() as stack:
             async with asyncio.timeout(connect_timeout_seconds):
                 pg_connection = await stack.enter_async_context(engine.connect())
-            yield UnitOfWork(pg_connection)
+            yield Transaction(pg_connection)
     except Exception as error:
         if isinstance(error, PoolTimeoutError):
             REJECTED.labels(engine.sync_engine.logging_name, "bulkhead").inc()
@@ -243,8 +243,8 @@ async def open_database(process: ProcessSettings, settings: DatabaseSettings) ->
     """Open the database for the duration of the block; connections are opened on demand.
 
     Args:
-        process: Names the schema and the CA file.
-        settings: Addresses, pool size and timeouts.
+        process: names the schema and the CA file.
+        settings: addresses, pool size and timeouts.
 
     Yields:
         The database.
@@ -264,10 +264,10 @@ def create_engine(
     """Build an engine: its pool is a bulkhead, its connector a circuit breaker.
 
     Args:
-        process: Names the schema and the CA file.
-        settings: Pool size, timeouts, and the address of the primary.
-        url: Address of another server than the primary.
-        attributes: Required state of the server: `read-write`, or `any`.
+        process: names the schema and the CA file.
+        settings: pool size, timeouts, and the address of the primary.
+        url: address of another server than the primary.
+        attributes: required state of the server: `read-write`, or `any`.
 
     Returns:
         The engine.

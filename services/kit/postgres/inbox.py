@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.kit.kafka.envelope import InboundEvent
-    from services.kit.postgres.database import Database, UnitOfWork
+    from services.kit.postgres.database import Database, Transaction
 
 SQL = load_queries(Path(__file__).with_name("kit.sql"))
 RETENTION_SECONDS = 8 * DAY_MS / 1000
@@ -31,9 +31,9 @@ class Inbox(Protocol):
 
 
 class PostgresInbox:
-    """The inbox table, within a unit of work."""
+    """The inbox table, within a transaction."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def filter_new(self, events: Sequence[InboundEvent]) -> list[InboundEvent]:

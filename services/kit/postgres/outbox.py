@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from services.kit.kafka.client import Publisher
     from services.kit.kafka.envelope import OutboundEvent
-    from services.kit.postgres.database import Database, UnitOfWork
+    from services.kit.postgres.database import Database, Transaction
 
 SHARD_COUNT = 8
 SHARDS_PER_CLAIM = 4
@@ -66,9 +66,9 @@ class Outbox(Protocol):
 
 
 class PostgresOutbox:
-    """The outbox table, within a unit of work."""
+    """The outbox table, within a transaction."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def add(self, events: Sequence[OutboundEvent]) -> None:
@@ -106,10 +106,10 @@ class OutboxRelay:
         """Configure the relay.
 
         Args:
-            database: Database that contains the outbox.
-            publisher: Publishes records to Kafka.
-            batch_size: Upper bound of events per batch.
-            poll_interval_seconds: Delay in which events accumulate; `notify` ends one after an empty batch.
+            database: database that contains the outbox.
+            publisher: publishes records to Kafka.
+            batch_size: upper bound of events per batch.
+            poll_interval_seconds: delay in which events accumulate; `notify` ends one after an empty batch.
         """
         self._database = database
         self._publisher = publisher
@@ -126,7 +126,7 @@ class OutboxRelay:
         """Publish until `stop` is set.
 
         Raises:
-            TemporaryError: The database or the brokers are unavailable; the caller restarts the relay.
+            TemporaryError: the database or the brokers are unavailable; the caller restarts the relay.
         """
         while not stop.is_set():
             published = await self.publish_batch()
@@ -204,7 +204,7 @@ class OutboxRelay:
 
 
 async def _save_cursors(
-    transaction: UnitOfWork, rows: Sequence[Row[Any]], limit_per_shard: int, highest_id: int
+    transaction: Transaction, rows: Sequence[Row[Any]], limit_per_shard: int, highest_id: int
 ) -> None:
     """Save the position of each shard: its last event in this batch, or the end of the snapshot."""
     counts = Counts(row.shard for row in rows)

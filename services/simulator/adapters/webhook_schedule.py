@@ -14,7 +14,7 @@ from services.simulator.ports import ScheduledStatus
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from services.kit.postgres.database import Database, UnitOfWork
+    from services.kit.postgres.database import Database, Transaction
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 
@@ -35,7 +35,7 @@ class PostgresWebhookSchedule:
 class PostgresDueWebhooks:
     """See `ports.DueWebhooks`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self._postponed: list[tuple[float, int, str]] = []
 

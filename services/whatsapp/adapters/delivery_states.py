@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from services.kit.postgres.database import UnitOfWork
+    from services.kit.postgres.database import Transaction
     from services.whatsapp.domain.messages import MessageKey
     from services.whatsapp.domain.webhooks import WebhookStatus
 
@@ -23,7 +23,7 @@ SQL = load_queries(Path(__file__).with_name("queries.sql"))
 class PostgresDeliveryStateRepository:
     """See `ports.DeliveryStateRepository`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def resolve(self, statuses: Sequence[WebhookStatus]) -> dict[int, MessageKey]:

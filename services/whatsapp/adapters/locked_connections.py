@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from services.kit.postgres.database import UnitOfWork
+    from services.kit.postgres.database import Transaction
 
 QUOTA_RECOUNT_INTERVAL_SECONDS = 60.0
 """The recipients of a connection with a quota are counted this often; in between they are only added up."""
@@ -50,11 +50,14 @@ class LockedConnection:
 
     @classmethod
     def from_row(cls, row: Row[Any], ready: Sequence[ReadyConnection]) -> LockedConnection:
-        """Create it from its columns.
+        """Create the connection from its columns.
 
         Args:
             row: columns of the connection.
             ready: entries of the ready queue that are being processed.
+
+        Returns:
+            The connection with its refilled token bucket.
         """
         key = row.company, row.name
         kinds = {entry.replies for entry in ready if (entry.company, entry.connection) == key}
@@ -102,7 +105,7 @@ class LockedConnection:
 
 
 async def lock_connections(
-    transaction: UnitOfWork, ready: Sequence[ReadyConnection], default_rate: float
+    transaction: Transaction, ready: Sequence[ReadyConnection], default_rate: float
 ) -> list[LockedConnection]:
     """Lock connections until the transaction ends.
 
@@ -110,6 +113,9 @@ async def lock_connections(
         transaction: the transaction.
         ready: connections to lock.
         default_rate: messages per second of a connection without a rate.
+
+    Returns:
+        The locked connections.
     """
     keys = sorted({(entry.company, entry.connection) for entry in ready})
     rows = await transaction.fetch_all(
@@ -123,9 +129,9 @@ async def lock_connections(
 
 
 async def save_limits(
-    transaction: UnitOfWork, locked: Sequence[LockedConnection], leased: Sequence[Row[Any]]
+    transaction: Transaction, locked: Sequence[LockedConnection], leased: Sequence[Row[Any]]
 ) -> None:
-    """Save token buckets and quotas less what was leased, and the recipients of connections with a quota.
+    """Save token buckets and quotas, reduced by the leases, and the recipients of connections with a quota.
 
     A leased message that is never sent counts all the same. A person who was contacted before counts again
     until the next recount.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from services.kit.postgres.database import Database, UnitOfWork
+    from services.kit.postgres.database import Database, Transaction
     from services.whatsapp.adapters.locked_connections import LockedConnection
     from services.whatsapp.domain.sending import AttemptResult, ReadyConnection
     from services.whatsapp.settings import DispatcherSettings
@@ -60,7 +60,7 @@ class PostgresMessageLeases:
         return LeaseResult([_leased_message_from_row(row) for row in by_priority], requeue)
 
     async def _lease_messages(
-        self, transaction: UnitOfWork, locked: Sequence[LockedConnection], shares: Sequence[int]
+        self, transaction: Transaction, locked: Sequence[LockedConnection], shares: Sequence[int]
     ) -> Sequence[Row[Any]]:
         if not any(shares):
             return []
@@ -124,7 +124,7 @@ def _lease_columns(messages: Sequence[LeasedMessage]) -> dict[str, list[Any]]:
     }
 
 
-async def _throttle_connections(transaction: UnitOfWork, results: Sequence[AttemptResult]) -> None:
+async def _throttle_connections(transaction: Transaction, results: Sequence[AttemptResult]) -> None:
     """Throttle connections with rate limit errors, each once."""
     keys = sorted({_connection_key(result) for result in results if result.decision.throttle})
     if keys:
@@ -136,7 +136,7 @@ async def _throttle_connections(transaction: UnitOfWork, results: Sequence[Attem
         )
 
 
-async def _suspend_connections(transaction: UnitOfWork, results: Sequence[AttemptResult]) -> None:
+async def _suspend_connections(transaction: Transaction, results: Sequence[AttemptResult]) -> None:
     """Suspend connections whose credential, account or number is rejected, each for the longest time."""
     suspensions: dict[tuple[str, str], float] = {}
     for result in results:

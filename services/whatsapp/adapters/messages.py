@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from services.contracts.v1.events_pb2 import MessageRequested
-    from services.kit.postgres.database import UnitOfWork
+    from services.kit.postgres.database import Transaction
     from services.whatsapp.commands import SendReply
     from services.whatsapp.domain.messages import MessageKey, RunKey
 
@@ -35,7 +35,7 @@ SQL = load_queries(Path(__file__).with_name("queries.sql"))
 class PostgresMessageRepository:
     """See `ports.MessageRepository`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def find(self, company: str, message_id: UUID) -> MessageRecord | None:

@@ -16,7 +16,7 @@ from services.whatsapp.domain.connections import ConnectionDetails
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-    from services.kit.postgres.database import Database, UnitOfWork
+    from services.kit.postgres.database import Database, Transaction
     from services.kit.postgres.inbox import Inbox
     from services.kit.postgres.outbox import Outbox
     from services.whatsapp.commands import PutConnection
@@ -52,7 +52,7 @@ class PostgresUnitOfWorkFactory:
 class PostgresUnitOfWork:
     """See `ports.UnitOfWork`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
         self.connections: ConnectionRepository = PostgresConnectionRepository(transaction)
         self.messages: MessageRepository = PostgresMessageRepository(transaction)
@@ -69,7 +69,7 @@ class PostgresUnitOfWork:
 class PostgresConnectionRepository:
     """See `ports.ConnectionRepository`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def assign_number(self, phone_number_id: str, company: str) -> str | None:
@@ -116,7 +116,7 @@ class PostgresConnectionRepository:
 class PostgresWebhookRepository:
     """See `ports.WebhookRepository`."""
 
-    def __init__(self, transaction: UnitOfWork) -> None:
+    def __init__(self, transaction: Transaction) -> None:
         self._transaction = transaction
 
     async def store(self, body: bytes) -> None:

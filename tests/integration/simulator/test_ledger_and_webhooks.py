@@ -16,7 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from services.kit.ids import uuid7
-from services.kit.postgres.database import UnitOfWork, open_database
+from services.kit.postgres.database import Transaction, open_database
 from services.simulator.adapters.fault_config import FaultConfigStore
 from services.simulator.adapters.ledger import PostgresLedgerStore
 from services.simulator.adapters.webhook_client import HttpWebhookClient, WebhookTarget
@@ -228,15 +228,15 @@ async def test_concurrent_refresh_does_not_undo_a_change(
 ) -> None:
     fault_configs = FaultConfigStore(database, FaultConfig())
     replacement = FaultConfig(error_rates={130429: 1})
-    has_read, may_continue, fetch_one = asyncio.Event(), asyncio.Event(), UnitOfWork.fetch_one
+    has_read, may_continue, fetch_one = asyncio.Event(), asyncio.Event(), Transaction.fetch_one
 
-    async def fetch_and_wait(transaction: UnitOfWork, query: TextClause) -> Any:
+    async def fetch_and_wait(transaction: Transaction, query: TextClause) -> Any:
         row = await fetch_one(transaction, query)
         has_read.set()
         await may_continue.wait()
         return row
 
-    monkeypatch.setattr(UnitOfWork, "fetch_one", fetch_and_wait)
+    monkeypatch.setattr(Transaction, "fetch_one", fetch_and_wait)
     refreshing = asyncio.create_task(fault_configs.refresh())
     await has_read.wait()
     replacing = asyncio.create_task(fault_configs.replace(replacement))
