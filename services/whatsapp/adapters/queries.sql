@@ -48,24 +48,24 @@ SET run = greatest(h.run, excluded.run), halted_at = now()
 
 -- name: return_halted
 -- Return queued messages of halted runs. A halt is checked for one day: no request is in flight longer.
-WITH back AS (
+WITH candidates AS (
     SELECT m.company, m.message_id FROM halted_runs h JOIN messages m
       ON m.company = h.company AND m.campaign_id = h.campaign_id AND m.connection = h.connection AND m.run <= h.run
     WHERE h.halted_at > now() - interval '1 day' AND m.queued_due_at IS NOT NULL
     LIMIT :batch_size FOR UPDATE OF m SKIP LOCKED)
 UPDATE messages m SET state = 'returned'
-FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
+FROM candidates c WHERE m.company = c.company AND m.message_id = c.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
 
 -- name: return_expired
--- Return queued messages whose send window or lifetime is over: for good, or until they are requested again.
+-- End queued messages past their lifetime (`expired`, final) or send window (`returned`, until requested again).
 -- ORDER BY follows the index: without it the plan scans all messages.
-WITH back AS (
+WITH candidates AS (
     SELECT m.company, m.message_id FROM messages m
     WHERE m.queued_due_at IS NOT NULL AND least(m.send_before, m.expires_at) <= now()
     ORDER BY least(m.send_before, m.expires_at) LIMIT :batch_size FOR UPDATE OF m SKIP LOCKED)
 UPDATE messages m SET state = CASE WHEN m.expires_at <= now() THEN 'expired' ELSE 'returned' END
-FROM back b WHERE m.company = b.company AND m.message_id = b.message_id
+FROM candidates c WHERE m.company = c.company AND m.message_id = c.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.state, m.run
 
 -- name: return_if_halted
@@ -177,23 +177,23 @@ WHERE c.company = b.company AND c.name = b.name
 
 -- name: save_attempt_results
 -- Save results of attempts. A result of an older epoch, or for a message that a webhook has advanced, changes nothing.
-WITH given AS (
+WITH results AS (
     SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:epochs AS int[]),
                          CAST(:states AS text[]), CAST(:provider_ids AS text[]), CAST(:codes AS int[]),
                          CAST(:reasons AS text[]), CAST(:delays AS float8[]))
-        AS g (company, message_id, epoch, state, provider_id, code, reason, delay)),
+        AS r (company, message_id, epoch, state, provider_id, code, reason, delay)),
 locked AS (
-    SELECT m.company, m.message_id FROM messages m JOIN given g USING (company, message_id)
+    SELECT m.company, m.message_id FROM messages m JOIN results r USING (company, message_id)
     ORDER BY m.company, m.message_id FOR UPDATE OF m)
 UPDATE messages m
-SET state = g.state, provider_id = coalesce(g.provider_id, m.provider_id), code = g.code, reason = g.reason,
-    lease_expires_at = NULL, attempts = m.attempts + 1, due_at = now() + make_interval(secs => g.delay),
-    attempted_at = CASE WHEN g.state = 'queued' THEN NULL ELSE m.attempted_at END,
-    accepted_at = CASE WHEN g.state = 'accepted' THEN now() ELSE m.accepted_at END,
-    failed_at = CASE WHEN g.state = 'failed' THEN now() ELSE m.failed_at END
-FROM given g JOIN locked l USING (company, message_id)
-WHERE m.company = g.company AND m.message_id = g.message_id AND m.epoch = g.epoch
-  AND m.state IN ('leased', 'uncertain') AND m.state <> g.state
+SET state = r.state, provider_id = coalesce(r.provider_id, m.provider_id), code = r.code, reason = r.reason,
+    lease_expires_at = NULL, attempts = m.attempts + 1, due_at = now() + make_interval(secs => r.delay),
+    attempted_at = CASE WHEN r.state = 'queued' THEN NULL ELSE m.attempted_at END,
+    accepted_at = CASE WHEN r.state = 'accepted' THEN now() ELSE m.accepted_at END,
+    failed_at = CASE WHEN r.state = 'failed' THEN now() ELSE m.failed_at END
+FROM results r JOIN locked l USING (company, message_id)
+WHERE m.company = r.company AND m.message_id = r.message_id AND m.epoch = r.epoch
+  AND m.state IN ('leased', 'uncertain') AND m.state <> r.state
 RETURNING m.company, m.message_id
 
 -- name: throttle_connections
