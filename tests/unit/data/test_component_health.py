@@ -68,7 +68,7 @@ def node(number: int, zone: str, *, up: bool = True) -> dict[str, object]:
 
 
 def voter(number: int, lag_records: int) -> dict[str, int]:
-    return {"number": number, "lag_records": lag_records, "lag_ms": 0}
+    return {"number": number, "lag_records": lag_records}
 
 
 def partition(in_sync: list[int]) -> dict[str, object]:

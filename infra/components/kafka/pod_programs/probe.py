@@ -66,11 +66,10 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Voter:
-    """A controller and its lag in records and milliseconds (-1: unknown)."""
+    """A controller and its lag in records."""
 
     number: int
     lag_records: int
-    lag_ms: int
 
 
 @dataclass(frozen=True)
@@ -169,13 +168,16 @@ class Client:
             raise NotReadyError(f"login refused: {response.read_string()}")
 
     def call(self, key: int, version: int, body: bytes, *, flexible: bool = False) -> ProtocolReader:
-        """Send a request and return a reader of its response, positioned after the header.
+        """Send a request and receive its response.
 
         Args:
             key: API key of the request.
             version: API version of the request.
             body: encoded request body.
             flexible: whether request and response have tagged fields.
+
+        Returns:
+            A reader of the response, positioned after the header.
         """
         self.correlation += 1
         header = struct.pack(">hhi", key, version, self.correlation) + _string("esq-probe")
@@ -213,7 +215,11 @@ class Client:
         return Metadata(sorted(brokers), partitions)
 
     def quorum(self) -> Quorum:
-        """Query the active controller's quorum through this node (DescribeQuorum, version 1)."""
+        """Query the active controller's quorum through this node (DescribeQuorum, version 1).
+
+        Raises:
+            NotReadyError: the node cannot answer for the quorum.
+        """
         name = b"__cluster_metadata"
         body = b"\2" + bytes([len(name) + 1]) + name + b"\2" + struct.pack(">i", 0) + b"\0" + b"\0" + b"\0"
         response = self.call(_QUORUM, 1, body, flexible=True)
@@ -256,15 +262,11 @@ def _partitions(response: ProtocolReader) -> list[Partition]:
 def _voters(response: ProtocolReader) -> list[Voter]:
     states = []
     for _ in range(response.read_varint() - 1):
-        number, end, fetched, caught_up = (response.read_number(letter) for letter in "iqqq")
+        number, end, _last_fetch, _last_caught_up = (response.read_number(letter) for letter in "iqqq")
         response.skip_tags()
-        states.append((number, end, fetched, caught_up))
-    last = max(end for _, end, _, _ in states)
-    newest = max(caught_up for *_, caught_up in states)
-    return [
-        Voter(number, last - end, newest - caught_up if caught_up >= 0 else -1)
-        for number, end, _, caught_up in states
-    ]
+        states.append((number, end))
+    last = max(end for _, end in states)
+    return [Voter(number, last - end) for number, end in states]
 
 
 def readiness_problem(node_id: int, metadata: Metadata, quorum: Quorum) -> str | None:
