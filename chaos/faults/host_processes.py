@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.zones.cgroups import MOUNT
-
-if TYPE_CHECKING:
-    from infra.zones.spec import ClusterSpec
 
 PROC = Path("/proc")
 _START_TICKS_FIELD = 19
@@ -54,7 +50,7 @@ def process(pid: int, proc: Path = PROC) -> HostProcess | None:
 
     Args:
         pid: process id.
-        proc: where procfs is mounted.
+        proc: mount point of procfs.
     """
     try:
         text = (proc / str(pid) / "stat").read_text()
@@ -72,25 +68,13 @@ def process(pid: int, proc: Path = PROC) -> HostProcess | None:
     )
 
 
-def zone_cgroup(spec: ClusterSpec, zone: str, controller: str, mount: Path = MOUNT) -> Path:
-    """Return the cgroup of a whole zone.
-
-    Args:
-        spec: names of the cluster.
-        zone: name of the zone.
-        controller: folder of the hierarchy, for example `cpu`.
-        mount: where cgroups are mounted.
-    """
-    return mount / controller / spec.namespace(zone)
-
-
 def pod_cgroup(uid: str, controller: str, mount: Path = MOUNT) -> Path | None:
     """Return the cgroup of a pod; None if it does not exist.
 
     Args:
         uid: `metadata.uid` of the pod.
         controller: folder of the hierarchy, for example `memory`.
-        mount: where cgroups are mounted.
+        mount: mount point of the cgroups.
     """
     for pattern in (f"*/kubepods/*/pod{uid}", f"*/kubepods/pod{uid}"):
         for group in (mount / controller).glob(pattern):
@@ -105,7 +89,7 @@ def container_cgroup(uid: str, container: str, controller: str, mount: Path = MO
         uid: `metadata.uid` of the pod.
         container: `containerID` of its status, with or without `containerd://`.
         controller: folder of the hierarchy, for example `cpu`.
-        mount: where cgroups are mounted.
+        mount: mount point of the cgroups.
     """
     pod = pod_cgroup(uid, controller, mount)
     group = pod / container.rpartition("/")[2] if pod else None
@@ -117,7 +101,7 @@ def processes(group: Path | None, proc: Path = PROC) -> tuple[HostProcess, ...]:
 
     Args:
         group: the cgroup; None for no processes.
-        proc: where procfs is mounted.
+        proc: mount point of procfs.
     """
     if group is None:
         return ()

@@ -26,21 +26,11 @@ def hierarchies(mount: Path = MOUNT) -> list[Path]:
     return sorted({folder.resolve() for folder in mount.iterdir() if (folder / "cgroup.procs").exists()})
 
 
-def group_folders(name: str, mount: Path = MOUNT) -> list[Path]:
-    """Return the folders of a group that exist.
-
-    Args:
-        name: of the group.
-        mount: where the hierarchies are mounted.
-    """
-    return [root / name for root in hierarchies(mount) if (root / name).is_dir()]
-
-
 def create(name: str, mount: Path = MOUNT) -> None:
     """Create a group in every hierarchy.
 
     Args:
-        name: of the group.
+        name: name of the group.
         mount: where the hierarchies are mounted.
     """
     for root in hierarchies(mount):
@@ -55,7 +45,7 @@ def thaw(name: str, mount: Path = MOUNT) -> None:
     """Thaw a group if it is frozen: a frozen process cannot be killed.
 
     Args:
-        name: of the group.
+        name: name of the group.
         mount: where the hierarchies are mounted.
     """
     state = mount / "freezer" / name / "freezer.state"
@@ -70,7 +60,7 @@ def remove(name: str, mount: Path = MOUNT) -> None:
     any.
 
     Args:
-        name: of the group.
+        name: name of the group.
         mount: where the hierarchies are mounted.
 
     Raises:

@@ -96,11 +96,6 @@ class Cluster:
         """Certificate authority of the API server, the registry and the edge."""
         return self._paths.pki / "ca.crt"
 
-    @property
-    def supervisor_pid(self) -> int | None:
-        """PID of the supervisor, the ancestor of every process of the cluster; None when it is down."""
-        return self._supervisor.pid
-
     def preflight(self) -> list[Problem]:
         """Return all problems that prevent `up`."""
         return preflight.check(self.spec, self._paths)

@@ -200,8 +200,8 @@ def controller_manager_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str
         f"--service-cluster-ip-range={spec.service_range}",
         "--node-monitor-period=1s",
         f"--node-monitor-grace-period={NODE_MONITOR_GRACE_PERIOD}",
-        # Never 1: after all nodes were lost, the rate limiter that stands for "never" also reports 1, is not
-        # replaced again, and evictions stop until a restart.
+        # Never 1: after all nodes were lost, the rate limiter that blocks all evictions also reports 1, is
+        # not replaced again, and evictions stop until a restart.
         "--node-eviction-rate=2",
     ]
 
@@ -278,7 +278,6 @@ def provisioner_flags(paths: ClusterPaths) -> list[str]:
         f"--provisioner-name={PROVISIONER}",
         f"--helper-image={BUSYBOX_IMAGE}",
         "--configmap-name=volumes",
-        # Each volume takes a helper pod of some seconds; with the default of 4, twelve volumes take three
-        # rounds.
+        # Each volume needs a helper pod for some seconds; the default is 4.
         "--worker-threads=12",
     ]

@@ -24,6 +24,7 @@ from services.contracts.backup_verification import RPO_SECONDS
 from tests.servers.continuous_writer import ContinuousWriter
 from tests.servers.platform import DEPLOY_TIMEOUT_SECONDS, Platform
 from tests.servers.process import wait_until
+from tests.servers.zones import supervisor_pid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +98,7 @@ def has_offsite_backup(platform: Platform) -> bool:
 def kill_all_processes(platform: Platform) -> None:
     """Kill all processes at once: no transaction ends and no log segment is archived."""
     cluster = platform.open_cluster()
-    pid = cluster.supervisor_pid
+    pid = supervisor_pid(cluster)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     paths = ClusterPaths(platform.state / "esq" / "clusters" / platform.cluster, platform.cluster)

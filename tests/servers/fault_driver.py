@@ -113,7 +113,7 @@ class HostUnderTest:
                 f"{zone} eth0": _queue_kinds(["tc", "-netns", namespace, "qdisc", "show", "dev", "eth0"]),
                 f"{zone} offload": run([*self.in_network_of(zone), "ethtool", "-k", "eth0"]),
                 f"{zone} freezer": (cgroups.MOUNT / "freezer" / namespace / "freezer.state").read_text(),
-                f"{zone} quota": host_processes.cpu_quota(host_processes.zone_cgroup(self.spec, zone, "cpu")),
+                f"{zone} quota": host_processes.cpu_quota(zone_cgroup(self.spec, zone, "cpu")),
                 f"{zone} files": sorted(path.name for path in self.volumes(zone).iterdir()),
             }
         return state
@@ -224,6 +224,17 @@ class HostUnderTest:
     def pod_identity(self, pod: dict[str, Any]) -> tuple[str, str]:
         """Return the uid and the container id of a pod."""
         return pod["metadata"]["uid"], pod["status"]["containerStatuses"][0]["containerID"]
+
+
+def zone_cgroup(spec: ClusterSpec, zone: str, controller: str) -> Path:
+    """Return the cgroup of a whole zone.
+
+    Args:
+        spec: names of the cluster.
+        zone: name of the zone.
+        controller: folder of the hierarchy, e.g. `cpu`.
+    """
+    return cgroups.MOUNT / controller / spec.namespace(zone)
 
 
 def run_in_groups(groups: Iterable[Path], *args: str) -> int:

@@ -15,6 +15,7 @@ from infra.progress import RecordingProgress
 from infra.subprocesses import run
 from infra.zones import Cluster, ClusterSpec, cgroups
 from infra.zones.paths import RUNTIME
+from infra.zones.supervisord import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +44,11 @@ HOST_SETTINGS = (
     "kernel/panic_on_oops",
     "kernel/keys/root_maxkeys",
 )
+
+
+def supervisor_pid(cluster: Cluster) -> int | None:
+    """Return the PID of the ancestor of every process of a cluster; None when it is down."""
+    return Supervisor(cluster.paths).pid
 
 
 @dataclass
@@ -116,7 +122,7 @@ class ZonesUnderTest:
 
     def processes(self) -> dict[int, list[str]]:
         """Return the command lines of the cluster's supervisor and its descendants, by PID."""
-        pid = self.cluster.supervisor_pid
+        pid = supervisor_pid(self.cluster)
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)] if pid else []
         arguments = {}
         for process in family:
@@ -150,7 +156,8 @@ class ZonesUnderTest:
             *lines("loop device", run(["losetup", "--list", "--noheadings", "--output=NAME,BACK-FILE"])),
         ]
         for zone in self.cluster.spec.zones:
-            leaked += [f"group: {path}" for path in cgroups.group_folders(self.cluster.spec.namespace(zone))]
+            group = self.cluster.spec.namespace(zone)
+            leaked += [f"group: {root / group}" for root in cgroups.hierarchies() if (root / group).is_dir()]
         for process in psutil.process_iter(["cmdline"]):
             command = " ".join(process.info["cmdline"] or [])
             ours = str(self.state) in command or f"{RUNTIME / self.name}/" in command

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import ssl
 import tempfile
@@ -42,12 +41,15 @@ class Images:
         self._tools = tools
 
     def push(self, *, registry: str, ca: Path, steps: ProgressReporter) -> dict[str, str]:
-        """Build and push missing images; return references with digests by image name.
+        """Build and push missing images.
 
         Args:
             registry: `host:port`, accessed over TLS.
             ca: certificate authority of the registry.
             steps: progress reporter.
+
+        Returns:
+            References with digests by image name.
 
         Raises:
             CommandFailedError: a build or a push fails; the error contains its output.
@@ -127,19 +129,6 @@ class Images:
     def _digest_file(self, key: str) -> Path:
         """Return the file that records the digest of an image; the digest depends on the compression."""
         return self._cache / f"{key}.{_COMPRESSION}.digest"
-
-
-def compressed_size(client: httpx.Client, registry: str, reference: str) -> int:
-    """Return the compressed size of an image in a registry (bytes), including shared layers.
-
-    Args:
-        client: HTTP client that trusts the registry.
-        registry: `host:port`.
-        reference: of the image, by digest.
-    """
-    name, _, digest = reference.removeprefix(f"{registry}/").partition("@")
-    response = client.get(f"https://{registry}/v2/{name}/manifests/{digest}", headers={"Accept": _MANIFESTS})
-    return sum(layer["size"] for layer in json.loads(response.raise_for_status().content)["layers"])
 
 
 def _registry_has(client: httpx.Client, registry: str, image: str, digest: str) -> bool:

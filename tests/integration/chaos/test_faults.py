@@ -17,7 +17,7 @@ from chaos.faults import Fault, host_processes, network, processes, resource_exh
 from chaos.faults import zones as zone_faults
 from infra.progress import RecordingProgress
 from infra.zones import disks, wait_for_apiserver
-from tests.servers.fault_driver import HostUnderTest, allocate_command, run_in_groups
+from tests.servers.fault_driver import HostUnderTest, allocate_command, run_in_groups, zone_cgroup
 from tests.servers.zones import ZonesUnderTest, seconds_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -95,8 +95,8 @@ def disk_of_zone_a_is_full(host: HostUnderTest) -> bool:
 
 
 def zone_b_is_throttled(host: HostUnderTest) -> bool:
-    group = host_processes.zone_cgroup(host.spec, "zone-b", "cpu")
-    usage = host_processes.zone_cgroup(host.spec, "zone-b", "cpuacct") / "cpuacct.usage"
+    group = zone_cgroup(host.spec, "zone-b", "cpu")
+    usage = zone_cgroup(host.spec, "zone-b", "cpuacct") / "cpuacct.usage"
     before, started_at = int(usage.read_text()), time.monotonic()
     run_in_groups([group, usage.parent], "timeout", "1", "sh", "-c", "while :; do :; done")
     return (int(usage.read_text()) - before) / 1e9 / (time.monotonic() - started_at) < 0.3
@@ -126,7 +126,7 @@ CASES = {
     ),
     "cpu throttling": FaultCase(
         lambda host: resource_exhaustion.cpu_throttling(
-            "zone-b", host_processes.zone_cgroup(host.spec, "zone-b", "cpu"), 0.2
+            "zone-b", zone_cgroup(host.spec, "zone-b", "cpu"), 0.2
         ),
         zone_b_is_throttled,
     ),

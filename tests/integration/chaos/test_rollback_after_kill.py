@@ -12,6 +12,7 @@ import pytest
 from chaos.faults import Fault, host_processes, network, processes, resource_exhaustion
 from chaos.faults import zones as zone_faults
 from chaos.journal import UndoJournal
+from tests.servers.fault_driver import zone_cgroup
 from tests.servers.zones import seconds_until
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ time.sleep(600)
 def undoable_faults(zones: ZonesUnderTest, bystander: int) -> dict[str, Fault]:
     """Return every kind of fault that has an undo; one of them freezes the process `bystander`."""
     spec, paths = zones.cluster.spec, zones.cluster.paths
-    cpu = host_processes.zone_cgroup(spec, ZONE, "cpu")
-    memory = host_processes.zone_cgroup(spec, ZONE, "memory")
+    cpu = zone_cgroup(spec, ZONE, "cpu")
+    memory = zone_cgroup(spec, ZONE, "memory")
     process = host_processes.process(bystander)
     assert process is not None
     faults = (

@@ -22,7 +22,7 @@ from infra.zones import busybox_image, edge
 from infra.zones.bootstrap_manifests import STORAGE_CLASS
 from infra.zones.nodes import ZONE_LABEL
 from tests.servers.registry import push
-from tests.servers.zones import ZonesUnderTest, host_settings, seconds_until
+from tests.servers.zones import ZonesUnderTest, host_settings, seconds_until, supervisor_pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -276,10 +276,10 @@ def test_changed_configuration_restarts_only_its_reader(
 
 
 def test_up_recovers_from_a_killed_supervisor(zones: ZonesUnderTest) -> None:
-    supervisor = zones.cluster.supervisor_pid
+    supervisor = supervisor_pid(zones.cluster)
     assert supervisor is not None
     os.kill(supervisor, signal.SIGKILL)
-    seconds_until(lambda: zones.cluster.supervisor_pid is None, timeout=RECOVERY_LIMIT_SECONDS)
+    seconds_until(lambda: supervisor_pid(zones.cluster) is None, timeout=RECOVERY_LIMIT_SECONDS)
     zones.up()
     assert zones.pid("/etcd --data-dir=")  # one, not two
     seconds_until(lambda: zones.cluster.status().healthy, timeout=RECOVERY_LIMIT_SECONDS)

@@ -140,7 +140,7 @@ def test_stopped_cluster_starts_nothing_on_an_unsuitable_host(
     cluster = Cluster(spec, paths.root, tools)
     status = cluster.status()
     assert (status.running, status.healthy, status.nodes) == (False, False, ())
-    assert cluster.supervisor_pid is None
+    assert Supervisor(paths).pid is None
     problem = Problem("none", "kernel", "Get one.")
     monkeypatch.setattr(preflight, "check", lambda *_: [problem])
     created: list[object] = []

@@ -230,7 +230,7 @@ def test_group_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "cgroup.procs").touch()
     cgroups.create("zone", tmp_path)
-    assert cgroups.group_folders("zone", tmp_path) == [tmp_path / "memory" / "zone"]
+    assert (tmp_path / "memory" / "zone").is_dir()
     (tmp_path / "memory" / "zone" / "file").touch()
     with pytest.raises(OSError, match="not empty"):
         cgroups.remove("zone", tmp_path)
