@@ -41,14 +41,14 @@ class PostgresTraffic:
         self._run = endpoints.run_name
         self._endpoint = endpoints.postgres
         self._context = ssl.create_default_context(cadata=endpoints.ca_certificate)
-        self._free_connections: list[asyncpg.Connection] = []
+        self._free_pg_connections: list[asyncpg.Connection] = []
         self._opening_lock = asyncio.Lock()
         self._opening: asyncio.Task[asyncpg.Connection] | None = None
 
     async def open(self) -> None:
         """See `Client.open`."""
-        async with self._connection() as connection:
-            await connection.execute(_TABLE)
+        async with self._pg_connection() as pg_connection:
+            await pg_connection.execute(_TABLE)
 
     def streams(self) -> Sequence[Stream]:
         """See `Client.streams`."""
@@ -60,47 +60,53 @@ class PostgresTraffic:
     async def stored_sequence(self) -> Mapping[str, Sequence[int]]:
         """See `Client.stored_sequence`."""
         query = "SELECT sequence FROM esq_chaos.writes WHERE run = $1 ORDER BY id"
-        async with self._connection() as connection:
-            return {"postgres.write": [row["sequence"] for row in await connection.fetch(query, self._run)]}
+        async with self._pg_connection() as pg_connection:
+            return {
+                "postgres.write": [row["sequence"] for row in await pg_connection.fetch(query, self._run)]
+            }
 
     async def close(self) -> None:
         """See `Client.close`."""
-        async with self._connection() as connection:
-            await connection.execute("DELETE FROM esq_chaos.writes WHERE run = $1", self._run)
-        for connection in self._free_connections:
-            connection.terminate()
+        async with self._pg_connection() as pg_connection:
+            await pg_connection.execute("DELETE FROM esq_chaos.writes WHERE run = $1", self._run)
+        for pg_connection in self._free_pg_connections:
+            pg_connection.terminate()
 
     async def _write(self, sequence: int) -> None:
         statement = "INSERT INTO esq_chaos.writes (run, sequence) VALUES ($1, $2)"
-        async with self._connection() as connection:
-            await connection.execute(statement, self._run, sequence)
+        async with self._pg_connection() as pg_connection:
+            await pg_connection.execute(statement, self._run, sequence)
 
     async def _read(self, _: int) -> None:
-        async with self._connection() as connection:
-            await connection.fetchval("SELECT max(sequence) FROM esq_chaos.writes WHERE run = $1", self._run)
+        async with self._pg_connection() as pg_connection:
+            await pg_connection.fetchval(
+                "SELECT max(sequence) FROM esq_chaos.writes WHERE run = $1", self._run
+            )
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = (
-            self._free_connections.pop() if self._free_connections else await self._wait_for_connection()
+    async def _pg_connection(self) -> AsyncIterator[asyncpg.Connection]:
+        pg_connection = (
+            self._free_pg_connections.pop()
+            if self._free_pg_connections
+            else await self._wait_for_pg_connection()
         )
         try:
-            yield connection
+            yield pg_connection
         except BaseException:
-            connection.terminate()
+            pg_connection.terminate()
             raise
-        self._free_connections.append(connection)
+        self._free_pg_connections.append(pg_connection)
 
-    async def _wait_for_connection(self) -> asyncpg.Connection:
+    async def _wait_for_pg_connection(self) -> asyncpg.Connection:
         """Wait for a returned or new connection; the next caller gets that of a cancelled caller."""
         async with self._opening_lock:
-            if self._free_connections:
-                return self._free_connections.pop()
+            if self._free_pg_connections:
+                return self._free_pg_connections.pop()
             if self._opening is None or (self._opening.done() and self._opening.exception()):
                 self._opening = asyncio.create_task(self._connect())
-            connection = await asyncio.shield(self._opening)
+            pg_connection = await asyncio.shield(self._opening)
             self._opening = None
-            return connection
+            return pg_connection
 
     async def _connect(self) -> asyncpg.Connection:
         return await asyncpg.connect(

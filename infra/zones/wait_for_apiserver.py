@@ -21,25 +21,28 @@ _TIMEOUT_SECONDS = 2.0
 
 
 def unavailability_reason(host: str, path: str, pki: Path, identity: str) -> str | None:
-    """Request a path of the API server once; return the reason if the response is not 200, else None.
+    """Request a path of the API server once.
 
     Args:
         host: address of the API server.
-        path: e.g. `/readyz`.
+        path: path to request, e.g. `/readyz`.
         pki: folder of the certificates.
         identity: name of the client certificate's files.
+
+    Returns:
+        The reason if the response is not 200, else None.
     """
     context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
     context.load_cert_chain(pki / f"{identity}.crt", pki / f"{identity}.key")
-    connection = http.client.HTTPSConnection(host, PORT, timeout=_TIMEOUT_SECONDS, context=context)
+    http_connection = http.client.HTTPSConnection(host, PORT, timeout=_TIMEOUT_SECONDS, context=context)
     try:
-        connection.request("GET", path)
-        response = connection.getresponse()
+        http_connection.request("GET", path)
+        response = http_connection.getresponse()
         body = response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:
         return f"{host}:{PORT}: {error}"
     finally:
-        connection.close()
+        http_connection.close()
     return None if response.status == http.client.OK else f"{response.status} {body}"
 
 
@@ -48,7 +51,7 @@ def main(host: str, path: str, pki: str, identity: str, *argv: str) -> None:
 
     Args:
         host: address of the API server.
-        path: to request.
+        path: path to request.
         pki: folder of the certificates.
         identity: name of the client certificate's files.
         argv: program and arguments.

@@ -47,58 +47,61 @@ def connect(**parameters: object) -> Connection:
         "options": "-c timezone=UTC",
         **parameters,
     }
-    connection: Connection = psycopg2.connect(**options)
-    connection.autocommit = True
-    return connection
+    pg_connection: Connection = psycopg2.connect(**options)
+    pg_connection.autocommit = True
+    return pg_connection
 
 
 def query(
-    database: Connection, sql: str, parameters: Mapping[str, object] | None = None
+    pg_connection: Connection, sql: str, parameters: Mapping[str, object] | None = None
 ) -> list[tuple[Any, ...]]:
-    """Execute a statement and return its rows.
+    """Execute a statement.
 
     Args:
-        database: connection.
+        pg_connection: connection to the database.
         sql: statement with `%(name)s` placeholders.
         parameters: values of the placeholders.
+
+    Returns:
+        The rows; empty if the statement returns none.
     """
-    with database.cursor() as cursor:
+    with pg_connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall() if cursor.description else []
 
 
-def write_heartbeat(database: Connection) -> None:
+def write_heartbeat(pg_connection: Connection) -> None:
     """Insert a heartbeat and delete expired ones."""
-    query(database, f"INSERT INTO {SCHEMA}.heartbeats DEFAULT VALUES")
+    query(pg_connection, f"INSERT INTO {SCHEMA}.heartbeats DEFAULT VALUES")
     query(
-        database,
+        pg_connection,
         f"DELETE FROM {SCHEMA}.heartbeats WHERE at < now() - interval '{HEARTBEAT_RETENTION}'",  # noqa: S608 - own constants
     )
 
 
-def newest_heartbeat(database: Connection, before: dt.datetime | None = None) -> dt.datetime | None:
+def newest_heartbeat(pg_connection: Connection, before: dt.datetime | None = None) -> dt.datetime | None:
     """Return the time of the newest heartbeat; None if there is none.
 
     Args:
-        database: connection.
-        before: only heartbeats before this time; None for all.
+        pg_connection: connection to the database.
+        before: time before which the heartbeat was written; None for any.
     """
     upper_bound = "coalesce(%(before)s::timestamptz, 'infinity')"
     sql = f"SELECT max(at) FROM {SCHEMA}.heartbeats WHERE at < {upper_bound}"  # noqa: S608 - own constants
-    ((newest,),) = query(database, sql, {"before": before})
+    ((newest,),) = query(pg_connection, sql, {"before": before})
     return newest  # type: ignore[no-any-return]  # a timestamptz or NULL
 
 
-def timeline_start(database: Connection) -> dt.datetime:
+def timeline_start(pg_connection: Connection) -> dt.datetime:
     """Return when this database was created or last restored from a backup."""
-    ((started_at,),) = query(database, f"SELECT max(at) FROM {SCHEMA}.timelines")  # noqa: S608 - own constant
+    ((started_at,),) = query(pg_connection, f"SELECT max(at) FROM {SCHEMA}.timelines")  # noqa: S608 - own constant
     return started_at  # type: ignore[no-any-return]  # post_init writes at least one
 
 
-def checksum_watermark(database: Connection) -> dt.datetime:
+def checksum_watermark(pg_connection: Connection) -> dt.datetime:
     """Return the end of the last minute to which no open transaction can add rows any more."""
     ((watermark,),) = query(
-        database,
+        pg_connection,
         f"""SELECT date_trunc(
     'minute', least(now() - interval '{WATERMARK_DELAY_SECONDS} s', min(xact_start)))
 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()""",  # noqa: S608 - own constant
@@ -110,20 +113,20 @@ TABLE_LABELS = frozenset(table.label for table in CHECKSUMMED_TABLES)
 """Labels of the current checksums; recorded checksums of other columns are ignored."""
 
 
-def row_checksums(database: Connection, since: dt.datetime, until: dt.datetime) -> ChecksumsByMinute:
+def row_checksums(pg_connection: Connection, since: dt.datetime, until: dt.datetime) -> ChecksumsByMinute:
     """Return the checksums of all existing tables.
 
     Args:
-        database: connection.
+        pg_connection: connection to the database.
         since: start of the creation times (inclusive).
         until: end of the creation times (exclusive).
     """
     minutes: ChecksumsByMinute = {}
     for table in CHECKSUMMED_TABLES:
-        if query(database, "SELECT to_regclass(%(name)s)", {"name": table.name})[0][0] is None:
+        if query(pg_connection, "SELECT to_regclass(%(name)s)", {"name": table.name})[0][0] is None:
             continue  # Not every environment runs every service.
         for minute, rows, checksum in query(
-            database, checksum_query(table), {"since": since, "until": until}
+            pg_connection, checksum_query(table), {"since": since, "until": until}
         ):
             minutes.setdefault(minute, {})[table.label] = (rows, checksum)
     return minutes
@@ -151,12 +154,12 @@ def _describe(rows: int, checksum: str) -> str:
     return f"{rows} rows ({checksum[-8:]})"
 
 
-def invariant_violations(database: Connection) -> list[str]:
+def invariant_violations(pg_connection: Connection) -> list[str]:
     """Return the violated invariants, one sentence each."""
     violations = []
     for invariant in INVARIANTS:
         try:
-            rows = query(database, f"{invariant.violations_query}\nLIMIT 100")
+            rows = query(pg_connection, f"{invariant.violations_query}\nLIMIT 100")
         except psycopg2.errors.UndefinedTable:
             continue  # Not every environment runs every service.
         if rows:

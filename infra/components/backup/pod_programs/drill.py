@@ -71,7 +71,7 @@ class RestoredCopy:
 
 def verify(
     copy: RestoredCopy,
-    database: Any,  # noqa: ANN401 - psycopg2 has no types
+    pg_connection: Any,  # noqa: ANN401 - psycopg2 has no types
     recorded: RecordedChecksums,
     target_time: dt.datetime | None,
 ) -> None:
@@ -79,11 +79,11 @@ def verify(
 
     Args:
         copy: takes the result.
-        database: connection to the restored database.
+        pg_connection: connection to the restored database.
         recorded: checksums of the verifier.
         target_time: restored time; None for the latest state.
     """
-    copy.last_heartbeat = db.newest_heartbeat(database)
+    copy.last_heartbeat = db.newest_heartbeat(pg_connection)
     if copy.last_heartbeat is None:
         copy.problems.append("the copy contains no heartbeat")
         return
@@ -91,9 +91,9 @@ def verify(
     copy.minutes_compared = len(expected)
     copy.rows_compared = sum(rows for tables in expected.values() for rows, _ in tables.values())
     if expected:
-        actual = db.row_checksums(database, min(expected), max(expected) + dt.timedelta(minutes=1))
+        actual = db.row_checksums(pg_connection, min(expected), max(expected) + dt.timedelta(minutes=1))
         copy.problems += db.differences(expected, actual)
-    copy.problems += db.invariant_violations(database)
+    copy.problems += db.invariant_violations(pg_connection)
 
 
 def restore_and_verify(
@@ -116,12 +116,12 @@ def restore_and_verify(
     timeline_start, version = None, ""
     try:
         scratch_postgres.restore_files(plan.arguments)
-        with scratch_postgres.running(database_name) as database:
-            timeline_start = db.timeline_start(database)
-            version = db.query(database, "SHOW server_version")[0][0]
+        with scratch_postgres.running(database_name) as pg_connection:
+            timeline_start = db.timeline_start(pg_connection)
+            version = db.query(pg_connection, "SHOW server_version")[0][0]
             copy.rto_seconds = round(time.monotonic() - started, 1)
             is_latest = target == backup_selection.LATEST
-            verify(copy, database, recorded, None if is_latest else backup_selection.parse_time(target))
+            verify(copy, pg_connection, recorded, None if is_latest else backup_selection.parse_time(target))
         copy.pages_verified = scratch_postgres.verify_page_checksums()
     except commands.CommandError as error:
         copy.problems.append(str(error)[-600:])
@@ -181,11 +181,14 @@ def build_result(
 
 
 def run_drill(buckets: Sequence[S3Bucket], database_name: str) -> dict[str, Any]:
-    """Run the drill and return its result.
+    """Run the restore drill.
 
     Args:
         buckets: buckets with recorded checksums; those of the last are used.
         database_name: name of the database.
+
+    Returns:
+        The result of the drill, see `build_result`.
 
     Raises:
         NoUsableBackupError: there is no backup yet.

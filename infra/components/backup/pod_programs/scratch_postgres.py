@@ -55,12 +55,15 @@ def restore_files(arguments: Sequence[str]) -> None:
 
 
 def write_config(hba: str, *, listen: str = "", extra_settings: str = "") -> list[str]:
-    """Write the server's configuration and return its command line.
+    """Write the server's configuration.
 
     Args:
         hba: content of `pg_hba.conf`.
         listen: `listen_addresses`; none by default.
         extra_settings: further lines of `postgresql.conf`.
+
+    Returns:
+        The command line of the server.
     """
     settings = _SETTINGS.format(folder=SCRATCH, listen=listen, extra_settings=extra_settings)
     (SCRATCH / "hba.conf").write_text(hba)
@@ -77,11 +80,11 @@ def running(database_name: str) -> Iterator[Connection]:
     """
     server = subprocess.Popen(write_config("local all all trust\n"))
     try:
-        database = _wait_for_postgres(server, database_name)
+        pg_connection = _wait_for_postgres(server, database_name)
         try:
-            yield database
+            yield pg_connection
         finally:
-            database.close()
+            pg_connection.close()
     finally:
         with suppress(ProcessLookupError):
             server.terminate()

@@ -40,11 +40,11 @@ _RETRY_INTERVAL_SECONDS = 2.0
 _ARCHIVER = """SELECT last_archived_wal, last_archived_time, last_failed_time FROM pg_stat_archiver"""
 
 
-def record_checksums(database: Connection, storage: ObjectStorage) -> None:
+def record_checksums(pg_connection: Connection, storage: ObjectStorage) -> None:
     """Record the minutes that were closed since the last call.
 
     Args:
-        database: connection.
+        pg_connection: connection to the database.
         storage: bucket of the checksum log.
 
     Raises:
@@ -53,18 +53,18 @@ def record_checksums(database: Connection, storage: ObjectStorage) -> None:
     """
     parameters = {"store": storage.name}
     watermarks = db.query(
-        database,
+        pg_connection,
         f"SELECT until FROM {SCHEMA}.watermarks WHERE store = %(store)s",  # noqa: S608 - own constant
         parameters,
     )
     since = watermarks[0][0] if watermarks else db.EPOCH
-    until = db.checksum_watermark(database)
+    until = db.checksum_watermark(pg_connection)
     if until <= since:
         return
-    ((now,),) = db.query(database, "SELECT now()")
-    checksum_log.write(storage, db.row_checksums(database, since, until), since, until, now)
+    ((now,),) = db.query(pg_connection, "SELECT now()")
+    checksum_log.write(storage, db.row_checksums(pg_connection, since, until), since, until, now)
     db.query(
-        database,
+        pg_connection,
         f"""INSERT INTO {SCHEMA}.watermarks (store, until) VALUES (%(store)s, %(until)s)
 ON CONFLICT (store) DO UPDATE SET until = excluded.until""",  # noqa: S608 - own constant
         {**parameters, "until": until},
@@ -72,20 +72,20 @@ ON CONFLICT (store) DO UPDATE SET until = excluded.until""",  # noqa: S608 - own
 
 
 def build_report(
-    database: Connection, storages: Sequence[ObjectStorage], problems: Sequence[str]
+    pg_connection: Connection, storages: Sequence[ObjectStorage], problems: Sequence[str]
 ) -> dict[str, Any]:
     """Return the state of the backups.
 
     Args:
-        database: connection.
+        pg_connection: connection to the database.
         storages: buckets with drill results.
         problems: problems of this pass of the verifier.
 
     Raises:
         psycopg2.Error: the database is unavailable.
     """
-    ((last_wal, last_archived_at, last_failure_at),) = db.query(database, _ARCHIVER)
-    timeline_start = db.timeline_start(database)
+    ((last_wal, last_archived_at, last_failure_at),) = db.query(pg_connection, _ARCHIVER)
+    timeline_start = db.timeline_start(pg_connection)
     all_problems = list(problems)
     info: list[dict[str, Any]] = []
     try:
@@ -95,7 +95,7 @@ def build_report(
     return {
         "reported_at": dt.datetime.now(dt.UTC),
         "timeline_start": timeline_start,
-        "restored_until": db.newest_heartbeat(database, timeline_start),
+        "restored_until": db.newest_heartbeat(pg_connection, timeline_start),
         "last_archived_wal": last_wal,
         "last_archived_at": last_archived_at,
         "last_archive_failure_at": last_failure_at,
@@ -145,7 +145,7 @@ class BackupVerifier:
     """Two loops with a connection each, so that a hanging store does not delay the heartbeat.
 
     Args:
-        connection_parameters: of psycopg2.
+        connection_parameters: connection parameters of psycopg2.
         storages: buckets of the checksum log.
         file: path of the report.
     """
@@ -166,9 +166,9 @@ class BackupVerifier:
         Raises:
             psycopg2.Error: the database is unavailable.
         """
-        with closing(db.connect(**self._connection_parameters)) as database:
+        with closing(db.connect(**self._connection_parameters)) as pg_connection:
             while True:
-                db.write_heartbeat(database)
+                db.write_heartbeat(pg_connection)
                 time.sleep(HEARTBEAT_INTERVAL_SECONDS)
 
     def run_checks(self) -> None:
@@ -177,22 +177,22 @@ class BackupVerifier:
         Raises:
             psycopg2.Error: the database is unavailable.
         """
-        with closing(db.connect(**self._connection_parameters)) as database:
+        with closing(db.connect(**self._connection_parameters)) as pg_connection:
             while True:
-                self.check_once(database)
+                self.check_once(pg_connection)
                 time.sleep(POLL_INTERVAL_SECONDS)
 
-    def check_once(self, database: Connection) -> None:
+    def check_once(self, pg_connection: Connection) -> None:
         """Record the closed minutes and write the report."""
         problems = []
         for storage in self._storages:
             try:
-                record_checksums(database, storage)
+                record_checksums(pg_connection, storage)
             except OSError as error:
                 problems.append(f"the backup verifier cannot write to {storage.name}: {error}"[:200])
                 sys.stderr.write(problems[-1] + "\n")
         temporary = self._file.with_suffix(".new")
-        report = build_report(database, self._storages, problems)
+        report = build_report(pg_connection, self._storages, problems)
         temporary.write_text(json.dumps(report, default=_serialize))
         temporary.replace(self._file)
 
