@@ -35,12 +35,12 @@ class ChecksummedTable:
     """A table with columns that never change after the insert, and without deletes.
 
     Attributes:
-        name: Name with its schema.
-        columns: Immutable columns; the checksum covers them.
-        created_at_expression: Expression of a row's creation time.
-        created_since_filter: Condition on rows created at or after the parameter `%(since)s`, backed by an
+        name: name, including its schema.
+        columns: immutable columns; the checksum covers them.
+        created_at_expression: expression of a row's creation time.
+        created_since_filter: condition on rows created at or after the parameter `%(since)s`, backed by an
             index.
-        version: Raised when `columns` change; checksums of other versions are not compared.
+        version: number that grows when `columns` change; checksums of other versions are not compared.
     """
 
     name: str
@@ -71,12 +71,7 @@ def _by_uuid7(name: str, key: str, *columns: str) -> ChecksummedTable:
 
 CHECKSUMMED_TABLES = (
     _by_timestamp("contacts.contacts", "created_at", "company", "id", "phone"),
-    _by_timestamp(
-        "campaigns.campaigns",
-        "created_at",
-        *("company", "id", "idempotency_key"),
-        version=2,
-    ),
+    _by_timestamp("campaigns.campaigns", "created_at", "company", "id", "idempotency_key"),
     _by_uuid7("campaigns.messages", "message_id", "company", "campaign_id", "contact_id"),
     _by_timestamp(
         "whatsapp.messages",
@@ -110,8 +105,8 @@ class Invariant:
     """A condition that holds at every commit.
 
     Attributes:
-        name: The condition as a sentence.
-        violations_query: Query of the rows that violate it; it returns none when the invariant holds.
+        name: the condition as a sentence.
+        violations_query: query of the rows that violate it; it returns none when the invariant holds.
     """
 
     name: str

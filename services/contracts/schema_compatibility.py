@@ -27,9 +27,6 @@ REMEDY_BREAKING = (
     " release before producers write it. Keep an obsolete field, with a comment that it is not written"
     " any more."
 )
-REMEDY_OUTDATED = (
-    "Run `./esq generate` to add it to services/contracts/v1/baseline.yaml, and commit that with the change."
-)
 _TYPES = {
     1: "double",
     2: "float",
@@ -86,8 +83,8 @@ def breaking_changes(baseline: Mapping[str, Any], current: Mapping[str, Any]) ->
     """Return the breaking changes, one sentence each.
 
     Args:
-        baseline: Description of the baseline.
-        current: Description of the current schemas.
+        baseline: description of the baseline.
+        current: description of the current schemas.
 
     Returns:
         The breaking changes; empty when there are only additions.
@@ -129,22 +126,3 @@ def _reused_numbers(name: str, baseline: Mapping[str, Any], current: Mapping[str
     for reservation in baseline["reserved"]:
         if reservation not in current["reserved"]:
             yield f"{name}: {reservation} is no longer reserved"
-
-
-def added_fields(baseline: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
-    """Return the added fields and enum values.
-
-    Args:
-        baseline: Description of the baseline.
-        current: Description of the current schemas.
-
-    Returns:
-        Their names.
-    """
-    return [
-        f"{name}.{member}"
-        for kind in ("messages", "enums")
-        for name, description in current[kind].items()
-        for member in description["members"]
-        if member not in baseline[kind].get(name, {"members": ()})["members"]
-    ]
