@@ -1,9 +1,10 @@
 """Replace values of a Secret by invalid ones, and restore them, for a pod that starts in between.
 
 The original is stored in the cluster in a copy beside the Secret, so that no secret is written to a journal.
-Repeating a restore is harmless.
+Repeating a restore is harmless. The new values (a private key, for example) are not arguments, which every
+user of the host can read: they are in a file that the program deletes as soon as it has read it.
 
-    python -m chaos.secret_swap swap KUBECONFIG NAMESPACE DEPLOYMENT SECRET JSON
+    python -m chaos.secret_swap swap KUBECONFIG NAMESPACE DEPLOYMENT SECRET FILE
     python -m chaos.secret_swap restore KUBECONFIG NAMESPACE DEPLOYMENT SECRET
 """
 
@@ -87,7 +88,15 @@ def _pods(core_api: client.CoreV1Api, namespace: str, deployment: str) -> list[c
     return sorted(pods, key=lambda pod: str(pod.metadata.name))
 
 
-def main(action: str, kubeconfig: str, namespace: str, deployment: str, secret: str, *values: str) -> None:
+def _read_and_delete(file: Path) -> dict[str, str]:
+    values: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+    file.unlink()
+    return values
+
+
+def main(
+    action: str, kubeconfig: str, namespace: str, deployment: str, secret: str, *values_file: str
+) -> None:
     """Run the command line.
 
     Args:
@@ -96,11 +105,12 @@ def main(action: str, kubeconfig: str, namespace: str, deployment: str, secret: 
         namespace: namespace of the Deployment.
         deployment: name of the Deployment.
         secret: name of its Secret.
-        values: for `swap`: new values by key, as one JSON object.
+        values_file: for `swap`: file with the new values by key, as one JSON object; it is deleted.
     """
+    values = _read_and_delete(Path(values_file[0])) if values_file else {}
     core_api = client.CoreV1Api(api_client(Path(kubeconfig)))
     if action == "swap":
-        swap(core_api, namespace, deployment, secret, json.loads(values[0]))
+        swap(core_api, namespace, deployment, secret, values)
     else:
         restore(core_api, namespace, deployment, secret)
 

@@ -1,6 +1,7 @@
 """Actions on dependencies of services: empty Redis, invalid password, expired certificate.
 
-The original values of a Secret are stored in the cluster (`chaos.secret_swap`); the journal contains none.
+The original values of a Secret are stored in the cluster (`chaos.secret_swap`), the new ones in a file that
+the command deletes: arguments, journal and report contain none.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import base64
 import datetime as dt
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 from chaos.context import current
 from chaos.faults import Fault
@@ -37,7 +40,10 @@ def use_invalid_password(deployment: str, seconds: float) -> str:
 
     Args:
         deployment: name of the Deployment, for example `contacts-api`.
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the Deployment.
     """
     key = "ESQ_DATABASE_URL"
     secret = current().target.core_api().read_namespaced_secret(deployment, SERVICES_NAMESPACE)
@@ -52,7 +58,10 @@ def expire_certificate(deployment: str, seconds: float) -> str:
 
     Args:
         deployment: name of the Deployment, for example `contacts-api`.
-        seconds: duration.
+        seconds: duration in seconds.
+
+    Returns:
+        The name of the Deployment.
     """
     service = deployment.partition("-")[0]
     issued_at = dt.datetime.now(dt.UTC) - 2 * CERTIFICATE_LIFETIME
@@ -65,13 +74,17 @@ def expire_certificate(deployment: str, seconds: float) -> str:
 def _swap_secret(deployment: str, secret: str, values: dict[str, str], kind: str, seconds: float) -> str:
     address = (str(current().target.kubeconfig), SERVICES_NAMESPACE, deployment, secret)
     program = (sys.executable, "-m", "chaos.secret_swap")
-    fault = Fault(
-        kind=kind,
-        target=deployment,
-        inject=((*program, "swap", *address, json.dumps(values)),),
-        undo=((*program, "restore", *address),),
-    )
-    current().inject(fault)
+    with tempfile.TemporaryDirectory(prefix="esq-secret-") as folder:  # readable by the owner only
+        values_file = Path(folder, "values.json")
+        values_file.touch(mode=0o600)
+        values_file.write_text(json.dumps(values), encoding="utf-8")
+        fault = Fault(
+            kind=kind,
+            target=deployment,
+            inject=((*program, "swap", *address, str(values_file)),),
+            undo=((*program, "restore", *address),),
+        )
+        current().inject(fault)
     current().wait(seconds, f"{deployment}: {kind}")
     current().undo()
     return deployment

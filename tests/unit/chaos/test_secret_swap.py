@@ -1,0 +1,69 @@
+"""Replacement of a Secret's values: no value appears in arguments, journal or report."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chaos import journal, secret_swap
+from chaos.activities import services
+from chaos.context import Context, running
+from chaos.journal import UndoJournal
+from infra.progress import RecordedStep
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VALUES = {"tls.key": "-----BEGIN PRIVATE KEY-----"}
+
+
+def test_swap_reads_the_new_values_from_a_file_and_deletes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(secret_swap, "api_client", lambda _: None)
+    monkeypatch.setattr(secret_swap, "swap", lambda _, *arguments: calls.append(arguments))
+    values_file = tmp_path / "values.json"
+    values_file.write_text(json.dumps(VALUES))
+
+    secret_swap.main("swap", "kubeconfig", "esq", "contacts-api", "contacts-api-tls", str(values_file))
+
+    assert calls == [("esq", "contacts-api", "contacts-api-tls", VALUES)]
+    assert not values_file.exists()
+
+
+def test_commands_and_journal_contain_no_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[Sequence[str]] = []
+    journal_texts: list[str] = []
+    modes: list[int] = []
+
+    def run(argv: Sequence[str], **_: object) -> str:
+        commands.append(argv)
+        journal_texts.extend(file.read_text() for file in tmp_path.glob("*.json"))
+        if "swap" in argv:
+            values_file = Path(argv[-1])
+            modes.append(stat.S_IMODE(values_file.stat().st_mode))
+            assert json.loads(values_file.read_text()) == VALUES
+        return ""
+
+    monkeypatch.setattr(journal, "run", run)
+    target: Any = SimpleNamespace(kubeconfig="kubeconfig", journal=UndoJournal(tmp_path))
+    context = Context(target=target, experiment="test", step=RecordedStep("test"))
+
+    with running(context):
+        services._swap_secret("contacts-api", "contacts-api-tls", VALUES, "certificate-expired", 0.0)
+
+    address = ("kubeconfig", "esq-services", "contacts-api", "contacts-api-tls")
+    swap, restore = commands
+    assert tuple(swap[2:-1]) == ("chaos.secret_swap", "swap", *address)
+    assert tuple(restore[2:]) == ("chaos.secret_swap", "restore", *address)
+    assert modes == [0o600]
+    assert not Path(swap[-1]).exists()
+    report = [str(annotation) for annotation in context.annotations]
+    assert journal_texts
+    assert not [text for text in (*map(str, commands), *journal_texts, *report) if "PRIVATE KEY" in text]
