@@ -92,11 +92,15 @@ class UndoJournal:
 
     Args:
         folder: folder of the journal files.
+        environment: name of the environment, for messages.
         clock: returns seconds since the epoch, the same in all processes of the host.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, folder: Path, environment: str = "ENV", clock: Callable[[], float] = time.time
+    ) -> None:
         self.folder = folder
+        self._environment = environment
         self._clock = clock
 
     def open_faults(self) -> list[OpenFault]:
@@ -155,7 +159,7 @@ class UndoJournal:
                 raise UndoFailedError(
                     f"{open_fault.fault} is not undone",
                     location=str(self._file(open_fault)),
-                    remedy="Repeat `esq chaos rollback`, or run the commands below by hand.",
+                    remedy=f"Repeat `esq chaos rollback {self._environment}`, or run the commands below.",
                     detail="\n".join([*failures, "", render(open_fault.fault.undo)]),
                 )
             self._file(open_fault).unlink()

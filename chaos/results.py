@@ -123,7 +123,9 @@ class ExperimentRun(BaseModel):
         ]
         if not parts or field not in StreamStats.model_fields:
             raise EsqError(
-                f"the run has no metric `{name}`", location="experiment", remedy="See `esq chaos show`."
+                f"the run has no metric `{name}`",
+                location="experiment",
+                remedy="See `esq chaos show EXPERIMENT`.",
             )
         values = [float(getattr(stats, field)) for stats in parts]
         return max(values) if field == "max_unavailability_seconds" else sum(values)

@@ -85,7 +85,7 @@ class Target:
     @property
     def journal(self) -> UndoJournal:
         """Journal of the open faults."""
-        return UndoJournal(self.folder / "open")
+        return UndoJournal(self.folder / "open", self.environment)
 
     @property
     def zones(self) -> Cluster:
@@ -191,7 +191,11 @@ class Target:
             ]
             if matches:
                 return self._location(namespace, min(matches, key=lambda candidate: not candidate.ready))
-        raise UsageError(f"no pod matches `{pod}`", location="experiment", remedy="See `esq status`.")
+        raise UsageError(f"no pod matches `{pod}`", location="experiment", remedy=self._status_remedy)
+
+    @property
+    def _status_remedy(self) -> str:
+        return f"See `esq status {self.environment}`."
 
     def _location(self, namespace: str, pod: Pod) -> PodLocation:
         details = self.core_api().read_namespaced_pod(
@@ -229,5 +233,5 @@ class Target:
             return zone
         pod_zone = self.resolve_pod(zone).zone
         if pod_zone is None:
-            raise UsageError(f"`{zone}` runs in no zone", location="experiment", remedy="See `esq status`.")
+            raise UsageError(f"`{zone}` runs in no zone", location="experiment", remedy=self._status_remedy)
         return pod_zone

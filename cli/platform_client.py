@@ -43,6 +43,7 @@ class PlatformClient:
         token_key: HMAC key of the environment's bearer tokens.
         company: tenant of all requests.
         deadline: time on `clock` after which nothing is retried.
+        environment: name of the environment, for messages.
         clock: monotonic time in seconds.
         sleep: waits, in seconds.
         on_retry: called with the reason before each retry.
@@ -52,6 +53,7 @@ class PlatformClient:
     token_key: str = field(repr=False)
     company: str
     deadline: float
+    environment: str = field(kw_only=True)
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     on_retry: Callable[[str], None] = lambda _: None
@@ -72,7 +74,7 @@ class PlatformClient:
         Args:
             method: HTTP method.
             path: path on the edge.
-            scope: the only scope of the token.
+            scope: scope of the token.
             body: value that is sent as JSON.
             content: returns a stream to send; called again for each attempt.
             query: query parameters.
@@ -108,7 +110,7 @@ class PlatformClient:
                 raise PlatformUnavailableError(
                     f"{method} {path} did not succeed before the deadline: {reason}",
                     location=str(self.http.base_url),
-                    remedy="See `esq status`, then repeat the command; it resumes.",
+                    remedy=f"See `esq status {self.environment}`, then repeat the command; it resumes.",
                 )
             self.on_retry(f"{method} {path}, retry after {reason}")
             self.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret

@@ -1,7 +1,7 @@
 """A fault as data: commands that inject it and commands that undo it.
 
 Both are argument lists. They can be shown before they run, written to disk before the injection, executed by
-a process that knows nothing else, and pasted by a person if no tool is available.
+a process without further data (the watchdog), and pasted by a person if no tool is available.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def rollback(environment: Environment, progress: ProgressReporter) -> list[OpenF
     from chaos.journal import UndoJournal  # noqa: PLC0415 - a rollback must depend on as little as possible
 
     with progress.step("rollback") as step:
-        undone = UndoJournal(chaos_dir(environment) / "open").rollback()
+        undone = UndoJournal(chaos_dir(environment) / "open", environment.name).rollback()
         step.set_result(", ".join(str(open_fault.fault) for open_fault in undone) or "no open faults")
     return undone
 

@@ -68,7 +68,7 @@ def recover_environment(
         raise UsageError(
             f"`{environment.name}` has no off-site store",
             location="ESQ_OFFSITE_STORE",
-            remedy="Restore with `esq backup restore`.",
+            remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
         )
     loaded = deploy.load_layer_settings(environment, engine, target, list(Layer), progress)
     settings = {layer_settings.layer: layer_settings for layer_settings in loaded}

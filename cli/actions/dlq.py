@@ -48,9 +48,10 @@ def run_dlq_job(environment: Environment, args: Sequence[str], progress: Progres
         if result["succeeded"]:
             step.set_result(f"{result['total']}")
     if not result["succeeded"]:
+        env = environment.name
         raise EsqError(
             "; ".join(result["problems"]),
             location=f"esq dlq {args[0]}",
-            remedy=f"`esq dlq list {environment.name}` lists dead letters, `esq status` shows outages.",
+            remedy=f"See `esq dlq list {env}` for dead letters, `esq status {env}` for outages.",
         )
     return result

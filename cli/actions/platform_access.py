@@ -32,6 +32,7 @@ class PlatformAccess:
     """Access to an environment.
 
     Attributes:
+        environment: name of the environment.
         http: HTTP client for its edge, shared by all companies.
         url: URL of the edge.
         ca_file: certificate authority of the edge.
@@ -39,6 +40,7 @@ class PlatformAccess:
         credentials: keys that sign tokens and webhooks.
     """
 
+    environment: str
     http: httpx.Client
     url: str
     ca_file: Path
@@ -53,7 +55,9 @@ class PlatformAccess:
             timeout_seconds: deadline of the client, from now.
         """
         deadline = time.monotonic() + timeout_seconds
-        return PlatformClient(self.http, self.credentials.token_key, company, deadline)
+        return PlatformClient(
+            self.http, self.credentials.token_key, company, deadline, environment=self.environment
+        )
 
 
 @contextmanager
@@ -87,7 +91,11 @@ def open_platform(environment: Environment, progress: ProgressReporter) -> Itera
     credentials = load_credentials(environment, target.engine()).application
     context = ssl.create_default_context(cafile=str(target.cluster.ca))
     with httpx.Client(base_url=target.address, verify=context, timeout=HTTP_TIMEOUT) as http:
-        yield PlatformAccess(http, target.address, target.cluster.ca, target.kubeconfig, credentials)
+        yield PlatformAccess(
+            *(environment.name, http, target.address),
+            *(target.cluster.ca, target.kubeconfig),
+            credentials=credentials,
+        )
 
 
 @contextmanager

@@ -53,7 +53,7 @@ class Reconciliation:
 
     Attributes:
         lost: messages that are sent according to the platform, but were never received.
-        duplicated: received more than once.
+        duplicated: messages that were received more than once.
         uncertain: messages sent without a response, and not resolved yet.
     """
 
@@ -73,11 +73,11 @@ class SendResult:
 
     Attributes:
         campaign: id of the campaign.
-        continued: an earlier run created it.
+        continued: whether an earlier run created it.
         accepted: contacts of the file that are on the list.
-        rejected: rejected rows, those that the service listed.
+        rejected: rejected rows that the service listed.
         rejected_total: number of all rejected rows.
-        planned: messages.
+        planned: number of messages.
         counts: messages by state.
         reconciliation: comparison with the ledger.
         seconds: time from the creation of the campaign to its end.
@@ -111,7 +111,7 @@ def validate(request: SendRequest, company: str) -> None:
     """Check the arguments before the first request to the platform.
 
     Args:
-        request: what to send.
+        request: campaign to send.
         company: owner of the campaign.
 
     Raises:
@@ -279,7 +279,8 @@ def wait_for_campaign(
             raise EsqError(
                 f"the campaign was cancelled: {counts}",
                 location=campaign,
-                remedy="See `esq campaign show`. To send it anyway, use another template or list.",
+                remedy=f"See `esq campaign show {client.environment} {campaign}`. To send it anyway,"
+                " use another template or list.",
             )
         if client.clock() > client.deadline:
             raise EsqError(
@@ -294,8 +295,8 @@ def progress_bar(done: int, total: int) -> str:
     """Return a progress bar with percentage and counts.
 
     Args:
-        done: completed items.
-        total: all items.
+        done: number of completed items.
+        total: number of all items.
     """
     fraction = done / total if total else 0.0
     filled = round(fraction * _BAR_WIDTH)

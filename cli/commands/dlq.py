@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-app = typer.Typer(help="Dead letters: events that a service could not handle.")
+app = output.command_group("Dead letters: events that a service could not handle.")
 
 Ids = Annotated[
     list[str],
@@ -85,7 +85,7 @@ def discard(
             raise UsageError(
                 "discarding requires confirmation",
                 location="esq dlq discard",
-                remedy="Check with `esq dlq show`, then repeat with --yes.",
+                remedy=f"Check with `esq dlq show {env} {' '.join(ids)}`, then repeat with --yes.",
             )
         typer.confirm(f"Discard every dead letter at {', '.join(ids)}?", abort=True)
     _resolve(env, kubeconfig, ["discard", *ids], "Discarded", as_json=json)

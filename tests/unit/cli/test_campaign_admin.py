@@ -67,6 +67,7 @@ def client(uow_factory: FakeUnitOfWorkFactory, monkeypatch: pytest.MonkeyPatch) 
         KEY,
         "acme",
         60.0,
+        environment="local",
         clock=clock,
         sleep=clock.advance,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Never
 
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PulumiEngine:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    return PulumiEngine(load_environment("local"), path="", kubeconfig=Path("/the/kubeconfig"))
+    # The engine changes both for its own process.
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    monkeypatch.setenv("PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK", "true")
+    return PulumiEngine(load_environment("local"), path=os.environ["PATH"], kubeconfig=Path("/the/kubeconfig"))
 
 
 @pytest.fixture

@@ -101,7 +101,9 @@ def platform() -> FakePlatform:
 @pytest.fixture
 def client(platform: FakePlatform, clock: FakeClock) -> PlatformClient:
     http = httpx.Client(transport=httpx.MockTransport(platform), base_url="https://platform.test")
-    return PlatformClient(http, KEY, "acme", deadline=60.0, clock=clock, sleep=clock.advance)
+    return PlatformClient(
+        http, KEY, "acme", deadline=60.0, environment="local", clock=clock, sleep=clock.advance
+    )
 
 
 @pytest.fixture
