@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 
-from tests.unit.project.source_files import PROJECT
+from tests.unit.project.source_files import PROJECT, modules
 
 SHARED = {"contracts", "kit"}
 """Folders of `services/` that are no domain."""
@@ -36,6 +38,26 @@ def entries(domain: str) -> set[str]:
     return {"domain" if name == "domain.py" else name for name in names}
 
 
+def imported_names(module: ast.Module) -> set[str]:
+    """Return the full names of all imports, also of those for type checking only."""
+    names = set()
+    for node in ast.walk(module):
+        match node:
+            case ast.Import():
+                names |= {alias.name for alias in node.names}
+            case ast.ImportFrom():
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def used_names(module: ast.Module) -> set[str]:
+    """Return the imported names and all names and attributes in expressions."""
+    nodes = list(ast.walk(module))
+    names = {node.id for node in nodes if isinstance(node, ast.Name)}
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return names | attributes | imported_names(module)
+
+
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_domain_has_the_required_modules(domain: str) -> None:
     assert sorted(REQUIRED - entries(domain)) == []
@@ -47,17 +69,46 @@ def test_domain_has_no_other_modules(domain: str) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_domain_has_one_migration(domain: str) -> None:
-    migrations = {path.name for path in (PROJECT / "services" / domain / "migrations").glob("0*.py")}
-
-    assert "0001_initial.py" in migrations
+def test_domain_has_an_initial_migration(domain: str) -> None:
+    assert (PROJECT / "services" / domain / "migrations" / "0001_initial.py").is_file()
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_routes_are_separate_from_schemas_and_sql(domain: str) -> None:
+def test_routes_are_separate_from_schemas(domain: str) -> None:
     api = PROJECT / "services" / domain / "api"
-    routes = sorted(api.glob("routes*.py"))
 
-    assert routes
+    assert sorted(api.glob("routes*.py"))
     assert (api / "schemas.py").is_file()
-    assert [path.name for path in routes if "load_queries" in path.read_text()] == []
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_api_uses_no_sql(domain: str) -> None:
+    forbidden = ("sqlalchemy", "services.kit.postgres", f"services.{domain}.adapters")
+    violations = [
+        f"{path}: {name}"
+        for path, module in modules().items()
+        if path.startswith(f"services/{domain}/api/")
+        for name in imported_names(module)
+        if any(f"{name}.".startswith(f"{package}.") for package in forbidden)
+    ]
+    assert violations == []
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_adapters_define_no_routes(domain: str) -> None:
+    violations = [
+        path
+        for path, module in modules().items()
+        if path.startswith(f"services/{domain}/adapters/")
+        if any(name.rpartition(".")[2] == "APIRouter" for name in used_names(module))
+    ]
+    assert violations == []
+
+
+def test_checks_recognise_imports_and_routers() -> None:
+    module = ast.parse(
+        "from services.x import adapters\nimport sqlalchemy.orm\nrouter = fastapi.APIRouter()\n"
+    )
+
+    assert imported_names(module) == {"services.x.adapters", "sqlalchemy.orm"}
+    assert "APIRouter" in used_names(module)
