@@ -149,7 +149,7 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
     log.error(
         "A request failed unexpectedly",
         exc_info=error,
-        extra={"action": request.method, "path": request.url.path},
+        extra={"action": "handle_request", "method": request.method, "path": request.url.path},
     )
     return problem_response(500, ServiceError.title, "an unexpected error; it has been logged")
 
