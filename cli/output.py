@@ -43,6 +43,22 @@ Backend = Annotated[
 RecoveryTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help=_TARGET_HELP)]
 
 
+def command_group(help_text: str | None = None, *, invoke_without_command: bool = False) -> typer.Typer:
+    """Return a group for the commands of a module, with plain help and without shell completion options.
+
+    Args:
+        help_text: description of the group; None for a module whose commands are on the top level.
+        invoke_without_command: whether the group itself is a command.
+    """
+    return typer.Typer(
+        help=help_text,
+        invoke_without_command=invoke_without_command,
+        no_args_is_help=not invoke_without_command,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+
+
 def progress_reporter(*, as_json: bool) -> ProgressReporter:
     """Return the progress reporter: live output for people, a recording for machines."""
     if as_json:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cli.environment import Environment
 
-app = typer.Typer(help="Back up Postgres: create, list, verify and restore backups.")
+app = output.command_group("Back up Postgres: create, list, verify and restore backups.")
 
 Full = Annotated[bool, typer.Option("--full", help="Create a full backup instead of a differential one.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Restore the running database instead of a clone.")]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cli.platform_client import PlatformClient
     from infra.progress import ProgressReporter
 
-app = typer.Typer(help="Send campaigns and reconcile them with the ledger; operate and export campaigns.")
+app = output.command_group("Send campaigns and reconcile them with the ledger; operate and export campaigns.")
 
 Company = Annotated[str, typer.Option(help="Company that owns the campaign.")]
 Contacts = Annotated[Path, typer.Option(help="CSV file with a column `phone` and an optional column `name`.")]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from chaos.results import ChaosReport
 
-app = typer.Typer(no_args_is_help=True, help="Fault injection experiments, measured by clients.")
+app = output.command_group("Fault injection experiments, measured by clients.")
 
 Name = Annotated[
     str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment, see `esq chaos list`.")
@@ -85,8 +85,8 @@ def run(  # noqa: PLR0913 - one per option
 ) -> None:
     """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is incomplete.
 
-    If this command is interrupted or killed, its faults are undone by itself, by a watchdog, or by
-    `esq chaos rollback`.
+    When this command is interrupted, it undoes its faults. When it is killed, a watchdog undoes them, or
+    `esq chaos rollback ENV`.
     """
     from cli.actions import chaos as action  # noqa: PLC0415 - imports clients and SDK
     from cli.environment import load_environment  # noqa: PLC0415 - same

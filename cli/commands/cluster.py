@@ -14,7 +14,7 @@ from infra.errors import ExitCode, UsageError
 if TYPE_CHECKING:
     from infra.zones import Cluster, ClusterStatus
 
-app = typer.Typer(no_args_is_help=True)
+app = output.command_group("Manage the local three-zone cluster.")
 
 Name = Annotated[
     str | None, typer.Option(help="Name of the cluster; by default that of the environment `local`.")
@@ -83,7 +83,7 @@ def logs(
     *,
     lines: Annotated[int, typer.Option(help="Number of lines, from the end.")] = 100,
 ) -> None:
-    """Show the last lines of the log of a process, e.g. `apiserver` or `zone-a/kubelet`."""
+    """Show the end of the log of a process, such as `apiserver` or `zone-a/kubelet`."""
     from collections import deque  # noqa: PLC0415 - only here
 
     files = _cluster(name).logs()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cli.actions.deploy import DeployResult
     from cli.pulumi_engine import StackResult
 
-app = typer.Typer()
+app = output.command_group()
 
 _OPERATION_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
 

@@ -9,7 +9,7 @@ import typer
 from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers, Yes  # noqa: TC001 - Typer reads annotations
 
-app = typer.Typer()
+app = output.command_group()
 
 KeepCluster = Annotated[
     bool, typer.Option("--keep-cluster", help="Remove the layers and leave the local cluster running.")

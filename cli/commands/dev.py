@@ -7,9 +7,10 @@ from pathlib import Path
 
 import typer
 
+from cli import output
 from infra.subprocesses import run
 
-app = typer.Typer()
+app = output.command_group()
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCHEMAS = Path("services/contracts/v1")

@@ -8,7 +8,7 @@ from cli import output
 from cli.output import AsJson, Backend, Env, Kubeconfig, Layers  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode, SloViolatedError
 
-app = typer.Typer()
+app = output.command_group()
 
 
 @app.command()

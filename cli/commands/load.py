@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from loadtests.results import LoadReport
 
-app = typer.Typer(no_args_is_help=True, help="Open-loop load tests, evaluated against SLOs.")
+app = output.command_group("Open-loop load tests, evaluated against SLOs.")
 
 ScenarioName = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="Name of the scenario, see `esq load list`.")

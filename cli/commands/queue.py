@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cli.platform_client import PlatformClient
     from infra.progress import ProgressReporter
 
-app = typer.Typer(help="Show, pause, rate-limit and drain job queues.")
+app = output.command_group("Show, pause, rate-limit and drain job queues.")
 
 Name = Annotated[str, typer.Argument(metavar="QUEUE", help="Name of the queue, e.g. `whatsapp.dispatch`.")]
 Rate = Annotated[float, typer.Argument(metavar="RATE", min=0, help="Jobs per second; 0 for no limit.")]

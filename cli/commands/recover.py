@@ -9,7 +9,7 @@ import typer
 from cli import output
 from cli.output import AsJson, Env, Kubeconfig, Yes  # noqa: TC001 - Typer reads annotations
 
-app = typer.Typer()
+app = output.command_group()
 
 Target = Annotated[
     str, typer.Option("--target", metavar="TIME", help="`latest`, or a time (ISO 8601, UTC by default).")

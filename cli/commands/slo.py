@@ -14,7 +14,7 @@ from infra.errors import ExitCode
 if TYPE_CHECKING:
     from cli.actions.slo import SloReport
 
-app = typer.Typer()
+app = output.command_group()
 
 RequireMeasured = Annotated[
     bool, typer.Option("--require-measured", help="Exit with 1 when an SLO was never measured.")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cli.actions.health import Health
 
-app = typer.Typer()
+app = output.command_group()
 
 
 @app.command()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import typer
 
+from cli import output
 from infra.errors import ExitCode, UsageError
 
-app = typer.Typer()
+app = output.command_group()
 
 PROJECT = Path(__file__).resolve().parents[2]
 CHECKS: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -103,7 +104,7 @@ def _run_part(part: str, pytest_args: tuple[str, ...]) -> PartResult:
     started = time.monotonic()
     options = pytest_args or (*_COVERAGE, *_WORKERS.get(part, ()))
     commands = CHECKS.get(part) or ((*_PYTEST, f"tests/{part}", *options),)
-    # All of them, also after a failure: a person wants to see everything at once.
+    # All commands run, also after a failure: one run reports every problem.
     codes = [_run(*command) for command in commands]
     # Arguments such as -k may select nothing in a suite.
     accepted = {0, _NO_TESTS_COLLECTED} if pytest_args and part in SUITES else {0}
@@ -126,7 +127,6 @@ def _run(*argv: str) -> int:
 
 def _prepare(parts: tuple[str, ...]) -> None:
     """Install the Debian packages and build the tools that the parts need."""
-    from cli import output  # noqa: PLC0415 - help needs none of it
     from cli.actions.debian_packages import install  # noqa: PLC0415 - same
     from cli.actions.deployment_target import open_toolchain  # noqa: PLC0415 - same
     from infra.zones import packages  # noqa: PLC0415 - same

@@ -7,7 +7,7 @@ import typer
 from cli import output
 from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
 
-app = typer.Typer(invoke_without_command=True)
+app = output.command_group("List and build the tools.", invoke_without_command=True)
 
 
 @app.callback()
