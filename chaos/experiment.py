@@ -30,7 +30,7 @@ class EsqExtension(BaseModel):
     Attributes:
         name: name of the extension, which marks it as the one of `esq`.
         runbook: page of `runbooks/` for this incident.
-        needs: `zones` if hosts are affected, `kubernetes` if the API server is sufficient.
+        needs: required access: `zones` if hosts are affected, `kubernetes` if the API server is sufficient.
         traffic: clients that run during the experiment.
         campaign_contacts: contacts of the campaign that is sent during the experiment; 0 for no campaign.
         slos: metric by id of the SLO that it measures.

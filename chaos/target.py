@@ -43,7 +43,7 @@ class PodLocation:
         namespace: Kubernetes namespace.
         pod: name of the pod.
         zone: zone of its node; None if it has no node.
-        uid: `metadata.uid`.
+        uid: `metadata.uid` of the pod.
         containers: container id by name of its running containers.
     """
 

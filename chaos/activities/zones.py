@@ -219,7 +219,7 @@ def stop_control_plane(seconds: float, programs: Sequence[str] = zone_faults.CON
 
     Args:
         seconds: duration in seconds.
-        programs: any of etcd, apiserver, controller-manager, scheduler.
+        programs: programs to stop, each one of etcd, apiserver, controller-manager, scheduler.
 
     Returns:
         The stopped programs.

@@ -92,7 +92,7 @@ def packet_loss(spec: ClusterSpec, zone: str, percent: float) -> Fault:
         The fault, with its undo.
 
     Raises:
-        ValueError: the probability is not above 0 and at most 100 %.
+        ValueError: the probability is not in the range above 0 up to 100 %.
     """
     if not 0 < percent <= _MAX_PERCENT:
         raise ValueError(f"invalid packet loss: {percent} %")
@@ -142,7 +142,8 @@ def latency(
         paths: files of the cluster.
         zone: name of the zone.
         milliseconds: delay in one direction.
-        jitter: milliseconds; the delay of a frame is uniform within plus and minus `jitter`. Order is kept.
+        jitter: maximum deviation in milliseconds; the delay of a frame is distributed uniformly within it.
+            Order is kept.
 
     Returns:
         The fault, with its undo.

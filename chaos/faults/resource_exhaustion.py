@@ -76,7 +76,7 @@ def cpu_throttling(target: str, group: Path, cores: float, original_quota: int =
 
     Args:
         target: owner of the cgroup, for example `zone-b` or `pod esq-data/postgres-0`.
-        group: its `cpu` cgroup. The kernel rejects a quota below the quota of any child.
+        group: `cpu` cgroup of the owner. The kernel rejects a quota below the quota of any child.
         cores: number of cores, for example 0.2.
         original_quota: quota to restore, from `host_processes.cpu_quota`.
 
@@ -103,7 +103,7 @@ def memory_pressure(target: str, group: Path, headroom_bytes: int, original_limi
 
     Args:
         target: owner of the cgroup, for example `pod esq-data/postgres-0`.
-        group: its `memory` cgroup.
+        group: `memory` cgroup of the owner.
         headroom_bytes: memory for caches and growth in bytes, in addition to the current anonymous memory.
         original_limit: limit to restore, from `host_processes.memory_limit`.
 

@@ -74,14 +74,14 @@ async def retry_until(
 
     Args:
         deadline_seconds: seconds after which no further attempt starts.
-        description: what is called, for the error.
+        description: subject of the call, for the error.
         call: the function.
 
     Returns:
         The result of the first successful call.
 
     Raises:
-        TimeoutError: the last failure as message.
+        TimeoutError: no call succeeded in time; the message contains the last failure.
     """
     clock = asyncio.get_running_loop().time
     deadline = clock() + deadline_seconds

@@ -66,5 +66,5 @@ class Client(Protocol):
         ...
 
     async def close(self) -> None:
-        """Delete what was created, and close all connections."""
+        """Delete the created data, and close all connections."""
         ...

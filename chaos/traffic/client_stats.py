@@ -77,7 +77,7 @@ def percentile(sorted_values: Sequence[float], fraction: float) -> float:
     """Return a percentile (nearest rank); 0 if there are no values.
 
     Args:
-        sorted_values: the values, sorted.
+        sorted_values: values in ascending order.
         fraction: fraction of the values, for example 0.99.
     """
     return (
