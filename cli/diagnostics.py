@@ -35,8 +35,8 @@ class ObjectReference:
     """Address of a Kubernetes object.
 
     Attributes:
-        api_version: e.g. `apps/v1`.
-        kind: e.g. `StatefulSet`.
+        api_version: API version, e.g. `apps/v1`.
+        kind: kind of the object, e.g. `StatefulSet`.
         namespace: namespace of the object.
         name: name of the object.
     """
@@ -86,7 +86,7 @@ def diagnose(kubeconfig: Path, reference: ObjectReference) -> list[str]:
 
 
 def _readable(read: Callable[[], list[Any]]) -> list[Any]:
-    """Return what `read` returns; nothing when it fails.
+    """Return the items that `read` returns; none when it fails.
 
     The diagnosis accompanies the actual error and is optional: reading a part of it may be forbidden.
     """
@@ -97,7 +97,7 @@ def _readable(read: Callable[[], list[Any]]) -> list[Any]:
 
 
 def pod_problems(pod: Manifest) -> list[str]:
-    """Return what is wrong with a pod, a line each: not scheduled, images, crashes, not ready."""
+    """Return the problems of a pod, one line each: not scheduled, images, crashes, not ready."""
     name, status = pod["metadata"]["name"], pod.get("status") or {}
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
     scheduled = conditions.get("PodScheduled", {})

@@ -44,8 +44,8 @@ class Environment:
     """A named deployment.
 
     Attributes:
-        name: e.g. `local`.
-        folder: its state, owner-only: file backend, passphrase, stack configuration, logs.
+        name: name of the environment, e.g. `local`.
+        folder: folder of its state, owner-only: file backend, passphrase, stack configuration, logs.
         clusters_dir: folder of the states of all local clusters.
         cluster: name of its local cluster.
         subnet: addresses of its local cluster.
@@ -86,7 +86,7 @@ def load_environment(name: str, *, kubeconfig: Path | None = None, backend: str 
     """Return the environment with this name.
 
     Args:
-        name: e.g. `local`.
+        name: name of the environment, e.g. `local`.
         kubeconfig: kubeconfig of an existing cluster; overrides ESQ_KUBECONFIG.
         backend: Pulumi backend URL; overrides ESQ_BACKEND.
 

@@ -39,7 +39,7 @@ class StepLine:
         depth: number of enclosing steps.
         started: start time on the reporter's clock, in seconds.
         on_change: called when the status changes.
-        status: what the step waits for.
+        status: current status of the step.
         result: text that is shown when the step ends.
         last_printed: time of the last status line in a log, in seconds.
     """
@@ -53,7 +53,7 @@ class StepLine:
     last_printed: float = field(default=0.0)
 
     def set_status(self, status: str) -> None:
-        """Set what the step waits for, and show it."""
+        """Set the status, e.g. what the step waits for, and show it."""
         if status != self.status:
             self.status = status
             self.on_change(self)
@@ -70,7 +70,7 @@ class RichProgress:
         """Create a reporter.
 
         Args:
-            console: output; standard error by default.
+            console: console to write to; standard error by default.
             clock: monotonic time in seconds.
         """
         self._console = console or Console(stderr=True, highlight=False)

@@ -151,7 +151,7 @@ class PulumiEngine:
         )
 
     def preview(self, layer: str, program: Callable[[], None], step: ProgressStep) -> StackResult:
-        """Return what `up` would change.
+        """Return the changes that `up` would make.
 
         Args:
             layer: name of the layer.

@@ -27,10 +27,10 @@ def can_install() -> bool:
 
 
 def install(packages: Sequence[str], progress: ProgressReporter) -> None:
-    """Install Debian packages; does nothing where that is impossible: preflight reports what is missing.
+    """Install Debian packages where that is possible; preflight reports missing ones.
 
     Args:
-        packages: names; may be empty.
+        packages: names of the packages; may be empty.
         progress: reports the installation.
 
     Raises:

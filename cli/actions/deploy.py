@@ -99,7 +99,7 @@ def load_layer_settings(
 def preview(
     environment: Environment, layers: Sequence[Layer], progress: ProgressReporter
 ) -> list[StackResult]:
-    """Return what a deploy would change. Provisions the cluster and the images, which a preview requires.
+    """Return the changes that a deploy would make. Provisions cluster and images, which a preview requires.
 
     Args:
         environment: the environment.

@@ -43,7 +43,7 @@ class LoadTestRequest:
     """A requested load test.
 
     Attributes:
-        scenario: which requests to make.
+        scenario: scenario that determines the requests.
         profile: load profile, its rate in the unit of the scenario.
         generators: number of generator processes.
         experiment: experiment to run concurrently; None for none.

@@ -33,8 +33,8 @@ class CampaignOutcome:
     Attributes:
         created: the campaign.
         states: messages by state.
-        lost: recorded as sent, but not received.
-        duplicated: received more than once.
+        lost: messages that were recorded as sent, but not received.
+        duplicated: messages that were received more than once.
         receipts: first receipt of each message, seconds on the monotonic clock.
     """
 
@@ -154,7 +154,7 @@ def wait_for_read_statuses(
         The number of messages and the time in seconds that this took.
 
     Raises:
-        EsqError: the timeout is over.
+        EsqError: some messages are not in this state at the timeout.
     """
     started, client = time.monotonic(), access.client_for(target.companies[0], seconds)
     total = len(target.sent_messages)
