@@ -39,7 +39,7 @@ class RecordedStep:
 
     Attributes:
         name: name of the step.
-        seconds: duration; None while the step runs.
+        seconds: duration in seconds; None while the step runs.
         results: all results, in order.
         statuses: all statuses, in order.
     """

@@ -76,9 +76,9 @@ class Sizes(BaseModel):
 
 
 LOCAL_SIZES = Sizes(
-    # Under CPU contention these requests are the shares. Postgres comes first, since all others wait for it:
-    # a commit that waits for CPU, here or on a standby, delays every service. Commits that wait for a standby
-    # keep their connections, and all connections must fit into the memory limit.
+    # Under contention, CPU time is shared in proportion to these requests. Postgres has the largest: a commit
+    # that waits for CPU, here or on a standby, delays every service. Commits that wait for a standby keep
+    # their connections, and all connections must fit into the memory limit.
     postgres=Size(cpu="200m", memory="224Mi", memory_limit="1Gi", storage="4Gi"),
     postgres_shared_buffers="128MB",
     postgres_max_connections=200,

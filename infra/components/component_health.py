@@ -19,7 +19,7 @@ class Pod(BaseModel):
         name: name of the pod.
         zone: zone of its node; None while it is not scheduled.
         ready: whether all its containers are ready.
-        reason: why it is not ready, as reported by Kubernetes; empty if it is.
+        reason: reason for not being ready, as reported by Kubernetes; empty if it is ready.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,11 +36,11 @@ class Replica(BaseModel):
     Attributes:
         name: name of the pod.
         zone: zone of its node; None while it is not scheduled.
-        role: e.g. `primary`, `quorum standby`, `broker, leads the quorum`.
-        state: e.g. `streaming`, `in sync`; the problem, if there is one.
+        role: role in its cluster, e.g. `primary`, `quorum standby`, `broker, leads the quorum`.
+        state: replication state, e.g. `streaming`, `in sync`; the problem, if there is one.
         healthy: whether it works as a member of its cluster.
-        lag: how far it is behind, in `lag_unit`; None for a leader, or if unknown.
-        lag_unit: e.g. `bytes`.
+        lag: replication lag in `lag_unit`; None for a leader, or if unknown.
+        lag_unit: unit of the lag, e.g. `bytes`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,9 +58,9 @@ class ComponentHealth(BaseModel):
     """Health of a replicated component.
 
     Attributes:
-        component: `postgres`, `redis`, `kafka` or `object-store`.
+        component: name of the component: `postgres`, `redis`, `kafka` or `object-store`.
         healthy: whether all replicas work, and losing a zone would cost neither data nor service.
-        summary: one sentence: the state or the problems.
+        summary: sentence with the state or the problems.
         replicas: all replicas, sorted by name.
     """
 
@@ -126,7 +126,7 @@ def unreachable_replica(pod: Pod, reason: str = "") -> Replica:
 
     Args:
         pod: the pod.
-        reason: why the state is unknown; by default why the pod is not ready.
+        reason: reason for the unknown state; by default the reason why the pod is not ready.
     """
     return Replica(
         name=pod.name,

@@ -31,7 +31,7 @@ class Distribution(BaseModel):
     """The values of all runs of a measurement.
 
     Attributes:
-        values: one per run, in the order of the runs.
+        values: measured values, one per run, in the order of the runs.
     """
 
     model_config = ConfigDict(frozen=True)

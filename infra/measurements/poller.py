@@ -19,7 +19,7 @@ class PollingThread:
 
     Args:
         name: name of the thread.
-        poll: called each time; returns whether to continue.
+        poll: function to call; returns whether to continue.
         interval: seconds between the starts of two calls.
     """
 

@@ -191,7 +191,7 @@ def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: st
         "kubelet": [*HIGH_PRIORITY_PREFIX, "sh", "-c", kubelet_start, "kubelet", *kubelet_flags],
         "proxy": [*HIGH_PRIORITY_PREFIX, str(tools.path("kube-proxy")), f"--config={config / 'proxy.json'}"],
     }
-    # One thread: with little to do, a second one of each mostly spins in search of work.
+    # One thread each: these programs are mostly idle, and a second thread would mostly spin looking for work.
     environment = {"GOMAXPROCS": "1"}
     return [
         Program(name, argv, paths.log(f"{zone}/{name}"), environment=environment)

@@ -37,7 +37,7 @@ class Identity:
     Attributes:
         file: name of its files.
         user: common name.
-        group: organization; empty for none.
+        group: organization of the subject; empty for none.
         names: DNS names of the certificate.
         addresses: IP addresses of the certificate.
     """

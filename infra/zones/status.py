@@ -23,7 +23,7 @@ class ClusterStatus(BaseModel):
         name: name of the cluster.
         running: whether its supervisor is running.
         processes: state by process name, e.g. `RUNNING`; names of node processes are like `zone-a/kubelet`.
-        nodes: one per zone, as reported by the API server; empty when it does not respond.
+        nodes: nodes, one per zone, as reported by the API server; empty when it does not respond.
         kubeconfig: path of the administrator's kubeconfig.
         edge: address of the edge.
         registry: `host:port` of the registry.

@@ -31,8 +31,8 @@ class RepositoryState(BaseModel):
     """State of a repository, as reported by pgBackRest.
 
     Attributes:
-        number: 1 for the environment's own store, 2 for the off-site store.
-        problem: why it cannot be read; empty if it can.
+        number: number of the repository: 1 for the environment's own store, 2 for the off-site store.
+        problem: reason why it cannot be read; empty if it can.
         newest_wal: newest WAL segment in it.
     """
 
@@ -49,7 +49,7 @@ class DrillState(BaseModel):
     Attributes:
         finished_at: end of the drill (UTC).
         succeeded: whether everything that was restored matches the recorded checksums.
-        problems: what does not.
+        problems: differences, one sentence each.
         rpo_seconds: age of the newest restored heartbeat at the start of the drill.
         rto_seconds: time from the first request until the restored server answered.
         rows_compared: number of compared rows.
@@ -111,7 +111,7 @@ def read_report(pods: PodClient) -> VerifierReport:
 
 
 def problems(report: VerifierReport, now: dt.datetime) -> list[str]:
-    """Return all problems of the backups, one sentence each; what is not due yet is no problem.
+    """Return all problems of the backups, one sentence each; backups and drills not yet due are none.
 
     Args:
         report: report of the verifier.

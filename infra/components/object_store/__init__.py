@@ -22,10 +22,10 @@ class ObjectStoreArgs(BaseModel):
         storage_class: StorageClass of the volumes.
         size: resources of each node.
         proxy: resources of each node's TLS proxy.
-        credentials: keys.
+        credentials: keys of the buckets and of the administration.
         certificate: certificate with the names of its Service.
-        media_bucket: created at the first deploy; never deleted by a deploy.
-        backup_bucket: the same, with its own key.
+        media_bucket: name of the media bucket; a deploy creates it if it is missing, and never deletes it.
+        backup_bucket: name of the bucket of backups, likewise; it has its own key.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -47,7 +47,7 @@ class RestorePlan:
 
     Attributes:
         backup: the backup to restore; None leaves the choice to pgBackRest.
-        arguments: all options, ready for a command line or a file with one per line.
+        arguments: all options, one per command-line argument.
     """
 
     backup: Backup | None

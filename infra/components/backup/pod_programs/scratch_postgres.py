@@ -59,7 +59,7 @@ def write_config(hba: str, *, listen: str = "", extra_settings: str = "") -> lis
 
     Args:
         hba: content of `pg_hba.conf`.
-        listen: `listen_addresses`; none by default.
+        listen: value of `listen_addresses`; empty by default.
         extra_settings: further lines of `postgresql.conf`.
 
     Returns:
