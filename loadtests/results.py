@@ -53,9 +53,9 @@ class Messages(BaseModel):
 
     Attributes:
         planned: number of messages.
-        failed: finally rejected by the provider.
-        lost: recorded as sent, but not received by the provider.
-        duplicated: received more than once.
+        failed: messages that the provider finally rejected.
+        lost: messages that were recorded as sent, but not received by the provider.
+        duplicated: messages that were received more than once.
         uncertain: messages with an unknown outcome.
         latency: time from the instant the creation of the campaign was due until the provider received the
             message.
@@ -197,7 +197,7 @@ class LoadReport(BaseModel):
     Attributes:
         scenario: name of the scenario.
         title: its one-line description.
-        unit: what the rate counts.
+        unit: unit that the rate counts, e.g. messages.
         profile: load profile, with its rate in units.
         generators: number of generator processes.
         environment: name of the environment.
