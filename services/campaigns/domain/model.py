@@ -106,7 +106,7 @@ class Recipient:
     """A contact of a campaign's list and the message it gets.
 
     Attributes:
-        message_id: UUIDv7; identifies the message in all services.
+        message_id: UUIDv7 that identifies the message in all services.
         contact_id: id in the contacts service.
         phone: E.164.
         name: may be empty.

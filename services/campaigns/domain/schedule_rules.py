@@ -26,9 +26,9 @@ class Schedule:
 
     Attributes:
         start_at: start time; None for a manual start.
-        missed_start_policy: what to do after a missed start.
+        missed_start_policy: action after a missed start.
         window: times at which the campaign may send; None for always.
-        expires_at: messages unsent by then are never sent.
+        expires_at: time after which no message is sent; None for no limit.
     """
 
     start_at: dt.datetime | None = None

@@ -32,7 +32,7 @@ class SendWindow:
 
     Attributes:
         time_zone: IANA name, e.g. `America/Sao_Paulo`.
-        days: 0 is Monday; at least one.
+        days: days of the week, at least one; 0 is Monday.
         starts: local time.
         ends: local time, on the next day when it is not after `starts`.
     """
