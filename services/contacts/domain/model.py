@@ -29,7 +29,7 @@ class Contact:
 
     Attributes:
         id: UUIDv7.
-        phone: E.164 with the plus sign.
+        phone: phone number, E.164 with +.
         name: may be empty.
     """
 
