@@ -34,7 +34,7 @@ class Slo:
 
     Attributes:
         id: key of its measurements.
-        description: what is measured, for people.
+        description: measured value, in words.
         objective: upper bound of the median of all runs.
         limit: upper bound of every run.
         unit: unit of both.
