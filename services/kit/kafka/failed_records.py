@@ -36,7 +36,7 @@ MAX_DETAIL_LENGTH = 500
 
 
 class Reason(StrEnum):
-    """Why a record failed; a metric label, so there are few values."""
+    """Reason of a failure; a metric label, so there are few values."""
 
     MALFORMED = "malformed"
     """The payload is not an event; a retry does not help."""
@@ -110,7 +110,7 @@ class ConsumedRecord:
 
 @dataclass(frozen=True)
 class FailedRecord:
-    """A record that failed, and why.
+    """A failed record and the reason of its failure.
 
     Attributes:
         consumed: the record.

@@ -34,7 +34,7 @@ Arguments = TypeVarTuple("Arguments")
 
 
 class KafkaConsumer:
-    """The group `esq-<service>` on topics and their retry topics; librdkafka is called in one thread.
+    """Consumer of topics and their retry topics in the group `esq-<service>`; calls librdkafka in one thread.
 
     Attributes:
         service: name of the service.

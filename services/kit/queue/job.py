@@ -73,7 +73,7 @@ class Job:
         id: deduplication key: a job whose id is in the queue is not added again.
         company: tenant; companies share a queue fairly.
         payload: what the consumer needs in addition to the id, at most 256 bytes.
-        priority: 0 to 3; 0 is the highest.
+        priority: priority from 0 to 3; 0 is the highest.
         not_before: earliest start; a time in the past states since when the job is ready.
         deadline: a job that has not started by then is handed out as `EXPIRED` and must not run.
     """
@@ -133,7 +133,7 @@ class Lease:
         payload: payload of the job.
         priority: priority of the job.
         epoch: increases with every lease, also across a loss of Redis; fences consumers with a lost lease.
-        attempt: 1 for the first attempt.
+        attempt: number of the attempt, from 1.
         disposition: what to do with the job.
         waited_seconds: time since the job became ready.
     """
