@@ -35,7 +35,7 @@ DIGITS = re.compile(r"\d{1,32}")
 
 
 class ConnectionResetResponse(Response):
-    """Closes the connection instead of responding: the client cannot know what happened."""
+    """Closes the connection instead of responding: the client does not learn the outcome."""
 
     async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
         """Announce a body and end without it, whereupon the server closes the connection."""
@@ -49,8 +49,8 @@ class SendFastPath:
         """Set up the middleware.
 
         Args:
-            app: serves all other requests.
-            dependencies: what send requests need.
+            app: application that serves all other requests.
+            dependencies: dependencies of send requests.
         """
         self._app = app
         self._dependencies = dependencies

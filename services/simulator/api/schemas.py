@@ -20,9 +20,9 @@ class LedgerSummary(BaseModel):
     """Counts of the whole ledger.
 
     Attributes:
-        received: received send requests.
-        messages: distinct messages among them.
-        pending_webhooks: statuses that are not delivered yet.
+        received: number of received send requests.
+        messages: number of distinct messages among them.
+        pending_webhooks: number of statuses that are not delivered yet.
     """
 
     received: int

@@ -39,7 +39,7 @@ class WebhookSender:
         """Set up the sender.
 
         Args:
-            schedule: due statuses.
+            schedule: schedule of the statuses.
             client: posts webhooks.
             fault_configs: limits the statuses per webhook.
         """
@@ -55,7 +55,7 @@ class WebhookSender:
             await sleep_unless_stopped(stop, POLL_INTERVAL_SECONDS)
 
     async def send_due(self) -> int:
-        """Post what is due now; return the number of delivered statuses."""
+        """Post the due statuses; return the number of delivered ones."""
         async with self._schedule.begin() as due:
             statuses = await due.pop(BATCH_SIZE)
             if not statuses:
