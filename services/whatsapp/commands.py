@@ -11,15 +11,15 @@ MESSAGE_ID_NAMESPACE = UUID("6f1d3a52-7c0e-5b1e-9a53-3d1f8e6b7c21")
 
 @dataclass(frozen=True)
 class SendReply:
-    """Send a message to one person who waits for it.
+    """Send a reply to one recipient.
 
     Attributes:
         company: the tenant.
         idempotency_key: idempotency key of the caller; the same key sends once.
         connection: name of the company's connection.
-        recipient: E.164 with +.
+        recipient: phone number of the recipient, E.164 with +.
         text: text of the message, at most 4096 characters.
-        ttl_seconds: lifetime; no attempt is started after it.
+        ttl_seconds: lifetime in seconds; no attempt is started after it.
     """
 
     company: str
@@ -74,9 +74,9 @@ class VerifySubscription:
     """Answer the provider's verification request for the webhook address.
 
     Attributes:
-        mode: `subscribe`.
-        verify_token: must be the configured one.
-        challenge: returned to the provider.
+        mode: kind of request; always `subscribe`.
+        verify_token: token of the request; it must equal the configured one.
+        challenge: text to return to the provider.
     """
 
     mode: str

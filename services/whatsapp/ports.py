@@ -188,7 +188,7 @@ class MessageRepository(Protocol):
 
         Args:
             limit: maximum number of messages.
-            reason: stored with the messages.
+            reason: error text to store with the messages.
 
         Returns:
             The messages.

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/messages", tags=["messages"])
 async def send_reply(
     principal: Writer, body: NewReply, idempotency_key: IdempotencyKey, dependencies: Dependencies
 ) -> ReplyAccepted:
-    """Send a message to one person, before campaign messages of the connection. The same key sends once.
+    """Send a reply to one recipient, before campaign messages of the connection. The same key sends once.
 
     429 with `Retry-After` when the reply would not be sent soon.
     """

@@ -44,7 +44,7 @@ class ConnectionState(Connection):
 
 
 class NewReply(BaseModel):
-    """A text to one person who waits for it: no attempt is started after `ttl_seconds`."""
+    """A text reply to one recipient; no attempt is started after `ttl_seconds`."""
 
     model_config = ConfigDict(extra="forbid")
 

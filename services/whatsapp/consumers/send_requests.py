@@ -30,7 +30,7 @@ class SendRequestHandler:
 
         Args:
             uow_factory: starts transactions.
-            ready_queue: notified of connections with new messages, so that no dispatcher has to poll.
+            ready_queue: receives connections with new messages, so that no dispatcher has to poll.
         """
         self._uow_factory = uow_factory
         self._ready_queue = ready_queue

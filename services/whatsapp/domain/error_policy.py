@@ -58,18 +58,18 @@ _CREDENTIAL = Rule(Reaction.SUSPEND, 60)
 _TRANSIENT = Rule(Reaction.RETRY, 1)
 
 RULES: dict[int, Rule] = {
-    # The credential: every message of the number would be rejected, so no attempt is counted.
+    # Errors of the credential: every message of the number would be rejected, so no attempt is counted.
     **dict.fromkeys((0, 190, 3, 10, *range(200, 300), 131005), _CREDENTIAL),
-    # The account.
+    # Errors and limits of the account.
     **dict.fromkeys((131031, 368, 131042, 131064), Rule(Reaction.SUSPEND, 600)),
     **dict.fromkeys((4, 80007), Rule(Reaction.SUSPEND, 5)),
-    # The number.
+    # Errors and limits of the number.
     130429: Rule(Reaction.THROTTLE, 1),
     131048: Rule(Reaction.SUSPEND, 3600),
     133016: Rule(Reaction.SUSPEND, 3600),
     131057: Rule(Reaction.SUSPEND, 60),
     **dict.fromkeys((131037, 131045), Rule(Reaction.SUSPEND, 600)),
-    # The recipient.
+    # Rate limit of a pair of number and recipient.
     131056: Rule(Reaction.RETRY, 1, backoff_factor=4),
     # Transient errors of the provider.
     **dict.fromkeys((1, 2, 131000, 131016, 135000), _TRANSIENT),
@@ -82,7 +82,7 @@ _MAX_DELAY_SECONDS = 300.0
 
 
 def decide(outcome: SendOutcome, attempts: int, max_attempts: int, rng: Random) -> AttemptDecision:
-    """Return what the outcome of an attempt changes.
+    """Return the decision on the outcome of an attempt.
 
     Args:
         outcome: outcome of the call.

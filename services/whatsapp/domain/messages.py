@@ -28,7 +28,7 @@ class MessageRecord:
 
     Attributes:
         connection: the company's name of the sending number.
-        recipient: E.164 with +.
+        recipient: phone number of the recipient, E.164 with +.
         text: text of the message.
         state: current state.
         code: the provider's error code.

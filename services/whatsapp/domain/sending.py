@@ -36,7 +36,7 @@ class LeasedMessage:
         campaign_id: the message's campaign, for its events; empty for a reply.
         phone_number_id: provider's id of the number to send from.
         connection: the company's name of that number.
-        recipient: E.164 with +.
+        recipient: phone number of the recipient, E.164 with +.
         text: text of the message, at most 4096 characters.
         epoch: number of leases of this message; a write with an older epoch changes nothing.
         attempts: calls so far that ended with a definite "not accepted".
@@ -80,7 +80,7 @@ class Rejected:
 
     Attributes:
         code: the provider's error code.
-        reason: one line, without the text of the message.
+        reason: reason on one line, without the text of the message.
     """
 
     code: int
@@ -109,7 +109,7 @@ class MessageUpdate:
     """What a send attempt changes in its message.
 
     Attributes:
-        state: `accepted`, `failed`, `uncertain`, or `queued` for another attempt.
+        state: new state: `accepted`, `failed`, `uncertain`, or `queued` for another attempt.
         provider_id: the wamid of an accepted message.
         code: the provider's error code.
         reason: why the message failed, waits or is uncertain.

@@ -64,7 +64,7 @@ class Dispatcher:
             leases: leases messages and records results.
             ready_queue: connections to lease from.
             sender: sends the messages.
-            settings: limits.
+            settings: limits of the dispatcher.
             rng: source of the retry jitter.
             permits: returns how many of a number of calls are permitted now, fewer while the provider fails.
         """

@@ -34,7 +34,7 @@ class Purger:
             await sleep_unless_stopped(stop, PURGE_INTERVAL_SECONDS)
 
     async def purge(self) -> int:
-        """Delete what is old enough; return the number of deleted rows."""
+        """Delete expired rows; return their number."""
         async with self._uow_factory() as uow:
             deleted = await uow.webhooks.purge(self._webhook_retention_seconds)
             deleted += await uow.connections.purge_daily_recipients()
