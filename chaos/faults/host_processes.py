@@ -124,7 +124,7 @@ def processes_named(members: tuple[HostProcess, ...], name: str) -> tuple[HostPr
 
     Args:
         members: processes of a container.
-        name: name in the kernel.
+        name: name of the process in the kernel.
     """
     return tuple(member for member in members if member.name == name)
 

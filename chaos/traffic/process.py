@@ -71,8 +71,8 @@ class Traffic:
         listen = f"127.{self._nameservers[0].split('.', 1)[1]}"
         resolver.write_text(f"nameserver {listen}\n{_RESOLVER_OPTIONS}\n")
         resolver.chmod(0o644)
-        # On a host short of CPU a late client would measure itself: both processes get CPU priority, each in
-        # its own session, because they must not change the priority of the current one.
+        # On a host short of CPU, the delay of the client itself would be measured: both processes get CPU
+        # priority, each in its own session, because they must not change the priority of the current one.
         enter = [
             *HIGH_PRIORITY_PREFIX,
             *("unshare", "--mount", "--propagation", "private"),
