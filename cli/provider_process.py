@@ -40,7 +40,7 @@ _START_TIMEOUT_SECONDS = 30.0
 _MAX_DETAIL_LENGTH = 2_000
 
 _VARIABLES = {
-    # What was changed by hand (`kubectl scale`) is drift: the next deploy overwrites it instead of failing.
+    # A manual change (`kubectl scale`) is drift: the next deploy overwrites it instead of failing.
     "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
     # Its own limits (50 requests a second after a burst of 120) make a layer of 200 objects wait.
     "PULUMI_K8S_CLIENT_QPS": "1000",
