@@ -71,7 +71,7 @@ CERTIFICATE_NAMES: dict[str, tuple[str, ...]] = {
     "redis": _data_layer_names("redis"),
     "kafka": _data_layer_names("kafka"),
     "object-store": _data_layer_names("object-store"),
-    # The client certificate that the backup servers beside each Postgres require.
+    # Client certificate that the backup server beside each Postgres requires.
     "backup": _data_layer_names("backup"),
     **{service: _service_names(service) for service in SERVICES},
 }

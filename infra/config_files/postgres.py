@@ -88,7 +88,7 @@ _HBA = (
     "local replication all scram-sha-256",
     "hostssl replication replicator all scram-sha-256",
     "hostssl all all all scram-sha-256",
-    # The rest: connections without TLS.
+    # All other connections without TLS.
     "hostnossl all all all reject",
 )
 

@@ -233,7 +233,7 @@ def _initial_backup(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions)
     metadata.annotations = {"pulumi.com/skipAwait": "true"}
     spec = _job(INITIAL, _pod(args, "backup", ["full"], args.job_size, config="backup.conf"))
     spec.backoff_limit = 3
-    # Never deleted: otherwise the next deploy would find it missing and take another backup.
+    # This Job is never deleted: otherwise the next deploy would create it again, and with it another backup.
     spec.ttl_seconds_after_finished = None
     return batch.Job(INITIAL, metadata=metadata, spec=spec, opts=opts)
 

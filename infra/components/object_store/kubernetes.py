@@ -243,7 +243,7 @@ def _proxy(args: ObjectStoreArgs) -> core.ContainerArgs:
 
 
 def _layout_job(args: ObjectStoreArgs, digest: str, opts: pulumi.ResourceOptions) -> batch.Job:
-    # A Job never runs twice: other settings give another name and thus another Job.
+    # A Job runs only once: its name contains the digest, so that a change of settings creates a new one.
     name = f"{LAYOUT_JOB}-{digest[:8]}"
     return batch.Job(
         LAYOUT_JOB,
