@@ -52,7 +52,7 @@ class OpenLoopScheduler:
         """Create a scheduler.
 
         Args:
-            config: load profile, start, and which of its arrivals to run.
+            config: load profile, start time and share of the arrivals.
             run_task: runs the requests of an arrival.
             recorder: records starts and dropped arrivals.
         """
