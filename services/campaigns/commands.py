@@ -120,7 +120,8 @@ class PlanLease:
         campaign: the campaign.
         cursor: last planned contact; None at the beginning.
         epoch: fencing token; only the holder of the current epoch may write.
-        list_exhausted: each contact of the list has its message; passes only request returned messages again.
+        list_exhausted: whether each contact of the list has its message; later passes only request returned
+            messages again.
     """
 
     campaign: Campaign

@@ -108,8 +108,8 @@ class Recipient:
     Attributes:
         message_id: UUIDv7 that identifies the message in all services.
         contact_id: id in the contacts service.
-        phone: E.164.
-        name: may be empty.
+        phone: phone number, E.164 with +.
+        name: name of the contact; may be empty.
     """
 
     message_id: UUID

@@ -52,7 +52,7 @@ class ScheduledTransition:
         requested_state: the state to store.
         next_check_at: next check by the scheduler; None for never.
         window_closes_at: end of the current send window.
-        reason: why the state changed, for users.
+        reason: reason for the change of state, shown to users.
     """
 
     requested_state: RequestedState
