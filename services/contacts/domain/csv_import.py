@@ -40,8 +40,8 @@ class Row:
     """A valid row.
 
     Attributes:
-        phone: E.164.
-        name: may be empty.
+        phone: phone number, E.164 with +.
+        name: name of the contact; may be empty.
     """
 
     phone: str

@@ -30,7 +30,7 @@ class Contact:
     Attributes:
         id: UUIDv7.
         phone: phone number, E.164 with +.
-        name: may be empty.
+        name: name of the contact; may be empty.
     """
 
     id: UUID
