@@ -70,7 +70,7 @@ class CircuitBreaker:
             open_seconds,
             exclude=[(ServiceError, _is_permanent_error), asyncio.CancelledError],
         )
-        # One object for all calls: the state of a call is on its stack.
+        # One breaker for all calls: it keeps the state of a call on the stack of the call.
         self._circuit = factory.get_breaker(operation)
         factory.add_listener(self._export_state)
         self._export_state()

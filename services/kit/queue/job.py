@@ -179,8 +179,8 @@ class Controls:
     """Operator controls.
 
     Attributes:
-        paused: no job is handed out to be run.
-        draining: no new jobs are accepted; those in the queue are worked off.
+        paused: whether no jobs are handed out to be run.
+        draining: whether no new jobs are accepted; those in the queue are still handed out.
         rate_limit: maximum number of jobs handed out per second; 0 means no limit.
     """
 

@@ -55,7 +55,7 @@ class Queue(Protocol):
 
         Args:
             jobs: jobs to add, at most 1000.
-            admitted: the jobs were accepted before; skip the capacity and deadline checks. A draining
+            admitted: whether the jobs were accepted before: capacity and deadlines are not checked. A draining
                 queue rejects them too.
 
         Returns:
