@@ -20,7 +20,7 @@ TABLES = (
         received_at timestamptz NOT NULL
     )""",
     "CREATE INDEX received_messages_client_reference ON received_messages (client_reference)",
-    # By block: the backup verifier takes checksums of one minute at a time.
+    # BRIN is sufficient: the backup verifier computes checksums per minute of these times.
     """CREATE INDEX received_messages_received_at_brin ON received_messages
         USING brin (received_at) WITH (autosummarize = on)""",
     """CREATE TABLE scheduled_webhooks (
