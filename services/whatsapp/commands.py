@@ -45,7 +45,7 @@ class PutConnection:
         phone_number_id: the provider's id of the number.
         messages_per_second: rate that the provider grants; None means the environment's default.
         recipients_per_day: recipients that campaigns may contact within 24 hours; None means no limit.
-        keep_quota: leave `recipients_per_day` of an existing connection as it is.
+        keep_quota: whether `recipients_per_day` of an existing connection stays unchanged.
     """
 
     company: str

@@ -38,7 +38,7 @@ class PostgresUnitOfWorkFactory:
 
         Args:
             database: the service's database.
-            read_only: start read-only transactions, which a standby serves while the primary is unavailable.
+            read_only: whether transactions are read-only; a standby serves them while the primary is unavailable.
         """
         self._begin = database.read_only_transaction if read_only else database.transaction
 

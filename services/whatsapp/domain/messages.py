@@ -32,7 +32,7 @@ class MessageRecord:
         text: text of the message.
         state: current state.
         code: the provider's error code.
-        reason: why the message failed or waits.
+        reason: reason why the message failed or waits.
         requested_at: time of the request.
         accepted_at: time of acceptance by the provider.
         sent_at: time of the status `sent`.
@@ -66,7 +66,7 @@ class MessageOutcome:
         state: current state.
         provider_id: the wamid, once known.
         code: the provider's error code.
-        reason: why the message failed or is uncertain.
+        reason: reason why the message failed or is uncertain.
         run: run of the campaign that the message was requested under.
     """
 

@@ -106,13 +106,13 @@ SendOutcome = Accepted | Rejected | NotSent | Unknown
 
 @dataclass(frozen=True)
 class MessageUpdate:
-    """What a send attempt changes in its message.
+    """Change of a message by a send attempt.
 
     Attributes:
         state: new state: `accepted`, `failed`, `uncertain`, or `queued` for another attempt.
         provider_id: the wamid of an accepted message.
         code: the provider's error code.
-        reason: why the message failed, waits or is uncertain.
+        reason: reason why the message failed, waits or is uncertain.
         delay_seconds: time until the next attempt, with `queued` only.
     """
 
