@@ -34,7 +34,7 @@ def program(settings: StackSettings) -> None:
     """Declare the layer, and export the endpoints of its components."""
     postgres = KubernetesPostgres(_postgres(settings))
     object_store = KubernetesObjectStore(_object_store(settings))
-    # The pods of the backups wait for both themselves.
+    # No dependency on the other two: the pods of the backups wait for them.
     KubernetesBackup(_backup(settings, postgres, object_store))
     endpoints = {
         "postgres": asdict(postgres.endpoints),
