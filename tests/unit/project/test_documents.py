@@ -13,6 +13,7 @@ DOCUMENTS = sorted(
     path
     for pattern in ("*.md", "docs/**/*.md", "runbooks/*.md", "benchmarks/**/*.md")
     for path in PROJECT.glob(pattern)
+    if "node_modules" not in path.parts
 )
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(?:#[^)]*)?\)")
 _FILE = re.compile(rf"`((?:{'|'.join((*PACKAGES, 'docs', 'locks'))})/[\w./-]+\.\w+)`")
