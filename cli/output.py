@@ -13,6 +13,9 @@ from infra.errors import UsageError
 from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rich.console import Console
     from rich.table import Table
 
     from infra.progress import ProgressReporter
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 SLO_COLOURS = {"met": "green", "missed": "yellow", "violated": "red"}
 """Colour of each status of an SLO."""
 
+_PIPE_COLUMNS = 200
 _TARGET_HELP = "`latest`, a time (ISO 8601, UTC by default), or the label of a backup."
 
 Env = Annotated[str, typer.Argument(metavar="ENV", help="Name of the environment, e.g. `local`.")]
@@ -63,7 +67,7 @@ def progress_reporter(*, as_json: bool) -> ProgressReporter:
     """Return the progress reporter: live output for people, a recording for machines."""
     if as_json:
         return RecordingProgress()
-    from cli.progress import RichProgress  # noqa: PLC0415 - machines do without
+    from cli.progress import RichProgress  # noqa: PLC0415 - not needed for JSON
 
     return RichProgress()
 
@@ -117,13 +121,32 @@ def require_confirmation(question: str, *, remedy: str, yes: bool, as_json: bool
 
 def table(*columns: str) -> Table:
     """Return an empty table in the style of all commands."""
-    from rich import box  # noqa: PLC0415 - machines do without
+    from rich import box  # noqa: PLC0415 - not needed for JSON
     from rich.table import Table  # noqa: PLC0415 - same
 
-    empty = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    empty = Table(box=box.SIMPLE_HEAD, padding=(0, 0, 0, 1), pad_edge=False)
     for column in columns:
-        empty.add_column(column)
+        empty.add_column(column, overflow="fold")
     return empty
+
+
+def print_rows(rows: Iterable[tuple[str, ...]]) -> None:
+    """Print rows in aligned columns without headings; a terminal wraps only the last column."""
+    from rich.table import Table  # noqa: PLC0415 - not needed for JSON
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    for row in rows:
+        grid.add_row(*row)
+    for column in grid.columns[:-1]:
+        column.no_wrap = True
+    console().print(grid)
+
+
+def console() -> Console:
+    """Return the console for results: as wide as the terminal; in a pipe wide enough for whole values."""
+    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
 
 def print_report_names(reports: list[str], environment: str, *, as_json: bool) -> None:
@@ -132,7 +155,7 @@ def print_report_names(reports: list[str], environment: str, *, as_json: bool) -
     Args:
         reports: names, oldest first.
         environment: name of their environment.
-        as_json: print JSON instead of text.
+        as_json: whether JSON is printed instead of text.
     """
     if as_json:
         print_json({"environment": environment, "reports": reports})

@@ -190,13 +190,12 @@ def _details(progress: dict[str, Any]) -> Iterator[str]:
 
 
 def _print_table(campaigns: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - machines do without
 
     table = output.table("campaign", "name", "state", "messages")
     table.columns[0].no_wrap, table.columns[0].min_width = True, ID_LENGTH
     for progress in campaigns:
         table.add_row(progress["id"], progress["name"], progress["state"], "\n".join(_details(progress)))
-    Console().print(table)
+    output.console().print(table)
 
 
 def _send(  # noqa: PLR0913, PLR0917 - the options of the command

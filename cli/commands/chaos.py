@@ -45,8 +45,7 @@ def list_experiments(*, json: AsJson = False) -> None:
         ]
         output.print_json({"experiments": rows})
         return
-    for item in experiments:
-        typer.echo(f"{item.name:34} {item.title}")
+    output.print_rows((item.name, item.title) for item in experiments)
 
 
 @app.command()
@@ -154,11 +153,9 @@ def _print_report(report: ChaosReport, page: Path, *, as_json: bool) -> None:
 
 
 def _print_summary(report: ChaosReport, page: Path) -> None:
-    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
-
     from infra.measurements.html import format_number  # noqa: PLC0415 - same
 
-    console = Console(highlight=False)
+    console = output.console()
     console.print(f"[bold]{report.title}[/], {len(report.measured_runs)} of {len(report.runs)} runs measured")
     table = output.table("SLO", "objective, limit", "min", "median", "max", "status")
     table.columns[0].no_wrap = True

@@ -48,9 +48,7 @@ def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
             dead_letter["detail"],
         )
     if result["dead_letters"]:
-        from rich.console import Console  # noqa: PLC0415 - machines do without
-
-        Console().print(table)
+        output.console().print(table)
     _print_total(result, len(result["dead_letters"]))
     for count in result["counts"]:
         typer.echo(f"  {count['consumer']}/{count['topic']}: {count['dead_letters']}")

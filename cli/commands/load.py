@@ -47,8 +47,7 @@ def list_scenarios(*, json: AsJson = False) -> None:
         ]
         output.print_json({"scenarios": rows})
         return
-    for scenario in SCENARIOS:
-        typer.echo(f"{scenario.name:12} {scenario.title}")
+    output.print_rows((scenario.name, scenario.title) for scenario in SCENARIOS)
 
 
 @app.command()
@@ -150,9 +149,7 @@ def _print_report(report: LoadReport, page: Path, *, as_json: bool) -> None:
 
 
 def _print_tables(report: LoadReport) -> None:
-    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
-
-    console = Console(highlight=False)
+    console = output.console()
     console.print(_latency_table(report))
     console.print(_evaluation_table(report))
     if report.resource_usage:

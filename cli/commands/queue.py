@@ -189,6 +189,5 @@ def _table(rows: Sequence[QueueRow]) -> Table:
 
 
 def _print(table: Table) -> None:
-    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
 
-    Console().print(table)
+    output.console().print(table)

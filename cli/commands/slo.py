@@ -13,6 +13,7 @@ from infra.errors import ExitCode
 
 if TYPE_CHECKING:
     from cli.actions.slo import SloReport
+    from services.contracts.slo import Slo
 
 app = output.command_group()
 
@@ -44,30 +45,32 @@ def slo(
 
 
 def _print_table(env: str, reports: list[SloReport]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - machines do without
-
     from cli.actions.slo import format_age  # noqa: PLC0415 - same
     from infra.measurements.html import format_number  # noqa: PLC0415 - same
 
-    table = output.table("SLO", "objective, limit", "median", "worst", "runs", "measured", "status")
-    table.columns[0].no_wrap = True
+    # The longest id makes it 80 columns at most; --json and --html also show runs and times.
+    table = output.table("SLO", "objective,\nlimit", "median", "worst", "age", "status")
     for report in reports:
-        row, slo = report.to_dict(), report.slo
-        colour = output.SLO_COLOURS.get(report.status, "dim")
+        row, colour = report.to_dict(), output.SLO_COLOURS.get(report.status, "dim")
         table.add_row(
-            slo.id,
-            f"{format_number(slo.objective)}, {format_number(slo.limit)} {slo.unit}",
-            *(
-                "" if report.measurement is None else format_number(row[name])
-                for name in ("median", "worst", "runs")
-            ),
-            format_age(report.age),
+            report.slo.id,
+            _format_target(report.slo),
+            *("" if report.measurement is None else format_number(row[name]) for name in ("median", "worst")),
+            format_age(report.age).removesuffix(" ago"),
             f"[{colour}]{report.status}[/]",
         )
-    console = Console(highlight=False)
+    console = output.console()
     console.print(table)
     commands = dict.fromkeys(
         report.slo.command.replace("ENV", env) for report in reports if report.measurement is None
     )
     if commands:
         console.print("Never measured; to measure:", *commands, sep="\n  ")
+
+
+def _format_target(slo: Slo) -> str:
+    """Return objective and limit with their unit, e.g. `15, 30 s`; one number when they are equal."""
+    from infra.measurements.html import format_number  # noqa: PLC0415 - not needed for JSON
+
+    numbers = dict.fromkeys(format_number(value) for value in (slo.objective, slo.limit))
+    return f"{', '.join(numbers)} {slo.unit}"

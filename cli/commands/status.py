@@ -36,9 +36,7 @@ def status(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> 
 
 
 def _print_health(health: Health) -> None:
-    from rich.console import Console  # noqa: PLC0415 - machines do without
-
-    console = Console(highlight=False)
+    console = output.console()
     for table in (_data_table(health), _services_table(health)):
         console.print(table)
     nodes = ", ".join(f"{node.name} {_mark(ok=node.ready)}" for node in health.nodes)

@@ -107,6 +107,18 @@ def test_require_measured_fails_on_unmeasured_slos(
     assert "esq chaos run local zone-outage" in capsys.readouterr().out
 
 
+def test_table_fits_into_80_columns(store: MeasurementStore, capsys: pytest.CaptureFixture[str]) -> None:
+    for slo in SLOS:
+        store.add(measurement(slo.id, 1234.5))
+    assert run(["slo", "local"]) == 99
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(map(len, lines)) <= 80
+    rows = {line.split()[0]: line for line in lines if line}
+    assert "15, 30 s" in rows["postgres-primary-crash"]
+    assert "0 messages" in rows["messages-lost"]
+    assert all(rows[slo.id].endswith(("violated", "missed")) for slo in SLOS)
+
+
 def test_page_shows_every_slo(store: MeasurementStore) -> None:
     store.add(measurement("kafka-broker-crash", 12.0))
     page = render_html("local", evaluate_slos(store, NOW), NOW)
