@@ -155,7 +155,7 @@ class Traffic:
         return TrafficFailedError(
             f"the traffic process failed: {reason}",
             location="chaos.traffic",
-            remedy="See `esq status`: traffic starts only if every service responds.",
+            remedy="See `esq status ENV`: traffic starts only if every service responds.",
             detail=self._errors.read_text()[-2000:],
         )
 
