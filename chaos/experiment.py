@@ -88,6 +88,9 @@ def names() -> list[str]:
 def load(name: str) -> Experiment:
     """Read and validate an experiment.
 
+    Returns:
+        The experiment.
+
     Raises:
         UsageError: there is no experiment of this name.
         ProblemsError: the file is invalid; lists all problems.

@@ -24,7 +24,11 @@ _FLUSH = "redis-cli -e --tls --cacert /etc/esq/tls/ca.crt -p 6379 flushall"
 
 
 def flush_redis() -> str:
-    """Empty Redis (FLUSHALL on the primary). There is no undo: Redis holds only data that can be rebuilt."""
+    """Empty Redis (FLUSHALL on the primary). There is no undo: Redis holds only data that can be rebuilt.
+
+    Returns:
+        The name of the pod.
+    """
     target = current().target
     location = target.resolve_pod("redis-primary")
     kubectl = ("kubectl", f"--kubeconfig={target.kubeconfig}", f"--namespace={DATA_NAMESPACE}")

@@ -114,7 +114,7 @@ def processes(group: Path | None, proc: Path = PROC) -> tuple[HostProcess, ...]:
 
 
 def main_process(members: tuple[HostProcess, ...]) -> HostProcess | None:
-    """Return the main process of a container: the one whose parent is not in `members`."""
+    """Return the main process of a container, whose parent is not in `members`; None without members."""
     pids = {member.pid for member in members}
     return next((member for member in members if member.parent_pid not in pids), None)
 

@@ -65,8 +65,8 @@ class KafkaTraffic:
             }
         )
         # With several batches of a partition in flight, librdkafka may start a new epoch when the leader
-        # changes and write records twice (librdkafka issue 4953), a defect of the client, not of the log. With
-        # its own limit of one batch in flight, librdkafka busy-waits while other batches wait.
+        # changes and write records twice (librdkafka issue 4953), a defect of the client, not of the log.
+        # With its own limit of one batch in flight, librdkafka busy-waits while other batches wait.
         self._batchers = [SingleInflightBatcher(partial(self._send, number)) for number in range(PARTITIONS)]
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
