@@ -155,6 +155,9 @@ class Health:
 def collect_health(target: DeploymentTarget) -> Health:
     """Collect the health of an environment once.
 
+    Returns:
+        The health of nodes, data, backups, services and endpoints.
+
     Raises:
         EsqError: the environment is not deployed, or the cluster is unreachable.
     """
