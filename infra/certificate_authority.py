@@ -91,7 +91,11 @@ def _key_pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) ->
 
 
 def create_ca(*, now: dt.datetime | None = None) -> KeyPair:
-    """Create a certificate authority that may sign server certificates, but no intermediate CA."""
+    """Create a certificate authority that may sign server certificates, but no intermediate CA.
+
+    Returns:
+        The certificate of the authority and its key.
+    """
     not_before = (now or dt.datetime.now(dt.UTC)) - _CLOCK_SKEW
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key()

@@ -70,7 +70,7 @@ def get_or_none(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client ha
 
 
 def to_esq_error(error: Exception) -> EsqError:
-    """Convert an error of the client to an `EsqError`."""
+    """Return an error of the client as an `EsqError`."""
     return EsqError(
         "a request to the API server failed",
         location="Kubernetes API",

@@ -114,6 +114,9 @@ def _problem(error: ErrorDetails) -> Problem:
 def parse_settings(values: Mapping[str, object]) -> StackSettings:
     """Parse settings from plain values, e.g. a stack's configuration.
 
+    Returns:
+        The settings.
+
     Raises:
         ProblemsError: all problems in `values`, each with its location and remedy.
     """

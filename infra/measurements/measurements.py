@@ -113,7 +113,7 @@ class MeasurementStore:
         return [_read(file) for file in sorted((self._folder / slo_id).glob("*.json"))]
 
     def latest(self, slo_id: str) -> Measurement | None:
-        """Return the last record of an SLO."""
+        """Return the last measurement of an SLO; None when it was never measured."""
         files = sorted((self._folder / slo_id).glob("*.json"))
         return _read(files[-1]) if files else None
 

@@ -77,7 +77,7 @@ class ClusterPaths:
         return self.config / "supervisor.conf"
 
     def node(self, zone: str) -> Path:
-        """Folder of a node: its disks and its logs."""
+        """Return the folder of a node: its disks and its logs."""
         return self.root / "nodes" / zone
 
     def log(self, name: str) -> Path:

@@ -98,6 +98,9 @@ class VerifierReport(BaseModel):
 def read_report(pods: PodClient) -> VerifierReport:
     """Read the last report of the verifier.
 
+    Returns:
+        The report.
+
     Raises:
         PodUnreachableError: the verifier is unreachable or has not reported yet.
     """
@@ -181,7 +184,7 @@ def summary(report: VerifierReport, now: dt.datetime) -> str:
 
 
 def format_age(age: dt.timedelta) -> str:
-    """Format an age in one unit, e.g. `7 min`."""
+    """Return an age in one unit, e.g. `7 min`."""
     seconds = max(age.total_seconds(), 0.0)
     for unit, length, limit in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
         if seconds < limit:

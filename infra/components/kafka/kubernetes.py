@@ -23,7 +23,7 @@ _PROBE = Path(__file__).with_name("pod_programs") / "probe.py"
 
 
 class KubernetesKafka(pulumi.ComponentResource):
-    """Three nodes.
+    """Three Kafka nodes, each a broker and a controller.
 
     Attributes:
         endpoints: endpoints for clients.

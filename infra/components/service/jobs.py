@@ -33,7 +33,7 @@ class KubernetesJob(pulumi.ComponentResource):
         super().__init__("esq:services:DeployJob", args.name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         prerequisites = container_spec.declare_prerequisites(args, child)
-        # A Job runs only once: its name contains a digest, so a change of image or settings creates a new one.
+        # A Job runs only once: its name has a digest, so a change of image or settings creates a new one.
         name = f"{args.name}-{container_spec.digest(args)[:8]}"
         self.job = batch.Job(
             name,

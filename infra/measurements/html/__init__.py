@@ -29,7 +29,7 @@ def render_page(template: Path, **values: object) -> str:
 
 
 def format_number(value: float | None) -> str:
-    """Format a number: no decimals if it is whole, two below 10, else one; `-` for None."""
+    """Return a number as text: no decimals if it is whole, two below 10, else one; `-` for None."""
     if value is None:
         return "-"
     if value == int(value):

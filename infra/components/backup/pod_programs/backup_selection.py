@@ -76,6 +76,9 @@ def list_backups(info: Sequence[dict[str, Any]]) -> list[Backup]:
 def parse_time(text: str) -> dt.datetime:
     """Parse an ISO 8601 time; without an offset it is UTC.
 
+    Returns:
+        The time in UTC.
+
     Raises:
         ValueError: the text is not a time.
     """
@@ -149,6 +152,9 @@ def _plan(backup: Backup, options: tuple[str, ...]) -> RestorePlan:
 
 def plan_offsite_restore(target: str) -> RestorePlan:
     """Plan a restore from the off-site store when the list of backups is not available.
+
+    Returns:
+        The arguments of pgBackRest; the choice of the backup is left to it.
 
     Raises:
         ValueError: the target is neither `latest` nor a time.

@@ -38,6 +38,9 @@ _MAX_DIFFERENCES = 10
 def connect(**parameters: object) -> Connection:
     """Open a connection with autocommit and time zone UTC.
 
+    Returns:
+        The connection.
+
     Raises:
         psycopg2.OperationalError: the server is unreachable.
     """

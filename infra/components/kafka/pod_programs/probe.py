@@ -98,7 +98,7 @@ class ProtocolReader:
         return value
 
     def read_string(self) -> str | None:
-        """Return the next nullable string."""
+        """Return the next nullable string; None for null."""
         return self.read_text(self.read_number("h"))
 
     def read_text(self, length: int) -> str | None:
@@ -200,7 +200,11 @@ class Client:
         return data
 
     def metadata(self) -> Metadata:
-        """Query the brokers and the partitions of all topics (Metadata, version 1)."""
+        """Query the brokers and the partitions of all topics (Metadata, version 1).
+
+        Returns:
+            Brokers and partitions.
+        """
         response = self.call(_METADATA, 1, struct.pack(">i", -1))
         brokers = []
         for _ in range(response.read_number("i")):
@@ -216,6 +220,9 @@ class Client:
 
     def quorum(self) -> Quorum:
         """Query the active controller's quorum through this node (DescribeQuorum, version 1).
+
+        Returns:
+            The quorum.
 
         Raises:
             NotReadyError: the node cannot answer for the quorum.

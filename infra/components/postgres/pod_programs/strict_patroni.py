@@ -80,7 +80,11 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
         self._no_standby_since: float | None = None
 
     def recover(self) -> str:
-        """Start Postgres again or, on the first call of this process, leave the leadership to a standby."""
+        """Start Postgres again or, on the first call of this process, leave the leadership to a standby.
+
+        Returns:
+            The message that describes what was done, for Patroni's log.
+        """
         first, self._first_recovery = self._first_recovery, False
         if first and is_strict() and self.has_lock() and self.update_lock() and self.is_failover_possible():
             self.watchdog.disable()

@@ -74,7 +74,7 @@ def check_liveness(port: int, password: str) -> str | None:
 
 
 def check_readiness(port: int, password: str) -> str | None:
-    """Return why a server is not ready: it does not answer, or it is a replica without a primary.
+    """Return why a server is not ready (no answer, or a replica without its primary); None if it is.
 
     Args:
         port: port of the server.
