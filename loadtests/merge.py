@@ -30,7 +30,11 @@ def latency_from_samples(seconds: Iterable[float], failed: int = 0) -> Latency:
 
 
 def merge_results(results: Sequence[GeneratorResult]) -> Requests:
-    """Merge the results of all generators."""
+    """Merge the results of all generators.
+
+    Returns:
+        Counts, errors and latencies over all generators.
+    """
     histograms = _histograms(results)
     failed: Counter[str] = Counter()
     errors: defaultdict[str, Counter[str]] = defaultdict(Counter)

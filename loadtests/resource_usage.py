@@ -91,7 +91,11 @@ class ResourceMeter(PollingThread):
         self._pods: dict[str, _PodUsage] = {}
 
     def poll(self) -> bool:
-        """Read the samples of every node; skip nodes that do not answer."""
+        """Read the samples of every node; skip nodes that do not answer.
+
+        Returns:
+            True: polling continues until the block ends.
+        """
         try:
             pods = get_json(self._api, _PODS, _READ_TIMEOUT_SECONDS)["items"]
         except (ApiException, HTTPError):
