@@ -92,11 +92,11 @@ class CampaignRepository(Protocol):
         ...
 
     async def lock_requested_state(self, campaign: CampaignKey) -> RequestedState | None:
-        """Return the requested state of a campaign, share-locked until the unit of work ends."""
+        """Return the requested state of a campaign, share-locked until the transaction ends; or None."""
         ...
 
     async def lock_next_due(self, now: datetime) -> CampaignProgress | None:
-        """Lock and return the next campaign to check by `now` that no other transaction has locked."""
+        """Lock and return the next campaign to check by `now` that is not locked by others, or None."""
         ...
 
     async def add_counts(self, deltas: Mapping[CampaignKey, Mapping[MessageState, int]]) -> None:
@@ -145,7 +145,7 @@ class PlanRepository(Protocol):
         ...
 
     async def claim(self, lease_seconds: float) -> PlanLease | None:
-        """Lease the plan that has waited longest, if any waits."""
+        """Lease the plan that has waited longest; return None when none waits."""
         ...
 
     async def advance(self, plan: PlanLease, cursor: UUID | None, lease_seconds: float) -> bool:
@@ -263,7 +263,11 @@ class MessageRepository(Protocol):
         ...
 
     async def cancel_orphaned(self, campaign: Campaign) -> int:
-        """Cancel messages that were pending before the current pass and were not requested in it."""
+        """Cancel messages that were pending before the current pass and were not requested in it.
+
+        Returns:
+            The number of cancelled messages.
+        """
         ...
 
     async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:

@@ -67,7 +67,7 @@ def _schedule(row: Row[Any]) -> Schedule:
 
 
 def window_to_json(window: SendWindow | None) -> str | None:
-    """Return the stored form of a window."""
+    """Return the stored form of a window; None for no window."""
     if window is None:
         return None
     return json.dumps(
