@@ -140,6 +140,9 @@ Settings = TypeVar("Settings", bound=SettingsGroup)
 def load(settings_class: type[Settings]) -> Settings:
     """Read settings from the environment variables.
 
+    Returns:
+        The settings.
+
     Raises:
         SettingsError: variables are missing or invalid; all are listed, values of secrets are not repeated.
     """

@@ -99,6 +99,9 @@ def batch_by_size(parts: Iterable[EventPart]) -> Iterator[list[EventPart]]:
     """Split the parts, in order, into batches: each event costs a row, a record and a row at its consumer.
 
     A batch does not exceed `MAX_EVENT_BYTES`, unless a single part does.
+
+    Yields:
+        The batches.
     """
     batch: list[EventPart] = []
     size = 0
@@ -131,6 +134,9 @@ class InboundEvent:
 
 def decode(payload: bytes | None) -> InboundEvent:
     """Decode an envelope.
+
+    Returns:
+        The event with its envelope.
 
     Raises:
         MalformedEventError: the payload is not an envelope, or lacks id, company or event.

@@ -196,7 +196,7 @@ def _first_timestamps(records: Iterable[ConsumedRecord]) -> dict[tuple[str, int]
 
 
 def to_consumed_record(message: Message) -> ConsumedRecord:
-    """Convert a message of librdkafka.
+    """Return a message of librdkafka as a record.
 
     Raises:
         TypeError: the message is an error event, which has no topic, partition or offset.

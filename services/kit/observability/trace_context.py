@@ -46,7 +46,7 @@ _CURRENT: ContextVar[TraceContext | None] = ContextVar("trace", default=None)
 
 
 def current_trace() -> TraceContext | None:
-    """Return the current trace context, if any."""
+    """Return the current trace context; None without one."""
     return _CURRENT.get()
 
 

@@ -115,7 +115,7 @@ class Transaction:
             **parameters: its parameters by name.
 
         Returns:
-            The first row, if any.
+            The first row; None if there is none.
         """
         return (await self._pg_connection.execute(query, parameters)).first()
 

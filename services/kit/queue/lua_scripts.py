@@ -63,7 +63,11 @@ class Script:
 
 
 def load_script(name: str) -> Script:
-    """Assemble a script: its flags, the common part, its body."""
+    """Assemble a script from its flags, the common part and its body.
+
+    Returns:
+        The script with its SHA-1.
+    """
     flags, body = (FOLDER / f"{name}.lua").read_text(encoding="utf-8").split("\n", 1)
     text = f"{flags}\n{(FOLDER / 'common.lua').read_text(encoding='utf-8')}\n{body}"
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())

@@ -55,8 +55,8 @@ class Queue(Protocol):
 
         Args:
             jobs: jobs to add, at most 1000.
-            admitted: whether the jobs were accepted before: capacity and deadlines are not checked. A draining
-                queue rejects them too.
+            admitted: whether the jobs were accepted before, so that capacity and deadlines are not checked. A
+                draining queue rejects them too.
 
         Returns:
             The number of jobs added and of duplicates.
