@@ -51,6 +51,9 @@ class MarkAsReadRequest(BaseModel):
 def parse_request(raw: bytes) -> SendRequest | MarkAsReadRequest:
     """Parse the body of `POST /{phone_number_id}/messages`.
 
+    Returns:
+        The message to send, or the message to mark as read.
+
     Raises:
         InvalidRequestError: the request is invalid; has the error code of the Cloud API.
     """
