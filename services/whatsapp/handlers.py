@@ -120,7 +120,7 @@ def verify_subscription(command: VerifySubscription, verify_token: bytes) -> str
         verify_token: token agreed on with the provider.
 
     Raises:
-        ForbiddenError: the token is wrong.
+        ForbiddenError: the token or the mode is wrong.
     """
     matches = hmac.compare_digest(command.verify_token.encode(), verify_token)
     if command.mode != "subscribe" or not matches:

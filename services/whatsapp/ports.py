@@ -117,7 +117,7 @@ class ConnectionRepository(Protocol):
         ...
 
     async def find(self, company: str, name: str) -> ConnectionDetails | None:
-        """Return a connection.
+        """Return a connection; None when the company has none of this name.
 
         Args:
             company: the tenant.
@@ -134,7 +134,7 @@ class MessageRepository(Protocol):
     """Messages, inside a unit of work."""
 
     async def find(self, company: str, message_id: UUID) -> MessageRecord | None:
-        """Return a message.
+        """Return a message; None when the company has none with this id.
 
         Args:
             company: the tenant.

@@ -38,7 +38,7 @@ class PostgresUnitOfWorkFactory:
 
         Args:
             database: the service's database.
-            read_only: whether transactions are read-only; a standby serves them while the primary is unavailable.
+            read_only: whether transactions are read-only; a standby serves them without the primary.
         """
         self._begin = database.read_only_transaction if read_only else database.transaction
 
