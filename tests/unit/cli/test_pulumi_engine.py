@@ -24,7 +24,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PulumiEngine:
     # The engine changes both for its own process.
     monkeypatch.setenv("PATH", os.environ["PATH"])
     monkeypatch.setenv("PULUMI_AUTOMATION_API_SKIP_VERSION_CHECK", "true")
-    return PulumiEngine(load_environment("local"), path=os.environ["PATH"], kubeconfig=Path("/the/kubeconfig"))
+    return PulumiEngine(
+        load_environment("local"), path=os.environ["PATH"], kubeconfig=Path("/the/kubeconfig")
+    )
 
 
 @pytest.fixture
