@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from chaos.target import Target
 
-REQUEST_TIMEOUT_SECONDS = 1.0
+REQUEST_TIMEOUT_SECONDS = 5.0
 API = "control plane"
 UNAVAILABLE, AVAILABLE = "unavailable", "available"
 SERVICE_PREFIX = "service "
