@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,9 +19,10 @@ from services.campaigns.domain.model import MessageState
 from services.kit.postgres.inbox import PostgresInbox
 from services.kit.postgres.named_queries import load_queries
 from services.kit.postgres.outbox import PostgresOutbox
+from services.kit.postgres.unit_of_work import TransactionalFactory
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import Row
@@ -31,31 +31,12 @@ if TYPE_CHECKING:
     from services.campaigns.domain.model import Campaign, CampaignKey
     from services.campaigns.domain.schedule_rules import Schedule, ScheduledTransition
     from services.campaigns.ports import CampaignRepository, MessageRepository, PlanRepository
-    from services.kit.postgres.database import Database, Transaction
+    from services.kit.postgres.database import Transaction
     from services.kit.postgres.inbox import Inbox
     from services.kit.postgres.outbox import Outbox
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 MAX_UUID = UUID(int=(1 << 128) - 1)
-
-
-class PostgresUnitOfWorkFactory:
-    """See `ports.UnitOfWorkFactory`.
-
-    Args:
-        database: the database.
-        read_only: whether its transactions only read, so that a standby serves them while the primary is
-            unavailable.
-    """
-
-    def __init__(self, database: Database, *, read_only: bool = False) -> None:
-        self._begin = database.read_only_transaction if read_only else database.transaction
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[PostgresUnitOfWork]:
-        """Begin a transaction."""
-        async with self._begin() as transaction:
-            yield PostgresUnitOfWork(transaction)
 
 
 class PostgresUnitOfWork:
@@ -72,6 +53,14 @@ class PostgresUnitOfWork:
     async def commit(self) -> None:
         """Commit the transaction."""
         await self._transaction.commit()
+
+
+class PostgresUnitOfWorkFactory(TransactionalFactory[PostgresUnitOfWork]):
+    """See `ports.UnitOfWorkFactory`."""
+
+    def bind(self, transaction: Transaction) -> PostgresUnitOfWork:
+        """Return the repositories in a transaction."""
+        return PostgresUnitOfWork(transaction)
 
 
 class PostgresCampaignRepository:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.kit.postgres.inbox import PostgresInbox
 from services.kit.postgres.named_queries import load_queries
 from services.kit.postgres.outbox import PostgresOutbox
+from services.kit.postgres.unit_of_work import TransactionalFactory
 from services.whatsapp.adapters.delivery_states import PostgresDeliveryStateRepository
 from services.whatsapp.adapters.messages import COUNT_LIMIT, PostgresMessageRepository
 from services.whatsapp.domain.connections import ConnectionDetails
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import Mapping
 
-    from services.kit.postgres.database import Database, Transaction
+    from services.kit.postgres.database import Transaction
     from services.kit.postgres.inbox import Inbox
     from services.kit.postgres.outbox import Outbox
     from services.whatsapp.commands import PutConnection
@@ -28,25 +28,6 @@ if TYPE_CHECKING:
     )
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
-
-
-class PostgresUnitOfWorkFactory:
-    """See `ports.UnitOfWorkFactory`."""
-
-    def __init__(self, database: Database, *, read_only: bool = False) -> None:
-        """Set up the factory.
-
-        Args:
-            database: the service's database.
-            read_only: whether transactions are read-only; a standby serves them without the primary.
-        """
-        self._begin = database.read_only_transaction if read_only else database.transaction
-
-    @asynccontextmanager
-    async def __call__(self) -> AsyncIterator[PostgresUnitOfWork]:
-        """Start a transaction."""
-        async with self._begin() as transaction:
-            yield PostgresUnitOfWork(transaction)
 
 
 class PostgresUnitOfWork:
@@ -64,6 +45,14 @@ class PostgresUnitOfWork:
     async def commit(self) -> None:
         """Commit the transaction. On error the outcome is unknown."""
         await self._transaction.commit()
+
+
+class PostgresUnitOfWorkFactory(TransactionalFactory[PostgresUnitOfWork]):
+    """See `ports.UnitOfWorkFactory`."""
+
+    def bind(self, transaction: Transaction) -> PostgresUnitOfWork:
+        """Return the repositories in a transaction."""
+        return PostgresUnitOfWork(transaction)
 
 
 class PostgresConnectionRepository:
