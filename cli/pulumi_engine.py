@@ -113,7 +113,7 @@ class PulumiEngine:
             environment: owner of the stacks.
             path: PATH of the engine: its own program and the provider.
             kubeconfig: the cluster that the programs describe.
-            provider: serves all runs; None lets the engine start its own.
+            provider: serves each run; None lets the engine start its own.
         """
         self._provider = provider
         self._kubeconfig = kubeconfig
