@@ -18,7 +18,7 @@ import base64
 import datetime as dt
 import secrets
 import uuid
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
@@ -217,6 +217,8 @@ class Credentials(FrozenModel):
         backup: passphrases of the backups.
         offsite_store: store of the backups that must outlive the environment; None if there is none.
         application: keys and tokens of the services.
+        generation: suffix of account names on servers with one password per account; changed by a rotation.
+        alternate: the other generation during a rotation, which servers accept too; it has no alternate.
     """
 
     ca: KeyPair = Field(default_factory=create_ca)
@@ -228,6 +230,18 @@ class Credentials(FrozenModel):
     backup: BackupCredentials = Field(default_factory=BackupCredentials)
     offsite_store: OffsiteStoreAccess | None = None
     application: ApplicationCredentials = Field(default_factory=ApplicationCredentials)
+    generation: Literal["a", "b"] = "a"
+    alternate: Credentials | None = None
+
+    @property
+    def accepted(self) -> tuple[Credentials, ...]:
+        """The generations that servers accept; the first one is used."""
+        return (self,) if self.alternate is None else (self, self.alternate)
+
+    @property
+    def ca_bundle(self) -> str:
+        """PEM of the certificate authorities that clients and servers trust."""
+        return "".join(credentials.ca.certificate for credentials in self.accepted)
 
     @property
     def expires_at(self) -> dt.datetime:
