@@ -37,6 +37,10 @@ COMMANDS = {
     "backup": ("cli.commands.backup", "Create, list, verify and restore backups."),
     "recover": ("cli.commands.recover", "Recover a lost environment from its off-site store."),
     "campaign": ("cli.commands.campaign", "Send, operate and export campaigns."),
+    "logs": ("cli.commands.access", "Print or follow the logs of parts of an environment."),
+    "exec": ("cli.commands.access", "Run a command in a pod of an environment."),
+    "port-forward": ("cli.commands.access", "Forward a local port to a pod of an environment."),
+    "psql": ("cli.commands.access", "Open psql on the primary of Postgres."),
     "queue": ("cli.commands.queue", "Inspect and control job queues."),
     "dlq": ("cli.commands.dlq", "List, show, replay and discard dead letters."),
     "slo": (
@@ -83,12 +87,28 @@ def _load_command(name: str) -> Any:  # noqa: ANN401 - the framework's own class
     return getattr(command, "commands", {}).get(name, command)
 
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app = typer.Typer(cls=LazyGroup, no_args_is_help=True, rich_markup_mode=None)
+
+
+def _print_version(requested: bool) -> None:  # noqa: FBT001 - the framework's signature
+    if not requested:
+        return
+    from infra.version import commit, version  # noqa: PLC0415 - runs git
+
+    typer.echo(f"esq {version()}" + (f" ({checkout})" if (checkout := commit()) else ""))
+    raise typer.Exit
 
 
 @app.callback()
 def _root(
     verbose: bool = typer.Option(False, "-v", "--verbose", help="Show the traceback of internal errors."),  # noqa: FBT001, FBT003 - a flag
+    version: bool = typer.Option(  # noqa: ARG001, FBT001 - read by its callback
+        False,  # noqa: FBT003 - a flag
+        "--version",
+        help="Print the version and exit.",
+        callback=_print_version,
+        is_eager=True,
+    ),
 ) -> None:
     """Deploy, operate and test a WhatsApp campaign platform that must not lose a message."""
     if verbose:

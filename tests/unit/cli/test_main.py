@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import types
@@ -149,3 +150,25 @@ def test_confirmation_without_a_terminal_is_a_usage_error(
 ) -> None:
     assert main.run(args) == 2
     assert "--yes" in capsys.readouterr().err
+
+
+def test_version_names_the_release(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("esq 0.")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("esq dep", "deploy"), ("esq chaos ", "rollback"), ("esq logs local post", "postgres")],
+)
+def test_completion(line: str, expected: str) -> None:
+    """The shell calls the program with its words; the placeholder of a command has no arguments itself."""
+    environment = {"_ESQ_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    printed = subprocess.run(
+        [sys.executable, "-m", "cli.main"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    assert expected in printed.split()
