@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,14 +19,27 @@ TIMEOUT_MULTIPLIER = float(os.environ.get("ESQ_TEST_TIMEOUT_MULTIPLIER", "1"))
 """Multiplies every timeout, for slow machines."""
 POLL_INTERVAL_SECONDS = 0.05
 LOG_TAIL_CHARACTERS = 2000
+PORTS = range(14000, 30000)
+_CLAIMS: list[socket.socket] = []
+"""Kept open until this process ends."""
 
 
 def free_port() -> int:
-    """Return a loopback port that is currently free."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+    """Return a loopback port that is free and that no other test process gets.
+
+    The ports are below those that the kernel gives to connections. A Unix socket in the abstract namespace marks
+    each port as taken; the kernel closes it when this process ends.
+    """
+    for port in random.sample(PORTS, len(PORTS)):
+        claim = socket.socket(socket.AF_UNIX)
+        with suppress(OSError), socket.socket() as sock:
+            claim.bind(f"\0esq-test-port-{port}")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", port))
+            _CLAIMS.append(claim)
+            return port
+        claim.close()
+    raise RuntimeError(f"no free port between {PORTS.start} and {PORTS.stop}")
 
 
 def wait_until(description: str, condition: Callable[[], bool], seconds: float) -> None:
