@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from chaos.target import Target
     from infra.progress import ProgressStep
 
-UNGUARDED_ENVIRONMENT = "local"
-"""The only environment that accepts faults without confirmation."""
 HEALTHY_TIMEOUT_SECONDS = 180.0
 _POLL_INTERVAL_SECONDS = 1.0
 
@@ -24,17 +22,18 @@ class SteadyStateError(EsqError):
     """The system is not in its steady state, so the effect of a fault could not be measured."""
 
 
-def require_confirmation(environment: str, confirmed_name: str | None) -> None:
-    """Require the name of the environment as confirmation, unless it is `local`.
+def require_confirmation(environment: str, confirmed_name: str | None, *, is_embedded: bool) -> None:
+    """Require the name of the environment as confirmation, unless its cluster is an embedded one.
 
     Args:
         environment: name of the environment.
         confirmed_name: value of `--confirm`.
+        is_embedded: whether its cluster is embedded, and so belongs to nobody else.
 
     Raises:
         UsageError: the confirmation is missing or names another environment.
     """
-    if environment not in {UNGUARDED_ENVIRONMENT, confirmed_name}:
+    if not is_embedded and environment != confirmed_name:
         raise UsageError(
             f"faults in `{environment}` require confirmation",
             location="--confirm",

@@ -1,22 +1,24 @@
-"""An environment of the command line: its name, its state directory, its cluster.
-
-Precedence of settings: option, then `ESQ_...` variable, then default.
-"""
+"""An environment of the command line: its name, its definition, its state directory, its embedded cluster."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when the class is created
+from pathlib import Path
 
 import platformdirs
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.environment_definition import LOCAL_DEFINITION, EnvironmentDefinition, load_definition
+from infra.environment_record import EnvironmentRecord
 from infra.errors import UsageError
+from infra.files import write_atomically
+from infra.validation import suggest
 
 LOCAL = "local"
 """The only environment with a cluster of its own: three zones on this machine."""
+DEFINITIONS_DIR = Path(__file__).resolve().parents[1] / "stacks" / "environments"
 
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,20}$")
 
@@ -27,16 +29,14 @@ class EnvironmentSettings(BaseSettings):
     Attributes:
         local_cluster: name of the local cluster; the environment's name when unset.
         local_subnet: addresses of the local cluster, a /16.
-        backend: Pulumi backend URL, e.g. `s3://bucket`; a folder of the environment when unset.
-        kubeconfig: kubeconfig of an existing cluster, instead of the local cluster.
+        environments_dir: folder of the definitions of environments.
     """
 
     model_config = SettingsConfigDict(env_prefix="ESQ_", extra="ignore", frozen=True)
 
     local_cluster: str | None = None
     local_subnet: str = Field(default="10.90.0.0/16")
-    backend: str | None = None
-    kubeconfig: Path | None = None
+    environments_dir: Path = DEFINITIONS_DIR
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,49 @@ class Environment:
 
     Attributes:
         name: name of the environment, e.g. `local`.
+        definition: where it runs and how.
         folder: folder of its state, owner-only: file backend, passphrase, stack configuration, logs.
         clusters_dir: folder of the states of all local clusters.
         cluster: name of its local cluster.
         subnet: addresses of its local cluster.
-        backend: Pulumi backend URL.
-        external_kubeconfig: kubeconfig of an existing cluster; None means the local cluster.
     """
 
     name: str
+    definition: EnvironmentDefinition
     folder: Path
     clusters_dir: Path
     cluster: str
     subnet: str
-    backend: str
-    external_kubeconfig: Path | None
+
+    @property
+    def backend(self) -> str:
+        """Pulumi backend URL."""
+        return self.definition.backend or (self.folder / "backend").as_uri()
+
+    @property
+    def kubeconfig(self) -> Path:
+        """Kubeconfig of an existing cluster, with the context of the definition only."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def record_file(self) -> Path:
+        """Copy of the environment's record on this machine."""
+        return self.folder / "record.json"
+
+    def load_record(self) -> EnvironmentRecord | None:
+        """Return the copy of the environment's record; None when it was not deployed from this machine."""
+        if not self.record_file.is_file():
+            return None
+        return EnvironmentRecord.model_validate_json(self.record_file.read_text(encoding="utf-8"))
+
+    def save_record(self, record: EnvironmentRecord) -> None:
+        """Write the copy of the environment's record."""
+        write_atomically(self.record_file, record.model_dump_json(indent=2))
 
     @property
     def has_local_backend(self) -> bool:
         """Whether the stacks are in the environment's folder and are deleted with it."""
-        return self.backend == (self.folder / "backend").as_uri()
+        return self.definition.backend is None
 
     @property
     def offsite_store_dir(self) -> Path:
@@ -74,7 +97,7 @@ class Environment:
     @property
     def is_local_cluster(self) -> bool:
         """Whether this environment uses a local cluster."""
-        return self.external_kubeconfig is None
+        return self.definition.existing_cluster is None
 
 
 def state_dir() -> Path:
@@ -82,48 +105,67 @@ def state_dir() -> Path:
     return platformdirs.user_state_path("esq")
 
 
-def load_environment(name: str, *, kubeconfig: Path | None = None, backend: str | None = None) -> Environment:
-    """Return the environment with this name.
+def definitions_dir() -> Path:
+    """Return the folder of the definitions of environments."""
+    return EnvironmentSettings().environments_dir
 
-    Args:
-        name: name of the environment, e.g. `local`.
-        kubeconfig: kubeconfig of an existing cluster; overrides ESQ_KUBECONFIG.
-        backend: Pulumi backend URL; overrides ESQ_BACKEND.
+
+def environment_names() -> list[str]:
+    """Return the names of all environments, `local` first."""
+    return [LOCAL, *sorted(file.stem for file in definitions_dir().glob("*.yaml"))]
+
+
+def require_valid_name(name: str) -> None:
+    """Reject a name that cannot be the name of an environment.
 
     Raises:
-        UsageError: invalid name, no cluster for the environment, or the kubeconfig does not exist.
+        UsageError: the name is invalid.
     """
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"`{name}` is not a valid name of an environment",
             location="ENV",
-            remedy="Use a lower-case letter, then up to 20 letters, digits or dashes, e.g. `local`.",
+            remedy="Use a lower-case letter, then up to 20 letters, digits or dashes, e.g. `staging`.",
         )
+
+
+def load_environment(name: str) -> Environment:
+    """Return the environment with this name.
+
+    Raises:
+        UsageError: invalid or unknown name.
+        ProblemsError: all problems of its definition.
+    """
+    require_valid_name(name)
     settings = EnvironmentSettings()
-    external_kubeconfig = kubeconfig or settings.kubeconfig
-    if external_kubeconfig is None and name != LOCAL:
-        raise UsageError(
-            f"`{name}` has no cluster: only `{LOCAL}` has a cluster of its own",
-            location="--kubeconfig",
-            remedy=f"Name an existing cluster: `esq deploy {name} --kubeconfig FILE` (or ESQ_KUBECONFIG).",
-        )
-    _require_kubeconfig(external_kubeconfig)
-    folder = state_dir() / "environments" / name
     return Environment(
         name=name,
-        folder=folder,
+        definition=_definition(name, settings.environments_dir / f"{name}.yaml"),
+        folder=state_dir() / "environments" / name,
         clusters_dir=state_dir() / "clusters",
         cluster=settings.local_cluster or name,
         subnet=settings.local_subnet,
-        backend=backend or settings.backend or (folder / "backend").as_uri(),
-        external_kubeconfig=external_kubeconfig.resolve() if external_kubeconfig else None,
     )
 
 
-def _require_kubeconfig(kubeconfig: Path | None) -> None:
-    if kubeconfig is not None and not kubeconfig.is_file():
+def _definition(name: str, file: Path) -> EnvironmentDefinition:
+    if name == LOCAL:
+        _require_no_file(file)
+        return LOCAL_DEFINITION
+    if not file.is_file():
+        names = environment_names()
         raise UsageError(
-            f"no such file: {kubeconfig}",
-            location="--kubeconfig",
-            remedy="Give the path of a kubeconfig file.",
+            f"no environment `{name}`: {file} does not exist",
+            location="ENV",
+            remedy=f"{suggest(name, names)}Known: {', '.join(names)}. New: `esq env init {name}`.",
+        )
+    return load_definition(file)
+
+
+def _require_no_file(file: Path) -> None:
+    if file.exists():
+        raise UsageError(
+            f"`{LOCAL}` is built in and takes no definition",
+            location=str(file),
+            remedy="Give the file the name of another environment.",
         )

@@ -29,6 +29,7 @@ COMMANDS = {
     "preview": ("cli.commands.deploy", "Show what a deploy would change."),
     "deploy": ("cli.commands.deploy", "Deploy an environment."),
     "status": ("cli.commands.status", "Show the health of an environment by component and zone."),
+    "env": ("cli.commands.env", "List, show and create definitions of environments."),
     "drift": (
         "cli.commands.drift",
         "Compare the cluster with the deployed state; exit code 99 when they differ.",
@@ -52,7 +53,7 @@ COMMANDS = {
     "cluster": ("cli.commands.cluster", "Manage the local three-zone cluster: up, down, status, logs."),
     "toolchain": ("cli.commands.toolchain", "List and build the tools."),
     "test": ("cli.commands.test", "Run checks and tests."),
-    "generate": ("cli.commands.dev", "Regenerate Protobuf code, schema baseline and AsyncAPI document."),
+    "generate": ("cli.commands.dev", "Regenerate Protobuf code, AsyncAPI document and JSON schema."),
     "lock": ("cli.commands.dev", "Regenerate the lock files after a change to pyproject.toml."),
 }
 """Module and help line of each command, in the order they are listed."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,7 +26,9 @@ SLO_COLOURS = {"met": "green", "missed": "yellow", "violated": "red"}
 _PIPE_COLUMNS = 200
 _TARGET_HELP = "`latest`, a time (ISO 8601, UTC by default), or the label of a backup."
 
-Env = Annotated[str, typer.Argument(metavar="ENV", help="Name of the environment, e.g. `local`.")]
+Env = Annotated[
+    str, typer.Argument(metavar="ENV", help="Name of the environment, e.g. `local`; see `esq env list`.")
+]
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output, nothing else.")
 ]
@@ -35,14 +36,6 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 Layers = Annotated[
     list[str] | None,
     typer.Option("--layer", help="Only this layer: cluster, data or services. Repeatable."),
-]
-Kubeconfig = Annotated[
-    Path | None,
-    typer.Option(help="Kubeconfig of an existing cluster, instead of the local cluster (or ESQ_KUBECONFIG)."),
-]
-Backend = Annotated[
-    str | None,
-    typer.Option(help="Pulumi backend URL (or ESQ_BACKEND); by default a folder of the environment."),
 ]
 RecoveryTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help=_TARGET_HELP)]
 

@@ -1,4 +1,4 @@
-"""Resource sizes per environment.
+"""Resource sizes: a profile for laptops, one for production, and what an environment changes in them.
 
 `local` shares a laptop or CI machine with two cores between three zones, control plane and services. It
 requests almost no CPU and sets no CPU limit anywhere: a throttled Patroni or broker misses heartbeats, and a
@@ -6,6 +6,8 @@ missed heartbeat causes a failover. Memory limits are the measured usage plus th
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -121,9 +123,47 @@ PRODUCTION_SIZES = Sizes(
     job=Size(cpu="100m", memory="128Mi", memory_limit="512Mi"),
 )
 
-SIZES_BY_ENVIRONMENT = {"local": LOCAL_SIZES, "staging": PRODUCTION_SIZES, "prod": PRODUCTION_SIZES}
+PROFILES = {"local": LOCAL_SIZES, "production": PRODUCTION_SIZES}
+"""Sizes by name of the profile."""
+DEFAULT_PROFILE = "production"
 
 
-def sizes_for_environment(environment: str) -> Sizes:
-    """Return the sizes of an environment; by default those of `local`."""
-    return SIZES_BY_ENVIRONMENT.get(environment, LOCAL_SIZES)
+def apply_profile(values: object) -> object:
+    """Return a profile's sizes with the given ones in their place.
+
+    Args:
+        values: `profile`, and sizes by component, each with only what differs from the profile.
+
+    Raises:
+        ValueError: there is no such profile.
+    """
+    if not isinstance(values, dict):
+        return values
+    overrides = {str(name): value for name, value in values.items() if name != "profile"}
+    profile = values.get("profile", DEFAULT_PROFILE)
+    if profile not in PROFILES:
+        raise ValueError(f"no such profile: {profile!r}. Known: {', '.join(PROFILES)}")
+    defaults = PROFILES[profile].model_dump()
+    return defaults | {name: _override(defaults.get(name), value) for name, value in overrides.items()}
+
+
+def _override(default: object, value: object) -> object:
+    return {**default, **value} if isinstance(default, dict) and isinstance(value, dict) else value
+
+
+def sizes_schema() -> dict[str, Any]:
+    """Return the JSON schema of what `apply_profile` accepts."""
+    schema = Sizes.model_json_schema()
+    size = _all_optional(schema["$defs"]["Size"])
+    properties = _all_optional(schema)["properties"]
+    fields = {name: size if "$ref" in field else field for name, field in properties.items()}
+    profile = {"enum": list(PROFILES), "default": DEFAULT_PROFILE}
+    return {"type": "object", "additionalProperties": False, "properties": {"profile": profile, **fields}}
+
+
+def _all_optional(schema: dict[str, Any]) -> dict[str, Any]:
+    fields = {
+        name: {key: value for key, value in field.items() if key not in {"title", "default"}}
+        for name, field in schema["properties"].items()
+    }
+    return {"type": "object", "additionalProperties": False, "properties": fields}

@@ -5,17 +5,15 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from infra.credentials import Credentials  # noqa: TC001 - pydantic reads it when the class is created
-from infra.errors import Problem, ProblemsError
-from infra.names import STATEFUL_REPLICAS
-from infra.sizes import Sizes, sizes_for_environment
+from infra.errors import ProblemsError
+from infra.platform_settings import PlatformSettings
+from infra.validation import problems_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from pydantic_core import ErrorDetails
 
 
 class Layer(StrEnum):
@@ -41,28 +39,19 @@ ImageReference = Annotated[str, Field(pattern=r"^\S+@sha256:[0-9a-f]{64}$")]
 """`REPOSITORY@sha256:DIGEST`."""
 
 
-class StackSettings(BaseModel):
-    """Settings of one layer of one environment.
+class StackSettings(PlatformSettings):
+    """Settings of one layer of one environment: what its definition chooses, and what a deploy adds.
 
     Attributes:
         environment: name of the environment, e.g. `local`; the stack is `<environment>-<layer>`.
         layer: layer of this stack.
-        zones: failure domains for the replicas, as in the nodes' zone labels.
-        storage_class: StorageClass of all volumes; it must wait for its first consumer, otherwise volumes and
-            pods can be in different zones.
         images: image reference by name; by digest, so that equal settings always run the same code.
-        sizes: resources of each replica; by default those of the environment in `infra.sizes`.
         credentials: all secrets of the environment; None in the cluster layer, which needs none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     environment: str = Field(pattern=r"^[a-z][a-z0-9-]{0,20}$")
     layer: Layer
-    zones: tuple[str, ...] = Field(default=("zone-a", "zone-b", "zone-c"), min_length=STATEFUL_REPLICAS)
-    storage_class: str = "esq-local"
     images: dict[str, ImageReference] = Field(default_factory=dict, validate_default=True)
-    sizes: Sizes = Field(default_factory=lambda data: sizes_for_environment(data.get("environment", "")))
     credentials: Credentials | None = Field(default=None, repr=False, validate_default=True)
 
     @field_validator("images")
@@ -96,21 +85,6 @@ class StackSettings(BaseModel):
         return self.credentials
 
 
-_DEFAULT_NOT_COMPUTED = "default_factory_not_called"
-"""pydantic's error type for a default that was not computed because another field is invalid: a follow-up
-error."""
-
-
-def _problem(error: ErrorDetails) -> Problem:
-    location = ".".join(str(part) for part in error["loc"]) or "settings"
-    # A message must not contain a credential, and a missing field has no value.
-    show_value = isinstance(error["input"], str | int | list | tuple) and not location.startswith(
-        "credentials"
-    )
-    value = f" (found {error['input']!r})" if show_value else ""
-    return Problem(f"{error['msg']}{value}", location, "Correct it in the stack's configuration.")
-
-
 def parse_settings(values: Mapping[str, object]) -> StackSettings:
     """Parse settings from plain values, e.g. a stack's configuration.
 
@@ -123,7 +97,5 @@ def parse_settings(values: Mapping[str, object]) -> StackSettings:
     try:
         return StackSettings.model_validate(values)
     except ValidationError as error:
-        problems = [
-            _problem(details) for details in error.errors() if details["type"] != _DEFAULT_NOT_COMPUTED
-        ]
+        problems = problems_of(error, source="settings", remedy="Correct it in the stack's configuration.")
         raise ProblemsError("The stack settings are invalid", problems) from error

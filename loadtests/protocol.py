@@ -28,7 +28,7 @@ class LoadTarget(BaseModel):
 
     Attributes:
         url: URL of the edge.
-        ca_file: CA certificate that verifies the edge; None for plain HTTP.
+        ca_file: CA certificate that verifies the edge; None for those that this machine trusts.
         token_key: HMAC key of bearer tokens.
         app_secret: key that signs webhooks.
         companies: companies on whose behalf requests are made, in turn.

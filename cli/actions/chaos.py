@@ -130,7 +130,7 @@ def run_experiment(  # noqa: PLR0913, PLR0917 - one argument per command line op
         environment: environment to run it on.
         name: name of the experiment.
         runs: number of runs.
-        confirmed_name: name of the environment as confirmation, required except for `local`.
+        confirmed_name: name of the environment as confirmation, required unless its cluster is embedded.
         command: command line, for the report.
         progress: receives the steps.
 
@@ -141,7 +141,7 @@ def run_experiment(  # noqa: PLR0913, PLR0917 - one argument per command line op
         EsqError: the experiment could not run, or a fault could not be undone.
     """
     experiment = load(name)
-    require_confirmation(environment.name, confirmed_name)
+    require_confirmation(environment.name, confirmed_name, is_embedded=environment.is_local_cluster)
     target = open_experiment_target(environment, progress)
     started_at, store = dt.datetime.now(dt.UTC), report_store(environment)
     folder, facts = store.create(name, started_at), host_facts()

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import platformdirs
+import yaml
 from pydantic import ValidationError
 
 from cli.actions.debian_packages import install
+from cli.actions.offsite_store import offsite_store_access
 from cli.provider_process import PROGRAM, ProviderProcess
 from cli.pulumi_engine import PulumiEngine
-from infra.credentials import OffsiteStoreAccess
-from infra.errors import EsqError, Problem, ProblemsError, UsageError
+from infra.errors import Problem, ProblemsError
+from infra.files import write_atomically
+from infra.kubeconfig import select_context
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.environment import Environment
+    from infra.credentials import OffsiteStoreAccess
+    from infra.environment_definition import ExistingCluster
     from infra.progress import ProgressReporter
     from infra.zones import Cluster
     from infra.zones.toolchain import Toolchain
@@ -31,8 +35,6 @@ CLUSTER_TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 """Tools of the local cluster."""
 ZONE_TOOLS = (*CLUSTER_TOOLS, *CONTROL_TOOLS, "garage", "kafka")
 """The same, and the programs that the images contain."""
-
-_REGISTRY_REMEDY = "Push the images to your registry and set ESQ_IMAGES to their digests, as JSON."
 
 
 def cache_dir() -> Path:
@@ -56,21 +58,20 @@ class DeploymentTarget:
 
     @property
     def kubeconfig(self) -> Path:
-        """Kubeconfig of the cluster.
-
-        Raises:
-            TypeError: the environment has neither a local nor an existing cluster.
-        """
-        if self.cluster is not None:
-            return self.cluster.kubeconfig
-        if self.environment.external_kubeconfig is None:
-            raise TypeError("an environment has either a local or an existing cluster")
-        return self.environment.external_kubeconfig
+        """Kubeconfig of the cluster."""
+        return self.environment.kubeconfig if self.cluster is None else self.cluster.kubeconfig
 
     @property
     def address(self) -> str:
-        """`https://...` of the edge; empty for an existing cluster."""
-        return f"https://{self.cluster.address}" if self.cluster is not None else ""
+        """`https://...` of the edge; empty for an existing cluster without a public address."""
+        if self.cluster is None:
+            return self.environment.definition.public_address or ""
+        return f"https://{self.cluster.address}"
+
+    @property
+    def edge_ca(self) -> Path | None:
+        """CA certificate of the edge; None for the CAs that this machine trusts."""
+        return self.environment.definition.public_ca_certificate if self.cluster is None else self.cluster.ca
 
     @cached_property
     def _provider(self) -> ProviderProcess:
@@ -82,14 +83,18 @@ class DeploymentTarget:
         folders = [str(self.tools.path(program).parent) for program in ("pulumi", PROGRAM)]
         return os.pathsep.join([*folders, os.environ.get("PATH", "")])
 
-    @property
-    def offsite_store(self) -> OffsiteStoreAccess | None:
-        """The store of the off-site backups; None when none is configured.
+    def offsite_store(self, stored: OffsiteStoreAccess | None) -> OffsiteStoreAccess | None:
+        """Return the store of the off-site backups; None when there is none.
+
+        Args:
+            stored: access of the last deploy; None at the first deploy.
 
         Raises:
-            UsageError: ESQ_OFFSITE_STORE is invalid.
+            UsageError: its access key is unknown.
         """
-        return self.cluster.offsite_store if self.cluster is not None else offsite_store_from_environment()
+        if self.cluster is None:
+            return offsite_store_access(self.environment, stored)
+        return self.cluster.offsite_store
 
     def engine(self) -> PulumiEngine:
         """Return the Pulumi engine for this cluster."""
@@ -98,53 +103,30 @@ class DeploymentTarget:
         )
 
     def push_images(self, progress: ProgressReporter) -> dict[str, str]:
-        """Build and push missing images; return image references by name.
-
-        Raises:
-            EsqError: existing cluster, and ESQ_IMAGES is not set.
-        """
+        """Return image references by name; builds and pushes missing images for the local cluster."""
         if self.cluster is None:
-            return images_from_environment()
+            return dict(self.environment.definition.images or {})
         from infra.zones.images import Images  # noqa: PLC0415 - only the local cluster builds images
 
         images = Images(cache=cache_dir(), tools=self.tools)
         return images.push(registry=self.cluster.registry, ca=self.cluster.ca, steps=progress)
 
 
-def images_from_environment() -> dict[str, str]:
-    """Return the image references of ESQ_IMAGES, by name.
+def write_kubeconfig(environment: Environment, cluster: ExistingCluster) -> None:
+    """Write the kubeconfig of an existing cluster's context into the environment's folder, owner-only.
+
+    Everything uses this file, so that nothing can follow another context.
+
+    Args:
+        environment: the environment.
+        cluster: its cluster.
 
     Raises:
-        EsqError: it is not set, or not a JSON object.
+        UsageError: the kubeconfig of the definition is invalid, or has no such context.
     """
-    try:
-        return dict(json.loads(os.environ["ESQ_IMAGES"]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise EsqError(
-            "an existing cluster requires images that it can pull",
-            location="ESQ_IMAGES",
-            remedy=_REGISTRY_REMEDY,
-        ) from error
-
-
-def offsite_store_from_environment() -> OffsiteStoreAccess | None:
-    """Return the S3 store of ESQ_OFFSITE_STORE; None when it is not set.
-
-    Raises:
-        UsageError: it is not what `infra.credentials.OffsiteStoreAccess` describes.
-    """
-    text = os.environ.get("ESQ_OFFSITE_STORE")
-    if not text:
-        return None
-    try:
-        return OffsiteStoreAccess.model_validate_json(text)
-    except ValidationError as error:
-        fields = ", ".join(".".join(map(str, detail["loc"])) or "JSON" for detail in error.errors())
-        raise UsageError(
-            f"invalid off-site store: {fields}",
-            location="ESQ_OFFSITE_STORE",
-            remedy="Set it to JSON with url, region, bucket, key_id, key_secret and ca_certificate (PEM).",
-        ) from error
+    document = select_context(cluster.kubeconfig, cluster.context)
+    environment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    write_atomically(environment.kubeconfig, yaml.safe_dump(document))
 
 
 def local_cluster(environment: Environment, tools: Toolchain) -> Cluster:
@@ -188,10 +170,15 @@ def open_target(environment: Environment, progress: ProgressReporter) -> Deploym
     Args:
         environment: the environment.
         progress: reports builds of tools.
+
+    Raises:
+        UsageError: the kubeconfig of an existing cluster is invalid.
     """
     tools = open_toolchain(progress)
-    cluster = local_cluster(environment, tools) if environment.is_local_cluster else None
-    return DeploymentTarget(environment, tools, cluster)
+    if cluster := environment.definition.existing_cluster:
+        write_kubeconfig(environment, cluster)
+        return DeploymentTarget(environment, tools, None)
+    return DeploymentTarget(environment, tools, local_cluster(environment, tools))
 
 
 def provision_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:

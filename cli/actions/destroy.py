@@ -62,6 +62,8 @@ def _remove_cluster(target: DeploymentTarget, progress: ProgressReporter, *, kee
             target.cluster.down(progress, purge=True)
     if keep_backups:
         return
-    shutil.rmtree(target.environment.offsite_store_dir, ignore_errors=True)
+    if target.cluster is not None:
+        # Without an embedded cluster, a store of this name is that of another environment.
+        shutil.rmtree(target.environment.offsite_store_dir, ignore_errors=True)
     # The environment's folder goes last: an interrupted destroy can be repeated.
     shutil.rmtree(target.environment.folder, ignore_errors=True)

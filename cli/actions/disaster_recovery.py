@@ -63,11 +63,11 @@ def recover_environment(
     target = provision_target(environment, progress)
     engine = target.engine()
     # Fails here when the keys are lost: without them the backups cannot be decrypted.
-    load_credentials(environment, engine)
-    if target.offsite_store is None:
+    credentials = load_credentials(environment, engine)
+    if target.offsite_store(credentials.offsite_store) is None:
         raise UsageError(
             f"`{environment.name}` has no off-site store",
-            location="ESQ_OFFSITE_STORE",
+            location="offsite_store",
             remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
         )
     loaded = deploy.load_layer_settings(environment, engine, target, list(Layer), progress)

@@ -22,8 +22,6 @@ from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError
 from infra.kubernetes import api_client
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
-from infra.processes import PROCESSES, REPLICAS
-from services.contracts.endpoints import PUBLIC_ENDPOINTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,6 +31,8 @@ if TYPE_CHECKING:
     from cli.environment import Environment
     from infra.components.backup.status import VerifierReport
     from infra.components.component_health import ComponentHealth, PodClient
+    from infra.environment_definition import EnvironmentDefinition
+    from infra.processes import Process
     from infra.progress import ProgressStep
 
 HEALTHY_TIMEOUT_SECONDS = 120.0
@@ -169,12 +169,13 @@ def collect_health(target: DeploymentTarget) -> Health:
             remedy=f"Deploy it: `esq deploy {target.environment.name}`.",
         )
     services = KubernetesPodClient(kubeconfig, SERVICES_NAMESPACE)
+    processes = target.environment.definition.processes
     with ThreadPoolExecutor(5) as pool:
         nodes = pool.submit(_nodes, kubeconfig)
         data = pool.submit(data_layer_health.collect, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
         backups = pool.submit(_backups, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
         endpoints = pool.submit(_check_endpoints, target)
-        counted = pool.map(partial(_service, services), [process.name for process in PROCESSES])
+        counted = pool.map(partial(_service, services, target.environment.definition), processes)
         return Health(nodes.result(), data.result(), backups.result(), tuple(counted), endpoints.result())
 
 
@@ -245,20 +246,23 @@ def _backups(pods: PodClient) -> BackupHealth:
     )
 
 
-def _service(pods: PodClient, name: str) -> ServiceHealth:
-    ready = [pod for pod in pods.list_pods(name) if pod.ready]
+def _service(pods: PodClient, definition: EnvironmentDefinition, process: Process) -> ServiceHealth:
+    ready = [pod for pod in pods.list_pods(process.name) if pod.ready]
     zones: dict[str, int] = {}
     for pod in ready:
         zones[pod.zone or "?"] = zones.get(pod.zone or "?", 0) + 1
-    return ServiceHealth(name, len(ready), REPLICAS, zones)
+    return ServiceHealth(process.name, len(ready), definition.replicas_of(process), zones)
 
 
 def _check_endpoints(target: DeploymentTarget) -> tuple[EndpointCheck, ...]:
     """Send a request to every public endpoint; any response of a service shows that it serves."""
-    if target.cluster is None or not target.cluster.ca.is_file():
+    ca = target.edge_ca
+    if not target.address or (ca is not None and not ca.is_file()):
         return ()
-    paths: Sequence[str] = [prefix for endpoint in PUBLIC_ENDPOINTS for prefix in endpoint.path_prefixes]
-    context = ssl.create_default_context(cafile=str(target.cluster.ca))
+    processes = target.environment.definition.processes
+    endpoints = [process.public_endpoint for process in processes if process.public_endpoint]
+    paths: Sequence[str] = [prefix for endpoint in endpoints for prefix in endpoint.path_prefixes]
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
     with httpx.Client(verify=context, timeout=_REQUEST_TIMEOUT_SECONDS) as http:
         return tuple(EndpointCheck(path, _check_endpoint(http, target.address + path)) for path in paths)
 

@@ -35,7 +35,7 @@ class PlatformAccess:
         environment: name of the environment.
         http: HTTP client for its edge, shared by all companies.
         url: URL of the edge.
-        ca_file: certificate authority of the edge.
+        ca_file: certificate authority of the edge; None for the ones that this machine trusts.
         kubeconfig: kubeconfig of its cluster.
         credentials: keys that sign tokens and webhooks.
     """
@@ -43,7 +43,7 @@ class PlatformAccess:
     environment: str
     http: httpx.Client
     url: str
-    ca_file: Path
+    ca_file: Path | None
     kubeconfig: Path
     credentials: ApplicationCredentials = field(repr=False)
 
@@ -73,27 +73,28 @@ def open_platform(environment: Environment, progress: ProgressReporter) -> Itera
 
     Raises:
         EsqError: the environment is not deployed from this machine.
-        UsageError: existing cluster, whose edge address is unknown.
+        UsageError: existing cluster without a public address.
     """
     target = open_target(environment, progress)
-    if target.cluster is None:
+    ca = target.edge_ca
+    if not target.address:
         raise UsageError(
-            "the edge address of an existing cluster is unknown",
-            location="--kubeconfig",
-            remedy="This command supports the local cluster only.",
+            f"the address of `{environment.name}` is unknown",
+            location=f"{environment.name}.yaml: public_address",
+            remedy="Name the URL of the load balancer in front of the platform.",
         )
-    if not target.cluster.ca.is_file():
+    if ca is not None and not ca.is_file():
         raise EsqError(
             f"`{environment.name}` is not deployed",
-            location=str(target.cluster.ca),
+            location=str(ca),
             remedy=f"Deploy it: `esq deploy {environment.name}`.",
         )
     credentials = load_credentials(environment, target.engine()).application
-    context = ssl.create_default_context(cafile=str(target.cluster.ca))
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
     with httpx.Client(base_url=target.address, verify=context, timeout=HTTP_TIMEOUT) as http:
         yield PlatformAccess(
             *(environment.name, http, target.address),
-            *(target.cluster.ca, target.kubeconfig),
+            *(ca, target.kubeconfig),
             credentials=credentials,
         )
 

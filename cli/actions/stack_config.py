@@ -15,7 +15,7 @@ from infra.errors import EsqError
 from infra.stack_settings import IMAGES, Layer, StackSettings, parse_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cli.environment import Environment
     from cli.pulumi_engine import PulumiEngine
@@ -62,7 +62,7 @@ def load_settings(
     engine: PulumiEngine,
     images: Mapping[str, str],
     layers: Sequence[Layer],
-    offsite_store: OffsiteStoreAccess | None = None,
+    find_offsite_store: Callable[[OffsiteStoreAccess | None], OffsiteStoreAccess | None],
 ) -> LoadedSettings:
     """Return the settings of layers; missing and expiring credentials are generated.
 
@@ -71,7 +71,7 @@ def load_settings(
         engine: its Pulumi engine.
         images: image references by name.
         layers: the layers.
-        offsite_store: access to the off-site store; None without one.
+        find_offsite_store: returns the access to the off-site store, of that of the last deploy.
 
     Raises:
         ProblemsError: invalid settings, all of them named.
@@ -81,11 +81,13 @@ def load_settings(
     if any(layer in _LAYERS_WITH_CREDENTIALS for layer in layers):
         text = engine.get_config(Layer.DATA).get(CREDENTIALS_KEY)
         saved = Credentials.model_validate_json(text) if text else None
+        offsite_store = find_offsite_store(saved.offsite_store if saved else None)
         credentials = complete_credentials(saved).model_copy(update={"offsite_store": offsite_store})
         if credentials != saved:
             loaded.summary = "renewed missing or expiring credentials" if saved else "generated credentials"
     for layer in layers:
         values: dict[str, object] = {"environment": environment.name, "layer": layer}
+        values |= environment.definition.platform_settings
         values["images"] = {name: images[name] for name in IMAGES[layer] if name in images}
         values["credentials"] = credentials if layer in _LAYERS_WITH_CREDENTIALS else None
         loaded.settings.append(parse_settings(values))

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Kubeconfig, RecoveryTarget  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, RecoveryTarget  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cli.environment import Environment
 
 app = output.command_group("Back up Postgres: create, list, verify and restore backups.")
@@ -34,12 +32,12 @@ def backup() -> None:
 
 
 @app.command()
-def create(env: Env, kubeconfig: Kubeconfig = None, *, full: Full = False, json: AsJson = False) -> None:
+def create(env: Env, *, full: Full = False, json: AsJson = False) -> None:
     """Create a backup in every repository."""
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
     progress = output.progress_reporter(as_json=json)
-    result = action.create_backup(_environment(env, kubeconfig), progress, full=full)
+    result = action.create_backup(_environment(env), progress, full=full)
     if json:
         output.print_json({"environment": env, **result, "steps": output.timings(progress)})
         return
@@ -51,11 +49,11 @@ def create(env: Env, kubeconfig: Kubeconfig = None, *, full: Full = False, json:
 
 
 @app.command("list")
-def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def list_(env: Env, *, json: AsJson = False) -> None:
     """List backups, the range of restorable points in time, and the result of the last drill."""
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
-    result = action.list_backups(_environment(env, kubeconfig), output.progress_reporter(as_json=True))
+    result = action.list_backups(_environment(env), output.progress_reporter(as_json=True))
     if json:
         output.print_json({"environment": env, **result})
         return
@@ -73,7 +71,7 @@ def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
 
 
 @app.command()
-def drill(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def drill(env: Env, *, json: AsJson = False) -> None:
     """Restore the latest state and a random second to scratch volumes, and verify both.
 
     Exit code 1 when the verification fails.
@@ -81,7 +79,7 @@ def drill(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
     progress = output.progress_reporter(as_json=json)
-    result = action.run_drill(_environment(env, kubeconfig), progress)
+    result = action.run_drill(_environment(env), progress)
     if json:
         output.print_json({"environment": env, **result, "steps": output.timings(progress)})
     else:
@@ -91,10 +89,9 @@ def drill(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
 
 
 @app.command()
-def restore(  # noqa: PLR0913 - one per option
+def restore(
     env: Env,
     target: RecoveryTarget,
-    kubeconfig: Kubeconfig = None,
     *,
     in_place: InPlace = False,
     confirm: Confirm = None,
@@ -108,7 +105,7 @@ def restore(  # noqa: PLR0913 - one per option
     if in_place:
         _require_confirmation(env, confirm, as_json=json)
     progress = output.progress_reporter(as_json=json)
-    environment = _environment(env, kubeconfig)
+    environment = _environment(env)
     if in_place:
         from cli.actions.restore import restore_in_place  # noqa: PLC0415 - imports the Kubernetes client
 
@@ -132,20 +129,20 @@ def restore(  # noqa: PLR0913 - one per option
 
 
 @app.command("discard-clone")
-def discard_clone(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def discard_clone(env: Env, *, json: AsJson = False) -> None:
     """Delete the restored clone."""
     from cli.actions import backup as action  # noqa: PLC0415 - imports the Kubernetes client
 
     progress = output.progress_reporter(as_json=json)
-    removed = action.discard_clone(_environment(env, kubeconfig), progress)
+    removed = action.discard_clone(_environment(env), progress)
     if json:
         output.print_json({"environment": env, "removed": removed, "steps": output.timings(progress)})
 
 
-def _environment(env: str, kubeconfig: Path | None) -> Environment:
+def _environment(env: str) -> Environment:
     from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
 
-    return load_environment(env, kubeconfig=kubeconfig)
+    return load_environment(env)
 
 
 def _require_confirmation(env: str, confirm: str | None, *, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode, SloViolatedError
 
 if TYPE_CHECKING:
@@ -60,7 +60,6 @@ def send(  # noqa: PLR0913 - one per option
     connection: Connection = "main",
     rate: Rate = None,
     timeout: Timeout = 600.0,
-    kubeconfig: Kubeconfig = None,
     json: AsJson = False,
 ) -> None:
     """Import contacts, send them a message, wait for the end, and reconcile with the ledger.
@@ -73,7 +72,7 @@ def send(  # noqa: PLR0913 - one per option
     request = SendRequest(contacts, template, connection, rate)
     validate(request, company)
     progress = output.progress_reporter(as_json=json)
-    result = _send(request, env, company, timeout, kubeconfig, progress)
+    result = _send(request, env, company, timeout, progress)
     if json:
         output.print_json({"environment": env, **result.to_dict(), "steps": output.timings(progress)})
     else:
@@ -91,13 +90,11 @@ def send(  # noqa: PLR0913 - one per option
 
 
 @app.command("list")
-def list_(
-    env: Env, *, company: Company, limit: Limit = 20, kubeconfig: Kubeconfig = None, json: AsJson = False
-) -> None:
+def list_(env: Env, *, company: Company, limit: Limit = 20, json: AsJson = False) -> None:
     """List the campaigns of a company, newest first."""
     from cli.actions.campaign_admin import list_campaigns  # noqa: PLC0415 - help needs none of it
 
-    with _open_client(env, company, kubeconfig, output.progress_reporter(as_json=json)) as client:
+    with _open_client(env, company, output.progress_reporter(as_json=json)) as client:
         campaigns = list_campaigns(client, limit)
     if json:
         output.print_json({"environment": env, "campaigns": campaigns})
@@ -106,26 +103,22 @@ def list_(
 
 
 @app.command()
-def show(
-    env: Env, campaign: Campaign, *, company: Company, kubeconfig: Kubeconfig = None, json: AsJson = False
-) -> None:
+def show(env: Env, campaign: Campaign, *, company: Company, json: AsJson = False) -> None:
     """Show the progress of a campaign."""
     from cli.actions.campaign_admin import get_campaign  # noqa: PLC0415 - help needs none of it
 
-    with _open_client(env, company, kubeconfig, output.progress_reporter(as_json=json)) as client:
+    with _open_client(env, company, output.progress_reporter(as_json=json)) as client:
         progress = get_campaign(client, str(campaign))
     _print_campaign(progress, env, as_json=json)
 
 
 @app.command()
-def export(
-    env: Env, campaign: Campaign, *, company: Company, out: Out = None, kubeconfig: Kubeconfig = None
-) -> None:
+def export(env: Env, campaign: Campaign, *, company: Company, out: Out = None) -> None:
     """Export the state of every message as CSV."""
     from cli.actions.campaign_admin import export_messages  # noqa: PLC0415 - help needs none of it
 
     progress = output.progress_reporter(as_json=out is None)
-    with _open_client(env, company, kubeconfig, progress, EXPORT_TIMEOUT_SECONDS) as client:
+    with _open_client(env, company, progress, EXPORT_TIMEOUT_SECONDS) as client:
         if out is None:
             export_messages(client, str(campaign), sys.stdout)
             return
@@ -137,13 +130,11 @@ def export(
 def _state_change_command(action: str) -> Callable[..., None]:
     """Return the command of one state change; the commands differ in nothing else."""
 
-    def command(
-        env: Env, campaign: Campaign, *, company: Company, kubeconfig: Kubeconfig = None, json: AsJson = False
-    ) -> None:
+    def command(env: Env, campaign: Campaign, *, company: Company, json: AsJson = False) -> None:
         """Change the state of a campaign. See `STATE_CHANGES`; Args: the options of the command line."""
         from cli.actions.campaign_admin import change_state  # noqa: PLC0415 - help needs none of it
 
-        with _open_client(env, company, kubeconfig, output.progress_reporter(as_json=json)) as client:
+        with _open_client(env, company, output.progress_reporter(as_json=json)) as client:
             progress = change_state(client, str(campaign), action)
         _print_campaign(progress, env, as_json=json)
 
@@ -158,14 +149,13 @@ for _action, _help in STATE_CHANGES.items():
 def _open_client(
     env: str,
     company: str,
-    kubeconfig: Path | None,
     progress: ProgressReporter,
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
 ) -> Iterator[PlatformClient]:
     from cli.actions.platform_access import open_platform_client  # noqa: PLC0415 - help needs none of it
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    environment = load_environment(env, kubeconfig=kubeconfig)
+    environment = load_environment(env)
     with open_platform_client(environment, company, timeout_seconds, progress) as client:
         yield client
 
@@ -198,19 +188,18 @@ def _print_table(campaigns: list[dict[str, Any]]) -> None:
     output.console().print(table)
 
 
-def _send(  # noqa: PLR0913, PLR0917 - the options of the command
+def _send(
     request: SendRequest,
     env: str,
     company: str,
     timeout: float,
-    kubeconfig: Path | None,
     progress: ProgressReporter,
 ) -> SendResult:
     from cli.actions.send_campaign import send_campaign  # noqa: PLC0415 - imports HTTP client and SDK
     from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
 
-    keys_dir = load_environment(env, kubeconfig=kubeconfig).folder / "campaigns"
-    with _open_client(env, company, kubeconfig, progress, timeout) as client:
+    keys_dir = load_environment(env).folder / "campaigns"
+    with _open_client(env, company, progress, timeout) as client:
         return send_campaign(request, client, keys_dir, progress)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Runs = Annotated[
 ]
 Confirm = Annotated[
     str | None,
-    typer.Option(help="Name of the environment, required except for `local`.", metavar="ENV"),
+    typer.Option(help="Name of the environment, required unless its cluster is embedded.", metavar="ENV"),
 ]
 
 
@@ -73,12 +73,11 @@ def show(name: Name, *, json: AsJson = False) -> None:
 
 
 @app.command()
-def run(  # noqa: PLR0913 - one per option
+def run(
     env: Env,
     name: Name,
     runs: Runs = 1,
     confirm: Confirm = None,
-    kubeconfig: Kubeconfig = None,
     *,
     json: AsJson = False,
 ) -> None:
@@ -91,7 +90,7 @@ def run(  # noqa: PLR0913 - one per option
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     progress = output.progress_reporter(as_json=json)
-    environment = load_environment(env, kubeconfig=kubeconfig)
+    environment = load_environment(env)
     command = shlex.join(["esq", *sys.argv[1:]])
     report, page = action.run_experiment(environment, name, runs, confirm, command, progress)
     _print_report(report, page, as_json=json)
@@ -102,14 +101,12 @@ def run(  # noqa: PLR0913 - one per option
 
 
 @app.command()
-def rollback(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def rollback(env: Env, *, json: AsJson = False) -> None:
     """Undo every fault that an experiment left open."""
     from cli.actions import chaos as action  # noqa: PLC0415 - not needed for help
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    undone = action.rollback(
-        load_environment(env, kubeconfig=kubeconfig), output.progress_reporter(as_json=json)
-    )
+    undone = action.rollback(load_environment(env), output.progress_reporter(as_json=json))
     if json:
         output.print_json({"environment": env, "undone": [str(open_fault.fault) for open_fault in undone]})
 

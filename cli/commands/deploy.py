@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli import output
-from cli.output import AsJson, Backend, Env, Kubeconfig, Layers, Yes  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Layers, Yes  # noqa: TC001 - Typer reads annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,6 @@ _OPERATION_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"
 def preview(
     env: Env,
     layer: Layers = None,
-    kubeconfig: Kubeconfig = None,
-    backend: Backend = None,
     *,
     json: AsJson = False,
 ) -> None:
@@ -37,7 +35,7 @@ def preview(
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     progress = output.progress_reporter(as_json=json)
-    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    environment = load_environment(env)
     results = action.preview(environment, output.parse_layers(layer), progress)
     if json:
         layers = [result.to_dict() for result in results]
@@ -47,11 +45,9 @@ def preview(
 
 
 @app.command()
-def deploy(  # noqa: PLR0913 - one per option
+def deploy(
     env: Env,
     layer: Layers = None,
-    kubeconfig: Kubeconfig = None,
-    backend: Backend = None,
     *,
     yes: Yes = False,
     json: AsJson = False,
@@ -66,7 +62,7 @@ def deploy(  # noqa: PLR0913 - one per option
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     progress = output.progress_reporter(as_json=json)
-    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    environment = load_environment(env)
     result = action.deploy(environment, output.parse_layers(layer), progress, None if yes else _confirm)
     if json:
         output.print_json({"environment": env, **result.to_dict(), "steps": output.timings(progress)})

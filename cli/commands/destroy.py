@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.output import AsJson, Backend, Env, Kubeconfig, Layers, Yes  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Layers, Yes  # noqa: TC001 - Typer reads annotations
 
 app = output.command_group()
 
@@ -27,8 +27,6 @@ KeepBackups = Annotated[
 def destroy(  # noqa: PLR0913 - one per option
     env: Env,
     layer: Layers = None,
-    kubeconfig: Kubeconfig = None,
-    backend: Backend = None,
     *,
     keep_cluster: KeepCluster = False,
     keep_backups: KeepBackups = False,
@@ -46,7 +44,7 @@ def destroy(  # noqa: PLR0913 - one per option
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     progress = output.progress_reporter(as_json=json)
-    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    environment = load_environment(env)
     purge = not layer and not keep_cluster
     results = action.destroy(
         environment, output.parse_layers(layer), progress, purge=purge, keep_backups=keep_backups

@@ -53,12 +53,12 @@ def lock() -> None:
 
 @app.command()
 def generate() -> None:
-    """Regenerate code, baseline and AsyncAPI document from the Protobuf schemas and the topics."""
-    from cli.actions import generated_contracts  # noqa: PLC0415 - imports the code that is generated first
+    """Regenerate what comes from Protobuf schemas and topics, and the schema of environments."""
+    from cli.actions import environments, generated_contracts  # noqa: PLC0415 - imports what is generated first
 
     generate_into(PROJECT / SCHEMAS)
     typer.echo(str(SCHEMAS))
-    for path in generated_contracts.regenerate(PROJECT):
+    for path in [*generated_contracts.regenerate(PROJECT), environments.write_schema(PROJECT)]:
         typer.echo(str(path))
 
 

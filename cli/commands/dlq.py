@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Kubeconfig, Yes  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Yes  # noqa: TC001 - Typer reads annotations
 from infra.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 app = output.command_group("Dead letters: events that a service could not handle.")
 
@@ -31,9 +30,9 @@ def dlq() -> None:
 
 
 @app.command("list")
-def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def list_(env: Env, *, json: AsJson = False) -> None:
     """List the open dead letters (neither replayed nor discarded) with their reasons."""
-    result = _run_job(env, kubeconfig, ["list"], as_json=json)
+    result = _run_job(env, ["list"], as_json=json)
     if json:
         output.print_json({"environment": env, **result})
         return
@@ -55,9 +54,9 @@ def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
 
 
 @app.command()
-def show(env: Env, ids: Ids, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def show(env: Env, ids: Ids, *, json: AsJson = False) -> None:
     """Show dead letters in full, without message texts and phone numbers."""
-    result = _run_job(env, kubeconfig, ["show", *ids], as_json=json)
+    result = _run_job(env, ["show", *ids], as_json=json)
     if json:
         output.print_json({"environment": env, **result})
         return
@@ -68,15 +67,13 @@ def show(env: Env, ids: Ids, kubeconfig: Kubeconfig = None, *, json: AsJson = Fa
 
 
 @app.command()
-def replay(env: Env, ids: Ids, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def replay(env: Env, ids: Ids, *, json: AsJson = False) -> None:
     """Return dead letters to the consumer that failed. Effects that were already applied are not repeated."""
-    _resolve(env, kubeconfig, ["replay", *ids], "Replayed", as_json=json)
+    _resolve(env, ["replay", *ids], "Replayed", as_json=json)
 
 
 @app.command()
-def discard(
-    env: Env, ids: Ids, kubeconfig: Kubeconfig = None, *, yes: Yes = False, json: AsJson = False
-) -> None:
+def discard(env: Env, ids: Ids, *, yes: Yes = False, json: AsJson = False) -> None:
     """Discard dead letters; their events are never handled. Asks for confirmation unless --yes is given."""
     if not yes:
         if json:
@@ -86,11 +83,11 @@ def discard(
                 remedy=f"Check with `esq dlq show {env} {' '.join(ids)}`, then repeat with --yes.",
             )
         typer.confirm(f"Discard every dead letter at {', '.join(ids)}?", abort=True)
-    _resolve(env, kubeconfig, ["discard", *ids], "Discarded", as_json=json)
+    _resolve(env, ["discard", *ids], "Discarded", as_json=json)
 
 
-def _resolve(env: str, kubeconfig: Path | None, args: Sequence[str], verb: str, *, as_json: bool) -> None:
-    result = _run_job(env, kubeconfig, args, as_json=as_json)
+def _resolve(env: str, args: Sequence[str], verb: str, *, as_json: bool) -> None:
+    result = _run_job(env, args, as_json=as_json)
     if as_json:
         output.print_json({"environment": env, **result})
         return
@@ -99,11 +96,11 @@ def _resolve(env: str, kubeconfig: Path | None, args: Sequence[str], verb: str, 
     typer.echo(f"{verb}: {result['total']}")
 
 
-def _run_job(env: str, kubeconfig: Path | None, args: Sequence[str], *, as_json: bool) -> dict[str, Any]:
+def _run_job(env: str, args: Sequence[str], *, as_json: bool) -> dict[str, Any]:
     from cli.actions.dlq import run_dlq_job  # noqa: PLC0415 - imports the Kubernetes client
     from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
 
-    environment = load_environment(env, kubeconfig=kubeconfig)
+    environment = load_environment(env)
     return run_dlq_job(environment, args, output.progress_reporter(as_json=as_json))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli import output
-from cli.output import AsJson, Backend, Env, Kubeconfig, Layers  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Layers  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode, SloViolatedError
 
 app = output.command_group()
@@ -15,8 +15,6 @@ app = output.command_group()
 def drift(
     env: Env,
     layer: Layers = None,
-    kubeconfig: Kubeconfig = None,
-    backend: Backend = None,
     *,
     json: AsJson = False,
 ) -> None:
@@ -25,7 +23,7 @@ def drift(
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     progress = output.progress_reporter(as_json=json)
-    environment = load_environment(env, kubeconfig=kubeconfig, backend=backend)
+    environment = load_environment(env)
     changes = action.detect_drift(environment, output.parse_layers(layer), progress)
     if json:
         rows = [{"layer": name, **vars(change)} for name, change in changes]

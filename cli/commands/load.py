@@ -33,6 +33,10 @@ Experiment = Annotated[
     str | None,
     typer.Option("--with-chaos", metavar="EXPERIMENT", help="Experiment to run during the load test."),
 ]
+Confirm = Annotated[
+    str | None,
+    typer.Option(help="Name of the environment, required for an experiment unless the cluster is embedded."),
+]
 
 
 @app.command("list")
@@ -87,6 +91,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     duration: Duration = None,
     generators: Generators = 2,
     with_chaos: Experiment = None,
+    confirm: Confirm = None,
     *,
     json: AsJson = False,
 ) -> None:
@@ -103,6 +108,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         profile=scenario.profile.model_copy(update=changes),
         generators=generators,
         experiment=with_chaos,
+        confirmed_name=confirm,
         command=shlex.join(["esq", *sys.argv[1:]]),
     )
     report, page = run_load_test(load_environment(env), request, output.progress_reporter(as_json=json))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - Typer reads annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Kubeconfig  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,11 +47,11 @@ def queue() -> None:
 
 
 @app.command("list")
-def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def list_(env: Env, *, json: AsJson = False) -> None:
     """List all queues."""
     from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _platform_client(env, kubeconfig, output.progress_reporter(as_json=json)) as client:
+    with _platform_client(env, output.progress_reporter(as_json=json)) as client:
         queues = action.list_queues(client)
     if json:
         output.print_json({"environment": env, "queues": queues})
@@ -61,11 +60,11 @@ def list_(env: Env, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> N
 
 
 @app.command()
-def show(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def show(env: Env, name: Name, *, json: AsJson = False) -> None:
     """Show a queue with its totals and its configuration."""
     from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _platform_client(env, kubeconfig, output.progress_reporter(as_json=json)) as client:
+    with _platform_client(env, output.progress_reporter(as_json=json)) as client:
         queue = action.show_queue(client, name)
     if json:
         output.print_json({"environment": env, **queue})
@@ -76,23 +75,21 @@ def show(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = 
 
 
 @app.command()
-def pause(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def pause(env: Env, name: Name, *, json: AsJson = False) -> None:
     """Hand out no jobs; producers can still add jobs."""
-    _update(env, name, kubeconfig, {"paused": True}, as_json=json)
+    _update(env, name, {"paused": True}, as_json=json)
 
 
 @app.command()
-def resume(env: Env, name: Name, kubeconfig: Kubeconfig = None, *, json: AsJson = False) -> None:
+def resume(env: Env, name: Name, *, json: AsJson = False) -> None:
     """Stop pausing and draining."""
-    _update(env, name, kubeconfig, {"paused": False, "draining": False}, as_json=json)
+    _update(env, name, {"paused": False, "draining": False}, as_json=json)
 
 
 @app.command("rate-limit")
-def rate_limit(
-    env: Env, name: Name, rate: Rate, kubeconfig: Kubeconfig = None, *, json: AsJson = False
-) -> None:
+def rate_limit(env: Env, name: Name, rate: Rate, *, json: AsJson = False) -> None:
     """Set the maximum number of jobs handed out per second."""
-    _update(env, name, kubeconfig, {"rate_limit": rate}, as_json=json)
+    _update(env, name, {"rate_limit": rate}, as_json=json)
 
 
 @app.command()
@@ -100,7 +97,6 @@ def drain(
     env: Env,
     name: Name,
     timeout: Timeout = 600.0,
-    kubeconfig: Kubeconfig = None,
     *,
     json: AsJson = False,
 ) -> None:
@@ -109,7 +105,7 @@ def drain(
 
     steps = output.progress_reporter(as_json=json)
     with (
-        _platform_client(env, kubeconfig, steps, timeout) as client,
+        _platform_client(env, steps, timeout) as client,
         steps.step(f"drain {name}") as step,
     ):
         client.on_retry = step.set_status
@@ -120,7 +116,7 @@ def drain(
 
 
 @app.command()
-def top(env: Env, kubeconfig: Kubeconfig = None) -> None:
+def top(env: Env) -> None:
     """Show all queues live, until Ctrl-C."""
     from rich.console import Console  # noqa: PLC0415 - not needed for help
     from rich.live import Live  # noqa: PLC0415 - same
@@ -135,17 +131,17 @@ def top(env: Env, kubeconfig: Kubeconfig = None) -> None:
             remedy=f"Use `esq queue list {env} --json`.",
         )
     with (
-        _platform_client(env, kubeconfig, output.progress_reporter(as_json=False), float("inf")) as client,
+        _platform_client(env, output.progress_reporter(as_json=False), float("inf")) as client,
         Live(console=console, auto_refresh=False, screen=True) as live,
     ):
         for rows in action.poll(client):
             live.update(_table(rows), refresh=True)
 
 
-def _update(env: str, name: str, kubeconfig: Path | None, controls: dict[str, Any], *, as_json: bool) -> None:
+def _update(env: str, name: str, controls: dict[str, Any], *, as_json: bool) -> None:
     from cli.actions import queue as action  # noqa: PLC0415 - not needed for help
 
-    with _platform_client(env, kubeconfig, output.progress_reporter(as_json=as_json)) as client:
+    with _platform_client(env, output.progress_reporter(as_json=as_json)) as client:
         updated = action.update_queue(client, name, **controls)
     if as_json:
         output.print_json({"environment": env, **updated})
@@ -155,16 +151,14 @@ def _update(env: str, name: str, kubeconfig: Path | None, controls: dict[str, An
 
 @contextmanager
 def _platform_client(
-    env: str, kubeconfig: Path | None, steps: ProgressReporter, seconds: float = REQUEST_TIMEOUT_SECONDS
+    env: str, steps: ProgressReporter, seconds: float = REQUEST_TIMEOUT_SECONDS
 ) -> Iterator[PlatformClient]:
     """Open a client of the platform API."""
     from cli.actions.platform_access import open_platform_client  # noqa: PLC0415 - not needed for help
     from cli.actions.queue import OPERATOR_TENANT  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    with open_platform_client(
-        load_environment(env, kubeconfig=kubeconfig), OPERATOR_TENANT, seconds, steps
-    ) as client:
+    with open_platform_client(load_environment(env), OPERATOR_TENANT, seconds, steps) as client:
         yield client
 
 

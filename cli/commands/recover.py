@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Kubeconfig, Yes  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Yes  # noqa: TC001 - Typer reads annotations
 
 app = output.command_group()
 
@@ -20,7 +20,6 @@ Target = Annotated[
 def recover(
     env: Env,
     target: Target = "latest",
-    kubeconfig: Kubeconfig = None,
     *,
     yes: Yes = False,
     json: AsJson = False,
@@ -39,7 +38,7 @@ def recover(
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     progress = output.progress_reporter(as_json=json)
-    result = recover_environment(load_environment(env, kubeconfig=kubeconfig), target, progress)
+    result = recover_environment(load_environment(env), target, progress)
     if json:
         output.print_json({"environment": env, **result, "steps": output.timings(progress)})
         return

@@ -90,15 +90,35 @@ def zone_topology_spread(name: str) -> list[core.TopologySpreadConstraintArgs]:
     ]
 
 
-def node_anti_affinity(name: str) -> core.AffinityArgs:
-    """Return the rule that no node runs two replicas of a workload."""
+def zone_affinity(zones: Sequence[str]) -> core.AffinityArgs:
+    """Return the rule that pods run in these zones only; a cluster may have more."""
+    expression = core.NodeSelectorRequirementArgs(key=ZONE_LABEL, operator="In", values=list(zones))
+    term = core.NodeSelectorTermArgs(match_expressions=[expression])
+    return core.AffinityArgs(
+        node_affinity=core.NodeAffinityArgs(
+            required_during_scheduling_ignored_during_execution=core.NodeSelectorArgs(
+                node_selector_terms=[term]
+            )
+        )
+    )
+
+
+def replica_affinity(name: str, zones: Sequence[str]) -> core.AffinityArgs:
+    """Return the rules that replicas run in these zones, and no node runs two of them.
+
+    Args:
+        name: name of the workload.
+        zones: zones of the environment.
+    """
+    affinity = zone_affinity(zones)
     term = core.PodAffinityTermArgs(
         topology_key="kubernetes.io/hostname",
         label_selector=meta.LabelSelectorArgs(match_labels=labels(name)),
     )
-    return core.AffinityArgs(
-        pod_anti_affinity=core.PodAntiAffinityArgs(required_during_scheduling_ignored_during_execution=[term])
+    affinity.pod_anti_affinity = core.PodAntiAffinityArgs(
+        required_during_scheduling_ignored_during_execution=[term]
     )
+    return affinity
 
 
 def evict_from_lost_node(seconds: int = 5) -> list[core.TolerationArgs]:

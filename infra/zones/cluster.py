@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from infra.errors import ProblemsError, UsageError
+from infra.files import write_atomically
 from infra.names import OFFSITE_STORE
 from infra.subprocesses import HIGH_PRIORITY_PREFIX, CommandFailedError
 from infra.zones import (
@@ -30,7 +31,7 @@ from infra.zones import (
     registry,
 )
 from infra.zones.api import POLL_INTERVAL_SECONDS, READY_TIMEOUT_SECONDS, Api, start_timeout_error
-from infra.zones.paths import ClusterPaths, write_atomically
+from infra.zones.paths import ClusterPaths
 from infra.zones.spec import ClusterSpec
 from infra.zones.status import ClusterStatus, NodeStatus
 from infra.zones.supervisord import Program, Supervisor, render, wait_for_children

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from infra.files import write_atomically
 from infra.subprocesses import HIGH_PRIORITY_PREFIX
 from infra.zones import wait_for_apiserver
 from infra.zones.disks import MOUNT_POINT
-from infra.zones.paths import write_atomically
 from infra.zones.pki import SERVICE_ACCOUNTS
 from infra.zones.supervisord import Program
 

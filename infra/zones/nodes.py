@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.files import write_atomically
 from infra.subprocesses import HIGH_PRIORITY_PREFIX
 from infra.zones import cgroups, disks
 from infra.zones.control_plane import BUSYBOX_IMAGE, proxy_config
-from infra.zones.paths import write_atomically
 from infra.zones.spec import REGION
 from infra.zones.supervisord import NODE_SOCKET, SUPERVISORD, Program, render
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from infra.credentials import OffsiteStoreAccess
 from infra.errors import EsqError
+from infra.files import write_atomically
 from infra.names import DATA_NAMESPACE, OFFSITE_STORE, service_dns
-from infra.zones.paths import write_atomically
 from infra.zones.supervisord import Program
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import yaml
 
 from infra.certificate_authority import KeyPair, create_ca, is_valid, issue_certificate
+from infra.files import write_atomically
 from infra.names import DATA_NAMESPACE, OFFSITE_STORE, service_dns
-from infra.zones.paths import write_atomically
 
 if TYPE_CHECKING:
     from infra.zones.paths import ClusterPaths

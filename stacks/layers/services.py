@@ -20,8 +20,8 @@ from infra.names import (
     pod_dns,
     service_dns,
 )
-from infra.processes import PROCESSES, REPLICAS
-from services.contracts.endpoints import HTTP_PORT, PUBLIC_ENDPOINTS
+from infra.platform_settings import SIMULATOR
+from services.contracts.endpoints import HTTP_PORT
 
 if TYPE_CHECKING:
     from infra.processes import Process
@@ -41,9 +41,12 @@ def program(settings: StackSettings) -> None:
     KubernetesJobTemplate(_republish_requests(settings))
     KubernetesJobTemplate(_dead_letters(settings))
     after_jobs = pulumi.ResourceOptions(depends_on=[job.job for job in jobs])
-    names = [KubernetesService(_process(settings, process), after_jobs).name for process in PROCESSES]
+    names = [
+        KubernetesService(_process(settings, process), after_jobs).name for process in settings.processes
+    ]
     pulumi.export("services", names)
-    pulumi.export("public_endpoints", {endpoint.service: endpoint.node_port for endpoint in PUBLIC_ENDPOINTS})
+    endpoints = [process.public_endpoint for process in settings.processes if process.public_endpoint]
+    pulumi.export("public_endpoints", {endpoint.service: endpoint.node_port for endpoint in endpoints})
 
 
 def _database_url(role: str, password: str, service: str = "postgres") -> str:
@@ -143,7 +146,8 @@ def _process(settings: StackSettings, process: Process) -> ServiceArgs:
         image=settings.images["services"],
         argv=process.argv,
         size=settings.sizes.service,
-        replicas=REPLICAS,
+        replicas=settings.replicas_of(process),
+        zones=settings.zones,
         has_service=process.public_endpoint is not None,
         node_port=process.public_endpoint.node_port if process.public_endpoint else None,
         settings=_environment(settings, process),
@@ -156,12 +160,16 @@ def _process(settings: StackSettings, process: Process) -> ServiceArgs:
 def _environment(settings: StackSettings, process: Process) -> dict[str, str]:
     urls = {
         "campaigns-planner": {"ESQ_CONTACTS_URL": _service_url("contacts-api")},
-        "whatsapp-dispatcher": {"ESQ_CLOUD_API_URL": _service_url("simulator-api")},
+        "whatsapp-dispatcher": {"ESQ_CLOUD_API_URL": _cloud_api_url(settings)},
         "simulator-api": {"ESQ_WEBHOOK_URL": f"{_service_url('whatsapp-api')}/webhooks/cloud"},
     }
     values = {**_base_environment(settings, process.service), **urls.get(process.name, {})}
     values |= _kafka_environment(process.service) if process.kafka else {}
     return values | (_redis_environment() if process.redis else {})
+
+
+def _cloud_api_url(settings: StackSettings) -> str:
+    return _service_url(f"{SIMULATOR}-api") if settings.simulator else settings.cloud_api_url
 
 
 def _secrets(settings: StackSettings, process: Process) -> dict[str, str]:

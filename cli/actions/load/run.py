@@ -8,6 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chaos.safety import require_confirmation
 from cli.actions.load import setup, verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
 from cli.actions.platform_access import open_platform
@@ -47,6 +48,7 @@ class LoadTestRequest:
         profile: load profile, its rate in the unit of the scenario.
         generators: number of generator processes.
         experiment: experiment to run concurrently; None for none.
+        confirmed_name: name of the environment as confirmation of the experiment.
         command: command line.
     """
 
@@ -54,6 +56,7 @@ class LoadTestRequest:
     profile: LoadProfile
     generators: int
     experiment: str | None
+    confirmed_name: str | None
     command: str
 
     @property
@@ -108,8 +111,13 @@ def run_load_test(
         The report and the path of its HTML page.
 
     Raises:
+        UsageError: the experiment requires a confirmation.
         EsqError: the run failed.
     """
+    if request.experiment:
+        require_confirmation(
+            environment.name, request.confirmed_name, is_embedded=environment.is_local_cluster
+        )
     started_at, store, host = dt.datetime.now(dt.UTC), report_store(environment), host_facts()
     folder = store.create(request.scenario.name, started_at)
     with open_platform(environment, steps) as access:

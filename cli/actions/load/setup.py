@@ -51,7 +51,7 @@ def create_fixtures(
         campaign_id, sent_messages = _send_campaign(access.client_for(companies[0], seconds), list_name)
     return LoadTarget(
         url=access.url,
-        ca_file=str(access.ca_file),
+        ca_file=str(access.ca_file) if access.ca_file else None,
         token_key=access.credentials.token_key,
         app_secret=access.credentials.app_secret if scenario.needs_sent_campaign else "",
         companies=tuple(companies),

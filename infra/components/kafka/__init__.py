@@ -18,6 +18,7 @@ class KafkaArgs(BaseModel):
         namespace: namespace of all objects.
         image: an image with a JRE and Kafka 4 in /opt/kafka/libs.
         storage_class: StorageClass of the volumes.
+        zones: zones of the replicas.
         size: resources of each node.
         heap: heap of each JVM, e.g. `256m`.
         probe_server: resources of the probe server in each pod.
@@ -31,6 +32,7 @@ class KafkaArgs(BaseModel):
     namespace: str
     image: str
     storage_class: str
+    zones: tuple[str, ...]
     size: Size
     heap: str = Field(pattern=r"^\d+[mg]$")
     probe_server: Size

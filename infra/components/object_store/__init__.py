@@ -20,6 +20,7 @@ class ObjectStoreArgs(BaseModel):
         image: an image with Garage and HAProxy.
         python_image: an image with Python, for the job that applies the layout and creates the buckets.
         storage_class: StorageClass of the volumes.
+        zones: zones of the replicas.
         size: resources of each node.
         proxy: resources of each node's TLS proxy.
         credentials: keys of the buckets and of the administration.
@@ -34,6 +35,7 @@ class ObjectStoreArgs(BaseModel):
     image: str
     python_image: str
     storage_class: str
+    zones: tuple[str, ...]
     size: Size
     proxy: Size
     credentials: ObjectStoreCredentials = Field(repr=False)

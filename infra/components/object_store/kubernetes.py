@@ -171,7 +171,7 @@ def _stateful_set(args: ObjectStoreArgs, digest: str) -> apps.StatefulSetSpecArg
                 priority_class_name=workload.DATA_PRIORITY_CLASS,
                 security_context=workload.restricted_pod_security(UID),
                 topology_spread_constraints=workload.zone_topology_spread(NAME),
-                affinity=workload.node_anti_affinity(NAME),
+                affinity=workload.replica_affinity(NAME, args.zones),
                 tolerations=workload.tolerate_lost_node(),
                 init_containers=[_node_key(args)],
                 containers=[_node(args), _proxy(args)],

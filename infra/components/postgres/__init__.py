@@ -20,6 +20,7 @@ class PostgresArgs(BaseModel):
         namespace: namespace of all objects.
         image: an image with Postgres 15, Patroni 4 and pgBackRest.
         storage_class: StorageClass of the volumes.
+        zones: zones of the replicas.
         size: resources of each replica.
         shared_buffers: cache of Postgres.
         max_connections: connections for clients.
@@ -38,6 +39,7 @@ class PostgresArgs(BaseModel):
     namespace: str
     image: str
     storage_class: str
+    zones: tuple[str, ...]
     size: Size
     shared_buffers: str
     max_connections: int

@@ -193,7 +193,7 @@ def _stateful_set(args: PostgresArgs, digest: str) -> apps.StatefulSetSpecArgs:
                 priority_class_name=workload.DATA_PRIORITY_CLASS,
                 security_context=workload.restricted_pod_security(UID),
                 topology_spread_constraints=workload.zone_topology_spread(NAME),
-                affinity=workload.node_anti_affinity(NAME),
+                affinity=workload.replica_affinity(NAME, args.zones),
                 tolerations=workload.tolerate_lost_node(),
                 # A primary finishes its last transactions and transfers the lock.
                 termination_grace_period_seconds=30,

@@ -18,6 +18,7 @@ class RedisArgs(BaseModel):
         namespace: namespace of all objects.
         image: an image with Redis 7 and its Sentinel.
         storage_class: StorageClass of the volumes.
+        zones: zones of the replicas.
         size: resources of each server.
         sentinel: resources of each Sentinel.
         probe_server: resources of the probe server in each pod.
@@ -32,6 +33,7 @@ class RedisArgs(BaseModel):
     namespace: str
     image: str
     storage_class: str
+    zones: tuple[str, ...]
     size: Size
     sentinel: Size
     probe_server: Size

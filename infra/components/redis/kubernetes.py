@@ -113,7 +113,7 @@ def _stateful_set(args: RedisArgs, digest: str) -> apps.StatefulSetSpecArgs:
                 priority_class_name=workload.DATA_PRIORITY_CLASS,
                 security_context=workload.restricted_pod_security(UID),
                 topology_spread_constraints=workload.zone_topology_spread(NAME),
-                affinity=workload.node_anti_affinity(NAME),
+                affinity=workload.replica_affinity(NAME, args.zones),
                 tolerations=workload.tolerate_lost_node(),
                 init_containers=[_write_config(args)],
                 containers=[_server(args), _sentinel(args), _probe_server(args)],

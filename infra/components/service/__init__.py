@@ -40,11 +40,13 @@ class ServiceArgs(ProgramArgs):
     """Inputs of a long-running process. Safe by default: two replicas in two zones.
 
     Attributes:
+        zones: zones of the replicas.
         replicas: number of replicas; at least two, so that losing a zone causes no outage.
         has_service: whether other processes call it; otherwise its port serves probes only.
         node_port: node port for the edge; None if the edge does not expose it.
     """
 
+    zones: tuple[str, ...]
     replicas: int = Field(default=2, ge=2)
     has_service: bool = True
     node_port: int | None = None

@@ -84,6 +84,7 @@ def _deployment(args: ServiceArgs) -> apps.DeploymentSpecArgs:
                 enable_service_links=False,
                 priority_class_name=workload.SERVICES_PRIORITY_CLASS,
                 security_context=workload.restricted_pod_security(container_spec.UID),
+                affinity=workload.zone_affinity(args.zones),
                 topology_spread_constraints=_zone_spread_per_revision(args.name),
                 tolerations=workload.evict_from_lost_node(),
                 termination_grace_period_seconds=TERMINATION_GRACE_SECONDS,

@@ -16,12 +16,13 @@ def context() -> Context:
     return Context(target=None, experiment="test", step=RecordedStep("test"))  # type: ignore[arg-type]  # not used
 
 
-def test_only_local_needs_no_confirmation() -> None:
-    safety.require_confirmation("local", None)
-    safety.require_confirmation("prod", "prod")
+@pytest.mark.parametrize("name", ["prod", "local"])
+def test_only_an_embedded_cluster_needs_no_confirmation(name: str) -> None:
+    safety.require_confirmation(name, None, is_embedded=True)
+    safety.require_confirmation(name, name, is_embedded=False)
     for confirmed_name in (None, "staging"):
         with pytest.raises(UsageError, match="require confirmation"):
-            safety.require_confirmation("prod", confirmed_name)
+            safety.require_confirmation(name, confirmed_name, is_embedded=False)
 
 
 def test_exceeded_silence_limit_is_reported() -> None:

@@ -127,7 +127,7 @@ def test_only_runs_of_at_least_the_declared_profile_are_measurements(
 ) -> None:
     scenario = find_scenario("end-to-end")
     profile = scenario.profile.model_copy(update=changes)
-    request = LoadTestRequest(scenario, profile, 2, experiment, "esq load run local end-to-end")
+    request = LoadTestRequest(scenario, profile, 2, experiment, None, "esq load run local end-to-end")
     assert request.meets_declared_profile is is_measurement
     assert request.arrival_profile.rate == pytest.approx(request.profile.rate / scenario.per_arrival)
 

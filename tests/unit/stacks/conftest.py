@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infra.credentials import Credentials, OffsiteStoreAccess, complete_credentials
+from infra.environment_definition import LOCAL_DEFINITION
 from infra.stack_settings import Layer, StackSettings
 from tests.unit.stacks.pulumi_recorder import DIGEST, Recording, record
 
@@ -19,6 +20,9 @@ OFFSITE_STORE = OffsiteStoreAccess(
 )
 
 
+LOCAL = LOCAL_DEFINITION.platform_settings
+
+
 @pytest.fixture(scope="session")
 def credentials() -> Credentials:
     return complete_credentials().model_copy(update={"offsite_store": OFFSITE_STORE})
@@ -28,12 +32,14 @@ def credentials() -> Credentials:
 def settings(credentials: Credentials) -> StackSettings:
     names = ("postgres", "redis", "kafka", "garage", "services")
     images = {name: f"10.95.0.1:5000/esq/{name}@{DIGEST}" for name in names}
-    return StackSettings(environment="local", layer=Layer.DATA, images=images, credentials=credentials)
+    return StackSettings(
+        environment="local", layer=Layer.DATA, images=images, credentials=credentials, **LOCAL
+    )
 
 
 @pytest.fixture(scope="session")
 def cluster_layer() -> Recording:
-    return record("cluster", StackSettings(environment="local", layer=Layer.CLUSTER))
+    return record("cluster", StackSettings(environment="local", layer=Layer.CLUSTER, **LOCAL))
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +54,7 @@ def service_settings() -> StackSettings:
         layer=Layer.SERVICES,
         images={"services": f"10.95.0.1:5000/esq/services@{DIGEST}"},
         credentials=complete_credentials(),
+        **LOCAL,
     )
 
 

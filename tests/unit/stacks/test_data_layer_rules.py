@@ -77,6 +77,15 @@ def one_replica_per_zone(template: dict[str, Any]) -> None:
     assert anti_affinity[0]["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
 
 
+def zones_of(template: dict[str, Any]) -> list[str]:
+    """Return the zones in which a pod may run."""
+    required = template["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    ((expression,),) = (term["matchExpressions"] for term in required["nodeSelectorTerms"])
+    assert (expression["key"], expression["operator"]) == ("topology.kubernetes.io/zone", "In")
+    zones: list[str] = expression["values"]
+    return zones
+
+
 RULES = (restricted, sized, image_by_digest, explicit_token_mount)
 STATEFUL_RULES = (has_probes, one_replica_per_zone)
 
@@ -150,6 +159,7 @@ def test_each_rule_detects_its_violation(
 def test_three_replicas_with_volumes_bound_to_their_zone(data_layer: Recording, name: str) -> None:
     spec = data_layer.named("StatefulSet", name)["spec"]
     assert spec["replicas"] == 3
+    assert zones_of(spec["template"]) == ["zone-a", "zone-b", "zone-c"]
     (claim,) = spec["volumeClaimTemplates"]
     assert claim["spec"]["storageClassName"] == "esq-local"
 

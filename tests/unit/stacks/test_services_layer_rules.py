@@ -15,6 +15,7 @@ from tests.unit.stacks.test_data_layer_rules import (
     image_by_digest,
     restricted,
     sized,
+    zones_of,
 )
 
 if TYPE_CHECKING:
@@ -216,3 +217,21 @@ def test_each_service_uses_its_own_database_role(services_layer: Recording) -> N
     for process in PROCESSES:
         url = _secret(services_layer, process.name)["ESQ_DATABASE_URL"]
         assert url.startswith(f"postgresql+asyncpg://{process.service}:")
+
+
+def test_definition_reaches_every_process(service_settings: StackSettings) -> None:
+    changes = {
+        "simulator": False,
+        "cloud_api_url": "https://cloud.example",
+        "zones": ("a", "b", "c", "d"),
+        "replicas": {"campaigns-planner": 4},
+    }
+    layer = record("services", service_settings.model_copy(update=changes))
+    deployments = {entry["metadata"]["name"]: entry["spec"] for entry in layer.of_kind("Deployment")}
+    assert set(deployments) == {name for name in NAMES if not name.startswith("simulator")}
+    assert deployments["campaigns-planner"]["replicas"] == 4
+    assert deployments["campaigns-api"]["replicas"] == 2
+    for spec in deployments.values():
+        assert zones_of(spec["template"]) == ["a", "b", "c", "d"]
+    (container,) = deployments["whatsapp-dispatcher"]["template"]["spec"]["containers"]
+    assert {"name": "ESQ_CLOUD_API_URL", "value": "https://cloud.example"} in container["env"]

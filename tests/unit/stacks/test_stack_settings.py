@@ -9,23 +9,31 @@ import pytest
 from infra import sizes
 from infra.certificate_authority import CERTIFICATE_LIFETIME
 from infra.credentials import RENEW_BEFORE, Credentials, complete_credentials
+from infra.environment_definition import LOCAL_DEFINITION
 from infra.errors import ProblemsError
 from infra.names import CERTIFICATE_NAMES, SERVICES
-from infra.stack_settings import Layer, StackSettings, parse_settings
+from infra.stack_settings import StackSettings, parse_settings
 
 
 def test_all_errors_are_reported_at_once() -> None:
-    values = {"environment": "Local", "layer": "data", "zones": ["zone-a"], "images": {"kafka": "kafka:4"}}
+    values = {
+        **LOCAL_DEFINITION.platform_settings,
+        "environment": "Local",
+        "layer": "data",
+        "zones": ["zone-a"],
+        "images": {"kafka": "kafka:4"},
+    }
     with pytest.raises(ProblemsError) as caught:
         parse_settings(values)
     locations = {problem.location for problem in caught.value.problems}
-    assert locations == {"environment", "zones", "images.kafka", "credentials"}
+    fields = ("environment", "zones", "images.kafka", "credentials")
+    assert locations == {f"settings: {field}" for field in fields}
     assert all(problem.remedy for problem in caught.value.problems)
 
 
 def test_missing_images_are_listed() -> None:
     with pytest.raises(ProblemsError, match="are invalid") as caught:
-        parse_settings({"environment": "local", "layer": "data"})
+        parse_settings({**LOCAL_DEFINITION.platform_settings, "environment": "local", "layer": "data"})
     assert "postgres, redis, kafka, garage" in caught.value.detail
 
 
@@ -36,7 +44,8 @@ def test_errors_do_not_contain_credentials() -> None:
 
 
 def test_cluster_layer_requires_no_images_or_credentials() -> None:
-    settings = parse_settings({"environment": "staging", "layer": "cluster"})
+    values = {"environment": "staging", "layer": "cluster", "zones": ["a", "b", "c"], "storage_class": "gp3"}
+    settings = parse_settings(values)
     assert settings.sizes == sizes.PRODUCTION_SIZES
     with pytest.raises(TypeError, match="no credentials"):
         _ = settings.required_credentials
@@ -44,11 +53,6 @@ def test_cluster_layer_requires_no_images_or_credentials() -> None:
 
 def test_settings_survive_json_round_trip(settings: StackSettings) -> None:
     assert StackSettings.model_validate_json(settings.model_dump_json()) == settings
-
-
-def test_unknown_environment_gets_local_sizes() -> None:
-    settings = parse_settings({"environment": "ci-42", "layer": Layer.CLUSTER})
-    assert settings.sizes == sizes.LOCAL_SIZES
 
 
 def test_complete_credentials_stay_unchanged(credentials: Credentials) -> None:

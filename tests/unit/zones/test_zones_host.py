@@ -10,9 +10,9 @@ import yaml
 
 from infra.certificate_authority import KeyPair
 from infra.errors import Problem, ProblemsError
+from infra.files import write_atomically
 from infra.progress import RecordingProgress
 from infra.zones import Cluster, cgroups, disks, network, packages, pki, preflight
-from infra.zones.paths import write_atomically
 from infra.zones.supervisord import Supervisor
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from infra.errors import EsqError, UsageError
+from infra.files import write_atomically
 from infra.progress import RecordingProgress
 from infra.zones import (
     Cluster,
@@ -28,7 +29,6 @@ from infra.zones import (
     wait_for_apiserver,
 )
 from infra.zones import paths as paths_module
-from infra.zones.paths import write_atomically
 from infra.zones.supervisord import Program, Supervisor
 
 if TYPE_CHECKING:
