@@ -1,5 +1,6 @@
-"""A small certificate authority: a CA, and the server certificates that it signs (P-256, PEM).
+"""A small certificate authority: a CA, and the certificates that it signs (P-256, PEM).
 
+A certificate is valid for one usage, so that nobody who reads the key of a server can log in with it.
 Certificates are also valid for 127.0.0.1, because probes inside a pod connect to the process beside them.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -24,6 +26,21 @@ _CLOCK_SKEW = dt.timedelta(minutes=5)
 """A machine whose clock is behind by this much still accepts a new certificate."""
 
 _LOOPBACK = ipaddress.ip_address("127.0.0.1")
+
+
+class Usage(StrEnum):
+    """What a certificate proves, as its extended key usage."""
+
+    SERVER = "server"
+    """The identity of a server."""
+    CLIENT = "client"
+    """The identity of a client that authenticates with it."""
+
+    @property
+    def oid(self) -> x509.ObjectIdentifier:
+        """Object identifier of the extended key usage."""
+        is_server = self is Usage.SERVER
+        return ExtendedKeyUsageOID.SERVER_AUTH if is_server else ExtendedKeyUsageOID.CLIENT_AUTH
 
 
 class KeyPair(BaseModel):
@@ -91,7 +108,7 @@ def _key_pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) ->
 
 
 def create_ca(*, now: dt.datetime | None = None) -> KeyPair:
-    """Create a certificate authority that may sign server certificates, but no intermediate CA.
+    """Create a certificate authority that may sign certificates, but no intermediate CA.
 
     Returns:
         The certificate of the authority and its key.
@@ -115,6 +132,7 @@ def issue_certificate(  # noqa: PLR0913 - the fields of a certificate
     ca: KeyPair,
     common_name: str,
     dns_names: Sequence[str],
+    usage: Usage = Usage.SERVER,
     *,
     organization: str = "",
     ip_addresses: Sequence[str] = (),
@@ -126,6 +144,7 @@ def issue_certificate(  # noqa: PLR0913 - the fields of a certificate
         ca: the signing certificate authority.
         common_name: common name of the subject; the user in Kubernetes.
         dns_names: DNS names in the certificate.
+        usage: the only usage for which it is valid.
         organization: organization of the subject; the group in Kubernetes.
         ip_addresses: IP addresses in the certificate, besides 127.0.0.1.
         now: start of validity; the current time if None.
@@ -146,14 +165,13 @@ def issue_certificate(  # noqa: PLR0913 - the fields of a certificate
         *(x509.DNSName(name) for name in dns_names),
         *(x509.IPAddress(address) for address in (_LOOPBACK, *map(ipaddress.ip_address, ip_addresses))),
     ]
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     certificate = (
         _builder(_name(common_name, organization), ca.parsed.subject, key.public_key())
         .not_valid_before(not_before)
         .not_valid_after(min(not_before + CERTIFICATE_LIFETIME, ca.expires_at))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(is_ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage.oid]), critical=False)
         .add_extension(x509.SubjectAlternativeName(alternative_names), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -162,15 +180,19 @@ def issue_certificate(  # noqa: PLR0913 - the fields of a certificate
     return _key_pair(certificate, key)
 
 
-def is_valid(key_pair: KeyPair, dns_names: Sequence[str], until: dt.datetime) -> bool:
-    """Return whether a certificate has exactly the given names and expires after `until`.
+def is_valid(
+    key_pair: KeyPair, dns_names: Sequence[str], until: dt.datetime, usage: Usage = Usage.SERVER
+) -> bool:
+    """Return whether a certificate has exactly the given names and usage, and expires after `until`.
 
     Args:
         key_pair: the certificate.
         dns_names: required DNS names.
         until: time (UTC).
+        usage: required usage.
     """
-    alternatives = key_pair.parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return key_pair.expires_at > until and set(alternatives.get_values_for_type(x509.DNSName)) == set(
-        dns_names
-    )
+    extensions = key_pair.parsed.extensions
+    alternatives = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    names = set(alternatives.get_values_for_type(x509.DNSName))
+    usages = list(extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    return key_pair.expires_at > until and names == set(dns_names) and usages == [usage.oid]

@@ -6,10 +6,10 @@ what is missing.
 
 Certificates are issued by the environment's own certificate authority. The CA is valid for ten years, a
 certificate for one. `complete_credentials` issues a certificate again, with a new key, if less than
-`RENEW_BEFORE` remains or if its names have changed. The Secrets change with it, pods carry a digest of their
-Secrets in an annotation, and so the same deploy restarts them. An environment that is deployed at least once
-a month therefore never has an expired certificate; otherwise it must be deployed before `expires_at`. The CA
-itself is not renewed; that requires a new environment.
+`RENEW_BEFORE` remains or if its names or its usage have changed. The Secrets change with it, pods carry a
+digest of their Secrets in an annotation, and so the same deploy restarts them. An environment that is
+deployed at least once a month therefore never has an expired certificate; otherwise it must be deployed
+before `expires_at`. The CA itself is not renewed; that requires a new environment.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.certificate_authority import KeyPair, create_ca, is_valid, issue_certificate
-from infra.names import CERTIFICATE_NAMES, SERVICES, STATEFUL_REPLICAS
+from infra.certificate_authority import KeyPair, Usage, create_ca, is_valid, issue_certificate
+from infra.names import CERTIFICATE_NAMES, CLIENT_CERTIFICATES, SERVICES, STATEFUL_REPLICAS
 
 RENEW_BEFORE = dt.timedelta(days=60)
 """The next deploy renews a certificate with less than this remaining."""
@@ -253,6 +253,10 @@ def _with_services(passwords: dict[str, str]) -> dict[str, str]:
     return {service: passwords.get(service) or _password() for service in SERVICES}
 
 
+def _usage(certificate: str) -> Usage:
+    return Usage.CLIENT if certificate in CLIENT_CERTIFICATES else Usage.SERVER
+
+
 def complete_credentials(
     existing: Credentials | None = None, *, now: dt.datetime | None = None
 ) -> Credentials:
@@ -268,8 +272,9 @@ def complete_credentials(
     renewal_limit = (now or dt.datetime.now(dt.UTC)) + RENEW_BEFORE
     certificates = {
         name: pair
-        if (pair := credentials.certificates.get(name)) and is_valid(pair, dns_names, renewal_limit)
-        else issue_certificate(credentials.ca, name, dns_names, now=now)
+        if (pair := credentials.certificates.get(name))
+        and is_valid(pair, dns_names, renewal_limit, _usage(name))
+        else issue_certificate(credentials.ca, name, dns_names, _usage(name), now=now)
         for name, dns_names in CERTIFICATE_NAMES.items()
     }
     postgres = credentials.postgres.model_copy(

@@ -66,13 +66,20 @@ def _service_names(service: str) -> tuple[str, ...]:
     return ("localhost", service, *aliases)
 
 
+BACKUP_CLIENT = "backup"
+"""Certificate that the backup server beside each Postgres requires."""
+OBJECT_STORE_ADMIN = "object-store-admin"
+"""Certificate that the admin API of the object store requires."""
+CLIENT_CERTIFICATES = frozenset({BACKUP_CLIENT, OBJECT_STORE_ADMIN})
+"""Certificates that authenticate a client; all others are those of servers."""
+
 CERTIFICATE_NAMES: dict[str, tuple[str, ...]] = {
     "postgres": _data_layer_names("postgres", "postgres-replica", "postgres-pods", "postgres-restored"),
     "redis": _data_layer_names("redis"),
     "kafka": _data_layer_names("kafka"),
-    "object-store": _data_layer_names("object-store"),
-    # Client certificate that the backup server beside each Postgres requires.
-    "backup": _data_layer_names("backup"),
+    "object-store": _data_layer_names("object-store", "object-store-nodes"),
     **{service: _service_names(service) for service in SERVICES},
+    # Clients have no names that a server would verify.
+    **dict.fromkeys(sorted(CLIENT_CERTIFICATES), ()),
 }
 """Subject alternative names by certificate."""

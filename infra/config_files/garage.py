@@ -1,13 +1,19 @@
 """`garage.toml`: three nodes in a zone each, with a copy of every object each.
 
 The nodes' keys are created beforehand, so each node knows the ids of all three at start and no introduction
-is needed. Their connections are encrypted and authenticated. Garage does not support TLS for S3, so it serves
-S3 on loopback, and HAProxy in the same pod serves it with TLS.
+is needed. Their connections are encrypted and authenticated. Garage does not support TLS for S3 and its admin
+API, so it serves both on loopback, and HAProxy in the same pod serves them with TLS; the admin API requires a
+client certificate besides the token.
+
+The secret of the nodes' connections is not rotated: Garage knows one only, so a restarted node with another
+one would not be ready, and the rolling update would wait for it forever.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from infra.names import OBJECT_STORE_ADMIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +24,15 @@ LOOPBACK_S3_PORT = 3910
 """S3 without TLS, on loopback."""
 RPC_PORT = 3901
 ADMIN_PORT = 3903
-PROXY_HEALTH_PORT = 3904
-"""Here the proxy reports whether its Garage is reachable."""
+"""HTTPS with client certificates."""
+LOOPBACK_ADMIN_PORT = 3913
+"""The admin API without TLS, on loopback."""
+PROBE_PORT = 3904
+"""HTTPS: `PROXY_PROBE_PATH`, and Garage's own `GARAGE_PROBE_PATH`."""
+PROXY_PROBE_PATH = "/ready"
+"""Whether the proxy reaches its Garage."""
+GARAGE_PROBE_PATH = "/health"
+"""Whether enough nodes are up to read and write every object."""
 REGION = "esq"
 """S3 region; it is part of signatures, so clients must use the same."""
 REPLICATION_FACTOR = 3
@@ -60,7 +73,7 @@ api_bind_addr = "127.0.0.1:{LOOPBACK_S3_PORT}"
 s3_region = "{REGION}"
 
 [admin]
-api_bind_addr = "0.0.0.0:{ADMIN_PORT}"
+api_bind_addr = "127.0.0.1:{LOOPBACK_ADMIN_PORT}"
 admin_token_file = "/etc/esq/secrets/admin_token"
 """
 
@@ -83,7 +96,8 @@ mv $meta/node_key.new $meta/node_key
 def render_haproxy_config() -> str:
     """Return `haproxy.cfg` of the TLS proxy of a pod's Garage.
 
-    It forwards bytes unchanged (TCP mode), which keeps signatures valid and allows uploads of any length.
+    For S3 it forwards bytes unchanged (TCP mode), which keeps signatures valid and allows uploads of any
+    length.
     """
     return f"""\
 global
@@ -102,14 +116,29 @@ defaults
 
 frontend s3
     bind :{S3_PORT} ssl crt /etc/esq/secrets/server.pem
-    default_backend garage
+    default_backend s3
 
-frontend proxy
+frontend admin
+    bind :{ADMIN_PORT} ssl crt /etc/esq/secrets/server.pem ca-file /etc/esq/secrets/ca.crt verify required
+    tcp-request content reject unless {{ ssl_c_s_dn(cn) -m str {OBJECT_STORE_ADMIN} }}
+    default_backend admin
+
+frontend probes
     mode http
-    bind :{PROXY_HEALTH_PORT}
-    monitor-uri /ready
-    monitor fail if {{ nbsrv(garage) lt 1 }}
+    bind :{PROBE_PORT} ssl crt /etc/esq/secrets/server.pem
+    timeout http-request 5s
+    monitor-uri {PROXY_PROBE_PATH}
+    monitor fail if {{ nbsrv(s3) lt 1 }}
+    http-request deny unless {{ method GET }} {{ path {GARAGE_PROBE_PATH} }}
+    default_backend health
 
-backend garage
+backend s3
     server garage 127.0.0.1:{LOOPBACK_S3_PORT} check inter 2s fall 2 rise 1
+
+backend admin
+    server garage 127.0.0.1:{LOOPBACK_ADMIN_PORT}
+
+backend health
+    mode http
+    server garage 127.0.0.1:{LOOPBACK_ADMIN_PORT}
 """

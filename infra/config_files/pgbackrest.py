@@ -1,7 +1,7 @@
 """`pgbackrest.conf`, in three variants.
 
 - Member: beside each Postgres; archives its WAL, and serves clients that take backups, which must present the
-  certificate `backup`.
+  client certificate `backup`.
 - Backup: a pod that knows all members, finds the primary and copies from a standby.
 - Restore: in the restoring pod, into the folder named on the command line.
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from infra.names import BACKUP_CLIENT
 from services.contracts.backup_verification import ARCHIVE_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 STANZA = "esq"
 SERVER_PORT = 8432
-CLIENT_COMMON_NAME = "backup"
-"""Common name of the only certificate that the servers beside Postgres accept."""
 BACKUP_ROLE = "esq_backup"
 REPOSITORY_PATH = "/postgres"
 """Path of a repository in its bucket."""
@@ -104,7 +103,7 @@ def render_member_config(repositories: Sequence[Repository]) -> str:
     tls = {
         "tls-server-address": "0.0.0.0",  # noqa: S104 - the pod's own address is not known beforehand
         "tls-server-port": SERVER_PORT,
-        "tls-server-auth": f"{CLIENT_COMMON_NAME}={STANZA}",
+        "tls-server-auth": f"{BACKUP_CLIENT}={STANZA}",
         **{f"tls-server-{kind}-file": f"/etc/esq/tls/{file}" for kind, file in _TLS_FILES.items()},
     }
     spool = {

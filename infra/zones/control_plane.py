@@ -132,6 +132,8 @@ def etcd_flags(paths: ClusterPaths) -> list[str]:
         *(f"--{side}key-file={pki}/etcd.key" for side in ("", "peer-")),
         *(f"--{side}trusted-ca-file={pki}/ca.crt" for side in ("", "peer-")),
         *(f"--{side}client-cert-auth" for side in ("", "peer-")),
+        # The gateway would need a client certificate of its own; nobody uses it.
+        "--enable-grpc-gateway=false",
         "--auto-compaction-retention=1h",
         "--log-level=warn",
     ]

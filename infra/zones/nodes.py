@@ -17,6 +17,7 @@ from infra.files import write_atomically
 from infra.subprocesses import HIGH_PRIORITY_PREFIX
 from infra.zones import cgroups, disks
 from infra.zones.control_plane import BUSYBOX_IMAGE, proxy_config
+from infra.zones.pki import kubelet_server
 from infra.zones.spec import REGION
 from infra.zones.supervisord import NODE_SOCKET, SUPERVISORD, Program, render
 
@@ -66,7 +67,13 @@ def node_program(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: str
     _write_files(spec, paths, zone)
     _write_configs(spec, paths, tools, zone)
     start = write_atomically(paths.config / zone / "start.sh", start_script(spec, paths, zone), 0o700)
-    secrets = ("ca.crt", f"{zone}.crt", f"{zone}.kubeconfig", "proxy.kubeconfig", "dns.kubeconfig")
+    secrets = (
+        "ca.crt",
+        f"{kubelet_server(zone)}.crt",
+        f"{zone}.kubeconfig",
+        "proxy.kubeconfig",
+        "dns.kubeconfig",
+    )
     watched = [paths.config / zone, *(paths.pki / name for name in secrets)]
     return Program(zone, [str(start)], paths.log(zone), priority=40, signal="KILL", watched_files=watched)
 
@@ -286,8 +293,8 @@ def kubelet_json(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
                 "x509": {"clientCAFile": f"{pki}/ca.crt"},
             },
             "authorization": {"mode": "Webhook"},
-            "tlsCertFile": f"{pki}/{zone}.crt",
-            "tlsPrivateKeyFile": f"{pki}/{zone}.key",
+            "tlsCertFile": f"{pki}/{kubelet_server(zone)}.crt",
+            "tlsPrivateKeyFile": f"{pki}/{kubelet_server(zone)}.key",
             "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
             "failCgroupV1": False,
             "cgroupDriver": "cgroupfs",

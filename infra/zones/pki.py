@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from infra.certificate_authority import KeyPair, create_ca, is_valid, issue_certificate
+from infra.certificate_authority import KeyPair, Usage, create_ca, is_valid, issue_certificate
 from infra.files import write_atomically
 from infra.names import DATA_NAMESPACE, OFFSITE_STORE, service_dns
 
@@ -40,6 +40,7 @@ class Identity:
         group: organization of the subject; empty for none.
         names: DNS names of the certificate.
         addresses: IP addresses of the certificate.
+        usage: usage of the certificate; a client has a kubeconfig too.
     """
 
     file: str
@@ -47,6 +48,11 @@ class Identity:
     group: str = ""
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()
+    usage: Usage = Usage.SERVER
+
+
+def _client(file: str, user: str, group: str = "") -> Identity:
+    return Identity(file, user, group, usage=Usage.CLIENT)
 
 
 def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
@@ -57,12 +63,13 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
         "kubernetes.default.svc",
         "kubernetes.default.svc.cluster.local",
     )
-    nodes = (
-        Identity(zone, f"system:node:{zone}", "system:nodes", (zone,), (str(spec.node(zone)),))
+    kubelets = (_client(zone, f"system:node:{zone}", "system:nodes") for zone in spec.zones)
+    kubelet_servers = (
+        Identity(kubelet_server(zone), f"system:node:{zone}", "", (zone,), (str(spec.node(zone)),))
         for zone in spec.zones
     )
     return (
-        Identity("admin", "esq-admin", "system:masters"),
+        _client("admin", "esq-admin", "system:masters"),
         Identity(
             "apiserver",
             "kube-apiserver",
@@ -70,14 +77,14 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
             (*api, "localhost"),
             (str(spec.control), str(spec.service_range[1])),
         ),
-        Identity("kubelet-client", "kube-apiserver-kubelet-client"),
+        _client("kubelet-client", "kube-apiserver-kubelet-client"),
         Identity("etcd", "etcd", "", ("localhost",)),
-        Identity("etcd-client", "kube-apiserver-etcd-client"),
-        Identity("controller-manager", "system:kube-controller-manager"),
-        Identity("scheduler", "system:kube-scheduler"),
-        Identity("proxy", "system:kube-proxy"),
-        Identity("dns", "esq:dns"),
-        Identity("volumes", "esq:volumes"),
+        _client("etcd-client", "kube-apiserver-etcd-client"),
+        _client("controller-manager", "system:kube-controller-manager"),
+        _client("scheduler", "system:kube-scheduler"),
+        _client("proxy", "system:kube-proxy"),
+        _client("dns", "esq:dns"),
+        _client("volumes", "esq:volumes"),
         Identity("gateway", "gateway", "", ("localhost",), (str(spec.gateway),)),
         Identity(
             OFFSITE_STORE,
@@ -87,8 +94,14 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
             (str(spec.gateway),),
         ),
         Identity(SERVICE_ACCOUNTS, SERVICE_ACCOUNTS),
-        *nodes,
+        *kubelets,
+        *kubelet_servers,
     )
+
+
+def kubelet_server(zone: str) -> str:
+    """Return the name of the files with which the kubelet of a zone serves requests."""
+    return f"{zone}-server"
 
 
 def ensure(spec: ClusterSpec, paths: ClusterPaths) -> None:
@@ -101,7 +114,8 @@ def ensure(spec: ClusterSpec, paths: ClusterPaths) -> None:
     authority = _certificate_authority(paths)
     for identity in identities(spec):
         _ensure_certificate(authority, identity, paths)
-        write_atomically(paths.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, paths, identity))
+        if identity.usage is Usage.CLIENT:
+            write_atomically(paths.pki / f"{identity.file}.kubeconfig", kubeconfig(spec, paths, identity))
     for name in ("gateway", OFFSITE_STORE):
         pair = paths.pki / name
         # HAProxy reads certificate and key from one file.
@@ -161,11 +175,16 @@ def _ensure_certificate(authority: KeyPair, identity: Identity, paths: ClusterPa
     if certificate.exists() and key.exists():
         pair = KeyPair(certificate=certificate.read_text(), key=key.read_text())
         if identity.file == SERVICE_ACCOUNTS or is_valid(
-            pair, identity.names, dt.datetime.now(dt.UTC) + RENEW_BEFORE
+            pair, identity.names, dt.datetime.now(dt.UTC) + RENEW_BEFORE, identity.usage
         ):
             return
     pair = issue_certificate(
-        authority, identity.user, identity.names, organization=identity.group, ip_addresses=identity.addresses
+        authority,
+        identity.user,
+        identity.names,
+        identity.usage,
+        organization=identity.group,
+        ip_addresses=identity.addresses,
     )
     write_atomically(key, pair.key)
     write_atomically(certificate, pair.certificate)

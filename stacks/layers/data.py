@@ -21,7 +21,15 @@ from infra.components.redis import RedisArgs
 from infra.components.redis.kubernetes import KubernetesRedis
 from infra.config_files import garage
 from infra.config_files.pgbackrest import Repository
-from infra.names import BACKUP_BUCKET, DATA_NAMESPACE, STATEFUL_REPLICAS, pod_dns, service_dns
+from infra.names import (
+    BACKUP_BUCKET,
+    BACKUP_CLIENT,
+    DATA_NAMESPACE,
+    OBJECT_STORE_ADMIN,
+    STATEFUL_REPLICAS,
+    pod_dns,
+    service_dns,
+)
 
 if TYPE_CHECKING:
     from infra.stack_settings import StackSettings
@@ -94,7 +102,7 @@ def _backup(
         object_store=object_store.endpoints,
         object_store_credentials=credentials.object_store,
         offsite_store=credentials.offsite_store,
-        certificate=credentials.certificates["backup"],
+        certificate=credentials.certificates[BACKUP_CLIENT],
         ca_certificate=credentials.ca.certificate,
     )
 
@@ -151,6 +159,7 @@ def _kafka(settings: StackSettings) -> KafkaArgs:
 
 
 def _object_store(settings: StackSettings) -> ObjectStoreArgs:
+    credentials = settings.required_credentials
     return ObjectStoreArgs(
         namespace=DATA_NAMESPACE,
         image=settings.images["garage"],
@@ -160,6 +169,9 @@ def _object_store(settings: StackSettings) -> ObjectStoreArgs:
         zones=settings.zones,
         size=settings.sizes.object_store,
         proxy=settings.sizes.object_store_proxy,
-        credentials=settings.required_credentials.object_store,
-        certificate=settings.required_credentials.certificates["object-store"],
+        credentials=credentials.object_store,
+        accepted=tuple(generation.object_store for generation in credentials.accepted),
+        certificate=credentials.certificates["object-store"],
+        admin_certificate=credentials.certificates[OBJECT_STORE_ADMIN],
+        ca_bundle=credentials.ca_bundle,
     )

@@ -11,7 +11,7 @@ import platformdirs
 import yaml
 from kubernetes import client
 
-from infra.certificate_authority import create_ca, issue_certificate
+from infra.certificate_authority import Usage, create_ca, issue_certificate
 from infra.kubernetes import api_client, get_or_none
 from infra.progress import RecordingProgress
 from infra.zones.toolchain import Toolchain
@@ -67,7 +67,7 @@ class ApiServer:
             user: common name of the client certificate.
             group: organization of the client certificate; empty for none.
         """
-        pair = issue_certificate(self._authority, user, (), organization=group)
+        pair = issue_certificate(self._authority, user, (), Usage.CLIENT, organization=group)
         (self._folder / f"{user}.crt").write_text(pair.certificate)
         (self._folder / f"{user}.key").write_text(pair.key)
         (self._folder / "ca.crt").write_text(self._authority.certificate)

@@ -23,8 +23,11 @@ class ObjectStoreArgs(BaseModel):
         zones: zones of the replicas.
         size: resources of each node.
         proxy: resources of each node's TLS proxy.
-        credentials: keys of the buckets and of the administration.
-        certificate: certificate with the names of its Service.
+        credentials: keys of the used generation.
+        accepted: keys of every accepted generation, the used one first; all may use their bucket.
+        certificate: certificate with the names of its Services.
+        admin_certificate: client certificate for the admin API.
+        ca_bundle: PEM of the trusted certificate authorities.
         media_bucket: name of the media bucket; a deploy creates it if it is missing, and never deletes it.
         backup_bucket: name of the bucket of backups, likewise; it has its own key.
     """
@@ -39,7 +42,10 @@ class ObjectStoreArgs(BaseModel):
     size: Size
     proxy: Size
     credentials: ObjectStoreCredentials = Field(repr=False)
+    accepted: tuple[ObjectStoreCredentials, ...] = Field(repr=False)
     certificate: KeyPair
+    admin_certificate: KeyPair
+    ca_bundle: str
     media_bucket: str = MEDIA_BUCKET
     backup_bucket: str = BACKUP_BUCKET
 

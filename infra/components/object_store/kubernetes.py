@@ -1,13 +1,14 @@
 """Object store (Garage): three pods, one per zone, and a Job that applies the layout and creates the buckets.
 
 Readiness is that of Garage: enough nodes are up to read and write every object. No node is ready before the
-first layout, so the Job does not wait for ready pods. S3 is served by the TLS proxy beside Garage, which does
-not support TLS itself.
+first layout, so the Job does not wait for ready pods. S3, the admin API and the probes are served by the TLS
+proxy beside Garage, which does not support TLS itself.
 """
 
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 import pulumi
@@ -56,6 +57,12 @@ class KubernetesObjectStore(pulumi.ComponentResource):
                 data=pulumi.Output.secret(_node_keys(args)),
                 opts=child,
             ),
+            core.Secret(
+                LAYOUT_JOB,
+                metadata=workload.metadata(LAYOUT_JOB, args.namespace),
+                string_data=pulumi.Output.secret(_layout_files(args)),
+                opts=child,
+            ),
             core.ServiceAccount(NAME, metadata=metadata, automount_service_account_token=False, opts=child),
             *_services(args.namespace, child),
             *_layout_account(args.namespace, child),
@@ -66,7 +73,7 @@ class KubernetesObjectStore(pulumi.ComponentResource):
         digest = workload.digest(config, secrets)
         apps.StatefulSet(NAME, metadata=metadata, spec=_stateful_set(args, digest), opts=after_prerequisites)
         workload.disruption_budget(NAME, args.namespace, child)
-        _layout_job(args, digest, after_prerequisites)
+        _layout_job(args, workload.digest(config, secrets, _layout_files(args)), after_prerequisites)
         url = f"https://{service_dns(NAME, args.namespace)}:{garage_config.S3_PORT}"
         self.endpoints = ObjectStoreEndpoints(
             url, garage_config.REGION, args.media_bucket, args.credentials.media_key_id
@@ -95,10 +102,36 @@ def _secrets(args: ObjectStoreArgs) -> dict[str, str]:
     return {
         "rpc_secret": args.credentials.rpc_secret,
         "admin_token": args.credentials.admin_token,
-        "media_key_secret": args.credentials.media_key_secret,
-        "backup_key_secret": args.credentials.backup_key_secret,
         # Certificate and key in one file, as required by HAProxy.
         "server.pem": args.certificate.certificate + args.certificate.key,
+        "ca.crt": args.ca_bundle,
+    }
+
+
+def _layout_files(args: ObjectStoreArgs) -> dict[str, str]:
+    """Return the files of the layout Job: the settings of `pod_programs/layout.py`, and certificates."""
+    accepted = args.accepted
+    settings = {
+        "namespace": args.namespace,
+        "nodes": {f"{NAME}-{ordinal}": node for ordinal, node in enumerate(args.credentials.node_ids)},
+        "urls": [
+            f"https://{_host(ordinal, args.namespace)}:{garage_config.ADMIN_PORT}"
+            for ordinal in range(STATEFUL_REPLICAS)
+        ],
+        # During a rotation some nodes still have the token of the other generation.
+        "admin_tokens": [keys.admin_token for keys in accepted],
+        "capacity": _bytes(args.size.storage),
+        # The keys of a bucket are the only ones that may use it.
+        "buckets": {
+            args.media_bucket: {keys.media_key_id: keys.media_key_secret for keys in accepted},
+            args.backup_bucket: {keys.backup_key_id: keys.backup_key_secret for keys in accepted},
+        },
+    }
+    return {
+        "layout.json": json.dumps(settings),
+        "tls.crt": args.admin_certificate.certificate,
+        "tls.key": args.admin_certificate.key,
+        "ca.crt": args.ca_bundle,
     }
 
 
@@ -212,15 +245,14 @@ def _node(args: ObjectStoreArgs) -> core.ContainerArgs:
             pod_spec.env("GARAGE_CONFIG_FILE", "/etc/esq/garage/garage.toml"),
             pod_spec.env("RUST_LOG", "garage=info"),
         ],
-        ports=[
-            core.ContainerPortArgs(name="rpc", container_port=garage_config.RPC_PORT),
-            core.ContainerPortArgs(name="admin", container_port=garage_config.ADMIN_PORT),
-        ],
+        ports=[core.ContainerPortArgs(name="rpc", container_port=garage_config.RPC_PORT)],
         resources=workload.resources(args.size),
         security_context=workload.restricted_container_security(),
-        # `/health` is that of the whole cluster: correct for readiness, wrong for liveness.
-        liveness_probe=pod_spec.tcp_probe(garage_config.ADMIN_PORT, period=10, failures=6),
-        readiness_probe=pod_spec.http_probe("/health", garage_config.ADMIN_PORT, period=2, failures=2),
+        # The health is that of the whole cluster: correct for readiness, wrong for liveness.
+        liveness_probe=pod_spec.tcp_probe(garage_config.RPC_PORT, period=10, failures=6),
+        readiness_probe=pod_spec.https_probe(
+            garage_config.GARAGE_PROBE_PATH, garage_config.PROBE_PORT, period=2, failures=2
+        ),
         volume_mounts=_mounts(),
     )
 
@@ -230,11 +262,16 @@ def _proxy(args: ObjectStoreArgs) -> core.ContainerArgs:
         name="tls",
         image=args.image,
         command=["haproxy", "-db", "-f", "/etc/esq/garage/haproxy.cfg"],
-        ports=[core.ContainerPortArgs(name="s3", container_port=garage_config.S3_PORT)],
+        ports=[
+            core.ContainerPortArgs(name="s3", container_port=garage_config.S3_PORT),
+            core.ContainerPortArgs(name="admin", container_port=garage_config.ADMIN_PORT),
+        ],
         resources=workload.resources(args.proxy),
         security_context=workload.restricted_container_security(),
         liveness_probe=pod_spec.tcp_probe(garage_config.S3_PORT, period=10, failures=6),
-        readiness_probe=pod_spec.http_probe("/ready", garage_config.PROXY_HEALTH_PORT, period=2, failures=2),
+        readiness_probe=pod_spec.https_probe(
+            garage_config.PROXY_PROBE_PATH, garage_config.PROBE_PORT, period=2, failures=2
+        ),
         volume_mounts=[
             pod_spec.mount("config", "/etc/esq/garage", read_only=True),
             pod_spec.mount("secrets", "/etc/esq/secrets", read_only=True),
@@ -261,7 +298,10 @@ def _layout_job(args: ObjectStoreArgs, digest: str, opts: pulumi.ResourceOptions
                     security_context=workload.restricted_pod_security(UID),
                     tolerations=workload.evict_from_lost_node(),
                     containers=[_layout(args)],
-                    volumes=[pod_spec.config_files("config", NAME, mode=0o555)],
+                    volumes=[
+                        pod_spec.config_files("config", NAME, mode=0o555),
+                        pod_spec.secret_files("layout", LAYOUT_JOB),
+                    ],
                 ),
             ),
         ),
@@ -270,31 +310,16 @@ def _layout_job(args: ObjectStoreArgs, digest: str, opts: pulumi.ResourceOptions
 
 
 def _layout(args: ObjectStoreArgs) -> core.ContainerArgs:
-    ids = enumerate(args.credentials.node_ids)
-    urls = [
-        f"http://{_host(ordinal, args.namespace)}:{garage_config.ADMIN_PORT}"
-        for ordinal in range(STATEFUL_REPLICAS)
-    ]
     return core.ContainerArgs(
         name="layout",
         image=args.python_image,
-        command=["python3", "/etc/esq/garage/layout.py"],
-        env=[
-            pod_spec.env("ESQ_NAMESPACE", args.namespace),
-            pod_spec.env("ESQ_NODES", ",".join(f"{NAME}-{ordinal}={node_id}" for ordinal, node_id in ids)),
-            pod_spec.env("ESQ_URLS", ",".join(urls)),
-            pod_spec.env("ESQ_CAPACITY", str(_bytes(args.size.storage))),
-            # The numbered key of each bucket is the only one that may use it.
-            pod_spec.env("ESQ_BUCKETS", f"{args.media_bucket},{args.backup_bucket}"),
-            pod_spec.env("ESQ_KEY_ID_0", args.credentials.media_key_id),
-            pod_spec.env_secret("ESQ_KEY_SECRET_0", NAME, "media_key_secret"),
-            pod_spec.env("ESQ_KEY_ID_1", args.credentials.backup_key_id),
-            pod_spec.env_secret("ESQ_KEY_SECRET_1", NAME, "backup_key_secret"),
-            pod_spec.env_secret("ESQ_ADMIN_TOKEN", NAME, "admin_token"),
-        ],
+        command=["python3", "/etc/esq/garage/layout.py", "/etc/esq/layout"],
         resources=workload.resources(_JOB_SIZE),
         security_context=workload.restricted_container_security(),
-        volume_mounts=[pod_spec.mount("config", "/etc/esq/garage", read_only=True)],
+        volume_mounts=[
+            pod_spec.mount("config", "/etc/esq/garage", read_only=True),
+            pod_spec.mount("layout", "/etc/esq/layout", read_only=True),
+        ],
     )
 
 

@@ -88,13 +88,14 @@ class FakeGarage(layout.Garage):
     """The admin API in memory."""
 
     def __init__(self, roles: list[dict[str, object]]) -> None:
-        super().__init__([], "")
+        super().__init__([], [])
         self.layout: dict[str, Any] = {"version": 1, "roles": roles}
         self.keys: list[dict[str, object]] = []
         self.buckets: list[dict[str, object]] = []
         self.changed: list[str] = []
+        self.allowed: list[str] = []
 
-    def call(self, name: str, body: Any = None) -> Any:
+    def call(self, name: str, body: Any = None) -> Any:  # noqa: C901 - a case per operation
         if body is not None:
             self.changed.append(name)
         match name:
@@ -110,7 +111,11 @@ class FakeGarage(layout.Garage):
             case "ListKeys":
                 return self.keys
             case "ImportKey":
-                self.keys.append({"id": body["accessKeyId"]})
+                self.keys.append({"id": body["accessKeyId"], "name": body["name"]})
+            case "AllowBucketKey":
+                self.allowed.append(body["accessKeyId"])
+            case "DeleteKey?id=old":
+                self.keys = [key for key in self.keys if key["id"] != "old"]
             case "ListBuckets":
                 return self.buckets
             case "CreateBucket":
@@ -135,8 +140,19 @@ def test_obsolete_node_is_removed() -> None:
 
 def test_key_and_bucket_are_created_once() -> None:
     garage = FakeGarage([])
-    assert layout.ensure_bucket(garage, "media", "k", "s") == "media: key imported, bucket created"
-    assert layout.ensure_bucket(garage, "media", "k", "s") == "media: up to date"
+    assert layout.ensure_bucket(garage, "media", {"k": "s"}) == "media: key imported, bucket created"
+    assert layout.ensure_bucket(garage, "media", {"k": "s"}) == "media: up to date"
+
+
+def test_keys_of_all_accepted_generations_are_allowed_and_others_deleted() -> None:
+    garage = FakeGarage([])
+    garage.keys.append({"id": "of-another-bucket", "name": "backups"})
+    layout.ensure_bucket(garage, "media", {"old": "s"})
+    garage.allowed.clear()
+    assert layout.ensure_bucket(garage, "media", {"new": "s", "old": "s"}) == "media: key imported"
+    assert sorted(garage.allowed) == ["new", "old"]
+    assert layout.ensure_bucket(garage, "media", {"new": "s"}) == "media: key deleted"
+    assert [key["id"] for key in garage.keys] == ["of-another-bucket", "new"]
 
 
 def test_missing_node_is_named_in_the_timeout() -> None:

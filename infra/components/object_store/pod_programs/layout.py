@@ -1,14 +1,18 @@
-"""Assigns the zones of the nodes in a Garage cluster, and creates keys and buckets.
+"""Assigns the zones of the nodes in a Garage cluster, and creates buckets and their keys.
 
 Runs as a Job of the deploy. The zones are those of the Kubernetes nodes on which the pods run. A pod's volume
 is bound to its node, so an assigned zone never changes. The program is idempotent and changes only what
 differs: a correct layout is left as it is, because applying one moves data.
 
-Mounted into the pod as a file: it imports the standard library only.
+    layout.py FOLDER
+
+The folder holds `layout.json` with the settings, and the client certificate for the admin API. Mounted into
+the pod as a file: it imports the standard library only.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import ssl
@@ -16,6 +20,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +37,14 @@ class Garage:
 
     Args:
         urls: base URL of each node's admin API.
-        token: admin token.
+        tokens: admin tokens; a node accepts one of them.
+        context: TLS context with the client certificate; None for plain HTTP.
     """
 
-    def __init__(self, urls: list[str], token: str) -> None:
+    def __init__(self, urls: list[str], tokens: list[str], context: ssl.SSLContext | None = None) -> None:
         self.urls = urls
-        self.token = token
+        self.tokens = tokens
+        self.context = context
 
     def call(self, name: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
         """Call an operation: POST if there is a body, otherwise GET.
@@ -53,20 +60,24 @@ class Garage:
             OSError: no node is reachable, or the reachable one rejects the request.
         """
         failure: OSError = OSError("no nodes")
-        for url in self.urls:
-            address, method = f"{url}/v2/{name}", "GET" if body is None else "POST"
-            request = urllib.request.Request(address, method=method)  # noqa: S310 - http inside the cluster
-            request.add_header("Authorization", f"Bearer {self.token}")
-            data = None if body is None else json.dumps(body).encode()
+        for url, token in itertools.product(self.urls, self.tokens):
             try:
-                with urllib.request.urlopen(request, data, TIMEOUT_SECONDS) as response:  # noqa: S310 - same
-                    return json.loads(response.read() or b"null")
+                return self._request(f"{url}/v2/{name}", token, body)
             except urllib.error.HTTPError as error:
-                # This node answered; another one would answer the same.
-                raise OSError(f"{name}: {error.code} {error.read()[:300].decode()}") from error
+                failure = OSError(f"{name}: {error.code} {error.read()[:300].decode()}")
+                if error.code != HTTPStatus.FORBIDDEN:
+                    # This node answered; another one would answer the same.
+                    raise failure from error
             except OSError as error:
                 failure = error
         raise failure
+
+    def _request(self, url: str, token: str, body: object) -> Any:  # noqa: ANN401 - JSON
+        request = urllib.request.Request(url, method="GET" if body is None else "POST")  # noqa: S310 - own URLs
+        request.add_header("Authorization", f"Bearer {token}")
+        data = None if body is None else json.dumps(body).encode()
+        with urllib.request.urlopen(request, data, TIMEOUT_SECONDS, context=self.context) as response:  # noqa: S310 - same
+            return json.loads(response.read() or b"null")
 
 
 def get_from_kubernetes(path: str) -> Any:  # noqa: ANN401 - JSON
@@ -155,45 +166,55 @@ def apply_layout(garage: Garage, desired_zones: dict[str, str], capacity: int) -
     return f"layout {version} applied: {desired_zones}"
 
 
-def ensure_bucket(garage: Garage, bucket: str, key_id: str, key_secret: str) -> str:
-    """Import the key, create the bucket and grant access, where missing.
+def ensure_bucket(garage: Garage, bucket: str, keys: dict[str, str]) -> str:
+    """Import missing keys, create a missing bucket, grant access, and delete keys that are not accepted.
 
     Args:
         garage: the admin API.
-        bucket: name of the bucket.
-        key_id: access key.
-        key_secret: secret key.
+        bucket: name of the bucket, and of its keys.
+        keys: secret key by access key: all that may use the bucket.
 
     Returns:
         The result as a sentence.
     """
     actions = []
-    if key_id not in {key["id"] for key in garage.call("ListKeys")}:
-        key = {"accessKeyId": key_id, "secretAccessKey": key_secret, "name": bucket}
-        garage.call("ImportKey", key)
+    imported = {key["id"]: key["name"] for key in garage.call("ListKeys")}
+    for key_id in keys.keys() - imported.keys():
+        garage.call("ImportKey", {"accessKeyId": key_id, "secretAccessKey": keys[key_id], "name": bucket})
         actions.append("key imported")
     buckets = {alias: entry["id"] for entry in garage.call("ListBuckets") for alias in entry["globalAliases"]}
     if bucket not in buckets:
         buckets[bucket] = garage.call("CreateBucket", {"globalAlias": bucket})["id"]
         actions.append("bucket created")
     permissions = {"read": True, "write": True, "owner": False}
-    grant = {"bucketId": buckets[bucket], "accessKeyId": key_id, "permissions": permissions}
-    garage.call("AllowBucketKey", grant)
+    for key_id in keys:
+        grant = {"bucketId": buckets[bucket], "accessKeyId": key_id, "permissions": permissions}
+        garage.call("AllowBucketKey", grant)
+    for key_id, name in imported.items():
+        if name == bucket and key_id not in keys:
+            garage.call(f"DeleteKey?id={key_id}", {})
+            actions.append("key deleted")
     return f"{bucket}: {', '.join(actions) or 'up to date'}"
 
 
-def main(environment: dict[str, str]) -> None:
-    """Wait for the nodes, then apply layout, keys and buckets."""
-    namespace = environment["ESQ_NAMESPACE"]
-    ids = dict(pair.split("=") for pair in environment["ESQ_NODES"].split(","))
-    garage = Garage(environment["ESQ_URLS"].split(","), environment["ESQ_ADMIN_TOKEN"])
-    wait_for_nodes(garage, set(ids.values()), time.monotonic() + NODES_TIMEOUT_SECONDS)
-    desired_zones = {node_id: zone_of_pod(namespace, pod) for pod, node_id in ids.items()}
-    sys.stdout.write(apply_layout(garage, desired_zones, int(environment["ESQ_CAPACITY"])) + "\n")
-    for number, bucket in enumerate(environment["ESQ_BUCKETS"].split(",")):
-        key_id, key_secret = environment[f"ESQ_KEY_ID_{number}"], environment[f"ESQ_KEY_SECRET_{number}"]
-        sys.stdout.write(ensure_bucket(garage, bucket, key_id, key_secret) + "\n")
+def client_context(folder: Path) -> ssl.SSLContext:
+    """Return the TLS context with the client certificate and the trusted authorities of a folder."""
+    context = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    return context
+
+
+def main(folder: Path) -> None:
+    """Wait for the nodes, then apply layout, keys and buckets as declared in a folder."""
+    settings = json.loads((folder / "layout.json").read_text())
+    garage = Garage(settings["urls"], settings["admin_tokens"], client_context(folder))
+    nodes = settings["nodes"]
+    wait_for_nodes(garage, set(nodes.values()), time.monotonic() + NODES_TIMEOUT_SECONDS)
+    desired_zones = {node_id: zone_of_pod(settings["namespace"], pod) for pod, node_id in nodes.items()}
+    sys.stdout.write(apply_layout(garage, desired_zones, settings["capacity"]) + "\n")
+    for bucket, keys in settings["buckets"].items():
+        sys.stdout.write(ensure_bucket(garage, bucket, keys) + "\n")
 
 
 if __name__ == "__main__":
-    main(dict(os.environ))
+    main(Path(sys.argv[1]))
