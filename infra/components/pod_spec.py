@@ -126,22 +126,6 @@ def https_probe(path: str, port: int, *, period: int, failures: int, timeout: in
     )
 
 
-def http_probe(path: str, port: int, *, period: int, failures: int, timeout: int = 3) -> core.ProbeArgs:
-    """Return a probe that requires 2xx or 3xx from HTTP.
-
-    Args:
-        path: path of the request.
-        port: port of the container.
-        period: seconds between two probes.
-        failures: consecutive failures that count.
-        timeout: timeout in seconds.
-    """
-    request = core.HTTPGetActionArgs(path=path, port=port)
-    return core.ProbeArgs(
-        http_get=request, period_seconds=period, failure_threshold=failures, timeout_seconds=timeout
-    )
-
-
 def tcp_probe(port: int, *, period: int, failures: int) -> core.ProbeArgs:
     """Return a probe that requires an accepted TCP connection.
 

@@ -148,9 +148,10 @@ def resources(size: Size) -> core.ResourceRequirementsArgs:
     )
 
 
-def probe_server_container(
+def probe_server_container(  # noqa: PLR0913, PLR0917 - the differences between the pods
     image: str,
     folder: str,
+    certificate: Sequence[str],
     size: Size,
     env: Sequence[core.EnvVarArgs],
     mounts: Sequence[core.VolumeMountArgs],
@@ -160,6 +161,7 @@ def probe_server_container(
     Args:
         image: any image with Python.
         folder: folder with `probe_server.py`, and with `probe.py`, which contains the checks.
+        certificate: path of the certificate, and of its key unless it is in the same file.
         size: resources of the container.
         env: variables for the checks.
         mounts: mounts, including that folder.
@@ -167,14 +169,16 @@ def probe_server_container(
     return core.ContainerArgs(
         name="probe-server",
         image=image,
-        command=["python3", f"{folder}/probe_server.py", "probe"],
+        command=["python3", f"{folder}/probe_server.py", "probe", *certificate],
         env=env,
         resources=resources(size),
         security_context=restricted_container_security(),
-        liveness_probe=pod_spec.http_probe(
+        liveness_probe=pod_spec.https_probe(
+            probe_server.SELF_CHECK_PATH, probe_server.PORT, period=30, failures=3
+        ),
+        readiness_probe=pod_spec.https_probe(
             probe_server.SELF_CHECK_PATH, probe_server.PORT, period=30, failures=2
         ),
-        readiness_probe=pod_spec.tcp_probe(probe_server.PORT, period=30, failures=2),
         volume_mounts=mounts,
     )
 

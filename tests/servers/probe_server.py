@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import sys
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
+from infra.certificate_authority import create_ca, issue_certificate
 from infra.components.pod_programs import probe_server
 from tests.servers.process import Server, free_port
 
@@ -27,12 +29,16 @@ def run_probe_server(folder: Path, environment: Mapping[str, str]) -> Iterator[h
         environment: of the process.
     """
     (folder / "probe_server.py").write_bytes(Path(probe_server.__file__).read_bytes())
-    port = free_port()
-    program = f"import probe_server; probe_server.main('probe', {port})"
+    port, ca = free_port(), create_ca()
+    pair = issue_certificate(ca, "localhost", ["localhost"])
+    certificate = folder / "probe-server.pem"
+    certificate.write_text(pair.key + pair.certificate)
+    program = f"import probe_server; probe_server.main('probe', {str(certificate)!r}, port={port})"
+    context = ssl.create_default_context(cadata=ca.certificate)
     server = Server("probe-server", folder / "probe-server.log")
     server.launch([sys.executable, "-c", program], env={"PYTHONPATH": str(folder), **environment})
     try:
-        with httpx.Client(base_url=f"http://localhost:{port}") as client:
+        with httpx.Client(base_url=f"https://localhost:{port}", verify=context) as client:
             server.wait_until_ready(lambda: _is_ready(client), 20)
             yield client
     finally:

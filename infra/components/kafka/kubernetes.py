@@ -169,16 +169,19 @@ def _node(args: KafkaArgs) -> core.ContainerArgs:
         resources=workload.resources(args.size),
         security_context=workload.restricted_container_security(),
         # Liveness: it accepts clients. Readiness: the quorum knows it, and all its replicas are in sync.
-        startup_probe=pod_spec.http_probe("/live", probe_server.PORT, period=2, failures=90, timeout=5),
-        liveness_probe=pod_spec.http_probe("/live", probe_server.PORT, period=30, failures=4, timeout=10),
-        readiness_probe=pod_spec.http_probe("/ready", probe_server.PORT, period=10, failures=3, timeout=8),
+        startup_probe=pod_spec.https_probe("/live", probe_server.PORT, period=2, failures=90, timeout=5),
+        liveness_probe=pod_spec.https_probe("/live", probe_server.PORT, period=30, failures=4, timeout=10),
+        readiness_probe=pod_spec.https_probe("/ready", probe_server.PORT, period=10, failures=3, timeout=8),
         volume_mounts=_mounts(),
     )
 
 
 def _probe_server(args: KafkaArgs) -> core.ContainerArgs:
     env = [pod_spec.env_secret("ESQ_KAFKA_PASSWORD", NAME, "admin")]
-    return workload.probe_server_container(args.image, "/etc/esq/kafka", args.probe_server, env, _mounts())
+    certificate = ("/etc/esq/tls/keystore.pem",)
+    return workload.probe_server_container(
+        args.image, "/etc/esq/kafka", certificate, args.probe_server, env, _mounts()
+    )
 
 
 def _jvm(heap: str) -> list[str]:

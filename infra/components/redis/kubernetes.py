@@ -173,10 +173,10 @@ def _server(args: RedisArgs) -> core.ContainerArgs:
         ports=[core.ContainerPortArgs(name="redis", container_port=redis_config.PORT)],
         resources=workload.resources(args.size),
         security_context=workload.restricted_container_security(),
-        liveness_probe=pod_spec.http_probe(
+        liveness_probe=pod_spec.https_probe(
             "/redis/live", probe_server.PORT, period=30, failures=4, timeout=5
         ),
-        readiness_probe=pod_spec.http_probe(
+        readiness_probe=pod_spec.https_probe(
             "/redis/ready", probe_server.PORT, period=10, failures=3, timeout=5
         ),
         volume_mounts=_mounts(),
@@ -192,11 +192,11 @@ def _sentinel(args: RedisArgs) -> core.ContainerArgs:
         ports=[core.ContainerPortArgs(name="sentinel", container_port=redis_config.SENTINEL_PORT)],
         resources=workload.resources(args.sentinel),
         security_context=workload.restricted_container_security(),
-        liveness_probe=pod_spec.http_probe(
+        liveness_probe=pod_spec.https_probe(
             "/sentinel/live", probe_server.PORT, period=30, failures=4, timeout=5
         ),
         # It must reach a quorum of Sentinels, which could elect a new primary.
-        readiness_probe=pod_spec.http_probe(
+        readiness_probe=pod_spec.https_probe(
             "/sentinel/ready", probe_server.PORT, period=10, failures=3, timeout=5
         ),
         volume_mounts=_mounts(),
@@ -209,4 +209,7 @@ def _probe_server(args: RedisArgs) -> core.ContainerArgs:
         pod_spec.env_secret("ESQ_PASSWORD", NAME, "password"),
         pod_spec.env_secret("ESQ_SENTINEL_PASSWORD", NAME, "sentinel"),
     ]
-    return workload.probe_server_container(args.image, "/etc/esq/redis", args.probe_server, env, _mounts())
+    certificate = ("/etc/esq/tls/tls.crt", "/etc/esq/tls/tls.key")
+    return workload.probe_server_container(
+        args.image, "/etc/esq/redis", certificate, args.probe_server, env, _mounts()
+    )
