@@ -29,6 +29,7 @@ COMMANDS = {
     "preview": ("cli.commands.deploy", "Show what a deploy would change."),
     "deploy": ("cli.commands.deploy", "Deploy an environment."),
     "status": ("cli.commands.status", "Show the health of an environment by component and zone."),
+    "config": ("cli.commands.config", "Show and set fields of an environment's definition."),
     "env": ("cli.commands.env", "List, show and create definitions of environments."),
     "drift": (
         "cli.commands.drift",

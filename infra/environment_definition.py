@@ -177,8 +177,24 @@ def load_definition(file: Path) -> EnvironmentDefinition:
         ProblemsError: all problems of the file, each with its field.
     """
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return parse_definition(file.read_text(encoding="utf-8"), file)
+    except UnicodeDecodeError as error:
+        raise _invalid(file, [Problem(f"not valid UTF-8: {error}", str(file), _REMEDY)]) from error
+
+
+def parse_definition(text: str, file: Path) -> EnvironmentDefinition:
+    """Return the definition in a text.
+
+    Args:
+        text: YAML.
+        file: its file, for messages; paths in the text are relative to its folder.
+
+    Raises:
+        ProblemsError: all problems of the text, each with its field.
+    """
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise _invalid(file, [Problem(f"not valid YAML: {error}", str(file), _REMEDY)]) from error
     try:
         definition = EnvironmentDefinition.model_validate(values, context={"folder": file.parent})
