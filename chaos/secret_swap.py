@@ -20,7 +20,6 @@ from kubernetes.client.exceptions import ApiException
 from infra.kubernetes import api_client
 from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 
-API_TIMEOUT_SECONDS = 10.0
 _NOT_FOUND, _CONFLICT = 404, 409
 
 
@@ -36,19 +35,17 @@ def swap(
         secret: name of its Secret.
         values: new values by key.
     """
-    original = core_api.read_namespaced_secret(secret, namespace, _request_timeout=API_TIMEOUT_SECONDS)
+    original = core_api.read_namespaced_secret(secret, namespace)
     metadata = client.V1ObjectMeta(name=_copy_name(secret), labels={PART_OF_LABEL: PRODUCT})
     copy = client.V1Secret(metadata=metadata, type=original.type, data=original.data)
     try:
-        core_api.create_namespaced_secret(namespace, copy, _request_timeout=API_TIMEOUT_SECONDS)
+        core_api.create_namespaced_secret(namespace, copy)
     except ApiException as error:
         if error.status != _CONFLICT:
             raise
-    core_api.patch_namespaced_secret(
-        secret, namespace, {"stringData": values}, _request_timeout=API_TIMEOUT_SECONDS
-    )
+    core_api.patch_namespaced_secret(secret, namespace, {"stringData": values})
     pods = _pods(core_api, namespace, deployment)
-    core_api.delete_namespaced_pod(pods[0].metadata.name, namespace, _request_timeout=API_TIMEOUT_SECONDS)
+    core_api.delete_namespaced_pod(pods[0].metadata.name, namespace)
 
 
 def restore(core_api: client.CoreV1Api, namespace: str, deployment: str, secret: str) -> None:
@@ -61,20 +58,16 @@ def restore(core_api: client.CoreV1Api, namespace: str, deployment: str, secret:
         secret: name of its Secret.
     """
     try:
-        copy = core_api.read_namespaced_secret(
-            _copy_name(secret), namespace, _request_timeout=API_TIMEOUT_SECONDS
-        )
+        copy = core_api.read_namespaced_secret(_copy_name(secret), namespace)
     except ApiException as error:
         if error.status == _NOT_FOUND:
             return
         raise
-    core_api.patch_namespaced_secret(
-        secret, namespace, {"data": copy.data}, _request_timeout=API_TIMEOUT_SECONDS
-    )
+    core_api.patch_namespaced_secret(secret, namespace, {"data": copy.data})
     for pod in _pods(core_api, namespace, deployment):
         if pod.metadata.creation_timestamp >= copy.metadata.creation_timestamp:
-            core_api.delete_namespaced_pod(pod.metadata.name, namespace, _request_timeout=API_TIMEOUT_SECONDS)
-    core_api.delete_namespaced_secret(_copy_name(secret), namespace, _request_timeout=API_TIMEOUT_SECONDS)
+            core_api.delete_namespaced_pod(pod.metadata.name, namespace)
+    core_api.delete_namespaced_secret(_copy_name(secret), namespace)
 
 
 def _copy_name(secret: str) -> str:
@@ -82,9 +75,7 @@ def _copy_name(secret: str) -> str:
 
 
 def _pods(core_api: client.CoreV1Api, namespace: str, deployment: str) -> list[client.V1Pod]:
-    pods = core_api.list_namespaced_pod(
-        namespace, label_selector=f"{NAME_LABEL}={deployment}", _request_timeout=API_TIMEOUT_SECONDS
-    ).items
+    pods = core_api.list_namespaced_pod(namespace, label_selector=f"{NAME_LABEL}={deployment}").items
     return sorted(pods, key=lambda pod: str(pod.metadata.name))
 
 

@@ -9,13 +9,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from chaos.journal import UndoJournal
 from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError, UsageError
-from infra.kubernetes import api_client
+from infra.kubernetes import API_ERRORS, api_client
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from infra.credentials import Credentials
     from infra.zones import Cluster
 
-API_TIMEOUT_SECONDS = 3.0
 _SENTINEL = (
     *("redis-cli", "-e", "--tls", "--cacert", "/etc/esq/tls/ca.crt", "-p", "26379"),
     *("sentinel", "master", "esq"),
@@ -123,10 +120,8 @@ class Target:
             EsqError: there is no leader, or the cluster does not respond.
         """
         try:
-            endpoints = self.core_api().read_namespaced_endpoints(
-                "postgres", DATA_NAMESPACE, _request_timeout=API_TIMEOUT_SECONDS
-            )
-        except (ApiException, HTTPError) as error:
+            endpoints = self.core_api().read_namespaced_endpoints("postgres", DATA_NAMESPACE)
+        except API_ERRORS as error:
             raise EsqError(
                 "the cluster does not return the Postgres leader", detail=str(error)[:300]
             ) from error
@@ -198,9 +193,7 @@ class Target:
         return f"See `esq status {self.environment}`."
 
     def _location(self, namespace: str, pod: Pod) -> PodLocation:
-        details = self.core_api().read_namespaced_pod(
-            pod.name, namespace, _request_timeout=API_TIMEOUT_SECONDS
-        )
+        details = self.core_api().read_namespaced_pod(pod.name, namespace)
         containers = {
             status.name: str(status.container_id or "") for status in details.status.container_statuses or ()
         }

@@ -8,11 +8,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from kubernetes.client.exceptions import ApiException
 from pydantic import BaseModel, ConfigDict
-from urllib3.exceptions import HTTPError
 
-from infra.kubernetes import get_json
+from infra.kubernetes import API_ERRORS, api_client, get_json
 from infra.measurements.poller import PollingThread
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
@@ -21,7 +19,8 @@ if TYPE_CHECKING:
 
     from chaos.target import Target
 
-REQUEST_TIMEOUT_SECONDS = 5.0
+SAMPLE_TIMEOUT_SECONDS = 5.0
+"""A sample is taken once: an unavailable API server is what it records."""
 API = "control plane"
 UNAVAILABLE, AVAILABLE = "unavailable", "available"
 SERVICE_PREFIX = "service "
@@ -86,15 +85,15 @@ _WORKLOAD_PATHS = {
 
 def cluster_sampler(target: Target) -> Callable[[], Mapping[str, str]]:
     """Return a function that samples nodes, the Postgres leader and the replicas of every workload."""
-    api = target.core_api().api_client
+    api = api_client(target.kubeconfig, timeout_seconds=SAMPLE_TIMEOUT_SECONDS, retry_seconds=0)
 
     def read_states() -> dict[str, str]:
         states = {API: AVAILABLE}
-        for node in get_json(api, f"{_CORE}/nodes", REQUEST_TIMEOUT_SECONDS)["items"]:
+        for node in get_json(api, f"{_CORE}/nodes")["items"]:
             states[f"node {node['metadata']['name']}"] = "ready" if _ready(node) else "lost"
-        states |= _postgres_leader(get_json(api, _LEADER_PATH, REQUEST_TIMEOUT_SECONDS))
+        states |= _postgres_leader(get_json(api, _LEADER_PATH))
         for prefix, path in _WORKLOAD_PATHS.items():
-            for workload in get_json(api, path, REQUEST_TIMEOUT_SECONDS)["items"]:
+            for workload in get_json(api, path)["items"]:
                 replicas = f"{workload['status'].get('readyReplicas', 0)}/{workload['spec']['replicas']}"
                 states[f"{prefix}{workload['metadata']['name']}"] = replicas
         return states
@@ -102,7 +101,7 @@ def cluster_sampler(target: Target) -> Callable[[], Mapping[str, str]]:
     def sample() -> Mapping[str, str]:
         try:
             return read_states()
-        except (ApiException, HTTPError):
+        except API_ERRORS:
             return {API: UNAVAILABLE}
 
     return sample

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
-from infra.kubernetes import api_client, get_json
+from infra.errors import EsqError
+from infra.kubernetes import API_ERRORS, api_client, get_json, get_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,7 +26,6 @@ LOG_LINES = 10
 MAX_ENTRIES = 12
 """Entries for one object."""
 _TIMEOUT_SECONDS = 5.0
-_READ_ERRORS = (ApiException, HTTPError, OSError)
 _NORMAL_WAITS = (None, "ContainerCreating", "PodInitializing")
 
 
@@ -73,8 +72,8 @@ def diagnose(kubeconfig: Path, reference: ObjectReference) -> list[str]:
         reference: the object.
     """
     try:
-        client = api_client(kubeconfig)
-    except OSError:
+        client = api_client(kubeconfig, timeout_seconds=_TIMEOUT_SECONDS, retry_seconds=0)
+    except EsqError:
         return []
     with closing(client) as api:
         pods = _readable(partial(_pods, api, reference))
@@ -92,7 +91,7 @@ def _readable(read: Callable[[], list[Any]]) -> list[Any]:
     """
     try:
         return read()
-    except _READ_ERRORS:
+    except API_ERRORS:
         return []
 
 
@@ -123,7 +122,7 @@ def _containers(pod: Manifest) -> list[Manifest]:
 
 def _pods(api: ApiClient, reference: ObjectReference) -> list[Manifest]:
     try:
-        owner = get_json(api, reference.path, _TIMEOUT_SECONDS)
+        owner = get_json(api, reference.path)
     except ApiException:
         # The object was rejected, or its kind has another plural and creates no pods.
         return []
@@ -135,9 +134,7 @@ def _pods(api: ApiClient, reference: ObjectReference) -> list[Manifest]:
         return []
     selector = ",".join(f"{key}={value}" for key, value in labels.items())
     query = urlencode({"labelSelector": selector})
-    return list(
-        get_json(api, f"/api/v1/namespaces/{reference.namespace}/pods?{query}", _TIMEOUT_SECONDS)["items"]
-    )
+    return list(get_json(api, f"/api/v1/namespaces/{reference.namespace}/pods?{query}")["items"])
 
 
 def _last_log_lines(api: ApiClient, pod: Manifest) -> list[str]:
@@ -159,20 +156,14 @@ def _last_log_lines(api: ApiClient, pod: Manifest) -> list[str]:
 
 def _text(api: ApiClient, path: str) -> str:
     try:
-        response, _, _ = api.call_api(
-            *(path, "GET"),
-            auth_settings=["BearerToken"],
-            _preload_content=False,
-            _request_timeout=(_TIMEOUT_SECONDS, _TIMEOUT_SECONDS),
-        )
-        return str(response.data.decode(errors="replace")).strip()
-    except _READ_ERRORS:
+        return get_text(api, path).strip()
+    except API_ERRORS:
         # E.g. a container that never started has no log.
         return ""
 
 
 def _warnings(api: ApiClient, namespace: str, names: set[str]) -> list[str]:
     query = urlencode({"fieldSelector": "type=Warning"})
-    events = get_json(api, f"/api/v1/namespaces/{namespace}/events?{query}", _TIMEOUT_SECONDS)["items"]
+    events = get_json(api, f"/api/v1/namespaces/{namespace}/events?{query}")["items"]
     relevant = [event for event in events if event["involvedObject"].get("name") in names]
     return list(dict.fromkeys(f"{event.get('reason')}: {event.get('message')}" for event in relevant))

@@ -76,6 +76,10 @@ class UsageError(EsqError):
     exit_code = ExitCode.USAGE
 
 
+class UnreachableError(EsqError):
+    """Something does not answer for now; a later attempt may succeed, so that a wait may outlast it."""
+
+
 class SloViolatedError(EsqError):
     """The operation completed, but an SLO or a threshold is violated (exit code 99)."""
 

@@ -12,11 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kubernetes.client.exceptions import ApiException
 from kubernetes.utils.quantity import parse_quantity
-from urllib3.exceptions import HTTPError
 
-from infra.kubernetes import get_json
+from infra.kubernetes import API_ERRORS, get_json
 from infra.measurements.poller import PollingThread
 from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 from loadtests.results import ResourceUsage
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
 
 POLL_INTERVAL_SECONDS = 10.0
 """A kubelet samples at most this often; in the zones every 30 s, so runs below two minutes are inaccurate."""
-_READ_TIMEOUT_SECONDS = 5.0
+READ_TIMEOUT_SECONDS = 5.0
 """No retries: an unavailable node leaves a gap until the next poll."""
 _MAX_CONCURRENT_READS = 8
 _MIB = 1 << 20
@@ -73,7 +71,7 @@ class ResourceMeter(PollingThread):
     """Polls all pods of an environment while its block runs, and sums their usage by component.
 
     Args:
-        api: client of the cluster; requires access to `nodes/proxy`.
+        api: client of the cluster, without retries; requires access to `nodes/proxy`.
         period: seconds between two polls.
         clock: seconds since the epoch, as on the nodes.
     """
@@ -97,8 +95,8 @@ class ResourceMeter(PollingThread):
             True: polling continues until the block ends.
         """
         try:
-            pods = get_json(self._api, _PODS, _READ_TIMEOUT_SECONDS)["items"]
-        except (ApiException, HTTPError):
+            pods = get_json(self._api, _PODS)["items"]
+        except API_ERRORS:
             return True
         self._polled_at = self._clock()
         by_uid = {pod["metadata"]["uid"]: pod for pod in pods}
@@ -128,8 +126,8 @@ class ResourceMeter(PollingThread):
     def _summary(self, node: str) -> list[dict[str, Any]]:
         path = f"/api/v1/nodes/{node}/proxy/stats/summary"
         try:
-            return list(get_json(self._api, path, _READ_TIMEOUT_SECONDS)["pods"])
-        except (ApiException, HTTPError):
+            return list(get_json(self._api, path)["pods"])
+        except API_ERRORS:
             return []
 
     def _add_sample(self, pod: dict[str, Any], sample: dict[str, Any]) -> None:

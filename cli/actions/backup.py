@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cli.actions.deployment_target import open_target
@@ -15,6 +16,7 @@ from infra.components.backup.pod_programs import backup_selection
 from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError, UsageError
 from infra.names import DATA_NAMESPACE, DATABASE, service_dns
+from infra.waiting import wait_for
 
 if TYPE_CHECKING:
     from cli.actions.deployment_target import DeploymentTarget
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 BACKUP_TIMEOUT_SECONDS = 3900.0
 DRILL_TIMEOUT_SECONDS = 7500.0
 CLONE_TIMEOUT_SECONDS = 3900.0
-_POLL_INTERVAL_SECONDS = 0.5
 
 
 def open_deployed_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:
@@ -246,24 +247,31 @@ def restore_clone(
 
 
 def _wait_for_clone(jobs: KubernetesJobs, step: ProgressStep) -> None:
-    deadline = time.monotonic() + CLONE_TIMEOUT_SECONDS
-    while True:
-        pod = jobs.latest_pod(names.RESTORED_CLONE)
-        if pod is not None and any(container.ready for container in pod.status.container_statuses or []):
-            return
-        if pod is not None and pod.status.phase == "Failed":
-            problems = (jobs.result(names.RESTORED_CLONE) or {}).get("problems") or [
-                jobs.log(names.RESTORED_CLONE)
-            ]
-            jobs.delete(names.RESTORED_CLONE)
-            raise EsqError("the restore failed", location="pod of the clone", detail="\n".join(problems))
-        if time.monotonic() > deadline:
-            raise EsqError(
-                f"the restore did not end within {CLONE_TIMEOUT_SECONDS:g} s",
-                detail=jobs.log(names.RESTORED_CLONE),
-            )
-        step.set_status("the restored Postgres to replay its log" if pod else "its pod")
-        time.sleep(_POLL_INTERVAL_SECONDS)
+    if wait_for(partial(_clone_is_ready, jobs, step), step, CLONE_TIMEOUT_SECONDS) is None:
+        raise EsqError(
+            f"the restore did not end within {CLONE_TIMEOUT_SECONDS:g} s",
+            location=f"job {DATA_NAMESPACE}/{names.RESTORED_CLONE}",
+            remedy="Discard the clone and repeat the command.",
+            detail=jobs.log(names.RESTORED_CLONE),
+        )
+
+
+def _clone_is_ready(jobs: KubernetesJobs, step: ProgressStep) -> bool | None:
+    pod = jobs.latest_pod(names.RESTORED_CLONE)
+    if pod is not None and any(container.ready for container in pod.status.container_statuses or []):
+        return True
+    if pod is not None and pod.status.phase == "Failed":
+        result = jobs.result(names.RESTORED_CLONE) or {}
+        problems = result.get("problems") or [jobs.log(names.RESTORED_CLONE)]
+        jobs.delete(names.RESTORED_CLONE, step)
+        raise EsqError(
+            "the restore failed",
+            location=f"job {DATA_NAMESPACE}/{names.RESTORED_CLONE}",
+            remedy="Repeat the command, if needed with another `--target`.",
+            detail="\n".join(problems),
+        )
+    step.set_status("the restored Postgres to replay its log" if pod else "its pod")
+    return None
 
 
 def discard_clone(environment: Environment, progress: ProgressReporter) -> bool:
@@ -277,5 +285,5 @@ def discard_clone(environment: Environment, progress: ProgressReporter) -> bool:
         Whether there was a clone.
     """
     target = open_deployed_target(environment, progress)
-    with progress.step("delete the restored clone"):
-        return data_jobs(target).delete(names.RESTORED_CLONE)
+    with progress.step("delete the restored clone") as step:
+        return data_jobs(target).delete(names.RESTORED_CLONE, step)

@@ -44,7 +44,7 @@ def run_dlq_job(environment: Environment, args: Sequence[str], progress: Progres
             remedy = "Repeat the command; it is idempotent."
             result = jobs.wait(name, step, JOB_TIMEOUT_SECONDS, remedy=remedy)
         finally:
-            jobs.delete(name)
+            jobs.delete(name, step)
         if result["succeeded"]:
             step.set_result(f"{result['total']}")
     if not result["succeeded"]:

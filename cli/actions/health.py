@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from kubernetes import client
-from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from infra import data_layer_health
 from infra.components.backup import status as backup_status
 from infra.components.component_health import PodUnreachableError
-from infra.components.pod_client import KubernetesPodClient
-from infra.errors import EsqError
-from infra.kubernetes import api_client
+from infra.components.pod_client import LIST_RETRY_SECONDS, KubernetesPodClient
+from infra.errors import EsqError, UnreachableError
+from infra.kubernetes import API_ERRORS, api_client
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
+from infra.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,26 +199,35 @@ def wait_until_healthy(
     Raises:
         EsqError: there are outages after `HEALTHY_TIMEOUT_SECONDS`.
     """
-    deadline = clock() + HEALTHY_TIMEOUT_SECONDS
-    while (health := collect_health(target)).outages:
-        step.set_status("; ".join(health.outages))
-        if clock() > deadline:
-            raise EsqError(
-                f"`{environment.name}` is deployed, but not healthy after {HEALTHY_TIMEOUT_SECONDS:g} s",
-                location="health checks",
-                remedy=f"See `esq status {environment.name}`.",
-                detail="\n".join(f"- {outage}" for outage in health.outages),
-            )
-        time.sleep(_POLL_INTERVAL_SECONDS)
+    outages: list[str] = []
+
+    def healthy() -> Health | None:
+        health = collect_health(target)
+        outages[:] = health.outages
+        step.set_status("; ".join(outages))
+        return None if outages else health
+
+    health = wait_for(
+        healthy, step, HEALTHY_TIMEOUT_SECONDS, interval_seconds=_POLL_INTERVAL_SECONDS, clock=clock
+    )
+    if health is None:
+        raise EsqError(
+            f"`{environment.name}` is deployed, but not healthy after {HEALTHY_TIMEOUT_SECONDS:g} s",
+            location="health checks",
+            remedy=f"See `esq status {environment.name}`.",
+            detail="\n".join(f"- {outage}" for outage in outages),
+        )
     return health
 
 
 def _nodes(kubeconfig: Path) -> tuple[NodeHealth, ...]:
     try:
-        api = client.CoreV1Api(api_client(kubeconfig))
-        nodes = api.list_node(_request_timeout=_REQUEST_TIMEOUT_SECONDS).items
-    except (ApiException, HTTPError) as error:
-        raise EsqError(
+        api = api_client(
+            kubeconfig, timeout_seconds=_REQUEST_TIMEOUT_SECONDS, retry_seconds=LIST_RETRY_SECONDS
+        )
+        nodes = client.CoreV1Api(api).list_node().items
+    except API_ERRORS as error:
+        raise UnreachableError(
             "the cluster is unreachable",
             location=str(kubeconfig),
             remedy="See `esq cluster status`; `esq cluster up` starts what is not running.",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from urllib3.exceptions import HTTPError
 
 from infra.errors import EsqError, UsageError
-from infra.kubernetes import api_client, get_or_none, to_esq_error
+from infra.kubernetes import API_ERRORS, api_client, get_or_none, get_text, to_esq_error
+from infra.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from infra.progress import ProgressStep
 
-REQUEST_TIMEOUT_SECONDS = 10.0
-POLL_INTERVAL_SECONDS = 0.5
 DELETION_TIMEOUT_SECONDS = 120.0
 """For a deleted Job and its pods; longer than the termination grace period of any pod."""
 _CONFLICT = 409
@@ -87,9 +85,9 @@ class KubernetesJobs:
             "spec": spec,
         }
         try:
-            self._batch.create_namespaced_job(self.namespace, body, _request_timeout=REQUEST_TIMEOUT_SECONDS)
-        except (ApiException, HTTPError) as error:
-            if getattr(error, "status", None) == _CONFLICT:
+            self._batch.create_namespaced_job(self.namespace, body)
+        except ApiException as error:
+            if error.status == _CONFLICT:
                 raise UsageError(
                     f"a Job `{job_name}` exists already",
                     location=self.namespace,
@@ -113,21 +111,22 @@ class KubernetesJobs:
         Raises:
             EsqError: the Job did not end in time, or has no result; with the end of its log.
         """
-        deadline = time.monotonic() + timeout_seconds
-        while True:
-            status = get_or_none(lambda: self._batch.read_namespaced_job_status(name, self.namespace))
-            ended = status is None or status.status.succeeded or status.status.failed
-            if ended:
-                return self._require_result(name, remedy)
+
+        def end() -> bool | None:
+            job = get_or_none(lambda: self._batch.read_namespaced_job_status(name, self.namespace))
+            if job is None or job.status.succeeded or job.status.failed:
+                return True
             step.set_status(self._pod_status(name))
-            if time.monotonic() > deadline:
-                raise EsqError(
-                    f"{name} did not end within {timeout_seconds:g} s; it continues in the cluster",
-                    location=f"job {self.namespace}/{name}",
-                    remedy=remedy,
-                    detail=self.log(name),
-                )
-            time.sleep(POLL_INTERVAL_SECONDS)
+            return None
+
+        if wait_for(end, step, timeout_seconds):
+            return self._require_result(name, remedy)
+        raise EsqError(
+            f"{name} did not end within {timeout_seconds:g} s; it continues in the cluster",
+            location=f"job {self.namespace}/{name}",
+            remedy=remedy,
+            detail=self.log(name),
+        )
 
     def latest_pod(self, name: str) -> Any:  # noqa: ANN401 - the client has no types
         """Return the newest pod of a Job; None when there is none."""
@@ -140,23 +139,32 @@ class KubernetesJobs:
         )
         return pods[-1] if pods else None
 
-    def delete(self, name: str) -> bool:
-        """Delete a Job with its pods; return whether it existed.
+    def delete(self, name: str, step: ProgressStep) -> bool:
+        """Delete a Job with its pods.
+
+        Args:
+            name: name of the Job.
+            step: shows an outage.
+
+        Returns:
+            Whether it existed.
 
         Raises:
             EsqError: it still exists after `DELETION_TIMEOUT_SECONDS`.
         """
         policy = client.V1DeleteOptions(propagation_policy="Foreground")
         deleted = get_or_none(lambda: self._batch.delete_namespaced_job(name, self.namespace, body=policy))
-        deadline = time.monotonic() + DELETION_TIMEOUT_SECONDS
-        while get_or_none(lambda: self._batch.read_namespaced_job(name, self.namespace)) is not None:
-            if time.monotonic() > deadline:
-                raise EsqError(
-                    f"{name} was not deleted within {DELETION_TIMEOUT_SECONDS:g} s",
-                    location=f"job {self.namespace}/{name}",
-                    remedy="Check what blocks its pod, then repeat the command.",
-                )
-            time.sleep(POLL_INTERVAL_SECONDS)
+
+        def gone() -> bool | None:
+            job = get_or_none(lambda: self._batch.read_namespaced_job(name, self.namespace))
+            return True if job is None else None
+
+        if wait_for(gone, step, DELETION_TIMEOUT_SECONDS) is None:
+            raise EsqError(
+                f"{name} was not deleted within {DELETION_TIMEOUT_SECONDS:g} s",
+                location=f"job {self.namespace}/{name}",
+                remedy="Check what blocks its pod, then repeat the command.",
+            )
         return deleted is not None
 
     def log(self, name: str) -> str:
@@ -164,16 +172,10 @@ class KubernetesJobs:
         pod = self.latest_pod(name)
         if pod is None:
             return ""
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{pod.metadata.name}/log?tailLines={_LOG_TAIL_LINES}"
         try:
-            return str(
-                self._core.read_namespaced_pod_log(
-                    pod.metadata.name,
-                    self.namespace,
-                    tail_lines=_LOG_TAIL_LINES,
-                    _request_timeout=REQUEST_TIMEOUT_SECONDS,
-                )
-            )
-        except (ApiException, HTTPError):
+            return get_text(self._client, path)
+        except API_ERRORS:
             return ""
 
     def result(self, name: str) -> dict[str, Any] | None:

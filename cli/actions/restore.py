@@ -20,7 +20,6 @@ from cli.actions import backup
 from cli.actions.health import wait_until_healthy
 from infra.components import backup as names
 from infra.components.backup.pod_programs import backup_selection
-from infra.components.component_health import PodUnreachableError
 from infra.components.pod_client import KubernetesPodClient
 from infra.components.postgres import status as postgres_status
 from infra.errors import EsqError, UsageError
@@ -34,6 +33,7 @@ from infra.names import (
     STATEFUL_REPLICAS,
 )
 from infra.processes import PROCESSES, REPLICAS
+from infra.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,6 @@ PATRONI_ENDPOINTS = (POSTGRES, "postgres-config", "postgres-sync", "postgres-fai
 """Endpoints objects that hold Patroni's state."""
 DELETION_TIMEOUT_SECONDS = 180.0
 RESTORE_TIMEOUT_SECONDS = 3900.0
-_POLL_INTERVAL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -156,16 +155,19 @@ class RestoreOperations:
         Raises:
             EsqError: objects remain after `DELETION_TIMEOUT_SECONDS`.
         """
-        deadline = time.monotonic() + DELETION_TIMEOUT_SECONDS
-        while remaining_names := remaining():
+        remaining_names: list[str] = []
+
+        def deleted() -> bool | None:
+            remaining_names[:] = remaining()
             step.set_status(f"deletion of {description}: {', '.join(remaining_names)}")
-            if time.monotonic() > deadline:
-                raise EsqError(
-                    f"{description} were not deleted in time: {', '.join(remaining_names)}",
-                    location=DATA_NAMESPACE,
-                    remedy="Repeat the command; it resumes.",
-                )
-            time.sleep(_POLL_INTERVAL_SECONDS)
+            return None if remaining_names else True
+
+        if wait_for(deleted, step, DELETION_TIMEOUT_SECONDS) is None:
+            raise EsqError(
+                f"{description} were not deleted in time: {', '.join(remaining_names)}",
+                location=DATA_NAMESPACE,
+                remedy="Repeat the command; it resumes.",
+            )
 
     def wait_for_postgres(self, step: ProgressStep) -> None:
         """Wait until a primary accepts writes and its standbys stream.
@@ -174,26 +176,23 @@ class RestoreOperations:
             EsqError: the condition is not met within `RESTORE_TIMEOUT_SECONDS`.
         """
         pods = KubernetesPodClient(self.target.kubeconfig, DATA_NAMESPACE)
-        deadline = time.monotonic() + RESTORE_TIMEOUT_SECONDS
-        while True:
-            try:
-                report = postgres_status.collect(pods)
-            except PodUnreachableError as error:
-                summary, healthy = error.message, False
-            else:
-                summary, healthy = report.summary, report.healthy
-            if healthy:
-                step.set_result(summary)
-                return
+        summary = ""
+
+        def healthy() -> bool | None:
+            nonlocal summary
+            report = postgres_status.collect(pods)
+            summary = report.summary
             step.set_status(summary)
-            if time.monotonic() > deadline:
-                raise EsqError(
-                    f"Postgres is not healthy after {RESTORE_TIMEOUT_SECONDS:g} s",
-                    location="statefulset esq-data/postgres",
-                    remedy="Check the logs of the Postgres pods, correct the problem, repeat the command.",
-                    detail=summary,
-                )
-            time.sleep(_POLL_INTERVAL_SECONDS)
+            return report.healthy or None
+
+        if wait_for(healthy, step, RESTORE_TIMEOUT_SECONDS) is None:
+            raise EsqError(
+                f"Postgres is not healthy after {RESTORE_TIMEOUT_SECONDS:g} s",
+                location="statefulset esq-data/postgres",
+                remedy="Check the logs of the Postgres pods, correct the problem, repeat the command.",
+                detail=summary,
+            )
+        step.set_result(summary)
 
 
 def restore_in_place(

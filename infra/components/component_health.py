@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.errors import EsqError
+from infra.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ class ComponentHealth(BaseModel):
     replicas: tuple[Replica, ...]
 
 
-class PodUnreachableError(EsqError):
+class PodUnreachableError(UnreachableError):
     """A pod or the cluster is unreachable."""
 
 

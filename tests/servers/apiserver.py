@@ -18,6 +18,7 @@ from infra.zones.toolchain import Toolchain
 from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 READY_TIMEOUT_SECONDS = 60.0
@@ -54,6 +55,19 @@ class ApiServer:
         wait_until("the API server", self._ready, READY_TIMEOUT_SECONDS)
         controllers.launch(self._controllers())
         wait_until("controllers", self._has_service_account, READY_TIMEOUT_SECONDS)
+
+    def kill_apiserver(self) -> None:
+        """Kill the API server; etcd keeps its objects."""
+        self._servers[1].kill()
+
+    def restart_apiserver(self) -> None:
+        """Start the API server again and wait until it is ready."""
+        self._servers[1].launch(self._apiserver())
+        wait_until("the API server", self._ready, READY_TIMEOUT_SECONDS)
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """Freeze the API server while a block runs: it accepts connections and answers none."""
+        return self._servers[1].frozen()
 
     def stop(self) -> None:
         """Stop all processes."""

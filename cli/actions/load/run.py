@@ -20,7 +20,7 @@ from loadtests.generator_processes import GeneratorPool
 from loadtests.host_cpu import HostCpuMeter
 from loadtests.html_report import render_html
 from loadtests.merge import merge_results
-from loadtests.resource_usage import ResourceMeter
+from loadtests.resource_usage import READ_TIMEOUT_SECONDS, ResourceMeter
 from loadtests.results import LoadReport
 
 if TYPE_CHECKING:
@@ -126,7 +126,8 @@ def run_load_test(
         run = _Run(request, environment, access, target, steps, started_at, host)
         with ConcurrentExperiment(request.experiment, environment.name) as experiment:
             host_cpu = HostCpuMeter()
-            with ResourceMeter(api_client(access.kubeconfig)) as meter:
+            api = api_client(access.kubeconfig, timeout_seconds=READ_TIMEOUT_SECONDS, retry_seconds=0)
+            with ResourceMeter(api) as meter:
                 start, results = _generate_load(run, experiment)
                 report = _verify(run, _create_report(run, merge_results(results)), results)
             report = report.model_copy(

@@ -50,7 +50,7 @@ class FakeJobs:
         assert remedy
         return self.result
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, _: object) -> None:
         self.deleted.append(name)
 
 

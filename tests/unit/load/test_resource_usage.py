@@ -47,8 +47,7 @@ class Cluster:
         others = [other for other in self.samples[node] if other["podRef"]["uid"] != uid]
         self.samples[node] = [*others, sample]
 
-    def get_json(self, _: ApiClient, path: str, seconds: float) -> dict[str, Any]:
-        assert seconds > 0
+    def get_json(self, _: ApiClient, path: str) -> dict[str, Any]:
         if path.startswith("/api/v1/pods?"):
             if "api" in self.unavailable:
                 raise ApiException(status=503)
