@@ -37,9 +37,9 @@ _IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _LOCK = threading.Lock()
 """The library writes the certificates of a kubeconfig into files that all clients of a process share, and
 registers a file before it is complete: another thread could read a partial certificate."""
-_CONFIGURATIONS: dict[tuple[Path, int, str | None], client.Configuration] = {}
-"""By kubeconfig, its time of modification, and context. Loading one may run a program that returns a token;
-the library runs it again when the token expires."""
+_CONFIGURATIONS: dict[tuple[Path, int], client.Configuration] = {}
+"""By kubeconfig and its time of modification. Loading one may run a program that returns a token; the library
+runs it again when the token expires."""
 
 
 class RetryingApiClient(client.ApiClient):  # type: ignore[misc]  # the client has no types
@@ -86,7 +86,6 @@ class RetryingApiClient(client.ApiClient):  # type: ignore[misc]  # the client h
 
 def api_client(
     kubeconfig: Path,
-    context: str | None = None,
     *,
     timeout_seconds: float = TIMEOUT_SECONDS,
     retry_seconds: float = RETRY_SECONDS,
@@ -95,7 +94,6 @@ def api_client(
 
     Args:
         kubeconfig: path of the kubeconfig.
-        context: context in the kubeconfig; its current one when None.
         timeout_seconds: timeout to connect, and of each read.
         retry_seconds: time after which no further attempt starts; 0 for a single attempt.
 
@@ -103,25 +101,27 @@ def api_client(
         UsageError: there is no kubeconfig, or it is invalid.
     """
     return RetryingApiClient(
-        _configuration(kubeconfig, context), timeout_seconds=timeout_seconds, retry_seconds=retry_seconds
+        _configuration(kubeconfig), timeout_seconds=timeout_seconds, retry_seconds=retry_seconds
     )
 
 
-def _configuration(kubeconfig: Path, context: str | None) -> client.Configuration:
+def _configuration(kubeconfig: Path) -> client.Configuration:
     try:
-        key = (kubeconfig, kubeconfig.stat().st_mtime_ns, context)
+        key = (kubeconfig, kubeconfig.stat().st_mtime_ns)
         with _LOCK:
             if key not in _CONFIGURATIONS:
                 configuration = client.Configuration()
                 # Retries are those of the client; the ones of urllib3 have no delays.
                 configuration.retries = False
-                config.load_kube_config(str(kubeconfig), context, configuration, persist_config=False)
+                config.load_kube_config(
+                    str(kubeconfig), client_configuration=configuration, persist_config=False
+                )
                 _CONFIGURATIONS[key] = configuration
             return _CONFIGURATIONS[key]
     except (OSError, config.ConfigException) as error:
         raise UsageError(
             "the kubeconfig cannot be used",
-            location=f"{kubeconfig}, context {context}" if context else str(kubeconfig),
+            location=str(kubeconfig),
             remedy="Correct it, and check it with `kubectl get nodes`.",
             detail=str(error),
         ) from error

@@ -33,13 +33,11 @@ class KubernetesPodClient:
     Args:
         kubeconfig: path of the kubeconfig.
         namespace: name of the namespace.
-        context: context in the kubeconfig; its current one when None.
     """
 
-    def __init__(self, kubeconfig: Path, namespace: str, context: str | None = None) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str) -> None:
         self.namespace = namespace
         self._kubeconfig = kubeconfig
-        self._context = context
         self._zones: dict[str, str] | None = None
 
     @cached_property
@@ -51,9 +49,7 @@ class KubernetesPodClient:
         return self._client(0)
 
     def _client(self, retry_seconds: float) -> client.ApiClient:
-        return api_client(
-            self._kubeconfig, self._context, timeout_seconds=TIMEOUT_SECONDS, retry_seconds=retry_seconds
-        )
+        return api_client(self._kubeconfig, timeout_seconds=TIMEOUT_SECONDS, retry_seconds=retry_seconds)
 
     def _zone(self, node: str | None) -> str | None:
         if self._zones is None:
