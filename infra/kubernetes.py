@@ -62,7 +62,15 @@ class RetryingApiClient(client.ApiClient):  # type: ignore[misc]  # the client h
         self._retry_seconds = retry_seconds
 
     def request(self, method: str, url: str, **arguments: Any) -> Any:  # noqa: ANN401 - no types
-        """Send a request; see the library.
+        """Send a request.
+
+        Args:
+            method: HTTP method.
+            url: URL.
+            arguments: those of the library's own method; `_request_timeout` replaces the timeout.
+
+        Returns:
+            The response.
 
         Raises:
             ApiException: the API server rejects the request.
