@@ -34,6 +34,7 @@ from infra.names import (
     pod_dns,
     service_dns,
 )
+from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
     from chaos.journal import OpenFault
@@ -217,7 +218,7 @@ def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> 
         kafka={
             "bootstrap": f"{service_dns('kafka', DATA_NAMESPACE)}:{kafka.CLIENT_PORT}",
             "mechanism": kafka.MECHANISM,
-            "user": KAFKA_ADMIN,
+            "user": account_name(KAFKA_ADMIN, access.generation),
             "password": access.kafka.admin,
         },
         redis={

@@ -1,9 +1,12 @@
 """Configuration of a Kafka node that is broker and controller (KRaft).
 
 Three listeners, all SASL over TLS: for clients, between brokers, between controllers. The internal two accept
-a single user of their own, so that a service's password is valid on the client listener only. Passwords use
+accounts of their own only, so that a service's password is valid on the client listener only. Passwords use
 PLAIN inside TLS and come from a Secret, so the accounts are declared, and a rolling restart applies changes.
 SCRAM users are stored in the metadata log: users created at formatting never follow the declaration.
+
+The authorizer denies everything that the access control list does not permit. The list is in the metadata
+log, and the topics job applies it. Only the nodes themselves and the administrator are not subject to it.
 
 A lost zone loses no data: there are three replicas, two of them must have a record before it is acknowledged
 (acks=all), and a replica that misses a record cannot become leader. A lost broker is fenced after
@@ -35,14 +38,19 @@ DATA_DIRECTORY = "/var/lib/kafka/data"
 PROPERTIES_FILE = "/run/kafka/server.properties"
 
 
-def render_server_properties(voters: Sequence[str]) -> str:
+def render_server_properties(voters: Sequence[str], super_users: Sequence[str]) -> str:
     """Return the shared part of `server.properties`; a starting pod adds identity, addresses and users.
 
     Args:
         voters: host names of the nodes, in the order of their ids.
+        super_users: accounts that the access control list does not apply to.
     """
     return (
-        _quorum_properties(voters) + _listener_properties() + _replication_properties() + _RESOURCE_PROPERTIES
+        _quorum_properties(voters)
+        + _listener_properties()
+        + _authorizer_properties(super_users)
+        + _replication_properties()
+        + _RESOURCE_PROPERTIES
     )
 
 
@@ -84,6 +92,14 @@ broker.session.timeout.ms={SESSION_MS}
 """
 
 
+def _authorizer_properties(super_users: Sequence[str]) -> str:
+    return f"""\
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users={";".join(f"User:{name}" for name in super_users)}
+"""
+
+
 def _replication_properties() -> str:
     return f"""\
 log.dirs={DATA_DIRECTORY}
@@ -120,21 +136,25 @@ background.threads=2
 """
 
 
-def render_users_properties(*, broker: str, clients: Mapping[str, str]) -> str:
+def render_users_properties(*, nodes: Mapping[str, str], clients: Mapping[str, str]) -> str:
     """Return the secret part of `server.properties`.
 
     Args:
-        broker: password of the nodes among themselves.
-        clients: password by user of the client listener.
+        nodes: password by account of the nodes among themselves; they use the first one and accept all.
+        clients: password by account of the client listener.
     """
     module = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-    internal = f'{module} username="broker" password="{broker}" user_broker="{broker}";'
-    users = " ".join(f'user_{name}="{password}"' for name, password in sorted(clients.items()))
+    username, password = next(iter(nodes.items()))
+    internal = f'{module} username="{username}" password="{password}" {_users(nodes)};'
     return f"""\
 listener.name.brokers.plain.sasl.jaas.config={internal}
 listener.name.controllers.plain.sasl.jaas.config={internal}
-listener.name.clients.plain.sasl.jaas.config={module} {users};
+listener.name.clients.plain.sasl.jaas.config={module} {_users(clients)};
 """
+
+
+def _users(accounts: Mapping[str, str]) -> str:
+    return " ".join(f'user_{name}="{password}"' for name, password in sorted(accounts.items()))
 
 
 def render_prepare_script() -> str:

@@ -9,7 +9,7 @@ import pulumi
 
 from infra.components.backup import BackupArgs
 from infra.components.backup.kubernetes import KubernetesBackup
-from infra.components.kafka import KafkaArgs
+from infra.components.kafka import KafkaAccounts, KafkaArgs
 from infra.components.kafka.kubernetes import KubernetesKafka
 from infra.components.object_store import ObjectStoreArgs
 from infra.components.object_store.kubernetes import NAME as OBJECT_STORE
@@ -152,7 +152,10 @@ def _kafka(settings: StackSettings) -> KafkaArgs:
         size=settings.sizes.kafka,
         heap=settings.sizes.kafka_heap,
         probe_server=settings.sizes.probe_server,
-        credentials=settings.required_credentials.kafka,
+        accounts=tuple(
+            KafkaAccounts(generation=credentials.generation, credentials=credentials.kafka)
+            for credentials in settings.required_credentials.accepted
+        ),
         certificate=settings.required_credentials.certificates["kafka"],
         ca_certificate=settings.required_credentials.ca.certificate,
     )

@@ -22,6 +22,7 @@ from infra.names import (
 )
 from infra.platform_settings import SIMULATOR
 from services.contracts.endpoints import HTTP_PORT
+from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
     from infra.processes import Process
@@ -54,11 +55,23 @@ def _database_url(role: str, password: str, service: str = "postgres") -> str:
     return f"postgresql+asyncpg://{role}:{password}@{host}:{postgres.PORT}/{DATABASE}"
 
 
-def _kafka_environment(username: str) -> dict[str, str]:
+def _kafka_environment() -> dict[str, str]:
     return {
         "ESQ_KAFKA_BOOTSTRAP": f"{service_dns('kafka', DATA_NAMESPACE)}:{kafka.CLIENT_PORT}",
         "ESQ_KAFKA_MECHANISM": kafka.MECHANISM,
-        "ESQ_KAFKA_USERNAME": username,
+    }
+
+
+def _kafka_login(settings: StackSettings, name: str) -> dict[str, str]:
+    """Return name and password of an account.
+
+    Both are secret variables: a container that restarts during a rotation gets a pair.
+    """
+    credentials = settings.required_credentials
+    passwords = {KAFKA_ADMIN: credentials.kafka.admin, **credentials.kafka.services}
+    return {
+        "ESQ_KAFKA_USERNAME": account_name(name, credentials.generation),
+        "ESQ_KAFKA_PASSWORD": passwords[name],
     }
 
 
@@ -110,8 +123,8 @@ def _kafka_admin_job(settings: StackSettings, name: str, module: str) -> Program
         image=settings.images["services"],
         argv=("-m", module),
         size=settings.sizes.job,
-        settings={**_base_environment(settings, name), **_kafka_environment(KAFKA_ADMIN)},
-        secrets={"ESQ_KAFKA_PASSWORD": settings.required_credentials.kafka.admin},
+        settings={**_base_environment(settings, name), **_kafka_environment()},
+        secrets=_kafka_login(settings, KAFKA_ADMIN),
         certificate=settings.required_credentials.certificates[_JOB_CERTIFICATE],
         ca_certificate=settings.required_credentials.ca.certificate,
     )
@@ -164,7 +177,7 @@ def _environment(settings: StackSettings, process: Process) -> dict[str, str]:
         "simulator-api": {"ESQ_WEBHOOK_URL": f"{_service_url('whatsapp-api')}/webhooks/cloud"},
     }
     values = {**_base_environment(settings, process.service), **urls.get(process.name, {})}
-    values |= _kafka_environment(process.service) if process.kafka else {}
+    values |= _kafka_environment() if process.kafka else {}
     return values | (_redis_environment() if process.redis else {})
 
 
@@ -179,7 +192,7 @@ def _secrets(settings: StackSettings, process: Process) -> dict[str, str]:
     if process.process_type == "api":
         values["ESQ_DATABASE_STANDBY_URL"] = _database_url(process.service, password, "postgres-replica")
     if process.kafka:
-        values["ESQ_KAFKA_PASSWORD"] = credentials.kafka.services[process.service]
+        values |= _kafka_login(settings, process.service)
     if process.redis:
         values["ESQ_REDIS_PASSWORD"] = credentials.redis.password
         values["ESQ_REDIS_SENTINEL_PASSWORD"] = credentials.redis.sentinel

@@ -16,7 +16,7 @@ from services.kit.kafka.envelope import InboundEvent, OutboundEvent
 from services.kit.kafka.kafka_consumer import open_kafka_consumer
 from services.kit.observability import trace_context
 from services.kit.postgres.inbox import PostgresInbox
-from services.kit.settings import KafkaSettings, ProcessSettings
+from services.kit.settings import ProcessSettings
 from tests.servers.event_batches import flatten, statuses_updated
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ async def run_consumer(
         handler: of the events.
         budget: retry policy; the default when None.
     """
-    settings = KafkaSettings(kafka_bootstrap=kafka.bootstrap)
+    settings = kafka.settings(PROCESS.service)
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
         source = await stack.enter_async_context(open_kafka_consumer(PROCESS, settings, [MESSAGE_STATUS]))

@@ -1,4 +1,8 @@
-"""A Kafka broker (KRaft, one node) on free loopback ports, in a folder of its own."""
+"""A Kafka broker (KRaft, one node) on free loopback ports, in a folder of its own.
+
+Its authorizer is that of the platform. The tests themselves use a listener without login, whose user may do
+everything; services use one with the accounts of both generations.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,9 @@ from typing import TYPE_CHECKING
 from confluent_kafka import OFFSET_END, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from infra.names import SERVICES
+from services.contracts.kafka_access import GENERATIONS, account_name
+from services.kit.settings import KafkaSettings
 from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
@@ -22,14 +29,20 @@ START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
 CALL_TIMEOUT_SECONDS = 10.0
 CLEAR_TIMEOUT_SECONDS = 30.0
+PASSWORD = "of-every-account"
 CLUSTER_ID = "esqesqesqesqesqesqesqQ"
 _JVM = ("-Xms128m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _CONFIG = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},ACCOUNTS://127.0.0.1:{account_port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},ACCOUNTS://127.0.0.1:{account_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,ACCOUNTS:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.accounts.plain.sasl.jaas.config={jaas}
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
 controller.listener.names=CONTROLLER
 log.dirs={folder}/data
 auto.create.topics.enable=false
@@ -79,6 +92,13 @@ def _toolchain_libraries() -> Path:
     return folder / "libs" if (folder / "libs").is_dir() else folder
 
 
+def _jaas() -> str:
+    """Return the accounts of all services."""
+    names = (account_name(service, generation) for service in SERVICES for generation in GENERATIONS)
+    users = " ".join(f'user_{name}="{PASSWORD}"' for name in names)
+    return f"org.apache.kafka.common.security.plain.PlainLoginModule required {users};"
+
+
 class Kafka:
     """A Kafka broker; its data survives `kill` and `start`."""
 
@@ -86,6 +106,7 @@ class Kafka:
         self.folder = Path(tempfile.mkdtemp(prefix="esq-kafka-"))
         self.port = free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
+        self.account_port = free_port()
         self._server = Server("kafka", self.folder / "log")
         self._config = self.folder / "server.properties"
 
@@ -93,7 +114,13 @@ class Kafka:
         """Format its storage when it is new, and wait until it answers."""
         if not self._config.exists():
             self._config.write_text(
-                _CONFIG.format(port=self.port, controller=free_port(), folder=self.folder)
+                _CONFIG.format(
+                    port=self.port,
+                    account_port=self.account_port,
+                    controller=free_port(),
+                    folder=self.folder,
+                    jaas=_jaas(),
+                )
             )
             (self.folder / "log4j2.properties").write_text(_LOGGING)
             format_ = ["format", "-t", CLUSTER_ID, "-c", str(self._config)]
@@ -118,6 +145,32 @@ class Kafka:
             return bool(self.admin().list_topics(timeout=1).brokers)
         except KafkaException:
             return False
+
+    def account(self, service: str, generation: str = "a") -> dict[str, str]:
+        """Return the settings with which a service logs in to its account.
+
+        Args:
+            service: name of the service.
+            generation: generation of the account.
+        """
+        return {
+            "ESQ_KAFKA_BOOTSTRAP": f"127.0.0.1:{self.account_port}",
+            "ESQ_KAFKA_MECHANISM": "PLAIN",
+            "ESQ_KAFKA_USERNAME": account_name(service, generation),
+            "ESQ_KAFKA_PASSWORD": PASSWORD,
+        }
+
+    def settings(self, service: str, generation: str = "a") -> KafkaSettings:
+        """Return the same as an object.
+
+        Args:
+            service: name of the service.
+            generation: generation of the account.
+        """
+        values = self.account(service, generation)
+        return KafkaSettings.model_validate(
+            {name.removeprefix("ESQ_").lower(): value for name, value in values.items()}
+        )
 
     def admin(self) -> AdminClient:
         """Return a client for topics and groups."""

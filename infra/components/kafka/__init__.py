@@ -8,11 +8,43 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is created
 from infra.credentials import KafkaCredentials  # noqa: TC001 - same
+from infra.names import KAFKA_ADMIN
 from infra.sizes import Size  # noqa: TC001 - same
+from services.contracts.kafka_access import account_name
+
+
+class KafkaAccounts(BaseModel):
+    """Accounts of one generation of credentials, each with the generation in its name.
+
+    Attributes:
+        generation: generation of the credentials.
+        credentials: their passwords, and the cluster id.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    generation: str
+    credentials: KafkaCredentials = Field(repr=False)
+
+    @property
+    def node(self) -> str:
+        """Name of the account of brokers and controllers among themselves."""
+        return account_name("broker", self.generation)
+
+    @property
+    def admin(self) -> str:
+        """Name of the administrator's account."""
+        return account_name(KAFKA_ADMIN, self.generation)
+
+    @property
+    def clients(self) -> dict[str, str]:
+        """Password by account of the client listener."""
+        passwords = {KAFKA_ADMIN: self.credentials.admin, **self.credentials.services}
+        return {account_name(name, self.generation): password for name, password in passwords.items()}
 
 
 class KafkaArgs(BaseModel):
-    """Inputs of Kafka. Safe by default: replication factor 3, two in-sync replicas, TLS and passwords.
+    """Inputs of Kafka. Safe by default: replication factor 3, two in-sync replicas, TLS, access control.
 
     Attributes:
         namespace: namespace of all objects.
@@ -22,7 +54,7 @@ class KafkaArgs(BaseModel):
         size: resources of each node.
         heap: heap of each JVM, e.g. `256m`.
         probe_server: resources of the probe server in each pod.
-        credentials: cluster id and passwords.
+        accounts: accounts by generation of credentials; the first one is used, all are accepted.
         certificate: certificate with the names of its Service and pods.
         ca_certificate: PEM of the environment's CA.
     """
@@ -36,7 +68,7 @@ class KafkaArgs(BaseModel):
     size: Size
     heap: str = Field(pattern=r"^\d+[mg]$")
     probe_server: Size
-    credentials: KafkaCredentials = Field(repr=False)
+    accounts: tuple[KafkaAccounts, ...] = Field(min_length=1)
     certificate: KeyPair
     ca_certificate: str
 

@@ -13,7 +13,7 @@ from infra.components import pod_spec, workload
 from infra.components.kafka import KafkaArgs, KafkaEndpoints
 from infra.components.pod_programs import probe_server
 from infra.config_files import kafka as kafka_config
-from infra.names import KAFKA_ADMIN, STATEFUL_REPLICAS, pod_dns, service_dns
+from infra.names import STATEFUL_REPLICAS, pod_dns, service_dns
 
 NAME = "kafka"
 UID = 1000
@@ -57,7 +57,7 @@ class KubernetesKafka(pulumi.ComponentResource):
 def _config(args: KafkaArgs) -> dict[str, str]:
     voters = [pod_dns(f"{NAME}-{number}", NAME, args.namespace) for number in range(STATEFUL_REPLICAS)]
     return {
-        "server.properties": kafka_config.render_server_properties(voters),
+        "server.properties": kafka_config.render_server_properties(voters, _super_users(args)),
         "log4j2.properties": kafka_config.render_log4j2_properties(),
         "prepare.sh": kafka_config.render_prepare_script(),
         "probe.py": _PROBE.read_text(),
@@ -65,13 +65,19 @@ def _config(args: KafkaArgs) -> dict[str, str]:
     }
 
 
+def _super_users(args: KafkaArgs) -> list[str]:
+    return sorted(name for accounts in args.accounts for name in (accounts.node, accounts.admin))
+
+
 def _secrets(args: KafkaArgs) -> dict[str, str]:
-    clients = {KAFKA_ADMIN: args.credentials.admin, **args.credentials.services}
+    used = args.accounts[0]
+    nodes = {accounts.node: accounts.credentials.broker for accounts in args.accounts}
+    clients = {name: value for accounts in args.accounts for name, value in accounts.clients.items()}
     return {
-        "users.properties": kafka_config.render_users_properties(
-            broker=args.credentials.broker, clients=clients
-        ),
-        "admin": args.credentials.admin,
+        "users.properties": kafka_config.render_users_properties(nodes=nodes, clients=clients),
+        # Name and password come from one Secret: a container that restarts during a rotation gets a pair.
+        "admin-user": used.admin,
+        "admin": used.credentials.admin,
         "keystore.pem": args.certificate.key + args.certificate.certificate,
         "ca.crt": args.ca_certificate,
     }
@@ -147,7 +153,7 @@ def _prepare(args: KafkaArgs) -> core.ContainerArgs:
         command=["/etc/esq/kafka/prepare.sh"],
         env=[
             pod_spec.env("ESQ_DOMAIN", service_dns(NAME, args.namespace)),
-            pod_spec.env("ESQ_CLUSTER_ID", args.credentials.cluster_id),
+            pod_spec.env("ESQ_CLUSTER_ID", args.accounts[0].credentials.cluster_id),
         ],
         resources=workload.resources(args.size),
         security_context=workload.restricted_container_security(),
@@ -160,7 +166,7 @@ def _node(args: KafkaArgs) -> core.ContainerArgs:
         name=NAME,
         image=args.image,
         command=["java", *_jvm(args.heap), "kafka.Kafka", kafka_config.PROPERTIES_FILE],
-        env=[pod_spec.env_secret("ESQ_KAFKA_PASSWORD", NAME, "admin")],
+        env=_admin_login(),
         ports=[
             core.ContainerPortArgs(name="clients", container_port=kafka_config.CLIENT_PORT),
             core.ContainerPortArgs(name="brokers", container_port=kafka_config.BROKER_PORT),
@@ -177,11 +183,18 @@ def _node(args: KafkaArgs) -> core.ContainerArgs:
 
 
 def _probe_server(args: KafkaArgs) -> core.ContainerArgs:
-    env = [pod_spec.env_secret("ESQ_KAFKA_PASSWORD", NAME, "admin")]
     certificate = ("/etc/esq/tls/keystore.pem",)
     return workload.probe_server_container(
-        args.image, "/etc/esq/kafka", certificate, args.probe_server, env, _mounts()
+        args.image, "/etc/esq/kafka", certificate, args.probe_server, _admin_login(), _mounts()
     )
+
+
+def _admin_login() -> list[core.EnvVarArgs]:
+    """Return the variables with which the probe logs in."""
+    return [
+        pod_spec.env_secret("ESQ_KAFKA_USER", NAME, "admin-user"),
+        pod_spec.env_secret("ESQ_KAFKA_PASSWORD", NAME, "admin"),
+    ]
 
 
 def _jvm(heap: str) -> list[str]:

@@ -1,4 +1,7 @@
-"""Topics job: applies `services.contracts.topics` to the brokers. It never deletes or shrinks a topic."""
+"""Topics job: applies `services.contracts.topics` to the brokers, and the permissions that follow from it.
+
+It never deletes or shrinks a topic.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined] # its stubs fo
 )
 from pydantic import Field
 
+from services.contracts.kafka_access import permissions
 from services.contracts.topics import MIN_INSYNC_REPLICAS, REPLICATION_FACTOR, TOPICS, Topic
+from services.kit.kafka.access_control import apply_permissions
 from services.kit.kafka.client import client_config
 from services.kit.observability import json_logging
 from services.kit.settings import KafkaSettings, ProcessSettings, SettingsError, load
@@ -118,20 +123,21 @@ def _wait(futures: Mapping[Any, Future[Any]]) -> None:
 
 
 def apply_before_deadline(settings: TopicsSettings, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-    """Apply all topics, retrying while brokers are unavailable or have not elected leaders yet.
+    """Apply all topics and permissions, retrying while brokers are unavailable or have no leaders yet.
 
     Args:
         settings: settings of the job.
         deadline_seconds: longest time to retry.
 
     Raises:
-        KafkaException: the topics could not be applied before the deadline.
+        KafkaException: they could not be applied before the deadline.
     """
     admin = AdminClient(dict(client_config(settings, settings)), logger=log)
     deadline = time.monotonic() + deadline_seconds
     while True:
         try:
-            return apply_topics(admin, TOPICS, settings.topic_replicas)
+            apply_topics(admin, TOPICS, settings.topic_replicas)
+            return apply_permissions(admin, permissions(TOPICS))
         except (KafkaException, TimeoutError) as error:
             if time.monotonic() > deadline:
                 raise

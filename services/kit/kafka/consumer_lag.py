@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
 from prometheus_client import Gauge
 
+from services.contracts.kafka_access import consumer_group
 from services.contracts.topics import retry_topic
 from services.kit.kafka.client import client_config
 from services.kit.retry import sleep_unless_stopped
@@ -64,7 +65,7 @@ class ConsumerLagMonitor:
             batch_timestamps: the attribute of `KafkaConsumer`; no unprocessed record of a partition is older
                 than its entry.
         """
-        self._group = f"esq-{process.service}"
+        self._group = consumer_group(process.service)
         config = client_config(process, settings) | {"group.id": self._group, "enable.auto.commit": "false"}
         self._client = Consumer(config, logger=log)
         all_topics = [*topics, *(retry_topic(topic, process.service) for topic in topics)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, TypeVarTuple, cast
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from services.contracts.kafka_access import consumer_group
 from services.contracts.topics import retry_topic
 from services.kit.kafka.client import client_config
 from services.kit.kafka.failed_records import ConsumedRecord
@@ -52,11 +53,10 @@ class KafkaConsumer:
     ) -> None:
         self.service = service
         self._linger_seconds = linger_seconds
-        group = f"esq-{service}"
         self._client = Consumer(
             config
             | {
-                "group.id": group,
+                "group.id": consumer_group(service),
                 "enable.auto.commit": "false",
                 "auto.offset.reset": "earliest",
                 "partition.assignment.strategy": "cooperative-sticky",

@@ -42,7 +42,7 @@ def start(
     def start(service: str, process_type: str, **settings: str) -> ServiceProcess:
         defaults = {
             "ESQ_DATABASE_URL": test_database.url(service),
-            "ESQ_KAFKA_BOOTSTRAP": clean_kafka.bootstrap,
+            **clean_kafka.account(service),
             "ESQ_TOKEN_KEY": KEY,
             "ESQ_PLAN_CHUNK": "50",
             "ESQ_PLAN_LEASE_SECONDS": "1",

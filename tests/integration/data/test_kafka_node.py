@@ -1,4 +1,7 @@
-"""A real broker with the rendered configuration: TLS and passwords on every listener, and its probe."""
+"""A real broker with the rendered configuration: TLS, passwords and access control, and its probe.
+
+It runs in the middle of a rotation: it uses generation `b` and accepts `a` as well.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from infra.components.kafka import KafkaAccounts
 from infra.components.kafka.pod_programs import probe
 from infra.config_files import kafka as kafka_config
 from infra.credentials import Credentials, complete_credentials
@@ -36,6 +41,12 @@ class Broker:
     def __init__(self, folder: Path, credentials: Credentials) -> None:
         self.folder = folder
         self.credentials = credentials
+        self.accounts = tuple(
+            KafkaAccounts(generation=accepted.generation, credentials=accepted.kafka)
+            for accepted in credentials.accepted
+        )
+        self.admin = self.accounts[0].admin
+        self.admin_password = credentials.kafka.admin
         ports = (kafka_config.CLIENT_PORT, kafka_config.BROKER_PORT, kafka_config.CONTROLLER_PORT)
         self.free_ports = {port: free_port() for port in ports}
         self.port = self.free_ports[kafka_config.CLIENT_PORT]
@@ -51,10 +62,12 @@ class Broker:
         self.java += ["-cp", f"{kafka_libraries()}/*"]
 
     def _properties(self) -> str:
+        super_users = [name for accounts in self.accounts for name in (accounts.node, accounts.admin)]
         properties = kafka_config.render_server_properties(
-            ["localhost"]
+            ["localhost"], super_users
         ) + kafka_config.render_users_properties(
-            broker=self.credentials.kafka.broker, clients={"esq": self.credentials.kafka.admin}
+            nodes={accounts.node: accounts.credentials.broker for accounts in self.accounts},
+            clients={name: value for accounts in self.accounts for name, value in accounts.clients.items()},
         )
         properties += f"node.id=0\nadvertised.listeners=CLIENTS://localhost:{kafka_config.CLIENT_PORT}"
         properties += f",BROKERS://localhost:{kafka_config.BROKER_PORT}\n"
@@ -93,9 +106,19 @@ class Broker:
             client.login(user, password)
             yield client
 
+    def client_config(self, user: str, password: str) -> dict[str, str | int | float | bool]:
+        return {
+            "bootstrap.servers": f"localhost:{self.port}",
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": kafka_config.MECHANISM,
+            "sasl.username": user,
+            "sasl.password": password,
+            "ssl.ca.location": str(self.ca),
+        }
+
     def ready(self) -> bool:
         try:
-            with self.client("esq", self.credentials.kafka.admin) as client:
+            with self.client(self.admin, self.admin_password) as client:
                 metadata, quorum = client.metadata(), client.quorum()
         except OSError:
             return False
@@ -104,25 +127,17 @@ class Broker:
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    started = Broker(tmp_path_factory.mktemp("kafka"), complete_credentials())
+    rotation = {"generation": "b", "alternate": complete_credentials()}
+    started = Broker(tmp_path_factory.mktemp("kafka"), complete_credentials().model_copy(update=rotation))
     started.start()
     yield started
     started.server.send_signal(signal.SIGTERM, 20)
 
 
 def test_client_logs_in_with_password_and_tls(broker: Broker) -> None:
-    admin = AdminClient(
-        {
-            "bootstrap.servers": f"localhost:{broker.port}",
-            "security.protocol": "SASL_SSL",
-            "sasl.mechanism": kafka_config.MECHANISM,
-            "sasl.username": "esq",
-            "sasl.password": broker.credentials.kafka.admin,
-            "ssl.ca.location": str(broker.ca),
-        }
-    )
+    admin = AdminClient(broker.client_config(broker.admin, broker.admin_password))
     admin.create_topics([NewTopic("declared", 2, 1)])["declared"].result(20)
-    with broker.client("esq", broker.credentials.kafka.admin) as client:
+    with broker.client(broker.admin, broker.admin_password) as client:
         partitions = [
             partition for partition in client.metadata().partitions if partition.topic == "declared"
         ]
@@ -131,14 +146,40 @@ def test_client_logs_in_with_password_and_tls(broker: Broker) -> None:
 
 
 def test_wrong_password_is_rejected(broker: Broker) -> None:
-    with pytest.raises(probe.NotReadyError, match="login refused"), broker.client("esq", "wrong"):
+    with pytest.raises(probe.NotReadyError, match="login refused"), broker.client(broker.admin, "wrong"):
         pass
 
 
 def test_internal_user_is_rejected_on_the_client_listener(broker: Broker) -> None:
-    password = broker.credentials.kafka.broker
-    with pytest.raises(probe.NotReadyError, match="login refused"), broker.client("broker", password):
+    for accounts in broker.accounts:
+        password = accounts.credentials.broker
+        with (
+            pytest.raises(probe.NotReadyError, match="login refused"),
+            broker.client(accounts.node, password),
+        ):
+            pass
+
+
+def test_accounts_of_both_generations_are_accepted(broker: Broker) -> None:
+    for accounts in broker.accounts:
+        for name, password in accounts.clients.items():
+            with broker.client(name, password) as client:
+                assert client.metadata().brokers == [0]
+    new, old = broker.accounts
+    password = old.clients["campaigns-a"]
+    assert password != new.clients["campaigns-b"]
+    with pytest.raises(probe.NotReadyError, match="login refused"), broker.client("campaigns-b", password):
         pass
+
+
+def test_service_without_permissions_sees_and_creates_no_topic(broker: Broker) -> None:
+    password = broker.credentials.kafka.services["campaigns"]
+    service = AdminClient(broker.client_config("campaigns-b", password))
+    with pytest.raises(KafkaException, match=r"(?i)authorization"):
+        service.create_topics([NewTopic("forbidden", 1, 1)])["forbidden"].result(20)
+    admin = AdminClient(broker.client_config(broker.admin, broker.admin_password))
+    admin.create_topics([NewTopic("invisible", 1, 1)])["invisible"].result(20)
+    assert service.list_topics(timeout=20).topics == {}
 
 
 def write_probe(broker: Broker, folder: Path) -> None:
@@ -149,10 +190,11 @@ def write_probe(broker: Broker, folder: Path) -> None:
 
 def test_probe_server_with_probe(broker: Broker, tmp_path: Path) -> None:
     write_probe(broker, tmp_path)
-    with run_probe_server(tmp_path, {"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin}) as client:
+    login = {"ESQ_KAFKA_USER": broker.admin, "ESQ_KAFKA_PASSWORD": broker.admin_password}
+    with run_probe_server(tmp_path, login) as client:
         assert client.get("/live").status_code == HTTPStatus.OK
         assert client.get("/unknown").status_code == HTTPStatus.NOT_FOUND
-    with run_probe_server(tmp_path, {"ESQ_KAFKA_PASSWORD": "wrong"}) as client:
+    with run_probe_server(tmp_path, {**login, "ESQ_KAFKA_PASSWORD": "wrong"}) as client:
         response = client.get("/live")
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert "login refused" in response.text
@@ -162,7 +204,7 @@ def test_probe_prints_the_report(broker: Broker, tmp_path: Path) -> None:
     write_probe(broker, tmp_path)
     report = subprocess.run(
         [sys.executable, str(tmp_path / "probe.py")],
-        env={"ESQ_KAFKA_PASSWORD": broker.credentials.kafka.admin},
+        env={"ESQ_KAFKA_USER": broker.admin, "ESQ_KAFKA_PASSWORD": broker.admin_password},
         capture_output=True,
         text=True,
         check=True,

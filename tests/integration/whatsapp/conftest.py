@@ -216,4 +216,4 @@ async def client(api_settings: ApiSettings) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def kafka_settings(clean_kafka: Kafka) -> dict[str, str]:
     """Return the settings of a worker on the test's broker."""
-    return {"ESQ_KAFKA_BOOTSTRAP": clean_kafka.bootstrap}
+    return clean_kafka.account("whatsapp")

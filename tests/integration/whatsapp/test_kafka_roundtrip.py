@@ -87,7 +87,7 @@ def test_every_message_is_sent_once_and_its_read_status_published(
     )
     platform.put_connection(api)
     ids = publish(clean_kafka, 50)
-    platform.start("whatsapp", "worker", ESQ_KAFKA_BOOTSTRAP=clean_kafka.bootstrap)
+    platform.start("whatsapp", "worker", **clean_kafka.account("whatsapp"))
     platform.start("whatsapp", "webhooks")
     platform.start("whatsapp", "dispatcher")
     listener = StatusListener(clean_kafka)

@@ -56,7 +56,8 @@ def test_redis(snapshot: SnapshotAssertion) -> None:
 
 
 def test_kafka(snapshot: SnapshotAssertion) -> None:
-    assert kafka.render_server_properties(["kafka-0.kafka", "kafka-1.kafka", "kafka-2.kafka"]) == snapshot
+    nodes = ["kafka-0.kafka", "kafka-1.kafka", "kafka-2.kafka"]
+    assert kafka.render_server_properties(nodes, ["broker-a", "esq-a"]) == snapshot
 
 
 def test_kafka_prepare_script_and_logging(snapshot: SnapshotAssertion) -> None:
@@ -64,11 +65,14 @@ def test_kafka_prepare_script_and_logging(snapshot: SnapshotAssertion) -> None:
 
 
 def test_kafka_users_are_valid_on_the_client_listener_only() -> None:
-    lines = kafka.render_users_properties(broker="internal", clients={"esq": "external"}).splitlines()
+    nodes = {"broker-b": "internal", "broker-a": "internal-old"}
+    lines = kafka.render_users_properties(nodes=nodes, clients={"esq-a": "external"}).splitlines()
     listeners = {line.split(".")[2]: line for line in lines}
     assert "external" in listeners["clients"]
     assert "internal" not in listeners["clients"]
     assert "external" not in listeners["brokers"] + listeners["controllers"]
+    assert 'username="broker-b"' in listeners["brokers"], "nodes use the first generation"
+    assert 'user_broker-a="internal-old"' in listeners["brokers"], "and accept both"
 
 
 def test_garage(snapshot: SnapshotAssertion) -> None:

@@ -192,8 +192,17 @@ def _secret(layer: Recording, name: str) -> dict[str, str]:
 def test_each_process_gets_only_the_secrets_it_needs(services_layer: Recording) -> None:
     secrets = {name: set(_secret(services_layer, name)) for name in NAMES}
     assert secrets["contacts-api"] == {"ESQ_DATABASE_STANDBY_URL", "ESQ_DATABASE_URL", "ESQ_TOKEN_KEY"}
-    assert secrets["campaigns-planner"] == {"ESQ_DATABASE_URL", "ESQ_KAFKA_PASSWORD", "ESQ_TOKEN_KEY"}
-    assert secrets["campaigns-worker"] == {"ESQ_DATABASE_URL", "ESQ_KAFKA_PASSWORD"}
+    assert secrets["campaigns-planner"] == {
+        "ESQ_DATABASE_URL",
+        "ESQ_KAFKA_PASSWORD",
+        "ESQ_KAFKA_USERNAME",
+        "ESQ_TOKEN_KEY",
+    }
+    assert secrets["campaigns-worker"] == {
+        "ESQ_DATABASE_URL",
+        "ESQ_KAFKA_PASSWORD",
+        "ESQ_KAFKA_USERNAME",
+    }
     assert secrets["whatsapp-webhooks"] == {"ESQ_DATABASE_URL"}
     assert "ESQ_TOKEN_KEY" not in secrets["whatsapp-dispatcher"]
     assert "ESQ_ADMIN_DATABASE_URL" in _secret(services_layer, "migrate")

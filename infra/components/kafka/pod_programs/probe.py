@@ -301,7 +301,7 @@ def readiness_problem(node_id: int, metadata: Metadata, quorum: Quorum) -> str |
 @contextmanager
 def _logged_in() -> Iterator[Client]:
     with Client() as client:
-        client.login(os.environ.get("ESQ_KAFKA_USER", "esq"), os.environ["ESQ_KAFKA_PASSWORD"])
+        client.login(os.environ["ESQ_KAFKA_USER"], os.environ["ESQ_KAFKA_PASSWORD"])
         yield client
 
 
