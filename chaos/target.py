@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from infra.zones import Cluster
 
 _SENTINEL = (
-    *("redis-cli", "-e", "--tls", "--cacert", "/etc/esq/tls/ca.crt", "-p", "26379"),
+    *("redis-cli", "-e", "--user", "probe", "--tls", "--cacert", "/etc/esq/tls/ca.crt", "-p", "26379"),
     *("sentinel", "master", "esq"),
 )
 _BROKER = ("python3", "/etc/esq/kafka/probe.py", "report")

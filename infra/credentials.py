@@ -18,7 +18,7 @@ import base64
 import datetime as dt
 import secrets
 import uuid
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
@@ -27,6 +27,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.certificate_authority import KeyPair, Usage, create_ca, is_valid, issue_certificate
 from infra.names import CERTIFICATE_NAMES, CLIENT_CERTIFICATES, SERVICES, STATEFUL_REPLICAS
+from infra.processes import REDIS_SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 RENEW_BEFORE = dt.timedelta(days=60)
 """The next deploy renews a certificate with less than this remaining."""
@@ -101,15 +105,21 @@ class KafkaCredentials(FrozenModel):
 
 
 class RedisCredentials(FrozenModel):
-    """Passwords of Redis.
+    """Passwords of the accounts of Redis, on servers and on Sentinels.
 
     Attributes:
-        password: password of the servers, for clients and replicas.
-        sentinel: password of the Sentinels.
+        admin: password of `admin`, which may do everything.
+        probe: password of `probe`, which reads the state for probes and the status.
+        replication: password of `replication`, with which replicas log in to their primary.
+        sentinel: password of `sentinel`, with which Sentinels log in to servers and to each other.
+        services: password of each service that uses Redis.
     """
 
-    password: Secret = Field(default_factory=_password)
+    admin: Secret = Field(default_factory=_password)
+    probe: Secret = Field(default_factory=_password)
+    replication: Secret = Field(default_factory=_password)
     sentinel: Secret = Field(default_factory=_password)
+    services: dict[str, str] = Field(default_factory=dict, repr=False)
 
 
 class ObjectStoreCredentials(FrozenModel):
@@ -211,7 +221,7 @@ class Credentials(FrozenModel):
         ca: the environment's certificate authority.
         certificates: key pair for each name in `infra.names.CERTIFICATE_NAMES`.
         postgres: accounts of the database server.
-        redis: passwords of Redis.
+        redis: accounts of Redis.
         kafka: accounts of the brokers.
         object_store: keys of the object store.
         backup: passphrases of the backups.
@@ -249,8 +259,8 @@ class Credentials(FrozenModel):
         return min(pair.expires_at for pair in self.certificates.values())
 
 
-def _with_services(passwords: dict[str, str]) -> dict[str, str]:
-    return {service: passwords.get(service) or _password() for service in SERVICES}
+def _with_services(passwords: dict[str, str], services: Iterable[str] = SERVICES) -> dict[str, str]:
+    return {service: passwords.get(service) or _password() for service in services}
 
 
 def _usage(certificate: str) -> Usage:
@@ -281,4 +291,9 @@ def complete_credentials(
         update={"services": _with_services(credentials.postgres.services)}
     )
     kafka = credentials.kafka.model_copy(update={"services": _with_services(credentials.kafka.services)})
-    return credentials.model_copy(update={"certificates": certificates, "postgres": postgres, "kafka": kafka})
+    redis = credentials.redis.model_copy(
+        update={"services": _with_services(credentials.redis.services, REDIS_SERVICES)}
+    )
+    return credentials.model_copy(
+        update={"certificates": certificates, "postgres": postgres, "kafka": kafka, "redis": redis}
+    )

@@ -51,5 +51,8 @@ PROCESSES = (
     Process("simulator", "api"),
 )
 
+REDIS_SERVICES = tuple(sorted({process.service for process in PROCESSES if process.redis}))
+"""Services with an account of Redis."""
+
 REPLICAS = 2
 """Replicas of each process: in two zones, so that losing a zone causes no outage."""

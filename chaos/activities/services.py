@@ -20,7 +20,11 @@ from infra.names import CERTIFICATE_NAMES, DATA_NAMESPACE, SERVICES_NAMESPACE
 
 __all__ = ["expire_certificate", "flush_redis", "use_invalid_password"]
 
-_FLUSH = "redis-cli -e --tls --cacert /etc/esq/tls/ca.crt -p 6379 flushall"
+_FLUSH = (
+    # The administrator's password is a file in the pod, so that no argument contains it.
+    "REDISCLI_AUTH=$(cat /etc/esq/tls/admin) exec"
+    " redis-cli -e --user admin --tls --cacert /etc/esq/tls/ca.crt -p 6379 flushall"
+)
 
 
 def flush_redis() -> str:
@@ -32,7 +36,7 @@ def flush_redis() -> str:
     target = current().target
     location = target.resolve_pod("redis-primary")
     kubectl = ("kubectl", f"--kubeconfig={target.kubeconfig}", f"--namespace={DATA_NAMESPACE}")
-    command = (*kubectl, "exec", location.pod, "--container=redis", "--", *_FLUSH.split())
+    command = (*kubectl, "exec", location.pod, "--container=redis", "--", "sh", "-c", _FLUSH)
     current().inject(Fault(kind="redis-flush", target=str(location), inject=(command,)))
     return location.pod
 

@@ -23,7 +23,7 @@ class Endpoints(BaseModel):
         token_key: HMAC key of bearer tokens.
         postgres: user, password, host, port, database.
         kafka: bootstrap, mechanism, user, password.
-        redis: sentinels, master, password, password of the Sentinels.
+        redis: sentinels, master, user, password.
         object_store: url, region, bucket, key id, key secret.
     """
 

@@ -41,6 +41,8 @@ class RedisTraffic:
             "ssl_ca_certs": str(ca_file),
             "socket_timeout": REQUEST_TIMEOUT_SECONDS,
             "socket_connect_timeout": REQUEST_TIMEOUT_SECONDS,
+            "username": redis["user"],
+            "password": redis["password"],
         }
         hosts = [tuple(address.rsplit(":", 1)) for address in redis["sentinels"].split(",")]
         sentinels = Sentinel(  # type: ignore[no-untyped-call]  # the library types only its methods
@@ -50,10 +52,9 @@ class RedisTraffic:
                 "socket_timeout": SENTINEL_TIMEOUT_SECONDS,
                 "socket_connect_timeout": SENTINEL_TIMEOUT_SECONDS,
                 "retry": Retry(NoBackoff(), 0),
-                "password": redis["sentinel_password"],
             },
         )
-        self._primary = sentinels.master_for(redis["master"], password=redis["password"], **client_options)
+        self._primary = sentinels.master_for(redis["master"], **client_options)
 
     async def open(self) -> None:
         """See `Client.open`."""

@@ -224,8 +224,8 @@ def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> 
         redis={
             "sentinels": ",".join(f"{host}:{redis.SENTINEL_PORT}" for host in sentinels),
             "master": redis.MASTER_NAME,
-            "password": access.redis.password,
-            "sentinel_password": access.redis.sentinel,
+            "user": redis.ADMIN,
+            "password": access.redis.admin,
         },
         object_store={
             "url": f"https://{service_dns('object-store', DATA_NAMESPACE)}:{garage.S3_PORT}",

@@ -104,10 +104,10 @@ class RedisSettings(SettingsGroup):
     """Master name of the Sentinel configuration."""
     redis_server: str = ""
     """`host:port` of a single server without Sentinels."""
+    redis_username: str | None = None
+    """Account on the servers and on the Sentinels; unset means no login."""
     redis_password: SecretStr | None = None
-    """Password of the servers."""
-    redis_sentinel_password: SecretStr | None = None
-    """Password of the Sentinels."""
+    """Password of the account."""
     redis_timeout_seconds: float = Field(default=1.0, gt=0, le=10)
     """Deadline of a call, including the lookup of the primary and the connection."""
     redis_long_poll_seconds: float = Field(default=1.0, gt=0, le=10)

@@ -137,7 +137,7 @@ def _redis(settings: StackSettings) -> RedisArgs:
         sentinel=settings.sizes.sentinel,
         probe_server=settings.sizes.probe_server,
         maxmemory=settings.sizes.redis_maxmemory,
-        credentials=settings.required_credentials.redis,
+        accounts=tuple(credentials.redis for credentials in settings.required_credentials.accepted),
         certificate=settings.required_credentials.certificates["redis"],
         ca_certificate=settings.required_credentials.ca.certificate,
     )

@@ -75,11 +75,12 @@ def _kafka_login(settings: StackSettings, name: str) -> dict[str, str]:
     }
 
 
-def _redis_environment() -> dict[str, str]:
+def _redis_environment(username: str) -> dict[str, str]:
     hosts = (pod_dns(f"redis-{ordinal}", "redis", DATA_NAMESPACE) for ordinal in range(STATEFUL_REPLICAS))
     return {
         "ESQ_REDIS_SENTINELS": ",".join(f"{host}:{redis.SENTINEL_PORT}" for host in hosts),
         "ESQ_REDIS_MASTER": redis.MASTER_NAME,
+        "ESQ_REDIS_USERNAME": username,
     }
 
 
@@ -178,7 +179,7 @@ def _environment(settings: StackSettings, process: Process) -> dict[str, str]:
     }
     values = {**_base_environment(settings, process.service), **urls.get(process.name, {})}
     values |= _kafka_environment() if process.kafka else {}
-    return values | (_redis_environment() if process.redis else {})
+    return values | (_redis_environment(process.service) if process.redis else {})
 
 
 def _cloud_api_url(settings: StackSettings) -> str:
@@ -194,8 +195,7 @@ def _secrets(settings: StackSettings, process: Process) -> dict[str, str]:
     if process.kafka:
         values |= _kafka_login(settings, process.service)
     if process.redis:
-        values["ESQ_REDIS_PASSWORD"] = credentials.redis.password
-        values["ESQ_REDIS_SENTINEL_PASSWORD"] = credentials.redis.sentinel
+        values["ESQ_REDIS_PASSWORD"] = credentials.redis.services[process.service]
     shared = {
         "ESQ_TOKEN_KEY": credentials.application.token_key,
         "ESQ_CLOUD_API_TOKEN": credentials.application.cloud_api_token,

@@ -12,7 +12,7 @@ from infra.sizes import Size  # noqa: TC001 - same
 
 
 class RedisArgs(BaseModel):
-    """Inputs of Redis. Safe by default: three replicas, TLS only, passwords everywhere.
+    """Inputs of Redis. Safe by default: three replicas, TLS only, accounts with few rights.
 
     Attributes:
         namespace: namespace of all objects.
@@ -23,7 +23,7 @@ class RedisArgs(BaseModel):
         sentinel: resources of each Sentinel.
         probe_server: resources of the probe server in each pod.
         maxmemory: data size at which writes are rejected.
-        credentials: passwords.
+        accounts: passwords by generation of credentials; the first one is used, all are accepted.
         certificate: certificate with the names of its Service and pods.
         ca_certificate: PEM of the environment's CA.
     """
@@ -38,7 +38,7 @@ class RedisArgs(BaseModel):
     sentinel: Size
     probe_server: Size
     maxmemory: str
-    credentials: RedisCredentials = Field(repr=False)
+    accounts: tuple[RedisCredentials, ...] = Field(min_length=1, repr=False)
     certificate: KeyPair
     ca_certificate: str
 

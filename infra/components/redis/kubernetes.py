@@ -71,9 +71,15 @@ def _config(args: RedisArgs) -> dict[str, str]:
 
 
 def _secrets(args: RedisArgs) -> dict[str, str]:
+    used = args.accounts[0]
+    passwords = redis_config.accepted_passwords(args.accounts)
     return {
-        "password": args.credentials.password,
-        "sentinel": args.credentials.sentinel,
+        "users.acl": redis_config.render_server_users(passwords),
+        "sentinel-users.acl": redis_config.render_sentinel_users(passwords),
+        redis_config.ADMIN: used.admin,
+        redis_config.PROBE: used.probe,
+        redis_config.REPLICATION: used.replication,
+        redis_config.SENTINEL: used.sentinel,
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
         "ca.crt": args.ca_certificate,
@@ -145,8 +151,9 @@ def _write_config(args: RedisArgs) -> core.ContainerArgs:
             pod_spec.env("ESQ_TARGET", "/run/esq"),
             pod_spec.env("ESQ_SENTINEL_STATE", _SENTINEL_STATE),
             pod_spec.env("ESQ_CA_FILE", "/etc/esq/tls/ca.crt"),
-            pod_spec.env_secret("ESQ_PASSWORD", NAME, "password"),
-            pod_spec.env_secret("ESQ_SENTINEL_PASSWORD", NAME, "sentinel"),
+            pod_spec.env_secret("ESQ_PROBE_PASSWORD", NAME, redis_config.PROBE),
+            pod_spec.env_secret("ESQ_REPLICATION_PASSWORD", NAME, redis_config.REPLICATION),
+            pod_spec.env_secret("ESQ_SENTINEL_PASSWORD", NAME, redis_config.SENTINEL),
         ],
         resources=workload.resources(args.size),
         security_context=workload.restricted_container_security(),
@@ -169,7 +176,7 @@ def _server(args: RedisArgs) -> core.ContainerArgs:
         name=NAME,
         image=args.image,
         command=["redis-server", "/run/esq/redis.conf"],
-        env=[pod_spec.env_secret("REDISCLI_AUTH", NAME, "password")],
+        env=[_cli_login()],
         ports=[core.ContainerPortArgs(name="redis", container_port=redis_config.PORT)],
         resources=workload.resources(args.size),
         security_context=workload.restricted_container_security(),
@@ -188,7 +195,7 @@ def _sentinel(args: RedisArgs) -> core.ContainerArgs:
         name="sentinel",
         image=args.image,
         command=["redis-sentinel", _SENTINEL_STATE],
-        env=[pod_spec.env_secret("REDISCLI_AUTH", NAME, "sentinel")],
+        env=[_cli_login()],
         ports=[core.ContainerPortArgs(name="sentinel", container_port=redis_config.SENTINEL_PORT)],
         resources=workload.resources(args.sentinel),
         security_context=workload.restricted_container_security(),
@@ -203,11 +210,15 @@ def _sentinel(args: RedisArgs) -> core.ContainerArgs:
     )
 
 
+def _cli_login() -> core.EnvVarArgs:
+    """Return the variable with the password of `redis-cli --user probe`."""
+    return pod_spec.env_secret("REDISCLI_AUTH", NAME, redis_config.PROBE)
+
+
 def _probe_server(args: RedisArgs) -> core.ContainerArgs:
     env = [
         pod_spec.env("ESQ_MASTER_NAME", redis_config.MASTER_NAME),
-        pod_spec.env_secret("ESQ_PASSWORD", NAME, "password"),
-        pod_spec.env_secret("ESQ_SENTINEL_PASSWORD", NAME, "sentinel"),
+        pod_spec.env_secret("ESQ_PROBE_PASSWORD", NAME, redis_config.PROBE),
     ]
     certificate = ("/etc/esq/tls/tls.crt", "/etc/esq/tls/tls.key")
     return workload.probe_server_container(

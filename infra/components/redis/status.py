@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _COMMAND = (
     "redis-cli",
     "-e",
+    "--user",
+    "probe",
     "--tls",
     "--cacert",
     "/etc/esq/tls/ca.crt",

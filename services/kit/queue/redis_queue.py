@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from services.contracts.redis_access import queue_key
 from services.kit.errors import InvalidError, OverloadedError
 from services.kit.queue import metrics
 from services.kit.queue.job import (
@@ -68,7 +69,7 @@ class RedisQueue:
         self._config = config
         self._redis_client = redis_client
         self._clock = clock
-        self._keys = {key: f"esq:queue:{{{name}}}:{key}" for key in KEYS}
+        self._keys = {key: queue_key(name.domain, name.kind, key) for key in KEYS}
 
     @property
     def name(self) -> QueueName:

@@ -115,7 +115,7 @@ async def open_redis(process: ProcessSettings, settings: RedisSettings) -> Async
 
     Args:
         process: names the CA file.
-        settings: addresses, passwords and timeouts.
+        settings: addresses, account and timeouts.
 
     Yields:
         The client.
@@ -141,18 +141,18 @@ async def open_redis(process: ProcessSettings, settings: RedisSettings) -> Async
 
 def _clients(settings: RedisSettings, options: dict[str, Any]) -> list[Redis]:
     """Return the client of the single server or of the primary, followed by those of the Sentinels."""
-    password = settings.redis_password.get_secret_value() if settings.redis_password else None
+    if settings.redis_username and settings.redis_password:
+        password = settings.redis_password.get_secret_value()
+        options = options | {"username": settings.redis_username, "password": password}
     if not settings.redis_sentinels:
         host, _, port = settings.redis_server.rpartition(":")
-        return [Redis(host=host, port=int(port), password=password, **options)]
+        return [Redis(host=host, port=int(port), **options)]
     addresses = [address.rpartition(":") for address in settings.redis_sentinels.split(",")]
     sentinel_options = {name: value for name, value in options.items() if name != "max_connections"}
     # They are queried one after the other: one that is silent must leave time for the others in a call.
     timeout = settings.redis_timeout_seconds / 4
     sentinel_options["socket_timeout"] = sentinel_options["socket_connect_timeout"] = timeout
     sentinel_options["retry"] = Retry(NoBackoff(), 0)
-    if settings.redis_sentinel_password:
-        sentinel_options["password"] = settings.redis_sentinel_password.get_secret_value()
     sentinels = Sentinel([(host, int(port)) for host, _, port in addresses], sentinel_kwargs=sentinel_options)  # type: ignore[no-untyped-call]  # the library types its methods only
-    primary: Redis = sentinels.master_for(settings.redis_master, password=password, **options)
+    primary: Redis = sentinels.master_for(settings.redis_master, **options)
     return [primary, *sentinels.sentinels]

@@ -13,7 +13,7 @@ from services.kit.queue.job import QueueConfig, QueueName
 from services.kit.queue.ports import Queue
 from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
-from services.kit.settings import ProcessSettings, RedisSettings
+from services.kit.settings import ProcessSettings
 from tests.clock import FakeClock
 from tests.servers.redis import Redis
 
@@ -34,7 +34,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture(scope="session")
 def redis() -> Iterator[Redis]:
-    server = Redis()
+    server = Redis(service="test")
     try:
         server.start()
         yield server
@@ -53,9 +53,7 @@ async def create_queue(request: pytest.FixtureRequest, clock: FakeClock) -> Asyn
         if request.param == "memory":
             yield lambda config=CONFIG: FakeQueue(name, config, clock)
             return
-        settings = RedisSettings(
-            redis_server=request.getfixturevalue("redis").address, redis_timeout_seconds=10
-        )
+        settings = request.getfixturevalue("redis").settings(redis_timeout_seconds=10)
         redis_client = await stack.enter_async_context(open_redis(ProcessSettings(service="test"), settings))
         yield lambda config=CONFIG: RedisQueue(redis_client, name, config, clock=clock)
 

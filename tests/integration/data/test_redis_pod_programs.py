@@ -1,4 +1,4 @@
-"""The pod programs of Redis with a real Redis and a real Sentinel, with TLS and passwords."""
+"""The pod programs of Redis with a real Redis and a real Sentinel, with TLS and accounts."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infra.components.redis.pod_programs import probe, write_config
+from infra.config_files import redis as redis_config
 from infra.credentials import complete_credentials
 from tests.servers.probe_server import run_probe_server
 from tests.servers.process import Server, free_port
-from tests.servers.redis import Redis
+from tests.servers.redis import PASSWORD, Redis, accounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import httpx
 
 pytestmark = pytest.mark.integration
-PASSWORD = "opensesame"
 
 
 class PodFolder:
@@ -56,7 +56,7 @@ class PodFolder:
     def redis(self, *options: str) -> Iterator[Redis]:
         """Run a server; its plain port is used only by the controller of this test."""
         tls = [part for option, value in self.tls(self.port).items() for part in (f"--{option}", value)]
-        redis = Redis(*tls, *options, password=PASSWORD)
+        redis = Redis(*tls, *options, service="whatsapp")
         redis.start()
         try:
             yield redis
@@ -67,8 +67,11 @@ class PodFolder:
     def sentinel(self, primary: Redis) -> Iterator[None]:
         """Run a Sentinel with a quorum of one."""
         lines = [f"{option} {value}" for option, value in self.tls(self.sentinel_port).items()]
-        lines += ["port 0", f"dir {self.folder}", f"requirepass {PASSWORD}"]
-        lines += [f"sentinel monitor esq 127.0.0.1 {primary.port} 1", f"sentinel auth-pass esq {PASSWORD}"]
+        users = self.folder / "sentinel-users.acl"
+        users.write_text(redis_config.render_sentinel_users(accounts("whatsapp")))
+        lines += ["port 0", f"dir {self.folder}", f"aclfile {users}"]
+        lines += [f"sentinel monitor esq 127.0.0.1 {primary.port} 1"]
+        lines += [f"sentinel auth-user esq {redis_config.SENTINEL}", f"sentinel auth-pass esq {PASSWORD}"]
         configuration = self.folder / "sentinel.conf"
         configuration.write_text("\n".join(lines) + "\n")
         server = Server("sentinel", self.folder / "sentinel.log")
@@ -87,8 +90,8 @@ class PodFolder:
     @contextmanager
     def probe_client(self, password: str = PASSWORD) -> Iterator[httpx.Client]:
         """Run the probe server and yield a client for it."""
-        passwords = {"ESQ_PASSWORD": password, "ESQ_SENTINEL_PASSWORD": password}
-        with run_probe_server(self.folder, {**passwords, "ESQ_MASTER_NAME": "esq"}) as client:
+        environment = {"ESQ_PROBE_PASSWORD": password, "ESQ_MASTER_NAME": "esq"}
+        with run_probe_server(self.folder, environment) as client:
             yield client
 
 
@@ -137,7 +140,8 @@ def test_sentinel_without_primary_is_not_ready(folder: PodFolder) -> None:
             "-p",
             str(folder.sentinel_port),
         ]
-        subprocess.run([*cli, "-a", PASSWORD, "sentinel", "remove", "esq"], check=True, capture_output=True)
+        login = ("--user", redis_config.ADMIN, "-a", PASSWORD)
+        subprocess.run([*cli, *login, "sentinel", "remove", "esq"], check=True, capture_output=True)
         response = client.get("/sentinel/ready")
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert "No such master" in response.text

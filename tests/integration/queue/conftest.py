@@ -10,7 +10,7 @@ import pytest
 from services.kit.queue.job import QueueConfig, QueueName
 from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
-from services.kit.settings import ProcessSettings, RedisSettings
+from services.kit.settings import ProcessSettings
 from tests.servers.redis import Redis
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CONFIG = QueueConfig(lease_seconds=1, max_attempts=20)
 
 @pytest.fixture
 def redis() -> Iterator[Redis]:
-    server = Redis()
+    server = Redis(service=NAME.domain)
     try:
         server.start()
         yield server
@@ -35,7 +35,7 @@ def redis() -> Iterator[Redis]:
 
 @asynccontextmanager
 async def connect(redis: Redis) -> AsyncIterator[RedisClient]:
-    async with open_redis(PROCESS, RedisSettings(redis_server=redis.address)) as redis_client:
+    async with open_redis(PROCESS, redis.settings()) as redis_client:
         yield redis_client
 
 

@@ -11,17 +11,17 @@ import pytest
 from prometheus_client import REGISTRY
 from redis.exceptions import ResponseError
 
+from infra.config_files import redis as redis_config
 from services.kit.errors import TemporaryError
 from services.kit.queue import metrics
 from services.kit.queue.job import Disposition, Job, JobResult, QueueName
 from services.kit.queue.lua_scripts import KEYS, SCRIPTS
 from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
-from services.kit.settings import RedisSettings
 from tests.integration.queue.conftest import CONFIG, NAME, PROCESS, connect
 from tests.metrics import metric
 from tests.servers.process import Server, free_port, wait_until
-from tests.servers.redis import Redis
+from tests.servers.redis import PASSWORD, Redis, accounts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,7 +133,7 @@ async def test_all_keys_of_a_queue_share_a_cluster_slot() -> None:
 
 async def test_scripts_access_only_declared_keys(redis: Redis, redis_client: RedisClient) -> None:
     """Redis rejects undeclared keys of a user who may use only the keys of one queue."""
-    redis.execute("acl", "setuser", "default", "resetkeys", "%RW~esq:queue:{test.work}:*")
+    redis.execute("acl", "setuser", NAME.domain, "resetkeys", "%RW~esq:queue:{test.work}:*")
     queue = RedisQueue(redis_client, NAME, CONFIG)
     await queue.enqueue(jobs(3))
     leases = (await queue.reserve(3)).leases
@@ -142,25 +142,24 @@ async def test_scripts_access_only_declared_keys(redis: Redis, redis_client: Red
         await RedisQueue(redis_client, QueueName("test", "other"), CONFIG).enqueue(jobs(1))
 
 
-async def test_primary_is_found_with_one_dead_and_one_unresponsive_sentinel(tmp_path: Path) -> None:
-    redis = Redis(password="secret")
+async def test_primary_is_found_with_one_dead_and_one_unresponsive_sentinel(
+    redis: Redis, tmp_path: Path
+) -> None:
     unresponsive = socket.create_server(("127.0.0.1", 0))
     port = free_port()
     sentinel = Server("sentinel", tmp_path / "log")
-    config = tmp_path / "sentinel.conf"
+    users, config = tmp_path / "users.acl", tmp_path / "sentinel.conf"
     try:
-        redis.start()
+        users.write_text(redis_config.render_sentinel_users(accounts(NAME.domain)))
         config.write_text(
-            f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\nrequirepass guarded\n"
-            f"sentinel monitor esq 127.0.0.1 {redis.port} 1\nsentinel auth-pass esq secret\n"
+            f"port {port}\nbind 127.0.0.1\ndir {tmp_path}\naclfile {users}\n"
+            f"sentinel monitor esq 127.0.0.1 {redis.port} 1\n"
+            f"sentinel auth-user esq {redis_config.SENTINEL}\nsentinel auth-pass esq {PASSWORD}\n"
         )
         sentinel.launch(["redis-server", str(config), "--sentinel"])
         dead_port, unresponsive_port = free_port(), unresponsive.getsockname()[1]
-        settings = RedisSettings(
-            redis_sentinels=f"127.0.0.1:{dead_port},127.0.0.1:{unresponsive_port},127.0.0.1:{port}",
-            redis_password="secret",  # type: ignore[arg-type]  # as the environment gives it
-            redis_sentinel_password="guarded",  # type: ignore[arg-type]
-        )
+        sentinels = f"127.0.0.1:{dead_port},127.0.0.1:{unresponsive_port},127.0.0.1:{port}"
+        settings = redis.settings(redis_server="", redis_sentinels=sentinels)
         async with open_redis(PROCESS, settings) as redis_client:
             queue = RedisQueue(redis_client, NAME, CONFIG)
             async with asyncio.timeout(20):
@@ -172,7 +171,6 @@ async def test_primary_is_found_with_one_dead_and_one_unresponsive_sentinel(tmp_
     finally:
         unresponsive.close()
         sentinel.kill()
-        redis.stop()
 
 
 async def test_metrics_have_queue_and_class_but_no_company_label(queue: RedisQueue) -> None:

@@ -29,7 +29,7 @@ MAIN = ReadyConnection("acme", "main")
 
 @pytest.fixture
 def redis() -> Iterator[Redis]:
-    server = Redis()
+    server = Redis(service="whatsapp")
     server.start()
     yield server
     server.stop()
@@ -39,7 +39,7 @@ def redis() -> Iterator[Redis]:
 async def ready_queue(
     redis: Redis, dispatcher_settings: DispatcherSettings, database: Database
 ) -> AsyncIterator[RedisReadyQueue]:
-    settings = dispatcher_settings.model_copy(update={"redis_server": redis.address})
+    settings = dispatcher_settings.model_copy(update=redis.settings().model_dump())
     async with open_redis(settings, settings) as redis_client:
         queue = RedisQueue(redis_client, DISPATCH, QUEUES[DISPATCH])
         breaker = CircuitBreaker("test.ready-queue", open_seconds=0.2)

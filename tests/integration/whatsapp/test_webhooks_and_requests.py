@@ -260,11 +260,11 @@ async def test_invalid_request_raises_and_stores_nothing(
 
 
 async def test_queue_routes_return_503_without_redis(api_settings: ApiSettings) -> None:
-    server = Redis()
+    server = Redis(service="whatsapp")
     headers = bearer("operators", "queues:read queues:write")
     try:
         server.start()
-        settings = api_settings.model_copy(update={"redis_server": server.address})
+        settings = api_settings.model_copy(update=server.settings().model_dump())
         async with AsyncExitStack() as stack:
             components = await build_api(settings, stack)
             transport = httpx.ASGITransport(components.app)

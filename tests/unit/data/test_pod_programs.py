@@ -51,7 +51,7 @@ def test_peers_are_preserved_only_with_the_same_primary() -> None:
 
 def test_sentinel_id_is_stable_and_monitor_precedes_auth_pass() -> None:
     group = redis.render_sentinel_monitor_conf("redis-1")
-    first, second = (write_config.sentinel_conf("", group, "redis-0", ("p", "s"), "") for _ in range(2))
+    first, second = (write_config.sentinel_conf("", group, "redis-0", "p", "") for _ in range(2))
     assert first == second
     assert first.index("sentinel monitor") < first.index("sentinel auth-pass esq p")
 

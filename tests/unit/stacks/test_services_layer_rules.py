@@ -209,14 +209,15 @@ def test_each_process_gets_only_the_secrets_it_needs(services_layer: Recording) 
     assert not any("ESQ_ADMIN_DATABASE_URL" in names for names in secrets.values())
 
 
-def test_processes_with_redis_get_all_sentinels_and_both_passwords(services_layer: Recording) -> None:
+def test_processes_with_redis_get_all_sentinels_and_one_account(services_layer: Recording) -> None:
     for process in PROCESSES:
         template = deployment(services_layer, process.name)["template"]
         env = {variable["name"]: variable.get("value", "") for variable in _container(template)["env"]}
         secrets = {name for name in _secret(services_layer, process.name) if name.startswith("ESQ_REDIS_")}
         if process.redis:
             assert len(env["ESQ_REDIS_SENTINELS"].split(",")) == 3
-            assert secrets == {"ESQ_REDIS_PASSWORD", "ESQ_REDIS_SENTINEL_PASSWORD"}
+            assert env["ESQ_REDIS_USERNAME"] == process.service
+            assert secrets == {"ESQ_REDIS_PASSWORD"}
         else:
             assert not secrets
             assert "ESQ_REDIS_SENTINELS" not in env

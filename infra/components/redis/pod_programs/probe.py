@@ -14,6 +14,8 @@ from pathlib import Path
 
 TIMEOUT_SECONDS = 4.0
 """Timeout of the connection and of each response."""
+ACCOUNT = "probe"
+"""Account on the server and on the Sentinel; it may read their state."""
 HOST = "127.0.0.1"
 PORT, SENTINEL_PORT = 6379, 26379
 CA_FILE = Path("/etc/esq/tls/ca.crt")
@@ -25,11 +27,11 @@ def _context() -> ssl.SSLContext:
 
 
 def send_command(port: int, password: str, command: str) -> str:
-    """Log in and send a command.
+    """Log in as `probe` and send a command.
 
     Args:
         port: port of the server.
-        password: password of the server.
+        password: password of the account.
         command: inline command.
 
     Returns:
@@ -40,7 +42,7 @@ def send_command(port: int, password: str, command: str) -> str:
         _context().wrap_socket(plain, server_hostname=HOST) as stream,
     ):
         # No QUIT at the end: Sentinel does not support it.
-        stream.sendall(f"AUTH {password}\r\n{command}\r\n".encode())
+        stream.sendall(f"AUTH {ACCOUNT} {password}\r\n{command}\r\n".encode())
         received = b""
         while (reply := _second_reply(received)) is None:
             data = stream.recv(4096)
@@ -67,7 +69,7 @@ def check_liveness(port: int, password: str) -> str | None:
 
     Args:
         port: port of the server.
-        password: password of the server.
+        password: password of the account.
     """
     reply = send_command(port, password, "PING")
     return None if reply == "+PONG" else reply
@@ -78,7 +80,7 @@ def check_readiness(port: int, password: str) -> str | None:
 
     Args:
         port: port of the server.
-        password: password of the server.
+        password: password of the account.
     """
     reply = send_command(port, password, "INFO replication")
     if "role:master" in reply or "master_link_status:up" in reply:
@@ -91,7 +93,7 @@ def check_sentinel_quorum(port: int, password: str, master_name: str) -> str | N
 
     Args:
         port: port of the Sentinel.
-        password: password of the Sentinel.
+        password: password of the account.
         master_name: name of the monitored primary.
     """
     reply = send_command(port, password, f"SENTINEL CKQUORUM {master_name}")
@@ -99,11 +101,11 @@ def check_sentinel_quorum(port: int, password: str, master_name: str) -> str | N
 
 
 def _redis() -> tuple[int, str]:
-    return PORT, os.environ["ESQ_PASSWORD"]
+    return PORT, os.environ["ESQ_PROBE_PASSWORD"]
 
 
 def _sentinel() -> tuple[int, str]:
-    return SENTINEL_PORT, os.environ["ESQ_SENTINEL_PASSWORD"]
+    return SENTINEL_PORT, os.environ["ESQ_PROBE_PASSWORD"]
 
 
 CHECKS = {

@@ -19,6 +19,8 @@ from pathlib import Path
 
 TIMEOUT_SECONDS = 2.0
 """Timeout of a query to a Sentinel."""
+PROBE_ACCOUNT = "probe"
+"""Account that may query a Sentinel for the primary."""
 
 
 def query_sentinel(
@@ -30,11 +32,11 @@ def query_sentinel(
         host: host of the Sentinel.
         port: port of the Sentinel.
         master_name: name of the monitored primary.
-        password: password of the Sentinel.
+        password: password of `probe`.
         context: verifies its certificate.
     """
     # No QUIT at the end: Sentinel does not support it and keeps the connection open.
-    request = f"AUTH {password}\r\nSENTINEL GET-MASTER-ADDR-BY-NAME {master_name}\r\n"
+    request = f"AUTH {PROBE_ACCOUNT} {password}\r\nSENTINEL GET-MASTER-ADDR-BY-NAME {master_name}\r\n"
     try:
         with (
             socket.create_connection((host, port), TIMEOUT_SECONDS) as plain,
@@ -98,34 +100,32 @@ def server_conf(base: str, host: str, primary: str, password: str, port: int) ->
         base: the shared part.
         host: host of the pod.
         primary: host of the primary.
-        password: password of the servers.
+        password: password with which a replica logs in to the primary.
         port: port of the servers.
     """
-    lines = [f"replica-announce-ip {host}", f"requirepass {password}", f"masterauth {password}"]
+    lines = [f"replica-announce-ip {host}", f"masterauth {password}"]
     if primary != host:
         lines.append(f"replicaof {primary} {port}")
     return base + "\n".join(lines) + "\n"
 
 
-def sentinel_conf(
-    base: str, monitor_conf: str, host: str, passwords: tuple[str, str], state_lines: str
-) -> str:
+def sentinel_conf(base: str, monitor_conf: str, host: str, password: str, state_lines: str) -> str:
     """Return `sentinel.conf` of a pod.
 
     Args:
         base: the shared part.
         monitor_conf: the lines about the primary.
         host: host of the pod.
-        passwords: passwords of the servers and of the Sentinels.
+        password: password with which a Sentinel logs in to servers and to other Sentinels.
         state_lines: lines of the existing file.
     """
     # The id is derived from the host, so that a restarted Sentinel is not counted twice.
     sentinel_id = hashlib.sha1(host.encode(), usedforsecurity=False).hexdigest()
     master_name = monitor_conf.split()[2]
     return (
-        f"{base}requirepass {passwords[1]}\nsentinel sentinel-pass {passwords[1]}\n"
+        f"{base}sentinel sentinel-pass {password}\n"
         f"sentinel announce-ip {host}\nsentinel myid {sentinel_id}\n"
-        f"{monitor_conf}sentinel auth-pass {master_name} {passwords[0]}\n{state_lines}"
+        f"{monitor_conf}sentinel auth-pass {master_name} {password}\n{state_lines}"
     )
 
 
@@ -135,11 +135,10 @@ def main(environment: dict[str, str]) -> None:
     hosts = environment["ESQ_HOSTS"].split(",")
     source, target = Path(environment["ESQ_SOURCE"]), Path(environment["ESQ_TARGET"])
     state_file = Path(environment["ESQ_SENTINEL_STATE"])
-    password, sentinel_password = environment["ESQ_PASSWORD"], environment["ESQ_SENTINEL_PASSWORD"]
     context = ssl.create_default_context(cafile=environment["ESQ_CA_FILE"])
     port, sentinel_port = int(environment["ESQ_PORT"]), int(environment["ESQ_SENTINEL_PORT"])
     answers = [
-        query_sentinel(other, sentinel_port, master_name, sentinel_password, context)
+        query_sentinel(other, sentinel_port, master_name, environment["ESQ_PROBE_PASSWORD"], context)
         for other in hosts
         if other != host
     ]
@@ -147,14 +146,14 @@ def main(environment: dict[str, str]) -> None:
     previous = previous_primary(state, master_name)
     primary = select_primary(answers, previous, hosts[0])
     base = (source / "redis.conf").read_text()
-    (target / "redis.conf").write_text(server_conf(base, host, primary, password, port))
+    replication_password = environment["ESQ_REPLICATION_PASSWORD"]
+    (target / "redis.conf").write_text(server_conf(base, host, primary, replication_password, port))
     monitor_conf = (source / "monitor.conf").read_text().replace("PRIMARY", primary)
     state_lines = previous_sentinel_state(state, master_name, same_primary=primary == previous)
     sentinel_base = (source / "sentinel.conf").read_text()
     state_file.parent.mkdir(parents=True, exist_ok=True)
-    state_file.write_text(
-        sentinel_conf(sentinel_base, monitor_conf, host, (password, sentinel_password), state_lines)
-    )
+    sentinel_password = environment["ESQ_SENTINEL_PASSWORD"]
+    state_file.write_text(sentinel_conf(sentinel_base, monitor_conf, host, sentinel_password, state_lines))
     sys.stdout.write(f"primary: {primary}; answers of the Sentinels: {answers}; previous: {previous}\n")
 
 
