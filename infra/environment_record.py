@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.errors import Problem
+
 
 class EnvironmentRecord(BaseModel):
     """Identity of a deployed environment.
@@ -12,7 +14,8 @@ class EnvironmentRecord(BaseModel):
         environment: name of the environment.
         backend: Pulumi backend URL of its stacks.
         cluster_uid: UID of the namespace `kube-system`, which identifies a cluster.
-        offsite_store: `URL/BUCKET` of its off-site store; None without one.
+        offsite_store: `URL/BUCKET` of its off-site store; None without one, and for the
+            embedded cluster, which has its own.
         version: version of esq that deployed it last.
     """
 
@@ -23,3 +26,36 @@ class EnvironmentRecord(BaseModel):
     cluster_uid: str
     offsite_store: str | None
     version: str
+
+
+def differences(recorded: EnvironmentRecord, current: EnvironmentRecord) -> dict[str, Problem]:
+    """Return what an environment is bound to now, other than at its last deploy, by field of the record.
+
+    Args:
+        recorded: the record of the last deploy.
+        current: what the definition and its cluster are now; its version does not matter.
+    """
+    name = recorded.environment
+    remedies = {
+        "environment": "Correct `backend` in the definition: it has the stacks of another environment.",
+        "backend": "Set the recorded `backend` in the definition.",
+        "cluster_uid": "Correct `cluster` in the definition. If the recorded one is lost: `esq recover "
+        f"{name}` restores its data into this one. To start anew on this machine: `esq destroy local`.",
+        "offsite_store": "Set the recorded `offsite_store` in the definition, or deploy the change: "
+        f"`esq deploy {name}`.",
+    }
+    labels = {
+        "environment": "environment",
+        "backend": "backend",
+        "cluster_uid": "cluster (UID of kube-system)",
+        "offsite_store": "off-site store",
+    }
+    return {
+        field: Problem(
+            f"recorded: {getattr(recorded, field) or 'none'}, now: {getattr(current, field) or 'none'}",
+            labels[field],
+            remedy,
+        )
+        for field, remedy in remedies.items()
+        if getattr(recorded, field) != getattr(current, field)
+    }

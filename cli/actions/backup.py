@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cli.actions.deployment_target import open_target
+from cli.actions.deployment_target import open_deployed_target
 from cli.actions.kubernetes_jobs import KubernetesJobs
 from cli.actions.slo import record_measurement
 from infra.components import backup as names
@@ -28,29 +28,6 @@ if TYPE_CHECKING:
 BACKUP_TIMEOUT_SECONDS = 3900.0
 DRILL_TIMEOUT_SECONDS = 7500.0
 CLONE_TIMEOUT_SECONDS = 3900.0
-
-
-def open_deployed_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:
-    """Open the deployment target of an environment that is deployed.
-
-    Args:
-        environment: the environment.
-        progress: reports steps.
-
-    Returns:
-        The deployment target.
-
-    Raises:
-        EsqError: the environment was never deployed.
-    """
-    target = open_target(environment, progress)
-    if not target.kubeconfig.is_file():
-        raise EsqError(
-            f"`{environment.name}` is not deployed",
-            location=str(target.kubeconfig),
-            remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq recover {environment.name}`.",
-        )
-    return target
 
 
 def data_jobs(target: DeploymentTarget) -> KubernetesJobs:

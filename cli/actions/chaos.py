@@ -17,7 +17,7 @@ from chaos.safety import require_confirmation, wait_until_healthy
 from chaos.target import Target
 from chaos.traffic.client import Endpoints
 from cli.actions import health
-from cli.actions.deployment_target import open_target
+from cli.actions.deployment_target import open_deployed_target
 from cli.actions.slo import record_measurement
 from cli.actions.stack_config import load_credentials
 from infra.config_files import garage, kafka, postgres, redis
@@ -74,7 +74,7 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
     Raises:
         EsqError: the environment was not deployed from this host.
     """
-    target = open_target(environment, progress)
+    target = open_deployed_target(environment, progress)
     access = load_credentials(environment, target.engine())
     return Target(
         environment=environment.name,

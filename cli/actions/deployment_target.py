@@ -13,11 +13,15 @@ from pydantic import ValidationError
 
 from cli.actions.debian_packages import install
 from cli.actions.offsite_store import offsite_store_access
+from cli.environment_check import require_recorded
 from cli.provider_process import PROGRAM, ProviderProcess
 from cli.pulumi_engine import PulumiEngine
-from infra.errors import Problem, ProblemsError
+from infra.cluster_identity import cluster_uid
+from infra.environment_record import EnvironmentRecord
+from infra.errors import EsqError, Problem, ProblemsError
 from infra.files import write_atomically
 from infra.kubeconfig import select_context
+from infra.version import version
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,6 +99,21 @@ class DeploymentTarget:
         if self.cluster is None:
             return offsite_store_access(self.environment, stored)
         return self.cluster.offsite_store
+
+    def current_record(self) -> EnvironmentRecord:
+        """Return what the environment is bound to now; reads the identity of the cluster.
+
+        Raises:
+            EsqError: the cluster is unreachable.
+        """
+        store = self.environment.definition.offsite_store
+        return EnvironmentRecord(
+            environment=self.environment.name,
+            backend=self.environment.backend,
+            cluster_uid=cluster_uid(self.kubeconfig),
+            offsite_store=store.name if store else None,
+            version=version(),
+        )
 
     def engine(self) -> PulumiEngine:
         """Return the Pulumi engine for this cluster."""
@@ -181,6 +200,28 @@ def open_target(environment: Environment, progress: ProgressReporter) -> Deploym
     return DeploymentTarget(environment, tools, local_cluster(environment, tools))
 
 
+def open_deployed_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:
+    """Return the deployment target of an environment that is deployed, and is what its record says.
+
+    Args:
+        environment: the environment.
+        progress: reports builds of tools.
+
+    Raises:
+        EsqError: the environment was never deployed, or its cluster is unreachable.
+        ProblemsError: it is bound to something else than at its last deploy.
+    """
+    target = open_target(environment, progress)
+    if not target.kubeconfig.is_file():
+        raise EsqError(
+            f"`{environment.name}` is not deployed",
+            location=str(target.kubeconfig),
+            remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq recover {environment.name}`.",
+        )
+    require_recorded(environment, target.current_record(), environment.load_record)
+    return target
+
+
 def provision_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:
     """Return the deployment target of an environment, with everything installed, built and started.
 
@@ -193,6 +234,7 @@ def provision_target(environment: Environment, progress: ProgressReporter) -> De
     """
     target = open_target(environment, progress)
     if target.cluster is None:
+        check_existing_cluster(target, progress)
         target.tools.ensure(CONTROL_TOOLS, progress)
         return target
     prepare_host(target.cluster, progress)
@@ -221,4 +263,25 @@ def prepare_host(cluster: Cluster, progress: ProgressReporter) -> None:
         problems = cluster.preflight()
         if problems:
             raise ProblemsError("this machine does not meet the requirements of the local cluster", problems)
+        step.set_result("no problems")
+
+
+def check_existing_cluster(target: DeploymentTarget, progress: ProgressReporter) -> None:
+    """Run the preflight checks of an existing cluster.
+
+    Args:
+        target: the deployment target.
+        progress: reports the step.
+
+    Raises:
+        ProblemsError: the cluster does not meet the requirements; all problems at once.
+        EsqError: it is unreachable.
+    """
+    from infra import cluster_preflight  # noqa: PLC0415 - the local cluster needs none of it
+
+    with progress.step("preflight") as step:
+        step.set_status("requirements of the cluster")
+        problems = cluster_preflight.check(target.kubeconfig, target.environment.definition)
+        if problems:
+            raise ProblemsError("the cluster does not meet the requirements", problems)
         step.set_result("no problems")

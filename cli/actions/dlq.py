@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli.actions.backup import open_deployed_target
+from cli.actions.deployment_target import open_deployed_target
 from cli.actions.kubernetes_jobs import KubernetesJobs
 from infra.errors import EsqError
 from infra.names import SERVICES_NAMESPACE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cli.actions.deployment_target import open_target
+from cli.actions.deployment_target import open_deployed_target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def detect_drift(
         layers: the layers to compare.
         progress: reports one step per layer.
     """
-    engine = open_target(environment, progress).engine()
+    engine = open_deployed_target(environment, progress).engine()
     changes: list[tuple[str, ResourceChange]] = []
     for layer in layers:
         with progress.step(f"compare {layer}") as step:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from cli.actions.deployment_target import open_target
+from cli.actions.deployment_target import open_deployed_target
 from cli.actions.stack_config import load_credentials
 from cli.platform_client import PlatformClient
 from infra.errors import EsqError, UsageError
@@ -75,7 +75,7 @@ def open_platform(environment: Environment, progress: ProgressReporter) -> Itera
         EsqError: the environment is not deployed from this machine.
         UsageError: existing cluster without a public address.
     """
-    target = open_target(environment, progress)
+    target = open_deployed_target(environment, progress)
     ca = target.edge_ca
     if not target.address:
         raise UsageError(

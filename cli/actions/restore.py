@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes import client
 
 from cli.actions import backup
+from cli.actions.deployment_target import open_deployed_target
 from cli.actions.health import wait_until_healthy
 from infra.components import backup as names
 from infra.components.backup.pod_programs import backup_selection
@@ -32,7 +33,6 @@ from infra.names import (
     SERVICES_NAMESPACE,
     STATEFUL_REPLICAS,
 )
-from infra.processes import PROCESSES, REPLICAS
 from infra.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -96,11 +96,20 @@ class RestoreOperations:
         """Delete the recovery target; the restore is complete."""
         get_or_none(lambda: self._core.delete_namespaced_config_map(RECOVERY_TARGET, DATA_NAMESPACE))
 
-    def scale(self, replicas: int) -> None:
-        """Scale every service, and the backup verifier to at most one replica."""
-        for process in PROCESSES:
+    def stop_services(self) -> None:
+        """Scale every service and the backup verifier to zero."""
+        self._scale_services(is_running=False)
+
+    def start_services(self) -> None:
+        """Scale every service and the backup verifier to the replicas of the definition."""
+        self._scale_services(is_running=True)
+
+    def _scale_services(self, *, is_running: bool) -> None:
+        definition = self.target.environment.definition
+        for process in definition.processes:
+            replicas = definition.replicas_of(process) if is_running else 0
             self._scale_deployment(process.name, SERVICES_NAMESPACE, replicas)
-        self._scale_deployment(names.VERIFIER, DATA_NAMESPACE, min(replicas, 1))
+        self._scale_deployment(names.VERIFIER, DATA_NAMESPACE, int(is_running))
 
     def _scale_deployment(self, name: str, namespace: str, replicas: int) -> None:
         body = {"spec": {"replicas": replicas}}
@@ -212,7 +221,7 @@ def restore_in_place(
         UsageError: no backup can restore the recovery target, or a restore to another one is in progress.
         EsqError: a step failed; the same command resumes.
     """
-    target = backup.open_deployed_target(environment, progress)
+    target = open_deployed_target(environment, progress)
     operations, started = RestoreOperations(target), time.monotonic()
     current = operations.recovery_target()
     if current is not None and current.get("target") != recovery_target:
@@ -236,7 +245,7 @@ def restore_in_place(
 def _stop_and_back_up(operations: RestoreOperations, progress: ProgressReporter) -> str | None:
     """Stop everything that writes, and create a backup; return its label."""
     with progress.step("stop the services") as step:
-        operations.scale(0)
+        operations.stop_services()
         operations.wait_for_deletion(step, "pods", lambda: operations.running_pods(SERVICES_NAMESPACE))
     with progress.step("back up the current state") as step:
         result = backup.run_backup_job(operations.target, step, full=False)
@@ -255,7 +264,7 @@ def _restore_and_restart(operations: RestoreOperations, progress: ProgressReport
         operations.wait_for_postgres(step)
         operations.clear_recovery_target()
     with progress.step("start the services") as step:
-        operations.scale(REPLICAS)
+        operations.start_services()
         health = wait_until_healthy(operations.target.environment, operations.target, step)
         step.set_result(health.summary)
     # The new timeline has no full backup yet, and without one nothing of it can be restored.

@@ -140,7 +140,7 @@ def _run_in_pod(
 
 
 def _open_target(env: str) -> DeploymentTarget:
-    from cli.actions.deployment_target import open_target  # noqa: PLC0415 - help needs none of it
+    from cli.actions.deployment_target import open_deployed_target  # noqa: PLC0415 - help needs none of it
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    return open_target(load_environment(env), output.progress_reporter(as_json=True))
+    return open_deployed_target(load_environment(env), output.progress_reporter(as_json=True))

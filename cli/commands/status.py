@@ -21,12 +21,12 @@ app = output.command_group()
 @app.command()
 def status(env: Env, *, json: AsJson = False) -> None:
     """Show the health of an environment by component and zone. Exit code 1 when it is not healthy."""
-    from cli.actions.deployment_target import open_target  # noqa: PLC0415 - imports the Kubernetes client
+    from cli.actions.deployment_target import open_deployed_target  # noqa: PLC0415 - imports the Kubernetes client
     from cli.actions.health import collect_health  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     environment = load_environment(env)
-    health = collect_health(open_target(environment, output.progress_reporter(as_json=True)))
+    health = collect_health(open_deployed_target(environment, output.progress_reporter(as_json=True)))
     if json:
         output.print_json({"environment": env, **health.to_dict()})
     else:

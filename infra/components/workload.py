@@ -15,7 +15,7 @@ from pulumi_kubernetes.policy import v1 as policy
 
 from infra.components import pod_spec
 from infra.components.pod_programs import probe_server
-from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
+from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT, ZONE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from infra.sizes import Size
 
-ZONE_LABEL = "topology.kubernetes.io/zone"
 DIGEST_ANNOTATION = "esq/configuration"
 """Annotation of a pod: digest of its settings and secrets; a new digest replaces the pod."""
 

@@ -18,7 +18,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.scheduling import v1 as scheduling
 
 from infra.components import workload
-from infra.names import DATA_NAMESPACE, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPACE
+from infra.names import DATA_NAMESPACE, ENVIRONMENT_LABEL, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
     from infra.stack_settings import StackSettings
@@ -36,7 +36,7 @@ _POD_SECURITY_LABELS = {
 def program(settings: StackSettings) -> None:
     """Declare the layer."""
     for name in (DATA_NAMESPACE, SERVICES_NAMESPACE):
-        labels = {**_POD_SECURITY_LABELS, PART_OF_LABEL: PRODUCT, "esq/environment": settings.environment}
+        labels = {**_POD_SECURITY_LABELS, PART_OF_LABEL: PRODUCT, ENVIRONMENT_LABEL: settings.environment}
         core.Namespace(name, metadata=meta.ObjectMetaArgs(name=name, labels=labels))
     for name, (value, description) in PRIORITY_CLASSES.items():
         metadata = meta.ObjectMetaArgs(name=name)

@@ -63,8 +63,11 @@ class FakeRestoreOperations:
         self.record("clear recovery target")
         self._recovery_target = None
 
-    def scale(self, replicas: int) -> None:
-        self.record(f"services {replicas}")
+    def stop_services(self) -> None:
+        self.record("services 0")
+
+    def start_services(self) -> None:
+        self.record("services 2")
 
     def scale_postgres(self, replicas: int) -> None:
         self.record(f"postgres {replicas}")
@@ -91,7 +94,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
         plan = RestorePlan(None, ("--type=time",))
         health = type("Health", (), {"summary": "healthy"})()
         monkeypatch.setattr(restore, "RestoreOperations", lambda _: fake)
-        monkeypatch.setattr(backup, "open_deployed_target", lambda *_: fake.target)
+        monkeypatch.setattr(restore, "open_deployed_target", lambda *_: fake.target)
         monkeypatch.setattr(backup, "run_backup_job", run_backup_job)
         monkeypatch.setattr(backup, "select_backup", lambda *_: plan)
         monkeypatch.setattr(restore, "wait_until_healthy", lambda *_: health)

@@ -124,6 +124,18 @@ class FakeGarage(layout.Garage):
         return None
 
 
+def test_node_without_a_zone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: dict[str, Any] = {
+        "/api/v1/namespaces/esq-data/pods/object-store-0": {"spec": {"nodeName": "node-1"}},
+        "/api/v1/nodes/node-1": {"metadata": {"name": "node-1"}},
+    }
+    monkeypatch.setattr(layout, "get_from_kubernetes", answers.__getitem__)
+    with pytest.raises(
+        LookupError, match=r"node-1 of object-store-0 has no label topology\.kubernetes\.io/zone"
+    ):
+        layout.zone_of_pod("esq-data", "object-store-0")
+
+
 def test_layout_is_applied_once() -> None:
     garage = FakeGarage([])
     desired_zones = {"n0": "zone-a", "n1": "zone-b"}

@@ -96,10 +96,15 @@ def zone_of_pod(namespace: str, pod: str) -> str:
     Args:
         namespace: namespace of the pod.
         pod: name of the pod.
+
+    Raises:
+        LookupError: the node has no zone.
     """
     node = get_from_kubernetes(f"/api/v1/namespaces/{namespace}/pods/{pod}")["spec"]["nodeName"]
-    zone: str = get_from_kubernetes(f"/api/v1/nodes/{node}")["metadata"]["labels"][ZONE_LABEL]
-    return zone
+    labels: dict[str, str] = get_from_kubernetes(f"/api/v1/nodes/{node}")["metadata"].get("labels", {})
+    if ZONE_LABEL not in labels:
+        raise LookupError(f"the node {node} of {pod} has no label {ZONE_LABEL}; add it, then deploy again")
+    return labels[ZONE_LABEL]
 
 
 def role_changes(
