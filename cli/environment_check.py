@@ -100,8 +100,8 @@ def record_of_recovery(current: EnvironmentRecord, recorded: EnvironmentRecord |
 
 
 def _require_equal(recorded: EnvironmentRecord | None, current: EnvironmentRecord, *, but: str = "") -> None:
-    found = differences(recorded, current) if recorded else {}
-    if problems := [problem for field, problem in found.items() if field != but]:
+    by_field = differences(recorded, current) if recorded else {}
+    if problems := [problem for field, problem in by_field.items() if field != but]:
         _refuse(current.environment, problems)
 
 

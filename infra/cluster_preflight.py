@@ -98,14 +98,14 @@ def _version_problems(api: client.ApiClient) -> list[Problem]:
 
 def _storage_class_problems(api: client.ApiClient, name: str) -> list[Problem]:
     storage = client.StorageV1Api(api)
-    found = get_or_none(lambda: storage.read_storage_class(name, _request_timeout=_REQUEST_TIMEOUT))
-    if found is None:
+    storage_class = get_or_none(lambda: storage.read_storage_class(name, _request_timeout=_REQUEST_TIMEOUT))
+    if storage_class is None:
         listed = get_or_none(lambda: storage.list_storage_class(_request_timeout=_REQUEST_TIMEOUT))
         names = ", ".join(entry.metadata.name for entry in listed.items) or "none"
         remedy = f"Create it, or name another one. The cluster has: {names}."
         return [Problem(f"no StorageClass `{name}`", "storage_class", remedy)]
-    if found.volume_binding_mode != BINDING_MODE:
-        message = f"StorageClass `{name}` binds volumes with {found.volume_binding_mode}"
+    if storage_class.volume_binding_mode != BINDING_MODE:
+        message = f"StorageClass `{name}` binds volumes with {storage_class.volume_binding_mode}"
         remedy = (
             f"Use one with volumeBindingMode {BINDING_MODE}: it puts volumes into the zones of their pods."
         )
@@ -115,11 +115,11 @@ def _storage_class_problems(api: client.ApiClient, name: str) -> list[Problem]:
 
 def _zone_problems(api: client.ApiClient, zones: tuple[str, ...]) -> list[Problem]:
     nodes = get_or_none(lambda: client.CoreV1Api(api).list_node(_request_timeout=_REQUEST_TIMEOUT)).items
-    found = {(node.metadata.labels or {}).get(ZONE_LABEL) for node in nodes if not node.spec.unschedulable}
-    missing = [zone for zone in zones if zone not in found]
+    present = {(node.metadata.labels or {}).get(ZONE_LABEL) for node in nodes if not node.spec.unschedulable}
+    missing = [zone for zone in zones if zone not in present]
     if not missing:
         return []
-    known = ", ".join(sorted(filter(None, found))) or "no zones"
+    known = ", ".join(sorted(filter(None, present))) or "no zones"
     remedy = f"Add nodes with the label {ZONE_LABEL}, or correct `zones`. The nodes are in: {known}."
     return [Problem(f"no schedulable node in {', '.join(missing)}", "zones", remedy)]
 
