@@ -13,7 +13,8 @@ from infra.names import DATA_NAMESPACE, ENVIRONMENT_LABEL
 if TYPE_CHECKING:
     from pathlib import Path
 
-_REQUEST_TIMEOUT = (5, 5)
+_TIMEOUT_SECONDS = 5.0
+"""Also of all attempts together: every command waits for this answer."""
 _SYSTEM_NAMESPACE = "kube-system"
 
 
@@ -40,5 +41,7 @@ def deployed_environment(kubeconfig: Path) -> str | None:
 
 
 def _read_namespace(kubeconfig: Path, name: str) -> client.V1Namespace | None:
-    api = client.CoreV1Api(api_client(kubeconfig))
-    return get_or_none(lambda: api.read_namespace(name, _request_timeout=_REQUEST_TIMEOUT))
+    api = client.CoreV1Api(
+        api_client(kubeconfig, timeout_seconds=_TIMEOUT_SECONDS, retry_seconds=_TIMEOUT_SECONDS)
+    )
+    return get_or_none(lambda: api.read_namespace(name))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 MINIMUM_VERSION = (1, 27)
 """First version with `matchLabelKeys` of topology spread and `unhealthyPodEvictionPolicy` by default."""
 BINDING_MODE = "WaitForFirstConsumer"
-_REQUEST_TIMEOUT = (5, 10)
 _PARALLEL_REVIEWS = 8
 _CHANGE_VERBS = ("create", "get", "list", "watch", "patch", "delete")
 _NAMESPACED = {
@@ -88,7 +87,7 @@ def check(kubeconfig: Path, definition: EnvironmentDefinition) -> list[Problem]:
 
 
 def _version_problems(api: client.ApiClient) -> list[Problem]:
-    code = get_or_none(lambda: client.VersionApi(api).get_code(_request_timeout=_REQUEST_TIMEOUT))
+    code = get_or_none(client.VersionApi(api).get_code)
     version = (int(code.major), int("".join(filter(str.isdigit, code.minor))))
     if version >= MINIMUM_VERSION:
         return []
@@ -98,9 +97,9 @@ def _version_problems(api: client.ApiClient) -> list[Problem]:
 
 def _storage_class_problems(api: client.ApiClient, name: str) -> list[Problem]:
     storage = client.StorageV1Api(api)
-    storage_class = get_or_none(lambda: storage.read_storage_class(name, _request_timeout=_REQUEST_TIMEOUT))
+    storage_class = get_or_none(lambda: storage.read_storage_class(name))
     if storage_class is None:
-        listed = get_or_none(lambda: storage.list_storage_class(_request_timeout=_REQUEST_TIMEOUT))
+        listed = get_or_none(storage.list_storage_class)
         names = ", ".join(entry.metadata.name for entry in listed.items) or "none"
         remedy = f"Create it, or name another one. The cluster has: {names}."
         return [Problem(f"no StorageClass `{name}`", "storage_class", remedy)]
@@ -114,7 +113,7 @@ def _storage_class_problems(api: client.ApiClient, name: str) -> list[Problem]:
 
 
 def _zone_problems(api: client.ApiClient, zones: tuple[str, ...]) -> list[Problem]:
-    nodes = get_or_none(lambda: client.CoreV1Api(api).list_node(_request_timeout=_REQUEST_TIMEOUT)).items
+    nodes = get_or_none(lambda: client.CoreV1Api(api).list_node()).items
     present = {(node.metadata.labels or {}).get(ZONE_LABEL) for node in nodes if not node.spec.unschedulable}
     missing = [zone for zone in zones if zone not in present]
     if not missing:
@@ -148,7 +147,5 @@ def _is_allowed(reviews: client.AuthorizationV1Api, right: Right) -> bool:
     review = client.V1SelfSubjectAccessReview(
         spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
     )
-    answer = get_or_none(
-        lambda: reviews.create_self_subject_access_review(review, _request_timeout=_REQUEST_TIMEOUT)
-    )
+    answer = get_or_none(lambda: reviews.create_self_subject_access_review(review))
     return bool(answer.status.allowed)

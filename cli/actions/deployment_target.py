@@ -218,7 +218,9 @@ def open_deployed_target(environment: Environment, progress: ProgressReporter) -
             location=str(target.kubeconfig),
             remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq recover {environment.name}`.",
         )
-    require_recorded(environment, target.current_record(), environment.load_record)
+    # A deploy does not write records yet.
+    if environment.record_file.is_file():
+        require_recorded(environment, target.current_record(), environment.load_record)
     return target
 
 
