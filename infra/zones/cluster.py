@@ -174,13 +174,9 @@ class Cluster:
             files |= {f"{zone}/{path.stem}": path for path in (self._paths.node(zone) / "logs").glob("*.log")}
         return dict(sorted(files.items()))
 
-    def trust_backend_ca(self, certificate: str) -> None:
-        """Make the edge trust backends whose certificates are signed by the CA `certificate` (PEM)."""
-        path = self._paths.config / "backends.pem"
-        if path.read_text() != certificate:
-            write_atomically(path, certificate)
-            self._supervisor.call("stopProcess", "edge")
-            self._supervisor.call("startProcess", "edge")
+    def trust_backend_ca(self, authorities: str) -> None:
+        """Make the edge trust backends whose certificates are signed by one of `authorities` (PEM)."""
+        edge.trust_backend_ca(self._paths, authorities)
 
     def disconnect(self, zone: str) -> None:
         """Disconnect a zone from the network: it keeps running."""
@@ -267,8 +263,8 @@ class Cluster:
                 paths.config / "registry.yml", registry.render(spec, paths, storage)
             ),
         }
-        if not (paths.config / "backends.pem").exists():
-            write_atomically(paths.config / "backends.pem", self.ca.read_text())
+        if not edge.backend_ca_file(paths).exists():
+            write_atomically(edge.backend_ca_file(paths), self.ca.read_text())
         host_programs = [
             Program(
                 "registry",

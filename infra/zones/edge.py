@@ -9,11 +9,16 @@ received it, or if it is a GET that was answered with nothing or with 503.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
+from infra.errors import EsqError
+from infra.files import write_atomically
 from services.contracts.endpoints import PUBLIC_ENDPOINTS, READINESS_PATH
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
     from services.contracts.endpoints import PublicEndpoint
@@ -43,11 +48,62 @@ frontend edge
     http-request return status 200 content-type text/plain string ok if {{ path /edge/health }}
     http-request disable-l7-retry unless METH_GET
 """
+_CONTROL_TIMEOUT_SECONDS = 5.0
 _SERVER_OPTIONS = (
     "    default-server check inter 2s fastinter 300ms downinter 500ms fall 2 rise 1",
     "ssl verify required ca-file {authority} verifyhost {name} check-sni {name} sni str({name})",
+    # No backend asks for it, but HAProxy replaces the authority only of servers with a certificate.
+    "crt {certificate}",
     "on-marked-down shutdown-sessions",
 )
+
+
+def backend_ca_file(paths: ClusterPaths) -> Path:
+    """Return the file with the certificate authorities of the backends."""
+    return paths.config / "backends.pem"
+
+
+def _control_socket(paths: ClusterPaths) -> Path:
+    return paths.run / "edge.sock"
+
+
+def trust_backend_ca(paths: ClusterPaths, authorities: str) -> None:
+    """Let the edge trust these certificate authorities, now and after a restart; no connection is closed.
+
+    Args:
+        paths: files of the cluster.
+        authorities: PEM of all trusted certificate authorities.
+
+    Raises:
+        EsqError: HAProxy rejects them, or does not respond.
+    """
+    file = write_atomically(backend_ca_file(paths), authorities)
+    _control(paths, f"set ssl ca-file {file} <<\n{authorities.strip()}\n\n")
+    answer = _control(paths, f"commit ssl ca-file {file}\n")
+    if "Success" not in answer:
+        raise _control_error(paths, answer)
+
+
+def _control(paths: ClusterPaths, command: str) -> str:
+    """Send one command to HAProxy's control socket and return its answer."""
+    try:
+        with socket.socket(socket.AF_UNIX) as stream:
+            stream.settimeout(_CONTROL_TIMEOUT_SECONDS)
+            stream.connect(str(_control_socket(paths)))
+            stream.sendall(command.encode())
+            stream.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: stream.recv(4096), b"")).decode()
+    except OSError as error:
+        raise _control_error(paths, str(error)) from error
+
+
+def _control_error(paths: ClusterPaths, answer: str) -> EsqError:
+    return EsqError(
+        "the edge does not accept the certificate authority of the services",
+        location=str(_control_socket(paths)),
+        remedy="Repeat the command; `esq cluster status` shows whether the edge runs.",
+        detail=answer[:500],
+    )
 
 
 def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
@@ -58,7 +114,7 @@ def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
         paths: files of the cluster.
     """
     header = _HEADER.format(
-        socket=paths.run / "edge.sock",
+        socket=_control_socket(paths),
         address=spec.gateway,
         port=PORT,
         certificate=paths.pki / "gateway.pem",
@@ -82,12 +138,12 @@ def render(spec: ClusterSpec, paths: ClusterPaths) -> str:
 
 
 def _backend(endpoint: PublicEndpoint, spec: ClusterSpec, paths: ClusterPaths) -> str:
-    authority = paths.config / "backends.pem"
+    authority, certificate = backend_ca_file(paths), paths.pki / "gateway.pem"
     lines = [
         f"\nbackend {endpoint.service}",
         f"    option httpchk GET {READINESS_PATH}",
         "    http-check expect status 200",
-        " ".join(_SERVER_OPTIONS).format(authority=authority, name=endpoint.service),
+        " ".join(_SERVER_OPTIONS).format(authority=authority, certificate=certificate, name=endpoint.service),
         *(f"    server {zone} {spec.node(zone)}:{endpoint.node_port}" for zone in spec.zones),
     ]
     return "\n".join(lines) + "\n"
