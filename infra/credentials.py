@@ -9,7 +9,9 @@ certificate for one. `complete_credentials` issues a certificate again, with a n
 `RENEW_BEFORE` remains or if its names or its usage have changed. The Secrets change with it, pods carry a
 digest of their Secrets in an annotation, and so the same deploy restarts them. An environment that is
 deployed at least once a month therefore never has an expired certificate; otherwise it must be deployed
-before `expires_at`. The CA itself is not renewed; that requires a new environment.
+before `expires_at`.
+
+`infra.credentials_rotation` replaces the CA and all keys and passwords by those of a second generation.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import base64
 import datetime as dt
 import secrets
 import uuid
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -212,6 +215,17 @@ class ApplicationCredentials(FrozenModel):
     verify_token: Secret = Field(default_factory=_password)
 
 
+class RotationPhase(StrEnum):
+    """Phase of a rotation; each is deployed completely before the next one starts."""
+
+    ACCEPT = "accept"
+    """Servers accept both generations; the old one is used."""
+    USE = "use"
+    """The new generation is used; servers still accept the old one."""
+    RETIRE = "retire"
+    """Servers accept the new generation only."""
+
+
 class Credentials(FrozenModel):
     """All credentials of an environment.
 
@@ -229,6 +243,7 @@ class Credentials(FrozenModel):
         application: keys and tokens of the services.
         generation: suffix of account names on servers with one password per account; changed by a rotation.
         alternate: the other generation during a rotation, which servers accept too; it has no alternate.
+        rotation: phase of the rotation that is in progress; None if there is none.
     """
 
     ca: KeyPair = Field(default_factory=create_ca)
@@ -242,6 +257,7 @@ class Credentials(FrozenModel):
     application: ApplicationCredentials = Field(default_factory=ApplicationCredentials)
     generation: Literal["a", "b"] = "a"
     alternate: Credentials | None = None
+    rotation: RotationPhase | None = None
 
     @property
     def accepted(self) -> tuple[Credentials, ...]:
@@ -272,7 +288,8 @@ def complete_credentials(
 ) -> Credentials:
     """Return the credentials with missing ones added and expiring certificates renewed.
 
-    Existing values stay unchanged, so a deploy with complete credentials changes nothing.
+    Existing values stay unchanged, so a deploy with complete credentials changes nothing. During a rotation
+    both generations are completed.
 
     Args:
         existing: credentials of the last deploy; None for a new environment.
@@ -294,6 +311,13 @@ def complete_credentials(
     redis = credentials.redis.model_copy(
         update={"services": _with_services(credentials.redis.services, REDIS_SERVICES)}
     )
+    alternate = complete_credentials(credentials.alternate, now=now) if credentials.alternate else None
     return credentials.model_copy(
-        update={"certificates": certificates, "postgres": postgres, "kafka": kafka, "redis": redis}
+        update={
+            "certificates": certificates,
+            "postgres": postgres,
+            "kafka": kafka,
+            "redis": redis,
+            "alternate": alternate,
+        }
     )

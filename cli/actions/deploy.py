@@ -203,7 +203,7 @@ def up_layer(engine: PulumiEngine, settings: StackSettings, step: ProgressStep) 
 
 
 def trust_services_ca(target: DeploymentTarget, settings: Sequence[StackSettings]) -> None:
-    """Let the edge trust the environment's certificate authority, which signs the services' certificates.
+    """Let the edge trust the environment's certificate authorities, which sign the services' certificates.
 
     Args:
         target: the deployment target.
@@ -211,9 +211,9 @@ def trust_services_ca(target: DeploymentTarget, settings: Sequence[StackSettings
     """
     if target.cluster is None:
         return
-    certificates = {layer.required_credentials.ca.certificate for layer in settings if layer.credentials}
-    for certificate in certificates:
-        target.cluster.trust_backend_ca(certificate)
+    bundles = {layer.credentials.ca_bundle for layer in settings if layer.credentials}
+    for bundle in bundles:
+        target.cluster.trust_backend_ca(bundle)
 
 
 def summarize(result: StackResult) -> str:

@@ -19,6 +19,7 @@ from services.kit.http.auth import JwtTokens
 from services.kit.observability.health import Health
 from services.kit.postgres.database import open_database
 from services.kit.runtime import ServiceComponents
+from services.kit.settings import secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +72,7 @@ def build_app(
     """
     from services.campaigns.api.routes import router  # noqa: PLC0415 - the worker has no routes
 
-    tokens = JwtTokens(settings.token_key.get_secret_value())
+    tokens = JwtTokens(*secret_values(settings.token_keys))
     app = create_app("esq campaigns", health, routers=[router], tokens=tokens)
     app.state.uow_factory = uow_factory
     app.state.read_only_uow_factory = read_only_uow_factory or uow_factory
@@ -93,7 +94,7 @@ async def build_planner(settings: PlannerSettings, stack: AsyncExitStack) -> Ser
     from services.kit.kafka.client import open_publisher  # noqa: PLC0415 - see above
     from services.kit.postgres.outbox import OutboxRelay  # noqa: PLC0415 - see above
 
-    health, tokens = Health(), JwtTokens(settings.token_key.get_secret_value())
+    health, tokens = Health(), JwtTokens(*secret_values(settings.token_keys))
     database = await stack.enter_async_context(open_database(settings, settings))
     publisher = await stack.enter_async_context(open_publisher(settings, settings))
     contacts = await stack.enter_async_context(open_contacts_client(settings, tokens))

@@ -11,6 +11,7 @@ from services.kit.http.auth import JwtTokens
 from services.kit.observability.health import Health
 from services.kit.postgres.database import open_database
 from services.kit.runtime import ServiceComponents
+from services.kit.settings import secret_values
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -52,7 +53,7 @@ def build_app(settings: ApiSettings, health: Health, contacts: ContactRepository
         "esq contacts",
         health,
         routers=[router],
-        tokens=JwtTokens(settings.token_key.get_secret_value()),
+        tokens=JwtTokens(*secret_values(settings.token_keys)),
         max_body_bytes={"/contacts/imports": settings.import_bytes},
     )
     app.state.contacts = contacts

@@ -6,22 +6,44 @@ A service composes the groups it needs: `class Settings(ProcessSettings, Databas
 
 from __future__ import annotations
 
+import re
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when it runs
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.contracts.endpoints import HTTP_PORT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic_core import ErrorDetails
 
 PREFIX = "ESQ_"
+_SEPARATORS = re.compile(r"[\s,]+")
 
 
 class SettingsError(Exception):
     """The environment variables are incomplete or invalid; the text lists every error, one per line."""
+
+
+def _split(value: object) -> object:
+    return [part for part in _SEPARATORS.split(value) if part] if isinstance(value, str) else value
+
+
+_Secret = TypeVar("_Secret", bound=SecretStr)
+SecretList = Annotated[tuple[_Secret, ...], NoDecode, BeforeValidator(_split), Field(min_length=1)]
+"""Secrets, separated by commas or white space: the first is used, and all of them are accepted, so that a
+rotation can replace a secret without rejecting what was signed with the previous one."""
+
+
+_TokenKey = Annotated[SecretStr, Field(min_length=32)]
+
+
+def secret_values(secrets: Sequence[SecretStr]) -> tuple[str, ...]:
+    """Return the secrets as plain texts, the used one first."""
+    return tuple(secret.get_secret_value() for secret in secrets)
 
 
 class SettingsGroup(BaseSettings):
@@ -130,8 +152,8 @@ class RedisSettings(SettingsGroup):
 class TokenSettings(SettingsGroup):
     """Authentication of callers."""
 
-    token_key: SecretStr = Field(min_length=32)
-    """HMAC key of the bearer tokens, at least 32 characters."""
+    token_keys: SecretList[_TokenKey]
+    """HMAC keys of the bearer tokens, at least 32 characters each: the first signs, all verify."""
 
 
 Settings = TypeVar("Settings", bound=SettingsGroup)
@@ -156,6 +178,7 @@ def load(settings_class: type[Settings]) -> Settings:
 
 
 def _problem(details: ErrorDetails) -> str:
-    """Return one line: the variable and its problem."""
-    name = PREFIX + "_".join(str(part) for part in details["loc"]).upper().removeprefix(PREFIX)
-    return f"- {name}: {details['msg']}"
+    """Return one line: the variable, the position in its value, and the problem."""
+    variable, *position = (str(part) for part in details["loc"] or ("",))
+    name = PREFIX + variable.upper().removeprefix(PREFIX)
+    return f"- {': '.join([name, *filter(None, ['.'.join(position)]), details['msg']])}"

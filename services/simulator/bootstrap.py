@@ -12,6 +12,7 @@ from services.kit.http.client import open_http_client
 from services.kit.observability.health import Health
 from services.kit.postgres.database import open_database
 from services.kit.runtime import ServiceComponents
+from services.kit.settings import secret_values
 from services.simulator.adapters.fault_config import FaultConfigStore
 from services.simulator.adapters.ledger import PostgresLedgerStore
 from services.simulator.adapters.webhook_client import HttpWebhookClient, WebhookTarget
@@ -54,7 +55,7 @@ async def build_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Servi
     fault_configs = FaultConfigStore(database, settings.initial_fault_config())
     ledger_store = PostgresLedgerStore(database)
     ledger = LedgerWriter(ledger_store)
-    target = WebhookTarget(str(settings.webhook_url), settings.app_secret.get_secret_value().encode())
+    target = WebhookTarget(str(settings.webhook_url), secret_values(settings.app_secrets)[0].encode())
     sender = WebhookSender(
         PostgresWebhookSchedule(database), HttpWebhookClient(client, target), fault_configs
     )
@@ -62,7 +63,7 @@ async def build_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Servi
         "esq simulator",
         health,
         routers=[routes_admin.router],
-        tokens=JwtTokens(settings.token_key.get_secret_value()),
+        tokens=JwtTokens(*secret_values(settings.token_keys)),
     )
     # Added last: it matches every path that no other route matches.
     app.add_api_route(
@@ -72,7 +73,7 @@ async def build_api(settings: SimulatorSettings, stack: AsyncExitStack) -> Servi
         ledger=ledger,
         ledger_store=ledger_store,
         fault_configs=fault_configs,
-        token=settings.cloud_api_token.get_secret_value().encode(),
+        tokens=tuple(token.encode() for token in secret_values(settings.cloud_api_tokens)),
         rng=Random(settings.seed),  # noqa: S311 - only draws faults and statuses
     )
     tasks = (

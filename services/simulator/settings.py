@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
-from services.kit.settings import DatabaseSettings, ProcessSettings, TokenSettings
+from services.kit.settings import DatabaseSettings, ProcessSettings, SecretList, TokenSettings
 from services.simulator.domain.fault_config import Delay, FaultConfig, Probability
 
 TRANSIENT_ERROR_CODE = 131000
@@ -17,10 +17,10 @@ class SimulatorSettings(ProcessSettings, DatabaseSettings, TokenSettings):
     service: str = "simulator"
     webhook_url: AnyHttpUrl
     """Address that status webhooks are posted to."""
-    app_secret: SecretStr
-    """Key of the webhooks' signature."""
-    cloud_api_token: SecretStr
-    """Bearer token of the Cloud API."""
+    app_secrets: SecretList[SecretStr]
+    """Keys of the webhooks' signature: the first signs."""
+    cloud_api_tokens: SecretList[SecretStr]
+    """Accepted bearer tokens of the Cloud API."""
     webhook_timeout_seconds: float = Field(default=10.0, gt=0, le=12)
     """Timeout of a webhook; below the time that a transaction may be idle."""
     error_rate: Probability = 0

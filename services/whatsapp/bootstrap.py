@@ -24,6 +24,7 @@ from services.kit.queue.metrics import QueueMetricsExporter
 from services.kit.queue.redis_queue import RedisQueue
 from services.kit.redis.client import open_redis
 from services.kit.runtime import ServiceComponents
+from services.kit.settings import secret_values
 from services.whatsapp.adapters.circuit_breaker_sender import CircuitBreakerSender
 from services.whatsapp.adapters.cloud_api_sender import CloudApiSender
 from services.whatsapp.adapters.message_leases import PostgresMessageLeases
@@ -75,7 +76,7 @@ async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> ServiceComp
         "esq whatsapp",
         health,
         routers=[routes_connections.router, routes_webhooks.router, routes_replies.router, admin.router],
-        tokens=JwtTokens(settings.token_key.get_secret_value()),
+        tokens=JwtTokens(*secret_values(settings.token_keys)),
         max_body_bytes={WEBHOOK_PATH: MAX_WEBHOOK_BYTES},
     )
     queues = {name: RedisQueue(redis_client, name, config) for name, config in QUEUES.items()}
@@ -84,8 +85,8 @@ async def build_api(settings: ApiSettings, stack: AsyncExitStack) -> ServiceComp
         read_only_uow_factory=PostgresUnitOfWorkFactory(database, read_only=True),
         ready_queue=RedisReadyQueue(queues[DISPATCH], CircuitBreaker(REDIS_OPERATION)),
         default_rate=settings.messages_per_second,
-        app_secret=settings.app_secret.get_secret_value().encode(),
-        verify_token=settings.verify_token.get_secret_value().encode(),
+        app_secrets=tuple(secret.encode() for secret in secret_values(settings.app_secrets)),
+        verify_tokens=tuple(token.encode() for token in secret_values(settings.verify_tokens)),
     )
     app.state.queues = {str(name): queue for name, queue in queues.items()}
     exporters = [
@@ -193,7 +194,7 @@ async def build_dispatcher(settings: DispatcherSettings, stack: AsyncExitStack) 
     sender = CloudApiSender(
         client,
         f"{str(settings.cloud_api_url).rstrip('/')}/{settings.cloud_api_version}",
-        settings.cloud_api_token.get_secret_value(),
+        secret_values(settings.cloud_api_tokens)[0],
     )
     breaker = CircuitBreaker("cloud-api.send", max_concurrent=settings.concurrency)
     queue = RedisQueue(redis_client, DISPATCH, QUEUES[DISPATCH])

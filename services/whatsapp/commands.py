@@ -75,7 +75,7 @@ class VerifySubscription:
 
     Attributes:
         mode: kind of request; always `subscribe`.
-        verify_token: token of the request; it must equal the configured one.
+        verify_token: token of the request; it must equal a configured one.
         challenge: text to return to the provider.
     """
 

@@ -10,6 +10,7 @@ from services.whatsapp.domain.sending import ReadyConnection
 from services.whatsapp.domain.signature import SIGNATURE_HEADER, verify
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from uuid import UUID
 
     from services.whatsapp.commands import PutConnection, ReceiveWebhook, SendReply, VerifySubscription
@@ -112,29 +113,32 @@ async def get_message(company: str, message_id: UUID, uow_factory: UnitOfWorkFac
     return message
 
 
-def verify_subscription(command: VerifySubscription, verify_token: bytes) -> str:
+def verify_subscription(command: VerifySubscription, verify_tokens: Iterable[bytes]) -> str:
     """Return the challenge of a verification request.
 
     Args:
         command: the request.
-        verify_token: token agreed on with the provider.
+        verify_tokens: tokens agreed on with the provider.
 
     Raises:
         ForbiddenError: the token or the mode is wrong.
     """
-    matches = hmac.compare_digest(command.verify_token.encode(), verify_token)
-    if command.mode != "subscribe" or not matches:
+    shown = command.verify_token.encode()
+    matches = [hmac.compare_digest(shown, token) for token in verify_tokens]
+    if command.mode != "subscribe" or not any(matches):
         raise ForbiddenError("invalid verify token")
     return command.challenge
 
 
-async def receive_webhook(command: ReceiveWebhook, uow_factory: UnitOfWorkFactory, app_secret: bytes) -> None:
+async def receive_webhook(
+    command: ReceiveWebhook, uow_factory: UnitOfWorkFactory, app_secrets: Iterable[bytes]
+) -> None:
     """Check the signature of a webhook and store its raw body; the webhook processor parses it later.
 
     Args:
         command: the webhook.
         uow_factory: starts transactions.
-        app_secret: key of the signature.
+        app_secrets: accepted keys of the signature.
 
     Raises:
         UnauthorisedError: the signature is missing.
@@ -142,7 +146,7 @@ async def receive_webhook(command: ReceiveWebhook, uow_factory: UnitOfWorkFactor
     """
     if command.signature is None:
         raise UnauthorisedError(f"{SIGNATURE_HEADER} is missing")
-    if not verify(app_secret, command.body, command.signature):
+    if not verify(app_secrets, command.body, command.signature):
         raise ForbiddenError(f"{SIGNATURE_HEADER} does not match the body")
     async with uow_factory() as uow:
         await uow.webhooks.store(command.body)

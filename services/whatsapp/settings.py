@@ -9,6 +9,7 @@ from services.kit.settings import (
     KafkaSettings,
     ProcessSettings,
     RedisSettings,
+    SecretList,
     TokenSettings,
 )
 
@@ -24,10 +25,10 @@ class WhatsappSettings(ProcessSettings, DatabaseSettings):
 class ApiSettings(WhatsappSettings, TokenSettings, RedisSettings):
     """Settings of the API."""
 
-    app_secret: SecretStr
-    """Key of the webhooks' signature."""
-    verify_token: SecretStr
-    """Token that the provider shows in the webhook verification request."""
+    app_secrets: SecretList[SecretStr]
+    """Accepted keys of the webhooks' signature."""
+    verify_tokens: SecretList[SecretStr]
+    """Accepted tokens of the provider's webhook verification request."""
 
 
 class WorkerSettings(WhatsappSettings, KafkaSettings, RedisSettings):
@@ -53,8 +54,8 @@ class DispatcherSettings(WhatsappSettings, RedisSettings):
     """Base address, without the version."""
     cloud_api_version: str = Field(default="v25.0", pattern=r"^v\d+\.\d+$")
     """Version of the Graph API."""
-    cloud_api_token: SecretStr
-    """Bearer token of the numbers."""
+    cloud_api_tokens: SecretList[SecretStr]
+    """Bearer tokens of the numbers: the first is sent."""
     concurrency: int = Field(default=192, ge=1, le=1000)
     """Maximum number of calls in flight."""
     batch: int = Field(default=96, ge=1, le=500)

@@ -25,6 +25,7 @@ from services.contracts.endpoints import HTTP_PORT
 from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
+    from infra.credentials import Credentials
     from infra.processes import Process
     from infra.stack_settings import StackSettings
 
@@ -104,7 +105,7 @@ def _migrate(settings: StackSettings) -> ProgramArgs:
         settings=_base_environment(settings, MIGRATE),
         secrets={"ESQ_ADMIN_DATABASE_URL": _database_url(ADMIN_ROLE, accounts.admin), **passwords},
         certificate=settings.required_credentials.certificates[_JOB_CERTIFICATE],
-        ca_certificate=settings.required_credentials.ca.certificate,
+        ca_certificate=settings.required_credentials.ca_bundle,
     )
 
 
@@ -127,7 +128,7 @@ def _kafka_admin_job(settings: StackSettings, name: str, module: str) -> Program
         settings={**_base_environment(settings, name), **_kafka_environment()},
         secrets=_kafka_login(settings, KAFKA_ADMIN),
         certificate=settings.required_credentials.certificates[_JOB_CERTIFICATE],
-        ca_certificate=settings.required_credentials.ca.certificate,
+        ca_certificate=settings.required_credentials.ca_bundle,
     )
 
 
@@ -146,10 +147,10 @@ def _republish_requests(settings: StackSettings) -> ProgramArgs:
         },
         secrets={
             "ESQ_DATABASE_URL": _database_url("campaigns", credentials.postgres.services["campaigns"]),
-            "ESQ_TOKEN_KEY": credentials.application.token_key,
+            **_shared_secrets(credentials, "ESQ_TOKEN_KEYS"),
         },
         certificate=credentials.certificates["campaigns"],
-        ca_certificate=credentials.ca.certificate,
+        ca_certificate=credentials.ca_bundle,
     )
 
 
@@ -167,7 +168,7 @@ def _process(settings: StackSettings, process: Process) -> ServiceArgs:
         settings=_environment(settings, process),
         secrets=_secrets(settings, process),
         certificate=settings.required_credentials.certificates[process.service],
-        ca_certificate=settings.required_credentials.ca.certificate,
+        ca_certificate=settings.required_credentials.ca_bundle,
     )
 
 
@@ -196,24 +197,30 @@ def _secrets(settings: StackSettings, process: Process) -> dict[str, str]:
         values |= _kafka_login(settings, process.service)
     if process.redis:
         values["ESQ_REDIS_PASSWORD"] = credentials.redis.services[process.service]
-    shared = {
-        "ESQ_TOKEN_KEY": credentials.application.token_key,
-        "ESQ_CLOUD_API_TOKEN": credentials.application.cloud_api_token,
-        "ESQ_APP_SECRET": credentials.application.app_secret,
-        "ESQ_VERIFY_TOKEN": credentials.application.verify_token,
+    return values | _shared_secrets(credentials, *_REQUIRED_SECRETS[process.name])
+
+
+def _shared_secrets(credentials: Credentials, *names: str) -> dict[str, str]:
+    """Return variables with a secret of each accepted generation; the first one is used."""
+    generations = [accepted.application for accepted in credentials.accepted]
+    secrets = {
+        "ESQ_TOKEN_KEYS": [application.token_key for application in generations],
+        "ESQ_CLOUD_API_TOKENS": [application.cloud_api_token for application in generations],
+        "ESQ_APP_SECRETS": [application.app_secret for application in generations],
+        "ESQ_VERIFY_TOKENS": [application.verify_token for application in generations],
     }
-    return values | {name: shared[name] for name in _REQUIRED_SECRETS[process.name]}
+    return {name: ",".join(secrets[name]) for name in names}
 
 
 _REQUIRED_SECRETS = {
-    "contacts-api": ("ESQ_TOKEN_KEY",),
-    "campaigns-api": ("ESQ_TOKEN_KEY",),
-    "campaigns-planner": ("ESQ_TOKEN_KEY",),
+    "contacts-api": ("ESQ_TOKEN_KEYS",),
+    "campaigns-api": ("ESQ_TOKEN_KEYS",),
+    "campaigns-planner": ("ESQ_TOKEN_KEYS",),
     "campaigns-worker": (),
-    "whatsapp-api": ("ESQ_TOKEN_KEY", "ESQ_APP_SECRET", "ESQ_VERIFY_TOKEN"),
+    "whatsapp-api": ("ESQ_TOKEN_KEYS", "ESQ_APP_SECRETS", "ESQ_VERIFY_TOKENS"),
     "whatsapp-worker": (),
-    "whatsapp-dispatcher": ("ESQ_CLOUD_API_TOKEN",),
+    "whatsapp-dispatcher": ("ESQ_CLOUD_API_TOKENS",),
     "whatsapp-webhooks": (),
-    "simulator-api": ("ESQ_TOKEN_KEY", "ESQ_CLOUD_API_TOKEN", "ESQ_APP_SECRET"),
+    "simulator-api": ("ESQ_TOKEN_KEYS", "ESQ_CLOUD_API_TOKENS", "ESQ_APP_SECRETS"),
 }
 """Shared secrets of each process."""

@@ -20,7 +20,7 @@ class ProgramArgs(BaseModel):
         settings: environment variables that are not secret.
         secrets: environment variables that are secret.
         certificate: its TLS certificate.
-        ca_certificate: PEM of the environment's CA.
+        ca_certificate: PEM of the trusted certificate authorities.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

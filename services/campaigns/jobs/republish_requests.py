@@ -20,7 +20,7 @@ from services.kit.errors import TemporaryError
 from services.kit.http.auth import JwtTokens
 from services.kit.observability import json_logging
 from services.kit.postgres.database import open_database
-from services.kit.settings import SettingsError, load
+from services.kit.settings import SettingsError, load, secret_values
 
 CHUNK_SIZE = 500
 TIMEOUT_SECONDS = 600.0
@@ -44,7 +44,7 @@ async def run(settings: ContactsClientSettings, timeout_seconds: float = TIMEOUT
         TemporaryError: a dependency was still unavailable after the timeout.
     """
     deadline = time.monotonic() + timeout_seconds
-    tokens = JwtTokens(settings.token_key.get_secret_value())
+    tokens = JwtTokens(*secret_values(settings.token_keys))
     async with (
         open_database(settings, settings) as database,
         open_contacts_client(settings, tokens) as contacts,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from fastapi import Request  # noqa: TC002 - FastAPI reads the annotation when it runs
@@ -39,10 +40,16 @@ class Principal:
 
 
 class JwtTokens:
-    """Verifies and issues tokens with the key of the environment."""
+    """Verifies and issues tokens with the keys of the environment.
 
-    def __init__(self, key: str) -> None:
+    Args:
+        key: HMAC key that signs and verifies.
+        accepted_keys: further keys that only verify, during a rotation of the keys.
+    """
+
+    def __init__(self, key: str, *accepted_keys: str) -> None:
         self._key = key
+        self._accepted_keys = accepted_keys
 
     def verify(self, token: str) -> Principal:
         """Return the principal of a valid token.
@@ -51,19 +58,19 @@ class JwtTokens:
             UnauthorisedError: the token is forged or expired, or lacks subject, company or expiry.
         """
         try:
-            claims = jwt.decode(
-                token,
-                self._key,
-                algorithms=[ALGORITHM],
-                leeway=LEEWAY_SECONDS,
-                options={"require": ["exp", "sub", "company"]},
-            )
+            claims = self._decode(token)
         except jwt.InvalidTokenError as error:
             raise UnauthorisedError("the bearer token is invalid") from error
         company = claims["company"]
         if not isinstance(company, str) or not COMPANY_PATTERN.fullmatch(company):
             raise UnauthorisedError("the bearer token has no valid company")
         return Principal(str(claims["sub"]), company, frozenset(str(claims.get("scope", "")).split()))
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        for key in self._accepted_keys:
+            with suppress(jwt.InvalidSignatureError):
+                return _decode_with(key, token)
+        return _decode_with(self._key, token)
 
     def issue(
         self, subject: str, company: str, scopes: Iterable[str], *, lifetime_seconds: float = 300
@@ -82,6 +89,16 @@ class JwtTokens:
         expires_at = time.time() + lifetime_seconds
         claims = {"sub": subject, "company": company, "scope": " ".join(scopes), "exp": expires_at}
         return jwt.encode(claims, self._key, algorithm=ALGORITHM)
+
+
+def _decode_with(key: str, token: str) -> dict[str, Any]:
+    return jwt.decode(
+        token,
+        key,
+        algorithms=[ALGORITHM],
+        leeway=LEEWAY_SECONDS,
+        options={"require": ["exp", "sub", "company"]},
+    )
 
 
 def require_scope(scope: str) -> Callable[[Request], Awaitable[Principal]]:

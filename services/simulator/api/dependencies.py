@@ -21,14 +21,14 @@ class ApiDependencies:
         ledger: records received messages.
         ledger_store: answers queries of the ledger.
         fault_configs: the fault configuration.
-        token: bearer token of the Cloud API.
+        tokens: accepted bearer tokens of the Cloud API.
         rng: draws faults and statuses.
     """
 
     ledger: Ledger
     ledger_store: LedgerStore
     fault_configs: FaultConfigs
-    token: bytes
+    tokens: tuple[bytes, ...]
     rng: Random
 
 

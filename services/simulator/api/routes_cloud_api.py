@@ -23,6 +23,8 @@ from services.simulator.domain.outcomes import Accepted, NoResponse, Rejected
 from services.simulator.handlers import send_message
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from services.simulator.api.dependencies import ApiDependencies
@@ -82,7 +84,7 @@ async def unsupported_path(request: Request) -> Response:
 async def _respond(request: Request, dependencies: ApiDependencies) -> Response:
     """Receive a text message, or mark one as read."""
     try:
-        phone_number_id = _check_path_and_token(request, dependencies.token)
+        phone_number_id = _check_path_and_token(request, dependencies.tokens)
         body = parse_request(await request.body())
     except InvalidRequestError as error:
         return _error(error.code, error.details)
@@ -99,7 +101,7 @@ async def _respond(request: Request, dependencies: ApiDependencies) -> Response:
             return ConnectionResetResponse()
 
 
-def _check_path_and_token(request: Request, token: bytes) -> str:
+def _check_path_and_token(request: Request, tokens: Sequence[bytes]) -> str:
     """Return the phone number id. The oldest API version has no version in the path.
 
     Raises:
@@ -108,17 +110,19 @@ def _check_path_and_token(request: Request, token: bytes) -> str:
     version, phone_number_id = request.path_params["version"], request.path_params["phone_number_id"]
     if version is not None and not VERSION.fullmatch(version):
         raise InvalidRequestError(INVALID_REQUEST, f"unknown version {version[:20]}")
-    if not _is_authorized(request, token):
+    if not _is_authorized(request, tokens):
         raise InvalidRequestError(INVALID_TOKEN_CODE, "")
     if not DIGITS.fullmatch(phone_number_id):
         raise InvalidRequestError(UNKNOWN_NUMBER_CODE, "phone_number_id consists of digits")
     return str(phone_number_id)
 
 
-def _is_authorized(request: Request, token: bytes) -> bool:
-    """Compare the bearer token in constant time."""
+def _is_authorized(request: Request, tokens: Sequence[bytes]) -> bool:
+    """Compare the bearer token with all accepted ones, in constant time."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    return scheme.lower() == "bearer" and hmac.compare_digest(credentials.strip().encode(), token)
+    shown = credentials.strip().encode()
+    matches = [hmac.compare_digest(shown, token) for token in tokens]
+    return scheme.lower() == "bearer" and any(matches)
 
 
 def _error(code: int, details: str = "") -> JSONResponse:

@@ -20,16 +20,16 @@ class ApiDependencies:
         read_only_uow_factory: starts read-only transactions, which a standby may serve.
         ready_queue: notifies the dispatchers.
         default_rate: messages per second of a connection without a rate.
-        app_secret: key of the webhooks' signature.
-        verify_token: token of the webhook verification request.
+        app_secrets: accepted keys of the webhooks' signature.
+        verify_tokens: accepted tokens of the webhook verification request.
     """
 
     uow_factory: UnitOfWorkFactory
     read_only_uow_factory: UnitOfWorkFactory
     ready_queue: ReadyQueue
     default_rate: float
-    app_secret: bytes
-    verify_token: bytes
+    app_secrets: tuple[bytes, ...]
+    verify_tokens: tuple[bytes, ...]
 
 
 async def _dependencies(request: Request) -> ApiDependencies:

@@ -27,7 +27,7 @@ async def verify_webhook(
 ) -> PlainTextResponse:
     """Answer the provider's verification request."""
     command = VerifySubscription(mode, token, challenge)
-    return PlainTextResponse(handlers.verify_subscription(command, dependencies.verify_token))
+    return PlainTextResponse(handlers.verify_subscription(command, dependencies.verify_tokens))
 
 
 @router.post(WEBHOOK_PATH)
@@ -37,5 +37,5 @@ async def receive_webhook(request: Request, dependencies: Dependencies) -> Respo
     # The body of an unsigned request is not read.
     body = b"" if signature is None else await request.body()
     command = ReceiveWebhook(body, signature)
-    await handlers.receive_webhook(command, dependencies.uow_factory, dependencies.app_secret)
+    await handlers.receive_webhook(command, dependencies.uow_factory, dependencies.app_secrets)
     return Response()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SIGNATURE_HEADER = "X-Hub-Signature-256"
 
@@ -18,12 +22,14 @@ def sign(secret: bytes, body: bytes) -> str:
     return "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
 
 
-def verify(secret: bytes, body: bytes, header: str) -> bool:
+def verify(secrets: Iterable[bytes], body: bytes, header: str) -> bool:
     """Return whether `header` signs exactly this body. The comparison takes constant time.
 
     Args:
-        secret: HMAC key.
+        secrets: accepted HMAC keys.
         body: raw body.
         header: value of the signature header.
     """
-    return hmac.compare_digest(sign(secret, body).encode(), header.encode())
+    shown = header.encode()
+    matches = [hmac.compare_digest(sign(secret, body).encode(), shown) for secret in secrets]
+    return any(matches)

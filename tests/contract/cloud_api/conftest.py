@@ -55,9 +55,9 @@ def process(
     database = postgres.copy(migrated)
     settings = {
         "ESQ_DATABASE_URL": postgres.url(database, "simulator", PASSWORD),
-        "ESQ_TOKEN_KEY": KEY,
-        "ESQ_APP_SECRET": "secret",
-        "ESQ_CLOUD_API_TOKEN": TOKEN,
+        "ESQ_TOKEN_KEYS": KEY,
+        "ESQ_APP_SECRETS": "secret",
+        "ESQ_CLOUD_API_TOKENS": TOKEN,
         "ESQ_WEBHOOK_URL": "http://127.0.0.1:9/webhooks/cloud",
         "ESQ_SEED": "1",
     }

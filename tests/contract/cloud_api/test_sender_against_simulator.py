@@ -38,7 +38,7 @@ async def cloud_api_sender(
     settings = DispatcherSettings(
         database_url=SecretStr("postgresql+asyncpg://x@localhost/x"),
         cloud_api_url=url,  # type: ignore[arg-type] # pydantic makes it a URL
-        cloud_api_token=SecretStr(token),
+        cloud_api_tokens=(SecretStr(token),),
         redis_server="127.0.0.1:9",
     )
     async with open_http_client(settings, timeout_seconds=timeout_seconds, max_connections=8) as client:

@@ -43,7 +43,7 @@ def start(
         defaults = {
             "ESQ_DATABASE_URL": test_database.url(service),
             **clean_kafka.account(service),
-            "ESQ_TOKEN_KEY": KEY,
+            "ESQ_TOKEN_KEYS": KEY,
             "ESQ_PLAN_CHUNK": "50",
             "ESQ_PLAN_LEASE_SECONDS": "1",
         }
@@ -140,8 +140,8 @@ def test_killed_planners_lose_and_duplicate_no_message(
 
 
 def test_process_with_invalid_settings_reports_all_errors(tmp_path: Path) -> None:
-    process = ServiceProcess("campaigns", "planner", tmp_path, {"ESQ_TOKEN_KEY": "short"})
+    process = ServiceProcess("campaigns", "planner", tmp_path, {"ESQ_TOKEN_KEYS": "short"})
     process.start(ready=False)
     assert process.wait() == 2
-    for name in ("ESQ_DATABASE_URL", "ESQ_KAFKA_BOOTSTRAP", "ESQ_CONTACTS_URL", "ESQ_TOKEN_KEY"):
+    for name in ("ESQ_DATABASE_URL", "ESQ_KAFKA_BOOTSTRAP", "ESQ_CONTACTS_URL", "ESQ_TOKEN_KEYS"):
         assert name in process.tail()

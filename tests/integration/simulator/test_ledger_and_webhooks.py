@@ -45,10 +45,10 @@ MAKE_DUE = "UPDATE simulator.scheduled_webhooks SET due_at = now()"
 async def database(test_database: TestDatabase) -> AsyncIterator[Database]:
     values = {
         "database_url": test_database.url("simulator"),
-        "token_key": "x" * 32,
+        "token_keys": "x" * 32,
         "webhook_url": "http://localhost",
-        "app_secret": SECRET.decode(),
-        "cloud_api_token": "x",
+        "app_secrets": SECRET.decode(),
+        "cloud_api_tokens": "x",
     }
     settings = SimulatorSettings.model_validate(values)
     async with open_database(settings, settings) as opened:

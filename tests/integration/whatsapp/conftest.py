@@ -50,10 +50,10 @@ class PlatformUnderTest:
         self._folder = folder
         self._started: list[ServiceProcess] = []
         self.settings = {
-            "ESQ_TOKEN_KEY": KEY,
-            "ESQ_APP_SECRET": "app-secret",
-            "ESQ_VERIFY_TOKEN": "verify",
-            "ESQ_CLOUD_API_TOKEN": "cloud-token",
+            "ESQ_TOKEN_KEYS": KEY,
+            "ESQ_APP_SECRETS": "app-secret",
+            "ESQ_VERIFY_TOKENS": "verify",
+            "ESQ_CLOUD_API_TOKENS": "cloud-token",
             "ESQ_REDIS_SERVER": f"127.0.0.1:{free_port()}",
             "ESQ_WEBHOOK_URL": f"http://127.0.0.1:{free_port()}/webhooks/cloud",
             "ESQ_CLOUD_API_URL": f"http://127.0.0.1:{free_port()}",
@@ -169,7 +169,7 @@ def dispatcher_settings(platform: PlatformUnderTest) -> DispatcherSettings:
     values = {
         "database_url": platform.database.url("whatsapp"),
         "cloud_api_url": "http://127.0.0.1:9",
-        "cloud_api_token": "x",
+        "cloud_api_tokens": "x",
         "messages_per_second": 2000,
         "redis_server": f"127.0.0.1:{free_port()}",
     }
@@ -180,9 +180,9 @@ def dispatcher_settings(platform: PlatformUnderTest) -> DispatcherSettings:
 def api_settings(platform: PlatformUnderTest) -> ApiSettings:
     values = {
         "database_url": platform.database.url("whatsapp"),
-        "token_key": KEY,
-        "app_secret": platform.settings["ESQ_APP_SECRET"],
-        "verify_token": platform.settings["ESQ_VERIFY_TOKEN"],
+        "token_keys": KEY,
+        "app_secrets": platform.settings["ESQ_APP_SECRETS"],
+        "verify_tokens": platform.settings["ESQ_VERIFY_TOKENS"],
         "redis_server": f"127.0.0.1:{free_port()}",
     }
     return ApiSettings.model_validate(values)

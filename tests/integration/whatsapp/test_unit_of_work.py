@@ -99,6 +99,6 @@ async def test_webhooks_are_processed_once(factory: UnitOfWorkFactory) -> None:
     status = {"id": "wamid.1", "status": "read", "biz_opaque_callback_data": str(uuid7())}
     value = {"metadata": {"phone_number_id": "123"}, "statuses": [status]}
     for body in (json.dumps({"entry": [{"changes": [{"value": value}]}]}).encode(), b"{"):
-        await handlers.receive_webhook(ReceiveWebhook(body, sign(SECRET, body)), factory, SECRET)
+        await handlers.receive_webhook(ReceiveWebhook(body, sign(SECRET, body)), factory, (SECRET,))
     assert await WebhookProcessor(factory).process_batch() == 2
     assert await WebhookProcessor(factory).process_batch() == 0

@@ -24,7 +24,7 @@ WINDOW = {"time_zone": "America/Sao_Paulo", "days": [0, 1, 2, 3, 4], "starts": "
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    settings = ApiSettings(database_url=SecretStr("postgresql://u@h/d"), token_key=SecretStr(KEY))
+    settings = ApiSettings(database_url=SecretStr("postgresql://u@h/d"), token_keys=(SecretStr(KEY),))
     transport = httpx.ASGITransport(build_app(settings, Health(), FakeUnitOfWorkFactory()))
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as opened:
         yield opened

@@ -60,7 +60,7 @@ def campaign(uow_factory: FakeUnitOfWorkFactory) -> UUID:
 
 @pytest.fixture
 def client(uow_factory: FakeUnitOfWorkFactory, monkeypatch: pytest.MonkeyPatch) -> PlatformClient:
-    settings = ApiSettings(database_url=SecretStr("postgresql://u@h/d"), token_key=SecretStr(KEY))
+    settings = ApiSettings(database_url=SecretStr("postgresql://u@h/d"), token_keys=(SecretStr(KEY),))
     clock = FakeClock(0.0)
     created = PlatformClient(
         client_for(build_app(settings, Health(), uow_factory)),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KEY = "k" * 32
 FILE = "nome;telefone\nAna;11987654321\nBia;(11) 98765-4322\nAna de novo;+5511987654321\nNinguém;12\n"
-SETTINGS = ApiSettings(database_url=SecretStr("unused"), token_key=SecretStr(KEY), import_bytes=100_000)
+SETTINGS = ApiSettings(database_url=SecretStr("unused"), token_keys=(SecretStr(KEY),), import_bytes=100_000)
 
 
 def bearer(company: str = "acme", *scopes: str) -> dict[str, str]:

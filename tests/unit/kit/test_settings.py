@@ -14,6 +14,7 @@ from services.kit.settings import (
     SettingsError,
     TokenSettings,
     load,
+    secret_values,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setenv("ESQ_SERVICE", "whatsapp")
     monkeypatch.setenv("ESQ_DATABASE_URL", "postgresql+asyncpg://a:secret@db/esq")
     monkeypatch.setenv("ESQ_KAFKA_BOOTSTRAP", "kafka:9092")
-    monkeypatch.setenv("ESQ_TOKEN_KEY", "k" * 32)
+    monkeypatch.setenv("ESQ_TOKEN_KEYS", "k" * 32)
     return monkeypatch
 
 
@@ -46,14 +47,27 @@ def test_settings_are_read_from_environment_variables(environment: pytest.Monkey
 
 def test_all_errors_are_reported_together_without_values(environment: pytest.MonkeyPatch) -> None:
     environment.delenv("ESQ_DATABASE_URL")
-    environment.setenv("ESQ_TOKEN_KEY", "too-short-a-secret")
+    environment.setenv("ESQ_TOKEN_KEYS", "too-short-a-secret")
     environment.setenv("ESQ_PORT", "many")
     environment.setenv("ESQ_CA_FILE", "/nowhere/ca.crt")
     with pytest.raises(SettingsError) as caught:
         load(Settings)
-    for name in ("ESQ_DATABASE_URL", "ESQ_TOKEN_KEY", "ESQ_PORT", "ESQ_CA_FILE"):
+    for name in ("ESQ_DATABASE_URL", "ESQ_TOKEN_KEYS", "ESQ_PORT", "ESQ_CA_FILE"):
         assert f"- {name}: " in str(caught.value)
     assert "too-short-a-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("separator", [",", " ", ", ", "\n"])
+def test_a_list_of_secrets_starts_with_the_used_one(environment: pytest.MonkeyPatch, separator: str) -> None:
+    environment.setenv("ESQ_TOKEN_KEYS", separator.join(["n" * 32, "o" * 32]))
+    assert secret_values(load(Settings).token_keys) == ("n" * 32, "o" * 32)
+
+
+@pytest.mark.parametrize("value", ["", ","])
+def test_a_list_of_secrets_is_not_empty(environment: pytest.MonkeyPatch, value: str) -> None:
+    environment.setenv("ESQ_TOKEN_KEYS", value)
+    with pytest.raises(SettingsError, match=r"- ESQ_TOKEN_KEYS: "):
+        load(Settings)
 
 
 def test_kafka_login_and_tls_follow_settings(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

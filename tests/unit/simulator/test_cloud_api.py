@@ -29,7 +29,7 @@ def ledger() -> FakeLedger:
 @pytest.fixture
 async def client(ledger: FakeLedger) -> AsyncIterator[httpx.AsyncClient]:
     fault_configs = FakeFaultConfigs(FaultConfig(latency=Delay(median_ms=0)))
-    dependencies = ApiDependencies(ledger, ledger, fault_configs, b"secret", Random(1))
+    dependencies = ApiDependencies(ledger, ledger, fault_configs, (b"secret", b"retiring"), Random(1))
     transport = httpx.ASGITransport(SendFastPath(PlainTextResponse("app"), dependencies))
     async with httpx.AsyncClient(
         transport=transport, base_url="http://simulator", headers=HEADERS
@@ -45,6 +45,13 @@ async def test_message_is_recorded_and_its_id_returned(
     (message,) = ledger.messages
     assert (response.status_code, response.json()["messages"]) == (200, [{"id": message.wamid}])
     assert (message.phone_number_id, message.recipient) == ("5511", "5511999999999")
+
+
+async def test_every_accepted_token_is_authorized(client: httpx.AsyncClient, ledger: FakeLedger) -> None:
+    for token in ("secret", "retiring"):
+        headers = {"Authorization": f"Bearer {token}"}
+        assert (await client.post("/5511/messages", json=BODY, headers=headers)).status_code == 200
+    assert len(ledger.messages) == 2
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from services.simulator.settings import TRANSIENT_ERROR_CODE, SimulatorSettings
 def settings(**more: Any) -> SimulatorSettings:
     values: dict[str, Any] = {
         "database_url": SecretStr("postgresql+asyncpg://x@localhost/x"),
-        "token_key": SecretStr("x" * 32),
+        "token_keys": (SecretStr("x" * 32),),
         "webhook_url": "http://localhost/webhooks/cloud",
-        "app_secret": SecretStr("x"),
-        "cloud_api_token": SecretStr("x"),
+        "app_secrets": (SecretStr("x"),),
+        "cloud_api_tokens": (SecretStr("x"),),
     }
     return SimulatorSettings(**values | more)
 

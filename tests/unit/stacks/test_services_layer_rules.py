@@ -117,7 +117,7 @@ VIOLATIONS: list[tuple[Callable[[Pod], None], Callable[[Pod], object]]] = [
     (evicted_from_lost_nodes, lambda pod: pod["spec"]["tolerations"][0].update(tolerationSeconds=300)),
     (
         secrets_not_in_manifest,
-        lambda pod: _container(pod)["env"].append({"name": "ESQ_TOKEN_KEY", "value": "x"}),
+        lambda pod: _container(pod)["env"].append({"name": "ESQ_TOKEN_KEYS", "value": "x"}),
     ),
     (has_https_probes, lambda pod: _container(pod)["readinessProbe"]["httpGet"].update(path=LIVENESS_PATH)),
     (has_https_probes, lambda pod: _container(pod)["livenessProbe"]["httpGet"].update(scheme="HTTP")),
@@ -191,12 +191,12 @@ def _secret(layer: Recording, name: str) -> dict[str, str]:
 
 def test_each_process_gets_only_the_secrets_it_needs(services_layer: Recording) -> None:
     secrets = {name: set(_secret(services_layer, name)) for name in NAMES}
-    assert secrets["contacts-api"] == {"ESQ_DATABASE_STANDBY_URL", "ESQ_DATABASE_URL", "ESQ_TOKEN_KEY"}
+    assert secrets["contacts-api"] == {"ESQ_DATABASE_STANDBY_URL", "ESQ_DATABASE_URL", "ESQ_TOKEN_KEYS"}
     assert secrets["campaigns-planner"] == {
         "ESQ_DATABASE_URL",
         "ESQ_KAFKA_PASSWORD",
         "ESQ_KAFKA_USERNAME",
-        "ESQ_TOKEN_KEY",
+        "ESQ_TOKEN_KEYS",
     }
     assert secrets["campaigns-worker"] == {
         "ESQ_DATABASE_URL",
@@ -204,7 +204,7 @@ def test_each_process_gets_only_the_secrets_it_needs(services_layer: Recording) 
         "ESQ_KAFKA_USERNAME",
     }
     assert secrets["whatsapp-webhooks"] == {"ESQ_DATABASE_URL"}
-    assert "ESQ_TOKEN_KEY" not in secrets["whatsapp-dispatcher"]
+    assert "ESQ_TOKEN_KEYS" not in secrets["whatsapp-dispatcher"]
     assert "ESQ_ADMIN_DATABASE_URL" in _secret(services_layer, "migrate")
     assert not any("ESQ_ADMIN_DATABASE_URL" in names for names in secrets.values())
 

@@ -36,7 +36,7 @@ def settings(concurrency: int = 4, batch: int = 4) -> DispatcherSettings:
     return DispatcherSettings(
         database_url=SecretStr("postgresql+asyncpg://x@localhost/x"),
         cloud_api_url="http://localhost",  # type: ignore[arg-type] # pydantic makes it a URL
-        cloud_api_token=SecretStr("x"),
+        cloud_api_tokens=(SecretStr("x"),),
         redis_server="127.0.0.1:9",
         concurrency=concurrency,
         batch=batch,

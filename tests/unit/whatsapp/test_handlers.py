@@ -93,18 +93,20 @@ async def test_reply_needs_a_connection(uow: FakeUnitOfWork) -> None:
 
 async def test_only_signed_webhooks_are_stored(uow: FakeUnitOfWork) -> None:
     with pytest.raises(UnauthorisedError):
-        await receive_webhook(ReceiveWebhook(b"{}", None), uow, SECRET)
+        await receive_webhook(ReceiveWebhook(b"{}", None), uow, (b"new", SECRET))
     with pytest.raises(ForbiddenError):
-        await receive_webhook(ReceiveWebhook(b"{}", "sha256=00"), uow, SECRET)
-    await receive_webhook(ReceiveWebhook(b"{}", sign(SECRET, b"{}")), uow, SECRET)
+        await receive_webhook(ReceiveWebhook(b"{}", "sha256=00"), uow, (b"new", SECRET))
+    await receive_webhook(ReceiveWebhook(b"{}", sign(SECRET, b"{}")), uow, (b"new", SECRET))
     assert uow.fake_webhooks.bodies == [b"{}"]
 
 
 def test_verification_returns_challenge_for_the_right_token() -> None:
-    assert verify_subscription(VerifySubscription("subscribe", "token", "12345"), b"token") == "12345"
+    for token in ("token", "new"):
+        command = VerifySubscription("subscribe", token, "12345")
+        assert verify_subscription(command, (b"new", b"token")) == "12345"
     for command in (VerifySubscription("subscribe", "x", "1"), VerifySubscription("other", "token", "1")):
         with pytest.raises(ForbiddenError):
-            verify_subscription(command, b"token")
+            verify_subscription(command, (b"new", b"token"))
 
 
 async def test_webhook_changes_state_and_publishes_one_event(uow: FakeUnitOfWork) -> None:
