@@ -44,15 +44,27 @@ if _TOOLS_ON_PATH not in os.environ:
     _add_tools_to_path()
 
 
+@pytest.fixture(autouse=True)
+def _without_esq_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove the `ESQ_...` variables of the caller, except those that tests read."""
+    for name in os.environ:
+        if name.startswith("ESQ_") and not name.startswith(
+            ("ESQ_TEST_", "ESQ_KAFKA_LIBS", "ESQ_POSTGRES_BIN")
+        ):
+            monkeypatch.delenv(name)
+
+
 _TESTS = Path(__file__).resolve().parent
-_HOST_SUITES = ("zones", "chaos")
-"""Folders of tests that start clusters of namespaces; they share the network of the host."""
+_CLUSTER_SUITES = ("cluster", "e2e")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests with servers by folder: with `--dist loadgroup` the tests of a group share one worker."""
+    """Group tests with servers by folder: with `--dist loadgroup` the tests of a group share one worker.
+
+    All tests that start clusters are one group.
+    """
     for item in items:
         suite, folder, *_ = item.path.relative_to(_TESTS).parts
         if suite != "unit":
-            group = "host" if folder in _HOST_SUITES else folder
-            item.add_marker(pytest.mark.xdist_group(f"{suite}-{group}"))
+            group = "cluster" if suite in _CLUSTER_SUITES else f"{suite}-{folder}"
+            item.add_marker(pytest.mark.xdist_group(group))

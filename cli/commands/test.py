@@ -2,77 +2,60 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
-import time
-from dataclasses import dataclass
+import tempfile
 from pathlib import Path
 
 import typer
 
 from cli import output
+from cli.actions.test_lanes import Part, PartResult, run_in_foreground, run_lanes
 from infra.errors import ExitCode, UsageError
 
 app = output.command_group()
 
-PROJECT = Path(__file__).resolve().parents[2]
 CHECKS: dict[str, tuple[tuple[str, ...], ...]] = {
     "lint": (("ruff", "check", "."), ("ruff", "format", "--check", ".")),
     "types": (("mypy",),),
     "imports": (("lint-imports",),),
 }
-SUITES = ("unit", "contract", "integration", "e2e")
+SUITES = ("unit", "contract", "integration", "cluster", "e2e")
+CLUSTER_SUITES = ("cluster", "e2e")
+"""Suites that start clusters: one after another, beside the other parts."""
 PARTS = (*CHECKS, *SUITES)
 SERVERS = {"postgresql-15": "/usr/lib/postgresql/15/bin/postgres", "redis-server": "/usr/bin/redis-server"}
 """Debian packages of servers that tests start, and a program of each."""
-_PYTEST = (sys.executable, "-m", "pytest")
-_COVERAGE = ("--cov", "--cov-append", "--cov-report=", "--cov-fail-under=0")
+_PYTEST = (sys.executable, "-u", "-m", "pytest")
+_COVERAGE = ("--cov", "--cov-report=", "--cov-fail-under=0")
 _WORKERS: dict[str, tuple[str, ...]] = {
     "unit": ("-n", "2"),
     # The tests of one folder share servers.
     "contract": ("-n", "2", "--dist", "loadgroup"),
+    # These mostly wait: more workers than cores.
+    "integration": ("-n", "3", "--dist", "loadfile"),
 }
-"""Options of pytest-xdist. Integration tests run in one process: several depend on timing, and failed in
-parallel on two cores. With arguments of pytest (`-k NAME`), one process runs the tests."""
+"""Options of pytest-xdist. With arguments of pytest (`-k NAME`), one process runs the tests."""
 _NO_TESTS_COLLECTED = 5
+_ZONES = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 _TOOLS = {
     "contract": ("kubernetes", "etcd", "pulumi", "pulumi-kubernetes"),
+    "integration": ("kubernetes", "etcd", "pulumi", "garage", "kafka"),
+    "cluster": _ZONES,
     "e2e": (),
-    "integration": ("kubernetes", "etcd", "coredns", "local-path-provisioner", "pulumi", "garage", "kafka"),
 }
-
-
-@dataclass(frozen=True)
-class PartResult:
-    """Result of a part.
-
-    Attributes:
-        part: its name.
-        passed: whether all of its commands exited with 0.
-        seconds: duration in seconds.
-    """
-
-    part: str
-    passed: bool
-    seconds: float
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(context: typer.Context) -> None:
     """Run checks and tests. Arguments: PART ... PYTEST_ARGS ...
 
-    The parts are lint, types, imports, unit, contract, integration and e2e; all of them by default.
+    The parts are lint, types, imports, unit, contract, integration, cluster and e2e; all of them by default.
     Everything from the first option on is passed to pytest, e.g. `esq test unit -k NAME`. Installs what the
-    parts need. Exit code 1 when a part fails.
+    parts need. The parts cluster and e2e run beside the others. Exit code 1 when a part fails.
     """
     parts, pytest_args = split_arguments(context.args)
     _prepare(parts)
-    if not pytest_args:
-        _run("coverage", "erase")
-    results = [_run_part(part, pytest_args) for part in parts]
-    if set(SUITES) <= set(parts) and not pytest_args:
-        results.append(_evaluate_coverage())
+    results = _run_selected_tests(parts, pytest_args) if pytest_args else _run_parts(parts)
     for result in results:
         typer.echo(f"{'ok  ' if result.passed else 'FAIL'} {result.part:12} {result.seconds:7.1f} s")
     if not all(result.passed for result in results):
@@ -100,29 +83,50 @@ def split_arguments(args: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return parts or (SUITES if pytest_args else PARTS), tuple(arg for arg in pytest_args if arg != "--")
 
 
-def _run_part(part: str, pytest_args: tuple[str, ...]) -> PartResult:
-    started = time.monotonic()
-    options = pytest_args or (*_COVERAGE, *_WORKERS.get(part, ()))
-    commands = CHECKS.get(part) or ((*_PYTEST, f"tests/{part}", *options),)
-    # All commands run, also after a failure: one run reports every problem.
-    codes = [_run(*command) for command in commands]
-    # Arguments such as -k may select nothing in a suite.
-    accepted = {0, _NO_TESTS_COLLECTED} if pytest_args and part in SUITES else {0}
-    return PartResult(part, set(codes) <= accepted, time.monotonic() - started)
+def split_lanes(parts: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Return the parts that run one after another, by lane; lanes run beside each other."""
+    lanes = (
+        tuple(part for part in parts if part not in CLUSTER_SUITES),
+        tuple(part for part in parts if part in CLUSTER_SUITES),
+    )
+    return [lane for lane in lanes if lane]
 
 
-def _evaluate_coverage() -> PartResult:
-    started = time.monotonic()
-    _run("coverage", "combine", "--append", "--quiet")
-    return PartResult("coverage", _run("coverage", "report") == 0, time.monotonic() - started)
+def _run_parts(parts: tuple[str, ...]) -> list[PartResult]:
+    """Run parts; measure coverage when all suites run."""
+    measured = set(SUITES) <= set(parts)
+    with tempfile.TemporaryDirectory(prefix="esq-test-") as folder:
+        lanes = [
+            [_part(name, Path(folder), measured=measured) for name in lane] for lane in split_lanes(parts)
+        ]
+        results = run_lanes(lanes, Path(folder))
+        if measured:
+            results += run_lanes([[_coverage(Path(folder))]], Path(folder))
+    return results
 
 
-def _run(*argv: str) -> int:
-    """Run a program in the project's folder and return its exit code; output is passed through."""
-    typer.echo(f"$ {' '.join(argv)}")
-    sys.stdout.flush()
-    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    return subprocess.run(argv, cwd=PROJECT, env=env, check=False).returncode
+def _part(name: str, folder: Path, *, measured: bool) -> Part:
+    if name in CHECKS:
+        return Part(name, CHECKS[name])
+    options = (*_WORKERS.get(name, ()), *(_COVERAGE if measured else ()))
+    colour = ("--color=yes",) if sys.stdout.isatty() else ()
+    command = (*_PYTEST, f"tests/{name}", *options, *colour)
+    # A file of its own: suites that run at the same time must not combine each other's data.
+    return Part(name, (command,), {"COVERAGE_FILE": str(folder / f".coverage.{name}")})
+
+
+def _coverage(folder: Path) -> Part:
+    return Part("coverage", (("coverage", "combine", "--quiet", str(folder)), ("coverage", "report")))
+
+
+def _run_selected_tests(parts: tuple[str, ...], pytest_args: tuple[str, ...]) -> list[PartResult]:
+    """Run the tests that match arguments of pytest, such as -k; they may select none in a part."""
+    results = []
+    for name in parts:
+        part = Part(name, CHECKS.get(name) or ((*_PYTEST, f"tests/{name}", *pytest_args),))
+        accepted = {0, _NO_TESTS_COLLECTED} if name in SUITES else {0}
+        results.append(run_in_foreground(part, accepted))
+    return results
 
 
 def _prepare(parts: tuple[str, ...]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,16 +41,6 @@ class TestDatabase:
     def execute(self, statement: str) -> str:
         """Run a statement as the owner; return what psql printed."""
         return self.server.execute(statement, self.name)
-
-
-@pytest.fixture(autouse=True)
-def _without_esq_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Remove the `ESQ_...` variables of the caller, except those that tests read."""
-    for name in os.environ:
-        if name.startswith("ESQ_") and not name.startswith(
-            ("ESQ_TEST_", "ESQ_KAFKA_LIBS", "ESQ_POSTGRES_BIN")
-        ):
-            monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")

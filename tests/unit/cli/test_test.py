@@ -1,10 +1,10 @@
-"""Arguments of `esq test`."""
+"""Arguments and lanes of `esq test`."""
 
 from __future__ import annotations
 
 import pytest
 
-from cli.commands.test import PARTS, SUITES, split_arguments
+from cli.commands.test import PARTS, SUITES, split_arguments, split_lanes
 from infra.errors import UsageError
 
 
@@ -27,3 +27,17 @@ def test_arguments_are_split_into_parts_and_pytest_arguments(
 def test_unknown_part_is_a_usage_error() -> None:
     with pytest.raises(UsageError, match="no such part: unti"):
         split_arguments(["unti"])
+
+
+@pytest.mark.parametrize(
+    ("parts", "lanes"),
+    [
+        (PARTS, [("lint", "types", "imports", "unit", "contract", "integration"), ("cluster", "e2e")]),
+        (("e2e",), [("e2e",)]),
+        (("unit", "lint"), [("unit", "lint")]),
+    ],
+)
+def test_suites_with_a_cluster_run_beside_the_other_parts(
+    parts: tuple[str, ...], lanes: list[tuple[str, ...]]
+) -> None:
+    assert split_lanes(parts) == lanes

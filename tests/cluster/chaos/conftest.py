@@ -5,25 +5,21 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-import platformdirs
 import pytest
 
 from infra.progress import RecordingProgress
-from infra.zones.toolchain import Toolchain
 from tests.servers.fault_driver import HostUnderTest
 from tests.servers.zones import ZonesUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
+    from infra.zones.toolchain import Toolchain
 
 
 @pytest.fixture(scope="module")
-def zones(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZonesUnderTest]:
+def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZonesUnderTest]:
     """A running cluster; it is removed after the tests."""
-    tools = Toolchain(platformdirs.user_cache_path() / "esq" / "toolchain", RecordingProgress())
-    tools.ensure(TOOLS)
     zones = ZonesUnderTest(tmp_path_factory.mktemp("zones"), "chaos", "10.96.", tools)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))

@@ -9,33 +9,25 @@ import platformdirs
 import pytest
 
 from infra.progress import RecordingProgress
-from infra.zones.toolchain import Toolchain
 from tests.servers.zones import ZonesUnderTest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
+    from infra.zones.toolchain import Toolchain
 
 
 @pytest.fixture(scope="module")
 def caches() -> Path:
-    """The user's cache folder with the toolchain."""
+    """The user's cache folder."""
     return platformdirs.user_cache_path()
 
 
-@pytest.fixture(scope="module")
-def tools(caches: Path) -> Toolchain:
-    """The user's toolchain; missing tools are built."""
-    tools = Toolchain(caches / "esq" / "toolchain", RecordingProgress())
-    tools.ensure(TOOLS)
-    return tools
-
-
 @pytest.fixture(scope="module", autouse=True)
-def _own_images(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _own_images(caches: Path, tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Separate the images that these tests push from those of the user."""
+    assert caches  # found before the variable changes
     assert tools
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
