@@ -60,6 +60,20 @@ class PlatformAccess:
         )
 
 
+def require_simulator(environment: Environment) -> None:
+    """Require that messages go to the simulator: a test must not reach people.
+
+    Raises:
+        UsageError: the environment sends messages to WhatsApp.
+    """
+    if not environment.definition.simulator:
+        raise UsageError(
+            f"`{environment.name}` sends to WhatsApp, not to the simulator, whose ledger is required",
+            location=f"{environment.name}.yaml: simulator",
+            remedy="Use an environment with `simulator: true`.",
+        )
+
+
 @contextmanager
 def open_platform(environment: Environment, progress: ProgressReporter) -> Iterator[PlatformAccess]:
     """Open access to an environment.

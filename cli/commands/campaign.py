@@ -195,10 +195,13 @@ def _send(
     timeout: float,
     progress: ProgressReporter,
 ) -> SendResult:
-    from cli.actions.send_campaign import send_campaign  # noqa: PLC0415 - imports HTTP client and SDK
+    from cli.actions.platform_access import require_simulator  # noqa: PLC0415 - imports HTTP client and SDK
+    from cli.actions.send_campaign import send_campaign  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
 
-    keys_dir = load_environment(env).folder / "campaigns"
+    environment = load_environment(env)
+    require_simulator(environment)
+    keys_dir = environment.folder / "campaigns"
     with _open_client(env, company, progress, timeout) as client:
         return send_campaign(request, client, keys_dir, progress)
 

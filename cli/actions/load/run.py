@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from chaos.safety import require_confirmation
 from cli.actions.load import setup, verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
-from cli.actions.platform_access import open_platform
+from cli.actions.platform_access import open_platform, require_simulator
 from cli.actions.slo import record_measurement
 from infra.kubernetes import api_client
 from infra.measurements.measurements import current_commit, host_facts, package_versions
@@ -111,9 +111,10 @@ def run_load_test(
         The report and the path of its HTML page.
 
     Raises:
-        UsageError: the experiment requires a confirmation.
+        UsageError: the environment has no simulator, or the experiment requires a confirmation.
         EsqError: the run failed.
     """
+    require_simulator(environment)
     if request.experiment:
         require_confirmation(
             environment.name, request.confirmed_name, is_embedded=environment.is_local_cluster

@@ -14,15 +14,16 @@ from typer.testing import CliRunner
 
 from cli.actions.load import verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
-from cli.actions.load.run import LoadTestRequest, report_store
+from cli.actions.load.run import LoadTestRequest, report_store, run_load_test
 from cli.commands.load import app
 from cli.environment import load_environment as environment
-from infra.errors import EsqError
-from infra.progress import RecordedStep
+from infra.errors import EsqError, UsageError
+from infra.progress import RecordedStep, RecordingProgress
 from loadtests.protocol import CreatedCampaign
 from loadtests.results import HostCpu, Latency, LoadReport, Requests, ResourceUsage
 from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import Shape
+from tests.unit.cli.definitions import write_definition
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +131,26 @@ def test_only_runs_of_at_least_the_declared_profile_are_measurements(
     request = LoadTestRequest(scenario, profile, 2, experiment, None, "esq load run local end-to-end")
     assert request.meets_declared_profile is is_measurement
     assert request.arrival_profile.rate == pytest.approx(request.profile.rate / scenario.per_arrival)
+
+
+@pytest.mark.parametrize(
+    ("simulator", "confirmed_name", "message"),
+    [(False, "staging", "not to the simulator"), (True, None, "require confirmation")],
+)
+def test_load_and_faults_reach_no_environment_by_accident(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    simulator: bool,
+    confirmed_name: str | None,
+    message: str,
+) -> None:
+    monkeypatch.setenv("ESQ_ENVIRONMENTS_DIR", str(tmp_path))
+    write_definition(tmp_path, "staging", simulator=simulator)
+    scenario = find_scenario("end-to-end")
+    request = LoadTestRequest(scenario, scenario.profile, 2, "short-pause-no-failover", confirmed_name, "")
+    with pytest.raises(UsageError, match=message):
+        run_load_test(environment("staging"), request, RecordingProgress())
 
 
 def test_experiment_starts_after_the_load() -> None:
