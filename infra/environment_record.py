@@ -38,9 +38,10 @@ def differences(recorded: EnvironmentRecord, current: EnvironmentRecord) -> dict
     name = recorded.environment
     remedies = {
         "environment": "Correct `backend` in the definition: it has the stacks of another environment.",
-        "backend": "Set the recorded `backend` in the definition.",
-        "cluster_uid": "Correct `cluster` in the definition. If the recorded one is lost: `esq recover "
-        f"{name}` restores its data into this one. To start anew on this machine: `esq destroy local`.",
+        "backend": "Set the recorded `backend` in the definition. If the stacks were moved: "
+        f"`esq env rebind {name}`.",
+        "cluster_uid": "Correct `cluster` in the definition. If the recorded one is lost, "
+        f"`esq recover {name}` restores its data into this one; `esq env rebind {name}` starts anew in it.",
         "offsite_store": "Set the recorded `offsite_store` in the definition, or deploy the change: "
         f"`esq deploy {name}`.",
     }

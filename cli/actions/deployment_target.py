@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from cli.actions.debian_packages import install
 from cli.actions.offsite_store import offsite_store_access
-from cli.environment_check import require_recorded
+from cli.environment_check import require_unchanged
 from cli.provider_process import PROGRAM, ProviderProcess
 from cli.pulumi_engine import PulumiEngine
 from infra.cluster_identity import cluster_uid
@@ -218,9 +218,7 @@ def open_deployed_target(environment: Environment, progress: ProgressReporter) -
             location=str(target.kubeconfig),
             remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq recover {environment.name}`.",
         )
-    # A deploy does not write records yet.
-    if environment.record_file.is_file():
-        require_recorded(environment, target.current_record(), environment.load_record)
+    require_unchanged(environment, target.current_record(), environment.load_record)
     return target
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli.environment import Environment, load_environment
-from cli.environment_check import record_of_deploy, record_of_recovery, require_recorded
+from cli.environment_check import require_unchanged, require_unoccupied
 from infra.environment_record import EnvironmentRecord
-from infra.errors import EsqError, ProblemsError, UsageError
+from infra.errors import ProblemsError, UsageError
 from tests.unit.cli.definitions import write_definition
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def never() -> EnvironmentRecord | None:
 
 def test_equal_copy_needs_no_other_record(environment: Environment) -> None:
     environment.save_record(RECORD)
-    require_recorded(environment, changed(version="2"), never)
+    require_unchanged(environment, changed(version="2"), never)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_differs_is_refused_with_both_values(
 ) -> None:
     environment.save_record(RECORD)
     with pytest.raises(ProblemsError) as error:
-        require_recorded(environment, changed(**change), lambda: RECORD)
+        require_unchanged(environment, changed(**change), lambda: RECORD)
     (problem,) = error.value.problems
     assert problem.location == location
     ((field, value),) = change.items()
@@ -65,59 +65,56 @@ def test_what_differs_is_refused_with_both_values(
 def test_all_differences_are_told_at_once(environment: Environment) -> None:
     environment.save_record(RECORD)
     with pytest.raises(ProblemsError) as error:
-        require_recorded(environment, changed(cluster_uid="two", backend="s3://other"), lambda: None)
+        require_unchanged(environment, changed(cluster_uid="two", backend="s3://other"), lambda: None)
     assert len(error.value.problems) == 2
 
 
 def test_record_of_the_backend_replaces_an_outdated_copy(environment: Environment) -> None:
     environment.save_record(RECORD)
     recovered = changed(cluster_uid="two")
-    require_recorded(environment, recovered, lambda: recovered)
-    require_recorded(environment, recovered, never)
+    require_unchanged(environment, recovered, lambda: recovered)
+    require_unchanged(environment, recovered, never)
 
 
 def test_second_machine_compares_with_the_record_of_the_backend(environment: Environment) -> None:
     with pytest.raises(ProblemsError):
-        require_recorded(environment, changed(cluster_uid="two"), lambda: RECORD)
-    require_recorded(environment, RECORD, never)
+        require_unchanged(environment, changed(cluster_uid="two"), lambda: RECORD)
+    require_unchanged(environment, RECORD, never)
 
 
-def test_environment_without_any_record_is_not_deployed(environment: Environment) -> None:
-    with pytest.raises(EsqError, match="not deployed"):
-        require_recorded(environment, RECORD, lambda: None)
+def test_first_deploy_is_bound_to_nothing(environment: Environment) -> None:
+    require_unchanged(environment, RECORD, lambda: None)
+    require_unoccupied(RECORD, None)
 
 
-def test_deploy_with_a_forgotten_backend_is_refused(environment: Environment) -> None:
-    forgotten = changed(backend="file:///default")
+def test_forgotten_backend_is_refused(environment: Environment) -> None:
     environment.save_record(RECORD)
     with pytest.raises(ProblemsError) as error:
-        record_of_deploy(environment, forgotten, None, None)
+        require_unchanged(environment, changed(backend="file:///default"), lambda: None)
     assert [problem.location for problem in error.value.problems] == ["backend"]
 
 
-def test_deploy_with_a_forgotten_backend_is_refused_on_another_machine(environment: Environment) -> None:
+def test_forgotten_backend_is_refused_on_another_machine() -> None:
     with pytest.raises(UsageError, match="holds the environment `staging`"):
-        record_of_deploy(environment, changed(backend="file:///default"), None, "staging")
+        require_unoccupied(changed(backend="file:///default"), "staging")
 
 
-def test_deploy_to_a_foreign_cluster_is_refused(environment: Environment) -> None:
+def test_foreign_cluster_is_refused_with_the_ways_on(environment: Environment) -> None:
     with pytest.raises(ProblemsError) as error:
-        record_of_deploy(environment, changed(cluster_uid="two"), RECORD, None)
+        require_unchanged(environment, changed(cluster_uid="two"), lambda: RECORD)
     assert "esq recover staging" in error.value.detail
+    assert "esq env rebind staging" in error.value.detail
 
 
-def test_deploy_may_change_the_offsite_store_and_the_version(environment: Environment) -> None:
-    current = changed(offsite_store=None, version="2")
-    assert record_of_deploy(environment, current, RECORD, "staging") == current
-
-
-def test_first_deploy_records_what_it_is_bound_to(environment: Environment) -> None:
-    assert record_of_deploy(environment, RECORD, None, None) == RECORD
-
-
-def test_recovery_changes_the_cluster_only() -> None:
-    recovered = changed(cluster_uid="two", version="2")
-    assert record_of_recovery(recovered, RECORD) == recovered
-    assert record_of_recovery(recovered, None) == recovered
-    with pytest.raises(ProblemsError):
-        record_of_recovery(changed(cluster_uid="two", backend="s3://other"), RECORD)
+@pytest.mark.parametrize(
+    ("field", "change"), [("offsite_store", {"offsite_store": None}), ("cluster_uid", {"cluster_uid": "two"})]
+)
+def test_command_may_change_one_field_only(
+    environment: Environment, field: str, change: dict[str, Any]
+) -> None:
+    require_unchanged(environment, changed(**change), lambda: RECORD, may_change=field)
+    with pytest.raises(ProblemsError) as error:
+        require_unchanged(
+            environment, changed(**change, backend="s3://other"), lambda: RECORD, may_change=field
+        )
+    assert [problem.location for problem in error.value.problems] == ["backend"]
