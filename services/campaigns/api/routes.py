@@ -23,6 +23,7 @@ from services.campaigns.commands import ChangeCampaignState, CreateCampaign, Upd
 from services.campaigns.domain.lifecycle import Action  # noqa: TC001 - FastAPI reads the annotations
 from services.kit.http.app import IdempotencyKey  # noqa: TC001 - FastAPI reads the annotations when it runs
 from services.kit.http.auth import Principal, require_scope
+from services.kit.http.retrying_route import RetryingRoute
 
 if TYPE_CHECKING:
     from services.campaigns.ports import UnitOfWorkFactory
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 MAX_MESSAGES_PER_PAGE = 1000
 """Equal to the limit of the simulator's ledger, which is compared page by page."""
 MAX_CAMPAIGNS_PER_PAGE = 100
-router = APIRouter(prefix="/campaigns", tags=["campaigns"])
+router = APIRouter(prefix="/campaigns", tags=["campaigns"], route_class=RetryingRoute)
 Reader = Annotated[Principal, Depends(require_scope("campaigns:read"))]
 Writer = Annotated[Principal, Depends(require_scope("campaigns:write"))]
 

@@ -18,6 +18,7 @@ from services.contacts.api.schemas import (
 )
 from services.contacts.commands import ImportContacts
 from services.kit.http.auth import Principal, require_scope
+from services.kit.http.retrying_route import RetryingRoute
 
 if TYPE_CHECKING:
     from services.contacts.ports import ContactRepository
@@ -29,7 +30,7 @@ CSV_REQUEST_BODY = {
         "content": {"text/csv": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
-router = APIRouter(prefix="/contacts", tags=["contacts"])
+router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=RetryingRoute)
 Reader = Annotated[Principal, Depends(require_scope("contacts:read"))]
 Writer = Annotated[Principal, Depends(require_scope("contacts:write"))]
 

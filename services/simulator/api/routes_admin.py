@@ -5,13 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from services.kit.http.auth import require_scope
+from services.kit.http.retrying_route import RetryingRoute
 from services.simulator.api.dependencies import Dependencies  # noqa: TC001 - FastAPI reads the annotations
 from services.simulator.api.schemas import LedgerQuery, LedgerSummary
 from services.simulator.domain.fault_config import FaultConfig  # noqa: TC001 - as above
 
 READ = Depends(require_scope("ledger:read"))
 FAULTS = Depends(require_scope("simulator:faults"))
-router = APIRouter()
+router = APIRouter(route_class=RetryingRoute)
 
 
 @router.post("/ledger/query", dependencies=[READ], tags=["ledger"])

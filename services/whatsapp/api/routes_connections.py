@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path
 
 from services.contracts.validation import CONNECTION_NAME_PATTERN
 from services.kit.http.auth import Principal, require_scope
+from services.kit.http.retrying_route import RetryingRoute
 from services.whatsapp import handlers
 from services.whatsapp.api.dependencies import Dependencies  # noqa: TC001 - FastAPI reads the annotations
 from services.whatsapp.api.schemas import Connection, ConnectionState
@@ -17,7 +18,7 @@ from services.whatsapp.commands import PutConnection
 Reader = Annotated[Principal, Depends(require_scope("connections:read"))]
 Writer = Annotated[Principal, Depends(require_scope("connections:write"))]
 Name = Annotated[str, Path(pattern=CONNECTION_NAME_PATTERN)]
-router = APIRouter(prefix="/connections", tags=["connections"])
+router = APIRouter(prefix="/connections", tags=["connections"], route_class=RetryingRoute)
 
 
 @router.put("/{name}")

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 
 from services.kit.http.app import IdempotencyKey  # noqa: TC001 - FastAPI reads the annotations when it runs
 from services.kit.http.auth import Principal, require_scope
+from services.kit.http.retrying_route import RetryingRoute
 from services.whatsapp import handlers
 from services.whatsapp.api.dependencies import Dependencies  # noqa: TC001 - as above
 from services.whatsapp.api.schemas import Message, NewReply, ReplyAccepted
@@ -16,7 +17,7 @@ from services.whatsapp.commands import SendReply
 
 Reader = Annotated[Principal, Depends(require_scope("messages:read"))]
 Writer = Annotated[Principal, Depends(require_scope("messages:write"))]
-router = APIRouter(prefix="/messages", tags=["messages"])
+router = APIRouter(prefix="/messages", tags=["messages"], route_class=RetryingRoute)
 
 
 @router.post("", status_code=202)
