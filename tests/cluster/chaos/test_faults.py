@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 RECOVERY_TIMEOUT_SECONDS = 40.0
 MEBIBYTE = 1 << 20
+BUSY_LOOP = "while :; do :; done"
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def zones_a_and_b_are_partitioned(host: HostUnderTest) -> bool:
 
 def zone_a_loses_packets(host: HostUnderTest) -> bool:
     assert host.reaches("zone-b", "zone-c", count=20)
-    return not host.reaches("zone-a", "zone-b", count=20)
+    return not all(host.reaches("zone-a", "zone-b") for _ in range(20))
 
 
 def zone_a_has_low_bandwidth(host: HostUnderTest) -> bool:
@@ -62,14 +62,14 @@ def zone_a_has_low_bandwidth(host: HostUnderTest) -> bool:
 
 
 def zone_a_has_latency(host: HostUnderTest) -> bool:
-    assert statistics.median(host.round_trips("zone-b", "zone-c")) < 15
-    median = statistics.median(host.round_trips("zone-a", "zone-b"))
-    return 40 <= median < 60
+    # The shortest round trip: a busy host adds to the others.
+    assert min(host.round_trips("zone-b", "zone-c")) < 15
+    return 40 <= min(host.round_trips("zone-a", "zone-b")) < 60
 
 
 def zone_b_is_frozen(host: HostUnderTest) -> bool:
     try:
-        httpx.get(f"http://{host.spec.node('zone-b')}:8053/health", timeout=0.5)
+        httpx.get(f"http://{host.spec.node('zone-b')}:8053/health", timeout=2)
     except httpx.ReadTimeout:
         return True
     except httpx.TransportError:
@@ -95,11 +95,22 @@ def disk_of_zone_a_is_full(host: HostUnderTest) -> bool:
 
 
 def zone_b_is_throttled(host: HostUnderTest) -> bool:
+    """Keep two processes busy in the zone; a busy host takes time from them, but does not throttle the zone."""
     group = zone_cgroup(host.spec, "zone-b", "cpu")
     usage = zone_cgroup(host.spec, "zone-b", "cpuacct") / "cpuacct.usage"
-    before, started_at = int(usage.read_text()), time.monotonic()
-    run_in_groups([group, usage.parent], "timeout", "1", "sh", "-c", "while :; do :; done")
-    return (int(usage.read_text()) - before) / 1e9 / (time.monotonic() - started_at) < 0.3
+
+    def throttled_periods() -> int:
+        return int(
+            dict(line.split() for line in (group / "cpu.stat").read_text().splitlines())["nr_throttled"]
+        )
+
+    used, throttled, started_at = int(usage.read_text()), throttled_periods(), time.monotonic()
+    run_in_groups([group, usage.parent], "timeout", "1", "sh", "-c", f"({BUSY_LOOP}) & {BUSY_LOOP}")
+    if throttled_periods() == throttled:
+        return False
+    cores = (int(usage.read_text()) - used) / 1e9 / (time.monotonic() - started_at)
+    assert cores < 0.3
+    return True
 
 
 CASES = {

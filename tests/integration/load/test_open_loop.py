@@ -11,7 +11,7 @@ import pytest
 
 from loadtests.generator_processes import GeneratorFailedError, GeneratorPool
 from loadtests.merge import latency_from_samples, merge_results
-from loadtests.protocol import LoadProfile, LoadTarget
+from loadtests.protocol import LoadProfile, LoadTarget, Progress
 from loadtests.shapes import Shape
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 STALL_AT, STALL_SECONDS = 2.0, 2.0
 RATE, SECONDS = 100.0, 8.0
+MAX_RUNS = 3
 
 
 class StallingServer(http.server.ThreadingHTTPServer):
@@ -64,10 +65,15 @@ def server() -> Iterator[StallingServer]:
 
 
 def run(server: StallingServer, url: str, rate: float = RATE, seconds: float = SECONDS) -> Requests:
+    """Run the generators; `server` stalls once when they have run for `STALL_AT`."""
     profile = LoadProfile(shape=Shape.STEADY, rate=rate, duration_seconds=seconds)
     with GeneratorPool("self-test", profile, LoadTarget(url=url), 2, "test") as generators:
-        results = generators.run(lambda _: None)
-        assert server.stall_from == float("inf") or server.stall_from > generators.start
+
+        def schedule_stall(_: Progress) -> None:
+            if server.stall_from == float("inf"):
+                server.stall_from = max(time.monotonic(), generators.start + STALL_AT)
+
+        results = generators.run(schedule_stall)
     return merge_results(results)
 
 
@@ -85,18 +91,27 @@ def closed_loop(url: str) -> list[float]:
     return latencies
 
 
+def run_with_stall(server: StallingServer, url: str) -> Requests:
+    """Return a run of which a quarter is a stall; on a busy machine, the first one with punctual generators."""
+    for _ in range(MAX_RUNS):
+        server.stall_from = float("inf")
+        requests = run(server, url)
+        if not requests.generator_lagged:
+            return requests
+    pytest.fail(f"the generators lagged in each of {MAX_RUNS} runs")
+
+
 def test_open_loop_measures_a_stall_that_a_closed_loop_hides(server: StallingServer) -> None:
     url = f"http://127.0.0.1:{server.server_address[1]}"
-    server.stall_from = time.monotonic() + STALL_AT + 2.0
-    requests = run(server, url)
-    assert not requests.generator_lagged
+    requests = run_with_stall(server, url)
     assert requests.all.count == requests.arrivals == RATE * SECONDS
     # A quarter of the run was a stall, with latencies evenly distributed from two seconds to zero.
-    assert requests.all.percentiles[1] == pytest.approx(1.2, abs=0.2)
-    assert requests.p99 == pytest.approx(1.92, abs=0.1)
+    # A busy machine adds to them.
+    assert 1.0 < requests.all.percentiles[1] < 1.2 + 0.4
+    assert 1.82 < requests.p99 < STALL_SECONDS + 0.4
 
     server.stall_from = time.monotonic() + STALL_AT
-    assert latency_from_samples(closed_loop(url)).p99 < 0.1
+    assert latency_from_samples(closed_loop(url)).p99 < requests.p99 / 4
 
 
 def test_connection_errors_are_failures(server: StallingServer) -> None:
