@@ -139,7 +139,7 @@ def _redis(settings: StackSettings) -> RedisArgs:
         maxmemory=settings.sizes.redis_maxmemory,
         accounts=tuple(credentials.redis for credentials in settings.required_credentials.accepted),
         certificate=settings.required_credentials.certificates["redis"],
-        ca_certificate=settings.required_credentials.ca.certificate,
+        ca_bundle=settings.required_credentials.ca_bundle,
     )
 
 
@@ -157,7 +157,7 @@ def _kafka(settings: StackSettings) -> KafkaArgs:
             for credentials in settings.required_credentials.accepted
         ),
         certificate=settings.required_credentials.certificates["kafka"],
-        ca_certificate=settings.required_credentials.ca.certificate,
+        ca_bundle=settings.required_credentials.ca_bundle,
     )
 
 

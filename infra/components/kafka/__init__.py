@@ -56,7 +56,7 @@ class KafkaArgs(BaseModel):
         probe_server: resources of the probe server in each pod.
         accounts: accounts by generation of credentials; the first one is used, all are accepted.
         certificate: certificate with the names of its Service and pods.
-        ca_certificate: PEM of the environment's CA.
+        ca_bundle: PEM of the trusted certificate authorities.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -70,7 +70,7 @@ class KafkaArgs(BaseModel):
     probe_server: Size
     accounts: tuple[KafkaAccounts, ...] = Field(min_length=1)
     certificate: KeyPair
-    ca_certificate: str
+    ca_bundle: str
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def _secrets(args: KafkaArgs) -> dict[str, str]:
         "admin-user": used.admin,
         "admin": used.credentials.admin,
         "keystore.pem": args.certificate.key + args.certificate.certificate,
-        "ca.crt": args.ca_certificate,
+        "ca.crt": args.ca_bundle,
     }
 
 

@@ -25,7 +25,7 @@ class RedisArgs(BaseModel):
         maxmemory: data size at which writes are rejected.
         accounts: passwords by generation of credentials; the first one is used, all are accepted.
         certificate: certificate with the names of its Service and pods.
-        ca_certificate: PEM of the environment's CA.
+        ca_bundle: PEM of the trusted certificate authorities.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,7 +40,7 @@ class RedisArgs(BaseModel):
     maxmemory: str
     accounts: tuple[RedisCredentials, ...] = Field(min_length=1, repr=False)
     certificate: KeyPair
-    ca_certificate: str
+    ca_bundle: str
 
 
 @dataclass(frozen=True)

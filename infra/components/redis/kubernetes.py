@@ -82,7 +82,7 @@ def _secrets(args: RedisArgs) -> dict[str, str]:
         redis_config.SENTINEL: used.sentinel,
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
-        "ca.crt": args.ca_certificate,
+        "ca.crt": args.ca_bundle,
     }
 
 

@@ -51,7 +51,7 @@ class Broker:
         self.free_ports = {port: free_port() for port in ports}
         self.port = self.free_ports[kafka_config.CLIENT_PORT]
         self.ca = folder / "ca.crt"
-        self.ca.write_text(credentials.ca.certificate)
+        self.ca.write_text(credentials.ca_bundle)
         pair = credentials.certificates["kafka"]
         (folder / "keystore.pem").write_text(pair.key + pair.certificate)
         (folder / "log4j2.properties").write_text(kafka_config.render_log4j2_properties())
