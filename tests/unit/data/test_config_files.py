@@ -55,6 +55,12 @@ def test_redis(snapshot: SnapshotAssertion) -> None:
     )
 
 
+def test_redis_accounts(snapshot: SnapshotAssertion) -> None:
+    names = (redis.ADMIN, redis.PROBE, redis.REPLICATION, redis.SENTINEL, "whatsapp")
+    passwords = dict.fromkeys(names, ("new", "old"))
+    assert redis.render_server_users(passwords) + redis.render_sentinel_users(passwords) == snapshot
+
+
 def test_kafka(snapshot: SnapshotAssertion) -> None:
     nodes = ["kafka-0.kafka", "kafka-1.kafka", "kafka-2.kafka"]
     assert kafka.render_server_properties(nodes, ["broker-a", "esq-a"]) == snapshot
