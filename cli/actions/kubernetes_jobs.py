@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from kubernetes import client
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DELETION_TIMEOUT_SECONDS = 120.0
 """For a deleted Job and its pods; longer than the termination grace period of any pod."""
 _CONFLICT = 409
+_ENDS = ("Complete", "Failed")
+"""Conditions of a Job that has ended."""
 _LOG_TAIL_LINES = 40
 
 
@@ -97,12 +99,12 @@ class KubernetesJobs:
         return job_name
 
     def wait(self, name: str, step: ProgressStep, timeout_seconds: float, *, remedy: str) -> dict[str, Any]:
-        """Wait until a Job ends.
+        """Wait until a Job ends: it is complete, or has used up its tries or its time.
 
         Args:
             name: name of the Job.
-            step: shows the status of its pod.
-            timeout_seconds: limit of the wait.
+            step: shows the try and the status of its pod.
+            timeout_seconds: limit of the wait, for all tries.
             remedy: next step for the user when the Job fails.
 
         Returns:
@@ -111,22 +113,31 @@ class KubernetesJobs:
         Raises:
             EsqError: the Job did not end in time, or has no result; with the end of its log.
         """
+        end = wait_for(partial(self._end, name, step), step, timeout_seconds)
+        if end is None:
+            message = f"{name} did not end within {timeout_seconds:g} s; it continues in the cluster"
+        elif (result := self.result(name)) is not None:
+            return result
+        else:
+            message = f"{name} ended without a result: {end}"
+        raise EsqError(message, location=f"job {self.namespace}/{name}", remedy=remedy, detail=self.log(name))
 
-        def end() -> bool | None:
-            job = get_or_none(lambda: self._batch.read_namespaced_job_status(name, self.namespace))
-            if job is None or job.status.succeeded or job.status.failed:
-                return True
-            step.set_status(self._pod_status(name))
-            return None
+    def _end(self, name: str, step: ProgressStep) -> str | None:
+        """Return how a Job ended; None while it has not. A failed pod is not the end: it may be retried."""
+        job = get_or_none(lambda: self._batch.read_namespaced_job_status(name, self.namespace))
+        if job is None:
+            return "it was deleted"
+        for condition in job.status.conditions or []:
+            if condition.type in _ENDS and condition.status == "True":
+                return ": ".join(filter(None, (condition.type, condition.reason, condition.message)))
+        step.set_status(self._progress(name, job))
+        return None
 
-        if wait_for(end, step, timeout_seconds):
-            return self._require_result(name, remedy)
-        raise EsqError(
-            f"{name} did not end within {timeout_seconds:g} s; it continues in the cluster",
-            location=f"job {self.namespace}/{name}",
-            remedy=remedy,
-            detail=self.log(name),
-        )
+    def _progress(self, name: str, job: client.V1Job) -> str:
+        pod = self.latest_pod(name)
+        status = f"pod {pod.metadata.name}: {pod.status.phase.lower()}" if pod else "its pod"
+        tries = job.spec.backoff_limit + 1
+        return status if tries == 1 else f"try {(job.status.failed or 0) + 1} of {tries}, {status}"
 
     def latest_pod(self, name: str) -> Any:  # noqa: ANN401 - the client has no types
         """Return the newest pod of a Job; None when there is none."""
@@ -190,21 +201,6 @@ class KubernetesJobs:
                 # Kubernetes truncates long messages; the log has the whole result.
                 return _last_json(self.log(name))
         return None
-
-    def _require_result(self, name: str, remedy: str) -> dict[str, Any]:
-        result = self.result(name)
-        if result is None:
-            raise EsqError(
-                f"{name} ended without a result",
-                location=f"job {self.namespace}/{name}",
-                remedy=remedy,
-                detail=self.log(name),
-            )
-        return result
-
-    def _pod_status(self, name: str) -> str:
-        pod = self.latest_pod(name)
-        return f"pod {pod.metadata.name}: {pod.status.phase.lower()}" if pod else "its pod"
 
 
 def _last_json(log: str) -> dict[str, Any] | None:

@@ -15,9 +15,13 @@ from infra.components.service import container_spec
 if TYPE_CHECKING:
     from infra.components.service import ProgramArgs
 
-JOB_DEADLINE_SECONDS = 300
-"""Timeout of all attempts together; the jobs themselves wait for their dependencies."""
 MAX_RETRIES = 3
+TRY_DEADLINE_SECONDS = 900
+"""Timeout of one try. The longest is a migration: it waits 180 s for the database and may then take 600 s."""
+JOB_DEADLINE_SECONDS = 2 * TRY_DEADLINE_SECONDS
+"""Timeout of all tries together: two that hang, or all of them if they fail earlier."""
+_AWAIT_SECONDS = JOB_DEADLINE_SECONDS + 60
+"""The engine waits longer than the job may take, so that the job's own error is reported."""
 
 
 class KubernetesJob(pulumi.ComponentResource):
@@ -39,7 +43,13 @@ class KubernetesJob(pulumi.ComponentResource):
             name,
             metadata=workload.metadata(name, args.namespace, args.name),
             spec=_spec(args),
-            opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=prerequisites)),
+            opts=pulumi.ResourceOptions.merge(
+                child,
+                pulumi.ResourceOptions(
+                    depends_on=prerequisites,
+                    custom_timeouts=pulumi.CustomTimeouts(create=f"{_AWAIT_SECONDS}s"),
+                ),
+            ),
         )
         self.register_outputs({})
 
@@ -73,6 +83,7 @@ def _spec(args: ProgramArgs) -> batch.JobSpecArgs:
             metadata=meta.ObjectMetaArgs(labels=workload.labels(args.name)),
             spec=core.PodSpecArgs(
                 restart_policy="Never",
+                active_deadline_seconds=TRY_DEADLINE_SECONDS,
                 service_account_name=args.name,
                 automount_service_account_token=False,
                 enable_service_links=False,

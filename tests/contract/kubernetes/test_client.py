@@ -14,8 +14,7 @@ from cli.actions.kubernetes_jobs import KubernetesJobs
 from infra.components.pod_client import KubernetesPodClient
 from infra.errors import UnreachableError, UsageError
 from infra.kubernetes import api_client, get_json, get_text
-from infra.progress import RecordedStep
-from tests.servers.process import TIMEOUT_MULTIPLIER, wait_until
+from tests.servers.process import TIMEOUT_MULTIPLIER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,40 +104,3 @@ def test_missing_kubeconfig_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as error:
         api_client(tmp_path / "none")
     assert str(tmp_path) in error.value.location
-
-
-def _job(core: client.CoreV1Api, namespace: str) -> str:
-    container = {"name": "main", "image": "none", "command": ["true"]}
-    template = {"spec": {"restartPolicy": "Never", "containers": [container]}}
-    body = {"metadata": {"name": "work"}, "spec": {"backoffLimit": 3, "template": template}}
-    client.BatchV1Api(core.api_client).create_namespaced_job(namespace, body)
-    return "work"
-
-
-def _end_pod(core: client.CoreV1Api, namespace: str, phase: str, message: str) -> None:
-    """Do what a kubelet does when the program of the newest running pod ends."""
-    pods = core.list_namespaced_pod(namespace, field_selector="status.phase=Pending").items
-    terminated = {"exitCode": int(phase == "Failed"), "message": message}
-    container = {"name": "main", "image": "none", "imageID": "", "ready": False, "restartCount": 0}
-    status = {"phase": phase, "containerStatuses": [{**container, "state": {"terminated": terminated}}]}
-    core.patch_namespaced_pod_status(pods[-1].metadata.name, namespace, {"status": status})
-
-
-def _pending_pods(core: client.CoreV1Api, namespace: str) -> int:
-    return len(core.list_namespaced_pod(namespace, field_selector="status.phase=Pending").items)
-
-
-def test_wait_for_a_job_outlasts_an_outage_of_the_api_server(
-    server: ApiServer, core: client.CoreV1Api, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(api_client.__kwdefaults__, "retry_seconds", 0.0)
-    name, step = _job(core, namespace), RecordedStep("job")
-    jobs = KubernetesJobs(server.kubeconfig, namespace)
-    wait_until("a pod", lambda: _pending_pods(core, namespace) == 1, 60)
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(jobs.wait, name, step, 600.0, remedy="none")
-        server.kill_apiserver()
-        wait_until("the outage to be shown", lambda: "does not answer" in step.statuses[-1], 60)
-        server.restart_apiserver()
-        _end_pod(core, namespace, "Succeeded", '{"succeeded": true}')
-        assert result.result() == {"succeeded": True}
