@@ -14,7 +14,7 @@ from cli.actions.backup import verifier_report
 from cli.actions.deployment_target import provision_target
 from cli.actions.health import wait_until_healthy
 from cli.actions.kubernetes_jobs import KubernetesJobs
-from cli.actions.restore import RestoreOperations
+from cli.actions.restore_operations import RestoreOperations
 from cli.actions.stack_config import load_credentials
 from infra.components import backup as names
 from infra.components.backup.pod_programs import backup_selection

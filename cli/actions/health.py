@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from kubernetes import client
 
+from cli.actions.restore_operations import read_request
 from infra import data_layer_health
 from infra.components.backup import status as backup_status
 from infra.components.component_health import PodUnreachableError
@@ -98,11 +99,18 @@ class Health:
     backups: BackupHealth
     services: tuple[ServiceHealth, ...]
     endpoints: tuple[EndpointCheck, ...]
+    unfinished_restore: str = ""
+    """Command that resumes an interrupted in-place restore; empty when there is none."""
 
     @property
     def problems(self) -> list[str]:
         """All problems, one sentence each."""
-        return self.outages + [f"backups: {problem}" for problem in self.backups.problems]
+        restore = f"an in-place restore is not complete; to resume: {self.unfinished_restore}"
+        return [
+            *([restore] if self.unfinished_restore else []),
+            *self.outages,
+            *(f"backups: {problem}" for problem in self.backups.problems),
+        ]
 
     @property
     def outages(self) -> list[str]:
@@ -169,13 +177,18 @@ def collect_health(target: DeploymentTarget) -> Health:
         )
     services = KubernetesPodClient(kubeconfig, SERVICES_NAMESPACE)
     processes = target.environment.definition.processes
-    with ThreadPoolExecutor(5) as pool:
-        nodes = pool.submit(_nodes, kubeconfig)
+    api = api_client(kubeconfig, timeout_seconds=_REQUEST_TIMEOUT_SECONDS, retry_seconds=LIST_RETRY_SECONDS)
+    with ThreadPoolExecutor(6) as pool:
+        nodes = pool.submit(_nodes, api, kubeconfig)
+        restore = pool.submit(_unfinished_restore, api, target.environment.name)
         data = pool.submit(data_layer_health.collect, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
         backups = pool.submit(_backups, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
         endpoints = pool.submit(_check_endpoints, target)
         counted = pool.map(partial(_service, services, target.environment.definition), processes)
-        return Health(nodes.result(), data.result(), backups.result(), tuple(counted), endpoints.result())
+        return Health(
+            *(nodes.result(), data.result(), backups.result()),
+            *(tuple(counted), endpoints.result(), restore.result()),
+        )
 
 
 def wait_until_healthy(
@@ -220,11 +233,8 @@ def wait_until_healthy(
     return health
 
 
-def _nodes(kubeconfig: Path) -> tuple[NodeHealth, ...]:
+def _nodes(api: client.ApiClient, kubeconfig: Path) -> tuple[NodeHealth, ...]:
     try:
-        api = api_client(
-            kubeconfig, timeout_seconds=_REQUEST_TIMEOUT_SECONDS, retry_seconds=LIST_RETRY_SECONDS
-        )
         nodes = client.CoreV1Api(api).list_node().items
     except API_ERRORS as error:
         raise UnreachableError(
@@ -241,6 +251,11 @@ def _nodes(kubeconfig: Path) -> tuple[NodeHealth, ...]:
         )
         for node in nodes
     )
+
+
+def _unfinished_restore(api: client.ApiClient, environment: str) -> str:
+    request = read_request(api)
+    return request.command(environment) if request else ""
 
 
 def _backups(pods: PodClient) -> BackupHealth:

@@ -8,12 +8,16 @@ import pytest
 
 from cli import main
 from cli.actions import backup, restore
+from cli.actions.restore import NothingRestoredError
 from infra.components.backup.pod_programs.backup_selection import RestorePlan
+from infra.components.component_health import PodUnreachableError
 from infra.errors import EsqError, UsageError
 from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cli.actions.restore_operations import RestoreRequest
 
     Install = Callable[["FakeRestoreOperations"], "FakeRestoreOperations"]
 
@@ -39,35 +43,44 @@ def test_unconfirmed_restore_is_a_usage_error(
 
 
 class FakeRestoreOperations:
-    """Records the operations; one of them may fail."""
+    """Records the operations; some of them may fail. Backups are known only while the verifier runs."""
 
-    def __init__(self, recovery_target: dict[str, str] | None = None, fail: str = "") -> None:
+    def __init__(self, *fail: str) -> None:
         self.operations: list[str] = []
         self.target: Any = type("Target", (), {"environment": None})()
-        self.fail = fail
-        self._recovery_target = recovery_target
+        self.fail = set(fail)
+        self.verifier_runs = True
+        self._request: RestoreRequest | None = None
 
     def record(self, operation: str) -> None:
-        if operation == self.fail:
-            raise EsqError(f"{operation} failed")
+        if operation in self.fail:
+            raise EsqError(f"{operation} failed", remedy="Correct it.")
         self.operations.append(operation)
 
-    def recovery_target(self) -> dict[str, str] | None:
-        return self._recovery_target
+    def request(self) -> RestoreRequest | None:
+        return self._request
+
+    def save_request(self, request: RestoreRequest) -> None:
+        self.record(f"save {request.phase}")
+        self._request = request
+
+    def delete_request(self) -> None:
+        self.record("delete request")
+        self._request = None
 
     def set_recovery_target(self, target: str, arguments: tuple[str, ...]) -> None:
-        self.record(f"set recovery target {target}")
-        self._recovery_target = {"target": target, "arguments": "\n".join(arguments)}
+        self.record(f"set recovery target {target} {' '.join(arguments)}")
 
     def clear_recovery_target(self) -> None:
         self.record("clear recovery target")
-        self._recovery_target = None
 
     def stop_services(self) -> None:
-        self.record("services 0")
+        self.verifier_runs = False
+        self.record("stop services")
 
     def start_services(self) -> None:
-        self.record("services 2")
+        self.record("start services")
+        self.verifier_runs = True
 
     def scale_postgres(self, replicas: int) -> None:
         self.record(f"postgres {replicas}")
@@ -91,12 +104,16 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
             fake.record("full backup" if full else "last backup")
             return {"backups": [{"label": "L1"}]}
 
-        plan = RestorePlan(None, ("--type=time",))
+        def select_backup(*_: object) -> RestorePlan:
+            if not fake.verifier_runs:
+                raise PodUnreachableError("no pods")
+            return RestorePlan(None, ("--type=time",))
+
         health = type("Health", (), {"summary": "healthy"})()
         monkeypatch.setattr(restore, "RestoreOperations", lambda _: fake)
         monkeypatch.setattr(restore, "open_deployed_target", lambda *_: fake.target)
         monkeypatch.setattr(backup, "run_backup_job", run_backup_job)
-        monkeypatch.setattr(backup, "select_backup", lambda *_: plan)
+        monkeypatch.setattr(backup, "select_backup", select_backup)
         monkeypatch.setattr(restore, "wait_until_healthy", lambda *_: health)
         return fake
 
@@ -113,36 +130,73 @@ def restore_in_place(target: str = "2026-05-01") -> dict[str, Any]:
     return restore.restore_in_place(FakeEnvironment(), target, RecordingProgress())  # type: ignore[arg-type] # see there
 
 
-def test_current_state_is_backed_up_before_the_database_is_deleted(install: Install) -> None:
+COMPLETE = [
+    *("save back-up", "stop services", "pods deleted", "last backup", "save restore"),
+    *("set recovery target 2026-05-01 --type=time", "postgres 0", "pods deleted", "delete database state"),
+    *("postgres 3", "postgres healthy", "clear recovery target", "save start"),
+    *("start services", "full backup", "delete request"),
+]
+
+
+def test_request_is_stored_before_anything_stops_and_deleted_when_everything_runs(install: Install) -> None:
     fake = install(FakeRestoreOperations())
     assert restore_in_place()["undo"] == "L1"
-    order = ["services 0", "last backup", "set recovery target 2026-05-01", "postgres 0"]
-    order += ["delete database state", "postgres 3", "postgres healthy", "clear recovery target"]
-    order += ["services 2", "full backup"]
-    assert [operation for operation in fake.operations if operation in order] == order
+    assert fake.operations == COMPLETE
 
 
-def test_failed_backup_of_the_current_state_stops_the_restore(install: Install) -> None:
-    fake = install(FakeRestoreOperations(fail="last backup"))
-    with pytest.raises(EsqError, match="last backup"):
+def test_failed_backup_of_the_current_state_starts_the_services_again(install: Install) -> None:
+    fake = install(FakeRestoreOperations("last backup"))
+    with pytest.raises(NothingRestoredError, match="nothing was restored: last backup failed") as error:
         restore_in_place()
-    assert "delete database state" not in fake.operations
+    assert "started again. Correct it. Then repeat" in error.value.remedy
+    assert fake.operations[-2:] == ["start services", "delete request"]
     assert "postgres 0" not in fake.operations
-
-
-def test_interrupted_restore_resumes_without_another_backup(install: Install) -> None:
-    fake = install(FakeRestoreOperations(fail="postgres healthy"))
-    with pytest.raises(EsqError, match="postgres healthy"):
-        restore_in_place()
-    fake.fail, fake.operations = "", []
+    fake.fail, fake.operations = set(), []
     restore_in_place()
-    assert "last backup" not in fake.operations
-    assert fake.operations[0] == "postgres 0"
-    assert fake.operations[-1] == "full backup"
+    assert fake.operations == COMPLETE
+
+
+@pytest.mark.parametrize("operation", ["pods deleted", "last backup", "save restore"])
+def test_interruption_before_the_database_is_replaced_resumes_with_the_stored_request(
+    install: Install, operation: str
+) -> None:
+    # As after SIGKILL: the services are not started again, so that the verifier does not run.
+    fake = install(FakeRestoreOperations(operation, "start services"))
+    with pytest.raises(EsqError, match="not complete") as error:
+        restore_in_place()
+    resume = "to resume: `esq backup restore local --target 2026-05-01 --in-place`"
+    assert resume in error.value.remedy
+    fake.fail, fake.operations = set(), []
+    assert restore_in_place()["undo"] == "L1"
+    assert fake.operations == COMPLETE
+
+
+@pytest.mark.parametrize("operation", ["postgres 0", "delete database state", "postgres healthy"])
+def test_interrupted_restore_resumes_without_another_backup(install: Install, operation: str) -> None:
+    fake = install(FakeRestoreOperations(operation))
+    with pytest.raises(EsqError, match=operation):
+        restore_in_place()
+    fake.fail, fake.operations = set(), []
+    assert restore_in_place()["undo"] == "L1"
+    assert fake.operations == COMPLETE[COMPLETE.index("set recovery target 2026-05-01 --type=time") :]
+
+
+@pytest.mark.parametrize("operation", ["start services", "full backup"])
+def test_restored_database_is_not_restored_again(install: Install, operation: str) -> None:
+    fake = install(FakeRestoreOperations(operation))
+    with pytest.raises(EsqError, match=operation):
+        restore_in_place()
+    fake.fail, fake.operations = set(), []
+    restore_in_place()
+    assert fake.operations == ["start services", "full backup", "delete request"]
 
 
 def test_restore_to_another_target_is_rejected_while_one_is_in_progress(install: Install) -> None:
-    fake = install(FakeRestoreOperations({"target": "yesterday"}))
-    with pytest.raises(UsageError, match="yesterday"):
+    fake = install(FakeRestoreOperations("postgres healthy"))
+    with pytest.raises(EsqError):
+        restore_in_place("yesterday")
+    fake.operations = []
+    with pytest.raises(UsageError, match="yesterday") as error:
         restore_in_place("today")
+    assert "--target yesterday" in error.value.remedy
     assert fake.operations == []

@@ -19,3 +19,10 @@ def test_failed_drill_is_a_problem_but_not_an_outage() -> None:
 def test_outage_is_a_problem() -> None:
     health = Health((), (), BackupHealth("healthy"), (UNAVAILABLE,), ())
     assert health.outages == health.problems == ["contacts-api: 0 of 2 ready in 0 zones"]
+
+
+def test_unfinished_restore_is_a_problem_with_the_command_that_resumes_it() -> None:
+    command = "esq backup restore local --target latest --in-place"
+    health = Health((), (), BackupHealth("healthy"), (), (), unfinished_restore=command)
+    assert health.problems == [f"an in-place restore is not complete; to resume: {command}"]
+    assert health.outages == []
