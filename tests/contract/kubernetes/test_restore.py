@@ -101,7 +101,9 @@ STOPPED = {(name, 0) for name, _ in RUNNING}
 
 @pytest.fixture
 def platform(server: ApiServer, core: client.CoreV1Api, monkeypatch: pytest.MonkeyPatch) -> Platform:
-    platform = Platform(server, core, PlatformSettings(zones=("a", "b", "c"), storage_class="none", simulator=True))
+    platform = Platform(
+        server, core, PlatformSettings(zones=("a", "b", "c"), storage_class="none", simulator=True)
+    )
     if get_or_none(lambda: core.read_namespace(DATA_NAMESPACE)) is None:
         platform.deploy()
     monkeypatch.setattr(restore, "open_deployed_target", lambda *_: platform.target)
