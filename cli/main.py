@@ -36,6 +36,7 @@ COMMANDS = {
         "Compare the cluster with the deployed state; exit code 99 when they differ.",
     ),
     "destroy": ("cli.commands.destroy", "Delete an environment."),
+    "credentials": ("cli.commands.credentials", "Export and restore the credentials of an environment."),
     "backup": ("cli.commands.backup", "Create, list, verify and restore backups."),
     "recover": ("cli.commands.recover", "Recover a lost environment from its off-site store."),
     "campaign": ("cli.commands.campaign", "Send, operate and export campaigns."),

@@ -1,7 +1,7 @@
 """Entry point of `pulumi up`, where Pulumi's language host for Python is installed.
 
-The layer is part of the stack's name. The configuration of the stack is the one that `esq deploy` stores:
-`esq:settings`, and `esq:credentials` as a secret.
+The layer is part of the stack's name. The configuration of the stack is the one that `esq deploy` writes:
+`esq:settings`. The credentials are in the environment stack.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import json
 import pulumi
 
 from infra.stack_settings import parse_settings
+from stacks.environment_stack import read_stored
 
 
 def main() -> None:
     """Run the program of the layer of the stack `<environment>-<layer>`."""
     environment, _, layer = pulumi.get_stack().rpartition("-")
-    config = pulumi.Config()
-    values = {"environment": environment, "layer": layer, **json.loads(config.get("settings") or "{}")}
-    if secret := config.get("credentials"):
-        values["credentials"] = json.loads(secret)
-    settings = parse_settings(values)
-    importlib.import_module(f"stacks.layers.{settings.layer}").program(settings)
+    settings = json.loads(pulumi.Config().get("settings") or "{}")
+    values = {"environment": environment, "layer": layer, **settings}
+    stored = read_stored(environment)
+    if stored is not None and layer != "cluster":
+        values["credentials"] = stored.credentials
+    parsed = parse_settings(values)
+    importlib.import_module(f"stacks.layers.{parsed.layer}").program(parsed)
 
 
 main()

@@ -75,7 +75,7 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
         EsqError: the environment was not deployed from this host.
     """
     target = open_deployed_target(environment, progress)
-    access = load_credentials(environment, target.engine())
+    access = load_credentials(target.engine())
     return Target(
         environment=environment.name,
         folder=chaos_dir(environment),

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any
 from cli.actions import stack_config
 from cli.actions.deployment_target import DeploymentTarget, provision_target
 from cli.actions.health import Health, wait_until_healthy
+from cli.environment_lock import hold_environment
+from cli.environment_store import EnvironmentStore
 from infra.stack_settings import IMAGES, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cli.actions.stack_config import LoadedSettings
+    from cli.engine_results import StackResult
     from cli.environment import Environment
-    from cli.pulumi_engine import PulumiEngine, StackResult
+    from cli.environment_lock import EnvironmentLock
+    from cli.pulumi_engine import PulumiEngine
     from infra.progress import ProgressReporter, ProgressStep
     from infra.stack_settings import StackSettings
 
@@ -79,8 +84,8 @@ def load_layer_settings(
     target: DeploymentTarget,
     layers: Sequence[Layer],
     progress: ProgressReporter,
-) -> list[StackSettings]:
-    """Return the settings of each layer, with images and the environment's credentials.
+) -> LoadedSettings:
+    """Return the settings of each layer, with images and the environment's credentials; saves nothing.
 
     Args:
         environment: the environment.
@@ -93,7 +98,41 @@ def load_layer_settings(
     with progress.step("settings and credentials") as step:
         loaded = stack_config.load_settings(environment, engine, images, layers, target.offsite_store)
         step.set_result(loaded.summary)
-    return loaded.settings
+    return loaded
+
+
+def open_engine(target: DeploymentTarget, lock: EnvironmentLock, progress: ProgressReporter) -> PulumiEngine:
+    """Return the engine of a running cluster, whose lock is held too; clears what a killed run left.
+
+    Args:
+        target: the deployment target.
+        lock: the environment's lock.
+        progress: reports a step when an earlier run did not complete.
+
+    Raises:
+        EnvironmentLockedError: a run on another machine uses the environment.
+    """
+    lock.hold_cluster(target.kubeconfig)
+    engine = target.engine()
+    if lock.incomplete:
+        with progress.step("state of the last run, which did not complete") as step:
+            cleared = {layer.value: engine.recover(layer) for layer in Layer}
+            step.set_result("; ".join(f"{layer}: {text}" for layer, text in cleared.items() if text))
+    return engine
+
+
+def save_credentials(engine: PulumiEngine, loaded: LoadedSettings, progress: ProgressReporter) -> None:
+    """Save the credentials before anything uses them.
+
+    Args:
+        engine: the Pulumi engine.
+        loaded: settings as they were loaded.
+        progress: reports a step when they changed.
+    """
+    if loaded.current != loaded.stored:
+        with progress.step("save credentials") as step:
+            EnvironmentStore(engine).save(loaded.current, expected=loaded.stored, step=step)
+            step.set_result(loaded.summary)
 
 
 def preview(
@@ -108,8 +147,8 @@ def preview(
     """
     target = provision_target(environment, progress)
     engine = target.engine()
-    settings = load_layer_settings(environment, engine, target, layers, progress)
-    return preview_layers(engine, settings, progress)
+    loaded = load_layer_settings(environment, engine, target, layers, progress)
+    return preview_layers(engine, loaded.settings, progress)
 
 
 def preview_layers(
@@ -155,17 +194,28 @@ def deploy(
     Raises:
         EsqError: a step failed; completed steps are kept.
     """
-    target = provision_target(environment, progress)
-    deployed = DeployResult(target)
-    engine = target.engine()
-    settings = load_layer_settings(environment, engine, target, layers, progress)
+    with hold_environment(environment, "deploy") as lock:
+        target = provision_target(environment, progress)
+        engine = open_engine(target, lock, progress)
+        loaded = load_layer_settings(environment, engine, target, layers, progress)
+        if confirm is not None:
+            confirm(preview_layers(engine, loaded.settings, progress))
+        save_credentials(engine, loaded, progress)
+        return _deploy_layers(target, engine, loaded.settings, progress)
+
+
+def _deploy_layers(
+    target: DeploymentTarget,
+    engine: PulumiEngine,
+    settings: Sequence[StackSettings],
+    progress: ProgressReporter,
+) -> DeployResult:
     trust_services_ca(target, settings)
-    if confirm is not None:
-        confirm(preview_layers(engine, settings, progress))
-    deployed.layers += [deploy_layer(engine, layer_settings, progress) for layer_settings in settings]
-    if Layer.SERVICES in layers:
+    layers = [deploy_layer(engine, layer_settings, progress) for layer_settings in settings]
+    deployed = DeployResult(target, layers)
+    if any(layer_settings.layer == Layer.SERVICES for layer_settings in settings):
         with progress.step("health checks") as step:
-            deployed.health = wait_until_healthy(environment, target, step)
+            deployed.health = wait_until_healthy(target.environment, target, step)
             step.set_result(deployed.health.summary)
     return deployed
 
@@ -219,5 +269,4 @@ def trust_services_ca(target: DeploymentTarget, settings: Sequence[StackSettings
 def summarize(result: StackResult) -> str:
     """Return the counts of changes in one line."""
     counts = {op: count for op, count in result.counts.items() if op != "same" and count}
-    changes = ", ".join(f"{count} {op}" for op, count in sorted(counts.items())) or "no changes"
-    return f"{changes}; {result.recovered}" if result.recovered else changes
+    return ", ".join(f"{count} {op}" for op, count in sorted(counts.items())) or "no changes"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from cli.actions.deploy import summarize
+from cli.actions.deploy import open_engine, summarize
 from cli.actions.deployment_target import CONTROL_TOOLS, DeploymentTarget, open_target
+from cli.environment_lock import hold_environment
+from cli.environment_store import EnvironmentStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cli.engine_results import StackResult
     from cli.environment import Environment
-    from cli.pulumi_engine import StackResult
+    from cli.environment_lock import EnvironmentLock
     from infra.progress import ProgressReporter
     from infra.stack_settings import Layer
 
@@ -40,19 +43,36 @@ def destroy(
     Returns:
         The deleted resources by layer, last layer first; empty if the whole local cluster was deleted.
     """
-    target = open_target(environment, progress)
-    if purge and target.cluster is not None and environment.has_local_backend:
-        _remove_cluster(target, progress, keep_backups=keep_backups)
-        return []
-    target.tools.ensure(CONTROL_TOOLS, progress)
-    engine, results = target.engine(), []
+    with hold_environment(environment, "destroy") as lock:
+        target = open_target(environment, progress)
+        results: list[StackResult] = []
+        if not purge or target.cluster is None or not environment.has_local_backend:
+            target.tools.ensure(CONTROL_TOOLS, progress)
+            keep_credentials = not purge or keep_backups
+            results = _destroy_layers(target, layers, lock, progress, keep_credentials=keep_credentials)
+        if purge:
+            _remove_cluster(target, progress, keep_backups=keep_backups)
+        return results
+
+
+def _destroy_layers(
+    target: DeploymentTarget,
+    layers: Sequence[Layer],
+    lock: EnvironmentLock,
+    progress: ProgressReporter,
+    *,
+    keep_credentials: bool,
+) -> list[StackResult]:
+    """Delete the layers; the credentials go last, and only with everything that needs them."""
+    engine, results = open_engine(target, lock, progress), []
     for layer in reversed(layers):
         with progress.step(f"delete {layer}") as step:
             result = engine.destroy(layer, step)
             results.append(result)
             step.set_result(summarize(result))
-    if purge:
-        _remove_cluster(target, progress, keep_backups=keep_backups)
+    if not keep_credentials:
+        with progress.step("delete the credentials") as step:
+            EnvironmentStore(engine).remove(step)
     return results
 
 

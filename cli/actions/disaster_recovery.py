@@ -15,7 +15,8 @@ from cli.actions.deployment_target import provision_target
 from cli.actions.health import wait_until_healthy
 from cli.actions.kubernetes_jobs import KubernetesJobs
 from cli.actions.restore_operations import RestoreOperations
-from cli.actions.stack_config import load_credentials
+from cli.environment_lock import hold_environment
+from cli.environment_store import EnvironmentStore
 from infra.components import backup as names
 from infra.components.backup.pod_programs import backup_selection
 from infra.errors import EsqError, UsageError
@@ -60,22 +61,24 @@ def recover_environment(
             location="--target",
             remedy="E.g. 2026-01-31T12:00:00Z.",
         ) from error
-    target = provision_target(environment, progress)
-    engine = target.engine()
-    # Fails here when the keys are lost: without them the backups cannot be decrypted.
-    credentials = load_credentials(environment, engine)
-    if target.offsite_store(credentials.offsite_store) is None:
-        raise UsageError(
-            f"`{environment.name}` has no off-site store",
-            location="offsite_store",
-            remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
-        )
-    loaded = deploy.load_layer_settings(environment, engine, target, list(Layer), progress)
-    settings = {layer_settings.layer: layer_settings for layer_settings in loaded}
-    deploy.trust_services_ca(target, loaded)
-    return _run_steps(target, engine, settings, recovery_target, arguments, progress) | {
-        "seconds": round(time.monotonic() - started, 1)
-    }
+    with hold_environment(environment, "recover") as lock:
+        target = provision_target(environment, progress)
+        engine = deploy.open_engine(target, lock, progress)
+        # Fails here when the keys are lost: without them the backups cannot be decrypted.
+        stored = EnvironmentStore(engine).require()
+        if target.offsite_store(stored.credentials.offsite_store) is None:
+            raise UsageError(
+                f"`{environment.name}` has no off-site store",
+                location="offsite_store",
+                remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
+            )
+        loaded = deploy.load_layer_settings(environment, engine, target, list(Layer), progress)
+        deploy.save_credentials(engine, loaded, progress)
+        deploy.trust_services_ca(target, loaded.settings)
+        settings = {layer_settings.layer: layer_settings for layer_settings in loaded.settings}
+        return _run_steps(target, engine, settings, recovery_target, arguments, progress) | {
+            "seconds": round(time.monotonic() - started, 1)
+        }
 
 
 def _run_steps(  # noqa: PLR0913, PLR0917 - everything that the steps need

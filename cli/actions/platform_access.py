@@ -103,7 +103,7 @@ def open_platform(environment: Environment, progress: ProgressReporter) -> Itera
             location=str(ca),
             remedy=f"Deploy it: `esq deploy {environment.name}`.",
         )
-    credentials = load_credentials(environment, target.engine()).application
+    credentials = load_credentials(target.engine()).application
     context = ssl.create_default_context(cafile=str(ca) if ca else None)
     with httpx.Client(base_url=target.address, verify=context, timeout=HTTP_TIMEOUT) as http:
         yield PlatformAccess(

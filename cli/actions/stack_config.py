@@ -1,8 +1,8 @@
-"""Settings and credentials of an environment's layers, saved as the configuration of their stacks.
+"""Settings and credentials of an environment's layers.
 
-The credentials are one secret value of each stack that needs them, encrypted with the environment's
-passphrase. They are generated once, before the first deploy, and saved before they are used. Therefore a
-crash cannot leave a database with an unknown password.
+The credentials are created once, before the first deploy, and saved before they are used: a crash cannot
+leave a database with an unknown password. They are kept in the environment stack; the configuration of the
+layers' stacks holds plain settings only.
 """
 
 from __future__ import annotations
@@ -10,51 +10,55 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.credentials import Credentials, complete_credentials
-from infra.errors import EsqError
-from infra.stack_settings import IMAGES, Layer, StackSettings, parse_settings
+from cli.environment_store import EnvironmentStore, StoredEnvironment
+from infra.credentials import complete_credentials
+from infra.stack_settings import IMAGES, Layer, parse_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cli.environment import Environment
     from cli.pulumi_engine import PulumiEngine
-    from infra.credentials import OffsiteStoreAccess
+    from infra.credentials import Credentials, OffsiteStoreAccess
+    from infra.stack_settings import StackSettings
 
 SETTINGS_KEY = "settings"
 """Configuration key of all values that are not secret, as JSON."""
-CREDENTIALS_KEY = "credentials"
-"""Configuration key of the credentials, as JSON."""
 
 _LAYERS_WITH_CREDENTIALS = (Layer.DATA, Layer.SERVICES)
 
 
 @dataclass
 class LoadedSettings:
-    """Settings by layer, and a summary of what was generated."""
+    """Settings by layer, and what they come from.
 
+    Attributes:
+        settings: settings of each layer, in order.
+        stored: what the environment stack holds; None for a new environment.
+        current: what this deploy uses and saves.
+        summary: what was generated, in words.
+    """
+
+    stored: StoredEnvironment | None
+    current: StoredEnvironment
     settings: list[StackSettings] = field(default_factory=list)
-    summary: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What was generated, in words."""
+        if self.stored is None:
+            return "generated credentials"
+        changed = self.current.credentials != self.stored.credentials
+        return "renewed missing or expiring credentials" if changed else "unchanged"
 
 
-def load_credentials(environment: Environment, engine: PulumiEngine) -> Credentials:
-    """Return the credentials of a deployed environment.
-
-    Args:
-        environment: the environment.
-        engine: its Pulumi engine.
+def load_credentials(engine: PulumiEngine) -> Credentials:
+    """Return the credentials of the engine's environment.
 
     Raises:
-        EsqError: the environment is not deployed from this machine.
+        EsqError: the environment is not deployed, or its credentials are lost.
     """
-    saved = engine.get_config(Layer.DATA).get(CREDENTIALS_KEY)
-    if saved is None:
-        raise EsqError(
-            f"no credentials of `{environment.name}` on this machine",
-            location=str(environment.folder),
-            remedy=f"Deploy it first: `esq deploy {environment.name}`.",
-        )
-    return Credentials.model_validate_json(saved)
+    return EnvironmentStore(engine).require().credentials
 
 
 def load_settings(
@@ -64,7 +68,7 @@ def load_settings(
     layers: Sequence[Layer],
     find_offsite_store: Callable[[OffsiteStoreAccess | None], OffsiteStoreAccess | None],
 ) -> LoadedSettings:
-    """Return the settings of layers; missing and expiring credentials are generated.
+    """Return the settings of layers; missing and expiring credentials are generated, and nothing is saved.
 
     Args:
         environment: the environment.
@@ -75,16 +79,14 @@ def load_settings(
 
     Raises:
         ProblemsError: invalid settings, all of them named.
+        EsqError: the environment is deployed, and its credentials are lost.
     """
-    loaded = LoadedSettings(summary="unchanged")
-    credentials = None
-    if any(layer in _LAYERS_WITH_CREDENTIALS for layer in layers):
-        text = engine.get_config(Layer.DATA).get(CREDENTIALS_KEY)
-        saved = Credentials.model_validate_json(text) if text else None
-        offsite_store = find_offsite_store(saved.offsite_store if saved else None)
-        credentials = complete_credentials(saved).model_copy(update={"offsite_store": offsite_store})
-        if credentials != saved:
-            loaded.summary = "renewed missing or expiring credentials" if saved else "generated credentials"
+    stored = EnvironmentStore(engine).load()
+    existing = stored.credentials if stored else None
+    offsite_store = find_offsite_store(existing.offsite_store if existing else None)
+    credentials = complete_credentials(existing).model_copy(update={"offsite_store": offsite_store})
+    current = StoredEnvironment(record=stored.record if stored else None, credentials=credentials)
+    loaded = LoadedSettings(stored, current)
     for layer in layers:
         values: dict[str, object] = {"environment": environment.name, "layer": layer}
         values |= environment.definition.platform_settings
@@ -95,12 +97,11 @@ def load_settings(
 
 
 def save_settings(engine: PulumiEngine, settings: StackSettings) -> None:
-    """Save settings as the configuration of their stack.
+    """Write the plain settings as the configuration of their stack.
 
     Args:
         engine: the Pulumi engine.
         settings: settings of one layer.
     """
-    plain = {SETTINGS_KEY: settings.model_dump_json(exclude={CREDENTIALS_KEY}, exclude_defaults=True)}
-    secret = {CREDENTIALS_KEY: settings.credentials.model_dump_json()} if settings.credentials else {}
-    engine.set_config(settings.layer, plain, secret)
+    values = settings.model_dump_json(exclude={"credentials"}, exclude_defaults=True)
+    engine.workspace.write_config(settings.layer, {SETTINGS_KEY: values})

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.actions.deploy import DeployResult
-    from cli.pulumi_engine import StackResult
+    from cli.engine_results import StackResult
 
 app = output.command_group()
 
@@ -97,8 +97,7 @@ def _print_result(env: str, result: DeployResult) -> None:
     if target.cluster is not None:
         typer.echo(f"  edge         {target.address}  (certificate authority: {target.cluster.ca})")
     typer.echo(f"  kubeconfig   {target.kubeconfig}")
-    folder = target.environment.folder
-    typer.echo(f"  credentials  encrypted in {folder}/stacks; the key is {folder}/passphrase")
+    typer.echo(f"  credentials  encrypted in the stacks' backend; a copy: esq credentials export {env}")
     typer.echo("\nNext commands:")
     typer.echo(f"  esq status {env}")
     sample = "--contacts examples/contacts.csv --template examples/welcome.txt"

@@ -111,5 +111,5 @@ def open_writer(platform: Platform) -> ContinuousWriter:
     """Return a writer for the running platform."""
     environment, progress = load_environment("local"), RecordingProgress()
     target = deployment_target.open_target(environment, progress)
-    key = load_credentials(environment, target.engine()).application.token_key
+    key = load_credentials(target.engine()).application.token_key
     return ContinuousWriter(f"https://{platform.open_cluster().address}", platform.open_cluster().ca, key)

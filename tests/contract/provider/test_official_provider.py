@@ -17,7 +17,7 @@ import pulumi_kubernetes as k8s
 import pytest
 from kubernetes import client
 
-from cli.pulumi_engine import DeployFailedError
+from cli.engine_results import DeployFailedError
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ def test_killed_create_is_continued_and_leaves_no_provider(
     os.killpg(child.pid, signal.SIGKILL)
     child.join(10)
     wait_until("the end of its provider", lambda: child_deploy.provider_pids() <= before, 10)
-    outcome = engine.up("data", partial(deployment_with_timeout, namespace, 0, config_maps=20), step)
-    assert "interrupted" in outcome.recovered
+    assert "pending operations settled" in engine.recover("data")
+    engine.up("data", partial(deployment_with_timeout, namespace, 0, config_maps=20), step)
     assert replica_count(api, namespace) == 0
     assert (
         len(client.CoreV1Api(api).list_namespaced_config_map(namespace).items) == 21

@@ -7,14 +7,17 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING
 
 import pulumi
 import pytest
 
+from cli.engine_results import DeployFailedError, EnvironmentLockedError
 from cli.environment import load_environment
-from cli.pulumi_engine import DeployFailedError, EnvironmentLockedError, PulumiEngine
+from cli.pulumi_engine import PulumiEngine
+from infra.errors import EsqError
 from infra.progress import RecordedStep, RecordingProgress
 
 if TYPE_CHECKING:
@@ -69,18 +72,29 @@ def test_up_is_idempotent_and_destroy_deletes(engine: PulumiEngine, step: Record
     assert set(unchanged.counts) == {"same"}
     deleted = engine.destroy("data", step)
     assert {change.operation for change in deleted.changes} == {"delete"}
-    assert engine.get_config("data") == {}
+    assert engine.workspace.layers() == frozenset()
 
 
 def test_preview_changes_nothing(engine: PulumiEngine, step: RecordedStep) -> None:
     assert len(engine.preview("data", two_components, step).changes) == 2
-    assert len(engine.preview("data", two_components, step).changes) == 2
+    assert engine.workspace.layers() == frozenset()
+    assert not (engine.environment.folder / "passphrase").exists()
+    engine.up("data", two_components, step)
+    assert engine.preview("data", two_components, step).changes == ()
 
 
-def test_undeployed_layer_has_no_drift_and_nothing_to_destroy(
-    engine: PulumiEngine, step: RecordedStep
-) -> None:
-    assert engine.drift("data", step).changes == ()
+def test_drift_of_a_layer_that_is_not_deployed_is_an_error(engine: PulumiEngine, step: RecordedStep) -> None:
+    with pytest.raises(EsqError, match="layer data of `local` is not deployed") as error:
+        engine.drift("data", step)
+    assert "esq deploy local" in error.value.remedy
+    engine.up("services", two_components, step)
+    with pytest.raises(EsqError, match="layer data of `local` is not deployed"):
+        engine.drift("data", step)
+
+
+def test_layer_without_a_stack_has_nothing_to_destroy(engine: PulumiEngine, step: RecordedStep) -> None:
+    assert engine.destroy("data", step).changes == ()
+    engine.up("services", two_components, step)
     assert engine.destroy("data", step).changes == ()
 
 
@@ -89,15 +103,11 @@ def test_layers_have_separate_stacks(engine: PulumiEngine, step: RecordedStep) -
     assert len(engine.up("services", two_components, step).changes) == 2
 
 
-def test_config_is_saved_and_secrets_are_encrypted(engine: PulumiEngine, tmp_path: Path) -> None:
-    engine.set_config("data", {"settings": "plain-value"}, {"credentials": "secret-value"})
-    assert open_engine(tmp_path).get_config("data") == {
-        "settings": "plain-value",
-        "credentials": "secret-value",
-    }
-    content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
-    assert b"plain-value" in content
-    assert b"secret-value" not in content
+def test_settings_are_the_configuration_of_the_stack(engine: PulumiEngine, step: RecordedStep) -> None:
+    values = []
+    engine.workspace.write_config("data", {"settings": '{"zones": ["a"]}'})
+    engine.up("data", lambda: values.append(pulumi.Config().require("settings")), step)
+    assert values == ['{"zones": ["a"]}']
 
 
 def test_secrets_are_encrypted_in_the_state(engine: PulumiEngine, step: RecordedStep, tmp_path: Path) -> None:
@@ -106,12 +116,25 @@ def test_secrets_are_encrypted_in_the_state(engine: PulumiEngine, step: Recorded
     assert b"test-password" not in content
 
 
-def test_passphrase_file_is_owner_only_and_stable(engine: PulumiEngine, tmp_path: Path) -> None:
+def test_passphrase_file_is_owner_only_and_stable(
+    engine: PulumiEngine, step: RecordedStep, tmp_path: Path
+) -> None:
+    engine.up("data", two_components, step)
     file = engine.environment.folder / "passphrase"
     assert file.stat().st_mode & 0o777 == 0o600
     before = file.read_text()
-    open_engine(tmp_path)
+    open_engine(tmp_path).up("data", two_components, step)
     assert file.read_text() == before
+
+
+def test_state_folder_may_have_spaces_and_accents(
+    tmp_path: Path, step: RecordedStep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    engine = open_engine(tmp_path / "état de  José")
+    engine.up("data", two_components, step)
+    assert engine.workspace.layers() == {"data"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["état de  José"]
 
 
 def test_failed_program_raises_and_the_next_run_resumes(engine: PulumiEngine, step: RecordedStep) -> None:
@@ -123,7 +146,7 @@ def test_failed_program_raises_and_the_next_run_resumes(engine: PulumiEngine, st
         engine.up("data", failing, step)
     assert "raised on purpose" in error.value.detail
     assert "esq deploy local" in error.value.remedy
-    assert engine.up("data", two_components, step).recovered == ""
+    engine.up("data", two_components, step)
 
 
 def _hang(state: Path, ready: Path) -> None:
@@ -155,17 +178,30 @@ def hanging(tmp_path: Path) -> Callable[[], None]:
     return kill
 
 
-def test_concurrent_run_is_rejected_and_resumes_after_a_crash(
+def test_concurrent_run_is_rejected_and_its_lock_is_removed_after_a_crash(
     engine: PulumiEngine, step: RecordedStep, hanging: Callable[[], None]
 ) -> None:
     try:
-        with pytest.raises(EnvironmentLockedError, match="another run uses `local`: up, process"):
+        with pytest.raises(EnvironmentLockedError, match="local-data is locked by another run") as error:
             engine.up("data", two_components, step)
+        assert f"@{socket.gethostname()} (pid " in error.value.detail
     finally:
         hanging()
-    result = engine.up("data", two_components, step)
-    assert result.recovered.startswith("an earlier run was interrupted")
-    assert len(result.changes) == 2
+    assert len(engine.up("data", two_components, step).changes) == 2
+
+
+def test_lock_of_another_machine_is_never_removed(engine: PulumiEngine, step: RecordedStep) -> None:
+    engine.up("data", two_components, step)
+    lock = engine.environment.folder / "backend/.pulumi/locks/organization/esq/local-data/other.json"
+    owner = {"pid": 1 << 22, "username": "root", "hostname": "elsewhere", "timestamp": "2026-01-01T00:00:00Z"}
+    lock.write_text(json.dumps(owner))
+    with pytest.raises(EnvironmentLockedError) as error:
+        engine.up("data", two_components, step)
+    assert "root@elsewhere" in error.value.detail
+    assert lock.exists()
+    lock.write_text(json.dumps({**owner, "hostname": socket.gethostname()}))
+    engine.up("data", two_components, step)
+    assert not lock.exists()
 
 
 def test_pending_operations_of_a_crash_are_cleared(engine: PulumiEngine, step: RecordedStep) -> None:
@@ -178,9 +214,9 @@ def test_pending_operations_of_a_crash_are_cleared(engine: PulumiEngine, step: R
     }
     state["checkpoint"]["latest"]["pending_operations"] = [{"resource": resource, "type": "creating"}]
     file.write_text(json.dumps(state))
-    (engine.environment.folder / "stacks/data.running").touch()
-    assert "1 pending operations" in engine.up("data", two_components, step).recovered
-    assert engine.up("data", two_components, step).recovered == ""
+    assert engine.recover("data") == "1 pending operations settled, 0 objects adopted"
+    assert engine.recover("data") == ""
+    assert engine.up("data", two_components, step).changes == ()
 
 
 def test_status_shows_resources_in_progress(engine: PulumiEngine) -> None:

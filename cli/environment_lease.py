@@ -1,0 +1,211 @@
+"""The Lease of an environment in its cluster: excludes runs on other machines.
+
+Clocks of machines differ. A Lease that looks expired is therefore only taken over after it was watched for
+longer than its holder takes to renew it, and an update names the version that it replaces. The holder renews
+it in a thread; when it finds that it lost the Lease, it interrupts its own process.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Self
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from cli.engine_results import EnvironmentLockedError
+from cli.lock_holder import LockHolder
+from infra.kubernetes import API_ERRORS, api_client, get_or_none
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from kubernetes.client import V1Lease
+
+NAMESPACE = "kube-system"
+DURATION_SECONDS = 30.0
+"""After this long without a renewal, the Lease looks expired."""
+RENEW_INTERVAL_SECONDS = 5.0
+INCOMPLETE_ANNOTATION = "esq/incomplete"
+"""Annotation of a Lease whose last holder did not complete its run."""
+COMMAND_ANNOTATION = "esq/command"
+_CONFLICT = 409
+
+
+class EnvironmentLease:
+    """A context that holds the Lease.
+
+    Args:
+        kubeconfig: the environment's cluster.
+        environment: name of the environment.
+        command: the command that holds it, for messages.
+        duration: seconds without a renewal after which it looks expired.
+        renew_interval: seconds between renewals.
+    """
+
+    def __init__(
+        self,
+        kubeconfig: Path,
+        environment: str,
+        command: str,
+        *,
+        duration: float = DURATION_SECONDS,
+        renew_interval: float = RENEW_INTERVAL_SECONDS,
+    ) -> None:
+        self._kubeconfig = kubeconfig
+        self._environment = environment
+        self._name = f"esq-{environment}"
+        self._command = command
+        self._duration = duration
+        self._renew_interval = renew_interval
+        self._identity = LockHolder.of_this_process().identity
+        self._released = threading.Event()
+        self._renewals = threading.Thread(target=self._renew_until_released, name="lease", daemon=True)
+        self._lost_to = ""
+        self.incomplete = False
+
+    def __enter__(self) -> Self:
+        with closing(api_client(self._kubeconfig)) as api:
+            self._acquire(client.CoordinationV1Api(api))
+        self._renewals.start()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._released.set()
+        self._renewals.join()
+        if self._lost_to:
+            raise EnvironmentLockedError(
+                f"this run of `{self._environment}` was stopped: {self._lost_to} has taken its lock over",
+                location=self._location,
+                remedy="Wait until it ends, then repeat the command.",
+            ) from exception
+        try:
+            # A single attempt: the cluster may be gone, or be the reason of a failure.
+            with closing(api_client(self._kubeconfig, retry_seconds=0)) as api:
+                self._release(client.CoordinationV1Api(api), complete=exception_type is None)
+        except API_ERRORS:
+            return  # The Lease expires.
+
+    @property
+    def _location(self) -> str:
+        return f"Lease {NAMESPACE}/{self._name}"
+
+    def _acquire(self, api: client.CoordinationV1Api) -> None:
+        lease = self._read(api)
+        if lease is None:
+            self._create(api)
+            return
+        self._require_free(api, lease)
+        holder = lease.spec.holder_identity
+        self.incomplete = bool(holder) or INCOMPLETE_ANNOTATION in (lease.metadata.annotations or {})
+        self._take(api, lease)
+
+    def _require_free(self, api: client.CoordinationV1Api, lease: V1Lease) -> None:
+        identity = lease.spec.holder_identity
+        if not identity:
+            return
+        holder = LockHolder.parse(identity)
+        if holder is not None and holder.is_gone:
+            return
+        if not self._looks_expired(lease) or self._is_renewed(api, lease):
+            raise self._locked(lease)
+
+    def _looks_expired(self, lease: V1Lease) -> bool:
+        age = dt.datetime.now(dt.UTC) - lease.spec.renew_time
+        return bool(age.total_seconds() > lease.spec.lease_duration_seconds)
+
+    def _is_renewed(self, api: client.CoordinationV1Api, lease: V1Lease) -> bool:
+        """Watch the Lease for longer than two renewals take."""
+        self._released.wait(2.5 * self._renew_interval)
+        now = self._read(api)
+        return now is not None and now.metadata.resource_version != lease.metadata.resource_version
+
+    def _read(self, api: client.CoordinationV1Api) -> V1Lease | None:
+        lease: V1Lease | None = get_or_none(lambda: api.read_namespaced_lease(self._name, NAMESPACE))
+        return lease
+
+    def _create(self, api: client.CoordinationV1Api) -> None:
+        try:
+            api.create_namespaced_lease(NAMESPACE, self._manifest())
+        except ApiException as error:
+            self._raise_if_locked(api, error)
+
+    def _take(self, api: client.CoordinationV1Api, lease: V1Lease) -> None:
+        manifest = self._manifest(lease)
+        try:
+            api.replace_namespaced_lease(self._name, NAMESPACE, manifest)
+        except ApiException as error:
+            self._raise_if_locked(api, error)
+
+    def _raise_if_locked(self, api: client.CoordinationV1Api, error: ApiException) -> None:
+        lease = self._read(api) if error.status == _CONFLICT else None
+        if lease is None:
+            raise error
+        # Otherwise the answer to an earlier attempt of this process was lost.
+        if lease.spec.holder_identity != self._identity:
+            raise self._locked(lease) from error
+
+    def _manifest(self, replaced: V1Lease | None = None) -> dict[str, Any]:
+        now = _micro_time(dt.datetime.now(dt.UTC))
+        metadata: dict[str, Any] = {"name": self._name, "annotations": {COMMAND_ANNOTATION: self._command}}
+        if replaced is not None:
+            metadata["resourceVersion"] = replaced.metadata.resource_version
+        spec = {"acquireTime": now, "renewTime": now, "holderIdentity": self._identity}
+        return {"metadata": metadata, "spec": {**spec, "leaseDurationSeconds": max(1, round(self._duration))}}
+
+    def _locked(self, lease: V1Lease) -> EnvironmentLockedError:
+        identity = lease.spec.holder_identity or "a run that has just ended"
+        command = (lease.metadata.annotations or {}).get(COMMAND_ANNOTATION, "a run")
+        since = f" since {lease.spec.acquire_time:%Y-%m-%d %H:%M:%SZ}" if lease.spec.acquire_time else ""
+        holder = LockHolder.parse(identity) or identity
+        return EnvironmentLockedError(
+            f"another run uses `{self._environment}`: {command} by {holder}{since}",
+            location=self._location,
+            remedy="Wait until it ends, then repeat the command. "
+            f"A run that has died releases its lock after {self._duration:g} s.",
+        )
+
+    def _renew_until_released(self) -> None:
+        with closing(api_client(self._kubeconfig, retry_seconds=0)) as connection:
+            api = client.CoordinationV1Api(connection)
+            while not self._released.wait(self._renew_interval):
+                try:
+                    self._renew(api)
+                except API_ERRORS:
+                    # The API server may be restarting; the next renewal is due before the Lease expires.
+                    continue
+                if self._lost_to:
+                    os.kill(os.getpid(), signal.SIGINT)
+                    return
+
+    def _renew(self, api: client.CoordinationV1Api) -> None:
+        lease = api.read_namespaced_lease(self._name, NAMESPACE)
+        if lease.spec.holder_identity != self._identity:
+            self._lost_to = str(LockHolder.parse(lease.spec.holder_identity or "") or "another run")
+            return
+        lease.spec.renew_time = dt.datetime.now(dt.UTC)
+        api.replace_namespaced_lease(self._name, NAMESPACE, lease)
+
+    def _release(self, api: client.CoordinationV1Api, *, complete: bool) -> None:
+        if complete:
+            api.delete_namespaced_lease(self._name, NAMESPACE)
+            return
+        body = {
+            "metadata": {"annotations": {INCOMPLETE_ANNOTATION: "true"}},
+            "spec": {"holderIdentity": None},
+        }
+        api.patch_namespaced_lease(self._name, NAMESPACE, body)
+
+
+def _micro_time(time: dt.datetime) -> str:
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")

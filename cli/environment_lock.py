@@ -1,0 +1,96 @@
+"""The lock of an environment: held for the whole of everything that changes it, reads included.
+
+It consists of a lock on the environment's folder for this machine, which the kernel releases when the process
+dies, and a Lease in the cluster for other machines. Both remember a run that did not complete, so that the
+next one clears what it left.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+from contextlib import ExitStack, contextmanager
+from typing import IO, TYPE_CHECKING
+
+from cli.engine_results import EnvironmentLockedError
+from cli.environment_lease import EnvironmentLease
+from cli.lock_holder import LockHolder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cli.environment import Environment
+
+
+class EnvironmentLock:
+    """A held lock.
+
+    Args:
+        environment: the locked environment.
+        command: the command that holds it, for messages.
+        incomplete: whether the last run on this machine did not complete.
+        cleanup: releases what is acquired later.
+    """
+
+    def __init__(
+        self, environment: Environment, command: str, cleanup: ExitStack, *, incomplete: bool
+    ) -> None:
+        self._environment = environment
+        self._command = command
+        self._cleanup = cleanup
+        self.incomplete = incomplete
+
+    def hold_cluster(self, kubeconfig: Path) -> None:
+        """Exclude other machines too, until the lock is released.
+
+        Args:
+            kubeconfig: the environment's cluster, which must respond.
+
+        Raises:
+            EnvironmentLockedError: a run on another machine uses the environment.
+        """
+        lease = EnvironmentLease(kubeconfig, self._environment.name, self._command)
+        self._cleanup.enter_context(lease)
+        self.incomplete = self.incomplete or lease.incomplete
+
+
+@contextmanager
+def hold_environment(environment: Environment, command: str) -> Iterator[EnvironmentLock]:
+    """Lock an environment on this machine.
+
+    Args:
+        environment: the environment.
+        command: the command that holds it, for messages.
+
+    Yields:
+        The lock; a run that raises is remembered as incomplete.
+
+    Raises:
+        EnvironmentLockedError: another run uses the environment.
+    """
+    environment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (environment.folder / "lock").open("a+", encoding="utf-8") as file:
+        _acquire(file, environment)
+        file.seek(0)
+        incomplete = bool(file.read())
+        file.truncate(0)
+        file.write(
+            f"{command} by {LockHolder.of_this_process()} since {dt.datetime.now(dt.UTC):%Y-%m-%d %H:%M:%SZ}"
+        )
+        file.flush()
+        with ExitStack() as cleanup:
+            yield EnvironmentLock(environment, command, cleanup, incomplete=incomplete)
+        file.truncate(0)
+
+
+def _acquire(file: IO[str], environment: Environment) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise EnvironmentLockedError(
+            f"another run uses `{environment.name}`: {file.read().strip()}",
+            location=file.name,
+            remedy="Wait until it ends, then repeat the command.",
+        ) from None

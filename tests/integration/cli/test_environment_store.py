@@ -1,0 +1,185 @@
+"""The store of credentials on a real file backend; a second machine is a second state folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pulumi
+import pytest
+
+from cli.actions import credentials as credentials_action
+from cli.engine_results import PassphraseError
+from cli.environment import load_environment
+from cli.environment_store import EnvironmentStore, StoredEnvironment
+from cli.pulumi_engine import PulumiEngine
+from infra.credentials import Credentials, complete_credentials
+from infra.environment_definition import LOCAL_DEFINITION
+from infra.environment_record import EnvironmentRecord
+from infra.errors import EsqError, ProblemsError, UsageError
+from infra.progress import RecordedStep, RecordingProgress
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(
+        shutil.which("pulumi") is None, reason="pulumi is not built; run `esq toolchain build`"
+    ),
+    # The SDK leaves pipes of its event server to the collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+STEP = RecordedStep("store")
+RECORD = EnvironmentRecord(
+    environment="local", backend="file:///b", cluster_uid="1", offsite_store=None, version="0.1.0"
+)
+
+
+class Machine:
+    """A machine that deploys the environment `local` to a shared backend."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+        environment = load_environment("local")
+        definition = {"backend": (folder.parent / "backend").as_uri()}
+        self.environment = replace(environment, definition=LOCAL_DEFINITION.model_copy(update=definition))
+        self.engine = PulumiEngine(self.environment, path=os.environ["PATH"], kubeconfig=folder / "none")
+        self.store = EnvironmentStore(self.engine)
+        self.passphrase = self.environment.folder / "passphrase"
+
+
+@pytest.fixture
+def first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    for variable in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(variable, raising=False)
+    return Machine(tmp_path / "first", monkeypatch)
+
+
+@pytest.fixture
+def second(first: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:  # noqa: ARG001 - the order matters
+    return Machine(tmp_path / "second", monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def stored() -> StoredEnvironment:
+    return StoredEnvironment(record=RECORD, credentials=complete_credentials())
+
+
+def layer_program() -> None:
+    pulumi.export("namespaces", [])
+
+
+def test_credentials_are_created_once_and_secret(
+    first: Machine, stored: StoredEnvironment, tmp_path: Path
+) -> None:
+    assert first.store.load() is None
+    assert not first.passphrase.exists()
+    first.store.save(stored, expected=None, step=STEP)
+    assert first.store.load() == stored
+    another = stored.model_copy(update={"credentials": complete_credentials()})
+    with pytest.raises(EsqError, match="another run has changed the credentials") as error:
+        first.store.save(another, expected=None, step=STEP)
+    assert "Nothing was overwritten" in error.value.remedy
+    assert first.store.load() == stored
+    renewed = stored.model_copy(update={"record": RECORD.model_copy(update={"version": "0.2.0"})})
+    first.store.save(renewed, expected=stored, step=STEP)
+    assert first.store.load() == renewed
+    content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"0.2.0" in content
+    assert stored.credentials.postgres.superuser.encode() not in content
+    first.store.remove(STEP)
+    assert first.store.load() is None
+
+
+def test_second_machine_needs_the_passphrase_and_never_makes_its_own(
+    first: Machine, second: Machine, stored: StoredEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first.store.save(stored, expected=None, step=STEP)
+    with pytest.raises(PassphraseError, match="is not on this machine") as error:
+        second.store.load()
+    assert str(second.passphrase) == error.value.location
+    assert "PULUMI_CONFIG_PASSPHRASE_FILE" in error.value.remedy
+    assert not second.passphrase.exists()
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "of another project")
+    with pytest.raises(PassphraseError, match="encrypted with another passphrase"):
+        second.store.load()
+    assert first.store.load() == stored, "the file has precedence over a variable of the shell"
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", str(first.passphrase))
+    assert second.store.load() == stored
+    monkeypatch.delenv("PULUMI_CONFIG_PASSPHRASE_FILE")
+    shutil.copy(first.passphrase, second.passphrase)
+    assert second.store.load() == stored
+    renewed = stored.model_copy(update={"credentials": complete_credentials()})
+    second.store.save(renewed, expected=stored, step=STEP)
+    assert first.store.load() == renewed
+
+
+def test_no_command_line_contains_a_credential(first: Machine, stored: StoredEnvironment) -> None:
+    finished = threading.Event()
+    seen: set[str] = set()
+
+    def watch() -> None:
+        while not finished.wait(0.01):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(file.read_text(errors="replace"))
+                except OSError:
+                    continue
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        first.store.save(stored, expected=None, step=STEP)
+        first.store.load()
+    finally:
+        finished.set()
+        watcher.join()
+    assert any("local-environment" in line for line in seen), "the engine was not seen"
+    secrets = (stored.credentials.postgres.superuser, "PRIVATE KEY")
+    assert not [line for line in seen if any(secret in line for secret in secrets)]
+
+
+def test_lost_credentials_are_an_error_until_they_are_imported(
+    first: Machine, stored: StoredEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first.store.save(stored, expected=None, step=STEP)
+    monkeypatch.setattr(credentials_action, "_open_store", lambda *_: first.store)
+    export = tmp_path / "export.json"
+    progress = RecordingProgress()
+    credentials_action.write_export(
+        credentials_action.export_credentials(first.environment, progress), export
+    )
+    assert export.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(UsageError, match="File exists"):
+        credentials_action.write_export("", export)
+    first.engine.up("data", layer_program, STEP)
+    first.store.remove(STEP)
+    with pytest.raises(EsqError, match=r"is deployed \(data\), but its credentials are lost") as error:
+        first.store.load()
+    assert "esq credentials import local FILE" in error.value.remedy
+    assert credentials_action.import_credentials(first.environment, export, progress)
+    assert first.store.require().credentials == stored.credentials
+    assert not credentials_action.import_credentials(first.environment, export, progress)
+    export.write_text(Credentials().model_dump_json())
+    with pytest.raises(EsqError, match="`local` has other credentials"):
+        credentials_action.import_credentials(first.environment, export, progress)
+    assert first.store.require().credentials == stored.credentials
+
+
+def test_import_names_all_problems_of_a_file_and_no_value(first: Machine, tmp_path: Path) -> None:
+    file = tmp_path / "export.json"
+    file.write_text('{"redis": {"password": ["test-password"]}, "kafka": {"unknown": "test-password"}}')
+    with pytest.raises(ProblemsError) as error:
+        credentials_action.import_credentials(first.environment, file, RecordingProgress())
+    assert {problem.location for problem in error.value.problems} == {"redis.password", "kafka.unknown"}
+    assert "test-password" not in error.value.detail
+
+
+def test_credentials_outlive_the_layers(first: Machine, stored: StoredEnvironment) -> None:
+    first.store.save(stored, expected=None, step=STEP)
+    first.engine.up("data", layer_program, STEP)
+    first.engine.destroy("data", STEP)
+    assert first.store.require() == stored
