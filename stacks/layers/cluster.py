@@ -39,6 +39,6 @@ def program(settings: StackSettings) -> None:
         labels = {**_POD_SECURITY_LABELS, PART_OF_LABEL: PRODUCT, ENVIRONMENT_LABEL: settings.environment}
         core.Namespace(name, metadata=meta.ObjectMetaArgs(name=name, labels=labels))
     for name, (value, description) in PRIORITY_CLASSES.items():
-        metadata = meta.ObjectMetaArgs(name=name)
+        metadata = meta.ObjectMetaArgs(name=name, labels={PART_OF_LABEL: PRODUCT})
         scheduling.PriorityClass(name, metadata=metadata, value=value, description=description)
     pulumi.export("namespaces", [DATA_NAMESPACE, SERVICES_NAMESPACE])

@@ -18,6 +18,7 @@ import pytest
 from kubernetes import client
 
 from cli.engine_results import DeployFailedError
+from infra.names import PART_OF_LABEL, PRODUCT
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
@@ -77,12 +78,15 @@ def objects_of_each_kind(namespace: str, replicas: int = 1) -> None:
 def deployment_with_timeout(namespace: str, replicas: int, seconds: int = 600, config_maps: int = 0) -> None:
     """Declare a Deployment that is waited for, after some objects that are not."""
     maps = [
-        k8s.core.v1.ConfigMap(f"m{index}", metadata={"namespace": namespace, "name": f"m{index}"})
+        k8s.core.v1.ConfigMap(
+            f"m{index}",
+            metadata={"namespace": namespace, "name": f"m{index}", "labels": {PART_OF_LABEL: PRODUCT}},
+        )
         for index in range(config_maps)
     ]
     k8s.apps.v1.Deployment(
         "d",
-        metadata={"namespace": namespace, "name": "d"},
+        metadata={"namespace": namespace, "name": "d", "labels": {PART_OF_LABEL: PRODUCT}},
         spec={"replicas": replicas, "selector": {"matchLabels": LABELS}, "template": pod_template()},
         opts=pulumi.ResourceOptions(
             depends_on=maps, custom_timeouts=pulumi.CustomTimeouts(create=f"{seconds}s")
