@@ -108,7 +108,7 @@ class EnvironmentLease:
         self._require_free(api, lease)
         holder = lease.spec.holder_identity
         self.incomplete = bool(holder) or INCOMPLETE_ANNOTATION in (lease.metadata.annotations or {})
-        self._take(api, lease)
+        self._replace_holder(api, lease)
 
     def _require_free(self, api: client.CoordinationV1Api, lease: V1Lease) -> None:
         identity = lease.spec.holder_identity
@@ -140,7 +140,7 @@ class EnvironmentLease:
         except ApiException as error:
             self._raise_if_locked(api, error)
 
-    def _take(self, api: client.CoordinationV1Api, lease: V1Lease) -> None:
+    def _replace_holder(self, api: client.CoordinationV1Api, lease: V1Lease) -> None:
         manifest = self._manifest(lease)
         try:
             api.replace_namespaced_lease(self._name, NAMESPACE, manifest)
