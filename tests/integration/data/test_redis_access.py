@@ -14,7 +14,9 @@ from uuid import uuid4
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.retry import Retry
 
 from infra.components.redis.pod_programs import write_config
 from infra.config_files import redis as redis_config
@@ -26,34 +28,46 @@ from services.kit.settings import ProcessSettings, RedisSettings
 from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
 HOSTS = ("127.0.0.21", "127.0.0.22", "127.0.0.23")
 QUEUE = QueueName("whatsapp", "dispatch")
 SERVICE_PASSWORDS = ("new", "old")
+USED, OTHER = (RedisCredentials(services={"whatsapp": password}) for password in SERVICE_PASSWORDS)
+Accounts = tuple[RedisCredentials, ...]
+
+
+def connect(host: str, port: int, user: str, password: str) -> Redis:
+    """Return a client that does not repeat a rejected login."""
+    retry = Retry(NoBackoff(), 0)
+    return Redis(host, port, username=user, password=password, socket_timeout=5, retry=retry)
 
 
 class Pods:
-    """Three servers and three Sentinels."""
+    """Three servers and three Sentinels.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: folder of their files.
+        accounts: generations that each pod accepts, the used one first.
+    """
+
+    def __init__(self, folder: Path, accounts: Sequence[Accounts]) -> None:
         self.folder = folder
         self.port, self.sentinel_port = free_port(), free_port()
-        self.accounts = tuple(
-            RedisCredentials(services={"whatsapp": password}) for password in SERVICE_PASSWORDS
-        )
-        passwords = redis_config.accepted_passwords(self.accounts)
-        (folder / "users.acl").write_text(redis_config.render_server_users(passwords))
-        (folder / "sentinel-users.acl").write_text(redis_config.render_sentinel_users(passwords))
+        self.accounts = dict(zip(HOSTS, accounts, strict=True))
+        for host, accepted in self.accounts.items():
+            passwords = redis_config.accepted_passwords(accepted)
+            (folder / host).mkdir()
+            (folder / host / "users.acl").write_text(redis_config.render_server_users(passwords))
+            (folder / host / "sentinel-users.acl").write_text(redis_config.render_sentinel_users(passwords))
         self.servers: dict[str, Server] = {}
         self.sentinels: dict[str, Server] = {}
 
     def start(self) -> None:
         for host in HOSTS:
             folder = self.folder / host
-            folder.mkdir()
             self._launch(self.servers, host, folder / "redis.conf", self._server_conf(host, folder))
         for host in HOSTS:
             folder = self.folder / host
@@ -68,14 +82,14 @@ class Pods:
 
     def _server_conf(self, host: str, folder: Path) -> str:
         base = redis_config.render_redis_conf(maxmemory="32mb")
-        conf = write_config.server_conf(base, host, HOSTS[0], self.accounts[0].replication, self.port)
+        conf = write_config.server_conf(base, host, HOSTS[0], self.accounts[host][0].replication, self.port)
         return self._local(conf, host).replace("dir /data", f"dir {folder}")
 
     def _sentinel_conf(self, host: str) -> str:
         monitor = redis_config.render_sentinel_monitor_conf(HOSTS[0])
         base = redis_config.render_sentinel_conf().replace("dir /tmp", f"dir {self.folder / host}")
         return self._local(
-            write_config.sentinel_conf(base, monitor, host, self.accounts[0].sentinel, ""), host
+            write_config.sentinel_conf(base, monitor, host, self.accounts[host][0].sentinel, ""), host
         )
 
     def _local(self, conf: str, host: str) -> str:
@@ -86,28 +100,28 @@ class Pods:
         conf = re.sub(rf"\b{redis_config.PORT}\b", str(self.port), conf)
         # Shorter than in an environment, so that the failover takes seconds.
         conf = conf.replace(str(redis_config.DOWN_AFTER_MS), "1000")
-        return conf.replace("/etc/esq/tls", str(self.folder))
+        return conf.replace("/etc/esq/tls", str(self.folder / host))
 
     def stop(self) -> None:
         for server in (*self.sentinels.values(), *self.servers.values()):
             server.send_signal(signal.SIGKILL)
 
     def client(self, user: str, password: str, host: str = HOSTS[0]) -> Redis:
-        return Redis(host, self.port, username=user, password=password, socket_timeout=5)
+        return connect(host, self.port, user, password)
 
     def sentinel(self, user: str, password: str, host: str = HOSTS[1]) -> Redis:
-        return Redis(host, self.sentinel_port, username=user, password=password, socket_timeout=5)
+        return connect(host, self.sentinel_port, user, password)
 
     def primary(self) -> str | None:
         """Return the primary according to a Sentinel."""
-        master = self.sentinel(redis_config.PROBE, self.accounts[0].probe)
+        master = self.sentinel(redis_config.PROBE, USED.probe)
         address = master.execute_command("SENTINEL GET-MASTER-ADDR-BY-NAME", redis_config.MASTER_NAME)
         return address[0].decode() if address else None
 
     def _complete(self) -> bool:
         try:
             masters = [
-                self.sentinel(redis_config.ADMIN, self.accounts[0].admin, host).sentinel_master("esq")
+                self.sentinel(redis_config.ADMIN, self.accounts[host][0].admin, host).sentinel_master("esq")
                 for host in HOSTS
             ]
         except RedisError:
@@ -117,7 +131,7 @@ class Pods:
 
 @pytest.fixture(scope="module")
 def pods(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
-    started = Pods(tmp_path_factory.mktemp("redis-pods"))
+    started = Pods(tmp_path_factory.mktemp("redis-pods"), [(USED, OTHER)] * 3)
     try:
         started.start()
         yield started
@@ -160,18 +174,17 @@ def test_service_finds_the_primary_and_changes_nothing_on_a_sentinel(pods: Pods)
 
 
 def test_wrong_accounts_are_rejected(pods: Pods) -> None:
-    used = pods.accounts[0]
-    for connect in (pods.client, pods.sentinel):
-        for user, password in (("default", used.admin), ("whatsapp", used.admin), ("stranger", "new")):
+    for login in (pods.client, pods.sentinel):
+        for user, password in (("default", USED.admin), ("whatsapp", USED.admin), ("stranger", "new")):
             with pytest.raises(AuthenticationError):
-                connect(user, password).ping()
+                login(user, password).ping()
     with pytest.raises(RedisError, match="already authenticated"):
         Redis(HOSTS[0], pods.port).ping()
 
 
 @pytest.mark.parametrize("name", ["probe", "replication", "sentinel"])
 def test_internal_accounts_read_no_data(pods: Pods, name: str) -> None:
-    client = pods.client(name, getattr(pods.accounts[0], name))
+    client = pods.client(name, getattr(USED, name))
     assert client.ping()
     for command in (
         ("HGET", "esq:queue:{whatsapp.dispatch}:jobs", "x"),
@@ -183,7 +196,7 @@ def test_internal_accounts_read_no_data(pods: Pods, name: str) -> None:
 
 
 def test_all_accepted_passwords_of_every_account_are_valid(pods: Pods) -> None:
-    for name, passwords in redis_config.accepted_passwords(pods.accounts).items():
+    for name, passwords in redis_config.accepted_passwords((USED, OTHER)).items():
         for password in passwords:
             assert pods.client(name, password).ping(), name
             if name != redis_config.REPLICATION:
@@ -191,9 +204,27 @@ def test_all_accepted_passwords_of_every_account_are_valid(pods: Pods) -> None:
 
 
 def test_files_contain_no_password(pods: Pods) -> None:
-    users = (pods.folder / "users.acl").read_text() + (pods.folder / "sentinel-users.acl").read_text()
-    for passwords in redis_config.accepted_passwords(pods.accounts).values():
+    users = "".join(
+        (pods.folder / HOSTS[0] / file).read_text() for file in ("users.acl", "sentinel-users.acl")
+    )
+    for passwords in redis_config.accepted_passwords((USED, OTHER)).values():
         assert not [password for password in passwords if f" {password} " in users or f">{password}" in users]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [((OTHER,), (OTHER, USED)), ((OTHER, USED), (USED, OTHER)), ((USED, OTHER), (USED,))],
+    ids=["accept both", "use the new one", "accept the new one only"],
+)
+def test_pods_of_consecutive_steps_of_a_rotation_work_together(
+    tmp_path: Path, old: Accounts, new: Accounts
+) -> None:
+    """The rollout has reached the last pod; `start` waits until replicas and Sentinels know each other."""
+    pods = Pods(tmp_path, [old, old, new])
+    try:
+        pods.start()
+    finally:
+        pods.stop()
 
 
 async def test_failover_with_restricted_accounts(pods: Pods) -> None:
@@ -218,5 +249,5 @@ async def test_failover_with_restricted_accounts(pods: Pods) -> None:
 
 
 def replica_count(pods: Pods, primary: str) -> int:
-    information = pods.client(redis_config.PROBE, pods.accounts[0].probe, primary).info("replication")
+    information = pods.client(redis_config.PROBE, USED.probe, primary).info("replication")
     return int(information["connected_slaves"])
