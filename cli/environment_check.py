@@ -50,7 +50,7 @@ def require_unchanged(
 
 
 def require_unoccupied(current: EnvironmentRecord, occupant: str | None) -> None:
-    """Require that the cluster of a first deploy holds no environment.
+    """Require that a cluster holds no environment, or none that the backend knows.
 
     A machine without the right backend has no record to compare.
 

@@ -72,6 +72,9 @@ class EnvironmentLease:
     def __enter__(self) -> Self:
         with closing(api_client(self._kubeconfig)) as api:
             self._acquire(client.CoordinationV1Api(api))
+        # Created now: the run may delete the kubeconfig. A single attempt: the cluster may be gone,
+        # or be the reason of a failure.
+        self._releasing = api_client(self._kubeconfig, retry_seconds=0)
         self._renewals.start()
         return self
 
@@ -90,8 +93,7 @@ class EnvironmentLease:
                 remedy="Wait until it ends, then repeat the command.",
             ) from exception
         try:
-            # A single attempt: the cluster may be gone, or be the reason of a failure.
-            with closing(api_client(self._kubeconfig, retry_seconds=0)) as api:
+            with closing(self._releasing) as api:
                 self._release(client.CoordinationV1Api(api), complete=exception_type is None)
         except API_ERRORS:
             return  # The Lease expires.

@@ -30,7 +30,7 @@ COMMANDS = {
     "deploy": ("cli.commands.deploy", "Deploy an environment."),
     "status": ("cli.commands.status", "Show the health of an environment by component and zone."),
     "config": ("cli.commands.config", "Show and set fields of an environment's definition."),
-    "env": ("cli.commands.env", "List, show and create definitions of environments."),
+    "env": ("cli.commands.env", "List, show and create environments; bind one to what its definition says."),
     "drift": (
         "cli.commands.drift",
         "Compare the cluster with the deployed state; exit code 99 when they differ.",

@@ -6,6 +6,11 @@ from pydantic import BaseModel, ConfigDict
 
 from infra.errors import Problem
 
+OFFSITE_STORE = "offsite_store"
+"""The field that a deploy may change."""
+CLUSTER = "cluster_uid"
+"""The field that a recovery may change."""
+
 
 class EnvironmentRecord(BaseModel):
     """Identity of a deployed environment.

@@ -15,6 +15,7 @@ from cli.actions.deployment_target import DeploymentTarget, provision_target
 from cli.actions.health import Health, wait_until_healthy
 from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
+from infra.environment_record import OFFSITE_STORE
 from infra.stack_settings import IMAGES, Layer
 
 if TYPE_CHECKING:
@@ -79,7 +80,6 @@ def push_images(
 
 
 def load_layer_settings(
-    environment: Environment,
     engine: PulumiEngine,
     target: DeploymentTarget,
     layers: Sequence[Layer],
@@ -88,30 +88,34 @@ def load_layer_settings(
     """Return the settings of each layer, with images and the environment's credentials; saves nothing.
 
     Args:
-        environment: the environment.
-        engine: its Pulumi engine.
+        engine: the Pulumi engine.
         target: its deployment target.
         layers: the layers.
         progress: reports steps.
     """
     images = push_images(target, layers, progress)
     with progress.step("settings and credentials") as step:
-        loaded = stack_config.load_settings(environment, engine, images, layers, target.offsite_store)
+        loaded = stack_config.load_settings(target, engine, images, layers)
         step.set_result(loaded.summary)
     return loaded
 
 
-def open_engine(target: DeploymentTarget, lock: EnvironmentLock, progress: ProgressReporter) -> PulumiEngine:
+def open_engine(
+    target: DeploymentTarget, lock: EnvironmentLock, progress: ProgressReporter, *, may_change: str = ""
+) -> PulumiEngine:
     """Return the engine of a running cluster, whose lock is held too; clears what a killed run left.
 
     Args:
         target: the deployment target.
         lock: the environment's lock.
         progress: reports a step when an earlier run did not complete.
+        may_change: field of the environment's record that the command may change.
 
     Raises:
+        ProblemsError: the environment is not what its record says; the cluster was not touched.
         EnvironmentLockedError: a run on another machine uses the environment.
     """
+    target.require_unchanged(may_change=may_change)
     lock.hold_cluster(target.kubeconfig)
     engine = target.engine()
     if lock.incomplete:
@@ -121,8 +125,8 @@ def open_engine(target: DeploymentTarget, lock: EnvironmentLock, progress: Progr
     return engine
 
 
-def save_credentials(engine: PulumiEngine, loaded: LoadedSettings, progress: ProgressReporter) -> None:
-    """Save the credentials before anything uses them.
+def save_environment(engine: PulumiEngine, loaded: LoadedSettings, progress: ProgressReporter) -> None:
+    """Save the record and the credentials before anything uses them.
 
     Args:
         engine: the Pulumi engine.
@@ -130,9 +134,11 @@ def save_credentials(engine: PulumiEngine, loaded: LoadedSettings, progress: Pro
         progress: reports a step when they changed.
     """
     if loaded.current != loaded.stored:
-        with progress.step("save credentials") as step:
+        with progress.step("save record and credentials") as step:
             EnvironmentStore(engine).save(loaded.current, expected=loaded.stored, step=step)
             step.set_result(loaded.summary)
+    if loaded.current.record is not None:
+        engine.environment.save_record(loaded.current.record)
 
 
 def preview(
@@ -146,8 +152,9 @@ def preview(
         progress: reports steps.
     """
     target = provision_target(environment, progress)
+    target.require_unchanged(may_change=OFFSITE_STORE)
     engine = target.engine()
-    loaded = load_layer_settings(environment, engine, target, layers, progress)
+    loaded = load_layer_settings(engine, target, layers, progress)
     return preview_layers(engine, loaded.settings, progress)
 
 
@@ -196,11 +203,11 @@ def deploy(
     """
     with hold_environment(environment, "deploy") as lock:
         target = provision_target(environment, progress)
-        engine = open_engine(target, lock, progress)
-        loaded = load_layer_settings(environment, engine, target, layers, progress)
+        engine = open_engine(target, lock, progress, may_change=OFFSITE_STORE)
+        loaded = load_layer_settings(engine, target, layers, progress)
         if confirm is not None:
             confirm(preview_layers(engine, loaded.settings, progress))
-        save_credentials(engine, loaded, progress)
+        save_environment(engine, loaded, progress)
         return _deploy_layers(target, engine, loaded.settings, progress)
 
 

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from cli.actions.debian_packages import install
 from cli.actions.offsite_store import offsite_store_access
 from cli.environment_check import require_unchanged
+from cli.environment_store import EnvironmentStore
 from cli.provider_process import PROGRAM, ProviderProcess
 from cli.pulumi_engine import PulumiEngine
 from infra.cluster_identity import cluster_uid
@@ -21,6 +22,7 @@ from infra.environment_record import EnvironmentRecord
 from infra.errors import EsqError, Problem, ProblemsError
 from infra.files import write_atomically
 from infra.kubeconfig import select_context
+from infra.progress import RecordingProgress
 from infra.version import version
 
 if TYPE_CHECKING:
@@ -114,6 +116,23 @@ class DeploymentTarget:
             offsite_store=store.name if store else None,
             version=version(),
         )
+
+    def require_unchanged(self, *, may_change: str = "") -> None:
+        """Require that the environment is what its record says.
+
+        Args:
+            may_change: field of the record that the command may change.
+
+        Raises:
+            ProblemsError: everything that differs.
+            EsqError: the cluster is unreachable.
+        """
+        require_unchanged(self.environment, self.current_record(), self._read_record, may_change=may_change)
+
+    def _read_record(self) -> EnvironmentRecord | None:
+        self.tools.ensure(CONTROL_TOOLS, RecordingProgress())
+        stored = EnvironmentStore(self.engine()).read()
+        return stored.record if stored else None
 
     def engine(self) -> PulumiEngine:
         """Return the Pulumi engine for this cluster."""
@@ -218,7 +237,7 @@ def open_deployed_target(environment: Environment, progress: ProgressReporter) -
             location=str(target.kubeconfig),
             remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq recover {environment.name}`.",
         )
-    require_unchanged(environment, target.current_record(), environment.load_record)
+    target.require_unchanged()
     return target
 
 

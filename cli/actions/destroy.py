@@ -9,6 +9,7 @@ from cli.actions.deploy import open_engine, summarize
 from cli.actions.deployment_target import CONTROL_TOOLS, DeploymentTarget, open_target
 from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
+from infra.environment_record import OFFSITE_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +65,7 @@ def _destroy_layers(
     keep_credentials: bool,
 ) -> list[StackResult]:
     """Delete the layers; the credentials go last, and only with everything that needs them."""
-    engine, results = open_engine(target, lock, progress), []
+    engine, results = open_engine(target, lock, progress, may_change=OFFSITE_STORE), []
     for layer in reversed(layers):
         with progress.step(f"delete {layer}") as step:
             result = engine.destroy(layer, step)

@@ -19,16 +19,17 @@ from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
 from infra.components import backup as names
 from infra.components.backup.pod_programs import backup_selection
+from infra.environment_record import CLUSTER
 from infra.errors import EsqError, UsageError
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 from infra.stack_settings import Layer
 
 if TYPE_CHECKING:
     from cli.actions.deployment_target import DeploymentTarget
+    from cli.actions.stack_config import LoadedSettings
     from cli.environment import Environment
     from cli.pulumi_engine import PulumiEngine
     from infra.progress import ProgressReporter, ProgressStep
-    from infra.stack_settings import StackSettings
 
 JOB_TIMEOUT_SECONDS = 1800.0
 REPUBLISH_JOB = "republish-requests"
@@ -63,7 +64,7 @@ def recover_environment(
         ) from error
     with hold_environment(environment, "recover") as lock:
         target = provision_target(environment, progress)
-        engine = deploy.open_engine(target, lock, progress)
+        engine = deploy.open_engine(target, lock, progress, may_change=CLUSTER)
         # Fails here when the keys are lost: without them the backups cannot be decrypted.
         stored = EnvironmentStore(engine).require()
         if target.offsite_store(stored.credentials.offsite_store) is None:
@@ -72,11 +73,9 @@ def recover_environment(
                 location="offsite_store",
                 remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
             )
-        loaded = deploy.load_layer_settings(environment, engine, target, list(Layer), progress)
-        deploy.save_credentials(engine, loaded, progress)
+        loaded = deploy.load_layer_settings(engine, target, list(Layer), progress)
         deploy.trust_services_ca(target, loaded.settings)
-        settings = {layer_settings.layer: layer_settings for layer_settings in loaded.settings}
-        return _run_steps(target, engine, settings, recovery_target, arguments, progress) | {
+        return _run_steps(target, engine, loaded, recovery_target, arguments, progress) | {
             "seconds": round(time.monotonic() - started, 1)
         }
 
@@ -84,16 +83,19 @@ def recover_environment(
 def _run_steps(  # noqa: PLR0913, PLR0917 - everything that the steps need
     target: DeploymentTarget,
     engine: PulumiEngine,
-    settings: dict[Layer, StackSettings],
+    loaded: LoadedSettings,
     recovery_target: str,
     arguments: tuple[str, ...],
     progress: ProgressReporter,
 ) -> dict[str, Any]:
     operations = RestoreOperations(target)
+    settings = {layer_settings.layer: layer_settings for layer_settings in loaded.settings}
     results = [deploy.deploy_layer(engine, settings[Layer.CLUSTER], progress)]
     if operations.recovery_target() is None:
         _require_no_database(operations)
         operations.set_recovery_target(recovery_target, arguments)
+    # Not earlier: in a recorded cluster without the recovery target, a deploy would create an empty database.
+    deploy.save_environment(engine, loaded, progress)
     with progress.step("restore the database") as step:
         results.append(deploy.up_layer(engine, settings[Layer.DATA], step))
         operations.wait_for_postgres(step)

@@ -10,16 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cli.environment_check import require_unoccupied
 from cli.environment_store import EnvironmentStore, StoredEnvironment
+from infra.cluster_identity import deployed_environment
 from infra.credentials import complete_credentials
 from infra.stack_settings import IMAGES, Layer, parse_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from cli.environment import Environment
+    from cli.actions.deployment_target import DeploymentTarget
     from cli.pulumi_engine import PulumiEngine
-    from infra.credentials import Credentials, OffsiteStoreAccess
+    from infra.credentials import Credentials
     from infra.stack_settings import StackSettings
 
 SETTINGS_KEY = "settings"
@@ -48,8 +50,9 @@ class LoadedSettings:
         """What was generated, in words."""
         if self.stored is None:
             return "generated credentials"
-        changed = self.current.credentials != self.stored.credentials
-        return "renewed missing or expiring credentials" if changed else "unchanged"
+        if self.current.credentials != self.stored.credentials:
+            return "changed missing or expiring credentials"
+        return "unchanged" if self.current == self.stored else "changed record"
 
 
 def load_credentials(engine: PulumiEngine) -> Credentials:
@@ -62,30 +65,33 @@ def load_credentials(engine: PulumiEngine) -> Credentials:
 
 
 def load_settings(
-    environment: Environment,
+    target: DeploymentTarget,
     engine: PulumiEngine,
     images: Mapping[str, str],
     layers: Sequence[Layer],
-    find_offsite_store: Callable[[OffsiteStoreAccess | None], OffsiteStoreAccess | None],
 ) -> LoadedSettings:
     """Return the settings of layers; missing and expiring credentials are generated, and nothing is saved.
 
     Args:
-        environment: the environment.
+        target: the deployment target.
         engine: its Pulumi engine.
         images: image references by name.
         layers: the layers.
-        find_offsite_store: returns the access to the off-site store, of that of the last deploy.
 
     Raises:
         ProblemsError: invalid settings, all of them named.
+        UsageError: the cluster holds another environment, or the environment of another backend.
         EsqError: the environment is deployed, and its credentials are lost.
     """
+    environment, record = target.environment, target.current_record()
     stored = EnvironmentStore(engine).load()
+    occupant = deployed_environment(target.kubeconfig)
+    if stored is None or occupant != environment.name:
+        require_unoccupied(record, occupant)
     existing = stored.credentials if stored else None
-    offsite_store = find_offsite_store(existing.offsite_store if existing else None)
+    offsite_store = target.offsite_store(existing.offsite_store if existing else None)
     credentials = complete_credentials(existing).model_copy(update={"offsite_store": offsite_store})
-    current = StoredEnvironment(record=stored.record if stored else None, credentials=credentials)
+    current = StoredEnvironment(record=record, credentials=credentials)
     loaded = LoadedSettings(stored, current)
     for layer in layers:
         values: dict[str, object] = {"environment": environment.name, "layer": layer}

@@ -1,4 +1,4 @@
-"""`esq env list | show | init`."""
+"""`esq env list | show | init | rebind`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infra.errors import ExitCode
 if TYPE_CHECKING:
     from cli.actions.environments import ListedEnvironment
 
-app = output.command_group("List, show and create definitions of environments.")
+app = output.command_group("List, show and create environments; bind one to what its definition says.")
 
 NewEnv = Annotated[str, typer.Argument(metavar="ENV", help="Name of the new environment, e.g. `staging`.")]
 
@@ -64,6 +64,29 @@ def init(env: NewEnv, *, json: AsJson = False) -> None:
         output.print_json({"environment": env, "file": str(file)})
         return
     typer.echo(f"{file}\nEdit it, check it with `esq env show {env}`, then `esq deploy {env}`.")
+
+
+@app.command()
+def rebind(
+    env: Env,
+    confirm: Annotated[
+        str | None, typer.Option(help="Name of the environment as confirmation.", metavar="ENV")
+    ] = None,
+    *,
+    json: AsJson = False,
+) -> None:
+    """Bind a deployed environment to the backend, cluster and off-site store of its definition.
+
+    For stacks that were moved to another backend, and for a lost cluster that is not recovered.
+    """
+    from cli.actions.environment_rebind import rebind as action  # noqa: PLC0415 - imports the whole SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    changes = action(load_environment(env), confirm, output.progress_reporter(as_json=json))
+    if json:
+        output.print_json({"environment": env, "changes": changes})
+    else:
+        typer.echo("\n".join(changes) or f"`{env}` is already bound to what its definition says.")
 
 
 def _row(listed: ListedEnvironment) -> dict[str, object]:
