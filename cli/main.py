@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -59,6 +60,10 @@ COMMANDS = {
     "lock": ("cli.commands.dev", "Regenerate the lock files after a change to pyproject.toml."),
 }
 """Module and help line of each command, in the order they are listed."""
+
+
+EXIT_TIMEOUT_SECONDS = 5.0
+"""After an interrupt, threads that do not end are abandoned."""
 
 
 class LazyGroup(TyperGroup):
@@ -186,10 +191,23 @@ def _log_file() -> Path:
     return folder / f"error-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{os.getpid()}.log"
 
 
+def handle_signals() -> None:
+    """Let SIGTERM, and SIGHUP of a closed terminal, clean up as Ctrl-C does; `nohup` stays effective."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+
+
 def main() -> NoReturn:
-    """Run `esq` with the arguments of this process; SIGTERM cleans up as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:]))
+    """Run `esq` with the arguments of this process."""
+    handle_signals()
+    code = run(sys.argv[1:])
+    if code == ExitCode.INTERRUPTED:
+        # The interpreter waits for all threads, also for one of a program that hangs.
+        deadline = threading.Timer(EXIT_TIMEOUT_SECONDS, os._exit, (code,))
+        deadline.daemon = True
+        deadline.start()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

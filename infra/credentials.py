@@ -156,7 +156,7 @@ class ObjectStoreCredentials(FrozenModel):
 
 
 class BackupCredentials(FrozenModel):
-    """Passphrases of the backups. If the environment's folder is lost, they and thus all backups are lost.
+    """Passphrases of the backups. If the environment stack is lost, they and thus all backups are lost.
 
     Attributes:
         cipher_pass: passphrase of the repository inside the environment.

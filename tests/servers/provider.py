@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import platformdirs
 
 from cli.environment import load_environment
+from cli.main import handle_signals
 from cli.provider_process import PROGRAM, ProviderProcess
 from cli.pulumi_engine import PulumiEngine
 from infra.progress import RecordedStep, RecordingProgress
@@ -82,4 +83,5 @@ def _is_provider(process: Path, kubeconfig: Path) -> bool:
 
 def _deploy(state: Path, kubeconfig: Path, program: Callable[[], None]) -> None:
     os.setsid()
+    handle_signals()
     new_engine(state, kubeconfig, new_provider(kubeconfig)).up("data", program, RecordedStep("data"))

@@ -188,16 +188,23 @@ def test_object_that_is_not_ready_is_explained_by_its_pods_and_fixed_by_the_next
     }
 
 
-def test_interrupt_stops_a_wait_and_the_next_run_continues(
-    engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient, child_deploy: ChildDeploy
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_to_esq_alone_stops_the_engine_and_the_next_run_continues(  # noqa: PLR0913, PLR0917 - fixtures
+    engine: PulumiEngine,
+    step: RecordedStep,
+    namespace: str,
+    api: client.ApiClient,
+    child_deploy: ChildDeploy,
+    number: signal.Signals,
 ) -> None:
     child = child_deploy.start(partial(deployment_with_timeout, namespace, 1))
     wait_until("the Deployment", lambda: exists(api, namespace), 60)
     time.sleep(1)
     assert child.pid is not None
-    os.killpg(child.pid, signal.SIGINT)
+    os.kill(child.pid, number)
     child.join(30)
     assert child.exitcode == 1
+    assert not list((engine.environment.folder / "backend/.pulumi/locks").rglob("*.json"))
     engine.up("data", partial(deployment_with_timeout, namespace, 0), step)
     assert replica_count(api, namespace) == 0
 
