@@ -37,6 +37,11 @@ COMMAND_ANNOTATION = "esq/command"
 _CONFLICT = 409
 
 
+def lease_name(environment: str) -> str:
+    """Return the name of an environment's Lease."""
+    return f"esq-{environment}"
+
+
 class EnvironmentLease:
     """A context that holds the Lease.
 
@@ -59,7 +64,7 @@ class EnvironmentLease:
     ) -> None:
         self._kubeconfig = kubeconfig
         self._environment = environment
-        self._name = f"esq-{environment}"
+        self._name = lease_name(environment)
         self._command = command
         self._duration = duration
         self._renew_interval = renew_interval

@@ -32,6 +32,7 @@ COMMANDS = {
     "status": ("cli.commands.status", "Show the health of an environment by component and zone."),
     "config": ("cli.commands.config", "Show and set fields of an environment's definition."),
     "env": ("cli.commands.env", "List, show and create environments; bind one to what its definition says."),
+    "state": ("cli.commands.state", "Export, import and unlock the state of an environment's stacks."),
     "drift": (
         "cli.commands.drift",
         "Compare the cluster with the deployed state; exit code 99 when they differ.",

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from cli.engine_results import StackResult
     from infra.progress import ProgressReporter
     from infra.stack_settings import Layer
 
@@ -24,6 +25,7 @@ SLO_COLOURS = {"met": "green", "missed": "yellow", "violated": "red"}
 """Colour of each status of an SLO."""
 
 _PIPE_COLUMNS = 200
+_OPERATION_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
 _TARGET_HELP = "`latest`, a time (ISO 8601, UTC by default), or the label of a backup."
 
 Env = Annotated[
@@ -36,6 +38,14 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 Layers = Annotated[
     list[str] | None,
     typer.Option("--layer", help="Only this layer: cluster, data or services. Repeatable."),
+]
+Targets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="NAME",
+        help="Only the resources with this name, as `esq preview` shows it; needs one --layer. Repeatable.",
+    ),
 ]
 RecoveryTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help=_TARGET_HELP)]
 
@@ -142,6 +152,18 @@ def console() -> Console:
     return Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_COLUMNS)
 
 
+def print_changes(results: Iterable[StackResult]) -> None:
+    """Print the changes of each layer and the warnings about them."""
+    for result in results:
+        same = result.counts.get("same", 0)
+        typer.echo(f"{result.layer}: {len(result.changes)} to change, {same} unchanged")
+        for change in result.changes:
+            fields = f"  ({', '.join(change.fields)})" if change.fields else ""
+            typer.echo(f"  {_OPERATION_SIGNS.get(change.operation, '?')} {change.resource}{fields}")
+        for warning in result.warnings:
+            typer.echo(f"  ! {warning}")
+
+
 def print_report_names(reports: list[str], environment: str, *, as_json: bool) -> None:
     """Print the names of reports.
 
@@ -159,6 +181,25 @@ def print_report_names(reports: list[str], environment: str, *, as_json: bool) -
 def print_json(values: dict[str, Any]) -> None:
     """Print one JSON object."""
     sys.stdout.write(json.dumps(values, ensure_ascii=False, default=str) + "\n")
+
+
+def parse_targets(names: list[str] | None, layers: list[Layer]) -> tuple[str, ...]:
+    """Return the names of the only resources to deploy; empty for all.
+
+    Args:
+        names: values of `--target`.
+        layers: the selected layers.
+
+    Raises:
+        UsageError: names without exactly one layer, because another layer has no such resources.
+    """
+    if names and len(layers) != 1:
+        raise UsageError(
+            "targets are resources of one layer",
+            location="--target",
+            remedy="Name its layer too, e.g. `--layer services --target campaigns-api`.",
+        )
+    return tuple(names or ())
 
 
 def parse_layers(names: list[str] | None) -> list[Layer]:

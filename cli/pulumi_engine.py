@@ -22,7 +22,7 @@ from cli.pulumi_workspace import PulumiWorkspace
 from infra.errors import EsqError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from cli.environment import Environment
     from cli.provider_process import ProviderProcess
@@ -54,13 +54,16 @@ class PulumiEngine:
         self._provider = provider
         self._kubeconfig = kubeconfig
 
-    def up(self, layer: str, program: Callable[[], None], step: ProgressStep) -> StackResult:
+    def up(
+        self, layer: str, program: Callable[[], None], step: ProgressStep, targets: Sequence[str] = ()
+    ) -> StackResult:
         """Deploy a layer; also corrects drift.
 
         Args:
             layer: name of the layer.
             program: declares its resources.
             step: shows the resources in progress.
+            targets: names of the only resources to deploy; empty for all.
 
         Returns:
             The changes made.
@@ -70,8 +73,8 @@ class PulumiEngine:
             EnvironmentLockedError: another run uses the stack.
         """
         stack = self.workspace.stack(layer, program, self._provider_variables())
-        method = partial(_with_stack, stack, partial(stack.up, refresh=True, suppress_outputs=True))
-        return self._run(stack, layer, "up", method, step)
+        action = partial(stack.up, refresh=True, suppress_outputs=True, target=_urns(targets))
+        return self._run(stack, layer, "up", partial(_with_stack, stack, action), step)
 
     def publish(self, layer: str, program: Callable[[], None], step: ProgressStep) -> None:
         """Save the outputs of a program without resources.
@@ -89,21 +92,25 @@ class PulumiEngine:
             stack, layer, "up", partial(_with_stack, stack, partial(stack.up, suppress_outputs=True)), step
         )
 
-    def preview(self, layer: str, program: Callable[[], None], step: ProgressStep) -> StackResult:
+    def preview(
+        self, layer: str, program: Callable[[], None], step: ProgressStep, targets: Sequence[str] = ()
+    ) -> StackResult:
         """Return the changes that `up` would make; creates nothing, not even the stack.
 
         Args:
             layer: name of the layer.
             program: declares its resources.
             step: shows the resources in progress.
+            targets: names of the only resources to deploy; empty for all.
         """
         if self.workspace.has_key():
             stack = self.workspace.stack(layer, program, self._provider_variables())
             with suppress(StackNotFoundError):
-                return self._run(stack, layer, "preview", partial(stack.preview, refresh=True), step)
+                action = partial(stack.preview, refresh=True, target=_urns(targets))
+                return self._run(stack, layer, "preview", action, step)
         with tempfile.TemporaryDirectory(prefix="esq-preview-") as folder:
             stack = self.workspace.scratch_stack(layer, program, self._provider_variables(), Path(folder))
-            return self._run(stack, layer, "preview", stack.preview, step)
+            return self._run(stack, layer, "preview", partial(stack.preview, target=_urns(targets)), step)
 
     def drift(self, layer: str, step: ProgressStep) -> StackResult:
         """Compare the cluster with the last deploy; changes nothing.
@@ -125,6 +132,21 @@ class PulumiEngine:
             return self._run(stack, layer, "drift", partial(stack.refresh, preview_only=True), step)
         except StackNotFoundError as error:
             raise _not_deployed(self.environment.name, layer) from error
+
+    def preview_destroy(self, layer: str, step: ProgressStep) -> StackResult:
+        """Return the resources that `destroy` would delete; the cluster is not asked.
+
+        Args:
+            layer: name of the layer.
+            step: shows the resources in progress.
+        """
+        if not self.workspace.has_key():
+            return StackResult(layer, (), {})
+        stack = self.workspace.stack(layer, variables=self._provider_variables())
+        try:
+            return self._run(stack, layer, "destroy", partial(stack.destroy, preview_only=True), step)
+        except StackNotFoundError:
+            return StackResult(layer, (), {})
 
     def destroy(self, layer: str, step: ProgressStep) -> StackResult:
         """Delete all resources of a layer, then its stack.
@@ -191,6 +213,11 @@ class PulumiEngine:
         finally:
             if self._provider is not None:
                 self._provider.close()
+
+
+def _urns(names: Sequence[str]) -> list[str] | None:
+    """Return patterns of the engine that match resources of any type with these names."""
+    return [f"urn:pulumi:*::*::**::{name}" for name in names] or None
 
 
 def _not_deployed(environment: str, layer: str) -> EsqError:

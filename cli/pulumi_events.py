@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pulumi.automation.events import DiagnosticEvent, EngineEvent, StepEventMetadata
 
 _COLOUR = re.compile(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m")
-_HIDDEN_TYPES = frozenset({"pulumi:pulumi:Stack"})
+_HIDDEN_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
+"""Prefixes of types that are in every program, whatever it declares."""
 _UNREPORTED_OPERATIONS = frozenset({"same", "read", "refresh"})
 _SUMMARY_MESSAGES = ("an unhandled error occurred", "update failed", "preview failed")
 """Prefixes of messages that only repeat earlier ones."""
@@ -114,13 +115,13 @@ class EngineRun:
         return ", ".join(parts) + (f" and {hidden} more" if hidden else "")
 
     def _on_started(self, step: StepEventMetadata) -> None:
-        if step.type not in _HIDDEN_TYPES and step.op.value not in _UNREPORTED_OPERATIONS:
+        if not step.type.startswith(_HIDDEN_TYPES) and step.op.value not in _UNREPORTED_OPERATIONS:
             self._in_progress[step.urn] = (resource_name(step.urn), step.op.value)
             self.on_status(self.status_line())
 
     def _on_finished(self, step: StepEventMetadata) -> None:
         self._in_progress.pop(step.urn, None)
-        if step.type not in _HIDDEN_TYPES and step.op.value not in _UNREPORTED_OPERATIONS:
+        if not step.type.startswith(_HIDDEN_TYPES) and step.op.value not in _UNREPORTED_OPERATIONS:
             change = ResourceChange(resource_name(step.urn), step.op.value, _changed_fields(step))
             # A preview reports a component twice: when it is declared, and with its outputs.
             self.changes += [change] if change not in self.changes else []

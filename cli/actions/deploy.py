@@ -142,7 +142,10 @@ def save_environment(engine: PulumiEngine, loaded: LoadedSettings, progress: Pro
 
 
 def preview(
-    environment: Environment, layers: Sequence[Layer], progress: ProgressReporter
+    environment: Environment,
+    layers: Sequence[Layer],
+    progress: ProgressReporter,
+    targets: Sequence[str] = (),
 ) -> list[StackResult]:
     """Return the changes that a deploy would make. Provisions cluster and images, which a preview requires.
 
@@ -150,16 +153,20 @@ def preview(
         environment: the environment.
         layers: the layers, in order.
         progress: reports steps.
+        targets: names of the only resources to deploy; empty for all.
     """
     target = provision_target(environment, progress)
     target.require_unchanged(may_change=OFFSITE_STORE)
     engine = target.engine()
     loaded = load_layer_settings(engine, target, layers, progress)
-    return preview_layers(engine, loaded.settings, progress)
+    return preview_layers(engine, loaded.settings, progress, targets)
 
 
 def preview_layers(
-    engine: PulumiEngine, settings: Sequence[StackSettings], progress: ProgressReporter
+    engine: PulumiEngine,
+    settings: Sequence[StackSettings],
+    progress: ProgressReporter,
+    targets: Sequence[str] = (),
 ) -> list[StackResult]:
     """Preview the layers.
 
@@ -167,6 +174,7 @@ def preview_layers(
         engine: the Pulumi engine.
         settings: settings by layer, in order.
         progress: reports one step per layer.
+        targets: names of the only resources to deploy; empty for all.
 
     Returns:
         The pending changes by layer, in the same order.
@@ -174,7 +182,7 @@ def preview_layers(
     results = []
     for layer_settings in settings:
         with progress.step(f"preview {layer_settings.layer}") as step:
-            result = engine.preview(layer_settings.layer, layer_program(layer_settings), step)
+            result = engine.preview(layer_settings.layer, layer_program(layer_settings), step, targets)
             results.append(result)
             step.set_result(summarize(result))
     return results
@@ -185,6 +193,7 @@ def deploy(
     layers: Sequence[Layer],
     progress: ProgressReporter,
     confirm: Callable[[Sequence[StackResult]], None] | None = None,
+    targets: Sequence[str] = (),
 ) -> DeployResult:
     """Deploy layers of an environment.
 
@@ -194,6 +203,7 @@ def deploy(
         progress: reports steps.
         confirm: function that is called with the preview before any change, and raises to stop; None for no
             preview.
+        targets: names of the only resources to deploy; empty for all.
 
     Returns:
         The deployed layers and the health of the environment.
@@ -206,9 +216,9 @@ def deploy(
         engine = open_engine(target, lock, progress, may_change=OFFSITE_STORE)
         loaded = load_layer_settings(engine, target, layers, progress)
         if confirm is not None:
-            confirm(preview_layers(engine, loaded.settings, progress))
+            confirm(preview_layers(engine, loaded.settings, progress, targets))
         save_environment(engine, loaded, progress)
-        return _deploy_layers(target, engine, loaded.settings, progress)
+        return _deploy_layers(target, engine, loaded.settings, progress, targets)
 
 
 def _deploy_layers(
@@ -216,9 +226,10 @@ def _deploy_layers(
     engine: PulumiEngine,
     settings: Sequence[StackSettings],
     progress: ProgressReporter,
+    targets: Sequence[str],
 ) -> DeployResult:
     trust_services_ca(target, settings)
-    layers = [deploy_layer(engine, layer_settings, progress) for layer_settings in settings]
+    layers = [deploy_layer(engine, layer_settings, progress, targets) for layer_settings in settings]
     deployed = DeployResult(target, layers)
     if any(layer_settings.layer == Layer.SERVICES for layer_settings in settings):
         with progress.step("health checks") as step:
@@ -227,34 +238,43 @@ def _deploy_layers(
     return deployed
 
 
-def deploy_layer(engine: PulumiEngine, settings: StackSettings, progress: ProgressReporter) -> StackResult:
+def deploy_layer(
+    engine: PulumiEngine,
+    settings: StackSettings,
+    progress: ProgressReporter,
+    targets: Sequence[str] = (),
+) -> StackResult:
     """Deploy one layer as a step.
 
     Args:
         engine: the Pulumi engine.
         settings: settings of the layer.
         progress: reports the step.
+        targets: names of the only resources to deploy; empty for all.
 
     Returns:
         The changes made.
     """
     with progress.step(f"layer {settings.layer}") as step:
-        return up_layer(engine, settings, step)
+        return up_layer(engine, settings, step, targets)
 
 
-def up_layer(engine: PulumiEngine, settings: StackSettings, step: ProgressStep) -> StackResult:
+def up_layer(
+    engine: PulumiEngine, settings: StackSettings, step: ProgressStep, targets: Sequence[str] = ()
+) -> StackResult:
     """Save the settings of a layer and deploy it.
 
     Args:
         engine: the Pulumi engine.
         settings: settings of the layer.
         step: shows resources in progress and the summary.
+        targets: names of the only resources to deploy; empty for all.
 
     Returns:
         The changes made.
     """
     stack_config.save_settings(engine, settings)
-    result = engine.up(settings.layer, layer_program(settings), step)
+    result = engine.up(settings.layer, layer_program(settings), step, targets)
     step.set_result(summarize(result))
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cli.actions.deploy import open_engine, summarize
@@ -19,6 +20,62 @@ if TYPE_CHECKING:
     from cli.environment_lock import EnvironmentLock
     from infra.progress import ProgressReporter
     from infra.stack_settings import Layer
+
+
+@dataclass(frozen=True)
+class DestroyPreview:
+    """What a destroy would delete.
+
+    Attributes:
+        layers: resources by layer, last layer first.
+        everything_else: what is deleted besides resources, in words.
+    """
+
+    layers: list[StackResult]
+    everything_else: list[str]
+
+
+def preview_destroy(
+    environment: Environment,
+    layers: Sequence[Layer],
+    progress: ProgressReporter,
+    *,
+    purge: bool,
+    keep_backups: bool = False,
+) -> DestroyPreview:
+    """Return what `destroy` would delete; starts and deletes nothing.
+
+    Args:
+        environment: see `destroy`.
+        layers: see `destroy`.
+        progress: see `destroy`.
+        purge: see `destroy`.
+        keep_backups: see `destroy`.
+    """
+    target = open_target(environment, progress)
+    target.tools.ensure(CONTROL_TOOLS, progress)
+    engine, results = target.engine(), []
+    for layer in reversed(layers):
+        with progress.step(f"preview {layer}") as step:
+            results.append(engine.preview_destroy(layer, step))
+    return DestroyPreview(results, _purged(target, keep_backups=keep_backups) if purge else [])
+
+
+def _purged(target: DeploymentTarget, *, keep_backups: bool) -> list[str]:
+    environment = target.environment
+    cluster = f"the embedded cluster `{environment.cluster}` with its volumes"
+    return [
+        *([cluster] if target.cluster is not None else []),
+        *(
+            []
+            if keep_backups
+            else [
+                "the credentials, without which no backup can be read",
+                *([f"off-site backups: {environment.offsite_store_dir}"] if target.cluster else []),
+                f"state on this machine: {environment.folder}",
+            ]
+        ),
+    ]
 
 
 def destroy(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli import output
-from cli.output import AsJson, Env, Layers, Yes  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env, Layers, Targets, Yes  # noqa: TC001 - Typer reads annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 app = output.command_group()
 
-_OPERATION_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
-
 
 @app.command()
 def preview(
     env: Env,
     layer: Layers = None,
+    target: Targets = None,
     *,
     json: AsJson = False,
 ) -> None:
@@ -36,18 +35,20 @@ def preview(
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
-    results = action.preview(environment, output.parse_layers(layer), progress)
+    layers = output.parse_layers(layer)
+    results = action.preview(environment, layers, progress, output.parse_targets(target, layers))
     if json:
-        layers = [result.to_dict() for result in results]
-        output.print_json({"environment": env, "layers": layers, "steps": output.timings(progress)})
+        changes = [result.to_dict() for result in results]
+        output.print_json({"environment": env, "layers": changes, "steps": output.timings(progress)})
     else:
-        _print_changes(results)
+        output.print_changes(results)
 
 
 @app.command()
 def deploy(
     env: Env,
     layer: Layers = None,
+    target: Targets = None,
     *,
     yes: Yes = False,
     json: AsJson = False,
@@ -63,26 +64,17 @@ def deploy(
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
-    result = action.deploy(environment, output.parse_layers(layer), progress, None if yes else _confirm)
+    layers = output.parse_layers(layer)
+    targets = output.parse_targets(target, layers)
+    result = action.deploy(environment, layers, progress, None if yes else _confirm, targets)
     if json:
         output.print_json({"environment": env, **result.to_dict(), "steps": output.timings(progress)})
     else:
         _print_result(env, result)
 
 
-def _print_changes(results: Sequence[StackResult]) -> None:
-    for result in results:
-        same = result.counts.get("same", 0)
-        typer.echo(f"{result.layer}: {len(result.changes)} to change, {same} unchanged")
-        for change in result.changes:
-            fields = f"  ({', '.join(change.fields)})" if change.fields else ""
-            typer.echo(f"  {_OPERATION_SIGNS.get(change.operation, '?')} {change.resource}{fields}")
-        for warning in result.warnings:
-            typer.echo(f"  ! {warning}")
-
-
 def _confirm(results: Sequence[StackResult]) -> None:
-    _print_changes(results)
+    output.print_changes(results)
     if any(result.changes for result in results):
         typer.confirm("Continue?", abort=True, err=True)
 

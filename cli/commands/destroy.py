@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
 from cli.output import AsJson, Env, Layers, Yes  # noqa: TC001 - Typer reads annotations
+
+if TYPE_CHECKING:
+    from infra.stack_settings import Layer
 
 app = output.command_group()
 
@@ -22,6 +25,8 @@ KeepBackups = Annotated[
     ),
 ]
 
+Preview = Annotated[bool, typer.Option("--preview", help="Show what would be deleted, and delete nothing.")]
+
 
 @app.command()
 def destroy(  # noqa: PLR0913 - one per option
@@ -30,10 +35,15 @@ def destroy(  # noqa: PLR0913 - one per option
     *,
     keep_cluster: KeepCluster = False,
     keep_backups: KeepBackups = False,
+    preview: Preview = False,
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
     """Delete an environment: its layers with their data and, for `local`, the cluster."""
+    purge = not layer and not keep_cluster
+    if preview:
+        _preview(env, output.parse_layers(layer), purge=purge, keep_backups=keep_backups, as_json=json)
+        return
     output.require_confirmation(
         f"All data of `{env}` will be deleted. Continue?",
         remedy=f"The command deletes all data of `{env}`. To confirm: `esq destroy {env} --yes`.",
@@ -45,7 +55,6 @@ def destroy(  # noqa: PLR0913 - one per option
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
-    purge = not layer and not keep_cluster
     results = action.destroy(
         environment, output.parse_layers(layer), progress, purge=purge, keep_backups=keep_backups
     )
@@ -54,3 +63,18 @@ def destroy(  # noqa: PLR0913 - one per option
         output.print_json({"environment": env, "layers": layers, "steps": output.timings(progress)})
     else:
         typer.echo(f"`{env}` is deleted." if purge else f"The selected layers of `{env}` are deleted.")
+
+
+def _preview(env: str, layers: list[Layer], *, purge: bool, keep_backups: bool, as_json: bool) -> None:
+    from cli.actions.destroy import preview_destroy  # noqa: PLC0415 - imports the whole SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    progress = output.progress_reporter(as_json=as_json)
+    preview = preview_destroy(load_environment(env), layers, progress, purge=purge, keep_backups=keep_backups)
+    if as_json:
+        results = [result.to_dict() for result in preview.layers]
+        output.print_json({"environment": env, "layers": results, "also": preview.everything_else})
+        return
+    output.print_changes(preview.layers)
+    for text in preview.everything_else:
+        typer.echo(f"- {text}")

@@ -123,6 +123,28 @@ def test_second_run_changes_nothing_and_secrets_are_encrypted(
     assert engine.destroy("data", step).counts == {"delete": 10}
 
 
+def test_targets_deploy_only_the_resources_with_these_names(
+    engine: PulumiEngine, step: RecordedStep, namespace: str
+) -> None:
+    program = partial(objects_of_each_kind, namespace)
+    for _ in ("preview a new layer", "preview an existing layer"):
+        changes = engine.preview("data", program, step, ["sa", "r"]).changes
+        assert sorted(change.resource for change in changes) == ["Role r", "ServiceAccount sa"]
+        assert engine.up("data", program, step, ["svc"]).counts.keys() <= {"create", "same"}
+    # The Service, and the provider itself.
+    assert engine.preview("data", program, step).counts == {"create": 8, "same": 2}
+
+
+def test_preview_of_destroy_deletes_nothing(engine: PulumiEngine, step: RecordedStep, namespace: str) -> None:
+    assert engine.preview_destroy("data", step).changes == ()
+    program = partial(objects_of_each_kind, namespace)
+    engine.up("data", program, step)
+    result = engine.preview_destroy("data", step)
+    assert result.counts == {"delete": 10}
+    assert "Deployment d" in [change.resource for change in result.changes]
+    assert engine.up("data", program, step).counts == {"same": 10}
+
+
 def test_manual_scaling_is_drift_and_the_next_deploy_reverts_it(
     engine: PulumiEngine, step: RecordedStep, namespace: str, api: client.ApiClient
 ) -> None:

@@ -1,0 +1,145 @@
+"""State of an environment's stacks: break a lock that was left, export, import."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from kubernetes import client
+
+from cli.actions.deployment_target import CONTROL_TOOLS, open_deployed_target
+from cli.environment_lease import NAMESPACE, lease_name
+from cli.environment_lock import hold_environment
+from cli.lock_holder import LockHolder
+from infra.errors import UsageError
+from infra.kubernetes import api_client, get_or_none
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli.actions.deployment_target import DeploymentTarget
+    from cli.environment import Environment
+    from cli.pulumi_engine import PulumiEngine
+    from infra.progress import ProgressReporter
+
+FORMAT = "esq-state-1"
+"""Identifies the format of an export."""
+
+
+def export_state(environment: Environment, progress: ProgressReporter) -> dict[str, Any]:
+    """Return the states of all stacks; secrets stay encrypted with the environment's key.
+
+    Args:
+        environment: the environment.
+        progress: reports builds of tools.
+    """
+    engine = _open_engine(environment, progress)[1]
+    layers = sorted(engine.workspace.layers())
+    states = {layer: engine.workspace.export_state(layer) for layer in layers}
+    return {"format": FORMAT, "environment": environment.name, "layers": states}
+
+
+def import_state(environment: Environment, file: Path, progress: ProgressReporter) -> list[str]:
+    """Replace the states of stacks by those of an export.
+
+    Args:
+        environment: the environment.
+        file: an export of the same environment.
+        progress: reports steps.
+
+    Returns:
+        The names of the layers.
+
+    Raises:
+        UsageError: the file is no export of this environment; nothing was changed.
+        EsqError: another run uses the environment.
+    """
+    states = _parse_export(environment, file)
+    with hold_environment(environment, "state import") as lock:
+        target, engine = _open_engine(environment, progress)
+        lock.hold_cluster(target.kubeconfig)
+        for layer, state in states.items():
+            with progress.step(f"import {layer}") as step:
+                engine.workspace.import_state(layer, state)
+                step.set_result(f"{len(state.get('resources') or [])} resources")
+    return list(states)
+
+
+def unlock(environment: Environment, progress: ProgressReporter) -> list[str]:
+    """Remove every lock of an environment that a run on another machine left.
+
+    Args:
+        environment: the environment.
+        progress: reports builds of tools.
+
+    Returns:
+        What was removed.
+
+    Raises:
+        EsqError: a process of this machine holds the lock.
+    """
+    with hold_environment(environment, "state unlock"):
+        target, engine = _open_engine(environment, progress)
+        removed = _remove_lease(target)
+        for layer in sorted(engine.workspace.layers()):
+            engine.workspace.stack(layer).cancel()
+            removed.append(f"locks of stack {engine.workspace.stack_name(layer)}")
+    return removed
+
+
+def find_lock_holder(environment: Environment, progress: ProgressReporter) -> str:
+    """Return who holds the environment's Lease, and since when; empty when nobody does.
+
+    Args:
+        environment: the environment.
+        progress: reports builds of tools.
+    """
+    target = open_deployed_target(environment, progress)
+    with closing(api_client(target.kubeconfig)) as api:
+        coordination = client.CoordinationV1Api(api)
+        lease = get_or_none(
+            lambda: coordination.read_namespaced_lease(lease_name(environment.name), NAMESPACE)
+        )
+    if lease is None or not lease.spec.holder_identity:
+        return ""
+    holder = LockHolder.parse(lease.spec.holder_identity) or lease.spec.holder_identity
+    return f"{holder}, last renewed {lease.spec.renew_time:%Y-%m-%d %H:%M:%SZ}"
+
+
+def _remove_lease(target: DeploymentTarget) -> list[str]:
+    name = lease_name(target.environment.name)
+    with closing(api_client(target.kubeconfig)) as api:
+        coordination = client.CoordinationV1Api(api)
+        deleted = get_or_none(lambda: coordination.delete_namespaced_lease(name, NAMESPACE))
+    return [f"Lease {NAMESPACE}/{name}"] if deleted is not None else []
+
+
+def _open_engine(
+    environment: Environment, progress: ProgressReporter
+) -> tuple[DeploymentTarget, PulumiEngine]:
+    target = open_deployed_target(environment, progress)
+    target.tools.ensure(CONTROL_TOOLS, progress)
+    return target, target.engine()
+
+
+def _parse_export(environment: Environment, file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"the file cannot be read: {error}", location=str(file), remedy="Name an export."
+        ) from error
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise UsageError(
+            "this is no export of a state",
+            location=str(file),
+            remedy=f"Name a file that `esq state export {environment.name}` wrote.",
+        )
+    if document["environment"] != environment.name:
+        raise UsageError(
+            f"this is the state of `{document['environment']}`, not of `{environment.name}`",
+            location=str(file),
+            remedy="Name an export of the same environment.",
+        )
+    return dict(document["layers"])
