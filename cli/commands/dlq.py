@@ -32,7 +32,10 @@ def dlq() -> None:
 @app.command("list")
 def list_(env: Env, *, json: AsJson = False) -> None:
     """List the open dead letters (neither replayed nor discarded) with their reasons."""
-    result = _run_job(env, ["list"], as_json=json)
+    from cli.actions.dlq import list_dead_letters  # noqa: PLC0415 - imports the Kubernetes client
+    from cli.environment import load_environment  # noqa: PLC0415 - help needs none of it
+
+    result = list_dead_letters(load_environment(env), output.progress_reporter(as_json=True))
     if json:
         output.print_json({"environment": env, **result})
         return

@@ -33,10 +33,12 @@ class KubernetesPodClient:
     Args:
         kubeconfig: path of the kubeconfig.
         namespace: name of the namespace.
+        timeout_seconds: timeout of each query.
     """
 
-    def __init__(self, kubeconfig: Path, namespace: str) -> None:
+    def __init__(self, kubeconfig: Path, namespace: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.namespace = namespace
+        self._timeout_seconds = timeout_seconds
         self._kubeconfig = kubeconfig
         self._zones: dict[str, str] | None = None
 
@@ -49,7 +51,9 @@ class KubernetesPodClient:
         return self._client(0)
 
     def _client(self, retry_seconds: float) -> client.ApiClient:
-        return api_client(self._kubeconfig, timeout_seconds=TIMEOUT_SECONDS, retry_seconds=retry_seconds)
+        return api_client(
+            self._kubeconfig, timeout_seconds=self._timeout_seconds, retry_seconds=retry_seconds
+        )
 
     def _zone(self, node: str | None) -> str | None:
         if self._zones is None:
@@ -76,9 +80,11 @@ class KubernetesPodClient:
         """See `component_health.PodClient.run`."""
         address = (self.namespace, pod, container)
         try:
-            execution = run_in_container(self._pods, address, argv, TIMEOUT_SECONDS)
+            execution = run_in_container(self._pods, address, argv, self._timeout_seconds)
         except WebSocketTimeoutException as error:
-            raise PodUnreachableError(f"{pod}: `{argv[0]}` timed out after {TIMEOUT_SECONDS:g} s") from error
+            raise PodUnreachableError(
+                f"{pod}: `{argv[0]}` timed out after {self._timeout_seconds:g} s"
+            ) from error
         except (WebSocketException, OSError) as error:
             raise PodUnreachableError(f"{pod} is unreachable: {_short_error(error)}") from error
         if execution.problem:
@@ -100,6 +106,8 @@ def _short_error(error: Exception) -> str:
         return error.detail[:_MAX_ERROR_CHARACTERS]
     body = getattr(error, "body", None) or getattr(error, "resp_body", None) or ""
     try:
-        return str(json.loads(body)["message"])[:_MAX_ERROR_CHARACTERS]
+        document = json.loads(body)
+        # The API server says `message`, a service (RFC 9457) `detail`.
+        return str(document.get("message") or document["detail"])[:_MAX_ERROR_CHARACTERS]
     except (ValueError, KeyError, TypeError):
         return str(getattr(error, "reason", None) or error)[:_MAX_ERROR_CHARACTERS]

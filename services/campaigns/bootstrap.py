@@ -125,6 +125,7 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
     from services.kit.kafka.client import open_publisher  # noqa: PLC0415 - see above
     from services.kit.kafka.consumer import EventConsumer  # noqa: PLC0415 - see above
     from services.kit.kafka.consumer_lag import ConsumerLagMonitor  # noqa: PLC0415 - see above
+    from services.kit.kafka.dead_letter_route import dead_letter_router  # noqa: PLC0415 - see above
     from services.kit.kafka.kafka_consumer import open_kafka_consumer  # noqa: PLC0415 - see above
     from services.kit.postgres.inbox import InboxPurger  # noqa: PLC0415 - see above
 
@@ -151,7 +152,8 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
         ),
         BackgroundTask("inbox purger", InboxPurger(database).run),
     ]
-    return ServiceComponents(create_app("esq campaigns worker", health), health, tasks)
+    app = create_app("esq campaigns worker", health, routers=[dead_letter_router(settings, settings)])
+    return ServiceComponents(app, health, tasks)
 
 
 async def _call_async(check: Callable[[], str | None]) -> str | None:

@@ -33,5 +33,8 @@ PUBLIC_ENDPOINTS = (
 READINESS_PATH = "/health/ready"
 """Returns 200 when the process can work, 503 with reasons when it cannot."""
 
+DEAD_LETTERS_PATH = "/dead-letters"
+"""Returns the open dead letters of the service; served by its worker, inside the cluster only."""
+
 LIVENESS_PATH = "/health/live"
 """Returns 200 while the process itself is healthy, whatever the state of its dependencies."""

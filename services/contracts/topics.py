@@ -71,6 +71,7 @@ def dead_letter_topic(topic: Topic, consumer: str) -> Topic:
     """Return the topic of events without attempts left.
 
     It is keyed by the origin of the event, and compacted: an empty record marks a replayed or discarded one.
+    The service reads it to list what is open.
 
     Args:
         topic: topic of the original event.
@@ -83,6 +84,7 @@ def dead_letter_topic(topic: Topic, consumer: str) -> Topic:
         dead_letter_topic_name(topic.name, consumer),
         key="origin",
         owner=consumer,
+        consumers=(consumer,),
         events=topic.events,
         partitions=1,
         retention_ms=30 * DAY_MS,

@@ -14,6 +14,7 @@ from services.kit.http.client import open_http_client
 from services.kit.kafka.client import open_publisher
 from services.kit.kafka.consumer import EventConsumer
 from services.kit.kafka.consumer_lag import ConsumerLagMonitor
+from services.kit.kafka.dead_letter_route import dead_letter_router
 from services.kit.kafka.kafka_consumer import open_kafka_consumer
 from services.kit.observability.health import Health
 from services.kit.postgres.database import open_database
@@ -140,7 +141,8 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
         BackgroundTask("outbox relay", relay.run),
         BackgroundTask("inbox purger", InboxPurger(database).run),
     )
-    return ServiceComponents(create_app("esq whatsapp worker", health), health, tasks)
+    app = create_app("esq whatsapp worker", health, routers=[dead_letter_router(settings, settings)])
+    return ServiceComponents(app, health, tasks)
 
 
 async def build_webhook_processor(

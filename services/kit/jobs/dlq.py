@@ -1,6 +1,5 @@
-"""Job behind `esq dlq`: lists, shows, replays or discards dead letters, and prints the result as JSON.
+"""Job behind `esq dlq`: shows, replays or discards dead letters, and prints the result as JSON.
 
-    dlq list
     dlq show | replay | discard PATH...
 
 Its exit code is 0 even when Kafka failed: the problem is in the result, and the operator decides about a
@@ -12,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,10 +32,8 @@ from services.kit.settings import KafkaSettings, ProcessSettings, SettingsError,
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.kit.kafka.dead_letters import DeadLetter
-
-LIST_LIMIT = 200
-"""Dead letters in the result of `list`; the job's log carries them."""
+ID_LIMIT = 200
+"""Ids in the result; the job's log carries them."""
 SHOW_LIMIT = 20
 EXIT_USAGE = 2
 ACTIONS = {"replay": REPLAYED, "discard": DISCARDED}
@@ -56,7 +52,7 @@ async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[
 
     Args:
         settings: settings of the job.
-        action: `list`, `show`, `replay` or `discard`.
+        action: `show`, `replay` or `discard`.
         paths: ids of dead letters, or prefixes of ids.
 
     Returns:
@@ -64,8 +60,6 @@ async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[
     """
     try:
         dead_letters = KafkaDeadLetterStore(client_config(settings, settings)).list_unresolved()
-        if action == "list":
-            return _list_result(dead_letters)
         selected = select_dead_letters(dead_letters, paths)
         if not selected:
             return {"succeeded": False, "problems": [f"there is no dead letter at {' or '.join(paths)}"]}
@@ -76,23 +70,8 @@ async def run(settings: DlqSettings, action: str, paths: Sequence[str]) -> dict[
             await resolve_dead_letters(selected, ACTIONS[action], publisher, datetime.now(UTC))
     except (KafkaException, TimeoutError, TemporaryError) as error:
         return {"succeeded": False, "problems": [f"Kafka: {error}"]}
-    ids = [dead_letter.id for dead_letter in selected[:LIST_LIMIT]]
+    ids = [dead_letter.id for dead_letter in selected[:ID_LIMIT]]
     return {"succeeded": True, "total": len(selected), "ids": ids}
-
-
-def _list_result(dead_letters: Sequence[DeadLetter]) -> dict[str, Any]:
-    counts = Counter(
-        (dead_letter.consumer, dead_letter.record.origin.split("/", 1)[0]) for dead_letter in dead_letters
-    )
-    return {
-        "succeeded": True,
-        "total": len(dead_letters),
-        "counts": [
-            {"consumer": consumer, "topic": topic, "dead_letters": count}
-            for (consumer, topic), count in counts.items()
-        ],
-        "dead_letters": [dead_letter.summary() for dead_letter in dead_letters[:LIST_LIMIT]],
-    }
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -102,8 +81,8 @@ def main(arguments: Sequence[str]) -> None:
         SystemExit: settings or arguments are invalid; the exit code is 2.
     """
     action, paths = (arguments[0], arguments[1:]) if arguments else ("", ())
-    if (action != "list" or paths) and not (action in {"show", *ACTIONS} and paths):
-        sys.stderr.write("usage: dlq list | dlq show|replay|discard PATH...\n")
+    if action not in {"show", *ACTIONS} or not paths:
+        sys.stderr.write("usage: dlq show|replay|discard PATH...\n")
         raise SystemExit(EXIT_USAGE)
     try:
         settings = load(DlqSettings)

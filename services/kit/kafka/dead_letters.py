@@ -33,6 +33,7 @@ from services.kit.observability.trace_context import TRACEPARENT_HEADER
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from services.contracts.topics import Topic
     from services.kit.kafka.client import Publisher
 
 CALL_TIMEOUT_SECONDS = 15.0
@@ -64,7 +65,7 @@ class DeadLetter:
         return f"{self.consumer}/{self.record.origin}"
 
     def summary(self) -> dict[str, Any]:
-        """Return the facts about the failure, and the kind of event."""
+        """Return the facts about the failure, and the kind of event; nothing that names a tenant."""
         header, envelope = self.record.header, self._envelope()
         return {
             "id": self.id,
@@ -74,8 +75,6 @@ class DeadLetter:
             "failed_at": header(FAILED_AT_HEADER),
             "dead_at": datetime.fromtimestamp(self.record.timestamp, UTC).isoformat("T", "seconds"),
             "event": envelope.WhichOneof("event") if envelope else None,
-            "event_id": envelope.event_id if envelope else None,
-            "company": envelope.company if envelope else None,
         }
 
     def redacted(self) -> dict[str, Any]:
@@ -84,6 +83,8 @@ class DeadLetter:
         document = MessageToDict(envelope, preserving_proto_field_name=True) if envelope else None
         return {
             **self.summary(),
+            "event_id": envelope.event_id if envelope else None,
+            "company": envelope.company if envelope else None,
             "key": self.record.header(KEY_HEADER),
             "trace": self.record.header(TRACEPARENT_HEADER),
             "bytes": len(self.record.payload or b""),
@@ -135,10 +136,17 @@ def _redact(value: Any) -> Any:  # noqa: ANN401 - a document of any form
 
 
 class KafkaDeadLetterStore:
-    """Reads the dead-letter topics from start to end; in normal operation they are small."""
+    """Reads dead-letter topics from start to end; in normal operation they are small.
 
-    def __init__(self, config: dict[str, str | int]) -> None:
-        self._config = config | {"group.id": "esq-dlq", "enable.auto.commit": "false"}
+    Args:
+        config: configuration of the client.
+        topics: the topics; all of them by default.
+    """
+
+    def __init__(self, config: dict[str, str | int], topics: Sequence[Topic] = DEAD_LETTER_TOPICS) -> None:
+        # The group is required, and never joined.
+        self._config = {"group.id": "esq-dlq", **config, "enable.auto.commit": "false"}
+        self._topics = topics
 
     def list_unresolved(self) -> list[DeadLetter]:
         """Return the dead letters, oldest first within each topic, at most `MAX_DEAD_LETTERS` per topic.
@@ -149,11 +157,7 @@ class KafkaDeadLetterStore:
         """
         consumer = Consumer(self._config)
         try:
-            return [
-                dead_letter
-                for topic in DEAD_LETTER_TOPICS
-                for dead_letter in self._read(consumer, topic.name)
-            ]
+            return [dead_letter for topic in self._topics for dead_letter in self._read(consumer, topic.name)]
         finally:
             consumer.close()
 

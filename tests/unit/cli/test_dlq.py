@@ -1,4 +1,4 @@
-"""`esq dlq`: arguments of the Job, printed result, and the confirmation of `discard`."""
+"""`esq dlq`: the list of the workers, arguments of the Job, printed result, and the confirmation of `discard`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from cli import main
 from cli.actions import dlq
+from infra.components.component_health import Pod, PodUnreachableError
 from infra.errors import EsqError
 from infra.progress import RecordingProgress
 
@@ -25,12 +26,29 @@ DEAD_LETTER = {
     "dead_at": "2026-01-01T00:05:00+00:00",
     "event": "message_statuses_updated",
 }
-LIST_RESULT = {
-    "succeeded": True,
-    "total": 2,
-    "counts": [{"consumer": "campaigns", "topic": "message.status", "dead_letters": 2}],
-    "dead_letters": [DEAD_LETTER],
+COUNT = {"consumer": "campaigns", "topic": "message.status", "dead_letters": 2}
+ANSWERS = {
+    "campaigns-worker-1": {"total": 2, "counts": [COUNT], "dead_letters": [DEAD_LETTER]},
+    "whatsapp-worker-1": {"total": 0, "counts": [], "dead_letters": []},
 }
+LIST_RESULT = {"total": 2, "counts": [COUNT], "dead_letters": [DEAD_LETTER]}
+
+
+class FakePods:
+    """Replaces the pods of the services; of each workload the second one answers."""
+
+    answers: ClassVar[dict[str, dict[str, Any]]]
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def list_pods(self, name: str) -> list[Pod]:
+        return [Pod(name=f"{name}-{number}", zone="a", ready=True) for number in range(2)]
+
+    def get(self, pod: str, port: int, path: str) -> str:
+        assert (port, path) == (8443, "/dead-letters")
+        if pod not in self.answers:
+            raise PodUnreachableError(f"{pod} is unreachable")
+        return json.dumps(self.answers[pod])
 
 
 class FakeJobs:
@@ -62,22 +80,36 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> type[FakeJobs]:
     return FakeJobs
 
 
-def test_dead_letters_are_listed_with_their_reasons(
-    jobs: type[FakeJobs], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def pods(jobs: type[FakeJobs], monkeypatch: pytest.MonkeyPatch) -> type[FakePods]:
+    assert jobs.started == []
+    FakePods.answers = dict(ANSWERS)
+    monkeypatch.setattr(dlq, "KubernetesPodClient", FakePods)
+    return FakePods
+
+
+@pytest.mark.usefixtures("pods")
+def test_dead_letters_of_all_services_are_listed_without_a_job(
+    jobs: type[FakeJobs], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
-    jobs.result = LIST_RESULT
     assert main.run(["dlq", "list", "local"]) == 0
     shown = capsys.readouterr().out
     assert all(part in shown for part in (ID, "failed", "10", "LookupError", "2, 1 of them shown"))
-    assert jobs.started == [("dlq", "list")]
-    assert jobs.deleted == ["dlq-1"]
+    assert jobs.started == []
 
 
-def test_list_prints_json(jobs: type[FakeJobs], capsys: pytest.CaptureFixture[str]) -> None:
-    jobs.result = LIST_RESULT
+@pytest.mark.usefixtures("pods")
+def test_list_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["dlq", "list", "local", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"environment": "local", **LIST_RESULT}
+
+
+def test_list_without_a_worker_names_the_command_that_needs_none(
+    pods: type[FakePods], capsys: pytest.CaptureFixture[str]
+) -> None:
+    del pods.answers["campaigns-worker-1"]
+    assert main.run(["dlq", "list", "local"]) == 1
+    assert "`esq dlq show local campaigns` needs no worker" in capsys.readouterr().err
 
 
 def test_show_prints_the_envelope(jobs: type[FakeJobs], capsys: pytest.CaptureFixture[str]) -> None:
