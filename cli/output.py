@@ -25,6 +25,7 @@ SLO_COLOURS = {"met": "green", "missed": "yellow", "violated": "red"}
 """Colour of each status of an SLO."""
 
 _PIPE_COLUMNS = 200
+_UNLIMITED_COLUMNS = 10_000
 _OPERATION_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
 _TARGET_HELP = "`latest`, a time (ISO 8601, UTC by default), or the label of a backup."
 
@@ -131,6 +132,38 @@ def table(*columns: str) -> Table:
     for column in columns:
         empty.add_column(column, overflow="fold")
     return empty
+
+
+def print_table(table: Table) -> None:
+    """Print a table; see `fit`."""
+    target = console()
+    target.print(fit(table, target.width))
+
+
+def fit(table: Table, width: int) -> Table:
+    """Return a table that can be read at a width.
+
+    Args:
+        table: the table.
+        width: width of the terminal.
+
+    Returns:
+        The table, if no value would have to be broken; otherwise its rows below each other, one line per
+        value.
+    """
+    from rich.console import Console  # noqa: PLC0415 - not needed for JSON
+    from rich.table import Table  # noqa: PLC0415 - same
+
+    if Console(width=_UNLIMITED_COLUMNS).measure(table).maximum <= width:
+        return table
+    lines = Table.grid(padding=(0, 2, 0, 0))
+    headings = [str(column.header).replace("\n", " ") for column in table.columns]
+    for row in zip(*(column.cells for column in table.columns), strict=True):
+        for heading, value in zip(headings, row, strict=True):
+            lines.add_row(heading, value)
+        lines.add_row()
+    lines.columns[0].no_wrap = True
+    return lines
 
 
 def print_rows(rows: Iterable[tuple[str, ...]]) -> None:

@@ -39,6 +39,8 @@ def list_(env: Env, *, json: AsJson = False) -> None:
     if json:
         output.print_json({"environment": env, **result})
         return
+    from rich.markup import escape  # noqa: PLC0415 - not needed for JSON
+
     table = output.table("id", "reason", "attempts", "first failure", "event", "detail")
     for dead_letter in result["dead_letters"]:
         table.add_row(
@@ -47,10 +49,10 @@ def list_(env: Env, *, json: AsJson = False) -> None:
             str(dead_letter["attempts"]),
             dead_letter["failed_at"],
             dead_letter["event"] or "?",
-            dead_letter["detail"],
+            escape(dead_letter["detail"]),
         )
     if result["dead_letters"]:
-        output.console().print(table)
+        output.print_table(table)
     _print_total(result, len(result["dead_letters"]))
     for count in result["counts"]:
         typer.echo(f"  {count['consumer']}/{count['topic']}: {count['dead_letters']}")

@@ -56,7 +56,7 @@ def list_(env: Env, *, json: AsJson = False) -> None:
     if json:
         output.print_json({"environment": env, "queues": queues})
     else:
-        _print(_table([action.queue_row(queue) for queue in queues]))
+        output.print_table(_table([action.queue_row(queue) for queue in queues]))
 
 
 @app.command()
@@ -69,7 +69,7 @@ def show(env: Env, name: Name, *, json: AsJson = False) -> None:
     if json:
         output.print_json({"environment": env, **queue})
         return
-    _print(_table([action.queue_row(queue)]))
+    output.print_table(_table([action.queue_row(queue)]))
     for section in ("totals", "config"):
         typer.echo(f"{section}: " + ", ".join(f"{key} {value:g}" for key, value in queue[section].items()))
 
@@ -135,7 +135,7 @@ def top(env: Env) -> None:
         Live(console=console, auto_refresh=False, screen=True) as live,
     ):
         for rows in action.poll(client):
-            live.update(_table(rows), refresh=True)
+            live.update(output.fit(_table(rows), console.width), refresh=True)
 
 
 def _update(env: str, name: str, controls: dict[str, Any], *, as_json: bool) -> None:
@@ -165,7 +165,6 @@ def _platform_client(
 def _table(rows: Sequence[QueueRow]) -> Table:
     """Return a table of queues; values that need attention are coloured."""
     table = output.table(*COLUMNS)
-    table.columns[0].no_wrap = True
     for row in rows:
         colour = STATE_COLOURS.get(row.state, "cyan")
         table.add_row(
@@ -180,8 +179,3 @@ def _table(rows: Sequence[QueueRow]) -> Table:
             f"[{colour}]{row.state}[/]",
         )
     return table
-
-
-def _print(table: Table) -> None:
-
-    output.console().print(table)

@@ -36,6 +36,8 @@ def status(env: Env, *, json: AsJson = False) -> None:
 
 
 def _print_health(health: Health) -> None:
+    from rich.markup import escape  # noqa: PLC0415 - not needed for JSON
+
     console = output.console()
     for table in (_data_table(health), _services_table(health)):
         console.print(table)
@@ -46,7 +48,7 @@ def _print_health(health: Health) -> None:
     if endpoints:
         console.print(f"edge   {endpoints}")
     for problem in health.problems:
-        console.print(f"[red]✗[/] {problem}")
+        console.print(f"[red]✗[/] {escape(problem)}")
     if health.healthy:
         console.print("[green]✓[/] healthy")
 
@@ -56,13 +58,15 @@ def _mark(*, ok: bool) -> str:
 
 
 def _data_table(health: Health) -> Table:
-    table = output.table("component", "replica", "zone", "role", "state", "lag")
+    from rich.markup import escape  # noqa: PLC0415 - not needed for JSON
+
+    table = output.table("replica", "zone", "role", "lag", "state")
     for component in health.data:
         for replica in component.replicas:
             lag = "" if replica.lag is None else f"{replica.lag} {replica.lag_unit}"
-            state = f"[{'green' if replica.healthy else 'red'}]{replica.state}[/]"
+            state = f"[{'green' if replica.healthy else 'red'}]{escape(replica.state)}[/]"
             zone = replica.zone or "none"
-            table.add_row(component.component, replica.name, zone, replica.role, state, lag)
+            table.add_row(replica.name, zone, replica.role, lag, state)
     return table
 
 

@@ -1,0 +1,59 @@
+"""Tables at 80 columns: no value is broken; in a pipe every value is whole."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from cli import output
+from cli.actions.queue import QueueRow
+from cli.commands import backup, queue, status
+from infra.components.component_health import Replica, component_health
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+VALUES = ("1200 / 3 / 40", "whatsapp.dispatch", "paused, at most 100/s")
+QUEUE = QueueRow("whatsapp.dispatch", (1200, 3, 40), 120, 64, 3, 12.3, 125.0, 456.0, "paused, at most 100/s")
+
+
+def render(table: Table, width: int) -> str:
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(output.fit(table, width))
+    text = capture.get()
+    assert all(len(line.rstrip()) <= width for line in text.splitlines())
+    return text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_values_of_a_queue_are_whole(width: int) -> None:
+    shown = render(queue._table([QUEUE]), width)
+    assert all(value in shown for value in (*VALUES, "estimated wait"))
+
+
+def test_backups_fit_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    label = "20261130-160000F_20261130-161000D"
+    entry = {
+        "label": label,
+        "finished_at": "2026-11-30T16:10:05Z",
+        "repository": 2,
+        "database_bytes": 999 << 30,
+    }
+    result: dict[str, Any] = {"backups": [entry], "restorable_from": None, "summary": "", "problems": []}
+    monkeypatch.setattr(backup, "_environment", lambda _: None)
+    monkeypatch.setattr("cli.actions.backup.list_backups", lambda *_: result)
+    monkeypatch.setattr(output, "console", lambda: Console(width=80))
+    backup.list_("local")
+    shown = capsys.readouterr().out
+    assert f"{label}  2026-11-30T16:10:05Z  2           999.0 GiB" in shown
+
+
+def test_state_of_a_replica_is_shown_with_its_brackets() -> None:
+    state = "containers with unready status: [kafka]"
+    replica = Replica(name="kafka-0", zone="zone-a", role="broker", state=state, healthy=False)
+    health: Any = SimpleNamespace(data=[component_health("kafka", [replica], "")])
+    assert state in render(status._data_table(health), 200)
