@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.environment_definition import LOCAL_DEFINITION, EnvironmentDefinition, load_definition
@@ -75,10 +75,11 @@ class Environment:
         return self.folder / "record.json"
 
     def load_record(self) -> EnvironmentRecord | None:
-        """Return the copy of the environment's record; None when it was not deployed from this machine."""
-        if not self.record_file.is_file():
+        """Return the copy of the environment's record; None without one, or of another version of esq."""
+        try:
+            return EnvironmentRecord.model_validate_json(self.record_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValidationError):
             return None
-        return EnvironmentRecord.model_validate_json(self.record_file.read_text(encoding="utf-8"))
 
     def save_record(self, record: EnvironmentRecord) -> None:
         """Write the copy of the environment's record."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from infra.names import STATEFUL_REPLICAS
 from infra.processes import PROCESSES, REPLICAS, Process
-from infra.sizes import PROFILES, Sizes, apply_profile, sizes_schema
+from infra.sizes import DEFAULT_PROFILE, PROFILES, Sizes, apply_profile, sizes_schema
 from infra.validation import suggest
 
 SIMULATOR = "simulator"
@@ -44,7 +44,7 @@ class PlatformSettings(BaseModel):
         min_length=1, description="StorageClass of all volumes, with volumeBindingMode WaitForFirstConsumer."
     )
     sizes: Annotated[Sizes, BeforeValidator(apply_profile), WithJsonSchema(sizes_schema())] = Field(
-        default=PROFILES["production"],
+        default=PROFILES[DEFAULT_PROFILE],
         description="Resources of each replica: a profile, and what differs from it.",
     )
     replicas: dict[str, ReplicaCount] = Field(

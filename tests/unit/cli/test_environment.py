@@ -137,6 +137,9 @@ def test_sizes_are_those_of_the_profile_with_what_differs(state: Path) -> None:
     assert (sizes.kafka.memory, sizes.kafka.memory_limit) == ("1Gi", "640Mi")
     write_definition(state, "prod")
     assert load_environment("prod").definition.sizes.postgres.memory == "8Gi"
+    write_definition(state, "prod", sizes={"kafka": {"memory": "8Gi"}})
+    sizes = load_environment("prod").definition.sizes
+    assert (sizes.kafka.memory, sizes.postgres.memory) == ("8Gi", "8Gi")
 
 
 def test_layers_are_in_deployment_order() -> None:

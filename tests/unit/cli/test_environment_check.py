@@ -82,6 +82,13 @@ def test_second_machine_compares_with_the_record_of_the_backend(environment: Env
     require_unchanged(environment, RECORD, never)
 
 
+def test_unreadable_copy_is_replaced_by_the_record_of_the_backend(environment: Environment) -> None:
+    environment.save_record(RECORD)
+    environment.record_file.write_text('{"other": "version"}')
+    require_unchanged(environment, RECORD, lambda: RECORD)
+    require_unchanged(environment, RECORD, never)
+
+
 def test_first_deploy_is_bound_to_nothing(environment: Environment) -> None:
     require_unchanged(environment, RECORD, lambda: None)
     require_unoccupied(RECORD, None)
