@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chaos.faults import Fault
     from chaos.journal import OpenFault
     from chaos.target import Target
+    from chaos.traffic.process import Traffic
     from infra.progress import ProgressStep
 
 MAX_FAULT_SECONDS = 600.0
@@ -59,6 +60,7 @@ class Context:
         step: progress step that shows the current activity.
         annotations: injections and undos so far.
         problems: problems found by the last steady-state probe.
+        traffic: the running traffic clients; None if there are none.
     """
 
     target: Target
@@ -66,6 +68,7 @@ class Context:
     step: ProgressStep
     annotations: list[Annotation] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    traffic: Traffic | None = None
     _open_faults: list[OpenFault] = field(default_factory=list)
     _abort_reason: str = ""
     _abort_requested: threading.Event = field(default_factory=threading.Event)

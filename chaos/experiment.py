@@ -32,6 +32,7 @@ class EsqExtension(BaseModel):
         runbook: page of `runbooks/` for this incident.
         needs: required access: `zones` if hosts are affected, `kubernetes` if the API server is sufficient.
         traffic: clients that run during the experiment.
+        edge_timeout_seconds: timeout of a request of the client `edge`.
         campaign_contacts: contacts of the campaign that is sent during the experiment; 0 for no campaign.
         slos: metric by id of the SLO that it measures.
         abort_after_silence_seconds: seconds without acknowledgement after which the run is aborted and
@@ -44,6 +45,7 @@ class EsqExtension(BaseModel):
     runbook: str
     needs: Literal["zones", "kubernetes"] = "zones"
     traffic: tuple[ClientName, ...] = ()
+    edge_timeout_seconds: float = Field(default=2.0, gt=0, le=30)
     campaign_contacts: int = Field(default=0, ge=0, le=100_000)
     slos: dict[str, str] = Field(default_factory=dict)
     abort_after_silence_seconds: dict[str, float] = Field(default_factory=dict)

@@ -74,7 +74,7 @@ def _run_observed(experiment: Experiment, context: Context, folder: Path, stack:
     """Run with traffic, timeline and abort monitor, and collect the results."""
     target, step, extension = context.target, context.step, experiment.extension
     leaders_before = _leaders(target)
-    traffic = _start_traffic(experiment, context, stack)
+    traffic = context.traffic = _start_traffic(experiment, context, stack)
     timeline = stack.enter_context(Timeline(cluster_sampler(target)))
     if traffic is not None:
         limits = extension.abort_after_silence_seconds
@@ -122,7 +122,9 @@ def _start_traffic(experiment: Experiment, context: Context, stack: ExitStack) -
     spec = target.cluster.spec
     run_name = f"chaos{uuid.uuid4().hex[:8]}"
     nameservers = [str(spec.node(zone)) for zone in spec.zones]
-    return stack.enter_context(Traffic(clients, target.endpoints(run_name), nameservers))
+    timeout = {"edge_timeout_seconds": experiment.extension.edge_timeout_seconds}
+    endpoints = target.endpoints(run_name).model_copy(update=timeout)
+    return stack.enter_context(Traffic(clients, endpoints, nameservers))
 
 
 def _run_chaostoolkit(experiment: Experiment, context: Context) -> dict[str, Any]:

@@ -68,6 +68,8 @@ class Target:
         endpoints: returns the endpoints and credentials for the clients of the run with this name.
         campaign_command: returns the command that sends a campaign to this number of contacts and prints the
             reconciliation with the ledger as JSON.
+        rotation_command: command that replaces all credentials of the platform.
+        read_token_key: returns the HMAC key of bearer tokens that is used now.
     """
 
     environment: str
@@ -78,6 +80,8 @@ class Target:
     find_problems: Callable[[], list[str]]
     endpoints: Callable[[str], Endpoints]
     campaign_command: Callable[[str], list[str]]
+    rotation_command: tuple[str, ...]
+    read_token_key: Callable[[], str]
 
     @property
     def journal(self) -> UndoJournal:

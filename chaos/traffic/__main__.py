@@ -1,7 +1,8 @@
 """Traffic process: reads commands from standard input and writes results to standard output.
 
-Input: one line of JSON with the endpoints and the requested clients, then a line to stop the traffic. An end
-of input without that line means that the parent is gone. Output, one line of JSON each: `ready`, then
+Input: one line of JSON with the endpoints and the requested clients, then lines with a new key of the bearer
+tokens, then an empty line to stop the traffic. An end of input without that line means that the parent is
+gone. Output, one line of JSON each: `ready`, then
 periodically `silence` with the seconds since the last acknowledgement of each stream, then `result`.
 """
 
@@ -14,10 +15,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from chaos.traffic.client import Endpoints
+from chaos.traffic.client import Endpoints, TokenClient
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 
     from chaos.traffic.client import Client
     from chaos.traffic.open_loop import Stream, StreamLog
@@ -108,7 +109,7 @@ async def main() -> None:
         await retry_until(OPEN_TIMEOUT_SECONDS, type(client).__name__, client.open)
     streams = [stream for client in opened for stream in client.streams()]
     passive = [log for client in opened for log in client.passive]
-    await _run_streams(streams, passive, reader)
+    await _run_streams(streams, passive, _read_commands(reader, opened))
     stored: dict[str, Sequence[int]] = {}
     for client in opened:
         stored |= await _stored_sequence(client)
@@ -120,13 +121,22 @@ async def main() -> None:
                 await client.close()
 
 
+async def _read_commands(reader: asyncio.StreamReader, opened: Sequence[Client]) -> bool:
+    """Pass new keys to the clients until the traffic stops; return whether the parent stopped it."""
+    while (line := await reader.readline()).strip():
+        for client in opened:
+            if isinstance(client, TokenClient):
+                client.use_token_key(json.loads(line)["token_key"])
+    return bool(line)
+
+
 async def _run_streams(
-    streams: Sequence[Stream], passive: Sequence[StreamLog], reader: asyncio.StreamReader
+    streams: Sequence[Stream], passive: Sequence[StreamLog], commands: Coroutine[None, None, bool]
 ) -> None:
-    """Run all streams until a line arrives on standard input.
+    """Run all streams until the commands end.
 
     Raises:
-        SystemExit: standard input ended without a line.
+        SystemExit: standard input ended without the command to stop.
     """
     clock, stop = asyncio.get_running_loop().time, asyncio.Event()
     start = clock() + START_DELAY_SECONDS
@@ -134,12 +144,12 @@ async def _run_streams(
         log.started_at = start
     emit("ready", start)
     tasks = [asyncio.create_task(stream.run(start, stop), name=stream.log.name) for stream in streams]
-    stop_line = asyncio.create_task(reader.readline())
-    while not (await asyncio.wait({stop_line}, timeout=REPORT_INTERVAL_SECONDS))[0]:
+    stopped = asyncio.create_task(commands)
+    while not (await asyncio.wait({stopped}, timeout=REPORT_INTERVAL_SECONDS))[0]:
         emit("silence", {log.name: round(log.silence(clock()), 2) for log in _logs(streams, passive)})
     stop.set()
     await asyncio.gather(*tasks)
-    if not stop_line.result():
+    if not stopped.result():
         raise SystemExit(1)
 
 

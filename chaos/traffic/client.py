@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,6 +21,7 @@ class Endpoints(BaseModel):
         edge_url: `https://address` of the edge.
         edge_ca_certificate: PEM of the certificate authority of the edge.
         token_key: HMAC key of bearer tokens.
+        edge_timeout_seconds: timeout of a request to the edge.
         postgres: user, password, host, port, database.
         kafka: bootstrap, mechanism, user, password.
         redis: sentinels, master, user, password.
@@ -34,6 +35,7 @@ class Endpoints(BaseModel):
     edge_url: str
     edge_ca_certificate: str
     token_key: str = Field(repr=False)
+    edge_timeout_seconds: float = 2.0
     postgres: dict[str, str] = Field(repr=False)
     kafka: dict[str, str] = Field(repr=False)
     redis: dict[str, str] = Field(repr=False)
@@ -67,4 +69,13 @@ class Client(Protocol):
 
     async def close(self) -> None:
         """Delete the created data, and close all connections."""
+        ...
+
+
+@runtime_checkable
+class TokenClient(Protocol):
+    """Traffic client that authenticates with bearer tokens."""
+
+    def use_token_key(self, key: str) -> None:
+        """Sign the tokens of new attempts with this key."""
         ...

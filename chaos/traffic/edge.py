@@ -16,9 +16,11 @@ if TYPE_CHECKING:
 
     from chaos.traffic.client import Endpoints
 
-REQUEST_TIMEOUT_SECONDS = 2.0
 TOKEN_LIFETIME_SECONDS = 3600
+_DEADLINE_MARGIN_SECONDS = 1.0
+"""An attempt is cancelled this long after the timeout of its request."""
 _LIST = "chaos"
+_SCOPES = "contacts:read contacts:write"
 _FIRST_NUMBER = 119_6000_0000
 """First of a range of Brazilian mobile numbers: every number of the range is valid."""
 
@@ -29,22 +31,22 @@ class EdgeTraffic:
     passive: Sequence[StreamLog] = ()
 
     def __init__(self, endpoints: Endpoints) -> None:
-        scope = "contacts:read contacts:write"
-        claims = {
-            "sub": "esq",
-            "company": endpoints.run_name,
-            "scope": scope,
-            "exp": time.time() + TOKEN_LIFETIME_SECONDS,
-        }
-        token = jwt.encode(claims, endpoints.token_key, algorithm="HS256")
+        self._company = endpoints.run_name
+        self._timeout_seconds = endpoints.edge_timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=endpoints.edge_url,
             verify=ssl.create_default_context(cadata=endpoints.edge_ca_certificate),
-            timeout=REQUEST_TIMEOUT_SECONDS,
+            timeout=endpoints.edge_timeout_seconds,
             # A cancelled attempt may occupy its slot in a connection pool permanently: no limit.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
-            headers={"Authorization": f"Bearer {token}"},
         )
+        self.use_token_key(endpoints.token_key)
+
+    def use_token_key(self, key: str) -> None:
+        """See `TokenClient.use_token_key`."""
+        expires_at = time.time() + TOKEN_LIFETIME_SECONDS
+        claims = {"sub": "esq", "company": self._company, "scope": _SCOPES, "exp": expires_at}
+        self._http.headers["Authorization"] = f"Bearer {jwt.encode(claims, key, algorithm='HS256')}"
 
     async def open(self) -> None:
         """See `Client.open`."""
@@ -52,9 +54,10 @@ class EdgeTraffic:
 
     def streams(self) -> Sequence[Stream]:
         """See `Client.streams`."""
+        deadline = self._timeout_seconds + _DEADLINE_MARGIN_SECONDS
         return (
-            Stream(StreamLog("edge.write"), self._write),
-            Stream(StreamLog("edge.read"), self._read),
+            Stream(StreamLog("edge.write"), self._write, deadline=deadline),
+            Stream(StreamLog("edge.read"), self._read, deadline=deadline),
         )
 
     async def stored_sequence(self) -> Mapping[str, Sequence[int]]:

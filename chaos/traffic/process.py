@@ -111,13 +111,17 @@ class Traffic:
         """Stop the process, with or without a result."""
         self._stop()
 
+    def use_token_key(self, key: str) -> None:
+        """Sign the bearer tokens of new attempts with this key."""
+        self._send(json.dumps({"token_key": key}))
+
     def result(self) -> dict[str, Any]:
         """Stop the traffic, and return the logs of all streams and the stored writes.
 
         Raises:
             TrafficFailedError: there is no result in time.
         """
-        self._send("stop")
+        self._send("")
         result: dict[str, Any] = self._wait_for("result", RESULT_TIMEOUT_SECONDS)
         return result
 

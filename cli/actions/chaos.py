@@ -85,6 +85,8 @@ def open_experiment_target(environment: Environment, progress: ProgressReporter)
         find_problems=lambda: _health_problems(target),
         endpoints=partial(_endpoints, target, access),
         campaign_command=partial(_campaign_command, environment),
+        rotation_command=_rotation_command(environment),
+        read_token_key=lambda: load_credentials(target.engine()).application.token_key,
     )
 
 
@@ -204,7 +206,7 @@ def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> 
     sentinels = (pod_dns(f"redis-{number}", "redis", DATA_NAMESPACE) for number in range(STATEFUL_REPLICAS))
     return Endpoints(
         run_name=run_name,
-        ca_certificate=access.ca.certificate,
+        ca_certificate=access.ca_bundle,
         edge_url=target.address,
         edge_ca_certificate=edge_ca_certificate,
         token_key=access.application.token_key,
@@ -235,6 +237,11 @@ def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> 
             "key_secret": access.object_store.media_key_secret,
         },
     )
+
+
+def _rotation_command(environment: Environment) -> tuple[str, ...]:
+    """Return the command that replaces all credentials."""
+    return (sys.executable, "-m", "cli.main", "credentials", "rotate", environment.name, "--yes", "--json")
 
 
 def _campaign_command(environment: Environment, contacts: str) -> list[str]:

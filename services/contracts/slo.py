@@ -195,6 +195,22 @@ SLOS = (
         _chaos("zone-outage"),
     ),
     Slo(
+        "rotation-writes-failed",
+        "Write requests at the edge that fail while all credentials are replaced",
+        0,
+        0,
+        "requests",
+        _chaos("credentials-rotated"),
+    ),
+    Slo(
+        "rotation-reads-failed",
+        "Read requests at the edge that fail while all credentials are replaced",
+        0,
+        0,
+        "requests",
+        _chaos("credentials-rotated"),
+    ),
+    Slo(
         "backup-rpo",
         "Age of the newest acknowledged row that backups restore after the loss of the whole environment",
         RPO_SECONDS / 2,

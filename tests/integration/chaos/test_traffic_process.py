@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import jwt
 import psutil
 import pytest
 
-from chaos.traffic.client import Endpoints
+from chaos.traffic.client import Endpoints, TokenClient
+from chaos.traffic.edge import EdgeTraffic
 from chaos.traffic.process import Traffic, TrafficFailedError
+from infra.certificate_authority import create_ca
 from tests.servers.zones import seconds_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -25,6 +28,7 @@ UNREACHABLE = Endpoints(
     redis={},
     object_store={},
 )
+CA = create_ca().certificate
 NAMESERVER = "10.99.99.11"
 """Receives no query, because there are no clients."""
 
@@ -66,4 +70,18 @@ def test_processes_have_cpu_priority_until_stopped() -> None:
     others = set(psutil.Process().children())
     with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
         assert {process.nice() for process in set(psutil.Process().children()) - others} == {-10}
+        assert traffic.result() == {"streams": {}, "stored": {}}
+
+
+def test_edge_traffic_uses_a_new_token_key_from_the_next_request() -> None:
+    client = EdgeTraffic(UNREACHABLE.model_copy(update={"token_key": "old" * 12, "edge_ca_certificate": CA}))
+    assert isinstance(client, TokenClient)
+    client.use_token_key("new" * 12)
+    token = client._http.headers["Authorization"].removeprefix("Bearer ")
+    assert jwt.decode(token, "new" * 12, algorithms=["HS256"])["company"] == "test"
+
+
+def test_a_new_token_key_does_not_stop_the_traffic() -> None:
+    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
+        traffic.use_token_key("new" * 12)
         assert traffic.result() == {"streams": {}, "stored": {}}
