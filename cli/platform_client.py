@@ -41,6 +41,7 @@ class PlatformClient:
     Attributes:
         http: client with the address and the certificate authority of the edge.
         token_key: HMAC key of the environment's bearer tokens.
+        read_token_key: returns the key that is used now: a rotation of the credentials may replace it.
         company: tenant of all requests.
         deadline: time on `clock` after which nothing is retried.
         environment: name of the environment, for messages.
@@ -54,6 +55,7 @@ class PlatformClient:
     company: str
     deadline: float
     environment: str = field(kw_only=True)
+    read_token_key: Callable[[], str] | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     on_retry: Callable[[str], None] = lambda _: None
@@ -103,6 +105,8 @@ class PlatformClient:
             else:
                 if response.is_success:
                     return response.json()
+                if response.status_code == httpx.codes.UNAUTHORIZED and self._renew_token_key():
+                    continue
                 if response.status_code not in RETRYABLE_STATUSES:
                     raise _rejected(method, path, response)
                 reason = f"status {response.status_code}"
@@ -115,6 +119,12 @@ class PlatformClient:
             self.on_retry(f"{method} {path}, retry after {reason}")
             self.sleep(backoff * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
             backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+
+    def _renew_token_key(self) -> bool:
+        """Return whether the key was replaced meanwhile."""
+        previous = self.token_key
+        self.token_key = self.read_token_key() if self.read_token_key else previous
+        return self.token_key != previous
 
     def _token(self, scope: str) -> str:
         expires = time.time() + TOKEN_TTL_SECONDS

@@ -218,16 +218,31 @@ def deploy(
         if confirm is not None:
             confirm(preview_layers(engine, loaded.settings, progress, targets))
         save_environment(engine, loaded, progress)
-        return _deploy_layers(target, engine, loaded.settings, progress, targets)
+        return deploy_layers(target, engine, loaded.settings, progress, targets)
 
 
-def _deploy_layers(
+def deploy_layers(
     target: DeploymentTarget,
     engine: PulumiEngine,
     settings: Sequence[StackSettings],
     progress: ProgressReporter,
-    targets: Sequence[str],
+    targets: Sequence[str] = (),
 ) -> DeployResult:
+    """Deploy layers whose credentials are saved.
+
+    Args:
+        target: the deployment target.
+        engine: the Pulumi engine.
+        settings: settings of the layers, in order.
+        progress: reports a step per layer.
+        targets: names of the resources to deploy; all if empty.
+
+    Returns:
+        The deployed layers and, with the services among them, the health of the environment.
+
+    Raises:
+        EsqError: a layer could not be deployed, or the environment is not healthy.
+    """
     trust_services_ca(target, settings)
     layers = [deploy_layer(engine, layer_settings, progress, targets) for layer_settings in settings]
     deployed = DeployResult(target, layers)

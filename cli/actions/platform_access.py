@@ -16,7 +16,7 @@ from cli.platform_client import PlatformClient
 from infra.errors import EsqError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cli.environment import Environment
@@ -38,6 +38,7 @@ class PlatformAccess:
         ca_file: certificate authority of the edge; None for the ones that this machine trusts.
         kubeconfig: kubeconfig of its cluster.
         credentials: keys that sign tokens and webhooks.
+        read_token_key: returns the key of bearer tokens that is used now.
     """
 
     environment: str
@@ -46,6 +47,7 @@ class PlatformAccess:
     ca_file: Path | None
     kubeconfig: Path
     credentials: ApplicationCredentials = field(repr=False)
+    read_token_key: Callable[[], str]
 
     def client_for(self, company: str, timeout_seconds: float) -> PlatformClient:
         """Return a client for one company.
@@ -56,7 +58,12 @@ class PlatformAccess:
         """
         deadline = time.monotonic() + timeout_seconds
         return PlatformClient(
-            self.http, self.credentials.token_key, company, deadline, environment=self.environment
+            self.http,
+            self.credentials.token_key,
+            company,
+            deadline,
+            environment=self.environment,
+            read_token_key=self.read_token_key,
         )
 
 
@@ -103,13 +110,18 @@ def open_platform(environment: Environment, progress: ProgressReporter) -> Itera
             location=str(ca),
             remedy=f"Deploy it: `esq deploy {environment.name}`.",
         )
-    credentials = load_credentials(target.engine()).application
+
+    def read_credentials() -> ApplicationCredentials:
+        return load_credentials(target.engine()).application
+
+    credentials = read_credentials()
     context = ssl.create_default_context(cafile=str(ca) if ca else None)
     with httpx.Client(base_url=target.address, verify=context, timeout=HTTP_TIMEOUT) as http:
         yield PlatformAccess(
             *(environment.name, http, target.address),
             *(ca, target.kubeconfig),
             credentials=credentials,
+            read_token_key=lambda: read_credentials().token_key,
         )
 
 

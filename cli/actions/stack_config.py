@@ -47,7 +47,12 @@ class LoadedSettings:
 
     @property
     def summary(self) -> str:
-        """What was generated, in words."""
+        """What was generated and whether a rotation is in progress, in words."""
+        phase = self.current.credentials.rotation
+        return f"{self._changes}; rotation in phase {phase}" if phase else self._changes
+
+    @property
+    def _changes(self) -> str:
         if self.stored is None:
             return "generated credentials"
         if self.current.credentials != self.stored.credentials:

@@ -1,4 +1,4 @@
-"""`esq credentials export | import`."""
+"""`esq credentials export | import | rotate`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cli import output
 from cli.output import AsJson, Env, Yes  # noqa: TC001 - Typer reads annotations
 from infra.errors import UsageError
 
-app = output.command_group("Export and restore the credentials of an environment.")
+app = output.command_group("Export, restore and rotate the credentials of an environment.")
 
 Output = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="A new file, readable by its owner only.")
@@ -76,3 +76,35 @@ def import_(
         typer.echo(f"The credentials of `{env}` are restored. Deploy it: esq deploy {env}")
     else:
         typer.echo(f"`{env}` has these credentials already.")
+
+
+@app.command()
+def rotate(
+    env: Env,
+    *,
+    yes: Yes = False,
+    json: AsJson = False,
+) -> None:
+    """Replace the certificate authority and every key and password, without a failed request.
+
+    Three deploys of the data and services layers. After an interruption the command continues. Bearer tokens
+    that were issued before are refused after its end.
+    """
+    output.require_confirmation(
+        f"Replace all credentials of `{env}`? It restarts every pod three times, one after another.",
+        remedy=f"To confirm: `esq credentials rotate {env} --yes`.",
+        yes=yes,
+        as_json=json,
+    )
+    from cli.actions import credentials_rotation as action  # noqa: PLC0415 - imports the whole SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    progress = output.progress_reporter(as_json=json)
+    result = action.rotate(load_environment(env), progress)
+    if json:
+        values = {"environment": env, "generation": result.generation, "phases": list(result.phases)}
+        output.print_json({**values, "steps": output.timings(progress)})
+    else:
+        typer.echo(
+            f"All credentials of `{env}` are replaced. Export them again: esq credentials export {env}"
+        )

@@ -12,11 +12,12 @@ import pulumi
 import pytest
 
 from cli.actions import credentials as credentials_action
+from cli.actions.credentials_rotation import run_phases
 from cli.engine_results import PassphraseError
 from cli.environment import load_environment
 from cli.environment_store import EnvironmentStore, StoredEnvironment
 from cli.pulumi_engine import PulumiEngine
-from infra.credentials import Credentials, complete_credentials
+from infra.credentials import Credentials, RotationPhase, complete_credentials
 from infra.environment_definition import LOCAL_DEFINITION
 from infra.environment_record import EnvironmentRecord
 from infra.errors import EsqError, ProblemsError, UsageError
@@ -183,3 +184,30 @@ def test_credentials_outlive_the_layers(first: Machine, stored: StoredEnvironmen
     first.engine.up("data", layer_program, STEP)
     first.engine.destroy("data", STEP)
     assert first.store.require() == stored
+
+
+class KilledError(BaseException):
+    """The process was killed."""
+
+
+def test_an_interrupted_rotation_is_continued_by_another_machine(
+    first: Machine, second: Machine, stored: StoredEnvironment
+) -> None:
+    first.store.save(stored, expected=None, step=STEP)
+    second.environment.folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(first.passphrase, second.passphrase)
+    deployed: list[RotationPhase | None] = []
+
+    def deploy() -> None:
+        deployed.append(second.store.require().credentials.rotation)
+        if len(deployed) == 2:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run_phases("local", first.store, deploy, RecordingProgress())
+    result = run_phases("local", second.store, deploy, RecordingProgress())
+    accept, use, retire = RotationPhase
+    assert deployed == [accept, use, use, retire]
+    assert result.phases == (use, retire)
+    assert first.store.require().credentials.accepted[0].generation == "b"
+    assert first.store.require().record == RECORD

@@ -236,6 +236,22 @@ def test_rejected_request_is_not_retried(
     assert clock.now == 0
 
 
+def test_a_replaced_token_key_is_read_again(client: PlatformClient, platform: FakePlatform) -> None:
+    platform.failures = [401]
+    client.token_key, client.read_token_key = "retired" * 8, lambda: KEY
+    client.call("GET", "/campaigns/c0", "campaigns:read")
+    assert platform.scopes == ["campaigns:read"]
+
+
+def test_a_rejected_token_with_the_used_key_is_an_error(
+    client: PlatformClient, platform: FakePlatform
+) -> None:
+    platform.failures = [401, 401]
+    client.read_token_key = lambda: KEY
+    with pytest.raises(RequestRejectedError, match="401"):
+        client.call("GET", "/campaigns/c0", "campaigns:read")
+
+
 def test_unavailable_platform_raises_at_the_deadline(
     client: PlatformClient, platform: FakePlatform, clock: FakeClock
 ) -> None:
