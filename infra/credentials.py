@@ -30,7 +30,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.certificate_authority import KeyPair, Usage, create_ca, is_valid, issue_certificate
 from infra.names import CERTIFICATE_NAMES, CLIENT_CERTIFICATES, SERVICES, STATEFUL_REPLICAS
-from infra.processes import REDIS_SERVICES
+from infra.processes import KAFKA_SERVICES, REDIS_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -98,7 +98,7 @@ class KafkaCredentials(FrozenModel):
             cluster.
         broker: password of brokers and controllers among themselves.
         admin: password of `esq`, which creates topics and queries the status.
-        services: password of each service.
+        services: password of each service that uses Kafka.
     """
 
     cluster_id: str = Field(default_factory=_cluster_id)
@@ -307,7 +307,9 @@ def complete_credentials(
     postgres = credentials.postgres.model_copy(
         update={"services": _with_services(credentials.postgres.services)}
     )
-    kafka = credentials.kafka.model_copy(update={"services": _with_services(credentials.kafka.services)})
+    kafka = credentials.kafka.model_copy(
+        update={"services": _with_services(credentials.kafka.services, KAFKA_SERVICES)}
+    )
     redis = credentials.redis.model_copy(
         update={"services": _with_services(credentials.redis.services, REDIS_SERVICES)}
     )

@@ -19,7 +19,7 @@ PRODUCT = "esq"
 """Value of `PART_OF_LABEL` on all objects of the platform."""
 
 SERVICES = ("campaigns", "contacts", "simulator", "whatsapp")
-"""Services of the application: each has its own database role, Kafka user and certificate."""
+"""Services of the application: each has its own database role and certificate."""
 
 STATEFUL_REPLICAS = 3
 """Replicas of each stateful component: one per zone. Two of three are the quorum of all four components."""

@@ -51,6 +51,8 @@ PROCESSES = (
     Process("simulator", "api"),
 )
 
+KAFKA_SERVICES = tuple(sorted({process.service for process in PROCESSES if process.kafka}))
+"""Services with an account of Kafka."""
 REDIS_SERVICES = tuple(sorted({process.service for process in PROCESSES if process.redis}))
 """Services with an account of Redis."""
 
