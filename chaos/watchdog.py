@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from chaos.journal import ProcessIdentity, UndoFailedError, UndoJournal
+from infra.subprocesses import PYTHON_MODULE
 
 POLL_INTERVAL_SECONDS = 0.5
 
@@ -27,7 +28,7 @@ def start(journal: UndoJournal) -> None:
     journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (journal.folder / "watchdog.log").open("a") as log:
         subprocess.Popen(
-            [sys.executable, "-m", "chaos.watchdog", str(journal.folder), str(ProcessIdentity.current().pid)],
+            [*PYTHON_MODULE, "chaos.watchdog", str(journal.folder), str(ProcessIdentity.current().pid)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
@@ -22,6 +23,8 @@ HIGH_PRIORITY_PREFIX = (
 
 With autogroups, Linux divides CPU time among sessions first and only then by nice value.
 """
+PYTHON_MODULE = (sys.executable, "-P", "-m")
+"""Prefix of command lines that run a Python module. `-P`: the working directory provides no modules."""
 MAX_OUTPUT_CHARACTERS = 4_000
 """Characters of output in an error: enough for the reason, few enough for a log."""
 

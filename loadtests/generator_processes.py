@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -12,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from infra.errors import EsqError
+from infra.subprocesses import PYTHON_MODULE
 from loadtests.protocol import GeneratorConfig, GeneratorMessage, GeneratorResult, Progress
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class GeneratorPool:
         self._errors = tempfile.TemporaryFile("w+")
         for index in range(len(self._configs)):
             process = subprocess.Popen(
-                [sys.executable, "-m", "loadtests.generator"],
+                [*PYTHON_MODULE, "loadtests.generator"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from chaos.context import current
 from chaos.faults import Fault
 from infra.certificate_authority import CERTIFICATE_LIFETIME, issue_certificate
 from infra.names import CERTIFICATE_NAMES, DATA_NAMESPACE, SERVICES_NAMESPACE
+from infra.subprocesses import PYTHON_MODULE
 
 __all__ = ["expire_certificate", "flush_redis", "use_invalid_password"]
 
@@ -81,7 +81,7 @@ def expire_certificate(deployment: str, seconds: float) -> str:
 
 def _swap_secret(deployment: str, secret: str, values: dict[str, str], kind: str, seconds: float) -> str:
     address = (str(current().target.kubeconfig), SERVICES_NAMESPACE, deployment, secret)
-    program = (sys.executable, "-m", "chaos.secret_swap")
+    program = (*PYTHON_MODULE, "chaos.secret_swap")
     with tempfile.TemporaryDirectory(prefix="esq-secret-") as folder:  # readable by the owner only
         values_file = Path(folder, "values.json")
         values_file.touch(mode=0o600)

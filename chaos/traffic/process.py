@@ -10,7 +10,6 @@ import json
 import os
 import queue
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.errors import EsqError
-from infra.subprocesses import HIGH_PRIORITY_PREFIX
+from infra.subprocesses import HIGH_PRIORITY_PREFIX, PYTHON_MODULE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +81,7 @@ class Traffic:
             self._dns = subprocess.Popen(
                 [
                     *HIGH_PRIORITY_PREFIX,
-                    *(sys.executable, "-m", "chaos.traffic.dns_fanout", listen, *self._nameservers),
+                    *(*PYTHON_MODULE, "chaos.traffic.dns_fanout", listen, *self._nameservers),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -90,7 +89,7 @@ class Traffic:
                 start_new_session=True,
             )
             self._process = subprocess.Popen(
-                [*enter, sys.executable, "-m", "chaos.traffic"],
+                [*enter, *PYTHON_MODULE, "chaos.traffic"],
                 env=os.environ | _NO_SYSTEM_CAS,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -34,6 +33,7 @@ from infra.names import (
     pod_dns,
     service_dns,
 )
+from infra.subprocesses import PYTHON_MODULE
 from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ def _campaign_command(environment: Environment, contacts: str) -> list[str]:
     (folder / f"chaos-{stamp}.csv").write_text(f"name,phone\n{rows}\n", encoding="utf-8")
     (folder / "text.txt").write_text(f"{_TEMPLATE_TEXT} ({stamp})", encoding="utf-8")
     return [
-        *(sys.executable, "-m", "cli.main", "campaign", "send", environment.name, "--json"),
+        *(*PYTHON_MODULE, "cli.main", "campaign", "send", environment.name, "--json"),
         *("--company", "chaos", "--contacts", str(folder / f"chaos-{stamp}.csv")),
         *("--template", str(folder / "text.txt")),
     ]

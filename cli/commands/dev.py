@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import typer
 
 from cli import output
-from infra.subprocesses import run
+from infra.subprocesses import PYTHON_MODULE, run
 
 app = output.command_group()
 
@@ -42,7 +41,7 @@ def lock() -> None:
         target = f"locks/{name}.txt"
         run(
             [
-                *(sys.executable, "-m", "uv", *_COMPILE, "--python-version", "3.11"),
+                *(*PYTHON_MODULE, "uv", *_COMPILE, "--python-version", "3.11"),
                 *("--custom-compile-command", "./esq lock", "--output-file", target, *sources),
             ],
             cwd=PROJECT,
@@ -68,7 +67,7 @@ def generate_into(folder: Path) -> None:
     protos = sorted(path.name for path in source.glob("*.proto"))
     run(
         [
-            *(sys.executable, "-m", "grpc_tools.protoc", f"-I{source}"),
+            *(*PYTHON_MODULE, "grpc_tools.protoc", f"-I{source}"),
             *(f"--python_out={folder}", f"--pyi_out={folder}", *protos),
         ],
         cwd=source,

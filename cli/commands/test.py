@@ -25,7 +25,7 @@ CLUSTER_SUITES = ("cluster", "e2e")
 PARTS = (*CHECKS, *SUITES)
 SERVERS = {"postgresql-15": "/usr/lib/postgresql/15/bin/postgres", "redis-server": "/usr/bin/redis-server"}
 """Debian packages of servers that tests start, and a program of each."""
-_PYTEST = (sys.executable, "-u", "-m", "pytest")
+_PYTEST = (sys.executable, "-u", "-P", "-m", "pytest")
 _COVERAGE = ("--cov", "--cov-report=", "--cov-fail-under=0")
 _WORKERS: dict[str, tuple[str, ...]] = {
     "unit": ("-n", "2"),

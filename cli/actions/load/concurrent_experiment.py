@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING, Self
 
 from infra.errors import EsqError
+from infra.subprocesses import PYTHON_MODULE
 from loadtests.results import Annotation
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class ConcurrentExperiment:
     def _start(self) -> None:
         self._process = subprocess.Popen(
             [
-                *(sys.executable, "-m", "cli.main", "chaos", "run", self._environment),
+                *(*PYTHON_MODULE, "cli.main", "chaos", "run", self._environment),
                 *(str(self._experiment), "--json", "--confirm", self._environment),
             ],
             stdin=subprocess.DEVNULL,

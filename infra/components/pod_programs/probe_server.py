@@ -20,6 +20,7 @@ import sys
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,4 +92,6 @@ def main(module: str, certificate: str, key: str | None = None, *, port: int = P
 
 
 if __name__ == "__main__":
+    # The image sets PYTHONSAFEPATH, so that Python does not add the folder of the script.
+    sys.path.insert(0, str(Path(__file__).parent))
     main(*sys.argv[1:])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import compileall
 import hashlib
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.subprocesses import run
+from infra.subprocesses import PYTHON_MODULE, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +84,7 @@ def _libraries(lock: str, folder: Path) -> None:
     requirements = PROJECT / "locks" / f"{lock}.txt"
     run(
         [
-            *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--compile-bytecode"),
+            *(*PYTHON_MODULE, "uv", "pip", "install", "--quiet", "--no-config", "--compile-bytecode"),
             *("--python-version", PYTHON, "--require-hashes"),
             *("--target", str(folder / "deps"), "--requirement", str(requirements)),
         ],

@@ -8,14 +8,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
-from infra.subprocesses import CommandFailedError, run
+from infra.subprocesses import PYTHON_MODULE, CommandFailedError, run
 from infra.zones.toolchain.tools import PINS_FOLDER
 
 if TYPE_CHECKING:
@@ -29,6 +28,8 @@ BUILD_TIMEOUT_SECONDS = 2400.0
 """Almost three times the longest build on two idle cores."""
 GO_LOCK = PINS_FOLDER.parents[2] / "locks" / "go.txt"
 """Go as a package with hashes, for machines without a recent Go."""
+_GO_ENVIRONMENT = {"GOTOOLCHAIN": "local"}
+"""Go downloads no other version of itself, whatever a module asks for."""
 _MIN_GO_VERSION, _MIN_CARGO_VERSION = (1, 26), (1, 85)
 _LOG_TAIL_CHARACTERS = 3000
 _POLL_INTERVAL_SECONDS = 0.2
@@ -49,7 +50,7 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thread
     program = target / "bin" / tool.programs[0]
     binary = target / "bin" / tool.name if len(tool.programs) > 1 else program
     pins, compiler = PINS_FOLDER / "go" / tool.name, find_go(cache)
-    env = {"CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    env = {"CGO_ENABLED": "0", **_GO_ENVIRONMENT}
     overlay = target / "overlay.json"
     if tool.embeds:
         module, *files = tool.embeds
@@ -141,7 +142,7 @@ def find_go(cache: Path) -> str:
     if not folder.exists():
         new_folder = folder.with_suffix(".new")
         shutil.rmtree(new_folder, ignore_errors=True)
-        install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-config", "--require-hashes"]
+        install = [*PYTHON_MODULE, "uv", "pip", "install", "--quiet", "--no-config", "--require-hashes"]
         run([*install, "--target", str(new_folder), "--requirement", str(GO_LOCK)], timeout=600)
         new_folder.rename(folder)
     return str(next(path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)))
@@ -159,7 +160,7 @@ def is_cargo_recent() -> bool:
 
 def _version(argv: Sequence[str], index: int) -> tuple[int, ...]:
     try:
-        text = run(argv, timeout=30).split()[index].removeprefix("go")
+        text = run(argv, timeout=30, cwd=PINS_FOLDER, env={**os.environ, **_GO_ENVIRONMENT}).split()[index].removeprefix("go")
         return tuple(int(part) for part in text.split(".")[:2])
     except (CommandFailedError, IndexError, ValueError):
         return (0,)
@@ -170,10 +171,13 @@ def _build(
     log: Path,
     cancelled: threading.Event,
     *,
-    cwd: Path | None = None,
+    cwd: Path = PINS_FOLDER,
     env: Mapping[str, str] | None = None,
 ) -> None:
     """Run a compiler with its output in `log`; on every exit path its process group is killed.
+
+    It never runs in the user's working directory, where files such as `rust-toolchain.toml` could name other
+    programs.
 
     Raises:
         EsqError: it fails, cannot be started, is cancelled or exceeds the timeout.
