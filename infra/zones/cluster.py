@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import platformdirs
+import psutil
 
 from infra.errors import ProblemsError, UsageError
 from infra.files import write_atomically
@@ -38,12 +41,36 @@ from infra.zones.supervisord import Program, Supervisor, render, wait_for_childr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from infra.credentials import OffsiteStoreAccess
     from infra.errors import Problem
     from infra.progress import ProgressReporter, ProgressStep
     from infra.zones.control_plane import Tools
+    from infra.zones.registry import RegistryAccess
+
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+def running_clusters(tools: Tools) -> list[Cluster]:
+    """Return the running clusters of this machine, whatever state folder they have.
+
+    Args:
+        tools: the toolchain.
+    """
+    clusters = []
+    for process in psutil.process_iter(["name", "cmdline"]):
+        *_, config = process.info["cmdline"] or ("",)
+        root = Path(config).parents[1] if config.endswith("/config/supervisor.conf") else None
+        spec = ClusterSpec.load_saved(root) if root and process.info["name"] == "supervisord" else None
+        if root and spec:
+            clusters.append(Cluster(spec, root, tools))
+    return clusters
+
+
+def registry_storage() -> Path:
+    """Return the folder of the images of all registries of the user."""
+    return platformdirs.user_cache_path("esq") / "registry"
 
 
 class Cluster:
@@ -82,6 +109,11 @@ class Cluster:
         return self.spec.registry
 
     @property
+    def registry_access(self) -> RegistryAccess:
+        """Write access to the registry."""
+        return registry.push_access(self.spec, self._paths)
+
+    @property
     def address(self) -> str:
         """Address of the edge, which serves HTTPS on port 443."""
         return str(self.spec.gateway)
@@ -111,20 +143,23 @@ class Cluster:
         """
         with steps.step(f"cluster {self.spec.name}") as step, self._locked():
             self._reject_changed_spec()
-            if self._is_unchanged():
-                step.set_result("already running")
-                return
             problems = self.preflight()
             if problems:
                 raise ProblemsError("this host does not meet the requirements of the zones", problems)
-            self._write_configuration()
+            configuration = self._write_configuration()
+            if self._is_running(configuration):
+                network.restrict_access(self.spec)
+                step.set_result("already running")
+                return
             if self._supervisor.pid is None or not network.exists(self.spec):
                 self._kill_processes()
                 network.create(self.spec)
+            network.restrict_access(self.spec)
             for zone in self.spec.zones:
                 network.reconnect(self.spec, zone)
                 cgroups.thaw(self.spec.namespace(zone))
             self._supervisor.start()
+            write_atomically(self._paths.applied_config, configuration)
             self._supervisor.poll_nodes(self.spec.zones)
             self._api.wait_until_ready(step)
             self._api.apply(bootstrap_manifests.manifests(), bootstrap_manifests.FIELD_MANAGER)
@@ -173,6 +208,15 @@ class Cluster:
         for zone in self.spec.zones:
             files |= {f"{zone}/{path.stem}": path for path in (self._paths.node(zone) / "logs").glob("*.log")}
         return dict(sorted(files.items()))
+
+    def image_digests(self) -> set[str]:
+        """Return the digests of all images that workloads refer to, also those of earlier rollouts.
+
+        Raises:
+            CommandFailedError: the API server does not respond.
+        """
+        kinds = "pods,replicasets,statefulsets,cronjobs,jobs"
+        return set(_DIGEST.findall(self._api.kubectl("get", kinds, "--all-namespaces", "--output=json")))
 
     def trust_backend_ca(self, authorities: str) -> None:
         """Make the edge trust backends whose certificates are signed by one of `authorities` (PEM)."""
@@ -238,11 +282,12 @@ class Cluster:
         self._supervisor.stop()
         orphan_processes.kill_orphans(self.spec, self._paths)
 
-    def _is_unchanged(self) -> bool:
+    def _is_running(self, configuration: str) -> bool:
+        """Return whether the cluster is healthy with this configuration, as applied and not only written."""
         if self._supervisor.pid is None or not network.exists(self.spec):
             return False
-        previous_configuration = self._paths.supervisor_config.read_text()
-        return self._write_configuration() == previous_configuration and self.status().healthy
+        applied = self._paths.applied_config
+        return applied.exists() and applied.read_text() == configuration and self.status().healthy
 
     def _write_configuration(self) -> str:
         """Write all files and return the supervisor's configuration."""
@@ -251,7 +296,7 @@ class Cluster:
         pki.ensure(spec, paths)
         write_atomically(paths.spec, spec.model_dump_json(indent=2))
         write_atomically(paths.config / "busybox.tar", busybox_image.archive())
-        storage = platformdirs.user_cache_path("esq") / "registry"
+        storage = registry_storage()
         storage.mkdir(parents=True, exist_ok=True)
         store = offsite_store.open_store(self._offsite_folder, self._tools)
         offsite_frontend = offsite_store.frontend(store, spec, paths) if store else ""
@@ -259,8 +304,9 @@ class Cluster:
             "edge": write_atomically(
                 paths.config / "haproxy.cfg", edge.render(spec, paths) + offsite_frontend
             ),
-            "registry": write_atomically(
-                paths.config / "registry.yml", registry.render(spec, paths, storage)
+            "registry": write_atomically(paths.config / "registry.yml", registry.render(paths, storage)),
+            "registry-gateway": write_atomically(
+                paths.config / "registry.cfg", registry.gateway(spec, paths)
             ),
         }
         if not edge.backend_ca_file(paths).exists():
@@ -270,7 +316,13 @@ class Cluster:
                 "registry",
                 ["docker-registry", "serve", str(files["registry"])],
                 paths.log("registry"),
-                watched_files=[files["registry"], paths.pki / "gateway.pem"],
+                watched_files=[files["registry"]],
+            ),
+            Program(
+                "registry-gateway",
+                ["haproxy", "-db", "-f", str(files["registry-gateway"])],
+                paths.log("registry-gateway"),
+                watched_files=[files["registry-gateway"], paths.pki / "gateway.pem", paths.pki / "ca.crt"],
             ),
             Program(
                 "edge",

@@ -29,7 +29,7 @@ global
     maxconn 8192
     log stderr local0 notice
     ssl-default-bind-options ssl-min-ver TLSv1.2
-    stats socket {socket} mode 600 level admin
+    stats socket "{socket}" mode 600 level admin
 
 defaults
     mode http
@@ -44,16 +44,16 @@ defaults
     retry-on conn-failure empty-response 503
 
 frontend edge
-    bind {address}:{port} ssl crt {certificate} alpn h2,http/1.1
+    bind {address}:{port} ssl crt "{certificate}" alpn h2,http/1.1
     http-request return status 200 content-type text/plain string ok if {{ path /edge/health }}
     http-request disable-l7-retry unless METH_GET
 """
 _CONTROL_TIMEOUT_SECONDS = 5.0
 _SERVER_OPTIONS = (
     "    default-server check inter 2s fastinter 300ms downinter 500ms fall 2 rise 1",
-    "ssl verify required ca-file {authority} verifyhost {name} check-sni {name} sni str({name})",
+    'ssl verify required ca-file "{authority}" verifyhost {name} check-sni {name} sni str({name})',
     # No backend asks for it, but HAProxy replaces the authority only of servers with a certificate.
-    "crt {certificate}",
+    'crt "{certificate}"',
     "on-marked-down shutdown-sessions",
 )
 

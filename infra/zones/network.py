@@ -1,7 +1,8 @@
 """The network of a cluster: a bridge, and a network namespace for the control plane and for each zone.
 
-Forwarding stays disabled on the host: a cluster cannot reach the outside, and the outside cannot reach a
-cluster.
+A cluster cannot reach the outside, and the outside cannot reach a cluster. Linux accepts packets for its
+addresses on every interface, and a host with Docker forwards packets; an nftables table of the cluster drops
+both kinds.
 """
 
 from __future__ import annotations
@@ -47,10 +48,35 @@ def remove(spec: ClusterSpec) -> None:
             run(["ip", "netns", "delete", spec.namespace(host)])
         run(["ip", "link", "delete", spec.bridge_port(host)], check=False)
     run(["ip", "link", "delete", spec.bridge], check=False)
-    for line in run(["nft", "list", "tables", "bridge"]).splitlines():
-        name = line.split()[-1]
-        if name.startswith(spec.nftables_prefix):
-            run(["nft", "delete", "table", "bridge", name])
+    for line in run(["nft", "list", "tables"]).splitlines():
+        _, family, name = line.split()
+        if name == spec.nftables_table or name.startswith(spec.nftables_prefix):
+            run(["nft", "delete", "table", family, name])
+
+
+def restrict_access(spec: ClusterSpec) -> None:
+    """Drop packets between the cluster and other machines; replaces the rules, so that lost ones return."""
+    run(["nft", "--file", "-"], stdin=access_rules(spec))
+
+
+def access_rules(spec: ClusterSpec) -> str:
+    """Return the nftables rules: the addresses of the cluster are reachable from this host only."""
+    table = f"table inet {spec.nftables_table}"
+    return f"""\
+{table}
+delete {table}
+{table} {{
+    chain input {{
+        type filter hook input priority filter; policy accept;
+        ip daddr {spec.subnet} iifname != {{ "lo", "{spec.bridge}" }} drop
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname "{spec.bridge}" oifname != "{spec.bridge}" drop
+        oifname "{spec.bridge}" iifname != "{spec.bridge}" drop
+    }}
+}}
+"""
 
 
 def disconnect(spec: ClusterSpec, zone: str) -> None:

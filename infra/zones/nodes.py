@@ -9,6 +9,7 @@ that also reaps. Killing it kills the zone: the kernel kills all other processes
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ from infra.zones.spec import REGION
 from infra.zones.supervisord import NODE_SOCKET, SUPERVISORD, Program, render
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from infra.zones.control_plane import Tools
     from infra.zones.paths import ClusterPaths
     from infra.zones.spec import ClusterSpec
@@ -90,10 +93,10 @@ def start_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     return f"""\
 #!/bin/sh
 set -eu
-{sys.executable} -I -S {cgroups.__file__} {group}
+{shlex.join([sys.executable, "-I", "-S", cgroups.__file__, group])}
 unset KUBECONFIG http_proxy https_proxy HTTP_PROXY HTTPS_PROXY
 exec nsenter --net=/run/netns/{group} unshare --mount --propagation private --pid --fork --uts --ipc \\
-    --mount-proc --kill-child=SIGKILL sh {paths.config / zone / "init.sh"}
+    --mount-proc --kill-child=SIGKILL sh {shlex.quote(str(paths.config / zone / "init.sh"))}
 """
 
 
@@ -106,11 +109,11 @@ def init_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
         zone: zone of the node.
     """
     node, config = paths.node(zone), paths.config / zone
-    binds = [f"mount --bind {node / source} {target}" for source, target in (_FOLDERS | _FILES).items()]
-    sysctls = [
-        f"mount --bind {node / 'sysctl' / name.replace('/', '.')} /proc/sys/{name}"
-        for name in _PRIVATE_SYSCTLS
-    ]
+    sysctls = {f"sysctl/{name.replace('/', '.')}": f"/proc/sys/{name}" for name in _PRIVATE_SYSCTLS}
+
+    def bind(targets: Mapping[str, str]) -> list[str]:
+        return [shlex.join(["mount", "--bind", str(node / source), targets[source]]) for source in targets]
+
     folders = " ".join((*_FOLDERS.values(), disks.MOUNT_POINT))
     groups = f"{cgroups.MOUNT}/*/{spec.namespace(zone)}"
     lines = [
@@ -120,12 +123,12 @@ def init_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
         "mount --make-rshared /",
         "mount -t tmpfs -o mode=755 tmpfs /run",
         f"mkdir -p {folders}",
-        *binds,
+        *bind(_FOLDERS | _FILES),
         *disks.mount_lines(paths, zone),
-        *sysctls,
+        *bind(sysctls),
         "mount --make-rshared /",
         f"hostname {zone}",
-        f"exec {SUPERVISORD} -n -c {config / 'supervisor.conf'}",
+        shlex.join(["exec", SUPERVISORD, "-n", "-c", str(config / "supervisor.conf")]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -143,6 +146,7 @@ def _write_files(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> None:
     write_atomically(node / "etc/cni/10-esq.conflist", cni_json(spec, zone), 0o644)
     registry = (
         f'server = "https://{spec.registry}"\n[host."https://{spec.registry}"]\nca = "{paths.pki}/ca.crt"\n'
+        f'client = [["{paths.pki}/{zone}.crt", "{paths.pki}/{zone}.key"]]\n'
     )
     write_atomically(paths.config / zone / "registries" / spec.registry / "hosts.toml", registry)
 
@@ -178,7 +182,7 @@ def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: st
     kubelet_start = (
         f"until [ -S {CONTAINERD_SOCKET} ]; do sleep 0.05; done; "
         f"{ctr} images list -q | grep -qx {BUSYBOX_IMAGE} "
-        f"|| {ctr} images import {paths.config / 'busybox.tar'}; "
+        f"|| {ctr} images import {shlex.quote(str(paths.config / 'busybox.tar'))}; "
         'exec "$@"'
     )
     kubelet_flags = [
@@ -350,7 +354,7 @@ def corefile(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
     errors
     health {spec.node(zone)}:8053
     kubernetes cluster.local in-addr.arpa {{
-        kubeconfig {paths.pki}/dns.kubeconfig {spec.name}
+        kubeconfig "{paths.pki}/dns.kubeconfig" {spec.name}
         pods insecure
         ttl 5
     }}

@@ -160,6 +160,6 @@ def frontend(store: OffsiteStore, spec: ClusterSpec, paths: ClusterPaths) -> str
     return f"""
 listen {OFFSITE_STORE}
     mode tcp
-    bind {spec.gateway}:{PORT} ssl crt {paths.pki / f"{OFFSITE_STORE}.pem"}
+    bind {spec.gateway}:{PORT} ssl crt "{paths.pki / f"{OFFSITE_STORE}.pem"}"
     server {OFFSITE_STORE} unix@{store.socket(paths)}
 """

@@ -76,6 +76,11 @@ class ClusterPaths:
         """Configuration of the cluster's supervisor."""
         return self.config / "supervisor.conf"
 
+    @property
+    def applied_config(self) -> Path:
+        """Copy of the configuration that the running supervisor has applied."""
+        return self.run / "supervisor.conf"
+
     def node(self, zone: str) -> Path:
         """Return the folder of a node: its disks and its logs."""
         return self.root / "nodes" / zone

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RENEW_BEFORE = dt.timedelta(days=60)
 """A cluster that is started at least every two months never has an expired certificate."""
 
+REGISTRY_PUSHER = "registry-pusher"
+"""Its certificate may write to the registry; nodes read with their own."""
 SERVICE_ACCOUNTS = "service-accounts"
 """Its key signs the tokens of pods and is never renewed: a new one would invalidate tokens in use."""
 
@@ -85,6 +87,7 @@ def identities(spec: ClusterSpec) -> tuple[Identity, ...]:
         _client("proxy", "system:kube-proxy"),
         _client("dns", "esq:dns"),
         _client("volumes", "esq:volumes"),
+        _client(REGISTRY_PUSHER, REGISTRY_PUSHER),
         Identity("gateway", "gateway", "", ("localhost",), (str(spec.gateway),)),
         Identity(
             OFFSITE_STORE,

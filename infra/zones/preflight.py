@@ -13,11 +13,13 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import platformdirs
 import psutil
 
 from infra.errors import Problem
 from infra.subprocesses import CommandFailedError, run
 from infra.zones import packages
+from infra.zones.caches import disk_usage_bytes
 from infra.zones.cgroups import MOUNT
 from infra.zones.edge import PORT
 
@@ -32,6 +34,8 @@ MIN_MEMORY_BYTES = 2 * GIBIBYTE
 """Three nodes and the control plane take 1 GiB; a platform takes about 4 GiB more."""
 MIN_DISK_BYTES = 8 * GIBIBYTE
 """Images, logs and volumes of a platform; the disks of nodes are sparse and larger."""
+MIN_FREE_DISK_BYTES = 3 * GIBIBYTE // 2
+"""For a cluster that has its images and volumes already: nodes evict pods below 1 GiB."""
 
 _KERNEL_CHECKS = {
     "bridges and veth pairs": "ip link add t0 type bridge && ip link add t1 type veth peer name t2",
@@ -42,6 +46,12 @@ _KERNEL_CHECKS = {
 _MODULES = (
     "Load the module (`modprobe bridge veth nf_tables br_netfilter overlay loop`), "
     "or use a kernel that has it."
+)
+_SPECIAL_CHARACTERS = "\"'\\`$%;#,:*?[]{}<>|&!\n\t"
+"""Separators, quotes and wildcards of some configuration file or shell."""
+_CGROUP_V1 = (
+    "Boot with cgroup v1: add systemd.unified_cgroup_hierarchy=0 to GRUB_CMDLINE_LINUX in /etc/default/grub, "
+    "run update-grub and reboot. Or deploy to an existing cluster."
 )
 _CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "devices", "freezer", "blkio")
 
@@ -57,7 +67,7 @@ def check(spec: ClusterSpec, paths: ClusterPaths) -> list[Problem]:
         return [
             Problem("not running as root", "user", "Run the command as root: namespaces and mounts need it.")
         ]
-    problems = [*_packages(), *_control_groups(), *_resources(paths)]
+    problems = [*_packages(), *_sources(), *_paths(paths), *_control_groups(), *_resources(paths)]
     if not packages.missing():
         problems += [*_kernel(), *_addresses(spec)]
     return problems
@@ -71,6 +81,30 @@ def _packages() -> Iterator[Problem]:
             "Debian packages",
             f"apt-get install --no-install-recommends {' '.join(missing)}",
         )
+
+
+def _sources() -> Iterator[Problem]:
+    if packages.sources_file() is None:
+        yield Problem(
+            f"no package sources of Debian {packages.SUITE}, from which images are built",
+            " and ".join(map(str, packages.SOURCES)),
+            f"Add to {packages.SOURCES[-1]}: `deb http://deb.debian.org/debian {packages.SUITE} main` and "
+            f"`deb http://deb.debian.org/debian-security {packages.SUITE}-security main`.",
+        )
+
+
+def _paths(paths: ClusterPaths) -> Iterator[Problem]:
+    for folder, variable in (
+        (paths.root, "XDG_STATE_HOME"),
+        (platformdirs.user_cache_path("esq"), "XDG_CACHE_HOME"),
+    ):
+        special = sorted({character for character in str(folder) if character in _SPECIAL_CHARACTERS})
+        if special:
+            yield Problem(
+                f"the path contains {' '.join(special)}, which configuration files cannot express",
+                str(folder),
+                f"Set {variable} to a path without these characters; spaces and accents are possible.",
+            )
 
 
 def _kernel() -> Iterator[Problem]:
@@ -88,14 +122,12 @@ def _control_groups() -> Iterator[Problem]:
         yield Problem(
             "only cgroup v2 is mounted, on which the zones are not tested",
             str(MOUNT),
-            "Boot with systemd.unified_cgroup_hierarchy=0, or use an existing cluster with --kubeconfig.",
+            _CGROUP_V1,
         )
         return
     missing = [name for name in _CONTROLLERS if not (MOUNT / name / "cgroup.procs").exists()]
     if missing:
-        yield Problem(
-            f"controllers {', '.join(missing)} are not mounted", str(MOUNT), "Mount them (cgroup v1)."
-        )
+        yield Problem(f"no cgroup v1 hierarchy of {', '.join(missing)}", str(MOUNT), _CGROUP_V1)
 
 
 def _resources(paths: ClusterPaths) -> Iterator[Problem]:
@@ -109,10 +141,17 @@ def _resources(paths: ClusterPaths) -> Iterator[Problem]:
         )
     folder = next(parent for parent in (paths.root, *paths.root.parents) if parent.exists())
     free = shutil.disk_usage(folder).free
-    if free < MIN_DISK_BYTES:
+    if free < MIN_DISK_BYTES and free < (required := _required_disk_bytes(paths)):
         yield Problem(
-            f"{free / GIBIBYTE:.1f} GiB free", str(folder), f"Free {MIN_DISK_BYTES // GIBIBYTE} GiB or more."
+            f"{free / GIBIBYTE:.1f} GiB free",
+            str(folder),
+            f"Free {required / GIBIBYTE:.1f} GiB or more, e.g. with `esq cache prune`.",
         )
+
+
+def _required_disk_bytes(paths: ClusterPaths) -> int:
+    """Return the required free space: a cluster that was started before uses a part of its space already."""
+    return max(MIN_DISK_BYTES - disk_usage_bytes(paths.root), MIN_FREE_DISK_BYTES)
 
 
 def _addresses(spec: ClusterSpec) -> Iterator[Problem]:

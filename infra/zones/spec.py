@@ -23,14 +23,14 @@ _CONTROL_HOST = 10
 _FIRST_POD_NET = 16
 _SERVICE_HALF = 128
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,8}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{0,7}$")]
 
 
 class ClusterSpec(BaseModel):
     """A cluster with one control plane and one node per zone.
 
     Attributes:
-        name: name of the cluster: at most nine letters and digits, so that it fits into interface names
+        name: name of the cluster: at most eight letters and digits, so that it fits into interface names
             (15 characters).
         subnet: an IPv4 /16 that nothing else on this machine uses.
         zones: names of the zones, which are also the names of their nodes.
@@ -64,6 +64,11 @@ class ClusterSpec(BaseModel):
     def bridge_mac(self) -> str:
         """MAC address of the bridge; without a fixed one it would change with its ports."""
         return "02:00:" + ":".join(f"{byte:02x}" for byte in self.gateway.packed)
+
+    @property
+    def nftables_table(self) -> str:
+        """Name of the nftables table that keeps other machines out."""
+        return f"esq-{self.name}"
 
     @property
     def nftables_prefix(self) -> str:
@@ -119,4 +124,4 @@ class ClusterSpec(BaseModel):
 
     def bridge_port(self, host: str) -> str:
         """Return the name of the bridge port of a host."""
-        return f"{self.name}-{list(self.hosts).index(host)}"
+        return f"{self.bridge}-{list(self.hosts).index(host)}"

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING
 import httpx
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from infra.zones.registry import RegistryAccess
 
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
-def push(archive: bytes, registry: str, repository: str, ca: Path) -> str:
+def push(archive: bytes, access: RegistryAccess, repository: str) -> str:
     """Push an archive in `docker save` format; return the reference by digest.
 
     Args:
         archive: the image.
-        registry: `host:port`.
+        access: write access to the registry.
         repository: name of the image.
-        ca: certificate authority of the registry.
     """
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         parts = {name: tar.extractfile(name).read() for name in ("config.json", "layer.tar")}  # type: ignore[union-attr]  # files
@@ -45,15 +44,16 @@ def push(archive: bytes, registry: str, repository: str, ca: Path) -> str:
             "layers": [descriptors["layer.tar"]],
         }
     ).encode()
-    context = ssl.create_default_context(cafile=str(ca))
-    with httpx.Client(base_url=f"https://{registry}/v2/{repository}", verify=context) as client:
+    context = ssl.create_default_context(cafile=str(access.ca))
+    context.load_cert_chain(access.certificate, access.key)
+    with httpx.Client(base_url=f"https://{access.address}/v2/{repository}", verify=context) as client:
         for content in parts.values():
             upload_url = client.post("/blobs/uploads/").raise_for_status().headers["location"]
             url = httpx.URL(upload_url).copy_merge_params({"digest": _digest(content)})
             client.put(url, content=content).raise_for_status()
         response = client.put("/manifests/1", content=manifest, headers={"Content-Type": _MANIFEST})
         response.raise_for_status()
-    return f"{registry}/{repository}@{_digest(manifest)}"
+    return f"{access.address}/{repository}@{_digest(manifest)}"
 
 
 def _digest(content: bytes) -> str:

@@ -37,7 +37,7 @@ def _own_images(caches: Path, tools: Toolchain, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="module")
 def zones(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZonesUnderTest]:
     """A stopped cluster, removed at the end in any case."""
-    zones = ZonesUnderTest(tmp_path_factory.mktemp("zones"), "itest", "10.97.", tools)
+    zones = ZonesUnderTest(tmp_path_factory.mktemp("zones größe und ort"), "itest", "10.97.", tools)
     try:
         yield zones
     finally:

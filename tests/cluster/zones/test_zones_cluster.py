@@ -131,7 +131,7 @@ def responding_zones(zones: ZonesUnderTest) -> Callable[[], set[str]]:
 @pytest.fixture(scope="module")
 def image(zones: ZonesUnderTest) -> str:
     """An image in the registry."""
-    return push(busybox_image.archive(), zones.cluster.registry, "itest/web", zones.cluster.ca)
+    return push(busybox_image.archive(), zones.cluster.registry_access, "itest/web")
 
 
 @pytest.fixture(scope="module")

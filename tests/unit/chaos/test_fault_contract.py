@@ -75,8 +75,8 @@ def test_nftables_tables_differ_by_fault_and_cluster() -> None:
 def test_partition_drops_both_directions_and_one_way_partition_one() -> None:
     (both_directions,) = network.partition(SPEC, "zone-a", "zone-b").inject
     (one_direction,) = network.one_way_partition(SPEC, "zone-a", "zone-b").inject
-    outgoing = 'iifname "paper-1" oifname "paper-2"'
-    incoming = 'iifname "paper-2" oifname "paper-1"'
+    outgoing = 'iifname "esq-paper-1" oifname "esq-paper-2"'
+    incoming = 'iifname "esq-paper-2" oifname "esq-paper-1"'
     assert outgoing in both_directions[1]
     assert incoming in both_directions[1]
     assert outgoing in one_direction[1]

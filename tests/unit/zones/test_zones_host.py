@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +14,10 @@ from infra.certificate_authority import KeyPair
 from infra.errors import Problem, ProblemsError
 from infra.files import write_atomically
 from infra.progress import RecordingProgress
-from infra.zones import Cluster, cgroups, disks, network, packages, pki, preflight
+from infra.zones import Cluster, caches, cgroups, disks, network, packages, pki, preflight
+from infra.zones.status import ClusterStatus
 from infra.zones.supervisord import Supervisor
+from infra.zones.toolchain.tools import TOOLS_BY_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +124,7 @@ def test_all_problems_are_reported_together(
     monkeypatch.setattr(preflight, "MIN_DISK_BYTES", 1 << 60)
     problems = preflight.check(spec, paths)
     assert {problem.location for problem in problems} >= {"Debian packages", "memory"}
-    assert len(problems) == 4
+    assert len(problems) == 4, problems
     assert all(problem.remedy for problem in problems)
 
 
@@ -149,6 +153,82 @@ def test_stopped_cluster_starts_nothing_on_an_unsuitable_host(
         cluster.up(RecordingProgress())
     assert caught.value.problems == (problem,)
     assert not created
+    assert not paths.config.exists(), "configuration is written after preflight"
+
+
+def test_written_configuration_that_was_never_applied_is_not_running(
+    spec: ClusterSpec, paths: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    cluster = Cluster(spec, paths.root, tools)
+    monkeypatch.setattr("infra.zones.paths.RUNTIME", paths.root / "run")
+    monkeypatch.setattr(preflight, "check", lambda *_: [])
+    monkeypatch.setattr(network, "exists", lambda _: True)
+    for name in ("restrict_access", "reconnect"):
+        monkeypatch.setattr(network, name, lambda *_: None)
+    monkeypatch.setattr(cgroups, "thaw", lambda *_: None)
+    monkeypatch.setattr(Supervisor, "pid", 1)
+    monkeypatch.setattr(Supervisor, "start", lambda _: started.append("start"))
+    for name in ("poll_nodes", "states"):
+        monkeypatch.setattr(Supervisor, name, lambda *_: {})
+    monkeypatch.setattr("infra.zones.api.Api.wait_until_ready", lambda *_: None)
+    monkeypatch.setattr("infra.zones.api.Api.apply", lambda *_: None)
+    healthy = ClusterStatus(
+        name=spec.name, running=True, processes={}, nodes=(), kubeconfig="", edge="", registry=""
+    )
+    monkeypatch.setattr(Cluster, "status", lambda _: healthy)
+    monkeypatch.setattr(ClusterStatus, "healthy", True)
+    cluster._write_configuration()  # by a run that was killed before it started anything
+    cluster.up(RecordingProgress())
+    assert started == ["start"]
+    cluster.up(RecordingProgress())
+    assert started == ["start"], "what was applied is running"
+
+
+def test_space_that_a_cluster_uses_counts_as_available(
+    paths: ClusterPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "MIN_MEMORY_BYTES", 0)
+    usage = SimpleNamespace(free=3 * preflight.GIBIBYTE)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
+    assert "Free 8.0 GiB" in next(iter(preflight._resources(paths))).remedy
+    monkeypatch.setattr(preflight, "disk_usage_bytes", lambda _: 6 * preflight.GIBIBYTE)
+    assert list(preflight._resources(paths)) == []
+    usage.free = preflight.GIBIBYTE
+    assert "Free 2.0 GiB" in next(iter(preflight._resources(paths))).remedy
+
+
+def test_package_sources_of_the_classic_installer_are_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classic, deb822 = tmp_path / "sources.list", tmp_path / "debian.sources"
+    monkeypatch.setattr(packages, "SOURCES", (deb822, classic))
+    assert [problem.location for problem in preflight._sources()] == [f"{deb822} and {classic}"]
+    classic.write_text("# deb http://deb.debian.org/debian bookworm main\n")
+    assert packages.sources_file() is None
+    classic.write_text("deb http://deb.debian.org/debian bookworm main\n")
+    assert packages.sources_file() == classic
+    deb822.write_text("Types: deb\nURIs: http://deb.debian.org/debian\nSuites: bookworm bookworm-updates\n")
+    assert packages.sources_file() == deb822
+    assert list(preflight._sources()) == []
+
+
+def test_only_folders_that_nothing_uses_are_outdated(tmp_path: Path) -> None:
+    current = tmp_path / "toolchain" / TOOLS_BY_NAME["etcd"].key
+    used, outdated = tmp_path / "venv-000000000001", tmp_path / "toolchain" / "etcd-3.0.0-000000000000"
+    for folder in (current, used, outdated, tmp_path / "toolchain" / "logs", tmp_path / "images"):
+        folder.mkdir(parents=True)
+    (outdated / "etcd").write_bytes(b"x" * 8192)
+    (used / "sleep").symlink_to("/bin/sleep")
+    process = subprocess.Popen([used / "sleep", "60"])
+    try:
+        (folder,) = caches.outdated_folders(tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+    assert folder.path == outdated
+    assert folder.size_bytes >= 8192
+    assert {folder.path for folder in caches.outdated_folders(tmp_path)} == {outdated, used}
 
 
 def test_missing_supervisor_has_no_states_and_stops_at_once(paths: ClusterPaths) -> None:

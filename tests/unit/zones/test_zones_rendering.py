@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from infra.zones import (
     supervisord,
     wait_for_apiserver,
 )
+from infra.zones.toolchain.tools import PINS_FOLDER
 from services.contracts.endpoints import PUBLIC_ENDPOINTS, READINESS_PATH
 
 if TYPE_CHECKING:
@@ -126,6 +128,14 @@ def test_pods_use_the_dns_of_their_node(spec: ClusterSpec, paths: ClusterPaths) 
     assert f"bind {spec.node('zone-c')}\n" in nodes.corefile(spec, paths, "zone-c")
 
 
+def test_dns_contains_the_plugins_of_its_configuration(spec: ClusterSpec, paths: ClusterPaths) -> None:
+    lines = nodes.corefile(spec, paths, "zone-a").splitlines()
+    used = {line.split()[0] for line in lines if line.startswith("    ") and line[4] not in " }"}
+    main = (PINS_FOLDER / "go" / "coredns" / "main.go").read_text()
+    assert used == set(re.findall(r'"github.com/coredns/coredns/plugin/(\w+)"', main))
+    assert used == set(re.findall(r'"(\w+)"', main.partition("Directives = ")[2]))
+
+
 def test_pod_networks_are_per_zone(spec: ClusterSpec) -> None:
     ranges = [
         json.loads(nodes.cni_json(spec, zone))["plugins"][0]["ipam"]["ranges"][0][0]["subnet"]
@@ -149,12 +159,10 @@ def test_no_component_is_bound_to_cluster_admin() -> None:
     assert all(binding["roleRef"]["name"] != "cluster-admin" for binding in bindings)
 
 
-def test_registry_serves_tls_on_the_bridge_only(
-    spec: ClusterSpec, paths: ClusterPaths, tmp_path: Path
-) -> None:
-    config = json.loads(registry.render(spec, paths, tmp_path))
-    assert config["http"]["addr"] == f"{spec.gateway}:5000"
-    assert config["http"]["tls"]["certificate"] == str(paths.pki / "gateway.crt")
+def test_registry_is_behind_its_gateway(spec: ClusterSpec, paths: ClusterPaths, tmp_path: Path) -> None:
+    config = json.loads(registry.render(paths, tmp_path))
+    assert config["http"] == {"net": "unix", "addr": str(paths.run / "registry.sock")}
+    assert f"bind {spec.gateway}:5000 ssl" in registry.gateway(spec, paths)
 
 
 def test_busybox_image_is_deterministic_and_contains_only_busybox(tmp_path: Path) -> None:

