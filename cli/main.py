@@ -55,6 +55,8 @@ COMMANDS = {
     "chaos": ("cli.commands.chaos", "Run fault injection experiments."),
     "load": ("cli.commands.load", "Run load tests."),
     "cluster": ("cli.commands.cluster", "Manage the local three-zone cluster: up, down, status, logs."),
+    "images": ("cli.commands.images", "List, build, push and prune the images of the platform."),
+    "cache": ("cli.commands.cache", "Prune tools, environments and images that nothing uses."),
     "toolchain": ("cli.commands.toolchain", "List and build the tools."),
     "test": ("cli.commands.test", "Run checks and tests."),
     "generate": ("cli.commands.dev", "Regenerate Protobuf code, AsyncAPI document and JSON schema."),

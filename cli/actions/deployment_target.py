@@ -147,7 +147,7 @@ class DeploymentTarget:
         from infra.zones.images import Images  # noqa: PLC0415 - only the local cluster builds images
 
         images = Images(cache=cache_dir(), tools=self.tools)
-        return images.push(registry=self.cluster.registry, ca=self.cluster.ca, steps=progress)
+        return images.push(self.cluster.registry_access, progress)
 
 
 def write_kubeconfig(environment: Environment, cluster: ExistingCluster) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import compileall
 import hashlib
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.errors import EsqError
 from infra.subprocesses import PYTHON_MODULE, run
+from infra.zones import packages
+from infra.zones.packages import SUITE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +22,8 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[3]
 FOLDER = Path(__file__).parent
-SUITE = "bookworm"
-APT_SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
-"""The package sources of the host, so that its mirror is used as well."""
+APT_SETTINGS = Path("/etc/apt")
+"""The settings of the host, so that its mirror and its proxy are used as well."""
 PYTHON = "3.11"
 _BUILD_TIMEOUT_SECONDS = 900.0
 _IGNORE_NON_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
@@ -43,10 +46,16 @@ class BuildContext:
     parent: str | None = "base"
 
 
-def build_contexts(tools: Tools) -> list[BuildContext]:
-    """Return the contexts of all images, parents first."""
+def build_contexts(tools: Tools, package_versions: str) -> list[BuildContext]:
+    """Return the contexts of all images, parents first.
+
+    Args:
+        tools: the toolchain with Garage's binary and Kafka's jars.
+        package_versions: hash of the versions of all Debian packages in the images.
+    """
+    garage = tools.path("garage")
     return [
-        BuildContext("base", _hash("1", SUITE, *_BASE_PACKAGES), _root_file_system, parent=None),
+        BuildContext("base", _hash(SUITE, package_versions), _root_file_system, parent=None),
         BuildContext("postgres", _hash(_lock_text("patroni")), lambda folder: _libraries("patroni", folder)),
         BuildContext("redis", "", lambda _: None),
         BuildContext(
@@ -55,12 +64,53 @@ def build_contexts(tools: Tools) -> list[BuildContext]:
             lambda folder: _jars(tools.path("kafka"), folder),
         ),
         BuildContext(
-            "garage", _hash(str(tools.path("garage"))), lambda folder: _binary(tools.path("garage"), folder)
+            "garage",
+            _hash(hashlib.sha256(garage.read_bytes()).hexdigest()),
+            lambda folder: _binary(garage, folder),
         ),
         BuildContext("services", _hash(_lock_text("services"), *_source_digests()), _application),
     ]
 
 
+def debian_packages() -> list[str]:
+    """Return the Debian packages that the images install, without those that they depend on."""
+    recipes = [path.read_text() for path in sorted(FOLDER.glob("*/Containerfile"))]
+    return [
+        *_BASE_PACKAGES,
+        *(name for text in recipes for line in _INSTALLED.findall(text) for name in line.split()),
+    ]
+
+
+def sources_file() -> Path:
+    """Return the file with the host's package sources of Debian.
+
+    Raises:
+        EsqError: the host has none.
+    """
+    path = packages.sources_file()
+    if path is None:
+        raise EsqError(
+            f"no package sources of Debian {SUITE}",
+            location=str(APT_SETTINGS),
+            remedy=f"Add sources of {SUITE}: images are built from its packages.",
+        )
+    return path
+
+
+def copy_apt_settings(folder: Path) -> None:
+    """Copy the host's settings of apt for a build, without package sources of others than Debian.
+
+    Args:
+        folder: folder to create. A copy, since packages write there.
+    """
+    source = sources_file()
+    shutil.copytree(APT_SETTINGS, folder, ignore=shutil.ignore_patterns("sources.list", "sources.list.d"))
+    target = folder / source.relative_to(APT_SETTINGS)
+    target.parent.mkdir(exist_ok=True)
+    shutil.copy2(source, target)
+
+
+_INSTALLED = re.compile(r"apt-get install .*--no-install-recommends ([a-z0-9.+ -]+)")
 _BASE_PACKAGES = ("python3",)
 _EXCLUDED_PATHS = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
@@ -74,7 +124,7 @@ def _root_file_system(folder: Path) -> None:
             '--customize-hook=rm -rf "$1"/var/log/*.log "$1"/var/log/apt "$1"/var/cache/apt/*.bin',
             *(SUITE, str(folder / "rootfs.tar"), "-"),
         ],
-        stdin=APT_SOURCES.read_text(),
+        stdin=sources_file().read_text(),
         timeout=_BUILD_TIMEOUT_SECONDS,
     )
 

@@ -1,34 +1,48 @@
-"""Images are built when their content changes and pushed when missing; buildah is a shell script here."""
+"""Images are built when their content or packages change; buildah and apt are shell scripts here."""
 
 from __future__ import annotations
 
 import http.server
 import ssl
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.certificate_authority import create_ca, issue_certificate
+from infra.certificate_authority import Usage, create_ca, issue_certificate
+from infra.errors import EsqError
 from infra.progress import RecordingProgress
+from infra.subprocesses import CommandFailedError
+from infra.zones import packages
 from infra.zones.images import Images, contexts, images
+from infra.zones.images.package_versions import MAX_AGE_SECONDS
+from infra.zones.images.prune import prune
+from infra.zones.registry import RegistryAccess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUILDAH = """
 for word; do case $word in
-  build) verb=build;; push) verb=push;; images) verb=images;;
+  build|push|images|rmi) verb=$word;;
   --tag=*) tag=${word#--tag=};; --digestfile=*) file=${word#--digestfile=};;
-  --filter) ;; reference=*) tag=${word#reference=};; docker://*) target=${word#docker://};;
+  docker://*) target=${word#docker://};; localhost/*) echo "$word" >> "$LOG.words";;
 esac; done
 case $verb in
   build) echo "$tag" >> "$LOG.built";;
-  images) grep -qx "$tag" "$LOG.built" 2>/dev/null && echo found || true;;
+  images) names=$(sed 's/.*/{"names":["&"]},/' "$LOG.built" 2>/dev/null); echo "[$names{\\"names\\":null}]";;
+  rmi) for tag; do case $tag in localhost/*) sed -i "\\|^$tag$|d" "$LOG.built";; esac; done;;
   push) echo "$target" >> "$LOG.pushed"; printf 'sha256:%064d' 1 > "$file";;
 esac
 """
+APT = """
+case "$*" in *--simulate*) echo "Reading package lists..."; cat "$LOG.versions";; esac
+"""
+VERSIONS = (
+    "Inst libc6 (2.36-9 Debian:12.12/stable [amd64])\nInst python3 (3.11.2-1 Debian:12.12/stable [amd64])\n"
+)
 
 
 class PathTools:
@@ -53,10 +67,13 @@ class _Registry(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+def registry(tmp_path: Path) -> Iterator[RegistryAccess]:
     authority = create_ca()
     pair = issue_certificate(authority, "registry", ("localhost",))
     (tmp_path / "pair.pem").write_text(pair.certificate + pair.key)
+    client = issue_certificate(authority, "pusher", (), Usage.CLIENT)
+    (tmp_path / "client.crt").write_text(client.certificate)
+    (tmp_path / "client.key").write_text(client.key)
     (tmp_path / "ca.crt").write_text(authority.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "pair.pem")
@@ -64,7 +81,8 @@ def registry(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"127.0.0.1:{server.server_address[1]}", tmp_path / "ca.crt"
+        address = f"127.0.0.1:{server.server_address[1]}"
+        yield RegistryAccess(address, tmp_path / "ca.crt", tmp_path / "client.crt", tmp_path / "client.key")
         server.shutdown()
 
 
@@ -73,20 +91,24 @@ def built_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Images:
     (tmp_path / "kafka").mkdir()
     (tmp_path / "kafka" / "one-1.0.jar").touch()
     (tmp_path / "garage").touch()
-    script = tmp_path / "bin" / "buildah"
-    script.parent.mkdir()
-    script.write_text(f"#!/bin/sh\n{BUILDAH}")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{script.parent}:/usr/bin:/bin")
+    (tmp_path / "log.versions").write_text(VERSIONS)
+    (tmp_path / "bin").mkdir()
+    for name, body in {"buildah": BUILDAH, "apt-get": APT}.items():
+        script = tmp_path / "bin" / name
+        script.write_text(f"#!/bin/sh\n{body}")
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    monkeypatch.setattr(images, "sources_file", lambda: tmp_path / "debian.sources")
+    monkeypatch.setattr(images, "copy_apt_settings", lambda folder: folder.mkdir())
     monkeypatch.setenv("LOG", str(tmp_path / "log"))
     # The content of images is fetched by other tools; only the keys matter here.
     original = contexts.build_contexts
     monkeypatch.setattr(
         images,
         "build_contexts",
-        lambda tools: [
+        lambda tools, package_versions: [
             contexts.BuildContext(context.image, context.key, lambda _: None, context.parent)
-            for context in original(tools)
+            for context in original(tools, package_versions)
         ],
     )
     return Images(tmp_path / "cache", PathTools(tmp_path))
@@ -97,52 +119,146 @@ def log_lines(tmp_path: Path, action: str) -> list[str]:
 
 
 def test_every_image_is_built_and_pushed(
-    built_images: Images, registry: tuple[str, Path], tmp_path: Path
+    built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    address, ca = registry
-    references = built_images.push(registry=address, ca=ca, steps=RecordingProgress())
+    references = built_images.push(registry, RecordingProgress())
     assert set(references) == {"base", "postgres", "redis", "kafka", "garage", "services"}
-    assert references["kafka"] == f"{address}/esq/kafka@sha256:{1:064d}"
+    assert references["kafka"] == f"{registry.address}/esq/kafka@sha256:{1:064d}"
     assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
 
 
 def test_images_in_the_registry_are_not_pushed_again(
-    built_images: Images, registry: tuple[str, Path], tmp_path: Path
+    built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    address, ca = registry
-    built_images.push(registry=address, ca=ca, steps=RecordingProgress())
+    built_images.push(registry, RecordingProgress())
     _Registry.has_images = True
     steps = RecordingProgress()
-    built_images.push(registry=address, ca=ca, steps=steps)
+    built_images.push(registry, steps)
     assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
     assert steps.steps[0].results == ["unchanged"]
 
 
 def test_empty_registry_is_filled_without_a_build(
-    built_images: Images, registry: tuple[str, Path], tmp_path: Path
+    built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    address, ca = registry
     for _ in range(2):
-        built_images.push(registry=address, ca=ca, steps=RecordingProgress())
+        built_images.push(registry, RecordingProgress())
     assert len(log_lines(tmp_path, "built")) == 6
     assert len(log_lines(tmp_path, "pushed")) == 12
 
 
-def test_new_jar_rebuilds_only_kafka(
-    built_images: Images, registry: tuple[str, Path], tmp_path: Path
-) -> None:
-    address, ca = registry
-    built_images.push(registry=address, ca=ca, steps=RecordingProgress())
+def test_new_jar_rebuilds_only_kafka(built_images: Images, registry: RegistryAccess, tmp_path: Path) -> None:
+    built_images.push(registry, RecordingProgress())
     _Registry.has_images = True
     (tmp_path / "kafka" / "two-1.0.jar").touch()
-    built_images.push(registry=address, ca=ca, steps=RecordingProgress())
+    built_images.push(registry, RecordingProgress())
     assert len(log_lines(tmp_path, "built")) == 7
-    assert log_lines(tmp_path, "pushed")[-1].startswith(f"{address}/esq/kafka:")
+    assert log_lines(tmp_path, "pushed")[-1].startswith(f"{registry.address}/esq/kafka:")
 
 
-def test_every_image_has_a_containerfile_and_an_unprivileged_user() -> None:
-    for context in contexts.build_contexts(PathTools(Path("/nowhere"))):
+def test_every_image_has_a_containerfile_and_an_unprivileged_user(tmp_path: Path) -> None:
+    garage = tmp_path / "garage"
+    garage.touch()
+    for context in contexts.build_contexts(PathTools(garage.parent), ""):
         recipe = (contexts.FOLDER / context.image / "Containerfile").read_text()
         users = [line.split()[1] for line in recipe.splitlines() if line.startswith("USER ")]
         assert not users or users[-1] in ("999", "1000"), context.image
         assert "FROM scratch" in recipe if context.parent is None else "FROM base" in recipe
+
+
+def test_security_update_rebuilds_all_images(
+    built_images: Images, registry: RegistryAccess, tmp_path: Path
+) -> None:
+    built_images.push(registry, RecordingProgress())
+    (tmp_path / "log.versions").write_text(VERSIONS.replace("2.36-9", "2.36-9+deb12u1"))
+    assert built_images.build(RecordingProgress()), "`esq images build` notices updates at once"
+    assert len(log_lines(tmp_path, "built")) == 12
+    assert built_images.build(RecordingProgress()) == []
+
+
+def test_deploy_uses_package_versions_of_the_last_days(
+    built_images: Images, registry: RegistryAccess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built_images.push(registry, RecordingProgress())
+    (tmp_path / "log.versions").write_text(VERSIONS.replace("2.36-9", "2.36-9+deb12u1"))
+    keys = [version.key for version in built_images.versions()]
+    assert [version.key for version in built_images.versions()] == keys
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + MAX_AGE_SECONDS + 1)
+    assert [version.key for version in built_images.versions()] != keys
+
+
+def test_deploy_without_package_mirror_uses_the_recorded_versions(
+    built_images: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [version.key for version in built_images.versions()]
+    (tmp_path / "bin" / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + MAX_AGE_SECONDS + 1)
+    assert [version.key for version in built_images.versions()] == keys
+    with pytest.raises(CommandFailedError):
+        built_images.build(RecordingProgress())
+
+
+def test_changed_garage_of_the_same_path_is_a_new_image(built_images: Images, tmp_path: Path) -> None:
+    keys = {version.image: version.key for version in built_images.versions()}
+    (tmp_path / "garage").write_text("another build")
+    changed = {version.image: version.key for version in built_images.versions()}
+    assert {image for image in keys if keys[image] != changed[image]} == {"garage"}
+
+
+def test_packages_of_all_images_are_resolved() -> None:
+    assert {"python3", "postgresql-15", "redis-server", "haproxy", "openjdk-17-jre-headless"} <= set(
+        contexts.debian_packages()
+    )
+
+
+def test_builds_use_package_sources_of_debian_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = tmp_path / "etc"
+    (host / "sources.list.d").mkdir(parents=True)
+    (host / "apt.conf.d").mkdir()
+    (host / "apt.conf.d" / "proxy").touch()
+    (host / "sources.list").write_text("# none\n")
+    (host / "sources.list.d" / "other.list").write_text("deb http://example.test bookworm main\n")
+    monkeypatch.setattr(contexts, "APT_SETTINGS", host)
+    monkeypatch.setattr(
+        packages, "SOURCES", (host / "sources.list.d" / "debian.sources", host / "sources.list")
+    )
+    with pytest.raises(EsqError, match="no package sources of Debian bookworm"):
+        contexts.copy_apt_settings(tmp_path / "none")
+    (host / "sources.list").write_text("deb http://deb.debian.org/debian bookworm main\n")
+    contexts.copy_apt_settings(tmp_path / "copy")
+    files = {
+        str(path.relative_to(tmp_path / "copy")) for path in (tmp_path / "copy").rglob("*") if path.is_file()
+    }
+    assert files == {"apt.conf.d/proxy", "sources.list"}
+
+
+def test_outdated_versions_are_removed_and_used_ones_kept(built_images: Images, tmp_path: Path) -> None:
+    built_images.build(RecordingProgress())
+    outdated = {version.image: version for version in built_images.versions()}["garage"]
+    storage = tmp_path / "storage"
+    (tmp_path / "garage").write_text("another build")
+    built_images.build(RecordingProgress())
+    current = {version.image: version for version in built_images.versions()}["garage"]
+    repository = storage / "docker/registry/v2/repositories/esq/garage/_manifests/tags"
+    digests = {
+        outdated.key: "sha256:" + "1" * 64,
+        "other": "sha256:" + "2" * 64,
+        current.key: "sha256:" + "3" * 64,
+    }
+    for key, digest in digests.items():
+        (repository / key / "current").mkdir(parents=True)
+        (repository / key / "current" / "link").write_text(digest)
+    (tmp_path / "bin" / "docker-registry").write_text('#!/bin/sh\necho "$*" > "$LOG.collected"\n')
+    (tmp_path / "bin" / "docker-registry").chmod(0o755)
+    used = {digests["other"]}
+    expected = [f"garage:{outdated.key}", f"registry/garage:{outdated.key}"]
+    assert prune(built_images, storage, used, preview=True) == expected
+    assert sorted(path.name for path in repository.iterdir()) == sorted(digests)
+    assert prune(built_images, storage, used) == expected
+    assert sorted(path.name for path in repository.iterdir()) == sorted(["other", current.key])
+    assert log_lines(tmp_path, "collected")[0].startswith("garbage-collect --delete-untagged ")
+    assert built_images.is_built(current)
+    assert not built_images.is_built(outdated)
+    assert prune(built_images, storage, used) == []
