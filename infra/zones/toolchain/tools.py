@@ -102,7 +102,7 @@ TOOLS = (
     Tool("garage", "2.5.0", "cargo", ("garage",), "garage", version_args=("--version",)),
     Tool("kafka", "4.3.1", "maven", ("kafka",)),
 )
-"""In build order: the tools of the cluster first; the provisioner uses the compiled packages of Kubernetes."""
+"""In build order: the tools of the cluster first; the provisioner uses packages compiled for Kubernetes."""
 
 TOOLS_BY_PROGRAM = {program: tool for tool in TOOLS for program in tool.programs}
 TOOLS_BY_NAME = {tool.name: tool for tool in TOOLS}
