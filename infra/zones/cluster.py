@@ -299,15 +299,14 @@ class Cluster:
         storage = registry_storage()
         storage.mkdir(parents=True, exist_ok=True)
         store = offsite_store.open_store(self._offsite_folder, self._tools)
-        offsite_frontend = offsite_store.frontend(store, spec, paths) if store else ""
+        sections = [
+            edge.render(spec, paths),
+            registry.frontend(spec, paths),
+            offsite_store.frontend(store, spec, paths) if store else "",
+        ]
         files = {
-            "edge": write_atomically(
-                paths.config / "haproxy.cfg", edge.render(spec, paths) + offsite_frontend
-            ),
+            "edge": write_atomically(paths.config / "haproxy.cfg", "".join(sections)),
             "registry": write_atomically(paths.config / "registry.yml", registry.render(paths, storage)),
-            "registry-gateway": write_atomically(
-                paths.config / "registry.cfg", registry.gateway(spec, paths)
-            ),
         }
         if not edge.backend_ca_file(paths).exists():
             write_atomically(edge.backend_ca_file(paths), self.ca.read_text())
@@ -319,16 +318,13 @@ class Cluster:
                 watched_files=[files["registry"]],
             ),
             Program(
-                "registry-gateway",
-                ["haproxy", "-db", "-f", str(files["registry-gateway"])],
-                paths.log("registry-gateway"),
-                watched_files=[files["registry-gateway"], paths.pki / "gateway.pem", paths.pki / "ca.crt"],
-            ),
-            Program(
                 "edge",
                 [*HIGH_PRIORITY_PREFIX, "haproxy", "-db", "-f", str(files["edge"])],
                 paths.log("edge"),
-                watched_files=[files["edge"], paths.pki / "gateway.pem", paths.pki / f"{OFFSITE_STORE}.pem"],
+                watched_files=[
+                    files["edge"],
+                    *(paths.pki / name for name in ("gateway.pem", "ca.crt", f"{OFFSITE_STORE}.pem")),
+                ],
             ),
             *([store.configure(spec, paths)] if store else []),
         ]

@@ -77,7 +77,8 @@ def trust_backend_ca(paths: ClusterPaths, authorities: str) -> None:
     Raises:
         EsqError: HAProxy rejects them, or does not respond.
     """
-    file = write_atomically(backend_ca_file(paths), authorities)
+    # HAProxy separates the words of a command by spaces.
+    file = str(write_atomically(backend_ca_file(paths), authorities)).replace(" ", "\\ ")
     _control(paths, f"set ssl ca-file {file} <<\n{authorities.strip()}\n\n")
     answer = _control(paths, f"commit ssl ca-file {file}\n")
     if "Success" not in answer:

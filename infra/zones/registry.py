@@ -1,8 +1,8 @@
-"""The image registry of the nodes: Debian's docker-registry, behind HAProxy on the bridge address.
+"""The image registry of the nodes: Debian's docker-registry, behind the edge on the bridge address.
 
-The registry itself has no permissions: it serves a Unix socket of root. HAProxy requires a client certificate
-of the cluster: nodes may read, `registry-pusher` may also write. Nobody may delete over the network: `esq
-cache prune` works on the files.
+The registry itself has no permissions: it serves a Unix socket of root. The edge requires a client
+certificate of the cluster: nodes may read, `registry-pusher` may also write. Nobody may delete over the
+network: `esq cache prune` works on the files.
 """
 
 from __future__ import annotations
@@ -67,28 +67,14 @@ def render(paths: ClusterPaths, storage: Path) -> str:
     )
 
 
-def gateway(spec: ClusterSpec, paths: ClusterPaths) -> str:
-    """Return the configuration of HAProxy in front of the registry.
+def frontend(spec: ClusterSpec, paths: ClusterPaths) -> str:
+    """Return the section of the edge's configuration that restricts access to the registry.
 
     Args:
         spec: specification of the cluster.
         paths: files of the cluster.
     """
-    return f"""\
-global
-    maxconn 256
-    log stderr local0 notice
-    ssl-default-bind-options ssl-min-ver TLSv1.2
-
-defaults
-    mode http
-    log global
-    timeout connect 1s
-    timeout client 300s
-    timeout server 300s
-    timeout http-request 10s
-    retries 5
-
+    return f"""
 listen registry
     bind {spec.registry} ssl crt "{paths.pki}/gateway.pem" ca-file "{paths.pki}/ca.crt" verify required
     acl node ssl_c_s_dn(cn) -m beg system:node:
@@ -96,6 +82,11 @@ listen registry
     http-request deny if METH_DELETE
     http-request deny unless pusher or node METH_GET
     http-request set-header X-Forwarded-Proto https
+    timeout client 300s
+    timeout server 300s
+    # The registry starts at the same time.
+    retries 5
+    retry-on conn-failure
     server registry "unix@{_socket(paths)}"
 """
 

@@ -1,4 +1,4 @@
-"""Access to a cluster's addresses and registry, without a cluster: the network, the registry and its gateway.
+"""Access to a cluster's addresses and registry, without a cluster: the network, the registry and the edge.
 
 Another host is a network namespace on a link of its own, with a route to the cluster through this host.
 """
@@ -17,7 +17,7 @@ import pytest
 
 from infra.files import write_atomically
 from infra.subprocesses import CommandFailedError, run
-from infra.zones import ClusterSpec, busybox_image, network, pki, registry
+from infra.zones import ClusterSpec, busybox_image, edge, network, pki, registry
 from infra.zones.paths import ClusterPaths
 from tests.servers.process import Server, wait_until
 from tests.servers.registry import push
@@ -54,13 +54,15 @@ def paths(spec: ClusterSpec, tmp_path_factory: pytest.TempPathFactory) -> Cluste
 
 @pytest.fixture(scope="module")
 def registry_address(spec: ClusterSpec, paths: ClusterPaths) -> Iterator[str]:
-    """A running registry behind its gateway."""
+    """A running registry behind the edge."""
     storage = paths.root / "storage"
     config = write_atomically(paths.config / "registry.yml", registry.render(paths, storage))
-    gateway = write_atomically(paths.config / "registry.cfg", registry.gateway(spec, paths))
+    write_atomically(edge.backend_ca_file(paths), (paths.pki / "ca.crt").read_text())
+    sections = edge.render(spec, paths) + registry.frontend(spec, paths)
+    haproxy = write_atomically(paths.config / "haproxy.cfg", sections)
     servers = {
         Server("registry", paths.log("registry")): ["docker-registry", "serve", str(config)],
-        Server("gateway", paths.log("gateway")): ["haproxy", "-db", "-f", str(gateway)],
+        Server("edge", paths.log("edge")): ["haproxy", "-db", "-f", str(haproxy)],
     }
     try:
         for server, argv in servers.items():

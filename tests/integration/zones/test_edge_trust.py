@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(60)]
 
-SPEC = ClusterSpec.model_validate({"name": "edgetrust", "subnet": "127.96.0.0/16"})
+SPEC = ClusterSpec.model_validate({"name": "trust", "subnet": "127.96.0.0/16"})
 ENDPOINT = PUBLIC_ENDPOINTS[0]
 PATH = ENDPOINT.path_prefixes[0]
 
@@ -68,7 +68,7 @@ def backend(zone: str, ca: KeyPair, folder: Path) -> Iterator[None]:
 @pytest.fixture
 def paths(tmp_path: Path) -> Iterator[ClusterPaths]:
     """Files of a cluster that has an edge only."""
-    paths = ClusterPaths(tmp_path / "state", SPEC.name)
+    paths = ClusterPaths(tmp_path / "größe und ort", SPEC.name)
     paths.create(SPEC.zones)
     yield paths
     for file in (*paths.run.iterdir(), paths.run):

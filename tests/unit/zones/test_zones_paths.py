@@ -62,7 +62,7 @@ def test_containerd_reads_the_paths(spec: ClusterSpec, paths: ClusterPaths, tool
 
 
 def test_haproxy_paths_are_quoted(spec: ClusterSpec, paths: ClusterPaths) -> None:
-    for text in (edge.render(spec, paths), registry.gateway(spec, paths)):
+    for text in (edge.render(spec, paths), registry.frontend(spec, paths)):
         lines = [line for line in text.splitlines() if str(paths.root) in line]
         assert lines
         assert all(line.count(f'"{paths.root}') == line.count(str(paths.root)) for line in lines)

@@ -159,10 +159,10 @@ def test_no_component_is_bound_to_cluster_admin() -> None:
     assert all(binding["roleRef"]["name"] != "cluster-admin" for binding in bindings)
 
 
-def test_registry_is_behind_its_gateway(spec: ClusterSpec, paths: ClusterPaths, tmp_path: Path) -> None:
+def test_registry_is_behind_the_edge(spec: ClusterSpec, paths: ClusterPaths, tmp_path: Path) -> None:
     config = json.loads(registry.render(paths, tmp_path))
     assert config["http"] == {"net": "unix", "addr": str(paths.run / "registry.sock")}
-    assert f"bind {spec.gateway}:5000 ssl" in registry.gateway(spec, paths)
+    assert f"bind {spec.gateway}:5000 ssl" in registry.frontend(spec, paths)
 
 
 def test_busybox_image_is_deterministic_and_contains_only_busybox(tmp_path: Path) -> None:
