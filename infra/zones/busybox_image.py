@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 import tarfile
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from infra.zones.control_plane import BUSYBOX_IMAGE
 BUSYBOX = Path("/bin/busybox")
 """Statically linked, from Debian's busybox-static."""
 _APPLETS = ("sh", "mkdir", "rm", "tail", "chmod")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""Names of container images by those of the kernel."""
 _SLEEP_FOREVER = ["/bin/tail", "-f", "/dev/null"]
 
 
@@ -23,7 +26,7 @@ def archive(busybox: Path = BUSYBOX) -> bytes:
     """Return the image in `docker save` format; deterministic for the same busybox."""
     layer = _layer(busybox.read_bytes())
     config = {
-        "architecture": "amd64",
+        "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
         "os": "linux",
         "config": {"Cmd": _SLEEP_FOREVER, "Env": ["PATH=/bin"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},

@@ -8,6 +8,7 @@ import re
 import tarfile
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from infra.zones import (
@@ -176,6 +177,17 @@ def test_busybox_image_is_deterministic_and_contains_only_busybox(tmp_path: Path
         layer = io.BytesIO(image.extractfile("layer.tar").read())  # type: ignore[union-attr]  # same
     with tarfile.open(fileobj=layer) as files:
         assert {"bin/busybox", "bin/sh", "bin/tail"} <= set(files.getnames())
+
+
+@pytest.mark.parametrize(("machine", "architecture"), [("x86_64", "amd64"), ("aarch64", "arm64")])
+def test_busybox_image_has_the_architecture_of_the_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, machine: str, architecture: str
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    (tmp_path / "busybox").write_bytes(b"not really busybox")
+    with tarfile.open(fileobj=io.BytesIO(busybox_image.archive(tmp_path / "busybox"))) as image:
+        config = json.load(image.extractfile("config.json"))  # type: ignore[arg-type]  # it is a file
+    assert config["architecture"] == architecture
 
 
 def test_supervised_programs_restart_and_have_bounded_logs(tmp_path: Path) -> None:
