@@ -32,7 +32,7 @@ def test_scripts_of_a_node_quote_paths(spec: ClusterSpec, paths: ClusterPaths) -
     lines = nodes.init_script(spec, paths, "zone-a").splitlines()
     binds = [shlex.split(line) for line in lines if line.startswith("mount --bind")]
     assert binds
-    assert all(len(words) == 4 and words[2].startswith(str(paths.root)) for words in binds)
+    assert all(len(arguments) == 4 and arguments[2].startswith(str(paths.root)) for arguments in binds)
     assert shlex.split(lines[-1])[-1] == str(paths.config / "zone-a" / "supervisor.conf")
     mount = next(line for line in lines if line.startswith("mount -o loop"))
     assert shlex.split(mount)[3] == str(disks.disk_file(paths, "zone-a"))
