@@ -241,7 +241,7 @@ def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> 
 
 def _rotation_command(environment: Environment) -> tuple[str, ...]:
     """Return the command that replaces all credentials."""
-    return (sys.executable, "-m", "cli.main", "credentials", "rotate", environment.name, "--yes", "--json")
+    return (*PYTHON_MODULE, "cli.main", "credentials", "rotate", environment.name, "--yes", "--json")
 
 
 def _campaign_command(environment: Environment, contacts: str) -> list[str]:
