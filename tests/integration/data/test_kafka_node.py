@@ -25,7 +25,7 @@ from infra.config_files import kafka as kafka_config
 from infra.credentials import Credentials, complete_credentials
 from tests.servers.kafka import kafka_libraries
 from tests.servers.probe_server import run_probe_server
-from tests.servers.process import Server, free_port
+from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -177,6 +177,9 @@ def test_service_without_permissions_sees_and_creates_no_topic(broker: Broker) -
     service = AdminClient(broker.client_config("campaigns-b", password))
     with pytest.raises(KafkaException, match=r"(?i)authorization"):
         service.create_topics([NewTopic("forbidden", 1, 1)])["forbidden"].result(20)
+    # The runbook `credentials-rejected` searches the log for it.
+    log = broker.folder / "log"
+    wait_until("the denial is logged", lambda: "User:campaigns-b is Denied" in log.read_text(), 10)
     admin = AdminClient(broker.client_config(broker.admin, broker.admin_password))
     admin.create_topics([NewTopic("invisible", 1, 1)])["invisible"].result(20)
     assert service.list_topics(timeout=20).topics == {}
