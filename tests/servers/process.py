@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import signal
@@ -22,6 +23,12 @@ LOG_TAIL_CHARACTERS = 2000
 PORTS = range(14000, 30000)
 _CLAIMS: list[socket.socket] = []
 """Kept open until this process ends."""
+
+
+@atexit.register
+def _release_ports() -> None:
+    for claim in _CLAIMS:
+        claim.close()
 
 
 def free_port() -> int:
