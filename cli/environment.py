@@ -65,11 +65,6 @@ class Environment:
         return self.definition.backend or (self.folder / "backend").as_uri()
 
     @property
-    def kubeconfig(self) -> Path:
-        """Kubeconfig of an existing cluster, with the context of the definition only."""
-        return self.folder / "kubeconfig"
-
-    @property
     def record_file(self) -> Path:
         """Copy of the environment's record on this machine."""
         return self.folder / "record.json"

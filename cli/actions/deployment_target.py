@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,16 +58,13 @@ class DeploymentTarget:
         environment: the environment that it runs.
         tools: the toolchain.
         cluster: the local cluster; None for an existing cluster.
+        kubeconfig: kubeconfig of the cluster.
     """
 
     environment: Environment
     tools: Toolchain
     cluster: Cluster | None
-
-    @property
-    def kubeconfig(self) -> Path:
-        """Kubeconfig of the cluster."""
-        return self.environment.kubeconfig if self.cluster is None else self.cluster.kubeconfig
+    kubeconfig: Path
 
     @property
     def address(self) -> str:
@@ -150,21 +149,26 @@ class DeploymentTarget:
         return images.push(self.cluster.registry_access, progress)
 
 
-def write_kubeconfig(environment: Environment, cluster: ExistingCluster) -> None:
+def write_kubeconfig(environment: Environment, cluster: ExistingCluster) -> Path:
     """Write the kubeconfig of an existing cluster's context into the environment's folder, owner-only.
 
-    Everything uses this file, so that nothing can follow another context.
+    Everything uses this file, so that nothing can follow another context. Each cluster has a file of its own:
+    commands that undo a fault name it, and must not reach another cluster after the definition has changed.
 
     Args:
         environment: the environment.
         cluster: its cluster.
+
+    Returns:
+        The path of the file.
 
     Raises:
         UsageError: the kubeconfig of the definition is invalid, or has no such context.
     """
     document = select_context(cluster.kubeconfig, cluster.context)
     environment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_atomically(environment.kubeconfig, yaml.safe_dump(document))
+    identity = hashlib.sha256(json.dumps(document["clusters"], sort_keys=True).encode()).hexdigest()[:8]
+    return write_atomically(environment.folder / f"kubeconfig-{identity}", yaml.safe_dump(document))
 
 
 def local_cluster(environment: Environment, tools: Toolchain) -> Cluster:
@@ -213,10 +217,11 @@ def open_target(environment: Environment, progress: ProgressReporter) -> Deploym
         UsageError: the kubeconfig of an existing cluster is invalid.
     """
     tools = open_toolchain(progress)
-    if cluster := environment.definition.existing_cluster:
-        write_kubeconfig(environment, cluster)
-        return DeploymentTarget(environment, tools, None)
-    return DeploymentTarget(environment, tools, local_cluster(environment, tools))
+    if existing_cluster := environment.definition.existing_cluster:
+        kubeconfig = write_kubeconfig(environment, existing_cluster)
+        return DeploymentTarget(environment, tools, None, kubeconfig)
+    cluster = local_cluster(environment, tools)
+    return DeploymentTarget(environment, tools, cluster, cluster.kubeconfig)
 
 
 def open_deployed_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:

@@ -102,6 +102,15 @@ def test_environment_has_the_context_of_its_definition_only(folder: Path) -> Non
     assert user["user"] == {"client-certificate": str(folder / "admin.crt"), "client-key": "/etc/admin.key"}
 
 
+def test_each_cluster_has_a_kubeconfig_of_its_own(folder: Path) -> None:
+    write_definition(folder, "staging")
+    first = open_target(load_environment("staging"), RecordingProgress()).kubeconfig
+    content = first.read_text()
+    write_definition(folder, "staging", cluster={"kubeconfig": "kubeconfig", "context": "other"})
+    assert open_target(load_environment("staging"), RecordingProgress()).kubeconfig != first
+    assert first.read_text() == content
+
+
 def test_unknown_context_names_the_known_ones(folder: Path) -> None:
     write_definition(folder, "staging", cluster={"kubeconfig": "kubeconfig", "context": "stagin"})
     with pytest.raises(UsageError, match="no context") as error:
