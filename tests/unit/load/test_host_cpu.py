@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from loadtests.host_cpu import HostCpuMeter
@@ -25,7 +27,9 @@ def test_idle_time_is_not_used_and_steal_is_separate() -> None:
 
 def test_usage_of_this_host_is_within_its_cores() -> None:
     meter = HostCpuMeter()
-    sum(range(1_000_000))
+    busy_until = time.monotonic() + 0.5  # many clock ticks, in which the kernel counts
+    while time.monotonic() < busy_until:
+        pass
     host_cpu = meter.measure()
     assert host_cpu.cores >= 1
-    assert 0 <= host_cpu.used <= host_cpu.cores + 1
+    assert 0 < host_cpu.used <= host_cpu.cores + 0.5
