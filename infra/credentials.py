@@ -29,7 +29,17 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.certificate_authority import KeyPair, Usage, create_ca, is_valid, issue_certificate
-from infra.names import CERTIFICATE_NAMES, CLIENT_CERTIFICATES, SERVICES, STATEFUL_REPLICAS
+from infra.names import (
+    CERTIFICATE_NAMES,
+    CLIENT_CERTIFICATES,
+    PROBE_ROLE,
+    REPLICATION_ROLE,
+    REWIND_ROLE,
+    SERVICES,
+    STATEFUL_REPLICAS,
+    VERIFIER_ROLE,
+    login_role,
+)
 from infra.processes import KAFKA_SERVICES, REDIS_SERVICES
 
 if TYPE_CHECKING:
@@ -69,25 +79,34 @@ class FrozenModel(BaseModel):
 
 
 class PostgresCredentials(FrozenModel):
-    """Accounts of the database server.
+    """Accounts of the database server that log in over the network (ADR 41).
 
     Attributes:
-        superuser: password of `postgres`, used by Patroni only.
-        replication: password of `replicator`.
-        admin: password of `esq_admin`, which migrations use to create roles and schemas.
-        services: password of each service's own role.
+        replication: password of the replication between the members.
+        rewind: password with which a former primary reads the files of the new one.
         patroni: password of Patroni's REST API, required for switchovers and restarts.
-        backup: password of `esq_backup`, which may start and stop a backup.
-        backup_verifier: password of `esq_verifier`, which reads the tables for checksums.
+        backup_verifier: password of the backup verifier.
+        probe: password of the experiments' traffic.
+        services: password of each service.
     """
 
-    superuser: Secret = Field(default_factory=_password)
     replication: Secret = Field(default_factory=_password)
-    admin: Secret = Field(default_factory=_password)
+    rewind: Secret = Field(default_factory=_password)
     patroni: Secret = Field(default_factory=_password)
-    backup: Secret = Field(default_factory=_password)
     backup_verifier: Secret = Field(default_factory=_password)
+    probe: Secret = Field(default_factory=_password)
     services: dict[str, str] = Field(default_factory=dict, repr=False)
+
+    @property
+    def by_role(self) -> dict[str, str]:
+        """Password by role; the login role has the generation as its suffix."""
+        return {
+            REPLICATION_ROLE: self.replication,
+            REWIND_ROLE: self.rewind,
+            VERIFIER_ROLE: self.backup_verifier,
+            PROBE_ROLE: self.probe,
+            **self.services,
+        }
 
 
 class KafkaCredentials(FrozenModel):
@@ -268,6 +287,15 @@ class Credentials(FrozenModel):
     def ca_bundle(self) -> str:
         """PEM of the certificate authorities that clients and servers trust."""
         return "".join(credentials.ca.certificate for credentials in self.accepted)
+
+    @property
+    def postgres_logins(self) -> dict[str, str]:
+        """Password by login role of Postgres, of every accepted generation."""
+        return {
+            login_role(role, credentials.generation): password
+            for credentials in self.accepted
+            for role, password in credentials.postgres.by_role.items()
+        }
 
     @property
     def expires_at(self) -> dt.datetime:

@@ -31,7 +31,29 @@ OFFSITE_STORE = "offsite-store"
 """Service of the second repository, outside of the environment."""
 DATABASE = "esq"
 ADMIN_ROLE = "esq_admin"
+"""Owns the database and may use the schemas of all services; logs in only inside a Postgres pod."""
+BACKUP_ROLE = "esq_backup"
+"""May start and stop a backup; logs in only inside a Postgres pod."""
+VERIFIER_ROLE = "esq_verifier"
+"""Reads the tables for checksums."""
+PROBE_ROLE = "esq_probe"
+"""Writes to the table of the experiments' traffic, and may do nothing else."""
+REPLICATION_ROLE = "replicator"
+REWIND_ROLE = "esq_rewind"
+"""Reads the files that a former primary copies before it follows the new one."""
+GENERATIONS = ("a", "b")
+"""Generations of credentials."""
 KAFKA_ADMIN = "esq"
+
+
+def login_role(role: str, generation: str) -> str:
+    """Return the Postgres role with which a generation of credentials logs in as `role`.
+
+    Args:
+        role: role that owns or may read something.
+        generation: generation of the credentials.
+    """
+    return f"{role}_{generation}"
 
 
 def service_dns(service: str, namespace: str) -> str:

@@ -1,4 +1,4 @@
-"""Traffic through Postgres: writes rows to its own table and reads the newest one, on the primary.
+"""Traffic through Postgres: writes rows to the table of its account and reads the newest one, on the primary.
 
 Connections are reused. A connection whose statement failed or timed out is closed, because its server may be
 gone. A statement that timed out may have been committed: it counts as not acknowledged. Only one connection
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 3.0
 STATEMENT_TIMEOUT_SECONDS = 2.0
-_TABLE = """
-CREATE SCHEMA IF NOT EXISTS esq_chaos;
-CREATE TABLE IF NOT EXISTS esq_chaos.writes (
-    run text NOT NULL, sequence int NOT NULL, id bigint GENERATED ALWAYS AS IDENTITY,
-    PRIMARY KEY (run, sequence))
-"""
 
 
 class PostgresTraffic:
@@ -48,7 +42,7 @@ class PostgresTraffic:
     async def open(self) -> None:
         """See `Client.open`."""
         async with self._pg_connection() as pg_connection:
-            await pg_connection.execute(_TABLE)
+            await pg_connection.execute("SELECT FROM esq_chaos.writes LIMIT 1")
 
     def streams(self) -> Sequence[Stream]:
         """See `Client.streams`."""

@@ -24,12 +24,13 @@ from infra.errors import EsqError
 from infra.measurements.measurements import current_commit, host_facts, package_versions
 from infra.measurements.report_store import ReportStore
 from infra.names import (
-    ADMIN_ROLE,
     DATA_NAMESPACE,
     DATABASE,
     KAFKA_ADMIN,
     MEDIA_BUCKET,
+    PROBE_ROLE,
     STATEFUL_REPLICAS,
+    login_role,
     pod_dns,
     service_dns,
 )
@@ -213,8 +214,8 @@ def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> 
         postgres={
             "host": service_dns("postgres", DATA_NAMESPACE),
             "port": str(postgres.PORT),
-            "user": ADMIN_ROLE,
-            "password": access.postgres.admin,
+            "user": login_role(PROBE_ROLE, access.generation),
+            "password": access.postgres.probe,
             "database": DATABASE,
         },
         kafka={

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from infra.errors import EsqError, UsageError
-from infra.names import DATABASE, NAME_LABEL
+from infra.names import ADMIN_ROLE, DATABASE, NAME_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,7 @@ def port_forward_argv(workload: Workload, pod: str, ports: str) -> list[str]:
 
 
 def psql_command(arguments: Sequence[str], *, write: bool) -> list[str]:
-    """Return the command that runs psql in a Postgres pod; the password never leaves the pod.
+    """Return the command that runs psql in a Postgres pod, where the administrator needs no password.
 
     Args:
         arguments: arguments of psql, e.g. `-c 'SELECT 1'`.
@@ -99,8 +99,8 @@ def psql_command(arguments: Sequence[str], *, write: bool) -> list[str]:
     """
     read_only = "off" if write else "on"
     script = (
-        f"PGPASSWORD=$ESQ_ADMIN_PASSWORD PGOPTIONS='-c default_transaction_read_only={read_only}' "
-        f'exec psql --username=esq_admin --dbname={DATABASE} "$@"'
+        f"PGOPTIONS='-c default_transaction_read_only={read_only}' "
+        f'exec psql --username={ADMIN_ROLE} --dbname={DATABASE} "$@"'
     )
     return ["sh", "-c", script, "psql", *arguments]
 

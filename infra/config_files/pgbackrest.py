@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from infra.names import BACKUP_CLIENT
+from infra.names import BACKUP_CLIENT, BACKUP_ROLE
 from services.contracts.backup_verification import ARCHIVE_TIMEOUT_SECONDS
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 STANZA = "esq"
 SERVER_PORT = 8432
-BACKUP_ROLE = "esq_backup"
 REPOSITORY_PATH = "/postgres"
 """Path of a repository in its bucket."""
 DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata"

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from infra.config_files.pgbackrest import ARCHIVE_PARAMETERS, BACKUP_ROLE, STANZA
+from infra.config_files.pgbackrest import ARCHIVE_PARAMETERS, STANZA
+from infra.config_files.postgres_accounts import LOCAL_ROLES
+from infra.names import REPLICATION_ROLE
 from services.contracts.backup_verification import SCHEMA
 
 if TYPE_CHECKING:
@@ -35,7 +37,11 @@ RETRY_TIMEOUT = 5
 PORT = 5432
 REST_PORT = 8008
 
-VERIFIER_ROLE = "esq_verifier"
+SUPERUSER = "postgres"
+"""Has no password: only Patroni and the programs in a Postgres pod log in with it."""
+SUPERUSER_DSN = f"host=/run/postgresql user={SUPERUSER} dbname=postgres connect_timeout=5"
+ACCOUNTS_FILE = "/etc/esq/accounts/accounts.sql"
+ACCOUNTS_SCRIPT = "/etc/esq/patroni/accounts.sh"
 RECOVERY_TARGET_DIRECTORY = "/etc/esq/recovery-target"
 """Folder of a requested restore: a file `arguments` for pgBackRest, one argument per line."""
 
@@ -83,14 +89,20 @@ _BOOTSTRAP_RESTORE = {
     },
 }
 
+_LOCAL_ONLY = (SUPERUSER, *LOCAL_ROLES)
+_IDENTITY_MAP = "esq"
 _HBA = (
+    # The containers of the pod run as the user that owns the data.
+    f"local all {','.join(_LOCAL_ONLY)} peer map={_IDENTITY_MAP}",
     "local all all scram-sha-256",
     "local replication all scram-sha-256",
-    "hostssl replication replicator all scram-sha-256",
+    f"hostssl all,replication {','.join(_LOCAL_ONLY)} all reject",
+    f"hostssl replication +{REPLICATION_ROLE} all scram-sha-256",
     "hostssl all all all scram-sha-256",
     # All other connections without TLS.
     "hostnossl all all all reject",
 )
+_IDENT = tuple(f"{_IDENTITY_MAP} postgres {role}" for role in _LOCAL_ONLY)
 
 
 def render_patroni_yaml(
@@ -155,6 +167,7 @@ def _postgresql_section(shared_buffers: str) -> dict[str, object]:
         "pgpass": "/run/postgresql/pgpass",
         "parameters": {"shared_buffers": shared_buffers, **_PARAMETERS, **ARCHIVE_PARAMETERS},
         "pg_hba": list(_HBA),
+        "pg_ident": list(_IDENT),
         # A new standby must not wait for the primary's next checkpoint, minutes later.
         "basebackup": [{"checkpoint": "fast"}],
         # A former primary that cannot be rewound is copied again rather than left stopped.
@@ -220,50 +233,15 @@ exec xargs -d '\\n' pgbackrest --stanza={STANZA} restore < {RECOVERY_TARGET_DIRE
 """
 
 
-def render_post_init_script(*, database: str, admin_role: str) -> str:
-    """Return the script that Patroni runs on a first primary, new or restored; it is idempotent.
+def render_post_init_script(*, database: str) -> str:
+    """Return the script that Patroni runs on a first primary, new or restored.
 
     Args:
         database: name of the database.
-        admin_role: role that owns it and may create roles. The passwords come from ESQ_ADMIN_PASSWORD,
-            ESQ_BACKUP_PASSWORD and ESQ_VERIFIER_PASSWORD.
     """
     return f"""#!/bin/sh
 # Patroni passes the connection string of the superuser as the first argument.
 set -eu
-psql -v ON_ERROR_STOP=1 -d "$1" <<'SQL'
-\\getenv admin ESQ_ADMIN_PASSWORD
-\\getenv backup ESQ_BACKUP_PASSWORD
-\\getenv verifier ESQ_VERIFIER_PASSWORD
--- Statements with passwords are never logged, even if they are slow or fail.
-SET log_min_duration_statement = -1;
-SET log_min_error_statement = 'panic';
-SELECT format('CREATE ROLE %I LOGIN', name)
-FROM unnest(ARRAY['{admin_role}', '{BACKUP_ROLE}', '{VERIFIER_ROLE}']) AS name
-WHERE name NOT IN (SELECT rolname FROM pg_roles) \\gexec
-ALTER ROLE {admin_role} CREATEROLE PASSWORD :'admin';
-ALTER ROLE {BACKUP_ROLE} PASSWORD :'backup';
-ALTER ROLE {VERIFIER_ROLE} PASSWORD :'verifier';
-SELECT 'CREATE DATABASE {database} OWNER {admin_role}'
-WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{database}') \\gexec
-REVOKE ALL ON DATABASE {database} FROM PUBLIC;
--- All that taking a backup needs; the copied files are read by the server's own user.
-GRANT pg_read_all_settings, pg_checkpoint TO {BACKUP_ROLE};
-GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean),
-    pg_create_restore_point(text), pg_switch_wal() TO {BACKUP_ROLE};
--- The verifier reads the tables for checksums, and the open transactions.
-GRANT pg_read_all_data, pg_read_all_stats TO {VERIFIER_ROLE};
-GRANT CONNECT ON DATABASE {database} TO {VERIFIER_ROLE};
-SQL
-psql -v ON_ERROR_STOP=1 -d "$1 dbname={database}" <<'SQL'
-CREATE SCHEMA IF NOT EXISTS {SCHEMA};
-CREATE TABLE IF NOT EXISTS {SCHEMA}.heartbeats (at timestamptz PRIMARY KEY DEFAULT clock_timestamp());
-CREATE TABLE IF NOT EXISTS {SCHEMA}.watermarks (store text PRIMARY KEY, until timestamptz NOT NULL);
--- When this database was created, and when it was restored from a backup.
-CREATE TABLE IF NOT EXISTS {SCHEMA}.timelines (at timestamptz PRIMARY KEY DEFAULT now());
-INSERT INTO {SCHEMA}.timelines DEFAULT VALUES;
-GRANT USAGE ON SCHEMA {SCHEMA} TO {VERIFIER_ROLE};
-GRANT SELECT, INSERT, DELETE ON {SCHEMA}.heartbeats TO {VERIFIER_ROLE};
-GRANT SELECT, INSERT, UPDATE ON {SCHEMA}.watermarks TO {VERIFIER_ROLE};
-SQL
-"""  # noqa: S608 - the names are constants
+{ACCOUNTS_SCRIPT} "$1"
+exec psql -Xq -v ON_ERROR_STOP=1 -d "$1 dbname={database}" -c 'INSERT INTO {SCHEMA}.timelines DEFAULT VALUES'
+"""

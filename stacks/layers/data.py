@@ -27,6 +27,8 @@ from infra.names import (
     DATA_NAMESPACE,
     OBJECT_STORE_ADMIN,
     STATEFUL_REPLICAS,
+    VERIFIER_ROLE,
+    login_role,
     pod_dns,
     service_dns,
 )
@@ -102,8 +104,9 @@ def _backup(
         object_store=object_store.endpoints,
         object_store_credentials=credentials.object_store,
         offsite_store=credentials.offsite_store,
+        database_user=login_role(VERIFIER_ROLE, credentials.generation),
         certificate=credentials.certificates[BACKUP_CLIENT],
-        ca_certificate=credentials.ca.certificate,
+        ca_bundle=credentials.ca_bundle,
     )
 
 
@@ -119,8 +122,10 @@ def _postgres(settings: StackSettings) -> PostgresArgs:
         shared_buffers=settings.sizes.postgres_shared_buffers,
         max_connections=settings.sizes.postgres_max_connections,
         credentials=credentials.postgres,
+        generation=credentials.generation,
+        logins=credentials.postgres_logins,
         certificate=credentials.certificates["postgres"],
-        ca_certificate=credentials.ca.certificate,
+        ca_bundle=credentials.ca_bundle,
         backup_server=settings.sizes.backup_server,
         repositories=_repositories(settings),
         offsite_ca_certificate=offsite_store.ca_certificate if offsite_store else "",

@@ -11,12 +11,13 @@ from infra.components.service.jobs import KubernetesJob, KubernetesJobTemplate
 from infra.components.service.kubernetes import KubernetesService
 from infra.config_files import kafka, postgres, redis
 from infra.names import (
-    ADMIN_ROLE,
     DATA_NAMESPACE,
     DATABASE,
     KAFKA_ADMIN,
+    SERVICES,
     SERVICES_NAMESPACE,
     STATEFUL_REPLICAS,
+    login_role,
     pod_dns,
     service_dns,
 )
@@ -51,9 +52,12 @@ def program(settings: StackSettings) -> None:
     pulumi.export("public_endpoints", {endpoint.service: endpoint.node_port for endpoint in endpoints})
 
 
-def _database_url(role: str, password: str, service: str = "postgres") -> str:
-    host = service_dns(service, DATA_NAMESPACE)
-    return f"postgresql+asyncpg://{role}:{password}@{host}:{postgres.PORT}/{DATABASE}"
+def _database_url(settings: StackSettings, service: str, host: str = "postgres") -> str:
+    """Return the URL with which a service logs in to the database."""
+    credentials = settings.required_credentials
+    login = f"{login_role(service, credentials.generation)}:{credentials.postgres.services[service]}"
+    address = f"{service_dns(host, DATA_NAMESPACE)}:{postgres.PORT}"
+    return f"postgresql+asyncpg://{login}@{address}/{DATABASE}"
 
 
 def _kafka_environment() -> dict[str, str]:
@@ -94,8 +98,6 @@ def _base_environment(settings: StackSettings, service: str) -> dict[str, str]:
 
 
 def _migrate(settings: StackSettings) -> ProgramArgs:
-    accounts = settings.required_credentials.postgres
-    passwords = {f"ESQ_PASSWORD_{name.upper()}": value for name, value in accounts.services.items()}
     return ProgramArgs(
         name=MIGRATE,
         namespace=SERVICES_NAMESPACE,
@@ -103,7 +105,7 @@ def _migrate(settings: StackSettings) -> ProgramArgs:
         argv=("-m", "services.kit.jobs.migrate"),
         size=settings.sizes.job,
         settings=_base_environment(settings, MIGRATE),
-        secrets={"ESQ_ADMIN_DATABASE_URL": _database_url(ADMIN_ROLE, accounts.admin), **passwords},
+        secrets={f"ESQ_DATABASE_URL_{name.upper()}": _database_url(settings, name) for name in SERVICES},
         certificate=settings.required_credentials.certificates[_JOB_CERTIFICATE],
         ca_certificate=settings.required_credentials.ca_bundle,
     )
@@ -146,7 +148,7 @@ def _republish_requests(settings: StackSettings) -> ProgramArgs:
             "ESQ_CONTACTS_URL": _service_url("contacts-api"),
         },
         secrets={
-            "ESQ_DATABASE_URL": _database_url("campaigns", credentials.postgres.services["campaigns"]),
+            "ESQ_DATABASE_URL": _database_url(settings, "campaigns"),
             **_shared_secrets(credentials, "ESQ_TOKEN_KEYS"),
         },
         certificate=credentials.certificates["campaigns"],
@@ -189,10 +191,9 @@ def _cloud_api_url(settings: StackSettings) -> str:
 
 def _secrets(settings: StackSettings, process: Process) -> dict[str, str]:
     credentials = settings.required_credentials
-    password = credentials.postgres.services[process.service]
-    values = {"ESQ_DATABASE_URL": _database_url(process.service, password)}
+    values = {"ESQ_DATABASE_URL": _database_url(settings, process.service)}
     if process.process_type == "api":
-        values["ESQ_DATABASE_STANDBY_URL"] = _database_url(process.service, password, "postgres-replica")
+        values["ESQ_DATABASE_STANDBY_URL"] = _database_url(settings, process.service, "postgres-replica")
     if process.kafka:
         values |= _kafka_login(settings, process.service)
     if process.redis:

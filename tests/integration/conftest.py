@@ -3,22 +3,66 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from pydantic import SecretStr
 
+from infra.config_files.postgres_accounts import (
+    NETWORK_ROLES,
+    render_accounts_script,
+    render_accounts_sql,
+    render_database_sql,
+)
+from infra.names import login_role
 from services.contracts.topics import TOPICS
 from services.kit.jobs.migrate import MigrateSettings, migrate, migrated_services
 from services.kit.jobs.topics import TopicsSettings, apply_before_deadline
 from tests.servers.kafka import Kafka
-from tests.servers.postgres import Postgres
+from tests.servers.postgres import BINARIES, Postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PASSWORD = "of-a-test"
+GENERATION = "a"
+TEMPLATE = "template_esq"
+LOGINS = {login_role(name, GENERATION): PASSWORD for name in NETWORK_ROLES}
+"""Accepted login roles of the session's server."""
+
+
+def apply_accounts(server: Postgres, database: str, logins: Mapping[str, str] | None = None) -> None:
+    """Apply the declared accounts and create the database, as a primary does.
+
+    Args:
+        server: where it is.
+        database: its name.
+        logins: password by accepted login role; `LOGINS` if None.
+    """
+    script = server.folder / "accounts.sh"
+    files = {
+        "accounts.sql": render_accounts_sql(logins or LOGINS),
+        "database.sql": render_database_sql(database),
+    }
+    for name, text in files.items():
+        (server.folder / name).write_text(text)
+    script.write_text(render_accounts_script(*(str(server.folder / name) for name in files)))
+    dsn = f"host=127.0.0.1 port={server.port} user=postgres dbname=postgres"
+    environment = {"PATH": f"{BINARIES}:/usr/bin:/bin"}
+    subprocess.run(["sh", str(script), dsn], env=environment, check=True, timeout=60)
+
+
+def database_urls(server: Postgres, database: str) -> dict[str, str]:
+    """Return the URL of each service.
+
+    Args:
+        server: where the database is.
+        database: its name.
+    """
+    return {
+        name: server.url(database, login_role(name, GENERATION), PASSWORD) for name in migrated_services()
+    }
 
 
 @dataclass(frozen=True)
@@ -36,7 +80,7 @@ class TestDatabase:
 
     def url(self, service: str) -> str:
         """Return the address that a service uses."""
-        return self.server.url(self.name, service, PASSWORD)
+        return self.server.url(self.name, login_role(service, GENERATION), PASSWORD)
 
     def execute(self, statement: str) -> str:
         """Run a statement as the owner; return what psql printed."""
@@ -57,10 +101,9 @@ def postgres() -> Iterator[Postgres]:
 @pytest.fixture(scope="session")
 def migrated(postgres: Postgres) -> str:
     """The template: a database that the migration job has been through."""
-    postgres.execute("CREATE DATABASE template_esq")
-    settings = MigrateSettings(admin_database_url=SecretStr(postgres.url("template_esq")))
-    asyncio.run(migrate(settings, dict.fromkeys(migrated_services(), PASSWORD)))
-    return "template_esq"
+    apply_accounts(postgres, TEMPLATE)
+    asyncio.run(migrate(MigrateSettings(), database_urls(postgres, TEMPLATE)))
+    return TEMPLATE
 
 
 @pytest.fixture

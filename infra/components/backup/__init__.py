@@ -41,8 +41,9 @@ class BackupArgs(BaseModel):
         object_store: endpoints of the store with the first repository and the media.
         object_store_credentials: its keys.
         offsite_store: a store outside of the environment; without one, media are not copied.
+        database_user: login role of the backup verifier.
         certificate: client certificate for the servers beside each Postgres.
-        ca_certificate: PEM of the environment's CA.
+        ca_bundle: PEM of the trusted certificate authorities.
         bucket: bucket of the first repository.
     """
 
@@ -59,6 +60,7 @@ class BackupArgs(BaseModel):
     object_store: ObjectStoreEndpoints
     object_store_credentials: ObjectStoreCredentials = Field(repr=False)
     offsite_store: OffsiteStoreAccess | None = Field(default=None, repr=False)
+    database_user: str
     certificate: KeyPair
-    ca_certificate: str
+    ca_bundle: str
     bucket: str = BACKUP_BUCKET

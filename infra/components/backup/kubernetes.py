@@ -18,6 +18,7 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from infra.components import backup as names
 from infra.components import pod_spec, workload
+from infra.components.postgres.kubernetes import TLS_FILES
 from infra.config_files import pgbackrest
 from infra.config_files import postgres as postgres_config
 from infra.names import OFFSITE_STORE
@@ -85,7 +86,7 @@ def _secrets(args: BackupArgs) -> dict[str, str]:
         "restore.conf": pgbackrest.render_restore_config(args.repositories),
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
-        "ca.crt": args.ca_certificate,
+        "ca.crt": args.ca_bundle,
         "offsite-store.crt": args.offsite_store.ca_certificate if args.offsite_store else "",
     }
 
@@ -248,7 +249,7 @@ def _pod(  # noqa: PLR0913 - the differences between the pods
         # Postgres and pgBackRest reject a key that others can read; root may own it if the group can only
         # read.
         mode=0o640,
-        paths={"tls.crt": "tls.crt", "tls.key": "tls.key", "ca.crt": "ca.crt"},
+        paths=TLS_FILES | ({"accounts.sql": "accounts.sql"} if is_server else {}),
     )
     volumes = [
         pod_spec.config_files(
@@ -306,7 +307,7 @@ def _environment(args: BackupArgs, *, is_verifier: bool) -> list[core.EnvVarArgs
     checksum_buckets = [args.bucket, *([OFFSITE_STORE] if args.offsite_store else [])]
     account = [
         pod_spec.env("ESQ_DATABASE_HOST", args.postgres.primary),
-        pod_spec.env("ESQ_DATABASE_USER", postgres_config.VERIFIER_ROLE),
+        pod_spec.env("ESQ_DATABASE_USER", args.database_user),
         pod_spec.env_secret("PGPASSWORD", "postgres", "verifier"),
     ]
     return [

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.certificate_authority import KeyPair  # noqa: TC001 - pydantic reads the annotations when the class is created
 from infra.config_files.pgbackrest import Repository  # noqa: TC001 - same
 from infra.credentials import PostgresCredentials  # noqa: TC001 - same
-from infra.names import ADMIN_ROLE, DATABASE
+from infra.names import DATABASE
 from infra.sizes import Size  # noqa: TC001 - same
 
 
@@ -24,14 +24,15 @@ class PostgresArgs(BaseModel):
         size: resources of each replica.
         shared_buffers: cache of Postgres.
         max_connections: connections for clients.
-        credentials: passwords of all accounts.
+        credentials: passwords of the used generation.
+        generation: the used generation.
+        logins: password by login role, of every accepted generation.
         certificate: certificate with the names of its Services and pods.
-        ca_certificate: PEM of the environment's CA.
+        ca_bundle: PEM of the trusted certificate authorities.
         backup_server: resources of the pgBackRest server beside each replica.
         repositories: repositories of the WAL archive.
         offsite_ca_certificate: PEM of the CA of the off-site store, if there is one.
         database: name of the database, created at the first start.
-        admin_role: role that owns the database and may create roles.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,13 +45,14 @@ class PostgresArgs(BaseModel):
     shared_buffers: str
     max_connections: int
     credentials: PostgresCredentials = Field(repr=False)
+    generation: str
+    logins: dict[str, str] = Field(repr=False)
     certificate: KeyPair
-    ca_certificate: str
+    ca_bundle: str
     backup_server: Size
     repositories: tuple[Repository, ...] = Field(repr=False)
     offsite_ca_certificate: str = ""
     database: str = DATABASE
-    admin_role: str = ADMIN_ROLE
 
 
 @dataclass(frozen=True)

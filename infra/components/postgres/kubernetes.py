@@ -7,6 +7,10 @@ they prevent the control plane from deleting the Endpoints in which Patroni stor
 A pgBackRest server runs beside each member: separate pods take the backups and authenticate with a
 certificate. Postgres itself archives the WAL, and no archiving failure stops it.
 
+Accounts log in by generation (infra/config_files/postgres_accounts.py), also those of the members: one member
+after another changes to a new generation while the others use the old one. Patroni's REST API has only one
+password; while it changes, requests that write are refused by the members with the other one.
+
 The ConfigMap `postgres-recovery-target` is created by a restore, not by a layer: while it exists, a first
 member restores that backup instead of creating a new database cluster.
 """
@@ -23,9 +27,9 @@ from pulumi_kubernetes.rbac import v1 as rbac
 
 from infra.components import pod_spec, workload
 from infra.components.postgres import PostgresArgs, PostgresEndpoints
-from infra.config_files import pgbackrest
+from infra.config_files import pgbackrest, postgres_accounts
 from infra.config_files import postgres as postgres_config
-from infra.names import STATEFUL_REPLICAS, service_dns
+from infra.names import REPLICATION_ROLE, REWIND_ROLE, STATEFUL_REPLICAS, login_role, service_dns
 
 NAME = "postgres"
 HEADLESS_SERVICE = "postgres-pods"
@@ -33,6 +37,7 @@ REPLICA_SERVICE = "postgres-replica"
 ARCHIVE_SECRET = "postgres-archive"  # noqa: S105 - a name
 """Secret with the configuration of pgBackRest."""
 RECOVERY_TARGET_CONFIG_MAP = "postgres-recovery-target"
+TLS_FILES = {name: name for name in ("tls.crt", "tls.key", "ca.crt")}
 UID = 999
 """`postgres` in the image."""
 
@@ -67,7 +72,7 @@ class KubernetesPostgres(pulumi.ComponentResource):
                 opts=child,
             ),
             *_services(args.namespace, child),
-            *_account(args.namespace, child),
+            *_service_account(args.namespace, child),
         ]
         apps.StatefulSet(
             NAME,
@@ -102,9 +107,11 @@ def _config(args: PostgresArgs) -> dict[str, str]:
         "strict_patroni.py": _STRICT_PATRONI.read_text(),
         "pgbackrest-archive.sh": pgbackrest.render_archive_script(),
         "restore.sh": postgres_config.render_restore_script(),
-        "post_init.sh": postgres_config.render_post_init_script(
-            database=args.database, admin_role=args.admin_role
+        "post_init.sh": postgres_config.render_post_init_script(database=args.database),
+        "accounts.sh": postgres_accounts.render_accounts_script(
+            postgres_config.ACCOUNTS_FILE, "/etc/esq/patroni/database.sql"
         ),
+        "database.sql": postgres_accounts.render_database_sql(args.database),
     }
 
 
@@ -117,15 +124,14 @@ def _archive(args: PostgresArgs) -> dict[str, str]:
 
 def _secrets(args: PostgresArgs) -> dict[str, str]:
     return {
-        "superuser": args.credentials.superuser,
         "replication": args.credentials.replication,
+        "rewind": args.credentials.rewind,
         "patroni": args.credentials.patroni,
-        "admin": args.credentials.admin,
-        "backup": args.credentials.backup,
         "verifier": args.credentials.backup_verifier,
+        "accounts.sql": postgres_accounts.render_accounts_sql(args.logins),
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
-        "ca.crt": args.ca_certificate,
+        "ca.crt": args.ca_bundle,
     }
 
 
@@ -151,7 +157,7 @@ def _services(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resou
     ]
 
 
-def _account(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
+def _service_account(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
     metadata = workload.metadata(NAME, namespace)
     members = [f"{NAME}-{ordinal}" for ordinal in range(STATEFUL_REPLICAS)]
     rules = [
@@ -201,7 +207,8 @@ def _stateful_set(args: PostgresArgs, digest: str) -> apps.StatefulSetSpecArgs:
                 volumes=[
                     pod_spec.config_files("config", NAME, mode=0o555),
                     # Postgres rejects a key that others can read; root may own it if the group can only read.
-                    pod_spec.secret_files("tls", NAME, mode=0o640),
+                    pod_spec.secret_files("tls", NAME, mode=0o640, paths=TLS_FILES),
+                    pod_spec.secret_files("accounts", NAME, paths={"accounts.sql": "accounts.sql"}),
                     pod_spec.secret_files("archive", ARCHIVE_SECRET),
                     pod_spec.config_files("recovery-target", RECOVERY_TARGET_CONFIG_MAP, optional=True),
                     pod_spec.empty_dir("run", in_memory=True),
@@ -217,7 +224,7 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
         name=NAME,
         image=args.image,
         command=["/etc/esq/patroni/start.sh"],
-        env=_environment(args.namespace),
+        env=_environment(args),
         ports=[
             core.ContainerPortArgs(name="postgres", container_port=postgres_config.PORT),
             core.ContainerPortArgs(name="patroni", container_port=postgres_config.REST_PORT),
@@ -230,6 +237,7 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
         volume_mounts=[
             *_mounts(),
             pod_spec.mount("config", "/etc/esq/patroni", read_only=True),
+            pod_spec.mount("accounts", "/etc/esq/accounts", read_only=True),
             pod_spec.mount("recovery-target", postgres_config.RECOVERY_TARGET_DIRECTORY, read_only=True),
         ],
     )
@@ -241,7 +249,6 @@ def _backup_server(args: PostgresArgs) -> core.ContainerArgs:
         name="backup",
         image=args.image,
         command=["pgbackrest", "server"],
-        env=[pod_spec.env_secret("PGPASSWORD", NAME, "backup")],
         ports=[core.ContainerPortArgs(name="backup", container_port=pgbackrest.SERVER_PORT)],
         resources=workload.resources(args.backup_server),
         security_context=workload.restricted_container_security(),
@@ -261,8 +268,8 @@ def _mounts() -> list[core.VolumeMountArgs]:
     ]
 
 
-def _environment(namespace: str) -> list[core.EnvVarArgs]:
-    address = f"$(PATRONI_NAME).{service_dns(HEADLESS_SERVICE, namespace)}"
+def _environment(args: PostgresArgs) -> list[core.EnvVarArgs]:
+    address = f"$(PATRONI_NAME).{service_dns(HEADLESS_SERVICE, args.namespace)}"
     return [
         pod_spec.env_field("PATRONI_NAME", "metadata.name"),
         pod_spec.env_field("PATRONI_KUBERNETES_NAMESPACE", "metadata.namespace"),
@@ -273,20 +280,17 @@ def _environment(namespace: str) -> list[core.EnvVarArgs]:
         pod_spec.env("PATRONI_RESTAPI_USERNAME", "patroni"),
         pod_spec.env("PATRONICTL_CONFIG_FILE", "/etc/esq/patroni/new.yml"),
         pod_spec.env_secret("PATRONI_RESTAPI_PASSWORD", NAME, "patroni"),
-        pod_spec.env("PATRONI_SUPERUSER_USERNAME", "postgres"),
-        pod_spec.env_secret("PATRONI_SUPERUSER_PASSWORD", NAME, "superuser"),
-        *_verify_tls("SUPERUSER"),
-        pod_spec.env("PATRONI_REPLICATION_USERNAME", "replicator"),
-        pod_spec.env_secret("PATRONI_REPLICATION_PASSWORD", NAME, "replication"),
-        *_verify_tls("REPLICATION"),
-        pod_spec.env_secret("ESQ_ADMIN_PASSWORD", NAME, "admin"),
-        pod_spec.env_secret("ESQ_BACKUP_PASSWORD", NAME, "backup"),
-        pod_spec.env_secret("ESQ_VERIFIER_PASSWORD", NAME, "verifier"),
+        pod_spec.env("PATRONI_SUPERUSER_USERNAME", postgres_config.SUPERUSER),
+        *_account("REPLICATION", login_role(REPLICATION_ROLE, args.generation)),
+        *_account("REWIND", login_role(REWIND_ROLE, args.generation)),
     ]
 
 
-def _verify_tls(account: str) -> list[core.EnvVarArgs]:
+def _account(kind: str, role: str) -> list[core.EnvVarArgs]:
+    """Return the variables of an account with which a member logs in to another one."""
     return [
-        pod_spec.env(f"PATRONI_{account}_SSLMODE", "verify-full"),
-        pod_spec.env(f"PATRONI_{account}_SSLROOTCERT", "/etc/esq/tls/ca.crt"),
+        pod_spec.env(f"PATRONI_{kind}_USERNAME", role),
+        pod_spec.env_secret(f"PATRONI_{kind}_PASSWORD", NAME, kind.lower()),
+        pod_spec.env(f"PATRONI_{kind}_SSLMODE", "verify-full"),
+        pod_spec.env(f"PATRONI_{kind}_SSLROOTCERT", "/etc/esq/tls/ca.crt"),
     ]

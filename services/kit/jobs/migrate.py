@@ -1,9 +1,7 @@
-"""Migration job: creates role and schema of each service, then runs its Alembic migrations.
+"""Migration job: runs the Alembic migrations of each service with the service's own account.
 
-The admin account creates role and schema; the role itself runs its migrations.
-
-It may run repeatedly and concurrently: an advisory lock lets one run at a time, and the others find the
-schemas up to date.
+The deploy of the database server has created accounts and schemas. The job may run repeatedly and
+concurrently: an advisory lock lets one run at a time, and the others find the schemas up to date.
 """
 
 from __future__ import annotations
@@ -18,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import asyncpg
-from pydantic import SecretStr  # noqa: TC002 - pydantic reads the annotation when it runs
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -30,7 +27,7 @@ from services.kit.retry import backoff_seconds
 from services.kit.settings import PREFIX, ProcessSettings, SettingsError, load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from sqlalchemy import URL, Connection
 
@@ -42,15 +39,15 @@ CONNECT_TIMEOUT_SECONDS = 5.0
 MIGRATION_TIMEOUT_SECONDS = 600.0
 """Longest that a migration may take, and so the longest wait for the advisory lock of another run."""
 EXIT_INVALID_SETTINGS = 2
+_ACCOUNT_ERRORS = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InsufficientPrivilegeError)
+"""A new primary creates accounts that a deploy has added moments after its promotion."""
 log = logging.getLogger(__name__)
 
 
 class MigrateSettings(ProcessSettings):
-    """Settings of the job; the password of each service is in `ESQ_PASSWORD_<SERVICE>`."""
+    """Settings of the job; `ESQ_DATABASE_URL_<SERVICE>` is `postgresql+asyncpg://...` of each service."""
 
     service: str = "migrate"
-    admin_database_url: SecretStr
-    """`postgresql+asyncpg://...` of an account that may create roles and schemas."""
 
 
 def migrated_services() -> list[str]:
@@ -60,48 +57,49 @@ def migrated_services() -> list[str]:
     )
 
 
-def load_passwords() -> dict[str, str]:
-    """Return the password of each service.
+def load_database_urls() -> dict[str, str]:
+    """Return the database URL of each service.
 
     Raises:
-        SettingsError: passwords are missing; all of them are listed.
+        SettingsError: URLs are missing; all of them are listed.
     """
-    passwords = {name: os.environ.get(f"{PREFIX}PASSWORD_{name.upper()}", "") for name in migrated_services()}
-    missing = [
-        f"- {PREFIX}PASSWORD_{name.upper()}: not set" for name, value in passwords.items() if not value
-    ]
+    urls = {name: os.environ.get(_variable(name), "") for name in migrated_services()}
+    missing = [f"- {_variable(name)}: not set" for name, url in urls.items() if not url]
     if missing:
-        raise SettingsError("passwords of services are missing:\n" + "\n".join(missing))
-    return passwords
+        raise SettingsError("database URLs of services are missing:\n" + "\n".join(missing))
+    return urls
 
 
-async def migrate(settings: MigrateSettings, passwords: dict[str, str]) -> None:
+def _variable(service: str) -> str:
+    return f"{PREFIX}DATABASE_URL_{service.upper()}"
+
+
+async def migrate(settings: MigrateSettings, database_urls: Mapping[str, str]) -> None:
     """Upgrade the schema of every service.
 
     Args:
         settings: settings of the job.
-        passwords: password by service.
+        database_urls: URL by service.
 
     Raises:
         TimeoutError: the database was not available before the deadline.
     """
-    url = make_url(settings.admin_database_url.get_secret_value())
-    async with _locked(settings, url) as admin:
-        for name, password in passwords.items():
-            await _prepare(admin, name, password)
-            await _upgrade(settings, url.set(username=name, password=password), name)
-            log.info("Schema %s is up to date", name, extra={"action": "migrate", "schema": name})
+    for name, database_url in database_urls.items():
+        url = make_url(database_url)
+        async with _locked(settings, url):
+            await _upgrade(settings, url, name)
+        log.info("Schema %s is up to date", name, extra={"action": "migrate", "schema": name})
 
 
 @asynccontextmanager
-async def _locked(settings: MigrateSettings, url: URL) -> AsyncIterator[asyncpg.Connection]:
-    """Connect as admin, waiting for the server, and hold the advisory lock during the block."""
+async def _locked(settings: MigrateSettings, url: URL) -> AsyncIterator[None]:
+    """Connect, waiting for the server, and hold the advisory lock during the block."""
     pg_connection = await _connect(settings, url)
     try:
         await pg_connection.execute(
             "SELECT pg_advisory_lock($1)", ADVISORY_LOCK_ID, timeout=MIGRATION_TIMEOUT_SECONDS
         )
-        yield pg_connection
+        yield
     finally:
         await pg_connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
 
@@ -119,7 +117,7 @@ async def _connect(settings: MigrateSettings, url: URL) -> asyncpg.Connection:
                     ssl=_tls(settings),
                 )
             except Exception as error:
-                if not is_transient(error):
+                if not is_transient(error) and not isinstance(error, _ACCOUNT_ERRORS):
                     raise
                 attempt += 1
                 log.info(
@@ -128,21 +126,6 @@ async def _connect(settings: MigrateSettings, url: URL) -> asyncpg.Connection:
                     extra={"action": "wait_for_database"},
                 )
                 await asyncio.sleep(backoff_seconds(attempt))
-
-
-async def _prepare(admin: asyncpg.Connection, name: str, password: str) -> None:
-    """Create or update the role and its schema. DDL accepts no parameters: Postgres quotes the values."""
-    role = await admin.fetchval("SELECT quote_ident($1)", name)
-    secret = await admin.fetchval("SELECT quote_literal($1)", password)
-    database = await admin.fetchval("SELECT quote_ident(current_database())")
-    verb = "ALTER" if await admin.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", name) else "CREATE"
-    async with admin.transaction():
-        await admin.execute(f"{verb} ROLE {role} LOGIN PASSWORD {secret}")
-        await admin.execute(f"GRANT {role} TO CURRENT_USER")
-        # The deploy revokes these privileges from PUBLIC; COPY uses temporary tables.
-        await admin.execute(f"GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}")
-        await admin.execute(f"CREATE SCHEMA IF NOT EXISTS {role} AUTHORIZATION {role}")
-        await admin.execute(f"ALTER ROLE {role} SET search_path = {role}")
 
 
 async def _upgrade(settings: MigrateSettings, url: URL, name: str) -> None:
@@ -192,12 +175,12 @@ def main() -> None:
         SystemExit: the settings are invalid; the exit code is 2.
     """
     try:
-        settings, passwords = load(MigrateSettings), load_passwords()
+        settings, database_urls = load(MigrateSettings), load_database_urls()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_INVALID_SETTINGS) from None
     json_logging.configure(settings.service, settings.log_level)
-    asyncio.run(migrate(settings, passwords))
+    asyncio.run(migrate(settings, database_urls))
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def process(
     """Run one simulator for all tests of a module: it takes seconds to start."""
     database = postgres.copy(migrated)
     settings = {
-        "ESQ_DATABASE_URL": postgres.url(database, "simulator", PASSWORD),
+        "ESQ_DATABASE_URL": postgres.url(database, "simulator_a", PASSWORD),
         "ESQ_TOKEN_KEYS": KEY,
         "ESQ_APP_SECRETS": "secret",
         "ESQ_CLOUD_API_TOKENS": TOKEN,

@@ -14,8 +14,10 @@ import pytest
 from infra.components.backup.pod_programs import checksum_log, commands, drill, verifier
 from infra.components.backup.pod_programs import database as db
 from infra.config_files import postgres as postgres_config
+from infra.names import VERIFIER_ROLE, login_role
 from services.contracts.backup_verification import CHECKSUMMED_TABLES, INVARIANTS, checksum_query
 from services.kit.ids import uuid7
+from tests.integration.conftest import GENERATION, PASSWORD, apply_accounts
 from tests.servers.postgres import BINARIES
 from tests.unit.data.test_checksum_log import FakeObjectStorage
 
@@ -27,25 +29,24 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-ADMIN = "esq_test_admin"
-PASSWORD = "opensesame"
+VERIFIER = login_role(VERIFIER_ROLE, GENERATION)
 TEN_MINUTES_AGO = "now() - interval '10 min'"
 
 
 def initialise(database: TestDatabase, folder: Path) -> None:
-    """Run the script that Patroni runs on a first primary."""
+    """Run the scripts that Patroni runs on a first primary."""
+    apply_accounts(database.server, database.name)
     script = folder / "post_init.sh"
-    script.write_text(postgres_config.render_post_init_script(database=database.name, admin_role=ADMIN))
+    text = postgres_config.render_post_init_script(database=database.name)
+    script.write_text(text.replace(postgres_config.ACCOUNTS_SCRIPT, "true"))
     dsn = f"host=127.0.0.1 port={database.server.port} user=postgres dbname=postgres"
-    passwords = {f"ESQ_{name}_PASSWORD": PASSWORD for name in ("ADMIN", "BACKUP", "VERIFIER")}
-    environment = {"PATH": f"{BINARIES}:/usr/bin:/bin", **passwords}
-    subprocess.run(["sh", str(script), dsn], env=environment, check=True)
+    subprocess.run(["sh", str(script), dsn], env={"PATH": f"{BINARIES}:/usr/bin:/bin"}, check=True)
 
 
 @pytest.fixture
 def verified_database(test_database: TestDatabase, tmp_path: Path) -> Iterator[Any]:
     initialise(test_database, tmp_path)
-    role = {"user": postgres_config.VERIFIER_ROLE, "password": PASSWORD, "dbname": test_database.name}
+    role = {"user": VERIFIER, "password": PASSWORD, "dbname": test_database.name}
     with closing(db.connect(host="127.0.0.1", port=test_database.server.port, **role)) as connection:
         yield connection
 

@@ -70,14 +70,14 @@ def test_invalid_ports_are_refused(ports: str) -> None:
 @pytest.mark.parametrize(("write", "read_only"), [(False, "on"), (True, "off")])
 def test_psql_is_read_only_unless_writes_are_allowed(tmp_path: Path, write: bool, read_only: str) -> None:  # noqa: FBT001 - a parameter
     program = tmp_path / "psql"
-    program.write_text('#!/bin/sh\necho "$PGPASSWORD|$PGOPTIONS|$*"\n')
+    program.write_text('#!/bin/sh\necho "$PGOPTIONS|$*"\n')
     program.chmod(0o755)
     printed = subprocess.run(
         kubectl.psql_command(["-c", "SELECT 'a b'"], write=write),
-        env={"PATH": f"{tmp_path}:/bin:/usr/bin", "ESQ_ADMIN_PASSWORD": "secret"},
+        env={"PATH": f"{tmp_path}:/bin:/usr/bin"},
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    assert printed.startswith(f"secret|-c default_transaction_read_only={read_only}|")
+    assert printed.startswith(f"-c default_transaction_read_only={read_only}|")
     assert printed.endswith("-c SELECT 'a b'\n")

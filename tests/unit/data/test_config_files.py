@@ -9,7 +9,7 @@ import pytest
 import yaml
 from patroni.postgresql.config import ConfigHandler
 
-from infra.config_files import garage, kafka, pgbackrest, postgres, redis
+from infra.config_files import garage, kafka, pgbackrest, postgres, postgres_accounts, redis
 from services.contracts.backup_verification import (
     ARCHIVE_TIMEOUT_SECONDS,
     HEARTBEAT_INTERVAL_SECONDS,
@@ -43,7 +43,17 @@ def test_patroni_timing_is_valid() -> None:
 
 
 def test_post_init(snapshot: SnapshotAssertion) -> None:
-    assert postgres.render_post_init_script(database="esq", admin_role="esq_admin") == snapshot
+    assert postgres.render_post_init_script(database="esq") == snapshot
+
+
+def test_postgres_accounts(snapshot: SnapshotAssertion) -> None:
+    logins = {"campaigns_a": "a-password", "campaigns_b": "it's another"}
+    assert (
+        postgres_accounts.render_accounts_script("/accounts.sql", "/database.sql")
+        + postgres_accounts.render_accounts_sql(logins)
+        + postgres_accounts.render_database_sql("esq")
+        == snapshot
+    )
 
 
 def test_redis(snapshot: SnapshotAssertion) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from infra.components.postgres.pod_programs import strict_patroni
 from infra.components.postgres.pod_programs.strict_patroni import Ha, SyncHandler, global_config
+from infra.config_files import postgres
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 QUORUM = {"synchronous_mode": "quorum", "synchronous_mode_strict": True}
 
@@ -32,11 +36,15 @@ class Member:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = Clock()
         self.calls: list[str] = []
+        self.accounts: list[str] = []
         self.streaming = {"postgres-1", "postgres-2"}
         self.ha = object.__new__(strict_patroni.StrictHa)
         self.ha._reset_standby_state()
         self.ha._config_published = False
         self.ha._first_recovery = True
+        self.ha._accounts = SimpleNamespace(
+            apply=lambda: self.accounts.append("apply"), forget=lambda: self.accounts.append("forget")
+        )
         self.has_lock = self.can_fail_over = True
         self.dynamic_config: dict[str, Any] = {"ttl": 30, "pause": True}
         self.ha.patroni = SimpleNamespace(config={"bootstrap": {"dcs": {"ttl": 20}}})
@@ -180,3 +188,57 @@ def test_restart_without_lock_or_standby_recovers(
     member.has_lock = member.can_fail_over = True
     assert member.ha.recover() == "recovering", "a Postgres that crashes later is restarted in place"
     assert member.calls == []
+
+
+def test_primary_applies_the_accounts_and_forgets_them_when_it_is_none(member: Member) -> None:
+    member.run_loop()
+    member.ha.state_handler.is_primary = lambda: False
+    member.run_loop()
+    assert member.accounts == ["apply", "forget"]
+
+
+def test_paths_of_the_accounts_are_those_of_the_pod() -> None:
+    assert str(strict_patroni.ACCOUNTS_FILE) == postgres.ACCOUNTS_FILE
+    assert strict_patroni.ACCOUNTS_SCRIPT == postgres.ACCOUNTS_SCRIPT
+    assert strict_patroni.SUPERUSER_DSN == postgres.SUPERUSER_DSN
+
+
+class Script:
+    """Records the runs of the accounts' script; it fails or succeeds as told."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.file, self.log, self.code = folder / "accounts.sql", folder / "log", folder / "code"
+        self.file.write_text("first")
+        self.code.write_text("0")
+        program = folder / "accounts.sh"
+        program.write_text(f"#!/bin/sh\ncat {self.file} >> {self.log}\nexit $(cat {self.code})\n")
+        program.chmod(0o755)
+        monkeypatch.setattr(strict_patroni, "ACCOUNTS_FILE", self.file)
+        monkeypatch.setattr(strict_patroni, "ACCOUNTS_SCRIPT", str(program))
+
+    def runs(self, accounts: strict_patroni.Accounts) -> str:
+        """Apply the accounts twice and return what the script has applied in total."""
+        for _ in range(2):
+            accounts.apply()
+            if accounts._script is not None:
+                accounts._script.wait(10)
+        return self.log.read_text()
+
+
+def test_accounts_are_applied_once_and_again_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script, accounts = Script(tmp_path, monkeypatch), strict_patroni.Accounts()
+    assert script.runs(accounts) == "first"
+    script.file.write_text("|second")
+    assert script.runs(accounts) == "first|second"
+    accounts.forget()
+    assert script.runs(accounts) == "first|second|second"
+
+
+def test_failed_script_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script, accounts = Script(tmp_path, monkeypatch), strict_patroni.Accounts()
+    script.code.write_text("1")
+    assert script.runs(accounts) == "firstfirst"
+    script.code.write_text("0")
+    assert script.runs(accounts) == "firstfirstfirst"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from infra.credentials import complete_credentials
+from infra.names import SERVICES
 from infra.processes import PROCESSES
 from services.contracts.endpoints import HTTP_PORT, LIVENESS_PATH, PUBLIC_ENDPOINTS, READINESS_PATH
 from tests.unit.stacks.pulumi_recorder import DIGEST, record
@@ -205,8 +207,9 @@ def test_each_process_gets_only_the_secrets_it_needs(services_layer: Recording) 
     }
     assert secrets["whatsapp-webhooks"] == {"ESQ_DATABASE_URL"}
     assert "ESQ_TOKEN_KEYS" not in secrets["whatsapp-dispatcher"]
-    assert "ESQ_ADMIN_DATABASE_URL" in _secret(services_layer, "migrate")
-    assert not any("ESQ_ADMIN_DATABASE_URL" in names for names in secrets.values())
+    assert set(_secret(services_layer, "migrate")) == {
+        f"ESQ_DATABASE_URL_{service.upper()}" for service in SERVICES
+    }
 
 
 def test_processes_with_redis_get_all_sentinels_and_one_account(services_layer: Recording) -> None:
@@ -226,7 +229,19 @@ def test_processes_with_redis_get_all_sentinels_and_one_account(services_layer: 
 def test_each_service_uses_its_own_database_role(services_layer: Recording) -> None:
     for process in PROCESSES:
         url = _secret(services_layer, process.name)["ESQ_DATABASE_URL"]
-        assert url.startswith(f"postgresql+asyncpg://{process.service}:")
+        assert url.startswith(f"postgresql+asyncpg://{process.service}_a:")
+
+
+def test_second_generation_logs_in_with_its_own_roles_and_trusts_both_authorities(
+    service_settings: StackSettings,
+) -> None:
+    first = service_settings.required_credentials
+    second = complete_credentials().model_copy(update={"generation": "b", "alternate": first})
+    layer = record("services", service_settings.model_copy(update={"credentials": second}))
+    password = second.postgres.services["campaigns"]
+    assert f"//campaigns_b:{password}@" in _secret(layer, "campaigns-api")["ESQ_DATABASE_URL"]
+    assert f"//campaigns_b:{password}@" in _secret(layer, "migrate")["ESQ_DATABASE_URL_CAMPAIGNS"]
+    assert _secret(layer, "campaigns-api-tls")["ca.crt"] == second.ca.certificate + first.ca.certificate
 
 
 def test_definition_reaches_every_process(service_settings: StackSettings) -> None:

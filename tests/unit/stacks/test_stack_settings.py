@@ -62,7 +62,7 @@ def test_complete_credentials_stay_unchanged(credentials: Credentials) -> None:
 
 def test_new_environments_get_different_credentials() -> None:
     first, second = complete_credentials(), complete_credentials()
-    assert first.postgres.superuser != second.postgres.superuser
+    assert first.postgres.replication != second.postgres.replication
     assert first.kafka.cluster_id != second.kafka.cluster_id
     assert first.ca != second.ca
 

@@ -19,6 +19,7 @@ So a member that starts, holds the lock and has no running Postgres leaves the l
 
 Patroni reads the dynamic configuration (`bootstrap.dcs`) only when it creates a cluster. Here each primary
 updates it to the declared configuration, so that a deploy changes it; undeclared keys, such as a pause, stay.
+Each primary also applies the declared accounts: after its promotion, and when their file has changed.
 
 Run in the pod by `start.sh`; it imports nothing but Patroni.
 """
@@ -26,7 +27,9 @@ Run in the pod by `start.sh`; it imports nothing but Patroni.
 from __future__ import annotations
 
 import json
+import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import patroni.postgresql  # first, because Patroni's modules import each other in a circle
@@ -44,6 +47,35 @@ if TYPE_CHECKING:
 STANDBY_LOSS_GRACE_SECONDS = 4.0
 """Less than a pass of Patroni's loop, so that two consecutive passes decide. Postgres drops a silent standby
 only after `wal_sender_timeout`, so a stall of 5 s does not reach this limit."""
+
+
+ACCOUNTS_FILE = Path("/etc/esq/accounts/accounts.sql")
+ACCOUNTS_SCRIPT = "/etc/esq/patroni/accounts.sh"
+SUPERUSER_DSN = "host=/run/postgresql user=postgres dbname=postgres connect_timeout=5"
+
+
+class Accounts:
+    """Applies the accounts with a script that runs beside Patroni's loop, because its commits may wait."""
+
+    def __init__(self) -> None:
+        self._script: subprocess.Popen[bytes] | None = None
+        self._started = self._applied = b""
+
+    def forget(self) -> None:
+        """Assume that nothing is applied, as on a member that is no primary."""
+        self._applied = b""
+
+    def apply(self) -> None:
+        """Start the script unless the accounts of the file are applied or it still runs."""
+        if self._script is not None:
+            code = self._script.poll()
+            if code is None:
+                return
+            self._script, self._applied = None, self._started if code == 0 else b""
+        declared = ACCOUNTS_FILE.read_bytes()
+        if declared != self._applied:
+            self._started = declared
+            self._script = subprocess.Popen([ACCOUNTS_SCRIPT, SUPERUSER_DSN])
 
 
 def is_strict() -> bool:
@@ -72,6 +104,7 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
         super().__init__(patroni)
         self._config_published = False
         self._first_recovery = True
+        self._accounts = Accounts()
         self._reset_standby_state()
 
     def _reset_standby_state(self) -> None:
@@ -104,12 +137,15 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
         """
         if not self.state_handler.is_primary():
             self._reset_standby_state()
+            self._accounts.forget()
         elif is_strict() and self._lost_all_standbys() and not self.is_paused():
             self._reset_standby_state()
             self._step_down()
             return "stepping down because no standby streams from this member"
-        elif not self._config_published:
-            self._publish_config()
+        else:
+            self._accounts.apply()
+            if not self._config_published:
+                self._publish_config()
         return str(super().enforce_primary_role(message, promote_message))
 
     def _step_down(self) -> None:
