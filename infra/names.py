@@ -41,8 +41,6 @@ PROBE_ROLE = "esq_probe"
 REPLICATION_ROLE = "replicator"
 REWIND_ROLE = "esq_rewind"
 """Reads the files that a former primary copies before it follows the new one."""
-GENERATIONS = ("a", "b")
-"""Generations of credentials."""
 KAFKA_ADMIN = "esq"
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from infra.names import (
     ADMIN_ROLE,
     BACKUP_ROLE,
-    GENERATIONS,
     PROBE_ROLE,
     REPLICATION_ROLE,
     REWIND_ROLE,
@@ -25,6 +24,7 @@ from infra.names import (
     login_role,
 )
 from services.contracts.backup_verification import SCHEMA as VERIFIER_SCHEMA
+from services.contracts.kafka_access import GENERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
