@@ -10,7 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from cli.actions.deploy import deploy_layers, load_layer_settings, open_engine, save_environment
+from cli.actions.deploy import (
+    deploy_layers,
+    load_layer_settings,
+    open_engine,
+    push_images,
+    save_environment,
+)
 from cli.actions.deployment_target import open_deployed_target, provision_target
 from cli.actions.health import wait_until_healthy
 from cli.environment_lock import hold_environment
@@ -88,7 +94,8 @@ def rotate(environment: Environment, progress: ProgressReporter) -> RotationResu
                 step.set_result(wait_until_healthy(environment, target, step).summary)
 
         def deploy_phase() -> None:
-            loaded = load_layer_settings(engine, target, LAYERS, progress)
+            images = push_images(target, LAYERS, progress)
+            loaded = load_layer_settings(engine, target, images, LAYERS, progress)
             save_environment(engine, loaded, progress)
             deploy_layers(target, engine, loaded.settings, progress)
 

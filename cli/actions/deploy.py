@@ -19,7 +19,7 @@ from infra.environment_record import OFFSITE_STORE
 from infra.stack_settings import IMAGES, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cli.actions.stack_config import LoadedSettings
     from cli.engine_results import StackResult
@@ -82,6 +82,7 @@ def push_images(
 def load_layer_settings(
     engine: PulumiEngine,
     target: DeploymentTarget,
+    images: Mapping[str, str],
     layers: Sequence[Layer],
     progress: ProgressReporter,
 ) -> LoadedSettings:
@@ -90,10 +91,10 @@ def load_layer_settings(
     Args:
         engine: the Pulumi engine.
         target: its deployment target.
+        images: image references by name.
         layers: the layers.
         progress: reports steps.
     """
-    images = push_images(target, layers, progress)
     with progress.step("settings and credentials") as step:
         loaded = stack_config.load_settings(target, engine, images, layers)
         step.set_result(loaded.summary)
@@ -139,27 +140,6 @@ def save_environment(engine: PulumiEngine, loaded: LoadedSettings, progress: Pro
             step.set_result(loaded.summary)
     if loaded.current.record is not None:
         engine.environment.save_record(loaded.current.record)
-
-
-def preview(
-    environment: Environment,
-    layers: Sequence[Layer],
-    progress: ProgressReporter,
-    targets: Sequence[str] = (),
-) -> list[StackResult]:
-    """Return the changes that a deploy would make. Provisions cluster and images, which a preview requires.
-
-    Args:
-        environment: the environment.
-        layers: the layers, in order.
-        progress: reports steps.
-        targets: names of the only resources to deploy; empty for all.
-    """
-    target = provision_target(environment, progress)
-    target.require_unchanged(may_change=OFFSITE_STORE)
-    engine = target.engine()
-    loaded = load_layer_settings(engine, target, layers, progress)
-    return preview_layers(engine, loaded.settings, progress, targets)
 
 
 def preview_layers(
@@ -214,7 +194,8 @@ def deploy(
     with hold_environment(environment, "deploy") as lock:
         target = provision_target(environment, progress)
         engine = open_engine(target, lock, progress, may_change=OFFSITE_STORE)
-        loaded = load_layer_settings(engine, target, layers, progress)
+        images = push_images(target, layers, progress)
+        loaded = load_layer_settings(engine, target, images, layers, progress)
         if confirm is not None:
             confirm(preview_layers(engine, loaded.settings, progress, targets))
         save_environment(engine, loaded, progress)

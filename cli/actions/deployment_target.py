@@ -148,6 +148,14 @@ class DeploymentTarget:
         images = Images(cache=cache_dir(), tools=self.tools)
         return images.push(self.cluster.registry_access, progress)
 
+    def find_images(self) -> dict[str, str | None]:
+        """Return image references by name; None for an image that `push_images` would build or push."""
+        if self.cluster is None:
+            return {**(self.environment.definition.images or {})}
+        from infra.zones.images import Images  # noqa: PLC0415 - only the local cluster builds images
+
+        return Images(cache=cache_dir(), tools=self.tools).find(self.cluster.registry_access)
+
 
 def write_kubeconfig(environment: Environment, cluster: ExistingCluster) -> Path:
     """Write the kubeconfig of an existing cluster's context into the environment's folder, owner-only.

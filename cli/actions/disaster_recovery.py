@@ -73,7 +73,8 @@ def recover_environment(
                 location="offsite_store",
                 remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
             )
-        loaded = deploy.load_layer_settings(engine, target, list(Layer), progress)
+        images = deploy.push_images(target, list(Layer), progress)
+        loaded = deploy.load_layer_settings(engine, target, images, list(Layer), progress)
         deploy.trust_services_ca(target, loaded.settings)
         return _run_steps(target, engine, loaded, recovery_target, arguments, progress) | {
             "seconds": round(time.monotonic() - started, 1)

@@ -26,22 +26,23 @@ def preview(
     *,
     json: AsJson = False,
 ) -> None:
-    """Show what a deploy would change.
-
-    Starts the cluster and builds the images where they are missing; does not change deployed resources.
-    """
-    from cli.actions import deploy as action  # noqa: PLC0415 - imports the whole SDK
+    """Show what a deploy would install, build, start and change; nothing of that happens."""
+    from cli.actions import preview as action  # noqa: PLC0415 - imports the whole SDK
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
     layers = output.parse_layers(layer)
-    results = action.preview(environment, layers, progress, output.parse_targets(target, layers))
+    result = action.preview(environment, layers, progress, output.parse_targets(target, layers))
     if json:
-        changes = [result.to_dict() for result in results]
-        output.print_json({"environment": env, "layers": changes, "steps": output.timings(progress)})
+        output.print_json({"environment": env, **result.to_dict(), "steps": output.timings(progress)})
+        return
+    for preparation in result.preparations:
+        typer.echo(f"- {preparation}")
+    if result.layers is None:
+        typer.echo("The cluster is not running, so that its resources cannot be compared.")
     else:
-        output.print_changes(results)
+        output.print_changes(result.layers)
 
 
 @app.command()

@@ -54,6 +54,13 @@ def campaign(contacts: Path, template: Path, company: str) -> tuple[str, ...]:
     )
 
 
+def test_preview_of_a_new_environment_starts_nothing(platform: Platform) -> None:
+    report = platform.report("preview", "local")
+    assert report["layers"] is None
+    assert report["preparations"][-1] == f"start the cluster `{platform.cluster}`"
+    assert not platform.open_cluster().status().running
+
+
 def test_deploy_from_nothing(platform: Platform) -> None:
     report = platform.report("deploy", "local", "--yes", timeout=DEPLOY_TIMEOUT_SECONDS)
     assert report["healthy"]
@@ -61,6 +68,14 @@ def test_deploy_from_nothing(platform: Platform) -> None:
     for part in ("postgres", "redis", "kafka", "object-store"):
         zones = {replica["zone"] for replica in status["data"][part]}
         assert zones == {"zone-a", "zone-b", "zone-c"}, part
+
+
+def test_operator_reaches_every_part(platform: Platform) -> None:
+    assert "services" in platform.esq("exec", "local", "campaigns-api", "--", "ls", "/opt/esq/app")
+    assert platform.esq("psql", "local", "--", "-XAtc", "SELECT pg_is_in_recovery()").strip() == "f"
+    refused = ("psql", "local", "--", "-XAtc", "CREATE TABLE of_an_operator ()")
+    assert platform.esq(*refused, expect=1) == ""
+    assert "campaigns-api-" in platform.esq("logs", "local", "campaigns-api", "contacts-api", "--tail", "5")
 
 
 def test_campaign_is_delivered_exactly_once(

@@ -133,8 +133,22 @@ class Images:
                 if digest is None or not self.is_pushed(version, client):
                     pushed += 1
                     digest = self._build_and_push(version, access, step)
-                references[version.image] = f"{access.address}/esq/{version.image}@{digest}"
+                references[version.image] = _reference(access, version, digest)
             step.set_result(f"{pushed} of {len(references)} new" if pushed else "unchanged")
+        return references
+
+    def find(self, access: RegistryAccess) -> dict[str, str | None]:
+        """Return references with digests by image name; None for an image that the registry lacks.
+
+        Args:
+            access: access to the registry.
+        """
+        references: dict[str, str | None] = {}
+        with registry_client(access) as client:
+            for version in self.versions():
+                digest = self.digest(version)
+                pushed = digest is not None and self.is_pushed(version, client)
+                references[version.image] = _reference(access, version, str(digest)) if pushed else None
         return references
 
     def is_built(self, version: ImageVersion) -> bool:
@@ -227,6 +241,10 @@ def registry_client(access: RegistryAccess) -> httpx.Client:
     context = ssl.create_default_context(cafile=str(access.ca))
     context.load_cert_chain(access.certificate, access.key)
     return httpx.Client(base_url=f"https://{access.address}", verify=context, timeout=10.0)
+
+
+def _reference(access: RegistryAccess, version: ImageVersion, digest: str) -> str:
+    return f"{access.address}/esq/{version.image}@{digest}"
 
 
 def _key(context: BuildContext, parent: str) -> str:

@@ -1,0 +1,40 @@
+"""Preview of a deploy where nothing runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cli.actions.deployment_target import ZONE_TOOLS
+from cli.actions.preview import preview
+from cli.environment import load_environment
+from cli.main import run
+from infra.progress import RecordingProgress
+from infra.stack_settings import Layer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    return tmp_path
+
+
+def test_preview_without_a_cluster_names_what_a_deploy_would_do(state: Path) -> None:
+    progress = RecordingProgress()
+    result = preview(load_environment("local"), list(Layer), progress)
+    assert result.layers is None
+    (tools,) = [text for text in result.preparations if text.startswith("build tools: ")]
+    assert set(tools.removeprefix("build tools: ").split(", ")) == set(ZONE_TOOLS)
+    assert result.preparations[-1] == "start the cluster `local`"
+    assert progress.steps == []
+    assert not (state / "cache" / "esq" / "images").exists()
+
+
+def test_preview_refuses_an_unknown_layer() -> None:
+    assert run(["preview", "local", "--layer", "servces"]) == 2
