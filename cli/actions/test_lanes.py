@@ -174,7 +174,9 @@ def run_in_foreground(part: Part, accepted: Container[int]) -> PartResult:
         try:
             codes.append(process.wait())
         except KeyboardInterrupt:
-            process.wait(STOP_TIMEOUT_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_TIMEOUT_SECONDS)
+            process.kill()
             raise
     return PartResult(part.name, all(code in accepted for code in codes), time.monotonic() - started_at)
 
