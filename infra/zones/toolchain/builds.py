@@ -30,6 +30,8 @@ GO_LOCK = PINS_FOLDER.parents[2] / "locks" / "go.txt"
 """Go as a package with hashes, for machines without a recent Go."""
 _GO_ENVIRONMENT = {"GOTOOLCHAIN": "local"}
 """Go downloads no other version of itself, whatever a module asks for."""
+_NO_DEBUG_INFORMATION = "-gcflags=all=-dwarf=false"
+"""The linker drops it anyway; to generate it takes a tenth of the CPU time and a fifth of the memory."""
 _MIN_GO_VERSION, _MIN_CARGO_VERSION = (1, 26), (1, 85)
 _LOG_TAIL_CHARACTERS = 3000
 _POLL_INTERVAL_SECONDS = 0.2
@@ -59,7 +61,7 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thread
         replace = {str(pins / PurePath(file).name): f"{folder.strip()}/{file}" for file in files}
         overlay.write_text(json.dumps({"Replace": replace}))
     argv = [
-        *(compiler, "build", "-trimpath", "-mod=readonly"),
+        *(compiler, "build", "-trimpath", "-mod=readonly", _NO_DEBUG_INFORMATION),
         *(("-overlay", str(overlay)) if tool.embeds else ()),
         *("-ldflags", f"-s -w {tool.flags}".strip(), "-o", str(binary), tool.package),
     ]
