@@ -7,6 +7,7 @@ traceback goes to a log file, whose path is printed.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+GC_THRESHOLD = 50_000
+"""Allocations between two garbage collections."""
 COMMANDS = {
     "preview": ("cli.commands.deploy", "Show what a deploy would change."),
     "deploy": ("cli.commands.deploy", "Deploy an environment."),
@@ -203,6 +206,8 @@ def handle_signals() -> None:
 
 def main() -> NoReturn:
     """Run `esq` with the arguments of this process."""
+    # Imports allocate much and free nothing: at the default, collections take a fifth of their time.
+    gc.set_threshold(GC_THRESHOLD)
     handle_signals()
     code = run(sys.argv[1:])
     if code == ExitCode.INTERRUPTED:

@@ -16,9 +16,7 @@ from pydantic import ValidationError
 from cli.actions.debian_packages import install
 from cli.actions.offsite_store import offsite_store_access
 from cli.environment_check import require_unchanged
-from cli.environment_store import EnvironmentStore
 from cli.provider_process import PROGRAM, ProviderProcess
-from cli.pulumi_engine import PulumiEngine
 from infra.cluster_identity import cluster_uid
 from infra.environment_record import EnvironmentRecord
 from infra.errors import EsqError, Problem, ProblemsError
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.environment import Environment
+    from cli.pulumi_engine import PulumiEngine
     from infra.credentials import OffsiteStoreAccess
     from infra.environment_definition import ExistingCluster
     from infra.progress import ProgressReporter
@@ -130,11 +129,15 @@ class DeploymentTarget:
 
     def _read_record(self) -> EnvironmentRecord | None:
         self.tools.ensure(CONTROL_TOOLS, RecordingProgress())
+        from cli.environment_store import EnvironmentStore  # noqa: PLC0415 - imports the whole SDK
+
         stored = EnvironmentStore(self.engine()).read()
         return stored.record if stored else None
 
     def engine(self) -> PulumiEngine:
         """Return the Pulumi engine for this cluster."""
+        from cli.pulumi_engine import PulumiEngine  # noqa: PLC0415 - imports the whole SDK
+
         return PulumiEngine(
             self.environment, path=self.path, kubeconfig=self.kubeconfig, provider=self._provider
         )
