@@ -240,9 +240,19 @@ class PulumiWorkspace:
             program=program,
             env_vars={**self._variables, **variables},
             project_settings=auto.ProjectSettings(
-                name=PROJECT, runtime="python", backend=auto.ProjectBackend(backend)
+                name=PROJECT, runtime="python", backend=auto.ProjectBackend(_engine_url(backend))
             ),
             secrets_provider=None if folder else self._key.service_url,
             pulumi_command=self.command,
         )
         return Stack(self.stack_name(layer), workspace)
+
+
+def _engine_url(backend: str) -> str:
+    """Return the URL for the engine: without files of attributes beside the files of a folder.
+
+    They are not needed, and the only ones that are not replaced atomically: a killed engine leaves an
+    empty one, after which the stack cannot be read any more.
+    """
+    is_folder = backend.startswith("file://") and "?" not in backend
+    return f"{backend}?metadata=skip" if is_folder else backend
