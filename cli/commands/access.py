@@ -77,9 +77,14 @@ def execute(
     _run_in_pod(
         *(env, workload, pod),
         lambda target_workload, name: kubectl.exec_argv(
-            target_workload, name, command, terminal=_is_terminal()
+            target_workload, name, _after_separator(command), terminal=_is_terminal()
         ),
     )
+
+
+def _after_separator(arguments: list[str]) -> list[str]:
+    """Return the arguments without a leading `--`, which separates them from those of esq."""
+    return arguments[1:] if arguments[:1] == ["--"] else arguments
 
 
 @app.command("port-forward")
@@ -115,7 +120,7 @@ def psql(
     """Open psql on the primary of Postgres, e.g. `esq psql local -- -c 'SELECT 1'`. Options go before ENV."""
     from cli.actions import kubectl  # noqa: PLC0415 - help needs none of it
 
-    command = kubectl.psql_command(arguments or [], write=write)
+    command = kubectl.psql_command(_after_separator(arguments or []), write=write)
     _run_in_pod(
         *(env, "postgres", pod),
         lambda target_workload, name: kubectl.exec_argv(

@@ -6,13 +6,16 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from typer.testing import CliRunner
 
 from cli.actions import kubectl
 from cli.actions.workloads import WORKLOADS, find_workloads
+from cli.commands import access
 from infra.errors import UsageError
 from infra.processes import PROCESSES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from cli.actions.workloads import Workload
@@ -81,3 +84,21 @@ def test_psql_is_read_only_unless_writes_are_allowed(tmp_path: Path, write: bool
     ).stdout
     assert printed.startswith(f"-c default_transaction_read_only={read_only}|")
     assert printed.endswith("-c SELECT 'a b'\n")
+
+
+@pytest.mark.parametrize("command", [["psql", "local"], ["exec", "local", "postgres"]])
+@pytest.mark.parametrize("separator", [[], ["--"]])
+def test_separator_is_no_argument_of_the_program(
+    command: list[str], separator: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received: list[str] = []
+
+    def run(_env: str, workload: str, _pod: str | None, argv: Callable[[Workload, str], list[str]]) -> None:
+        received.extend(argv(WORKLOADS[workload], "postgres-0"))
+
+    monkeypatch.setattr(access, "_run_in_pod", run)
+    done = CliRunner().invoke(access.app, [*command, *separator, "program", "-c", "SELECT 1"])
+    assert done.exit_code == 0, done.output
+    assert received[-3:] == ["program", "-c", "SELECT 1"]
+    assert received[-4] == ("psql" if command[0] == "psql" else "--")
+    assert received[-5] != "--"
