@@ -11,7 +11,7 @@ import pytest
 from infra.config_files import postgres as postgres_config
 from infra.config_files.postgres_accounts import LOCAL_ROLES, NETWORK_ROLES, PROBE_SCHEMA
 from infra.credentials import Credentials, complete_credentials
-from infra.names import ADMIN_ROLE, PROBE_ROLE, SERVICES, VERIFIER_ROLE
+from infra.names import ADMIN_ROLE, PROBE_ROLE, REWIND_ROLE, SERVICES, VERIFIER_ROLE
 from tests.integration.conftest import apply_accounts
 from tests.servers.postgres import Postgres
 from tests.servers.process import wait_until
@@ -169,6 +169,23 @@ def test_rotation_accepts_both_generations_until_the_old_one_ends(server: Postgr
     assert not may_log_in(server, OLD, VERIFIER_ROLE)
     apply(server, OLD)
     assert may_log_in(server, OLD, "campaigns"), "the first generation is used again after the second"
+
+
+def test_rewind_reads_files_and_nothing_else(server: Postgres) -> None:
+    """The functions that pg_rewind calls (https://www.postgresql.org/docs/15/app-pgrewind.html)."""
+    password = OLD.postgres.by_role[REWIND_ROLE]
+    with closing(connect(server, f"{REWIND_ROLE}_a", password, database="postgres")) as connection:
+        query(connection, "SELECT pg_ls_dir('.', true, false), pg_stat_file('PG_VERSION', true)")
+        query(connection, "SELECT pg_read_binary_file('PG_VERSION', 0, 1, true)")
+        for statement in (
+            "SELECT pg_read_file('PG_VERSION')",
+            "SELECT * FROM pg_authid",
+            "CREATE ROLE another",
+        ):
+            with pytest.raises(psycopg2.errors.InsufficientPrivilege):
+                query(connection, statement)
+    with pytest.raises(psycopg2.OperationalError, match="CONNECT"):
+        connect(server, f"{REWIND_ROLE}_a", password)
 
 
 def test_replication_accepts_its_own_roles_only(server: Postgres) -> None:
