@@ -1,8 +1,9 @@
-"""Accounts of Kafka and Redis in the three deploys of a rotation, on servers and in services."""
+"""Accounts in the three deploys of a rotation, on servers and in services."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, get_args
 
 import pytest
@@ -83,14 +84,46 @@ def test_redis_accepts_the_passwords_of_every_accepted_generation(
 
 
 @pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("name", ["kafka", "redis"])
+@pytest.mark.parametrize(
+    "name", ["kafka", "redis", "postgres", "object-store", "object-store-layout", "backup"]
+)
 def test_authorities_of_every_accepted_generation_are_trusted(
     data_layers: dict[str, Recording], step: str, name: str
 ) -> None:
     assert secret(data_layers[step], name)["ca.crt"] == STEPS[step].ca_bundle
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis"])
+@pytest.mark.parametrize("step", STEPS)
+def test_postgres_accepts_the_logins_of_every_accepted_generation(
+    data_layers: dict[str, Recording], step: str
+) -> None:
+    credentials, layer = STEPS[step], data_layers[step]
+    accounts = secret(layer, "postgres")["accounts.sql"]
+    accepted = {accepted.generation for accepted in credentials.accepted}
+    for role in ("campaigns", "esq_verifier", "esq_probe", "esq_rewind"):
+        for generation in GENERATIONS:
+            login = f"('{role}_{generation}', 'LOGIN NOREPLICATION', '"
+            assert (login in accounts) == (generation in accepted)
+    (member, _) = layer.pods()["StatefulSet postgres"]["spec"]["containers"]
+    environment = {variable["name"]: variable.get("value") for variable in member["env"]}
+    assert environment["PATRONI_REPLICATION_USERNAME"] == f"replicator_{credentials.generation}"
+    assert environment["PATRONI_REWIND_USERNAME"] == f"esq_rewind_{credentials.generation}"
+    assert "PATRONI_SUPERUSER_PASSWORD" not in environment
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_garage_accepts_the_keys_of_every_accepted_generation(
+    data_layers: dict[str, Recording], step: str
+) -> None:
+    credentials = STEPS[step]
+    values = json.loads(secret(data_layers[step], "object-store-layout")["layout.json"])
+    keys = [accepted.object_store for accepted in credentials.accepted]
+    assert values["buckets"]["media"] == {key.media_key_id: key.media_key_secret for key in keys}
+    assert values["buckets"]["backups"] == {key.backup_key_id: key.backup_key_secret for key in keys}
+    assert values["admin_tokens"] == [key.admin_token for key in keys]
+
+
+@pytest.mark.parametrize("name", ["kafka", "redis", "postgres", "object-store"])
 def test_every_step_restarts_the_pods(data_layers: dict[str, Recording], name: str) -> None:
     templates = [layer.pods()[f"StatefulSet {name}"] for layer in data_layers.values()]
     digests = [template["metadata"]["annotations"][DIGEST_ANNOTATION] for template in templates]
