@@ -143,6 +143,8 @@ def _backend(endpoint: PublicEndpoint, spec: ClusterSpec, paths: ClusterPaths) -
     lines = [
         f"\nbackend {endpoint.service}",
         f"    option httpchk GET {READINESS_PATH}",
+        # A stopping process: no further requests, but its present ones are answered.
+        "    http-check disable-on-404",
         "    http-check expect status 200",
         " ".join(_SERVER_OPTIONS).format(authority=authority, certificate=certificate, name=endpoint.service),
         *(f"    server {zone} {spec.node(zone)}:{endpoint.node_port}" for zone in spec.zones),

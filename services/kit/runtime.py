@@ -108,7 +108,7 @@ async def serve_until_stopped(
     stopped = asyncio.create_task(stop.wait(), name="stop")
     await asyncio.wait({stopped, serving}, return_when=asyncio.FIRST_COMPLETED)
     log.info("Stopping", extra={"action": "stop"})
-    components.health.set_problem("process", "the process is stopping")
+    components.health.is_stopping = True
     stop_tasks.set()
     if not serving.done():
         await asyncio.sleep(settings.grace_seconds)

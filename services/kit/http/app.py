@@ -92,6 +92,9 @@ def _add_health(app: FastAPI, health: Health) -> None:
         return {"status": "live"}
 
     async def ready() -> JSONResponse:
+        if health.is_stopping:
+            # Not 503, after which a load balancer would abort the requests that are still being answered.
+            return problem_response(404, "Not Found", "the process is stopping")
         problems = await health.readiness_problems()
         if problems:
             return problem_response(503, TemporaryError.title, "; ".join(problems.values()), reasons=problems)

@@ -30,6 +30,8 @@ class Health:
         self._problems: dict[str, str] = {}
         self._failed_checks: dict[str, str] = {}
         self._checked_at = float("-inf")
+        self.is_stopping = False
+        """Whether the process ends after the requests that it has: it must receive no further ones."""
 
     def add(self, name: str, check: Check, *, shared: bool = False) -> None:
         """Add a check.
