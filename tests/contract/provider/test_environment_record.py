@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes import client
 
-from cli.actions.deploy import deploy, preview
+from cli.actions.deploy import deploy
 from cli.actions.deployment_target import open_deployed_target
 from cli.actions.destroy import destroy
 from cli.actions.environment_rebind import rebind
+from cli.actions.preview import preview
 from cli.environment import Environment, load_environment
 from infra.cluster_identity import cluster_uid, deployed_environment
 from infra.errors import ProblemsError, UsageError
@@ -116,7 +118,20 @@ def test_environment_stays_what_was_deployed(
     open_deployed_target(rebound, progress)
     rebind(machine.define(own, backend=backend), "staging", progress)
 
-    environment = machine.define(own, backend=backend)
+    moved = machine.define(own, backend=(tmp_path / "moved").as_uri())
+    shutil.copytree(tmp_path / "backend", tmp_path / "moved")
+    with pytest.raises(ProblemsError, match="nothing was changed"):
+        open_deployed_target(moved, progress)
+    assert rebind(moved, "staging", progress) == [
+        f"backend: recorded: {backend}, now: {moved.backend}",
+    ]
+    assert [
+        change.resource
+        for result in preview(moved, LAYERS, progress).layers or []
+        for change in result.changes
+    ] == []
+
+    environment = moved
     monkeypatch.setenv("ESQ_LOCAL_CLUSTER", "mine")
     store_of_another = load_environment("local").offsite_store_dir
     store_of_another.mkdir(parents=True)
