@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 import threading
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pulumi
 import pytest
@@ -18,10 +22,13 @@ from cli.environment import load_environment
 from cli.environment_store import EnvironmentStore, StoredEnvironment
 from cli.pulumi_engine import PulumiEngine
 from infra.credentials import Credentials, RotationPhase, complete_credentials
-from infra.environment_definition import LOCAL_DEFINITION
+from infra.environment_definition import LOCAL_DEFINITION, PASSPHRASE
 from infra.environment_record import EnvironmentRecord
 from infra.errors import EsqError, ProblemsError, UsageError
 from infra.progress import RecordedStep, RecordingProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = [
     pytest.mark.integration,
@@ -41,10 +48,15 @@ RECORD = EnvironmentRecord(
 class Machine:
     """A machine that deploys the environment `local` to a shared backend."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, secrets_provider: str = PASSPHRASE
+    ) -> None:
         monkeypatch.setenv("XDG_STATE_HOME", str(folder))
         environment = load_environment("local")
-        definition = {"backend": (folder.parent / "backend").as_uri()}
+        definition = {
+            "backend": (folder.parent / "backend").as_uri(),
+            "secrets_provider": secrets_provider,
+        }
         self.environment = replace(environment, definition=LOCAL_DEFINITION.model_copy(update=definition))
         self.engine = PulumiEngine(self.environment, path=os.environ["PATH"], kubeconfig=folder / "none")
         self.store = EnvironmentStore(self.engine)
@@ -89,7 +101,7 @@ def test_credentials_are_created_once_and_secret(
     assert first.store.load() == renewed
     content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert b"0.2.0" in content
-    assert stored.credentials.postgres.superuser.encode() not in content
+    assert stored.credentials.application.token_key.encode() not in content
     first.store.remove(STEP)
     assert first.store.load() is None
 
@@ -139,7 +151,7 @@ def test_no_command_line_contains_a_credential(first: Machine, stored: StoredEnv
         finished.set()
         watcher.join()
     assert any("local-environment" in line for line in seen), "the engine was not seen"
-    secrets = (stored.credentials.postgres.superuser, "PRIVATE KEY")
+    secrets = (stored.credentials.application.token_key, "PRIVATE KEY")
     assert not [line for line in seen if any(secret in line for secret in secrets)]
 
 
@@ -177,6 +189,52 @@ def test_import_names_all_problems_of_a_file_and_no_value(first: Machine, tmp_pa
         credentials_action.import_credentials(first.environment, file, RecordingProgress())
     assert {problem.location for problem in error.value.problems} == {"redis.password", "kafka.unknown"}
     assert "test-password" not in error.value.detail
+
+
+class KeyService(BaseHTTPRequestHandler):
+    """The part of the API of AWS KMS that the engine uses."""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        operation = self.headers["X-Amz-Target"].rpartition(".")[2]
+        given = base64.b64decode(body["Plaintext" if operation == "Encrypt" else "CiphertextBlob"])
+        changed = base64.b64encode(bytes(byte ^ 0x55 for byte in given)).decode()
+        field = "CiphertextBlob" if operation == "Encrypt" else "Plaintext"
+        answer = json.dumps({"KeyId": "key", field: changed}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-amz-json-1.1")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def key_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """URL of a key in a key service on loopback."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeyService) as server:
+        threading.Thread(target=server.serve_forever).start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL_KMS", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield "awskms:///alias/esq?region=eu-central-1"
+        server.shutdown()
+
+
+def test_key_of_a_service_encrypts_the_credentials_for_every_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: StoredEnvironment, key_service: str
+) -> None:
+    first = Machine(tmp_path / "first", monkeypatch, secrets_provider=key_service)
+    first.store.save(stored, expected=None, step=STEP)
+    second = Machine(tmp_path / "second", monkeypatch, secrets_provider=key_service)
+    assert second.store.load() == stored
+    assert not first.passphrase.exists()
+    assert not second.passphrase.exists()
+    content = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert key_service.encode() in content
+    assert stored.credentials.application.token_key.encode() not in content
 
 
 def test_credentials_outlive_the_layers(first: Machine, stored: StoredEnvironment) -> None:
