@@ -197,8 +197,8 @@ class KeyService(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         operation = self.headers["X-Amz-Target"].rpartition(".")[2]
-        given = base64.b64decode(body["Plaintext" if operation == "Encrypt" else "CiphertextBlob"])
-        changed = base64.b64encode(bytes(byte ^ 0x55 for byte in given)).decode()
+        sent = base64.b64decode(body["Plaintext" if operation == "Encrypt" else "CiphertextBlob"])
+        changed = base64.b64encode(bytes(byte ^ 0x55 for byte in sent)).decode()
         field = "CiphertextBlob" if operation == "Encrypt" else "Plaintext"
         answer = json.dumps({"KeyId": "key", field: changed}).encode()
         self.send_response(200)
