@@ -1,4 +1,4 @@
-"""Rotation of the certificate authority and of every key and password, without a failed request.
+"""Rotation of the certificate authority and of every key and password while the platform serves.
 
 Invariant: at every moment, each server accepts what each client uses, and each client trusts the authority of
 each server's certificate. A client or server that is still of the previous phase, or of the next one, keeps

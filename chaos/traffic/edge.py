@@ -86,7 +86,16 @@ class EdgeTraffic:
         response = await self._http.post(
             "/contacts/imports", params={"list": _LIST}, content=body, headers=headers
         )
-        response.raise_for_status()
+        _require_success(response)
 
     async def _read(self, _: int) -> None:
-        (await self._http.get("/contacts/lists")).raise_for_status()
+        _require_success(await self._http.get("/contacts/lists"))
+
+
+class RejectedError(Exception):
+    """The edge or a service answered with an error; the text distinguishes them."""
+
+
+def _require_success(response: httpx.Response) -> None:
+    if not response.is_success:
+        raise RejectedError(f"{response.status_code} {' '.join(response.text.split())}")

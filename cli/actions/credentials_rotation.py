@@ -1,6 +1,6 @@
 """Rotation of an environment's credentials: three deploys under one lock.
 
-The phases and why no request fails are in `infra.credentials_rotation`. Each phase is saved before its deploy
+The phases and what they guarantee are in `infra.credentials_rotation`. Each phase is saved before its deploy
 and deployed completely, up to healthy components, before the next one is saved. A repeated command deploys
 the saved phase again and continues.
 """

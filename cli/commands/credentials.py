@@ -85,7 +85,7 @@ def rotate(
     yes: Yes = False,
     json: AsJson = False,
 ) -> None:
-    """Replace the certificate authority and every key and password, without a failed request.
+    """Replace the certificate authority and every key and password while the platform serves.
 
     Three deploys of the data and services layers. After an interruption the command continues. Bearer tokens
     that were issued before are refused after its end.

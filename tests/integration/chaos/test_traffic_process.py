@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import httpx
 import jwt
 import psutil
 import pytest
 
 from chaos.traffic.client import Endpoints, TokenClient
-from chaos.traffic.edge import EdgeTraffic
+from chaos.traffic.edge import EdgeTraffic, RejectedError
 from chaos.traffic.process import Traffic, TrafficFailedError
 from infra.certificate_authority import create_ca
 from tests.servers.zones import seconds_until
@@ -85,3 +86,13 @@ def test_a_new_token_key_does_not_stop_the_traffic() -> None:
     with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
         traffic.use_token_key("new" * 12)
         assert traffic.result() == {"streams": {}, "stored": {}}
+
+
+async def test_an_error_of_the_edge_traffic_names_status_and_reason() -> None:
+    client = EdgeTraffic(UNREACHABLE.model_copy(update={"token_key": "k" * 36, "edge_ca_certificate": CA}))
+    response = httpx.Response(503, text="<h1>503</h1>\nNo server is available")
+    client._http = httpx.AsyncClient(
+        base_url="http://edge", transport=httpx.MockTransport(lambda _: response)
+    )
+    with pytest.raises(RejectedError, match="503 <h1>503</h1> No server is available"):
+        await client._read(0)
