@@ -100,6 +100,23 @@ def test_missing_tool_is_built_once(
     )
 
 
+def test_compilers_do_not_run_in_the_working_directory(
+    program: Callable[[str, str], Path], tools: Toolchain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, files such as `go.mod` or `rust-toolchain.toml` could name other programs."""
+    monkeypatch.chdir(tmp_path)
+    place = f'echo "$(pwd)" >> {tmp_path}/places\n'
+    program("go", place + GO)
+    cargo = 'if [ "$1" = --version ]; then echo cargo 1.95.0; exit; fi; exit 1'
+    program("cargo", place + cargo)
+    tools.ensure(["etcd"])
+    with pytest.raises(EsqError, match="cargo"):
+        tools.ensure(["garage"])
+    places = set((tmp_path / "places").read_text().splitlines())
+    assert str(tmp_path) not in places
+    assert all(Path(folder).is_relative_to(PROJECT / "infra/zones/toolchain") for folder in places)
+
+
 PLUGIN_BUILD = """
 case "$1" in
 version) echo "go version go1.26.8 linux/amd64"; exit ;;
