@@ -105,16 +105,16 @@ def test_compilers_do_not_run_in_the_working_directory(
 ) -> None:
     """There, files such as `go.mod` or `rust-toolchain.toml` could name other programs."""
     monkeypatch.chdir(tmp_path)
-    place = f'echo "$(pwd)" >> {tmp_path}/places\n'
-    program("go", place + GO)
+    record_folder = f'echo "$(pwd)" >> {tmp_path}/folders\n'
+    program("go", record_folder + GO)
     cargo = 'if [ "$1" = --version ]; then echo cargo 1.95.0; exit; fi; exit 1'
-    program("cargo", place + cargo)
+    program("cargo", record_folder + cargo)
     tools.ensure(["etcd"])
     with pytest.raises(EsqError, match="cargo"):
         tools.ensure(["garage"])
-    places = set((tmp_path / "places").read_text().splitlines())
-    assert str(tmp_path) not in places
-    assert all(Path(folder).is_relative_to(PROJECT / "infra/zones/toolchain") for folder in places)
+    folders = set((tmp_path / "folders").read_text().splitlines())
+    assert str(tmp_path) not in folders
+    assert all(Path(folder).is_relative_to(PROJECT / "infra/zones/toolchain") for folder in folders)
 
 
 PLUGIN_BUILD = """
