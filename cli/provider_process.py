@@ -42,6 +42,10 @@ _MAX_DETAIL_LENGTH = 2_000
 _VARIABLES = {
     # A manual change (`kubectl scale`) is drift: the next deploy overwrites it instead of failing.
     "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
+    # By default a changed Secret is deleted and created again, and pods that start meanwhile fail. Pods carry
+    # a digest of what they read, so that a change restarts them.
+    "PULUMI_K8S_ENABLE_SECRET_MUTABLE": "true",
+    "PULUMI_K8S_ENABLE_CONFIGMAP_MUTABLE": "true",
     # Its own limits (50 requests a second after a burst of 120) make a layer of 200 objects wait.
     "PULUMI_K8S_CLIENT_QPS": "1000",
     "PULUMI_K8S_CLIENT_BURST": "1000",

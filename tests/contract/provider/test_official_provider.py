@@ -123,6 +123,30 @@ def test_second_run_changes_nothing_and_secrets_are_encrypted(
     assert engine.destroy("data", step).counts == {"delete": 10}
 
 
+def configuration(namespace: str, value: str) -> None:
+    k8s.core.v1.Secret("s", metadata={"namespace": namespace, "name": "s"}, string_data={"key": value})
+    k8s.core.v1.ConfigMap("m", metadata={"namespace": namespace, "name": "m"}, data={"key": value})
+
+
+def test_changed_configuration_is_updated_in_place_and_never_absent(
+    engine: PulumiEngine, api: client.ApiClient, step: RecordedStep, namespace: str
+) -> None:
+    core = client.CoreV1Api(api)
+
+    def uids() -> set[str]:
+        objects = (
+            core.read_namespaced_secret("s", namespace),
+            core.read_namespaced_config_map("m", namespace),
+        )
+        return {item.metadata.uid for item in objects}
+
+    engine.up("data", partial(configuration, namespace, "old"), step)
+    before = uids()
+    assert engine.up("data", partial(configuration, namespace, "new"), step).counts["update"] == 2
+    assert uids() == before
+    assert core.read_namespaced_config_map("m", namespace).data == {"key": "new"}
+
+
 def test_targets_deploy_only_the_resources_with_these_names(
     engine: PulumiEngine, step: RecordedStep, namespace: str
 ) -> None:
