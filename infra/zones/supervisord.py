@@ -86,6 +86,7 @@ logfile_maxbytes=5MB
 logfile_backups=1
 minfds=16384
 user=root
+directory=/
 
 [unix_http_server]
 file={socket}
