@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 CANCEL_TIMEOUT_SECONDS = 60.0
 """After Ctrl-C the engine has this long to end running operations and save its state; then it is killed."""
 
-_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
-"""Linux binds the signal to the thread that starts the process; here that thread waits for its end."""
+_DIE_WITH_PARENT = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "KILL", "--")
+"""Linux binds the signal to the thread that starts the process; here that thread waits for its end. A shell
+without job control starts programs in the background with SIGINT ignored, which children inherit."""
 
 Result = TypeVar("Result")
 

@@ -199,6 +199,8 @@ def _log_file() -> Path:
 
 def handle_signals() -> None:
     """Let SIGTERM, and SIGHUP of a closed terminal, clean up as Ctrl-C does; `nohup` stays effective."""
+    # A run that lost its lock interrupts itself, also where a shell started it with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)

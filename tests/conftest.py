@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import platformdirs
@@ -23,6 +24,9 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 # Programs of the project that tests start find its packages, whatever the working directory.
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
+
+# A shell without job control starts programs in the background with SIGINT ignored. Tests interrupt themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _TOOLS_ON_PATH = "ESQ_TEST_TOOLS_ON_PATH"
 """Set for child processes (pytest-xdist workers), which inherit PATH."""
