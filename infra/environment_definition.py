@@ -142,9 +142,16 @@ class EnvironmentDefinition(PlatformSettings):
     @classmethod
     def _require_images(cls, images: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
         names = [name for layer_names in IMAGES.values() for name in layer_names]
-        if info.data.get("cluster") == EMBEDDED or (images is not None and set(images) == set(names)):
+        if info.data.get("cluster") == EMBEDDED:
             return images
-        raise ValueError(f"an existing cluster pulls images: give each of {', '.join(names)} by digest")
+        wrong = {
+            "missing": [name for name in names if name not in (images or {})],
+            "unknown": [name for name in images or {} if name not in names],
+        }
+        if any(wrong.values()):
+            lists = "; ".join(f"{kind}: {', '.join(listed)}" for kind, listed in wrong.items() if listed)
+            raise ValueError(f"an existing cluster pulls images, each by digest; {lists}")
+        return images
 
     @property
     def existing_cluster(self) -> ExistingCluster | None:

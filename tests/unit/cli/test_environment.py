@@ -118,10 +118,11 @@ def test_only_local_has_the_embedded_cluster(state: Path) -> None:
 
 
 def test_existing_cluster_requires_every_image(state: Path) -> None:
-    write_definition(state, "staging", images={"postgres": STAGING["images"]["postgres"]})
+    images = dict.fromkeys(("postgres", "base"), STAGING["images"]["postgres"])
+    write_definition(state, "staging", images=images)
     with pytest.raises(ProblemsError, match="staging") as error:
         load_environment("staging")
-    assert "services by digest" in error.value.detail
+    assert "missing: redis, kafka, garage, services; unknown: base" in error.value.detail
 
 
 def test_invalid_yaml_is_a_problem_of_the_file(state: Path) -> None:
