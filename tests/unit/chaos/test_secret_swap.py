@@ -15,6 +15,7 @@ from chaos.activities import services
 from chaos.context import Context, running
 from chaos.journal import UndoJournal
 from infra.progress import RecordedStep
+from infra.subprocesses import PYTHON_MODULE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +61,8 @@ def test_commands_and_journal_contain_no_value(tmp_path: Path, monkeypatch: pyte
 
     address = ("kubeconfig", "esq-services", "contacts-api", "contacts-api-tls")
     swap, restore = commands
-    assert tuple(swap[2:-1]) == ("chaos.secret_swap", "swap", *address)
-    assert tuple(restore[2:]) == ("chaos.secret_swap", "restore", *address)
+    assert tuple(swap[:-1]) == (*PYTHON_MODULE, "chaos.secret_swap", "swap", *address)
+    assert tuple(restore) == (*PYTHON_MODULE, "chaos.secret_swap", "restore", *address)
     assert modes == [0o600]
     assert not Path(swap[-1]).exists()
     report = [str(annotation) for annotation in context.annotations]
