@@ -123,7 +123,12 @@ def test_lease_that_looks_expired_is_refused_while_it_is_renewed(
     assert holder(leases, environment) == REMOTE
 
 
-@pytest.mark.parametrize(("identity", "age_seconds"), [(REMOTE, 3600), (DEAD, 0), ("unknown", 3600)])
+@pytest.mark.parametrize(
+    ("identity", "age_seconds"),
+    [(REMOTE, 3600), (DEAD, 0), ("unknown", 3600)],
+    # Names without process ids: all workers of pytest-xdist must collect the same tests.
+    ids=("expired", "dead process of this machine", "unknown holder"),
+)
 def test_lease_of_a_dead_holder_is_replaced_and_its_run_was_incomplete(
     lease: Callable[[], EnvironmentLease],
     leases: client.CoordinationV1Api,
