@@ -99,7 +99,9 @@ class EnvironmentLease:
             ) from exception
         try:
             with closing(self._releasing) as api:
-                self._release(client.CoordinationV1Api(api), complete=exception_type is None)
+                self._release(
+                    client.CoordinationV1Api(api), complete=exception_type is None and not self.incomplete
+                )
         except API_ERRORS:
             return  # The Lease expires.
 

@@ -1,8 +1,8 @@
 """The lock of an environment: held for the whole of everything that changes it, reads included.
 
 It consists of a lock on the environment's folder for this machine, which the kernel releases when the process
-dies, and a Lease in the cluster for other machines. Both remember a run that did not complete, so that the
-next one clears what it left.
+dies, and a Lease in the cluster for other machines. Both remember a run that did not complete, until one
+has cleared what it left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class EnvironmentLock:
     Args:
         environment: the locked environment.
         command: the command that holds it, for messages.
-        incomplete: whether the last run on this machine did not complete.
+        incomplete: whether a run did not complete, and what it left was not cleared since.
         cleanup: releases what is acquired later.
     """
 
@@ -39,6 +39,7 @@ class EnvironmentLock:
         self._environment = environment
         self._command = command
         self._cleanup = cleanup
+        self._lease: EnvironmentLease | None = None
         self.incomplete = incomplete
 
     def hold_cluster(self, kubeconfig: Path) -> None:
@@ -50,9 +51,15 @@ class EnvironmentLock:
         Raises:
             EnvironmentLockedError: a run on another machine uses the environment.
         """
-        lease = EnvironmentLease(kubeconfig, self._environment.name, self._command)
-        self._cleanup.enter_context(lease)
-        self.incomplete = self.incomplete or lease.incomplete
+        self._lease = EnvironmentLease(kubeconfig, self._environment.name, self._command)
+        self._cleanup.enter_context(self._lease)
+        self.incomplete = self.incomplete or self._lease.incomplete
+
+    def mark_recovered(self) -> None:
+        """Forget the run that did not complete: what it left is cleared."""
+        self.incomplete = False
+        if self._lease is not None:
+            self._lease.incomplete = False
 
 
 @contextmanager
@@ -64,7 +71,7 @@ def hold_environment(environment: Environment, command: str) -> Iterator[Environ
         command: the command that holds it, for messages.
 
     Yields:
-        The lock; a run that raises is remembered as incomplete.
+        The lock. A run that raises is remembered as incomplete; one that does not recover keeps the mark.
 
     Raises:
         EnvironmentLockedError: another run uses the environment.
@@ -80,8 +87,10 @@ def hold_environment(environment: Environment, command: str) -> Iterator[Environ
         )
         file.flush()
         with ExitStack() as cleanup:
-            yield EnvironmentLock(environment, command, cleanup, incomplete=incomplete)
-        file.truncate(0)
+            lock = EnvironmentLock(environment, command, cleanup, incomplete=incomplete)
+            yield lock
+        if not lock.incomplete:
+            file.truncate(0)
 
 
 def _acquire(file: IO[str], environment: Environment) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cli.actions import stack_config
 from cli.actions.deployment_target import DeploymentTarget, provision_target
 from cli.actions.health import Health, wait_until_healthy
+from cli.actions.restore_operations import require_no_restore
 from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
 from infra.environment_record import OFFSITE_STORE
@@ -102,7 +103,12 @@ def load_layer_settings(
 
 
 def open_engine(
-    target: DeploymentTarget, lock: EnvironmentLock, progress: ProgressReporter, *, may_change: str = ""
+    target: DeploymentTarget,
+    lock: EnvironmentLock,
+    progress: ProgressReporter,
+    *,
+    may_change: str = "",
+    during_restore: bool = False,
 ) -> PulumiEngine:
     """Return the engine of a running cluster, whose lock is held too; clears what a killed run left.
 
@@ -111,18 +117,23 @@ def open_engine(
         lock: the environment's lock.
         progress: reports a step when an earlier run did not complete.
         may_change: field of the environment's record that the command may change.
+        during_restore: whether the command may run while an in-place restore is unfinished.
 
     Raises:
+        EsqError: an in-place restore is unfinished.
         ProblemsError: the environment is not what its record says; the cluster was not touched.
         EnvironmentLockedError: a run on another machine uses the environment.
     """
     target.require_unchanged(may_change=may_change)
     lock.hold_cluster(target.kubeconfig)
+    if not during_restore:
+        require_no_restore(target)
     engine = target.engine()
     if lock.incomplete:
         with progress.step("state of the last run, which did not complete") as step:
             cleared = {layer.value: engine.recover(layer) for layer in Layer}
             step.set_result("; ".join(f"{layer}: {text}" for layer, text in cleared.items() if text))
+        lock.mark_recovered()
     return engine
 
 

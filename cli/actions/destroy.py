@@ -122,7 +122,8 @@ def _destroy_layers(
     keep_credentials: bool,
 ) -> list[StackResult]:
     """Delete the layers; the credentials go last, and only with everything that needs them."""
-    engine, results = open_engine(target, lock, progress, may_change=OFFSITE_STORE), []
+    engine = open_engine(target, lock, progress, may_change=OFFSITE_STORE, during_restore=True)
+    results: list[StackResult] = []
     for layer in reversed(layers):
         with progress.step(f"delete {layer}") as step:
             result = engine.destroy(layer, step)

@@ -15,13 +15,14 @@ from cli.actions import backup
 from cli.actions.deployment_target import open_deployed_target
 from cli.actions.health import wait_until_healthy
 from cli.actions.restore_operations import POSTGRES, REQUEST, Phase, RestoreOperations, RestoreRequest
+from cli.environment_lock import hold_environment
 from infra.components.backup.pod_programs import backup_selection
 from infra.errors import EsqError, UsageError
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE, STATEFUL_REPLICAS
 
 if TYPE_CHECKING:
     from cli.environment import Environment
-    from infra.progress import ProgressReporter
+    from infra.progress import ProgressReporter, ProgressStep
 
 
 class NothingRestoredError(EsqError):
@@ -42,12 +43,21 @@ def restore_in_place(
         The recovery target, and the label of the backup that undoes the restore.
 
     Raises:
+        EnvironmentLockedError: another run uses the environment.
         UsageError: no backup can restore the recovery target, or a restore to another one is in progress.
         NothingRestoredError: nothing was changed.
         EsqError: a step failed; the same command resumes.
     """
-    target = open_deployed_target(environment, progress)
-    operations, started = RestoreOperations(target), time.monotonic()
+    with hold_environment(environment, "backup restore") as lock:
+        target = open_deployed_target(environment, progress)
+        lock.hold_cluster(target.kubeconfig)
+        return _restore(RestoreOperations(target), recovery_target, progress)
+
+
+def _restore(
+    operations: RestoreOperations, recovery_target: str, progress: ProgressReporter
+) -> dict[str, Any]:
+    started, name = time.monotonic(), operations.target.environment.name
     request = operations.request()
     if request is None:
         request = _new_request(operations, recovery_target)
@@ -55,14 +65,14 @@ def restore_in_place(
         raise UsageError(
             f"an interrupted restore to `{request.target}` has to be completed first",
             location=f"configmap {DATA_NAMESPACE}/{REQUEST}",
-            remedy=f"Resume it: `{request.command(environment.name)}`.",
+            remedy=f"Resume it: `{request.command(name)}`.",
         )
     try:
         request = _run(operations, request, progress)
     except NothingRestoredError:
         raise
     except EsqError as error:
-        resume = request.command(environment.name)
+        resume = request.command(name)
         raise EsqError(
             f"the restore is not complete: {error.message}",
             location=error.location,
@@ -107,8 +117,7 @@ def _stop_and_back_up(operations: RestoreOperations, progress: ProgressReporter)
     """Stop everything that writes, and create a backup; return its label."""
     try:
         with progress.step("stop the services") as step:
-            operations.stop_services()
-            operations.wait_for_deletion(step, "pods", lambda: operations.running_pods(SERVICES_NAMESPACE))
+            _stop_services(operations, step)
         with progress.step("back up the current state") as step:
             result = backup.run_backup_job(operations.target, step, full=False)
             label = result["backups"][-1]["label"] if result["backups"] else None
@@ -128,11 +137,18 @@ def _stop_and_back_up(operations: RestoreOperations, progress: ProgressReporter)
     return label
 
 
+def _stop_services(operations: RestoreOperations, step: ProgressStep) -> None:
+    operations.stop_services()
+    operations.wait_for_deletion(step, "pods", lambda: operations.running_pods(SERVICES_NAMESPACE))
+
+
 def _replace_database(
     operations: RestoreOperations, request: RestoreRequest, progress: ProgressReporter
 ) -> None:
     operations.set_recovery_target(request.target, request.arguments)
     with progress.step("stop Postgres and delete its volumes") as step:
+        # Also when resumed: something may have started the services since.
+        _stop_services(operations, step)
         operations.scale_postgres(0)
         operations.wait_for_deletion(step, "pods", lambda: operations.running_pods(DATA_NAMESPACE, POSTGRES))
         operations.delete_database_state(step)

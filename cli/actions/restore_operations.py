@@ -7,6 +7,8 @@ Every operation may be repeated.
 
 from __future__ import annotations
 
+import shlex
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property, partial
@@ -80,7 +82,7 @@ class RestoreRequest(BaseModel):
 
     def command(self, environment: str) -> str:
         """Return the command that resumes the restore."""
-        return f"esq backup restore {environment} --target {self.target} --in-place"
+        return f"esq backup restore {environment} --target {shlex.quote(self.target)} --in-place"
 
 
 def read_request(api: client.ApiClient) -> RestoreRequest | None:
@@ -88,6 +90,25 @@ def read_request(api: client.ApiClient) -> RestoreRequest | None:
     read = client.CoreV1Api(api).read_namespaced_config_map
     config_map = get_or_none(lambda: read(REQUEST, DATA_NAMESPACE))
     return None if config_map is None else RestoreRequest.model_validate_json(config_map.data["request"])
+
+
+def require_no_restore(target: DeploymentTarget) -> None:
+    """Require that no in-place restore is unfinished: what runs now would start services under it.
+
+    Args:
+        target: the deployment target.
+
+    Raises:
+        EsqError: one is; the services may be stopped until it is complete.
+    """
+    with closing(api_client(target.kubeconfig)) as api:
+        request = read_request(api)
+    if request is not None:
+        raise EsqError(
+            f"an interrupted restore to `{request.target}` has to be completed first",
+            location=f"configmap {DATA_NAMESPACE}/{REQUEST}",
+            remedy=f"Resume it: `{request.command(target.environment.name)}`.",
+        )
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from infra.progress import RecordingProgress
 from tests.servers.process import wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.servers.apiserver import ApiServer
 
 pytestmark = [
@@ -45,9 +47,11 @@ def manifest(name: str, **spec: object) -> dict[str, Any]:
 class Platform:
     """The workloads that a restore stops and starts; backups are known only while the verifier runs."""
 
-    def __init__(self, server: ApiServer, core: client.CoreV1Api, settings: PlatformSettings) -> None:
+    def __init__(
+        self, server: ApiServer, core: client.CoreV1Api, settings: PlatformSettings, folder: Path
+    ) -> None:
         self.core, self.apps = core, client.AppsV1Api(core.api_client)
-        environment = SimpleNamespace(name="local", definition=settings)
+        environment = SimpleNamespace(name="local", definition=settings, folder=folder)
         self.target: Any = SimpleNamespace(kubeconfig=server.kubeconfig, environment=environment)
         self.backups: list[str] = []
         self.failing: set[str] = set()
@@ -100,9 +104,11 @@ STOPPED = {(name, 0) for name, _ in RUNNING}
 
 
 @pytest.fixture
-def platform(server: ApiServer, core: client.CoreV1Api, monkeypatch: pytest.MonkeyPatch) -> Platform:
+def platform(
+    server: ApiServer, core: client.CoreV1Api, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Platform:
     platform = Platform(
-        server, core, PlatformSettings(zones=("a", "b", "c"), storage_class="none", simulator=True)
+        server, core, PlatformSettings(zones=("a", "b", "c"), storage_class="none", simulator=True), tmp_path
     )
     if get_or_none(lambda: core.read_namespace(DATA_NAMESPACE)) is None:
         platform.deploy()

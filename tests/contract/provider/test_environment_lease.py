@@ -151,6 +151,9 @@ def test_failed_run_releases_the_lease_and_is_remembered(
     with lease() as acquired:
         assert acquired.incomplete
     with lease() as acquired:
+        assert acquired.incomplete, "a run that clears nothing does not forget it"
+        acquired.incomplete = False
+    with lease() as acquired:
         assert not acquired.incomplete
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cli import main
-from cli.actions import backup, restore
+from cli.actions import backup, deploy, restore, restore_operations
 from cli.actions.restore import NothingRestoredError
+from cli.actions.restore_operations import RestoreRequest
+from cli.engine_results import EnvironmentLockedError
+from cli.environment_lock import EnvironmentLock, hold_environment
 from infra.components.backup.pod_programs.backup_selection import RestorePlan
 from infra.components.component_health import PodUnreachableError
 from infra.errors import EsqError, UsageError
@@ -16,8 +20,7 @@ from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from cli.actions.restore_operations import RestoreRequest
+    from pathlib import Path
 
     Install = Callable[["FakeRestoreOperations"], "FakeRestoreOperations"]
 
@@ -47,7 +50,7 @@ class FakeRestoreOperations:
 
     def __init__(self, *fail: str) -> None:
         self.operations: list[str] = []
-        self.target: Any = type("Target", (), {"environment": None})()
+        self.target: Any = SimpleNamespace(environment=FakeEnvironment, kubeconfig=None)
         self.fail = set(fail)
         self.verifier_runs = True
         self._request: RestoreRequest | None = None
@@ -96,7 +99,7 @@ class FakeRestoreOperations:
 
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
     """Replaces the cluster with a fake."""
 
     def install(fake: FakeRestoreOperations) -> FakeRestoreOperations:
@@ -109,6 +112,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
                 raise PodUnreachableError("no pods")
             return RestorePlan(None, ("--type=time",))
 
+        monkeypatch.setattr(EnvironmentLock, "hold_cluster", lambda *_: fake.record("hold cluster"))
+        monkeypatch.setattr(FakeEnvironment, "folder", tmp_path, raising=False)
         health = type("Health", (), {"summary": "healthy"})()
         monkeypatch.setattr(restore, "RestoreOperations", lambda _: fake)
         monkeypatch.setattr(restore, "open_deployed_target", lambda *_: fake.target)
@@ -124,6 +129,7 @@ class FakeEnvironment:
     """The part of an environment that messages need."""
 
     name = "local"
+    folder: Path
 
 
 def restore_in_place(target: str = "2026-05-01") -> dict[str, Any]:
@@ -131,8 +137,10 @@ def restore_in_place(target: str = "2026-05-01") -> dict[str, Any]:
 
 
 COMPLETE = [
+    "hold cluster",
     *("save back-up", "stop services", "pods deleted", "last backup", "save restore"),
-    *("set recovery target 2026-05-01 --type=time", "postgres 0", "pods deleted", "delete database state"),
+    *("set recovery target 2026-05-01 --type=time", "stop services", "pods deleted"),
+    *("postgres 0", "pods deleted", "delete database state"),
     *("postgres 3", "postgres healthy", "clear recovery target", "save start"),
     *("start services", "full backup", "delete request"),
 ]
@@ -178,7 +186,8 @@ def test_interrupted_restore_resumes_without_another_backup(install: Install, op
         restore_in_place()
     fake.fail, fake.operations = set(), []
     assert restore_in_place()["undo"] == "L1"
-    assert fake.operations == COMPLETE[COMPLETE.index("set recovery target 2026-05-01 --type=time") :]
+    replaced = COMPLETE.index("set recovery target 2026-05-01 --type=time")
+    assert fake.operations == ["hold cluster", *COMPLETE[replaced:]]
 
 
 @pytest.mark.parametrize("operation", ["start services", "full backup"])
@@ -188,7 +197,32 @@ def test_restored_database_is_not_restored_again(install: Install, operation: st
         restore_in_place()
     fake.fail, fake.operations = set(), []
     restore_in_place()
-    assert fake.operations == ["start services", "full backup", "delete request"]
+    assert fake.operations == ["hold cluster", "start services", "full backup", "delete request"]
+
+
+def test_restore_excludes_other_runs(install: Install) -> None:
+    fake = install(FakeRestoreOperations())
+    environment: Any = FakeEnvironment()
+    with hold_environment(environment, "deploy"), pytest.raises(EnvironmentLockedError):
+        restore_in_place()
+    assert fake.operations == []
+
+
+def test_deploy_is_refused_while_a_restore_is_unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
+    target: Any = SimpleNamespace(
+        environment=FakeEnvironment,
+        kubeconfig=None,
+        require_unchanged=lambda **_: None,
+        engine=lambda: "engine",
+    )
+    lock: Any = SimpleNamespace(hold_cluster=lambda _: None, incomplete=False)
+    request = RestoreRequest(target="2026-05-01 12:00", arguments=())
+    monkeypatch.setattr(restore_operations, "api_client", lambda _: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(restore_operations, "read_request", lambda _: request)
+    with pytest.raises(EsqError, match="has to be completed first") as error:
+        deploy.open_engine(target, lock, RecordingProgress())
+    assert "esq backup restore local --target '2026-05-01 12:00' --in-place" in error.value.remedy
+    assert deploy.open_engine(target, lock, RecordingProgress(), during_restore=True) == "engine"  # type: ignore[comparison-overlap] # a fake
 
 
 def test_restore_to_another_target_is_rejected_while_one_is_in_progress(install: Install) -> None:
@@ -199,4 +233,4 @@ def test_restore_to_another_target_is_rejected_while_one_is_in_progress(install:
     with pytest.raises(UsageError, match="yesterday") as error:
         restore_in_place("today")
     assert "--target yesterday" in error.value.remedy
-    assert fake.operations == []
+    assert fake.operations == ["hold cluster"]
