@@ -6,13 +6,15 @@ own, so that servers and clients never change a password at the same moment. Rol
 exist; only accepted ones may log in.
 
 The SQL is idempotent: the first primary applies it, and every later one after its promotion and after a
-change. It also corrects the accounts of a restored backup.
+change. It also corrects the accounts of a restored backup. It contains SCRAM secrets instead of passwords,
+because Postgres shows statements to administrators, and logs them, in more ways than can be switched off.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infra.config_files.scram import scram_secret
 from infra.names import (
     ADMIN_ROLE,
     BACKUP_ROLE,
@@ -72,23 +74,27 @@ def _values(rows: Iterable[tuple[str | None, ...]]) -> str:
     return ",\n        ".join(f"({', '.join(map(_literal, row))})" for row in rows)
 
 
-def _role(name: str, *, can_login: bool, password: str | None = None) -> tuple[str | None, ...]:
+def _role(name: str, *, can_login: bool, secret: str | None = None) -> tuple[str | None, ...]:
     login = "LOGIN" if can_login else "NOLOGIN"
     # The attribute is not inherited from a role.
     replication = "REPLICATION" if name.startswith(f"{REPLICATION_ROLE}_") else "NOREPLICATION"
-    return name, f"{login} {replication}", password
+    return name, f"{login} {replication}", secret
 
 
 def _roles(logins: Mapping[str, str]) -> list[tuple[str | None, ...]]:
-    """Return name, attributes and password of every role."""
+    """Return name, attributes and SCRAM secret of every role."""
     return [
         *(_role(role, can_login=True) for role in LOCAL_ROLES),
         *(_role(role, can_login=False) for role in NETWORK_ROLES),
         *(
-            _role(name, can_login=name in logins, password=logins.get(name))
+            _role(name, can_login=name in logins, secret=_secret(name, logins))
             for name, _ in _login_roles(NETWORK_ROLES)
         ),
     ]
+
+
+def _secret(name: str, logins: Mapping[str, str]) -> str | None:
+    return scram_secret(name, logins[name]) if name in logins else None
 
 
 def _login_roles(roles: Iterable[str]) -> list[tuple[str, str]]:
@@ -111,9 +117,10 @@ def render_accounts_sql(logins: Mapping[str, str]) -> str:
         for role, functions in _FUNCTIONS.items()
     )
     return f"""\
--- Statements with passwords are never logged, even if they are slow or fail.
+-- Not even SCRAM secrets need to be in a log: of a slow, waiting or failed statement, or as its context.
 SET log_min_duration_statement = -1;
 SET log_min_error_statement = 'panic';
+SET log_error_verbosity = 'terse';
 SET client_min_messages = 'warning';
 SET lock_timeout = '10s';
 DO $accounts$
@@ -121,13 +128,13 @@ DECLARE
     entry record;
 BEGIN
     FOR entry IN SELECT * FROM (VALUES
-        {roles}) AS roles (name, attributes, password)
+        {roles}) AS roles (name, attributes, secret)
     LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = entry.name) THEN
             EXECUTE format('CREATE ROLE %I', entry.name);
         END IF;
         EXECUTE format('ALTER ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS INHERIT %s PASSWORD %L',
-                       entry.name, entry.attributes, entry.password);
+                       entry.name, entry.attributes, entry.secret);
     END LOOP;
     CREATE TEMPORARY TABLE declared (member text, role text) ON COMMIT DROP;
     INSERT INTO declared VALUES
@@ -155,7 +162,7 @@ $accounts$;
 -- Sessions of roles that may not log in any more.
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity JOIN pg_roles ON pg_roles.oid = usesysid
 WHERE NOT rolcanlogin AND rolname IN ({names});
-"""  # noqa: S608 - names are constants, passwords are quoted
+"""  # noqa: S608 - names are constants, secrets are quoted
 
 
 def render_database_sql(database: str) -> str:
@@ -204,5 +211,5 @@ def render_accounts_script(accounts: str, database: str) -> str:
     """
     return f"""#!/bin/sh
 set -eu
-exec psql -Xq -o /dev/null -v ON_ERROR_STOP=1 -d "$1" -f {accounts} -f {database}
+exec psql -Xq -o /dev/null -v ON_ERROR_STOP=1 -v SHOW_CONTEXT=never -d "$1" -f {accounts} -f {database}
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -221,5 +223,32 @@ def test_passwords_are_not_logged(server: Postgres) -> None:
     server.execute("ALTER SYSTEM SET log_min_duration_statement = 0")
     server.execute("SELECT pg_reload_conf()")
     apply(server, OLD)
+    assert not secrets_in((server.folder / "log").read_text())
+
+
+def test_passwords_are_not_shown_while_and_after_their_statement_waits(
+    server: Postgres, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A failed statement inside a block is logged as its context, and psql shows it."""
+    server.execute("ALTER SYSTEM SET log_lock_waits = on")
+    server.execute("ALTER SYSTEM SET deadlock_timeout = '10ms'")
+    server.execute("SELECT pg_reload_conf()")
+    with closing(connect(server, "postgres")) as holder, ThreadPoolExecutor() as pool:
+        query(holder, "BEGIN; ALTER ROLE campaigns_a CONNECTION LIMIT 9")
+        applied = pool.submit(apply, server, OLD)
+        waiting = "FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = 'psql'"
+        wait_until("the wait", lambda: "still waiting" in (server.folder / "log").read_text(), 20)
+        shown = server.execute(f"SELECT query {waiting}")
+        server.execute(f"SELECT pg_cancel_backend(pid) {waiting}")
+        assert isinstance(applied.exception(timeout=20), subprocess.CalledProcessError)
+        query(holder, "ROLLBACK")
+    errors = capfd.readouterr().err
+    assert "canceling statement" in errors
     log = (server.folder / "log").read_text()
-    assert not [password for password in OLD.postgres_logins.values() if password in log]
+    assert "canceling statement" in log
+    assert not secrets_in(log + errors)
+    assert not [password for password in OLD.postgres_logins.values() if password in shown]
+
+
+def secrets_in(text: str) -> list[str]:
+    return [password for password in (*OLD.postgres_logins.values(), "SCRAM-SHA-256$") if password in text]
