@@ -45,7 +45,8 @@ runs it again when the token expires."""
 class RetryingApiClient(client.ApiClient):  # type: ignore[misc]  # the client has no types
     """API client with a timeout for every request and retries of the safe ones.
 
-    Safe is what was never sent or not handled (429), and what has the same effect when it is repeated.
+    Safe is what was never sent (no connection) or not handled (429), and what has the same effect when it is
+    repeated.
     Threads may share a client unless one uses `kubernetes.stream`, which replaces a method while it runs.
 
     Args:
@@ -143,8 +144,8 @@ def _is_safe_to_repeat(error: Exception, method: str, body: object) -> bool:
     if not isinstance(error, ApiException):
         return is_idempotent
     if error.status == _NO_RESPONSE:
-        # The TLS handshake failed, so that nothing was sent.
-        return "CERTIFICATE_VERIFY_FAILED" not in str(error.reason)
+        # An error of TLS, perhaps after the request was sent; repetition makes no certificate valid.
+        return is_idempotent and "CERTIFICATE_VERIFY_FAILED" not in str(error.reason)
     return error.status == _TOO_MANY_REQUESTS or (is_idempotent and error.status in _TRANSIENT_STATUSES)
 
 

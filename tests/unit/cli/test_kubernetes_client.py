@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import socketserver
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -13,6 +16,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from infra import kubernetes
+from infra.certificate_authority import Usage, create_ca, issue_certificate
 from infra.errors import EsqError, UnreachableError
 from infra.kubernetes import RetryingApiClient, api_client, get_or_none, to_esq_error
 from infra.progress import RecordedStep
@@ -69,9 +73,13 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Answers]:
 
 @pytest.fixture
 def api(answers: Answers, tmp_path: Path) -> RetryingApiClient:
+    return client_of(f"http://127.0.0.1:{answers.server_port}", tmp_path)
+
+
+def client_of(url: str, tmp_path: Path) -> RetryingApiClient:
     document = {
         "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{answers.server_port}"}}],
+        "clusters": [{"name": "c", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
         "users": [{"name": "c", "user": {}}],
         "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}],
     }
@@ -109,6 +117,41 @@ def test_list_of_operations_is_not_repeated(answers: Answers, api: RetryingApiCl
     with pytest.raises(ApiException):
         client.CoreV1Api(api).patch_node("node", [{"op": "add", "path": "/x", "value": 1}])
     assert answers.requests == 1
+
+
+class BrokenTls(socketserver.ThreadingTCPServer):
+    """Reads requests over TLS and answers with bytes that are no TLS."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _BrokenTlsHandler)
+        pair = issue_certificate(create_ca(), "server", ("localhost",), Usage.SERVER)
+        (folder / "server.pem").write_text(pair.key + pair.certificate)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(folder / "server.pem")
+        self.methods: list[str] = []
+
+
+class _BrokenTlsHandler(socketserver.BaseRequestHandler):
+    server: BrokenTls
+
+    def handle(self) -> None:
+        with self.server.context.wrap_socket(self.request, server_side=True) as connection:
+            self.server.methods.append(connection.recv(4096).split()[0].decode())
+            os.write(connection.fileno(), b"no record of TLS")
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_creation_is_not_repeated_when_tls_breaks_after_the_request(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(kubernetes, "_MIN_BACKOFF_SECONDS", 0.01)
+    with BrokenTls(tmp_path) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        core = client.CoreV1Api(client_of(f"https://127.0.0.1:{server.server_address[1]}", tmp_path))
+        with pytest.raises(UnreachableError):
+            core.create_namespace({})
+        assert server.methods == ["POST"]
+        server.shutdown()
 
 
 @pytest.mark.parametrize("status", [400, 403, 409])
