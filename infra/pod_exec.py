@@ -75,7 +75,9 @@ def run_in_container(
         channels = _receive_all(websocket, deadline)
     finally:
         websocket.shutdown()  # type: ignore[no-untyped-call]  # same
-    return Execution(channels[_STDOUT].decode(), channels[_STDERR].decode(), _problem(channels[_STATUS]))
+    # A program may print bytes that are no text, e.g. of a log that is cut in the middle of a character.
+    output, errors = (channels[channel].decode(errors="replace") for channel in (_STDOUT, _STDERR))
+    return Execution(output, errors, _problem(channels[_STATUS]))
 
 
 def _receive_all(websocket: WebSocket, deadline: float) -> dict[int, bytearray]:
