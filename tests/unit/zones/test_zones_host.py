@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import stat
 import subprocess
 from types import SimpleNamespace
@@ -20,6 +21,7 @@ from infra.zones.supervisord import Supervisor
 from infra.zones.toolchain.tools import TOOLS_BY_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from infra.zones.control_plane import Tools
@@ -229,6 +231,53 @@ def test_only_folders_that_nothing_uses_are_outdated(tmp_path: Path) -> None:
     assert folder.path == outdated
     assert folder.size_bytes >= 8192
     assert {folder.path for folder in caches.outdated_folders(tmp_path)} == {outdated, used}
+
+
+def test_folder_in_an_argument_or_of_a_running_build_is_kept(tmp_path: Path) -> None:
+    toolchain = tmp_path / "toolchain"
+    named, prefix = toolchain / "go-000000000001.new", toolchain / "go-000000000001"
+    building = toolchain / ".garage-1.0-000000000001.new"
+    for folder in (named, prefix, building, tmp_path / "build" / "garage", toolchain / "logs"):
+        folder.mkdir(parents=True)
+    process = subprocess.Popen(["/bin/sh", "-c", "read _", f"--target={named}"], stdin=subprocess.PIPE)
+    try:
+        with (toolchain / "logs" / "garage.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert [folder.path for folder in caches.outdated_folders(tmp_path)] == [prefix]
+            assert not caches.remove_folder(tmp_path, building)
+    finally:
+        process.communicate()
+    assert len(caches.outdated_folders(tmp_path)) == 4
+    assert caches.remove_folder(tmp_path, building)
+    assert not building.exists()
+
+
+@pytest.mark.parametrize("name", ["venv-000000000001", "toolchain/etcd-1.0-000000000001", "build/garage"])
+def test_interrupted_removal_leaves_nothing_that_counts_as_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    (folder / ".complete").touch()
+    with monkeypatch.context() as patch:
+        patch.setattr(caches.shutil, "rmtree", interrupted_by_the_second_call())
+        with pytest.raises(KeyboardInterrupt):
+            caches.remove_folder(tmp_path, folder)
+    assert not folder.exists()
+    (left,) = caches.outdated_folders(tmp_path)
+    assert caches.remove_folder(tmp_path, left.path)
+    assert list(folder.parent.iterdir()) == []
+
+
+def interrupted_by_the_second_call() -> Callable[..., None]:
+    calls = []
+
+    def rmtree(*arguments: object, **_options: object) -> None:
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise KeyboardInterrupt
+
+    return rmtree
 
 
 def test_missing_supervisor_has_no_states_and_stops_at_once(paths: ClusterPaths) -> None:
