@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _COLLECTION_TIMEOUT_SECONDS = 600.0
 _REPOSITORIES = Path("docker/registry/v2/repositories/esq")
+_USED_PREFIX = "used-"
+"""Of tags for manifests that only running clusters refer to."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,12 @@ def prune(
     """
     with images.locked():
         current = {version.key for version in images.versions(max_age_seconds=float("inf"))}
-        local = [name for name in images.local_tags() if name.rpartition(":")[2] not in current]
-        tags = [
-            tag for tag in registry_tags(storage) if tag.key not in current and tag.digest not in used_digests
-        ]
+        kept = current | {tag.key for tag in registry_tags(storage) if tag.digest in used_digests}
+        local = [name for name in images.local_tags() if name.rpartition(":")[2] not in kept]
+        tags = [tag for tag in registry_tags(storage) if tag.key not in kept]
         if not preview:
-            _remove_local(images, local, current)
+            _remove_local(images, local, kept)
+            _tag_used(storage, used_digests)
             _remove_tags(storage, tags)
     return [
         *(name.removeprefix("localhost/esq/") for name in local),
@@ -81,12 +83,24 @@ def prune(
     ]
 
 
-def _remove_local(images: Images, names: list[str], current: AbstractSet[str]) -> None:
+def _tag_used(storage: Path, digests: AbstractSet[str]) -> None:
+    """Tag used manifests whose tag has moved to another one: garbage collection deletes what has no tag."""
+    tagged = {(tag.image, tag.digest) for tag in registry_tags(storage)}
+    for revision in (storage / _REPOSITORIES).glob("*/_manifests/revisions/sha256/*"):
+        manifests, digest = revision.parents[2], f"sha256:{revision.name}"
+        if digest in digests and (manifests.parent.name, digest) not in tagged:
+            tag = manifests / "tags" / f"{_USED_PREFIX}{revision.name[:16]}"
+            for link in (tag / "current", tag / "index" / "sha256" / revision.name):
+                link.mkdir(parents=True, exist_ok=True)
+                (link / "link").write_text(digest)
+
+
+def _remove_local(images: Images, names: list[str], kept: AbstractSet[str]) -> None:
     if names:
         images.buildah("rmi", "--force", *names)
     images.buildah("rmi", "--prune", "--force")
     for path in images.folder.glob("*.digest"):
-        if path.name.partition(".")[0] not in current:
+        if path.name.partition(".")[0] not in kept:
             path.unlink()
     for folder in images.folder.glob("tmp*"):  # of a killed build
         shutil.rmtree(folder)

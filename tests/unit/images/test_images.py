@@ -18,7 +18,7 @@ from infra.subprocesses import CommandFailedError
 from infra.zones import packages
 from infra.zones.images import Images, contexts, images
 from infra.zones.images.package_versions import MAX_AGE_SECONDS
-from infra.zones.images.prune import prune
+from infra.zones.images.prune import prune, registry_tags
 from infra.zones.registry import RegistryAccess
 
 if TYPE_CHECKING:
@@ -262,3 +262,38 @@ def test_outdated_versions_are_removed_and_used_ones_kept(built_images: Images, 
     assert built_images.is_built(current)
     assert not built_images.is_built(outdated)
     assert prune(built_images, storage, used) == []
+
+
+def test_used_digest_whose_tag_has_moved_is_tagged_before_the_collection(
+    built_images: Images, tmp_path: Path
+) -> None:
+    storage, used, moved = tmp_path / "storage", "1" * 64, "2" * 64
+    manifests = storage / "docker/registry/v2/repositories/esq/garage/_manifests"
+    current = {version.image: version.key for version in built_images.versions()}["garage"]
+    for digest in (used, moved):
+        (manifests / "revisions/sha256" / digest).mkdir(parents=True)
+    (manifests / "tags" / current / "current").mkdir(parents=True)
+    (manifests / "tags" / current / "current" / "link").write_text(f"sha256:{moved}")
+    (tmp_path / "bin" / "docker-registry").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "docker-registry").chmod(0o755)
+    assert prune(built_images, storage, {f"sha256:{used}"}) == []
+    tags = {tag.key: tag.digest for tag in registry_tags(storage)}
+    assert tags == {current: f"sha256:{moved}", f"used-{used[:16]}": f"sha256:{used}"}
+    assert prune(built_images, storage, set()) == [f"registry/garage:used-{used[:16]}"]
+    assert [tag.key for tag in registry_tags(storage)] == [current]
+
+
+def test_version_whose_digest_is_used_is_kept_in_the_store(built_images: Images, tmp_path: Path) -> None:
+    built_images.build(RecordingProgress())
+    outdated = {version.image: version for version in built_images.versions()}["garage"]
+    (tmp_path / "garage").write_text("another build")
+    built_images.build(RecordingProgress())
+    built_images.digest_file(outdated.key).write_text("sha256:1")
+    tag = tmp_path / f"storage/docker/registry/v2/repositories/esq/garage/_manifests/tags/{outdated.key}"
+    (tag / "current").mkdir(parents=True)
+    (tag / "current" / "link").write_text("sha256:1")
+    (tmp_path / "bin" / "docker-registry").write_text("#!/bin/sh\n")
+    (tmp_path / "bin" / "docker-registry").chmod(0o755)
+    assert prune(built_images, tmp_path / "storage", {"sha256:1"}) == []
+    assert built_images.is_built(outdated)
+    assert built_images.digest(outdated) == "sha256:1"
