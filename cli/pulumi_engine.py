@@ -16,6 +16,7 @@ from pulumi.automation.errors import CommandError, StackNotFoundError
 
 from cli.backend_lock import without_dead_locks
 from cli.engine_results import StackResult, run_failure
+from cli.engine_targets import require_targets, target_patterns
 from cli.pending_operations import resolve_pending_operations
 from cli.pulumi_events import EngineRun
 from cli.pulumi_workspace import PulumiWorkspace
@@ -70,11 +71,12 @@ class PulumiEngine:
 
         Raises:
             DeployFailedError: a resource was rejected or did not become ready.
+            UsageError: no resource has the name of a target.
             EnvironmentLockedError: another run uses the stack.
         """
         stack = self.workspace.stack(layer, program, self._provider_variables())
-        action = partial(stack.up, refresh=True, suppress_outputs=True, target=_urns(targets))
-        return self._run(stack, layer, "up", partial(_with_stack, stack, action), step)
+        action = partial(stack.up, refresh=True, suppress_outputs=True, target=target_patterns(targets))
+        return self._run(stack, layer, "up", partial(_with_stack, stack, action), step, targets)
 
     def publish(self, layer: str, program: Callable[[], None], step: ProgressStep) -> None:
         """Save the outputs of a program without resources.
@@ -106,11 +108,12 @@ class PulumiEngine:
         if self.workspace.has_key():
             stack = self.workspace.stack(layer, program, self._provider_variables())
             with suppress(StackNotFoundError):
-                action = partial(stack.preview, refresh=True, target=_urns(targets))
-                return self._run(stack, layer, "preview", action, step)
+                action = partial(stack.preview, refresh=True, target=target_patterns(targets))
+                return self._run(stack, layer, "preview", action, step, targets)
         with tempfile.TemporaryDirectory(prefix="esq-preview-") as folder:
             stack = self.workspace.scratch_stack(layer, program, self._provider_variables(), Path(folder))
-            return self._run(stack, layer, "preview", partial(stack.preview, target=_urns(targets)), step)
+            action = partial(stack.preview, target=target_patterns(targets))
+            return self._run(stack, layer, "preview", action, step, targets)
 
     def drift(self, layer: str, step: ProgressStep) -> StackResult:
         """Compare the cluster with the last deploy; changes nothing.
@@ -191,8 +194,14 @@ class PulumiEngine:
     def _provider_variables(self) -> dict[str, str]:
         return {"PULUMI_DEBUG_PROVIDERS": self._provider.attachment} if self._provider else {}
 
-    def _run(
-        self, stack: Stack, layer: str, verb: str, method: Callable[..., Any], step: ProgressStep
+    def _run(  # noqa: PLR0913, PLR0917 - one per property of a run
+        self,
+        stack: Stack,
+        layer: str,
+        verb: str,
+        method: Callable[..., Any],
+        step: ProgressStep,
+        targets: Sequence[str] = (),
     ) -> StackResult:
         run = EngineRun(step.set_status)
         action = partial(method, on_event=run.handle, color="never")
@@ -203,6 +212,7 @@ class PulumiEngine:
             raise
         except CommandError as error:
             raise run_failure(error, run, stack.name, verb, self._kubeconfig) from error
+        require_targets(targets, run.urns, layer)
         return StackResult(layer, tuple(run.changes), run.counts, tuple(run.warnings))
 
     @contextmanager
@@ -213,11 +223,6 @@ class PulumiEngine:
         finally:
             if self._provider is not None:
                 self._provider.close()
-
-
-def _urns(names: Sequence[str]) -> list[str] | None:
-    """Return patterns of the engine that match resources of any type with these names."""
-    return [f"urn:pulumi:*::*::**::{name}" for name in names] or None
 
 
 def _not_deployed(environment: str, layer: str) -> EsqError:

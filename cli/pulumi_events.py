@@ -82,6 +82,7 @@ class EngineRun:
         failures: failed resources by URN.
         errors: errors without a resource.
         warnings: all warnings.
+        urns: all resources that the engine has considered.
     """
 
     on_status: Callable[[str], None]
@@ -91,6 +92,7 @@ class EngineRun:
     failures: dict[str, ResourceFailure] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    urns: set[str] = field(default_factory=set)
     _in_progress: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def handle(self, event: EngineEvent) -> None:
@@ -115,11 +117,13 @@ class EngineRun:
         return ", ".join(parts) + (f" and {hidden} more" if hidden else "")
 
     def _on_started(self, step: StepEventMetadata) -> None:
+        self.urns.add(step.urn)
         if not step.type.startswith(_HIDDEN_TYPES) and step.op.value not in _UNREPORTED_OPERATIONS:
             self._in_progress[step.urn] = (resource_name(step.urn), step.op.value)
             self.on_status(self.status_line())
 
     def _on_finished(self, step: StepEventMetadata) -> None:
+        self.urns.add(step.urn)
         self._in_progress.pop(step.urn, None)
         if not step.type.startswith(_HIDDEN_TYPES) and step.op.value not in _UNREPORTED_OPERATIONS:
             change = ResourceChange(resource_name(step.urn), step.op.value, _changed_fields(step))

@@ -18,6 +18,7 @@ import pytest
 from kubernetes import client
 
 from cli.engine_results import DeployFailedError
+from infra.errors import UsageError
 from infra.names import PART_OF_LABEL, PRODUCT
 from tests.servers.process import wait_until
 
@@ -157,6 +158,53 @@ def test_targets_deploy_only_the_resources_with_these_names(
         assert engine.up("data", program, step, ["svc"]).counts.keys() <= {"create", "same"}
     # The Service, and the provider itself.
     assert engine.preview("data", program, step).counts == {"create": 8, "same": 2}
+
+
+class Program(pulumi.ComponentResource):
+    """A program with a certificate, and a Job whose name ends with a digest."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        super().__init__("esq:services:Program", name)
+        child = pulumi.ResourceOptions(parent=self)
+        meta = {"namespace": namespace, "annotations": {"pulumi.com/skipAwait": "true"}}
+        for suffix in ("", "-tls"):
+            k8s.core.v1.Secret(name + suffix, metadata={**meta, "name": name + suffix}, opts=child)
+        pod = {"metadata": {}, "spec": {**pod_template()["spec"], "restartPolicy": "Never"}}
+        job = f"{name}-0123abcd"
+        k8s.batch.v1.Job(job, metadata={**meta, "name": job}, spec={"template": pod}, opts=child)
+        self.register_outputs({})
+
+
+def two_programs(namespace: str) -> None:
+    for name in ("web", "web-admin"):
+        Program(name, namespace)
+
+
+def test_target_includes_the_certificate_and_the_job_of_a_program(
+    engine: PulumiEngine, step: RecordedStep, namespace: str
+) -> None:
+    program = partial(two_programs, namespace)
+    changes = engine.up("data", program, step, ["web-admin"]).changes
+    assert sorted(change.resource for change in changes) == [
+        "Job web-admin-0123abcd",
+        "Program web-admin",
+        "Secret web-admin",
+        "Secret web-admin-tls",
+    ]
+
+
+def test_unknown_target_is_refused_and_close_names_are_listed(
+    engine: PulumiEngine, step: RecordedStep, namespace: str
+) -> None:
+    program = partial(two_programs, namespace)
+    for run in (engine.preview, engine.up):
+        with pytest.raises(UsageError, match="layer data has no resource wbe"):
+            run("data", program, step, ["wbe"])
+    engine.up("data", program, step)
+    with pytest.raises(UsageError, match="has no resource web-admni") as error:
+        engine.preview("data", program, step, ["web", "web-admni"])
+    assert "web-admin" in (error.value.remedy or "")
+    assert engine.preview("data", program, step, ["web"]).changes == ()
 
 
 def test_preview_of_destroy_deletes_nothing(engine: PulumiEngine, step: RecordedStep, namespace: str) -> None:
