@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -45,6 +46,8 @@ def logs_argv(
         f"--selector={NAME_LABEL} in ({names})",
         *([f"--container={containers.pop()}"] if len(containers) == 1 else ["--all-containers"]),
         "--prefix",
+        # Otherwise the first pod without lines, e.g. one that did not restart, ends the output.
+        "--ignore-errors",
         "--timestamps",
         f"--tail={tail}",
         f"--max-log-requests={_MAX_LOG_STREAMS}",
@@ -79,9 +82,15 @@ def port_forward_argv(workload: Workload, pod: str, ports: str) -> list[str]:
         ports: `LOCAL` or `LOCAL:REMOTE`; by default both are the port of the workload.
 
     Raises:
-        UsageError: `ports` is invalid.
+        UsageError: `ports` is invalid, or the workload has no port and `ports` names none.
     """
-    local, _, remote = (ports or str(workload.port)).partition(":")
+    local, _, remote = (ports or str(workload.port or "")).partition(":")
+    if not remote and workload.port is None:
+        raise UsageError(
+            f"{workload.name} has no service, thus no port",
+            location="PORTS",
+            remedy="Give LOCAL:REMOTE, with a port of another program in the pod.",
+        )
     pair = (local, remote or str(workload.port))
     if not all(port.isdecimal() and int(port) <= _MAX_PORT for port in pair):
         raise UsageError(
@@ -124,6 +133,8 @@ def replace_process(target: DeploymentTarget, argv: Sequence[str]) -> NoReturn:
             remedy="Install kubectl, or build it: `esq toolchain build`.",
         )
     sys.stdout.flush()
+    # Python ignores it, and kubectl would inherit that: it would go on writing into a closed pipe.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     # The kubeconfig is not an argument: other users of this machine see arguments.
     os.execve(  # noqa: S606 - no shell is wanted
         program, ["kubectl", *argv], {**os.environ, "KUBECONFIG": str(target.kubeconfig)}

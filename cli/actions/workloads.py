@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kubernetes import client
 
+from infra.components.backup import VERIFIER
 from infra.components.kafka.kubernetes import NAME as KAFKA
 from infra.components.object_store.kubernetes import NAME as OBJECT_STORE
 from infra.components.postgres.kubernetes import NAME as POSTGRES
@@ -32,14 +33,14 @@ class Workload:
         name: value of the label `infra.names.NAME_LABEL` of its pods.
         namespace: namespace of its pods.
         container: container for logs and commands.
-        port: port of its service in the pod.
+        port: port of its service in the pod; None without a service.
         primary_selector: further labels of the pod that accepts writes; empty when all pods are equal.
     """
 
     name: str
     namespace: str
     container: str
-    port: int
+    port: int | None
     primary_selector: str = ""
 
     @property
@@ -56,7 +57,7 @@ WORKLOADS: dict[str, Workload] = {
         Workload(REDIS, DATA_NAMESPACE, REDIS, redis.PORT),
         Workload(KAFKA, DATA_NAMESPACE, KAFKA, kafka.CLIENT_PORT),
         Workload(OBJECT_STORE, DATA_NAMESPACE, "garage", garage.S3_PORT),
-        Workload("backup", DATA_NAMESPACE, "main", HTTP_PORT),
+        Workload(VERIFIER, DATA_NAMESPACE, "main", None),
     )
 }
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +71,30 @@ def test_forwarded_ports(ports: str, forwarded: str) -> None:
 def test_invalid_ports_are_refused(ports: str) -> None:
     with pytest.raises(UsageError, match="invalid ports"):
         kubectl.port_forward_argv(WORKLOADS["postgres"], "postgres-0", ports)
+
+
+def test_workload_without_a_port_needs_both_ports() -> None:
+    with pytest.raises(UsageError, match="backup-verifier has no service"):
+        kubectl.port_forward_argv(WORKLOADS["backup-verifier"], "backup-verifier-0", "")
+    argv = kubectl.port_forward_argv(WORKLOADS["backup-verifier"], "backup-verifier-0", "1:2")
+    assert argv[-1] == "1:2"
+
+
+def test_pods_without_lines_do_not_end_the_logs() -> None:
+    assert "--ignore-errors" in _logs(find_workloads(["campaigns-api"]))
+
+
+def test_kubectl_is_stopped_by_a_closed_pipe(tmp_path: Path) -> None:
+    kubectl_script = tmp_path / "kubectl"
+    kubectl_script.write_text("#!/bin/sh\ngrep SigIgn: /proc/self/status\n")
+    kubectl_script.chmod(0o755)
+    program = (
+        "from pathlib import Path; from types import SimpleNamespace as N; from cli.actions import kubectl; "
+        "kubectl.replace_process(N(tools=N(list=list), kubeconfig=Path('none')), [])"
+    )
+    environment = {"PATH": f"{tmp_path}:/bin:/usr/bin", "PYTHONPATH": os.pathsep.join(sys.path)}
+    ignored = subprocess.check_output([sys.executable, "-c", program], env=environment, text=True)
+    assert not int(ignored.split()[1], 16) & 1 << signal.SIGPIPE - 1
 
 
 @pytest.mark.parametrize(("write", "read_only"), [(False, "on"), (True, "off")])

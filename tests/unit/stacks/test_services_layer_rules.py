@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli.actions.workloads import WORKLOADS
 from infra.credentials import complete_credentials
-from infra.names import SERVICES
+from infra.names import NAME_LABEL, SERVICES
 from infra.processes import PROCESSES
 from services.contracts.endpoints import HTTP_PORT, LIVENESS_PATH, PUBLIC_ENDPOINTS, READINESS_PATH
 from tests.unit.stacks.pulumi_recorder import DIGEST, record
@@ -260,3 +261,16 @@ def test_definition_reaches_every_process(service_settings: StackSettings) -> No
         assert zones_of(spec["template"]) == ["a", "b", "c", "d"]
     (container,) = deployments["whatsapp-dispatcher"]["template"]["spec"]["containers"]
     assert {"name": "ESQ_CLOUD_API_URL", "value": "https://cloud.example"} in container["env"]
+
+
+def test_every_workload_that_esq_reaches_by_name_has_pods(
+    data_layer: Recording, services_layer: Recording
+) -> None:
+    pods = [*data_layer.pods().values(), *services_layer.pods().values()]
+    containers = {
+        (pod["metadata"]["labels"][NAME_LABEL], container["name"])
+        for pod in pods
+        if NAME_LABEL in pod["metadata"].get("labels", {})
+        for container in pod["spec"]["containers"]
+    }
+    assert {(workload.name, workload.container) for workload in WORKLOADS.values()} <= containers
