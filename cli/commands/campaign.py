@@ -180,12 +180,11 @@ def _details(progress: dict[str, Any]) -> Iterator[str]:
 
 
 def _print_table(campaigns: list[dict[str, Any]]) -> None:
-
     table = output.table("campaign", "name", "state", "messages")
     table.columns[0].no_wrap, table.columns[0].min_width = True, ID_LENGTH
     for progress in campaigns:
         table.add_row(progress["id"], progress["name"], progress["state"], "\n".join(_details(progress)))
-    output.console().print(table)
+    output.print_table(table)
 
 
 def _send(

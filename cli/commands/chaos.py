@@ -164,7 +164,7 @@ def _print_summary(report: ChaosReport, page: Path) -> None:
             *(format_number(value) for value in (values.min, values.median, values.max)),
             f"[{output.SLO_COLOURS[status]}]{status}[/]",
         )
-    console.print(table)
+    output.print_table(table)
     for number, run_result in enumerate(report.runs, 1):
         if not run_result.complete:
             console.print(f"[red]✗[/] run {number}: {run_result.incomplete_reason}")

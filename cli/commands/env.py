@@ -110,4 +110,4 @@ def _print_table(environments: list[ListedEnvironment]) -> None:
             continue
         cluster = environment.definition.existing_cluster
         table.add_row(listed.name, cluster.context if cluster else "embedded", environment.backend)
-    output.console().print(table)
+    output.print_table(table)

@@ -155,11 +155,10 @@ def _print_report(report: LoadReport, page: Path, *, as_json: bool) -> None:
 
 
 def _print_tables(report: LoadReport) -> None:
-    console = output.console()
-    console.print(_latency_table(report))
-    console.print(_evaluation_table(report))
+    output.print_table(_latency_table(report))
+    output.print_table(_evaluation_table(report))
     if report.resource_usage:
-        console.print(_usage_table(report))
+        output.print_table(_usage_table(report))
     if report.host_cpu:
         host_cpu = report.host_cpu
         typer.echo(
