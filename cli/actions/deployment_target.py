@@ -152,11 +152,16 @@ class DeploymentTarget:
         return images.push(self.cluster.registry_access, progress)
 
     def find_images(self) -> dict[str, str | None]:
-        """Return image references by name; None for an image that `push_images` would build or push."""
+        """Return image references by name; None for an image that `push_images` would build or push.
+
+        Without the tools that images contain, that is all of them.
+        """
         if self.cluster is None:
             return {**(self.environment.definition.images or {})}
-        from infra.zones.images import Images  # noqa: PLC0415 - only the local cluster builds images
+        from infra.zones.images import Images, contexts  # noqa: PLC0415 - only the local cluster builds images
 
+        if self.tools.missing(contexts.TOOLS):
+            return dict.fromkeys(contexts.image_names())
         return Images(cache=cache_dir(), tools=self.tools).find(self.cluster.registry_access)
 
 

@@ -1,4 +1,7 @@
-"""Preview of a deploy: what it would install, build, start and change. Nothing of that happens."""
+"""Preview of a deploy: what it would install, build, start and change.
+
+Nothing of that happens, except that the engine and its provider are built if they are missing.
+"""
 
 from __future__ import annotations
 

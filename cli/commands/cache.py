@@ -49,4 +49,6 @@ def print_result(result: PruneResult, *, as_json: bool) -> None:
     output.print_rows([*rows, *(("image", name) for name in result.images)])
     verb = "would free" if result.preview else "freed"
     more = ", and the space of the images" if result.preview and result.images else ""
+    if result.skipped:
+        typer.echo(f"images were not checked: {result.skipped}")
     typer.echo(f"{verb} {result.freed_bytes / MEBIBYTE:,.0f} MiB{more}")

@@ -26,7 +26,10 @@ def preview(
     *,
     json: AsJson = False,
 ) -> None:
-    """Show what a deploy would install, build, start and change; nothing of that happens."""
+    """Show what a deploy would install, build, start and change.
+
+    Nothing of that happens, except that the engine and its provider are built if they are missing.
+    """
     from cli.actions import preview as action  # noqa: PLC0415 - imports the whole SDK
     from cli.environment import load_environment  # noqa: PLC0415 - same
 

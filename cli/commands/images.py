@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from cli import output
@@ -17,36 +18,26 @@ app = output.command_group("List, build, push and prune the images of the platfo
 @app.command("list")
 def list_images(env: Env, *, json: AsJson = False) -> None:
     """List the current version of every image: its digest, and whether it is built and pushed."""
-    from cli.actions.caches import open_images  # noqa: PLC0415 - help needs none of it
-    from infra.zones.images.images import registry_client  # noqa: PLC0415 - same
+    from cli.actions.caches import image_statuses  # noqa: PLC0415 - help needs none of it
 
     cluster = _local_cluster(env)
-    images = open_images(output.progress_reporter(as_json=True))
     running = cluster.status().running
-    rows = []
-    for version in images.versions():
-        digest = images.digest(version)
-        pushed = False
-        if running and digest:
-            with registry_client(cluster.registry_access) as client:
-                pushed = images.is_pushed(version, client)
-        built = images.is_built(version)
-        rows.append(
-            {"image": version.image, "key": version.key, "built": built, "pushed": pushed, "digest": digest}
-        )
+    statuses = image_statuses(cluster.registry_access if running else None)
     if json:
+        rows = [asdict(status) for status in statuses]
         output.print_json({"environment": env, "registry_running": running, "images": rows})
         return
     table = output.table("image", "key", "built", "pushed", "digest")
-    for row in rows:
+    for status in statuses:
+        missing = f"no: without {' and '.join(status.missing_tools)}" if status.missing_tools else "no"
         table.add_row(
-            str(row["image"]),
-            str(row["key"]),
-            "yes" if row["built"] else "no",
-            ("yes" if row["pushed"] else "no") if running else "cluster is down",
-            str(row["digest"] or ""),
+            status.image,
+            status.key or "unknown",
+            "yes" if status.built else missing,
+            ("yes" if status.pushed else "no") if running else "cluster is down",
+            status.digest or "",
         )
-    output.console().print(table)
+    output.print_table(table)
 
 
 @app.command()

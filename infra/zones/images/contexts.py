@@ -25,6 +25,8 @@ FOLDER = Path(__file__).parent
 APT_SETTINGS = Path("/etc/apt")
 """The settings of the host, so that its mirror and its proxy are used as well."""
 PYTHON = "3.11"
+TOOLS = ("garage", "kafka")
+"""Tools whose programs are content of images: without them, no key is known."""
 _BUILD_TIMEOUT_SECONDS = 900.0
 _IGNORE_NON_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
 
@@ -79,6 +81,11 @@ def debian_packages() -> list[str]:
         *_BASE_PACKAGES,
         *(name for text in recipes for line in _INSTALLED.findall(text) for name in line.split()),
     ]
+
+
+def image_names() -> list[str]:
+    """Return the names of all images."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/Containerfile"))
 
 
 def sources_file() -> Path:

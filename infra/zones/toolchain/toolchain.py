@@ -84,6 +84,10 @@ class Toolchain:
         """Return the status of every tool."""
         return [self._status(tool) for tool in TOOLS]
 
+    def missing(self, names: Sequence[str]) -> Sequence[str]:
+        """Return those of these tools that are neither on PATH nor in the cache."""
+        return [name for name in names if self._status(TOOLS_BY_NAME[name]).origin == "missing"]
+
     def ensure(self, names: Sequence[str], steps: ProgressReporter | None = None) -> None:
         """Build the tools that are neither on PATH nor in the cache.
 
@@ -95,9 +99,7 @@ class Toolchain:
             ProblemsError: compilers are missing; all are listed, and nothing was built.
             EsqError: a build fails.
         """
-        missing = [
-            TOOLS_BY_NAME[name] for name in names if self._status(TOOLS_BY_NAME[name]).origin == "missing"
-        ]
+        missing = [TOOLS_BY_NAME[name] for name in self.missing(names)]
         problems = list(_missing_compilers(missing))
         if problems:
             raise ProblemsError("tools cannot be built on this machine", problems)

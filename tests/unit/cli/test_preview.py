@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from cli.actions.deployment_target import ZONE_TOOLS
+from cli.actions.deployment_target import ZONE_TOOLS, open_target
 from cli.actions.preview import preview
 from cli.environment import load_environment
 from cli.main import run
@@ -38,3 +39,17 @@ def test_preview_without_a_cluster_names_what_a_deploy_would_do(state: Path) -> 
 
 def test_preview_refuses_an_unknown_layer() -> None:
     assert run(["preview", "local", "--layer", "servces"]) == 2
+
+
+def test_without_the_tools_of_images_nothing_fails(capsys: pytest.CaptureFixture[str], state: Path) -> None:
+    target = open_target(load_environment("local"), RecordingProgress())
+    assert set(target.find_images()) == {"base", "postgres", "redis", "kafka", "garage", "services"}
+    assert set(target.find_images().values()) == {None}
+    assert run(["images", "list", "local", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["images"]
+    assert all(row["missing_tools"] == ["garage", "kafka"] and not row["built"] for row in rows)
+    outdated = state / "cache" / "esq" / "toolchain" / "etcd-1.0-000000000001"
+    outdated.mkdir(parents=True)
+    assert run(["cache", "prune"]) == 0
+    assert "images were not checked: garage and kafka" in capsys.readouterr().out
+    assert not outdated.exists()
