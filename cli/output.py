@@ -45,7 +45,7 @@ Targets = Annotated[
     typer.Option(
         "--target",
         metavar="NAME",
-        help="Only the resources with this name, as `esq preview` shows it; needs one --layer. Repeatable.",
+        help="Only resources with this name, and their certificate and Jobs; needs one --layer. Repeatable.",
     ),
 ]
 RecoveryTarget = Annotated[str, typer.Option("--target", metavar="TARGET", help=_TARGET_HELP)]
