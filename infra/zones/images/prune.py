@@ -70,11 +70,11 @@ def prune(
     """
     with images.locked():
         current = {version.key for version in images.versions(max_age_seconds=float("inf"))}
-        kept = current | {tag.key for tag in registry_tags(storage) if tag.digest in used_digests}
-        local = [name for name in images.local_tags() if name.rpartition(":")[2] not in kept]
-        tags = [tag for tag in registry_tags(storage) if tag.key not in kept]
+        needed = current | {tag.key for tag in registry_tags(storage) if tag.digest in used_digests}
+        local = [name for name in images.local_tags() if name.rpartition(":")[2] not in needed]
+        tags = [tag for tag in registry_tags(storage) if tag.key not in needed]
         if not preview:
-            _remove_local(images, local, kept)
+            _remove_local(images, local, needed)
             _tag_used(storage, used_digests)
             _remove_tags(storage, tags)
     return [
@@ -95,12 +95,12 @@ def _tag_used(storage: Path, digests: AbstractSet[str]) -> None:
                 (link / "link").write_text(digest)
 
 
-def _remove_local(images: Images, names: list[str], kept: AbstractSet[str]) -> None:
+def _remove_local(images: Images, names: list[str], needed: AbstractSet[str]) -> None:
     if names:
         images.buildah("rmi", "--force", *names)
     images.buildah("rmi", "--prune", "--force")
     for path in images.folder.glob("*.digest"):
-        if path.name.partition(".")[0] not in kept:
+        if path.name.partition(".")[0] not in needed:
             path.unlink()
     for folder in images.folder.glob("tmp*"):  # of a killed build
         shutil.rmtree(folder)
