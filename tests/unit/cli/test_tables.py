@@ -10,7 +10,7 @@ from rich.console import Console
 
 from cli import output
 from cli.actions.queue import QueueRow
-from cli.commands import backup, queue, status
+from cli.commands import backup, campaign, env, queue, status
 from infra.components.component_health import Replica, component_health
 
 if TYPE_CHECKING:
@@ -57,3 +57,19 @@ def test_state_of_a_replica_is_shown_with_its_brackets() -> None:
     replica = Replica(name="kafka-0", zone="zone-a", role="broker", state=state, healthy=False)
     health: Any = SimpleNamespace(data=[component_health("kafka", [replica], "")])
     assert state in render(status._data_table(health), 200)
+
+
+def test_backend_of_an_environment_and_name_of_a_campaign_are_whole(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "console", lambda: Console(width=80, highlight=False))
+    backend = f"s3://{'b' * 50}"
+    cluster = SimpleNamespace(context="context-of-the-production-cluster")
+    environment: Any = SimpleNamespace(definition=SimpleNamespace(existing_cluster=cluster), backend=backend)
+    listed: Any = SimpleNamespace(name="production", environment=environment)
+    env._print_table([listed])
+    name = "A campaign with a name of more than forty characters"
+    monkeypatch.setattr(campaign, "_details", lambda _: ["12 of 120,000 sent"])
+    campaign._print_table([{"id": "c" * 26, "name": name, "state": "running"}])
+    shown = capsys.readouterr().out
+    assert all(value in shown for value in (backend, cluster.context, name))
