@@ -1,8 +1,8 @@
 """The Lease of an environment in its cluster: excludes runs on other machines.
 
 Clocks of machines differ. A Lease that looks expired is therefore only taken over after it was watched for
-longer than its holder takes to renew it, and an update names the version that it replaces. The holder renews
-it in a thread; when it finds that it lost the Lease, it interrupts its own process.
+longer than its holder takes to renew it, and every change names the version that it replaces. The holder
+renews it in a thread; when it finds that it lost the Lease, it interrupts its own process.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import datetime as dt
 import os
 import signal
 import threading
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, Self
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from cli.engine_results import EnvironmentLockedError
 from cli.lock_holder import LockHolder
-from infra.kubernetes import API_ERRORS, api_client, get_or_none
+from infra.errors import EsqError
+from infra.kubernetes import api_client, get_or_none
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ RENEW_INTERVAL_SECONDS = 5.0
 INCOMPLETE_ANNOTATION = "esq/incomplete"
 """Annotation of a Lease whose last holder did not complete its run."""
 COMMAND_ANNOTATION = "esq/command"
-_CONFLICT = 409
+_NOT_FOUND, _CONFLICT = 404, 409
 
 
 def lease_name(environment: str) -> str:
@@ -71,12 +72,12 @@ class EnvironmentLease:
         self._identity = LockHolder.of_this_process().identity
         self._released = threading.Event()
         self._renewals = threading.Thread(target=self._renew_until_released, name="lease", daemon=True)
-        self._lost_to = ""
+        self._loss = ""
         self.incomplete = False
 
     def __enter__(self) -> Self:
         with closing(api_client(self._kubeconfig)) as api:
-            self._acquire(client.CoordinationV1Api(api))
+            self._acquire_or_repeat(client.CoordinationV1Api(api))
         # Created now: the run may delete the kubeconfig. A single attempt: the cluster may be gone,
         # or be the reason of a failure.
         self._releasing = api_client(self._kubeconfig, retry_seconds=0)
@@ -91,23 +92,37 @@ class EnvironmentLease:
     ) -> None:
         self._released.set()
         self._renewals.join()
-        if self._lost_to:
+        complete = exception_type is None and not self.incomplete
+        # Without a response the Lease expires.
+        with suppress(ApiException, EsqError), closing(self._releasing) as api:
+            self._release(client.CoordinationV1Api(api), complete=complete)
+        if self._loss:
             raise EnvironmentLockedError(
-                f"this run of `{self._environment}` was stopped: {self._lost_to} has taken its lock over",
+                f"this run of `{self._environment}` was stopped: {self._loss}",
                 location=self._location,
-                remedy="Wait until it ends, then repeat the command.",
+                remedy="Make sure that no other run uses the environment, then repeat the command.",
             ) from exception
-        try:
-            with closing(self._releasing) as api:
-                self._release(
-                    client.CoordinationV1Api(api), complete=exception_type is None and not self.incomplete
-                )
-        except API_ERRORS:
-            return  # The Lease expires.
 
     @property
     def _location(self) -> str:
         return f"Lease {NAMESPACE}/{self._name}"
+
+    def _acquire_or_repeat(self, api: client.CoordinationV1Api) -> None:
+        """Acquire the Lease; once more when it was removed between two requests."""
+        try:
+            try:
+                self._acquire(api)
+            except ApiException as error:
+                if error.status not in {_NOT_FOUND, _CONFLICT}:
+                    raise
+                self._acquire(api)
+        except ApiException as error:
+            raise EsqError(
+                f"the lock of `{self._environment}` cannot be taken: the API server answers {error.status}",
+                location=self._location,
+                remedy="The right to get, create, update, patch and delete this Lease is needed.",
+                detail=str(error)[:500],
+            ) from error
 
     def _acquire(self, api: client.CoordinationV1Api) -> None:
         lease = self._read(api)
@@ -140,8 +155,7 @@ class EnvironmentLease:
         return now is not None and now.metadata.resource_version != lease.metadata.resource_version
 
     def _read(self, api: client.CoordinationV1Api) -> V1Lease | None:
-        lease: V1Lease | None = get_or_none(lambda: api.read_namespaced_lease(self._name, NAMESPACE))
-        return lease
+        return read_lease(api, self._environment)
 
     def _create(self, api: client.CoordinationV1Api) -> None:
         try:
@@ -190,30 +204,72 @@ class EnvironmentLease:
             while not self._released.wait(self._renew_interval):
                 try:
                     self._renew(api)
-                except API_ERRORS:
+                except (ApiException, EsqError):
                     # The API server may be restarting; the next renewal is due before the Lease expires.
                     continue
-                if self._lost_to:
+                if self._loss:
                     os.kill(os.getpid(), signal.SIGINT)
                     return
 
     def _renew(self, api: client.CoordinationV1Api) -> None:
-        lease = api.read_namespaced_lease(self._name, NAMESPACE)
-        if lease.spec.holder_identity != self._identity:
-            self._lost_to = str(LockHolder.parse(lease.spec.holder_identity or "") or "another run")
+        lease = self._read_held(api)
+        if lease is None:
             return
         lease.spec.renew_time = dt.datetime.now(dt.UTC)
         api.replace_namespaced_lease(self._name, NAMESPACE, lease)
 
+    def _read_held(self, api: client.CoordinationV1Api) -> V1Lease | None:
+        """Return the Lease; None when it is lost."""
+        lease = self._read(api)
+        if lease is None or not lease.spec.holder_identity:
+            self._loss = "its lock was removed"
+        elif lease.spec.holder_identity != self._identity:
+            holder = LockHolder.parse(lease.spec.holder_identity) or "another run"
+            self._loss = f"{holder} has taken its lock over"
+        return None if self._loss else lease
+
     def _release(self, api: client.CoordinationV1Api, *, complete: bool) -> None:
-        if complete:
-            api.delete_namespaced_lease(self._name, NAMESPACE)
+        lease = None if self._loss else self._read_held(api)
+        if lease is None:
             return
-        body = {
-            "metadata": {"annotations": {INCOMPLETE_ANNOTATION: "true"}},
-            "spec": {"holderIdentity": None},
-        }
-        api.patch_namespaced_lease(self._name, NAMESPACE, body)
+        if not complete:
+            release_incomplete(api, lease)
+            return
+        metadata = lease.metadata
+        preconditions = client.V1Preconditions(resource_version=metadata.resource_version, uid=metadata.uid)
+        options = client.V1DeleteOptions(preconditions=preconditions)
+        api.delete_namespaced_lease(self._name, NAMESPACE, body=options)
+
+
+def read_lease(api: client.CoordinationV1Api, environment: str) -> V1Lease | None:
+    """Return the Lease of an environment; None when there is none.
+
+    Args:
+        api: the cluster.
+        environment: name of the environment.
+    """
+    return cast(
+        "V1Lease | None", get_or_none(lambda: api.read_namespaced_lease(lease_name(environment), NAMESPACE))
+    )
+
+
+def release_incomplete(api: client.CoordinationV1Api, lease: V1Lease) -> None:
+    """Release a Lease; the environment stays marked as one whose last run did not complete.
+
+    Args:
+        api: the cluster.
+        lease: the Lease as it was read; another version of it is not changed.
+
+    Raises:
+        ApiException: the Lease has changed since.
+    """
+    metadata = {
+        "annotations": {INCOMPLETE_ANNOTATION: "true"},
+        "resourceVersion": lease.metadata.resource_version,
+        "uid": lease.metadata.uid,
+    }
+    body = {"metadata": metadata, "spec": {"holderIdentity": None}}
+    api.patch_namespaced_lease(lease.metadata.name, NAMESPACE, body)
 
 
 def _micro_time(time: dt.datetime) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import fcntl
+import os
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -76,9 +77,7 @@ def hold_environment(environment: Environment, command: str) -> Iterator[Environ
     Raises:
         EnvironmentLockedError: another run uses the environment.
     """
-    environment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (environment.folder / "lock").open("a+", encoding="utf-8") as file:
-        _acquire(file, environment)
+    with _locked_file(environment) as file:
         file.seek(0)
         incomplete = bool(file.read())
         file.truncate(0)
@@ -91,6 +90,26 @@ def hold_environment(environment: Environment, command: str) -> Iterator[Environ
             yield lock
         if not lock.incomplete:
             file.truncate(0)
+
+
+def _locked_file(environment: Environment) -> IO[str]:
+    """Open and lock the file; again when a destroy has deleted it between the two."""
+    while True:
+        environment.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with ExitStack() as cleanup:
+            path = environment.folder / "lock"
+            file = cleanup.enter_context(path.open("a+", encoding="utf-8"))
+            _acquire(file, environment)
+            if _is_linked(file, path):
+                cleanup.pop_all()
+                return file
+
+
+def _is_linked(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _acquire(file: IO[str], environment: Environment) -> None:

@@ -64,7 +64,7 @@ def required_rights() -> Iterator[Right]:
     yield from (Right(verb, "", "nodes") for verb in ("get", "list"))
     # The lock of the environment.
     lease = ("coordination.k8s.io", "leases", "kube-system")
-    yield from (Right(verb, *lease) for verb in ("get", "create", "update", "delete"))
+    yield from (Right(verb, *lease) for verb in ("get", "create", "update", "patch", "delete"))
 
 
 def check(kubeconfig: Path, definition: EnvironmentDefinition) -> list[Problem]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from kubernetes import client
 
 from cli.actions.deployment_target import CONTROL_TOOLS, open_deployed_target
-from cli.environment_lease import NAMESPACE, lease_name
+from cli.engine_results import EnvironmentLockedError
+from cli.environment_lease import NAMESPACE, lease_name, read_lease, release_incomplete
 from cli.environment_lock import hold_environment
 from cli.lock_holder import LockHolder
 from infra.errors import UsageError
@@ -79,9 +80,11 @@ def unlock(environment: Environment, progress: ProgressReporter) -> list[str]:
     Raises:
         EsqError: a process of this machine holds the lock.
     """
-    with hold_environment(environment, "state unlock"):
+    with hold_environment(environment, "state unlock") as lock:
+        # Whoever held the locks has not completed its run.
+        lock.incomplete = True
         target, engine = _open_engine(environment, progress)
-        removed = _remove_lease(target)
+        removed = _release_lease(target)
         for layer in sorted(engine.workspace.layers()):
             engine.workspace.stack(layer).cancel()
             removed.append(f"locks of stack {engine.workspace.stack_name(layer)}")
@@ -97,22 +100,29 @@ def find_lock_holder(environment: Environment, progress: ProgressReporter) -> st
     """
     target = open_deployed_target(environment, progress)
     with closing(api_client(target.kubeconfig)) as api:
-        coordination = client.CoordinationV1Api(api)
-        lease = get_or_none(
-            lambda: coordination.read_namespaced_lease(lease_name(environment.name), NAMESPACE)
-        )
+        lease = read_lease(client.CoordinationV1Api(api), environment.name)
     if lease is None or not lease.spec.holder_identity:
         return ""
     holder = LockHolder.parse(lease.spec.holder_identity) or lease.spec.holder_identity
     return f"{holder}, last renewed {lease.spec.renew_time:%Y-%m-%d %H:%M:%SZ}"
 
 
-def _remove_lease(target: DeploymentTarget) -> list[str]:
-    name = lease_name(target.environment.name)
+def _release_lease(target: DeploymentTarget) -> list[str]:
+    environment = target.environment.name
     with closing(api_client(target.kubeconfig)) as api:
         coordination = client.CoordinationV1Api(api)
-        deleted = get_or_none(lambda: coordination.delete_namespaced_lease(name, NAMESPACE))
-    return [f"Lease {NAMESPACE}/{name}"] if deleted is not None else []
+        lease = read_lease(coordination, environment)
+        if lease is None or not lease.spec.holder_identity:
+            return []
+        holder = LockHolder.parse(lease.spec.holder_identity)
+        if holder is not None and holder.is_alive:
+            raise EnvironmentLockedError(
+                f"a run of this machine uses `{environment}`: {holder}",
+                location=f"Lease {NAMESPACE}/{lease_name(environment)}",
+                remedy="Wait until it ends, or end it; then repeat the command.",
+            )
+        get_or_none(lambda: release_incomplete(coordination, lease))
+    return [f"Lease {NAMESPACE}/{lease_name(environment)}"]
 
 
 def _open_engine(

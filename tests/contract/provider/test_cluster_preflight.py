@@ -119,6 +119,11 @@ def test_cluster_is_identified_and_names_its_environment(server: ApiServer, api:
     core.delete_namespace(DATA_NAMESPACE)
 
 
+def test_every_change_of_the_lease_is_a_required_right() -> None:
+    verbs = {right.verb for right in cluster_preflight.required_rights() if right.resource == "leases"}
+    assert verbs == {"get", "create", "update", "patch", "delete"}
+
+
 def test_missing_right_to_identify_the_cluster_is_an_error(server: ApiServer, prefix: str) -> None:
     with pytest.raises(EsqError):
         cluster_uid(server.kubeconfig_of(f"{prefix}-nobody"))

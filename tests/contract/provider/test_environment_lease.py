@@ -8,14 +8,19 @@ import threading
 import time
 import uuid
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
+from cli.actions import stack_state
 from cli.engine_results import EnvironmentLockedError
 from cli.environment_lease import NAMESPACE, EnvironmentLease
 from cli.lock_holder import LockHolder
+from infra.errors import EsqError
+from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +34,7 @@ pytestmark = [
 ]
 
 RENEW_INTERVAL_SECONDS = 0.2
-REMOTE = LockHolder("ann@elsewhere", 4242, 1.0, "of-another-machine").identity
+REMOTE = LockHolder("ann@elsewhere", 4242, 1.0, "of-another-machine", "pid:[1]").identity
 DEAD = LockHolder.of_this_process().identity.replace(str(LockHolder.of_this_process().pid), str(1 << 22), 1)
 
 
@@ -155,6 +160,77 @@ def test_failed_run_releases_the_lease_and_is_remembered(
         acquired.incomplete = False
     with lease() as acquired:
         assert not acquired.incomplete
+
+
+def test_lease_of_another_run_is_not_released(
+    lease: Callable[[], EnvironmentLease], leases: client.CoordinationV1Api, environment: str
+) -> None:
+    acquired = lease()
+    acquired._renew_interval = 60
+    body = {"spec": {"holderIdentity": REMOTE}}
+    with pytest.raises(EnvironmentLockedError, match="process 4242 has taken"), acquired:
+        leases.patch_namespaced_lease(f"esq-{environment}", NAMESPACE, body)
+    assert holder(leases, environment) == REMOTE
+
+
+def test_removed_lease_stops_the_run(
+    lease: Callable[[], EnvironmentLease], leases: client.CoordinationV1Api, environment: str
+) -> None:
+    def run() -> None:
+        with lease():
+            leases.delete_namespaced_lease(f"esq-{environment}", NAMESPACE)
+            time.sleep(30)
+
+    with pytest.raises(EnvironmentLockedError, match="its lock was removed"):
+        run()
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(403, 1), (404, 2)])
+def test_rejected_lease_is_an_error_with_a_remedy(
+    lease: Callable[[], EnvironmentLease], monkeypatch: pytest.MonkeyPatch, status: int, attempts: int
+) -> None:
+    calls: list[object] = []
+
+    def create(*arguments: object) -> None:
+        calls.append(arguments)
+        raise ApiException(status=status)
+
+    monkeypatch.setattr(client.CoordinationV1Api, "create_namespaced_lease", create)
+    with pytest.raises(EsqError, match=f"cannot be taken: the API server answers {status}"), lease():
+        pass
+    assert len(calls) == attempts
+
+
+def unlock(server: ApiServer, environment: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run `esq state unlock` without stacks."""
+    folder = server.kubeconfig.parent / environment
+    target = SimpleNamespace(kubeconfig=server.kubeconfig, environment=SimpleNamespace(name=environment))
+    engine = SimpleNamespace(workspace=SimpleNamespace(layers=frozenset))
+    monkeypatch.setattr(stack_state, "_open_engine", lambda *_: (target, engine))
+    locked: Any = SimpleNamespace(name=environment, folder=folder)
+    return stack_state.unlock(locked, RecordingProgress())
+
+
+def test_unlock_keeps_the_mark_of_the_run(
+    lease: Callable[[], EnvironmentLease],
+    leases: client.CoordinationV1Api,
+    environment: str,
+    server: ApiServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    create_lease(leases, environment, REMOTE)
+    assert unlock(server, environment, monkeypatch) == [f"Lease {NAMESPACE}/esq-{environment}"]
+    with lease() as acquired:
+        assert acquired.incomplete
+
+
+def test_unlock_is_refused_while_the_holder_runs_here(
+    leases: client.CoordinationV1Api, environment: str, server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_lease(leases, environment, LockHolder.of_this_process().identity)
+    with pytest.raises(EnvironmentLockedError, match="a run of this machine uses"):
+        unlock(server, environment, monkeypatch)
+    assert holder(leases, environment) == LockHolder.of_this_process().identity
 
 
 def test_lost_lease_stops_the_run(

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
+from cli import environment_lock
 from cli.backend_lock import LockOwner, is_running, lock_owners
 from cli.engine_results import EnvironmentLockedError
 from cli.environment import Environment, load_environment
@@ -96,6 +100,27 @@ def test_locks_of_different_environments_are_independent(
     assert not was_incomplete(load_environment("local"))
 
 
+def test_lock_file_that_a_destroy_has_deleted_meanwhile_is_not_held(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acquire, acquired = environment_lock._acquire, []
+
+    def acquire_late(file: IO[str], environment: Environment) -> None:
+        if not acquired:
+            shutil.rmtree(environment.folder)
+        acquired.append(file)
+        acquire(file, environment)
+
+    monkeypatch.setattr(environment_lock, "_acquire", acquire_late)
+    with (
+        hold_environment(environment, "deploy"),
+        (environment.folder / "lock").open("a") as file,
+        pytest.raises(BlockingIOError),
+    ):
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert len(acquired) == 2
+
+
 def test_owners_are_read_from_the_message_of_the_engine() -> None:
     owners = lock_owners(MESSAGE)
     assert [(owner.host, owner.pid) for owner in owners] == [("zebra", 4242), ("lion", 7)]
@@ -119,6 +144,11 @@ def test_identity_of_a_holder_is_complete() -> None:
     holder = LockHolder.of_this_process()
     assert LockHolder.parse(holder.identity) is not None
     assert not holder.is_gone
-    assert LockHolder(holder.user, 1 << 22, holder.started, holder.boot_id).is_gone
-    assert not LockHolder(holder.user, 1 << 22, holder.started, "of-another-machine").is_gone
+    assert holder.is_alive
+    gone = replace(holder, pid=1 << 22)
+    assert gone.is_gone
+    assert not replace(gone, boot_id="of-another-machine").is_gone
+    in_another_container = replace(gone, pid_namespace="pid:[1]")
+    assert not in_another_container.is_gone
+    assert not in_another_container.is_alive
     assert LockHolder.parse("somebody else's lock") is None
