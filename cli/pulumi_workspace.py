@@ -23,6 +23,8 @@ from cli.engine_results import MAX_DETAIL_LENGTH, command_failure
 from cli.pulumi_events import strip_colours
 from cli.secrets_key import SecretsKey
 from infra.errors import EsqError
+from infra.stack_settings import Layer
+from stacks import environment_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 PROJECT = "esq"
 _STATE_VERSION = 3
 """Version of exported states."""
+_LAYERS = frozenset({*map(str, Layer), environment_stack.LAYER})
 
 
 class Stack(auto.Stack):
@@ -142,7 +145,9 @@ class PulumiWorkspace:
         except CommandError as error:
             raise self.failure(error, "") from error
         names = [summary["name"].rpartition("/")[2] for summary in stacks]
-        return frozenset(name.removeprefix(prefix) for name in names if name.startswith(prefix))
+        layers = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+        # The name of another environment may begin with this one's.
+        return _LAYERS & layers
 
     def has_key(self) -> bool:
         """Return whether secrets can be read here: False while the backend has no stack of the environment.
@@ -235,12 +240,14 @@ class PulumiWorkspace:
         program: Callable[[], None] | None = None,
         folder: Path | None = None,
     ) -> Stack:
+        url = _engine_url(backend)
         workspace = auto.LocalWorkspace(
             work_dir=str(folder or self.folder),
             program=program,
-            env_vars={**self._variables, **variables},
+            # A variable of the user's shell would have precedence over the project.
+            env_vars={**self._variables, **variables, "PULUMI_BACKEND_URL": url},
             project_settings=auto.ProjectSettings(
-                name=PROJECT, runtime="python", backend=auto.ProjectBackend(_engine_url(backend))
+                name=PROJECT, runtime="python", backend=auto.ProjectBackend(url)
             ),
             secrets_provider=None if folder else self._key.service_url,
             pulumi_command=self.command,

@@ -75,6 +75,26 @@ def test_up_is_idempotent_and_destroy_deletes(engine: PulumiEngine, step: Record
     assert engine.workspace.layers() == frozenset()
 
 
+def test_backend_of_the_shell_is_ignored(
+    engine: PulumiEngine, step: RecordedStep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", other.as_uri())
+    engine.preview("data", two_components, step)
+    engine.up("data", two_components, step)
+    assert engine.workspace.layers() == {"data"}
+    assert list(other.iterdir()) == []
+    assert (engine.environment.folder / "backend/.pulumi/stacks/esq/local-data.json").is_file()
+
+
+def test_environment_whose_name_begins_alike_has_other_layers(
+    engine: PulumiEngine, step: RecordedStep
+) -> None:
+    engine.up("eu-data", two_components, step)
+    assert engine.workspace.layers() == frozenset()
+
+
 def test_preview_changes_nothing(engine: PulumiEngine, step: RecordedStep) -> None:
     assert len(engine.preview("data", two_components, step).changes) == 2
     assert engine.workspace.layers() == frozenset()
