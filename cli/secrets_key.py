@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cli.environment import Environment
 
 _VARIABLES = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE")
+"""In the engine's order of precedence."""
 
 
 class SecretsKey:
@@ -60,17 +61,20 @@ class SecretsKey:
             return {}
         if self._file.is_file():
             return self._file_variables()
-        if any(variable in os.environ for variable in _VARIABLES):
-            return {}
-        if layers := self._layers():
-            raise PassphraseError(
-                f"the passphrase of `{self._environment.name}` is not on this machine",
-                location=str(self._file),
-                remedy="Copy this file from the machine that deployed the environment first, or set "
-                "PULUMI_CONFIG_PASSPHRASE_FILE (or PULUMI_CONFIG_PASSPHRASE).",
-                detail=f"{self._environment.backend} has its stacks: {', '.join(sorted(layers))}",
-            )
-        return None
+        layers = self._layers()
+        if not layers:
+            # The variables may be those of another project.
+            return None
+        for variable in _VARIABLES:
+            if value := os.environ.get(variable):
+                return {variable: value}
+        raise PassphraseError(
+            f"the passphrase of `{self._environment.name}` is not on this machine",
+            location=str(self._file),
+            remedy="Copy this file from the machine that deployed the environment first, or set "
+            "PULUMI_CONFIG_PASSPHRASE_FILE (or PULUMI_CONFIG_PASSPHRASE).",
+            detail=f"{self._environment.backend} has its stacks: {', '.join(sorted(layers))}",
+        )
 
     def _create_passphrase(self) -> dict[str, str]:
         with suppress(FileExistsError):

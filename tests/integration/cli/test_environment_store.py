@@ -80,6 +80,19 @@ def stored() -> StoredEnvironment:
     return StoredEnvironment(record=RECORD, credentials=complete_credentials())
 
 
+def test_variable_of_another_project_is_no_passphrase(
+    first: Machine, second: Machine, stored: StoredEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "of another project")
+    first.store.save(stored, expected=None, step=STEP)
+    assert first.passphrase.is_file()
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "")
+    with pytest.raises(PassphraseError, match="is not on this machine"):
+        second.store.load()
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE_FILE", str(first.passphrase))
+    assert second.store.load() == stored
+
+
 def layer_program() -> None:
     pulumi.export("namespaces", [])
 
