@@ -134,14 +134,20 @@ def load_environment(name: str) -> Environment:
     """
     require_valid_name(name)
     settings = EnvironmentSettings()
+    cluster = settings.local_cluster or name
     return Environment(
         name=name,
         definition=_definition(name, settings.environments_dir / f"{name}.yaml"),
-        folder=state_dir() / "environments" / name,
+        folder=state_dir() / "environments" / _folder_name(name, cluster),
         clusters_dir=state_dir() / "clusters",
-        cluster=settings.local_cluster or name,
+        cluster=cluster,
         subnet=settings.local_subnet,
     )
+
+
+def _folder_name(name: str, cluster: str) -> str:
+    """Return the name of the state's folder; each local cluster has one, which no environment can have."""
+    return f"{name}.{cluster}" if name == LOCAL and cluster != LOCAL else name
 
 
 def _definition(name: str, file: Path) -> EnvironmentDefinition:

@@ -224,7 +224,7 @@ def test_no_process_crashed(platform: Platform) -> None:
 
 def test_killed_experiment_is_undone_by_the_watchdog(platform: Platform) -> None:
     running = platform.start("chaos", "run", "local", "zone-isolated")
-    journal = platform.state / "esq" / "environments" / "local" / "chaos" / "open"
+    journal = platform.state / "esq" / "environments" / f"local.{platform.cluster}" / "chaos" / "open"
     deadline = time.monotonic() + 120
     while not list(journal.glob("*.json")):
         assert running.poll() is None, running.communicate()

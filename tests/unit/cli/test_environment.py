@@ -39,6 +39,8 @@ def test_variables_select_another_local_cluster(monkeypatch: pytest.MonkeyPatch,
     environment = load_environment("local")
     assert (environment.cluster, environment.subnet) == ("e2e", "10.98.0.0/16")
     assert environment.clusters_dir == state / "esq/clusters"
+    assert environment.folder == state / "esq/environments/local.e2e"
+    assert load_environment("local").offsite_store_dir.name == "e2e"
 
 
 def test_variables_bind_no_environment_to_another_cluster_or_backend(
