@@ -10,6 +10,11 @@ OFFSITE_STORE = "offsite_store"
 """The field that a deploy may change."""
 CLUSTER = "cluster_uid"
 """The field that a recovery may change."""
+NO_CLUSTER = "no_cluster"
+"""Instead of `CLUSTER`: the recorded environment was destroyed and its backups were kept."""
+
+_CLUSTER_SETTING = {"local": "ESQ_LOCAL_CLUSTER"}
+"""Where an environment without a definition takes its cluster from."""
 
 
 class EnvironmentRecord(BaseModel):
@@ -18,7 +23,8 @@ class EnvironmentRecord(BaseModel):
     Attributes:
         environment: name of the environment.
         backend: Pulumi backend URL of its stacks.
-        cluster_uid: UID of the namespace `kube-system`, which identifies a cluster.
+        cluster_uid: UID of the namespace `kube-system`, which identifies a cluster; empty after a
+            destroy that kept the backups.
         offsite_store: `URL/BUCKET` of its off-site store; None without one, and for the
             embedded cluster, which has its own.
         version: version of esq that deployed it last.
@@ -41,13 +47,17 @@ def differences(recorded: EnvironmentRecord, current: EnvironmentRecord) -> dict
         current: what the definition and its cluster are now; its version does not matter.
     """
     name = recorded.environment
+    setting = _CLUSTER_SETTING.get(name, "`cluster` in the definition")
+    cluster = CLUSTER if recorded.cluster_uid else NO_CLUSTER
     remedies = {
         "environment": "Correct `backend` in the definition: it has the stacks of another environment.",
         "backend": "Set the recorded `backend` in the definition. If the stacks were moved: "
         f"`esq env rebind {name}`.",
-        "cluster_uid": "Correct `cluster` in the definition. If the recorded one is lost, "
-        f"`esq recover {name}` restores its data into this one; `esq env rebind {name}` starts anew in it.",
-        "offsite_store": "Set the recorded `offsite_store` in the definition, or deploy the change: "
+        CLUSTER: f"Correct {setting}. If the recorded one is lost, `esq recover {name}` restores its data "
+        f"into this one; `esq env rebind {name}` starts anew in it.",
+        NO_CLUSTER: f"The environment was destroyed and its backups were kept: `esq recover {name}` restores "
+        f"them, `esq env rebind {name}` starts anew.",
+        OFFSITE_STORE: "Set the recorded `offsite_store` in the definition, or deploy the change: "
         f"`esq deploy {name}`.",
     }
     labels = {
@@ -56,12 +66,12 @@ def differences(recorded: EnvironmentRecord, current: EnvironmentRecord) -> dict
         "cluster_uid": "cluster (UID of kube-system)",
         "offsite_store": "off-site store",
     }
-    return {
-        field: Problem(
-            f"recorded: {getattr(recorded, field) or 'none'}, now: {getattr(current, field) or 'none'}",
-            labels[field],
-            remedy,
-        )
-        for field, remedy in remedies.items()
-        if getattr(recorded, field) != getattr(current, field)
-    }
+    problems = {}
+    for field, label in labels.items():
+        before, now = getattr(recorded, field), getattr(current, field)
+        if before != now:
+            key = cluster if field == CLUSTER else field
+            problems[key] = Problem(
+                f"recorded: {before or 'none'}, now: {now or 'none'}", label, remedies[key]
+            )
+    return problems

@@ -58,7 +58,7 @@ def create_backup(environment: Environment, progress: ProgressReporter, *, full:
     Raises:
         EsqError: see `run_backup_job`.
     """
-    target = open_deployed_target(environment, progress)
+    target = open_deployed_target(environment, progress, use_copy=False)
     with progress.step("full backup" if full else "differential backup") as step:
         result = run_backup_job(target, step, full=full)
         sources = ", ".join(sorted(set(result["copied_from"].values())))
@@ -106,7 +106,7 @@ def run_drill(environment: Environment, progress: ProgressReporter) -> dict[str,
     Raises:
         EsqError: the drill ended without a result.
     """
-    target = open_deployed_target(environment, progress)
+    target = open_deployed_target(environment, progress, use_copy=False)
     jobs = data_jobs(target)
     with progress.step("drill") as step:
         name = jobs.start(names.DRILL)
@@ -200,7 +200,7 @@ def restore_clone(
         UsageError: a clone exists already, or no backup can restore the recovery target.
         EsqError: the restore failed.
     """
-    target = open_deployed_target(environment, progress)
+    target = open_deployed_target(environment, progress, use_copy=False)
     jobs, started = data_jobs(target), time.monotonic()
     if jobs.latest_pod(names.RESTORED_CLONE) is not None:
         raise UsageError(
@@ -261,6 +261,6 @@ def discard_clone(environment: Environment, progress: ProgressReporter) -> bool:
     Returns:
         Whether there was a clone.
     """
-    target = open_deployed_target(environment, progress)
+    target = open_deployed_target(environment, progress, use_copy=False)
     with progress.step("delete the restored clone") as step:
         return data_jobs(target).delete(names.RESTORED_CLONE, step)

@@ -20,7 +20,7 @@ from infra.environment_record import OFFSITE_STORE
 from infra.stack_settings import IMAGES, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cli.actions.stack_config import LoadedSettings
     from cli.engine_results import StackResult
@@ -107,7 +107,7 @@ def open_engine(
     lock: EnvironmentLock,
     progress: ProgressReporter,
     *,
-    may_change: str = "",
+    may_change: Collection[str] = (),
     during_restore: bool = False,
 ) -> PulumiEngine:
     """Return the engine of a running cluster, whose lock is held too; clears what a killed run left.
@@ -116,7 +116,7 @@ def open_engine(
         target: the deployment target.
         lock: the environment's lock.
         progress: reports a step when an earlier run did not complete.
-        may_change: field of the environment's record that the command may change.
+        may_change: fields of `differences` that the command may change.
         during_restore: whether the command may run while an in-place restore is unfinished.
 
     Raises:
@@ -126,6 +126,8 @@ def open_engine(
     """
     target.require_unchanged(may_change=may_change)
     lock.hold_cluster(target.kubeconfig)
+    # Again, not from the copy: another machine may have moved the environment to another cluster.
+    target.require_unchanged(may_change=may_change, use_copy=False)
     if not during_restore:
         require_no_restore(target)
     engine = target.engine()
@@ -204,7 +206,7 @@ def deploy(
     """
     with hold_environment(environment, "deploy") as lock:
         target = provision_target(environment, progress)
-        engine = open_engine(target, lock, progress, may_change=OFFSITE_STORE)
+        engine = open_engine(target, lock, progress, may_change=(OFFSITE_STORE,))
         images = push_images(target, layers, progress)
         loaded = load_layer_settings(engine, target, images, layers, progress)
         if confirm is not None:

@@ -17,7 +17,7 @@ from cli.actions.debian_packages import install
 from cli.actions.offsite_store import offsite_store_access
 from cli.environment_check import require_unchanged
 from cli.provider_process import PROGRAM, ProviderProcess
-from infra.cluster_identity import cluster_uid
+from infra.cluster_identity import cluster_uid, deployed_environment
 from infra.environment_record import EnvironmentRecord
 from infra.errors import EsqError, Problem, ProblemsError
 from infra.files import write_atomically
@@ -26,6 +26,7 @@ from infra.progress import RecordingProgress
 from infra.version import version
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from cli.environment import Environment
@@ -115,17 +116,29 @@ class DeploymentTarget:
             version=version(),
         )
 
-    def require_unchanged(self, *, may_change: str = "") -> None:
+    def require_unchanged(
+        self, *, may_change: Collection[str] = (), use_copy: bool = True
+    ) -> EnvironmentRecord | None:
         """Require that the environment is what its record says.
 
         Args:
-            may_change: field of the record that the command may change.
+            may_change: fields of `differences` that the command may change.
+            use_copy: whether a copy of the record on this machine is enough.
+
+        Returns:
+            The record; None for an environment that was never deployed.
 
         Raises:
             ProblemsError: everything that differs.
             EsqError: the cluster is unreachable.
         """
-        require_unchanged(self.environment, self.current_record(), self._read_record, may_change=may_change)
+        return require_unchanged(
+            self.environment,
+            self.current_record(),
+            self._read_record,
+            may_change=may_change,
+            use_copy=use_copy,
+        )
 
     def _read_record(self) -> EnvironmentRecord | None:
         self.tools.ensure(CONTROL_TOOLS, RecordingProgress())
@@ -240,25 +253,33 @@ def open_target(environment: Environment, progress: ProgressReporter) -> Deploym
     return DeploymentTarget(environment, tools, cluster, cluster.kubeconfig)
 
 
-def open_deployed_target(environment: Environment, progress: ProgressReporter) -> DeploymentTarget:
+def open_deployed_target(
+    environment: Environment, progress: ProgressReporter, *, use_copy: bool = True
+) -> DeploymentTarget:
     """Return the deployment target of an environment that is deployed, and is what its record says.
 
     Args:
         environment: the environment.
         progress: reports builds of tools.
+        use_copy: whether a copy of the record on this machine is enough; not for a command whose effect in
+            an abandoned cluster would be harmful.
 
     Raises:
-        EsqError: the environment was never deployed, or its cluster is unreachable.
+        EsqError: the environment is not deployed, or its cluster is unreachable.
         ProblemsError: it is bound to something else than at its last deploy.
     """
     target = open_target(environment, progress)
-    if not target.kubeconfig.is_file():
+    # The kubeconfig of an existing cluster is always there, and may name the cluster of another environment.
+    if (
+        not target.kubeconfig.is_file()
+        or target.require_unchanged(use_copy=use_copy) is None
+        or deployed_environment(target.kubeconfig) != environment.name
+    ):
         raise EsqError(
             f"`{environment.name}` is not deployed",
             location=str(target.kubeconfig),
             remedy=f"Deploy it: `esq deploy {environment.name}`; if lost: `esq recover {environment.name}`.",
         )
-    target.require_unchanged()
     return target
 
 

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 
 from cli.actions.deploy import open_engine, summarize
 from cli.actions.deployment_target import CONTROL_TOOLS, DeploymentTarget, open_target
+from cli.environment_check import require_unoccupied
 from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
-from infra.environment_record import OFFSITE_STORE
+from infra.cluster_identity import deployed_environment
+from infra.environment_record import NO_CLUSTER, OFFSITE_STORE
+from infra.errors import EsqError
+from infra.stack_settings import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.engine_results import StackResult
     from cli.environment import Environment
-    from cli.environment_lock import EnvironmentLock
+    from cli.pulumi_engine import PulumiEngine
     from infra.progress import ProgressReporter
-    from infra.stack_settings import Layer
 
 
 @dataclass(frozen=True)
@@ -100,39 +103,66 @@ def destroy(
 
     Returns:
         The deleted resources by layer, last layer first; empty if the whole local cluster was deleted.
+
+    Raises:
+        UsageError: the cluster holds an environment that the backend does not know.
+        EsqError: a layer could not be deleted, or stacks are left; the environment's folder is kept.
     """
     with hold_environment(environment, "destroy") as lock:
         target = open_target(environment, progress)
         results: list[StackResult] = []
         if not purge or target.cluster is None or not environment.has_local_backend:
             target.tools.ensure(CONTROL_TOOLS, progress)
-            keep_credentials = not purge or keep_backups
-            results = _destroy_layers(target, layers, lock, progress, keep_credentials=keep_credentials)
+            engine = open_engine(
+                target, lock, progress, may_change=(OFFSITE_STORE, NO_CLUSTER), during_restore=True
+            )
+            if not engine.workspace.layers():
+                require_unoccupied(target.current_record(), deployed_environment(target.kubeconfig))
+            if keep_backups and Layer.DATA in layers:
+                _forget_cluster(engine, progress)
+            results = _destroy_layers(engine, layers, progress)
+            if purge and not keep_backups:
+                _remove_credentials(engine, progress)
         if purge:
             _remove_cluster(target, progress, keep_backups=keep_backups)
         return results
 
 
+def _forget_cluster(engine: PulumiEngine, progress: ProgressReporter) -> None:
+    """Let no deploy create an empty database over the backups that are kept."""
+    store = EnvironmentStore(engine)
+    stored = store.read()
+    if stored is None or stored.record is None:
+        return
+    record = stored.record.model_copy(update={"cluster_uid": ""})
+    with progress.step("save record without a cluster") as step:
+        store.save(stored.model_copy(update={"record": record}), expected=stored, step=step)
+    engine.environment.save_record(record)
+
+
 def _destroy_layers(
-    target: DeploymentTarget,
-    layers: Sequence[Layer],
-    lock: EnvironmentLock,
-    progress: ProgressReporter,
-    *,
-    keep_credentials: bool,
+    engine: PulumiEngine, layers: Sequence[Layer], progress: ProgressReporter
 ) -> list[StackResult]:
-    """Delete the layers; the credentials go last, and only with everything that needs them."""
-    engine = open_engine(target, lock, progress, may_change=OFFSITE_STORE, during_restore=True)
-    results: list[StackResult] = []
+    results = []
     for layer in reversed(layers):
         with progress.step(f"delete {layer}") as step:
             result = engine.destroy(layer, step)
             results.append(result)
             step.set_result(summarize(result))
-    if not keep_credentials:
-        with progress.step("delete the credentials") as step:
-            EnvironmentStore(engine).remove(step)
     return results
+
+
+def _remove_credentials(engine: PulumiEngine, progress: ProgressReporter) -> None:
+    """Delete the credentials: last, and only with everything that needs them."""
+    with progress.step("delete the credentials") as step:
+        EnvironmentStore(engine).remove(step)
+    if left := engine.workspace.layers():
+        name = engine.environment.name
+        raise EsqError(
+            f"`{name}` still has stacks: {', '.join(sorted(left))}",
+            location=engine.environment.backend,
+            remedy=f"Its folder is kept, with their key. Repeat the command: `esq destroy {name}`.",
+        )
 
 
 def _remove_cluster(target: DeploymentTarget, progress: ProgressReporter, *, keep_backups: bool) -> None:

@@ -19,7 +19,7 @@ from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
 from infra.components import backup as names
 from infra.components.backup.pod_programs import backup_selection
-from infra.environment_record import CLUSTER
+from infra.environment_record import CLUSTER, NO_CLUSTER
 from infra.errors import EsqError, UsageError
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 from infra.stack_settings import Layer
@@ -64,7 +64,7 @@ def recover_environment(
         ) from error
     with hold_environment(environment, "recover") as lock:
         target = provision_target(environment, progress)
-        engine = deploy.open_engine(target, lock, progress, may_change=CLUSTER)
+        engine = deploy.open_engine(target, lock, progress, may_change=(CLUSTER, NO_CLUSTER))
         # Fails here when the keys are lost: without them the backups cannot be decrypted.
         stored = EnvironmentStore(engine).require()
         if target.offsite_store(stored.credentials.offsite_store) is None:

@@ -86,7 +86,7 @@ def run_dlq_job(environment: Environment, args: Sequence[str], progress: Progres
     Raises:
         EsqError: the Job failed; what it completed is in the message.
     """
-    target = open_deployed_target(environment, progress)
+    target = open_deployed_target(environment, progress, use_copy=False)
     jobs = KubernetesJobs(target.kubeconfig, SERVICES_NAMESPACE)
     with progress.step("dead letters") as step:
         name = jobs.start(TEMPLATE, args=args)

@@ -70,7 +70,7 @@ def preview(
     if target.cluster is None:
         check_existing_cluster(target, progress)
     target.tools.ensure(CONTROL_TOOLS, progress)
-    target.require_unchanged(may_change=OFFSITE_STORE)
+    target.require_unchanged(may_change=(OFFSITE_STORE,))
     references = _image_references(target, layers)
     images = {name: reference or f"esq/{name}@{_NEW_DIGEST}" for name, reference in references.items()}
     preparations += [f"build the image {name}" for name, reference in references.items() if not reference]

@@ -49,7 +49,7 @@ def restore_in_place(
         EsqError: a step failed; the same command resumes.
     """
     with hold_environment(environment, "backup restore") as lock:
-        target = open_deployed_target(environment, progress)
+        target = open_deployed_target(environment, progress, use_copy=False)
         lock.hold_cluster(target.kubeconfig)
         return _restore(RestoreOperations(target), recovery_target, progress)
 

@@ -128,7 +128,7 @@ def _release_lease(target: DeploymentTarget) -> list[str]:
 def _open_engine(
     environment: Environment, progress: ProgressReporter
 ) -> tuple[DeploymentTarget, PulumiEngine]:
-    target = open_deployed_target(environment, progress)
+    target = open_deployed_target(environment, progress, use_copy=False)
     target.tools.ensure(CONTROL_TOOLS, progress)
     return target, target.engine()
 

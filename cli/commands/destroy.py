@@ -55,14 +55,27 @@ def destroy(  # noqa: PLR0913 - one per option
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
-    results = action.destroy(
-        environment, output.parse_layers(layer), progress, purge=purge, keep_backups=keep_backups
-    )
+    layers = output.parse_layers(layer)
+    results = action.destroy(environment, layers, progress, purge=purge, keep_backups=keep_backups)
     if json:
-        layers = [result.to_dict() for result in results]
-        output.print_json({"environment": env, "layers": layers, "steps": output.timings(progress)})
+        deleted_layers = [result.to_dict() for result in results]
+        output.print_json({"environment": env, "layers": deleted_layers, "steps": output.timings(progress)})
     else:
-        typer.echo(f"`{env}` is deleted." if purge else f"The selected layers of `{env}` are deleted.")
+        deleted = not results or any(result.changes for result in results)
+        typer.echo(_summary(env, purge=purge, deleted=deleted))
+        if keep_backups and "data" in layers:
+            typer.echo(_next_commands(env, has_cluster=not (purge and environment.is_local_cluster)))
+
+
+def _summary(env: str, *, purge: bool, deleted: bool) -> str:
+    if not deleted:
+        return f"The stacks of `{env}` had no resources: nothing was deleted in a cluster."
+    return f"`{env}` is deleted." if purge else f"The selected layers of `{env}` are deleted."
+
+
+def _next_commands(env: str, *, has_cluster: bool) -> str:
+    start_new = f" To start anew: `esq env rebind {env} --confirm {env}`." if has_cluster else ""
+    return f"Its backups are kept. To restore them: `esq recover {env}`.{start_new}"
 
 
 def _preview(env: str, layers: list[Layer], *, purge: bool, keep_backups: bool, as_json: bool) -> None:

@@ -112,7 +112,7 @@ def platform(
     )
     if get_or_none(lambda: core.read_namespace(DATA_NAMESPACE)) is None:
         platform.deploy()
-    monkeypatch.setattr(restore, "open_deployed_target", lambda *_: platform.target)
+    monkeypatch.setattr(restore, "open_deployed_target", lambda *_, **__: platform.target)
     monkeypatch.setattr(backup, "run_backup_job", platform.run_backup_job)
     monkeypatch.setattr(backup, "select_backup", platform.select_backup)
     monkeypatch.setattr(restore, "wait_until_healthy", lambda *_: SimpleNamespace(summary="healthy"))

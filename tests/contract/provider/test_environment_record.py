@@ -15,7 +15,7 @@ from cli.actions.environment_rebind import rebind
 from cli.actions.preview import preview
 from cli.environment import Environment, load_environment
 from infra.cluster_identity import cluster_uid, deployed_environment
-from infra.errors import ProblemsError, UsageError
+from infra.errors import EsqError, ProblemsError, UsageError
 from infra.kubernetes import api_client
 from infra.names import ZONE_LABEL
 from infra.progress import RecordingProgress
@@ -115,7 +115,8 @@ def test_environment_stays_what_was_deployed(
         rebind(rebound, None, progress)
     assert cluster_uid(foreign.kubeconfig) in confirmation.value.detail
     assert len(rebind(rebound, "staging", progress)) == 1
-    open_deployed_target(rebound, progress)
+    with pytest.raises(EsqError, match="is not deployed"):
+        open_deployed_target(rebound, progress)
     rebind(machine.define(own, backend=backend), "staging", progress)
 
     moved = machine.define(own, backend=(tmp_path / "moved").as_uri())

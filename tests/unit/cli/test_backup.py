@@ -116,7 +116,7 @@ def install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Install:
         monkeypatch.setattr(FakeEnvironment, "folder", tmp_path, raising=False)
         health = type("Health", (), {"summary": "healthy"})()
         monkeypatch.setattr(restore, "RestoreOperations", lambda _: fake)
-        monkeypatch.setattr(restore, "open_deployed_target", lambda *_: fake.target)
+        monkeypatch.setattr(restore, "open_deployed_target", lambda *_, **__: fake.target)
         monkeypatch.setattr(backup, "run_backup_job", run_backup_job)
         monkeypatch.setattr(backup, "select_backup", select_backup)
         monkeypatch.setattr(restore, "wait_until_healthy", lambda *_: health)

@@ -76,7 +76,9 @@ class FakeJobs:
 def jobs(monkeypatch: pytest.MonkeyPatch) -> type[FakeJobs]:
     FakeJobs.started, FakeJobs.deleted = [], []
     monkeypatch.setattr(dlq, "KubernetesJobs", FakeJobs)
-    monkeypatch.setattr(dlq, "open_deployed_target", lambda *_: type("Target", (), {"kubeconfig": None})())
+    monkeypatch.setattr(
+        dlq, "open_deployed_target", lambda *_, **__: type("Target", (), {"kubeconfig": None})()
+    )
     return FakeJobs
 
 

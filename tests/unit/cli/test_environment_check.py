@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli.actions import deployment_target
+from cli.actions.deployment_target import DeploymentTarget, open_deployed_target
 from cli.environment import Environment, load_environment
 from cli.environment_check import require_unchanged, require_unoccupied
-from infra.environment_record import EnvironmentRecord
-from infra.errors import ProblemsError, UsageError
+from infra.environment_record import CLUSTER, NO_CLUSTER, OFFSITE_STORE, EnvironmentRecord, differences
+from infra.errors import EsqError, ProblemsError, UsageError
+from infra.progress import RecordingProgress
 from tests.unit.cli.definitions import write_definition
 
 if TYPE_CHECKING:
@@ -119,9 +122,66 @@ def test_foreign_cluster_is_refused_with_the_ways_on(environment: Environment) -
 def test_command_may_change_one_field_only(
     environment: Environment, field: str, change: dict[str, Any]
 ) -> None:
-    require_unchanged(environment, changed(**change), lambda: RECORD, may_change=field)
+    require_unchanged(environment, changed(**change), lambda: RECORD, may_change=[field])
     with pytest.raises(ProblemsError) as error:
         require_unchanged(
-            environment, changed(**change, backend="s3://other"), lambda: RECORD, may_change=field
+            environment, changed(**change, backend="s3://other"), lambda: RECORD, may_change=[field]
         )
     assert [problem.location for problem in error.value.problems] == ["backend"]
+
+
+def test_stale_copy_is_not_enough_for_a_change(environment: Environment) -> None:
+    environment.save_record(RECORD)
+    with pytest.raises(ProblemsError):
+        require_unchanged(environment, RECORD, lambda: changed(cluster_uid="two"), use_copy=False)
+
+
+@pytest.mark.parametrize(
+    ("stored", "occupant", "deployed"),
+    [(None, "prod", False), (None, "staging", False), (RECORD, "prod", False), (RECORD, "staging", True)],
+    ids=["no record", "no record, own name", "another's cluster", "deployed"],
+)
+def test_command_requires_a_record_and_the_environment_in_its_cluster(
+    environment: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+    stored: EnvironmentRecord | None,
+    occupant: str,
+    *,
+    deployed: bool,
+) -> None:
+    kubeconfig = environment.folder / "kubeconfig"
+    environment.folder.mkdir(parents=True)
+    kubeconfig.touch()
+    target = DeploymentTarget(environment, None, None, kubeconfig)  # type: ignore[arg-type]
+    monkeypatch.setattr(deployment_target, "open_target", lambda *_: target)
+    monkeypatch.setattr(DeploymentTarget, "current_record", lambda _: RECORD)
+    monkeypatch.setattr(DeploymentTarget, "_read_record", lambda _: stored)
+    monkeypatch.setattr(deployment_target, "deployed_environment", lambda _: occupant)
+    if deployed:
+        assert open_deployed_target(environment, RecordingProgress()) is target
+        return
+    with pytest.raises(EsqError, match="`staging` is not deployed"):
+        open_deployed_target(environment, RecordingProgress())
+
+
+def test_destroy_that_kept_backups_is_followed_by_recover_or_rebind(environment: Environment) -> None:
+    without_cluster = changed(cluster_uid="")
+    with pytest.raises(ProblemsError) as error:
+        require_unchanged(environment, RECORD, lambda: without_cluster, may_change=(OFFSITE_STORE, CLUSTER))
+    assert "esq recover staging" in error.value.detail
+    assert (
+        require_unchanged(environment, RECORD, lambda: without_cluster, may_change=[NO_CLUSTER])
+        == without_cluster
+    )
+
+
+def test_remedies_fit_the_environment() -> None:
+    with pytest.raises(UsageError) as error:
+        require_unoccupied(RECORD, "staging")
+    assert "esq destroy local" not in error.value.remedy
+    local = changed(environment="local")
+    with pytest.raises(UsageError) as error:
+        require_unoccupied(local, "local")
+    assert "esq destroy local" in error.value.remedy
+    moved = local.model_copy(update={"cluster_uid": "two"})
+    assert differences(local, moved)[CLUSTER].remedy.startswith("Correct ESQ_LOCAL_CLUSTER.")
