@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.contacts.commands import ImportBatch, ImportContacts, ImportResult
 from services.contacts.domain.csv_import import RowParser, split_batches
 from services.contacts.domain.model import Contact, validate_list_name
-from services.kit.errors import InvalidError, NotFoundError
+from services.kit.errors import InvalidError, NotFoundError, PartlyStoredError, TemporaryError
 from services.kit.ids import uuid7
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ async def import_contacts(command: ImportContacts, contacts: ContactRepository, 
     Raises:
         InvalidError: the name of the list or the first line of the file is invalid, or the file is empty;
             nothing is stored.
-        TemporaryError: the database became unavailable, or there are too many concurrent imports into the
-            list; sending the file again continues.
+        TemporaryError: the database is unavailable, or there are too many concurrent imports into the list.
+        PartlyStoredError: the same after a batch was stored; sending the file again continues, and counts
+            stored contacts as duplicates.
     """
     name = validate_list_name(command.list_name)
     parser, import_id = RowParser(country), uuid7()
@@ -48,7 +49,12 @@ async def import_contacts(command: ImportContacts, contacts: ContactRepository, 
         parsed = [Contact(uuid7(), row.phone, row.name) for row in rows]
         rejected = parser.rejections.total if is_last else None
         batch = ImportBatch(command.company, name, import_id, parsed, batches == 0, rejected)
-        added = await contacts.add_batch(batch)
+        try:
+            added = await contacts.add_batch(batch)
+        except TemporaryError as error:
+            if batches:
+                raise PartlyStoredError(str(error), retry_after=error.retry_after) from error
+            raise
         accepted, duplicates, batches = accepted + added, duplicates + len(parsed) - added, batches + 1
     if not batches:
         raise InvalidError("the file is empty")

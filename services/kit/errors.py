@@ -29,6 +29,13 @@ class TemporaryError(ServiceError):
         self.retry_after = retry_after
 
 
+class PartlyStoredError(TemporaryError):
+    """A dependency became unavailable after a part was stored: only the caller can repeat the whole.
+
+    A retry by the service would answer as if the caller had sent the request twice.
+    """
+
+
 class OverloadedError(ServiceError):
     """There is more work than can be completed in time; retry later.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fastapi.routing import APIRoute
 
-from services.kit.errors import TemporaryError
+from services.kit.errors import PartlyStoredError, TemporaryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -34,7 +34,7 @@ MAX_BODY_BYTES = 1 << 20
 
 
 class RetryingRoute(APIRoute):
-    """A route whose requests are retried after a `TemporaryError`."""
+    """A route whose requests are retried after a `TemporaryError`, unless a part is stored."""
 
     _waiting = 0
 
@@ -55,6 +55,8 @@ class RetryingRoute(APIRoute):
         while True:
             try:
                 return await handle(request)
+            except PartlyStoredError:
+                raise
             except TemporaryError:
                 if clock() > deadline or self._waiting >= MAX_WAITING_REQUESTS:
                     raise

@@ -9,13 +9,18 @@ import pytest
 from pydantic import SecretStr
 
 from services.contacts.bootstrap import build_app
+from services.contacts.domain.csv_import import LINES_PER_BATCH
 from services.contacts.fakes import FakeContactRepository
 from services.contacts.settings import ApiSettings
+from services.kit.errors import TemporaryError
+from services.kit.http import retrying_route
 from services.kit.http.auth import JwtTokens
 from services.kit.observability.health import Health
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from services.contacts.commands import ImportBatch
 
 KEY = "k" * 32
 FILE = "nome;telefone\nAna;11987654321\nBia;(11) 98765-4322\nAna de novo;+5511987654321\nNinguém;12\n"
@@ -53,6 +58,37 @@ async def test_import_returns_counts_and_rejected_rows(client: httpx.AsyncClient
     assert body["rejected"] == [{"line": 5, "reason": "not a phone number: too short or too long"}]
     repeated = (await import_file(client, FILE)).json()
     assert (repeated["accepted"], repeated["duplicates"]) == (0, 3)
+
+
+class UnavailableAtBatch(FakeContactRepository):
+    """Fails once, at the given batch."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number, self.calls = number, 0
+
+    async def add_batch(self, batch: ImportBatch) -> int:
+        self.calls += 1
+        if self.calls == self.number:
+            raise TemporaryError("the database is not available")
+        return await super().add_batch(batch)
+
+
+@pytest.mark.parametrize(
+    ("batch", "status", "calls"), [(1, 201, 3), (2, 503, 2)], ids=["nothing stored", "first batch stored"]
+)
+async def test_import_is_retried_only_while_nothing_is_stored(
+    batch: int, status: int, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry would report the stored contacts as duplicates."""
+    monkeypatch.setattr(retrying_route, "RETRY_INTERVAL_SECONDS", 0)
+    contacts = UnavailableAtBatch(batch)
+    file = "phone\n" + "".join(f"1198765{number:04d}\n" for number in range(LINES_PER_BATCH + 1))
+    transport = httpx.ASGITransport(build_app(SETTINGS, Health(), contacts))
+    async with httpx.AsyncClient(transport=transport, base_url="http://contacts") as client:
+        response = await import_file(client, file)
+    assert (response.status_code, contacts.calls) == (status, calls)
+    assert response.json().get("duplicates", 0) == 0
 
 
 async def test_pages_return_each_contact_once(client: httpx.AsyncClient) -> None:
