@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes.client.exceptions import ApiException
 
 from infra.errors import Problem, ProblemsError
-from infra.kubernetes import api_client, get_json
+from infra.kubernetes import api_client, get_json, to_esq_error
 from infra.names import PART_OF_LABEL, PRODUCT
 
 if TYPE_CHECKING:
@@ -48,9 +48,30 @@ def resolve_pending_operations(state: Manifest, kubeconfig: Path) -> str:
         return ""
     creations = [operation["resource"] for operation in operations if operation["type"] == "creating"]
     adopted = _adopted(creations, kubeconfig)
-    state["resources"] = [*state.get("resources", []), *adopted]
+    state["resources"] = _with_adopted(state.get("resources", []), adopted)
     state.pop("pending_operations")
     return f"{len(operations)} pending operations settled, {len(adopted)} objects adopted"
+
+
+def _with_adopted(resources: list[Manifest], adopted: list[Manifest]) -> list[Manifest]:
+    """Return the resources of a state with the adopted ones, each in the place of the one that it replaces.
+
+    A state has one resource of a URN, in an order in which dependencies come first, and any number that are
+    to be deleted. A resource with a pending replacement is deleted already; another one with another object
+    remains to be deleted.
+    """
+    remaining = {resource["urn"]: resource for resource in adopted}
+    ids = {urn: resource["id"] for urn, resource in remaining.items()}
+    merged: list[Manifest] = []
+    for resource in resources:
+        urn = resource["urn"]
+        if urn in remaining:
+            merged.append(remaining.pop(urn))
+        if urn not in ids or resource.get("delete"):
+            merged.append(resource)
+        elif not resource.get("pendingReplacement") and resource.get("id") != ids[urn]:
+            merged.append({**resource, "delete": True})
+    return [*merged, *remaining.values()]
 
 
 def _adopted(creations: list[Manifest], kubeconfig: Path) -> list[Manifest]:
@@ -89,7 +110,7 @@ def _live_object(api: ApiClient, manifest: Mapping[str, Any]) -> Manifest | None
     except ApiException as error:
         if error.status == _NOT_FOUND:
             return None
-        raise
+        raise to_esq_error(error) from error
 
 
 def _is_ours(live: Manifest) -> bool:

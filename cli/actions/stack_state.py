@@ -13,8 +13,10 @@ from cli.engine_results import EnvironmentLockedError
 from cli.environment_lease import NAMESPACE, lease_name, read_lease, release_incomplete
 from cli.environment_lock import hold_environment
 from cli.lock_holder import LockHolder
+from cli.pending_operations import resolve_pending_operations
 from infra.errors import UsageError
 from infra.kubernetes import api_client, get_or_none
+from stacks import environment_stack
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +44,10 @@ def export_state(environment: Environment, progress: ProgressReporter) -> dict[s
 
 
 def import_state(environment: Environment, file: Path, progress: ProgressReporter) -> list[str]:
-    """Replace the states of stacks by those of an export.
+    """Replace the states of stacks by those of an export; creates missing stacks.
+
+    Credentials are only imported when they are lost: those of an export may be older than a rotation.
+    Operations that were pending are resolved by a look at the cluster; the engine would forget them.
 
     Args:
         environment: the environment.
@@ -50,9 +55,10 @@ def import_state(environment: Environment, file: Path, progress: ProgressReporte
         progress: reports steps.
 
     Returns:
-        The names of the layers.
+        The names of the imported layers.
 
     Raises:
+        ProblemsError: pending operations concern objects that are not ours.
         UsageError: the file is no export of this environment; nothing was changed.
         EsqError: another run uses the environment.
     """
@@ -60,10 +66,18 @@ def import_state(environment: Environment, file: Path, progress: ProgressReporte
     with hold_environment(environment, "state import") as lock:
         target, engine = _open_engine(environment, progress)
         lock.hold_cluster(target.kubeconfig)
+        existing = engine.workspace.layers()
+        if environment_stack.LAYER in existing:
+            states.pop(environment_stack.LAYER, None)
         for layer, state in states.items():
             with progress.step(f"import {layer}") as step:
+                outcome = resolve_pending_operations(state, target.kubeconfig)
+                if layer not in existing:
+                    stack = engine.workspace.stack(layer)
+                    stack.workspace.create_stack(stack.name)
                 engine.workspace.import_state(layer, state)
-                step.set_result(f"{len(state.get('resources') or [])} resources")
+                resources = f"{len(state.get('resources') or [])} resources"
+                step.set_result("; ".join(filter(None, (resources, outcome))))
     return list(states)
 
 

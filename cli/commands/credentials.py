@@ -73,7 +73,10 @@ def import_(
     if json:
         output.print_json({"environment": env, "imported": imported, "steps": output.timings(progress)})
     elif imported:
-        typer.echo(f"The credentials of `{env}` are restored. Deploy it: esq deploy {env}")
+        typer.echo(
+            f"The credentials of `{env}` are restored. "
+            f"If the cluster is lost: esq recover {env}; otherwise: esq deploy {env}"
+        )
     else:
         typer.echo(f"`{env}` has these credentials already.")
 

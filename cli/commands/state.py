@@ -28,7 +28,10 @@ def export(env: Env) -> None:
 
 @app.command("import")
 def import_(env: Env, file: Export, *, yes: Yes = False, json: AsJson = False) -> None:
-    """Replace the states of the stacks by an export. The cluster is not changed: see `esq drift` then."""
+    """Replace the states of the stacks by an export, except for credentials that exist.
+
+    The cluster is not changed: see `esq drift` then.
+    """
     output.require_confirmation(
         f"Replace the state of `{env}` by {file}?",
         remedy=f"To confirm: `esq state import {env} {file} --yes`.",
@@ -42,7 +45,7 @@ def import_(env: Env, file: Export, *, yes: Yes = False, json: AsJson = False) -
     if json:
         output.print_json({"environment": env, "layers": layers})
     else:
-        typer.echo(f"Imported {', '.join(layers)}. Compare with the cluster: esq drift {env}")
+        typer.echo(f"Imported {', '.join(layers) or 'nothing'}. Compare with the cluster: esq drift {env}")
 
 
 @app.command("unlock")

@@ -9,13 +9,16 @@ import shutil
 import signal
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pulumi
 import pytest
 
+from cli.actions import stack_state
 from cli.engine_results import DeployFailedError, EnvironmentLockedError
 from cli.environment import load_environment
+from cli.environment_lock import EnvironmentLock
 from cli.pulumi_engine import PulumiEngine
 from infra.errors import EsqError
 from infra.progress import RecordedStep, RecordingProgress
@@ -93,6 +96,27 @@ def test_environment_whose_name_begins_alike_has_other_layers(
 ) -> None:
     engine.up("eu-data", two_components, step)
     assert engine.workspace.layers() == frozenset()
+
+
+def test_import_of_a_state_creates_lost_stacks_and_keeps_credentials(
+    engine: PulumiEngine, step: RecordedStep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_state, "_open_engine", lambda *_: (engine, engine))
+    monkeypatch.setattr(engine, "kubeconfig", tmp_path / "none", raising=False)
+    monkeypatch.setattr(EnvironmentLock, "hold_cluster", lambda *_: None)
+    for layer in ("data", "environment"):
+        engine.up(layer, two_components, step)
+    exported = stack_state.export_state(engine.environment, RecordingProgress())
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps(exported))
+    engine.destroy("data", step)
+    engine.publish("environment", partial(pulumi.export, "password", "rotated"), step)
+    assert stack_state.import_state(engine.environment, file, RecordingProgress()) == ["data"]
+    assert engine.workspace.outputs("data") == {"password": "test-password"}
+    assert engine.workspace.outputs("environment") == {"password": "rotated"}
+    engine.destroy("environment", step)
+    stack_state.import_state(engine.environment, file, RecordingProgress())
+    assert engine.workspace.outputs("environment") == {"password": "test-password"}
 
 
 def test_preview_changes_nothing(engine: PulumiEngine, step: RecordedStep) -> None:
