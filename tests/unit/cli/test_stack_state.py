@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli import output
+from cli.actions import credentials
 from cli.actions.stack_state import FORMAT, import_state
 from cli.environment import load_environment
 from cli.main import run
@@ -48,3 +49,11 @@ def test_targets_need_one_layer() -> None:
     assert output.parse_targets(None, list(Layer)) == ()
     with pytest.raises(UsageError, match="resources of one layer"):
         output.parse_targets(["a"], list(Layer))
+
+
+def test_import_of_credentials_names_the_next_step(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(credentials, "import_credentials", lambda *_: True)
+    assert run(["credentials", "import", "local", "export.json", "--yes"]) == 0
+    assert "If the cluster is lost: esq recover local; otherwise: esq deploy local" in capsys.readouterr().out
