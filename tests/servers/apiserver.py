@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from contextlib import closing
+import uuid
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,6 +19,7 @@ from infra.zones.toolchain import Toolchain
 from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -161,3 +163,25 @@ class ApiServer:
             f"--service-account-private-key-file={self._folder}/server.key",
             f"--root-ca-file={self._folder}/ca.crt",
         ]
+
+
+@contextmanager
+def running_api_server(folder: Path) -> Iterator[ApiServer]:
+    """Start an API server; stop it at the end, also when its start fails.
+
+    Args:
+        folder: see `ApiServer`.
+    """
+    server = ApiServer(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def create_namespace(api: client.ApiClient) -> str:
+    """Create a namespace for one test and return its name."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    client.CoreV1Api(api).create_namespace({"metadata": {"name": name}})
+    return name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import pytest
 from kubernetes import client
 
 from infra.kubernetes import api_client
-from tests.servers.apiserver import ApiServer
+from tests.servers.apiserver import ApiServer, create_namespace, running_api_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,12 +17,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
-    try:
-        server.start()
+    with running_api_server(tmp_path_factory.mktemp("apiserver")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -34,6 +29,4 @@ def core(server: ApiServer) -> Iterator[client.CoreV1Api]:
 
 @pytest.fixture
 def namespace(core: client.CoreV1Api) -> str:
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    core.create_namespace({"metadata": {"name": name}})
-    return name
+    return create_namespace(core.api_client)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import uuid
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from kubernetes import client
 
 from infra.kubernetes import api_client
 from infra.progress import RecordedStep
-from tests.servers.apiserver import ApiServer
+from tests.servers.apiserver import ApiServer, create_namespace, running_api_server
 from tests.servers.provider import ChildDeploy, new_engine, new_provider
 
 if TYPE_CHECKING:
@@ -26,12 +25,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    server = ApiServer(tmp_path_factory.mktemp("apiserver"))
-    try:
-        server.start()
+    with running_api_server(tmp_path_factory.mktemp("apiserver")) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture
@@ -42,9 +37,7 @@ def api(server: ApiServer) -> Iterator[client.ApiClient]:
 
 @pytest.fixture
 def namespace(api: client.ApiClient) -> str:
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    client.CoreV1Api(api).create_namespace({"metadata": {"name": name}})
-    return name
+    return create_namespace(api)
 
 
 @pytest.fixture(scope="session")

@@ -80,6 +80,19 @@ async def test_delayed_connection_is_popped_after_its_delay(ready_queue: RedisRe
     assert popped == [MAIN]
 
 
+async def pop_while_reconciling(ready_queue: RedisReadyQueue, database: Database) -> list[ReadyConnection]:
+    """Run the reconciler until the queue has connections; return them."""
+    stop = asyncio.Event()
+    reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)
+    reconciling = asyncio.create_task(reconciler.run(stop))
+    async with asyncio.timeout(10):
+        while not (popped := await ready_queue.pop(10)):
+            await ready_queue.wait(0.2)
+    stop.set()
+    await reconciling
+    return popped
+
+
 @pytest.mark.usefixtures("connection")
 async def test_draining_queue_empties_until_it_is_resumed(
     platform: PlatformUnderTest, redis: Redis, ready_queue: RedisReadyQueue, database: Database
@@ -92,14 +105,7 @@ async def test_draining_queue_empties_until_it_is_resumed(
         await ready_queue.push(without_delay(MAIN))
     assert await ready_queue.pop(10) == [], "an open breaker would return the connections from Postgres"
     redis.execute("hset", f"esq:queue:{{{DISPATCH}}}:meta", "draining", "0")
-    stop = asyncio.Event()
-    reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)
-    reconciling = asyncio.create_task(reconciler.run(stop))
-    async with asyncio.timeout(10):
-        while not (popped := await ready_queue.pop(10)):
-            await ready_queue.wait(0.2)
-    stop.set()
-    await reconciling
+    popped = await pop_while_reconciling(ready_queue, database)
     assert popped == [MAIN]
 
 
@@ -112,14 +118,7 @@ async def test_reconciler_restores_entries_after_data_loss(
     await ready_queue.push(without_delay(MAIN))
     redis.execute("flushall")
     assert await ready_queue.pop(10) == []
-    stop = asyncio.Event()
-    reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)
-    reconciling = asyncio.create_task(reconciler.run(stop))
-    async with asyncio.timeout(10):
-        while not (popped := await ready_queue.pop(10)):
-            await ready_queue.wait(0.2)
-    stop.set()
-    await reconciling
+    popped = await pop_while_reconciling(ready_queue, database)
     assert popped == [MAIN], "globex has no messages"
 
 
