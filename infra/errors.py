@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,17 @@ class EsqError(Exception):
         self.location = location
         self.remedy = remedy
         self.detail = detail
+
+    @classmethod
+    def caused_by(cls, cause: EsqError, message: str, *, remedy: str) -> Self:
+        """Return an error of a whole operation, with the location and detail of the step that failed.
+
+        Args:
+            cause: the error of the step; its message follows the new one.
+            message: what the failure means for the operation.
+            remedy: the next step for the reader.
+        """
+        return cls(f"{message}: {cause.message}", location=cause.location, remedy=remedy, detail=cause.detail)
 
 
 class UsageError(EsqError):

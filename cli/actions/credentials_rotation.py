@@ -136,11 +136,10 @@ def _deploy(name: str, phase: RotationPhase, deploy_phase: Callable[[], None]) -
     try:
         deploy_phase()
     except EsqError as error:
-        raise EsqError(
-            f"the rotation stopped in phase {phase}: {error.message}",
-            location=error.location,
+        raise EsqError.caused_by(
+            error,
+            f"the rotation stopped in phase {phase}",
             remedy=f"Correct the problem, then continue: `esq credentials rotate {name} --yes`.",
-            detail=error.detail,
         ) from error
 
 

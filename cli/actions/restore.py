@@ -73,11 +73,10 @@ def _restore(
         raise
     except EsqError as error:
         resume = request.command(name)
-        raise EsqError(
-            f"the restore is not complete: {error.message}",
-            location=error.location,
+        raise EsqError.caused_by(
+            error,
+            "the restore is not complete",
             remedy=f"{error.remedy} The services may be stopped until it is complete; to resume: `{resume}`.",
-            detail=error.detail,
         ) from error
     return {
         "target": request.target,
@@ -127,11 +126,10 @@ def _stop_and_back_up(operations: RestoreOperations, progress: ProgressReporter)
             operations.start_services()
             operations.delete_request()
         if isinstance(error, EsqError):
-            raise NothingRestoredError(
-                f"nothing was restored: {error.message}",
-                location=error.location,
+            raise NothingRestoredError.caused_by(
+                error,
+                "nothing was restored",
                 remedy=f"The services were started again. {error.remedy} Then repeat the command.",
-                detail=error.detail,
             ) from error
         raise
     return label
