@@ -77,17 +77,13 @@ class EngineCommand(auto.PulumiCommand):
             CommandError: the command failed; a more specific class of it where the SDK knows the reason.
         """
         argv = [*_DIE_WITH_PARENT, self.command, "--non-interactive", *args]
-        variables = {**os.environ, **additional_env, "PULUMI_AUTOMATION_API": "true"}
-        if "PULUMI_CONFIG_PASSPHRASE_FILE" in additional_env:
-            # Of another project: the engine would prefer it to the file.
-            variables.pop("PULUMI_CONFIG_PASSPHRASE", None)
         with subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=cwd,
-            env=variables,
+            env=_variables(additional_env),
             encoding="utf-8",
             start_new_session=True,
         ) as process:
@@ -150,6 +146,15 @@ class EngineCommand(auto.PulumiCommand):
             if self._interrupted:
                 # The signal arrived before there was a process to send it to.
                 process.send_signal(signal.SIGINT)
+
+
+def _variables(additional: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the engine's process."""
+    variables = {**os.environ, **additional, "PULUMI_AUTOMATION_API": "true"}
+    if "PULUMI_CONFIG_PASSPHRASE_FILE" in additional:
+        # Of another project: the engine would prefer it to the file.
+        variables.pop("PULUMI_CONFIG_PASSPHRASE", None)
+    return variables
 
 
 class _Lines:
