@@ -30,7 +30,8 @@ OURS = {PART_OF_LABEL: PRODUCT}
 
 def objects(namespace: str, labels: dict[str, str], image: str = "web:1") -> None:
     """Declare objects with generated and fixed names, some of which cannot be changed."""
-    meta = {"namespace": namespace, "labels": labels, "annotations": {"pulumi.com/skipAwait": "true"}}
+    skip = {"pulumi.com/skipAwait": "true"}
+    meta = {"namespace": namespace, "labels": labels, "annotations": skip}
     pod = {"containers": [{"name": "main", "image": image}], "restartPolicy": "Never"}
     template = {"metadata": {"labels": {"app": "web"}}, "spec": {**pod, "restartPolicy": "Always"}}
     storage = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1024Mi"}}}
@@ -44,7 +45,11 @@ def objects(namespace: str, labels: dict[str, str], image: str = "web:1") -> Non
     k8s.core.v1.ConfigMap("generated", metadata=meta, data={"key": "one"})
     k8s.core.v1.Secret("s", metadata={**meta, "name": "s"}, string_data={"word": "open sesame"})
     k8s.apps.v1.StatefulSet("ss", metadata={**meta, "name": "ss"}, spec=members)
-    k8s.batch.v1.Job("j", metadata={**meta, "name": "j"}, spec={"template": {"metadata": {}, "spec": pod}})
+    # Its replacement has the same name: a deletion in the foreground would leave it to the garbage collector,
+    # and without waiting the replacement may come first.
+    in_background = {**skip, "pulumi.com/deletionPropagationPolicy": "background"}
+    job = {**meta, "name": "j", "annotations": in_background}
+    k8s.batch.v1.Job("j", metadata=job, spec={"template": {"metadata": {}, "spec": pod}})
     k8s.scheduling.v1.PriorityClass("p", metadata={"name": namespace, "labels": labels}, value=1000)
 
 
