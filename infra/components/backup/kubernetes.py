@@ -231,7 +231,10 @@ def _initial_backup(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions)
     """Take a backup as soon as the database exists; the deploy does not wait for it."""
     name = f"{INITIAL}-{digest[:8]}"
     metadata = workload.metadata(name, args.namespace, INITIAL)
-    metadata.annotations = {"pulumi.com/skipAwait": "true"}
+    # Another image replaces the Job under the same name. A deletion in the foreground, for which the deploy
+    # does not wait either, could still be running when the replacement is created.
+    background = {"pulumi.com/deletionPropagationPolicy": "background"}
+    metadata.annotations = {"pulumi.com/skipAwait": "true", **background}
     spec = _job(INITIAL, _pod(args, "backup", ["full"], args.job_size, config="backup.conf"))
     spec.backoff_limit = 3
     # This Job is never deleted: otherwise the next deploy would create it again, and with it another backup.
