@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from chaos.context import Annotation  # noqa: TC001 - pydantic reads the annotations when the class is created
 from chaos.timeline import Event, time_to_full_redundancy
 from chaos.traffic.client_stats import StreamStats
 from infra.errors import EsqError
+from infra.measurements.measurements import RunOutcome
 from infra.measurements.slo_evaluation import SloEvaluation, evaluate
 from services.contracts.slo import ERROR_BUDGET_SECONDS, SloStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 DURABLE_STORES = ("edge", "kafka", "object-store", "postgres")
 """Clients of the durable stores. Data lost by Redis can be rebuilt: it is reported and violates no SLO."""
@@ -29,6 +33,55 @@ class CampaignResult(BaseModel):
     uncertain: int
 
 
+class ActivityResult(BaseModel):
+    """Result of an activity of the experiment, from the journal of Chaos Toolkit.
+
+    Attributes:
+        name: name of the activity.
+        type: `action` or `probe`.
+        status: `succeeded`, `failed`, `aborted` or `not run`.
+        error: last line of its exception; empty if there was none.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    type: str
+    status: str
+    error: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Reason why the activity makes its run invalid; empty if it succeeded."""
+        if self.status == "succeeded":
+            return ""
+        return f"{self.type} `{self.name}` {self.status}" + (f": {self.error}" if self.error else "")
+
+
+def activity_results(journal: Mapping[str, Any]) -> tuple[ActivityResult, ...]:
+    """Return the results of the method's activities from a journal of Chaos Toolkit; `not run` if missing."""
+    results = [
+        ActivityResult(
+            name=str(result["activity"]["name"]),
+            type=str(result["activity"]["type"]),
+            status=str(result["status"]),
+            error=_last_line(result.get("exception")),
+        )
+        for result in journal.get("run") or ()
+    ]
+    executed = {result.name for result in results}
+    for activity in journal.get("experiment", {}).get("method", ()):
+        name = str(activity.get("name") or activity.get("ref"))
+        if name not in executed:
+            results.append(ActivityResult(name=name, type=activity.get("type", "activity"), status="not run"))
+    return tuple(results)
+
+
+def _last_line(exception: Sequence[str] | str | None) -> str:
+    lines = "".join(exception or ()).strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
 class ExperimentRun(BaseModel):
     """A run. All times are seconds on the monotonic clock of the host.
 
@@ -36,13 +89,16 @@ class ExperimentRun(BaseModel):
         started_at: start of the traffic.
         ended_at: end of the traffic.
         annotations: injections and undos.
+        activities: results of the method's activities.
         streams: client statistics by stream.
         events: state changes of the cluster.
         campaign: result of the campaign, if one was sent.
         failovers: number of leader changes of Postgres, Redis and Kafka.
         status: status from Chaos Toolkit: `completed`, `failed`, `aborted`, `interrupted`.
         deviated: whether the system was not healthy again in time.
+        problems: further reasons why the run is invalid, e.g. a precondition that did not hold.
         abort_reason: reason for the abort; empty if the run was not aborted.
+        error: message of the error that ended the run; empty if there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,27 +106,47 @@ class ExperimentRun(BaseModel):
     started_at: float
     ended_at: float
     annotations: tuple[Annotation, ...] = ()
+    activities: tuple[ActivityResult, ...] = ()
     streams: dict[str, StreamStats] = Field(default_factory=dict)
     events: tuple[Event, ...] = ()
     campaign: CampaignResult | None = None
     failovers: int = 0
     status: str = "completed"
     deviated: bool = False
+    problems: tuple[str, ...] = ()
     abort_reason: str = ""
+    error: str = ""
 
+    @computed_field  # type: ignore[prop-decorator]  # pydantic documents this order
     @property
-    def incomplete_reason(self) -> str:
-        """Reason why the run is incomplete; empty for a complete run. Independent of SLOs."""
-        if self.abort_reason or self.status != "completed":
-            return self.abort_reason or self.status
+    def outcome(self) -> RunOutcome:
+        """How the run ended. Derived from its facts, so that nothing can claim a valid run."""
+        if self.error:
+            return RunOutcome.CRASHED
+        if self.abort_reason or self.status in {"aborted", "interrupted"}:
+            return RunOutcome.ABORTED
+        return RunOutcome.INVALID if self.reasons else RunOutcome.VALID
+
+    @computed_field  # type: ignore[prop-decorator]  # same
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All reasons why the run is not valid; empty for a valid run. Independent of SLOs."""
+        reasons = [self.error, self.abort_reason, *self.problems]
+        reasons += [activity.reason for activity in self.activities]
+        if self.status != "completed":
+            reasons.append(f"Chaos Toolkit ended with `{self.status}`")
+        if not any(annotation.is_injection for annotation in self.annotations):
+            reasons.append("no fault was injected")
         if self.deviated:
-            return "not healthy again in time"
-        return f"clients lagged: {', '.join(self.lagging_streams)}" if self.lagging_streams else ""
+            reasons.append("not healthy again in time")
+        if self.lagging_streams:
+            reasons.append(f"clients lagged: {', '.join(self.lagging_streams)}")
+        return tuple(reason for reason in reasons if reason)
 
     @property
-    def complete(self) -> bool:
-        """Whether the run ended, the system became healthy again, and the clients did not lag."""
-        return not self.incomplete_reason
+    def valid(self) -> bool:
+        """Whether the values of the run count."""
+        return self.outcome is RunOutcome.VALID
 
     @property
     def lagging_streams(self) -> list[str]:
@@ -166,26 +242,24 @@ class ChaosReport(BaseModel):
 
     @property
     def measured_runs(self) -> list[ExperimentRun]:
-        """The runs whose values count: those that ended and were not aborted."""
-        return [run for run in self.runs if run.status == "completed" and not run.abort_reason]
+        """The runs whose values count."""
+        return [run for run in self.runs if run.valid]
 
     @property
     def evaluations(self) -> list[SloEvaluation]:
         """Each SLO evaluated with the values of the measured runs, if there are any."""
-        measured = {slo_id: (metric, self._values(metric)) for slo_id, metric in self.slos.items()}
+        measured = {
+            slo_id: (metric, [run.metric(metric) for run in self.measured_runs])
+            for slo_id, metric in self.slos.items()
+        }
         return [evaluate(slo_id, metric, values) for slo_id, (metric, values) in measured.items() if values]
 
     @property
-    def all_complete(self) -> bool:
-        """Whether every run is complete."""
-        return all(run.complete for run in self.runs)
+    def all_valid(self) -> bool:
+        """Whether every run is valid."""
+        return all(run.valid for run in self.runs)
 
     @property
     def violated(self) -> list[SloEvaluation]:
         """The violated SLOs."""
         return [evaluation for evaluation in self.evaluations if evaluation.status is SloStatus.VIOLATED]
-
-    def _values(self, metric: str) -> list[float]:
-        """Return the value of each run that measured it; unavailability only if no client lagged."""
-        is_timed = metric.endswith(".max_unavailability_seconds")
-        return [run.metric(metric) for run in self.measured_runs if not (is_timed and run.lagging_streams)]

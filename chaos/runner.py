@@ -20,7 +20,7 @@ from chaoslib.experiment import run_experiment
 
 from chaos import safety, watchdog
 from chaos.context import Context, running
-from chaos.results import CampaignResult, ExperimentRun
+from chaos.results import CampaignResult, ExperimentRun, activity_results
 from chaos.timeline import Timeline, cluster_sampler
 from chaos.traffic.client_stats import compute_stats
 from chaos.traffic.process import Traffic
@@ -86,7 +86,7 @@ def _run_observed(experiment: Experiment, context: Context, folder: Path, stack:
     context.wait(BASELINE_SECONDS, "traffic before the fault")
     journal = _run_chaostoolkit(experiment, context)
     (folder / "journal.json").write_text(json.dumps(journal, indent=2, default=str))
-    safety.wait_until_healthy(target, step)
+    problems = safety.wait_until_healthy(target, step)
     campaign = _campaign_result(campaign_process, step) if campaign_process else None
     leaders_after = _leaders(target)
     context.wait(0 if context.abort_reason else COOLDOWN_SECONDS, "traffic after the fault")
@@ -98,6 +98,7 @@ def _run_observed(experiment: Experiment, context: Context, folder: Path, stack:
         started_at=started_at,
         ended_at=ended_at,
         annotations=tuple(context.annotations),
+        activities=activity_results(journal),
         streams={
             name: compute_stats(stream, ended_at, stored.get(name))
             for name, stream in result["streams"].items()
@@ -107,6 +108,7 @@ def _run_observed(experiment: Experiment, context: Context, folder: Path, stack:
         failovers=sum(leaders_after.get(name) != leader for name, leader in leaders_before.items()),
         status=str(journal["status"]),
         deviated=bool(journal["deviated"]),
+        problems=tuple(f"not healthy again in time: {problem}" for problem in problems),
         abort_reason=context.abort_reason,
     )
     step.set_result(_summary(experiment_run))
@@ -186,7 +188,7 @@ def _summary(run: ExperimentRun) -> str:
         for name, stats in run.streams.items()
         if ".write" in name
     ]
-    state = f"; {run.incomplete_reason}" if run.incomplete_reason else ""
+    state = f"; {run.outcome}: {'; '.join(run.reasons)}" if run.reasons else ""
     return (
         f"unavailability: {', '.join(unavailability) or 'not measured'}; "
         f"{run.lost} lost, {run.duplicated} duplicated{state}"

@@ -81,7 +81,7 @@ def run(
     *,
     json: AsJson = False,
 ) -> None:
-    """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is incomplete.
+    """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is not valid.
 
     When this command is interrupted, it undoes its faults. When it is killed, a watchdog undoes them, or
     `esq chaos rollback ENV`.
@@ -96,7 +96,7 @@ def run(
     _print_report(report, page, as_json=json)
     if report.violated:
         raise typer.Exit(ExitCode.SLO_VIOLATED)
-    if not report.all_complete:
+    if not report.all_valid:
         raise typer.Exit(ExitCode.FAILED)
 
 
@@ -153,7 +153,7 @@ def _print_summary(report: ChaosReport, page: Path) -> None:
     from infra.measurements.html import format_number  # noqa: PLC0415 - same
 
     console = output.console()
-    console.print(f"[bold]{report.title}[/], {len(report.measured_runs)} of {len(report.runs)} runs measured")
+    console.print(f"[bold]{report.title}[/], {len(report.measured_runs)} of {len(report.runs)} runs valid")
     table = output.table("SLO", "objective, limit", "min", "median", "max", "status")
     table.columns[0].no_wrap = True
     for evaluation in report.evaluations:
@@ -166,6 +166,6 @@ def _print_summary(report: ChaosReport, page: Path) -> None:
         )
     output.print_table(table)
     for number, run_result in enumerate(report.runs, 1):
-        if not run_result.complete:
-            console.print(f"[red]✗[/] run {number}: {run_result.incomplete_reason}")
+        if not run_result.valid:
+            console.print(f"[red]✗[/] run {number} {run_result.outcome}: {'; '.join(run_result.reasons)}")
     console.print(f"report   {page}\nrunbook  runbooks/{report.runbook}.md")

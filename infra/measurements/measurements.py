@@ -10,6 +10,7 @@ import datetime as dt  # noqa: TC003 - pydantic reads the annotations when the c
 import os
 import platform
 import statistics
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROJECT = Path(__file__).resolve().parents[2]
+
+
+class RunOutcome(StrEnum):
+    """How a run ended, which decides what its values prove."""
+
+    VALID = "valid"
+    """The run went as planned: its values count."""
+    INVALID = "invalid"
+    """The run ended, but a part of it failed: it did not measure what it promised."""
+    ABORTED = "aborted"
+    """The run was stopped, for safety or by a person: an outage lasted at least as long as seen."""
+    CRASHED = "crashed"
+    """The run ended by an error of the tool."""
 
 
 class Distribution(BaseModel):

@@ -6,13 +6,21 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
+from chaoslib.experiment import run_experiment
 
 from chaos.context import Annotation
 from chaos.html_report import render_report
-from chaos.results import CampaignResult, ChaosReport, ExperimentRun
+from chaos.results import (
+    ActivityResult,
+    CampaignResult,
+    ChaosReport,
+    ExperimentRun,
+    activity_results,
+)
 from chaos.timeline import Event
 from chaos.traffic.client_stats import StreamStats, compute_stats
 from infra.errors import EsqError, UsageError
+from infra.measurements.measurements import RunOutcome
 from infra.measurements.report_store import ReportStore
 from services.contracts.slo import SLO_BY_ID, SloStatus
 
@@ -82,22 +90,67 @@ def test_slo_is_evaluated_by_median_and_maximum() -> None:
         assert evaluation.status is status
 
 
-def test_interrupted_run_is_not_measured() -> None:
-    interrupted = experiment_run(edge_read=30.0).model_copy(update={"status": "interrupted"})
-    report = chaos_report(experiment_run(edge_read=1.0), interrupted)
-    assert report.evaluations[0].distribution.values == (1.0,)
-    assert not report.all_complete
+@pytest.mark.parametrize(
+    ("fields", "outcome", "reason"),
+    [
+        ({"annotations": ()}, RunOutcome.INVALID, "no fault was injected"),
+        ({"deviated": True}, RunOutcome.INVALID, "not healthy again in time"),
+        ({"problems": ("edge: zone-a is down",)}, RunOutcome.INVALID, "edge: zone-a is down"),
+        ({"status": "failed"}, RunOutcome.INVALID, "Chaos Toolkit ended with `failed`"),
+        ({"streams": {"edge.read": stats(1.0, late=1)}}, RunOutcome.INVALID, "clients lagged: edge.read"),
+        (
+            {
+                "activities": (
+                    ActivityResult(name="kill", type="action", status="failed", error="ssh: no route"),
+                )
+            },
+            RunOutcome.INVALID,
+            "action `kill` failed: ssh: no route",
+        ),
+        ({"abort_reason": "edge.read is silent"}, RunOutcome.ABORTED, "edge.read is silent"),
+        ({"status": "interrupted"}, RunOutcome.ABORTED, "Chaos Toolkit ended with `interrupted`"),
+        ({"error": "the traffic process exited"}, RunOutcome.CRASHED, "the traffic process exited"),
+    ],
+)
+def test_run_is_valid_only_if_everything_went_as_planned(
+    fields: dict[str, object], outcome: RunOutcome, reason: str
+) -> None:
+    assert experiment_run(edge_read=1.0).outcome is RunOutcome.VALID
+    run = experiment_run(edge_read=1.0).model_copy(update=fields)
+    assert run.outcome is outcome
+    assert run.reasons == (reason,)
+    assert not chaos_report(run).all_valid
 
 
-def test_run_with_lagging_clients_measures_losses_but_no_unavailability() -> None:
-    streams = {"edge.read": stats(30.0, late=1), "edge.write": stats(1.0, lost=1)}
-    lagging = ExperimentRun(started_at=0.0, ended_at=40.0, streams=streams)
-    slos = {"edge-zone-outage": UNAVAILABILITY, "writes-lost": "lost"}
-    report = chaos_report(experiment_run(edge_read=1.0), lagging, slos=slos)
-    assert [evaluation.distribution.values for evaluation in report.evaluations] == [(1.0,), (0.0, 1.0)]
-    assert [run.incomplete_reason for run in report.runs] == ["", "clients lagged: edge.read"]
-    assert not report.all_complete
-    assert not chaos_report(lagging).evaluations
+def test_outcome_survives_storage_and_cannot_be_claimed() -> None:
+    run = experiment_run().model_copy(update={"annotations": ()})
+    stored = run.model_dump_json().replace('"outcome":"invalid"', '"outcome":"valid"')
+    assert '"outcome":"valid"' in stored
+    assert ExperimentRun.model_validate_json(stored) == run
+    assert ExperimentRun.model_validate_json(stored).outcome is RunOutcome.INVALID
+
+
+def test_activities_are_read_from_the_journal_of_chaos_toolkit() -> None:
+    """The toolkit says `completed` although an action failed."""
+    experiment = {
+        "title": "t",
+        "description": "d",
+        "method": [
+            {
+                "type": "action",
+                "name": "inject",
+                "provider": {"type": "python", "module": "json", "func": "loads", "arguments": {"s": "{"}},
+            }
+        ],
+        "rollbacks": [],
+    }
+    journal = run_experiment(experiment)
+    assert journal["status"] == "completed"
+    (result,) = activity_results(journal)
+    assert (result.name, result.type, result.status) == ("inject", "action", "failed")
+    assert "JSONDecodeError" in result.error
+    (missing,) = activity_results({**journal, "run": []})
+    assert missing.reason == "action `inject` not run"
 
 
 def test_html_page_is_self_contained_and_escaped() -> None:
