@@ -12,11 +12,13 @@ def new_histogram() -> HdrHistogram:
     return HdrHistogram(MIN_US, MAX_US, SIGNIFICANT_DIGITS)
 
 
-def record_seconds(histogram: HdrHistogram, seconds: float) -> None:
+def record_seconds(histogram: HdrHistogram, seconds: float, count: int = 1) -> None:
     """Record a latency; a value out of range is clamped.
 
     Args:
         histogram: histogram of microseconds.
         seconds: the latency.
+        count: how many requests had it; may be 0.
     """
-    histogram.record_value(min(MAX_US, max(MIN_US, round(seconds * 1e6))))
+    if count:  # else the maximum would be recorded
+        histogram.record_value(min(MAX_US, max(MIN_US, round(seconds * 1e6))), count)

@@ -24,20 +24,20 @@ _TEMPLATE = Path(__file__).with_name("report.html.j2")
 
 def render_html(report: LoadReport) -> str:
     """Return the HTML page of a report."""
-    series = report.requests.series
+    series = report.requests.intervals
     scale = WIDTH / max(len(series), 1)
-    totals = [second.succeeded + second.failed for second in series]
+    totals = [interval.due for interval in series]
     ticks = range(0, len(series), _tick_interval(len(series)))
     return render_page(
         _TEMPLATE,
         report=report,
         percentiles=PERCENTILES,
         errors=_errors(report),
-        succeeded=_bars([second.succeeded for second in series], totals),
+        succeeded=_bars([interval.accepted for interval in series], totals),
         due=_bars(totals),
-        latency=_bars([second.max_seconds for second in series]),
+        latency=_bars([interval.percentiles[-1] for interval in series]),
         max_requests=max(totals, default=0),
-        max_seconds=max((second.max_seconds for second in series), default=0.0),
+        max_seconds=max((interval.percentiles[-1] for interval in series), default=0.0),
         annotations=[
             (LEFT_MARGIN + annotation.at_seconds * scale, annotation) for annotation in report.annotations
         ],

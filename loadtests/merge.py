@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 from loadtests.histogram import new_histogram, record_seconds
-from loadtests.results import PERCENTILES, Latency, Requests, SecondStats
+from loadtests.protocol import IntervalResult
+from loadtests.results import PERCENTILES, IntervalStats, Latency, Requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,48 +17,64 @@ if TYPE_CHECKING:
     from loadtests.protocol import GeneratorResult
 
 
-def latency_from_samples(seconds: Iterable[float], failed: int = 0) -> Latency:
+def latency_from_samples(seconds: Iterable[float], failed: int = 0, horizon_seconds: float = 0.0) -> Latency:
     """Return the percentiles of latencies.
 
     Args:
         seconds: the latencies.
-        failed: how many of them belong to failed requests.
+        failed: number of further ones that have no end; each counts as the horizon.
+        horizon_seconds: time after which nothing was waited for any more.
     """
     histogram = new_histogram()
     for sample in seconds:
         record_seconds(histogram, sample)
+    record_seconds(histogram, horizon_seconds, failed)
     return _latency(histogram, failed)
 
 
-def merge_results(results: Sequence[GeneratorResult]) -> Requests:
-    """Merge the results of all generators.
+def merge_results(results: Sequence[GeneratorResult], interval_seconds: int = 1) -> Requests:
+    """Merge the results of all generators. A request without success counts as the horizon of the run.
+
+    Args:
+        results: result of each generator.
+        interval_seconds: length of the intervals of the results.
 
     Returns:
         Counts, errors and latencies over all generators.
     """
     histograms = _histograms(results)
-    failed: Counter[str] = Counter()
+    failed = sum((Counter(result.failed) for result in results), Counter[str]())
     errors: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for result in results:
-        failed.update(result.failed)
         for name, counts in result.errors.items():
             errors[name].update(counts)
-    total = new_histogram()
-    for histogram in histograms.values():
-        total.add(histogram)
+    dropped, unresolved = (sum(getattr(r, field) for r in results) for field in ("dropped", "unresolved"))
+    horizon = max(result.horizon_seconds for result in results)
+    total, accepted = new_histogram(), 0
+    for name in histograms.keys() | failed.keys():
+        accepted += histograms[name].get_total_count()
+        record_seconds(histograms[name], horizon, failed[name])
+        total.add(histograms[name])
+    record_seconds(total, horizon, dropped + unresolved)
     return Requests(
-        arrivals=sum(result.arrivals for result in results),
+        offered=sum(result.arrivals for result in results),
+        accepted=accepted,
+        failed=failed.total(),
+        dropped=dropped,
+        unresolved=unresolved,
         late=sum(result.late for result in results),
         max_late_seconds=max(result.max_late_seconds for result in results),
-        dropped=sum(result.dropped for result in results),
-        all=_latency(total, failed.total()),
+        horizon_seconds=horizon,
+        all=_latency(total, failed.total() + dropped + unresolved),
         by_name={name: _latency(histogram, failed[name]) for name, histogram in sorted(histograms.items())},
         errors={name: dict(counts.most_common()) for name, counts in errors.items()},
-        series=_series(results),
+        generator_errors=dict(sum((Counter(result.generator_errors) for result in results), Counter[str]())),
+        interval_seconds=interval_seconds,
+        intervals=_intervals(results),
     )
 
 
-def _histograms(results: Sequence[GeneratorResult]) -> dict[str, HdrHistogram]:
+def _histograms(results: Sequence[GeneratorResult]) -> defaultdict[str, HdrHistogram]:
     merged: defaultdict[str, HdrHistogram] = defaultdict(new_histogram)
     for result in results:
         for name, encoded in result.histograms.items():
@@ -65,19 +82,33 @@ def _histograms(results: Sequence[GeneratorResult]) -> dict[str, HdrHistogram]:
     return merged
 
 
-def _series(results: Sequence[GeneratorResult]) -> tuple[SecondStats, ...]:
-    seconds: defaultdict[int, SecondStats] = defaultdict(SecondStats)
+def _intervals(results: Sequence[GeneratorResult]) -> tuple[IntervalStats, ...]:
+    last = max((number for result in results for number in result.intervals), default=-1)
+    return tuple(
+        _interval([result.intervals.get(number, IntervalResult()) for result in results])
+        for number in range(last + 1)
+    )
+
+
+def _interval(results: Sequence[IntervalResult]) -> IntervalStats:
+    histogram = new_histogram()
     for result in results:
-        for second, (succeeded, failed, max_seconds) in result.series.items():
-            before = seconds[second]
-            seconds[second] = SecondStats(
-                succeeded=before.succeeded + succeeded,
-                failed=before.failed + failed,
-                max_seconds=max(before.max_seconds, max_seconds),
-            )
-    return tuple(seconds[second] for second in range(max(seconds, default=-1) + 1))
+        if result.latencies:
+            histogram.decode_and_add(result.latencies)
+    counts = {
+        name: sum(getattr(result, name) for result in results)
+        for name in IntervalResult.model_fields
+        if name != "latencies"
+    }
+    return IntervalStats(**counts, percentiles=_latency(histogram, 0).percentiles)
 
 
 def _latency(histogram: HdrHistogram, failed: int) -> Latency:
+    """Return the percentiles of a histogram; zeros if it is empty."""
     percentiles = tuple(histogram.get_value_at_percentile(percentile) / 1e6 for percentile in PERCENTILES)
-    return Latency(count=histogram.get_total_count(), failed=failed, percentiles=percentiles)
+    return Latency(
+        count=histogram.get_total_count(),
+        failed=failed,
+        percentiles=percentiles,
+        histogram=histogram.encode().decode(),
+    )

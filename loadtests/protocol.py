@@ -6,6 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from loadtests.shapes import Shape  # noqa: TC001 - pydantic reads the annotations when the class is made
 
+MAX_INTERVALS = 120
+"""Intervals of a run at most: each holds a histogram of its own."""
+_INTERVALS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900)
+
 
 class LoadProfile(BaseModel):
     """Arrival rate over time.
@@ -21,6 +25,11 @@ class LoadProfile(BaseModel):
     shape: Shape
     rate: float = Field(gt=0, le=100_000)
     duration_seconds: float = Field(gt=0, le=86_400)
+
+    @property
+    def interval_seconds(self) -> int:
+        """Length of an interval of the results over time, seconds."""
+        return next(seconds for seconds in _INTERVALS if self.duration_seconds <= seconds * MAX_INTERVALS)
 
 
 class LoadTarget(BaseModel):
@@ -100,29 +109,58 @@ class Progress(BaseModel):
     failed: int = 0
 
 
+class IntervalResult(BaseModel):
+    """Arrivals that were due in one interval of the run: `due` is the sum of the four outcomes.
+
+    Attributes:
+        due: arrivals that were due.
+        accepted: arrivals whose request was answered with success.
+        failed: arrivals whose request was rejected or not answered.
+        dropped: arrivals that never started, because too many were open.
+        unresolved: arrivals without any result until the end of the run.
+        completed: requests that were accepted in this interval, whenever they were due.
+        latencies: latencies of the accepted requests, encoded by HdrHistogram.
+    """
+
+    due: int = 0
+    accepted: int = 0
+    failed: int = 0
+    dropped: int = 0
+    unresolved: int = 0
+    completed: int = 0
+    latencies: str = ""
+
+
 class GeneratorResult(BaseModel):
     """Result of one generator.
 
     Attributes:
-        histograms: latencies in microseconds from the due instant, by request name, encoded by HdrHistogram.
+        histograms: latencies of accepted requests in microseconds from the due instant, by request name,
+            encoded by HdrHistogram.
         failed: failed requests by request name.
         errors: error counts by request name and message.
-        series: succeeded, failed and maximum latency in seconds, by second of the run.
+        generator_errors: errors of the generator itself, which are not the platform's, by message.
+        intervals: outcomes by interval of the run.
         arrivals: arrivals that were due.
         late: arrivals that started late.
         max_late_seconds: longest delay of a start.
         dropped: arrivals that never started, because too many were open.
+        unresolved: arrivals without any result until the end of the run.
+        horizon_seconds: time from the start of the run until nothing was waited for any more.
         created: campaigns that were accepted.
     """
 
     histograms: dict[str, str] = Field(default_factory=dict)
     failed: dict[str, int] = Field(default_factory=dict)
     errors: dict[str, dict[str, int]] = Field(default_factory=dict)
-    series: dict[int, tuple[int, int, float]] = Field(default_factory=dict)
+    generator_errors: dict[str, int] = Field(default_factory=dict)
+    intervals: dict[int, IntervalResult] = Field(default_factory=dict)
     arrivals: int = 0
     late: int = 0
     max_late_seconds: float = 0.0
     dropped: int = 0
+    unresolved: int = 0
+    horizon_seconds: float = 0.0
     created: list[CreatedCampaign] = Field(default_factory=list)
 
 

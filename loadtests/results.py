@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from infra.errors import EsqError
-from infra.measurements.slo_evaluation import MAX_LATE_FRACTION, SloEvaluation, evaluate
-from loadtests.protocol import LoadProfile  # noqa: TC001 - pydantic reads the annotations
+from infra.measurements.measurements import RunOutcome
+from infra.measurements.slo_evaluation import SloEvaluation, evaluate
+from loadtests import verdict
+from loadtests.protocol import IntervalResult, LoadProfile
 from services.contracts.slo import SloStatus
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
-TOLERATED_LATE_ARRIVALS = 3
-"""Allowed in any case: a share of a small number of arrivals has no meaning."""
-MILLION = 1_000_000
 
 
 class Latency(BaseModel):
     """Latencies of one kind of request, from the instant each was due, in seconds.
 
+    What did not succeed counts as the horizon of the run: it took at least that long.
+
     Attributes:
-        count: number of requests.
-        failed: how many of them were rejected or not answered.
+        count: number of requests, successful or not.
+        failed: how many of them did not succeed.
         percentiles: values in the order of `PERCENTILES`.
+        histogram: latencies in microseconds, encoded by HdrHistogram: runs can be merged and compared.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +33,7 @@ class Latency(BaseModel):
     count: int
     failed: int = 0
     percentiles: tuple[float, ...]
+    histogram: str = ""
 
     @property
     def p99(self) -> float:
@@ -38,35 +41,43 @@ class Latency(BaseModel):
         return self.percentiles[PERCENTILES.index(99.0)]
 
 
-class SecondStats(BaseModel):
-    """Requests that were due in one second of the run: succeeded, failed, and their maximum latency."""
+class IntervalStats(IntervalResult):
+    """Arrivals that were due in one interval of the run, merged over all generators.
+
+    Attributes:
+        percentiles: latencies of the accepted requests in the order of `PERCENTILES`, seconds; zeros if there
+            are none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    succeeded: int = 0
-    failed: int = 0
-    max_seconds: float = 0.0
+    percentiles: tuple[float, ...]
 
 
 class Messages(BaseModel):
-    """Delivery of the messages of all campaigns of a run.
+    """Delivery of the messages of all campaigns that were offered in a run.
 
     Attributes:
-        planned: number of messages.
+        planned: number of messages, including those of campaigns that were refused.
+        received: messages that the provider received.
         failed: messages that the provider finally rejected.
         lost: messages that were recorded as sent, but not received by the provider.
         duplicated: messages that were received more than once.
         uncertain: messages with an unknown outcome.
         latency: time from the instant the creation of the campaign was due until the provider received the
-            message.
-        duration_seconds: time from the first campaign's due instant to the last receipt.
+            message; the horizon for those that it did not receive.
+        duration_seconds: time from the first campaign's due instant to the last receipt; the horizon if
+            messages are missing.
         fairness: longest time of a company until a quarter of its messages was received, divided by a quarter
             of the duration.
+        horizon_seconds: time after which nothing was waited for any more.
+        problems: campaigns that failed, did not end in time or could not be verified.
     """
 
     model_config = ConfigDict(frozen=True)
 
     planned: int
+    received: int
     failed: int
     lost: int
     duplicated: int
@@ -74,6 +85,8 @@ class Messages(BaseModel):
     latency: Latency
     duration_seconds: float
     fairness: float
+    horizon_seconds: float
+    problems: tuple[str, ...] = ()
 
     @property
     def p99(self) -> float:
@@ -81,9 +94,9 @@ class Messages(BaseModel):
         return self.latency.p99
 
     @property
-    def seconds_per_million(self) -> float:
-        """Time for a million messages, extrapolated from this run."""
-        return self.duration_seconds / self.latency.count * MILLION
+    def per_second(self) -> float:
+        """Received messages per second; 0 if there are none."""
+        return self.received / self.duration_seconds if self.duration_seconds else 0.0
 
 
 class Annotation(BaseModel):
@@ -106,41 +119,58 @@ class Requests(BaseModel):
     """Merged results of all generators.
 
     Attributes:
-        arrivals: arrivals that were due.
+        offered: arrivals that were due: accepted + failed + dropped + unresolved.
+        accepted: arrivals whose request was answered with success.
+        failed: arrivals whose request was rejected or not answered.
+        dropped: arrivals that never started, because too many were open.
+        unresolved: arrivals without any result until the end of the run.
         late: arrivals that started late.
         max_late_seconds: longest delay of a start.
-        dropped: arrivals that never started, because too many were open.
-        all: latencies of all requests.
+        horizon_seconds: time from the start of the run until nothing was waited for any more.
+        all: latencies of all arrivals.
         by_name: latencies by request name.
         errors: error counts by request name and message.
-        series: statistics by second.
+        generator_errors: errors of the generators themselves by message.
+        interval_seconds: length of an interval.
+        intervals: statistics by interval of the run.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    arrivals: int
+    offered: int
+    accepted: int
+    failed: int
+    dropped: int
+    unresolved: int
     late: int
     max_late_seconds: float
-    dropped: int
+    horizon_seconds: float
     all: Latency
     by_name: dict[str, Latency]
     errors: dict[str, dict[str, int]]
-    series: tuple[SecondStats, ...]
+    generator_errors: dict[str, int]
+    interval_seconds: int
+    intervals: tuple[IntervalStats, ...]
+
+    @property
+    def accounted(self) -> int:
+        """Arrivals with an outcome."""
+        return self.accepted + self.failed + self.dropped + self.unresolved
 
     @property
     def generator_lagged(self) -> bool:
         """Whether too many arrivals started late."""
-        return self.late > max(TOLERATED_LATE_ARRIVALS, MAX_LATE_FRACTION * self.arrivals)
+        return verdict.is_lagging(self.late, self.offered)
 
     @property
     def p99(self) -> float:
-        """99th percentile of the latency of all requests, seconds."""
+        """99th percentile of the latency of all arrivals, seconds."""
         return self.all.p99
 
     @property
     def failed_percent(self) -> float:
-        """Percentage of arrivals that were rejected, not answered or dropped."""
-        return 100 * (self.all.failed + self.dropped) / max(1, self.arrivals)
+        """Percentage of arrivals that were not accepted."""
+        return 100 * (1 - self.accepted / self.offered) if self.offered else 100.0
 
 
 class WebhookDrain(BaseModel):
@@ -148,12 +178,15 @@ class WebhookDrain(BaseModel):
 
     Attributes:
         messages: messages with a status update.
-        drain_seconds: time from the last webhook until the state of every message was updated.
+        updated: messages whose state was updated.
+        drain_seconds: time from the last webhook until the state of every message was updated, or until it
+            was waited for no longer.
     """
 
     model_config = ConfigDict(frozen=True)
 
     messages: int
+    updated: int
     drain_seconds: float
 
 
@@ -239,18 +272,41 @@ class LoadReport(BaseModel):
     commit: str = ""
 
     @property
+    def generator_problems(self) -> list[str]:
+        """Reasons why the run says nothing about the platform."""
+        return verdict.generator_problems(self.requests)
+
+    @property
+    def failures(self) -> list[str]:
+        """Reasons why the run failed: what was offered was not accepted or not delivered."""
+        return verdict.platform_failures(self.requests, self.messages, self.webhooks)
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic documents this order
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """All reasons why the run is not valid; empty for a valid run. Independent of SLOs."""
+        return (*self.generator_problems, *self.failures)
+
+    @computed_field  # type: ignore[prop-decorator]  # same
+    @property
+    def outcome(self) -> RunOutcome:
+        """Whether the values of the run count. Derived from its facts: nothing can claim a valid run."""
+        return RunOutcome.INVALID if self.reasons else RunOutcome.VALID
+
+    @property
     def valid(self) -> bool:
-        """Whether the generators kept to the load profile; otherwise the metrics are meaningless."""
-        return not self.requests.generator_lagged
+        """Whether the values of the run count."""
+        return self.outcome is RunOutcome.VALID
 
     @property
     def evaluations(self) -> list[SloEvaluation]:
-        """Evaluation of each SLO with this run; empty if the run is invalid."""
-        if not self.valid:
+        """Evaluation of each SLO: none if the generators failed, the violated ones if the run did."""
+        if self.generator_problems:
             return []
-        return [
+        evaluations = [
             evaluate(slo_id, metric, [self.metric(metric)]) for slo_id, metric in self.slo_metrics.items()
         ]
+        return [item for item in evaluations if not self.failures or item.status is SloStatus.VIOLATED]
 
     @property
     def violated(self) -> list[SloEvaluation]:

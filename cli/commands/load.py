@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from loadtests.results import LoadReport
+    from loadtests.results import LoadReport, Messages
 
 app = output.command_group("Open-loop load tests, evaluated against SLOs.")
 
@@ -95,7 +95,11 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     *,
     json: AsJson = False,
 ) -> None:
-    """Run a load test. Exit code 99 if an SLO is violated, 1 if the generators could not keep up."""
+    """Run a load test. Exit code 99 if an SLO is violated, 1 if the run is not valid.
+
+    A run is valid if the generators kept to the load profile, 99 % of the requests were accepted, and 99 % of
+    the messages were received.
+    """
     from cli.actions.load.run import LoadTestRequest, run_load_test  # noqa: PLC0415 - imports clients and SDK
     from cli.environment import load_environment  # noqa: PLC0415 - same
     from loadtests.scenarios import find_scenario  # noqa: PLC0415 - same
@@ -113,10 +117,10 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     )
     report, page = run_load_test(load_environment(env), request, output.progress_reporter(as_json=json))
     _print_report(report, page, as_json=json)
-    if not report.valid:
-        raise typer.Exit(ExitCode.FAILED)
     if report.violated:
         raise typer.Exit(ExitCode.SLO_VIOLATED)
+    if not report.valid:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command("report")
@@ -140,21 +144,22 @@ def show_report(
 
 def _print_report(report: LoadReport, page: Path, *, as_json: bool) -> None:
     if as_json:
-        fields = report.model_dump(mode="json", exclude={"requests": {"series"}})
+        fields = report.model_dump(mode="json")
         evaluations = [evaluation.model_dump(mode="json") for evaluation in report.evaluations]
-        output.print_json({"page": str(page), "valid": report.valid, "evaluations": evaluations, **fields})
+        output.print_json({"page": str(page), "evaluations": evaluations, **fields})
         return
     _print_tables(report)
     typer.echo(f"report   {page}")
-    if not report.valid:
-        requests = report.requests
-        typer.echo(
-            f"✗ invalid run: {requests.late} of {requests.arrivals} arrivals started late "
-            f"(at most {requests.max_late_seconds:.2f} s). Use more --generators or a lower --rate."
-        )
+    for reason in report.reasons:
+        typer.echo(f"✗ {report.outcome}: {reason}")
+    if report.requests.generator_lagged:
+        typer.echo("Use more --generators or a lower --rate.")
 
 
 def _print_tables(report: LoadReport) -> None:
+    output.print_table(_outcome_table(report))
+    if report.messages:
+        output.print_table(_message_table(report.messages))
     output.print_table(_latency_table(report))
     output.print_table(_evaluation_table(report))
     if report.resource_usage:
@@ -165,6 +170,21 @@ def _print_tables(report: LoadReport) -> None:
             f"host CPU {host_cpu.used:.2f} of {host_cpu.cores} cores used, including the platform if it runs "
             f"there; {host_cpu.steal:.2f} stolen by other virtual machines"
         )
+
+
+def _outcome_table(report: LoadReport) -> Table:
+    table = output.table("", "offered", "accepted", "failed", "dropped", "unresolved")
+    requests = report.requests
+    counts = (requests.offered, requests.accepted, requests.failed, requests.dropped, requests.unresolved)
+    table.add_row("requests", *map(str, counts))
+    return table
+
+
+def _message_table(messages: Messages) -> Table:
+    table = output.table("", "planned", "received", "failed", "lost", "duplicated", "uncertain")
+    counts = (messages.planned, messages.received, messages.failed)
+    table.add_row("messages", *map(str, (*counts, messages.lost, messages.duplicated, messages.uncertain)))
+    return table
 
 
 def _latency_table(report: LoadReport) -> Table:

@@ -35,35 +35,32 @@ def main() -> None:
         os.nice(NICENESS)
     _send(GeneratorMessage(ready=True))
     config = GeneratorConfig.model_validate_json(sys.stdin.read())
-    recorder = Recorder(config.start)
+    recorder = Recorder(config.start, config.profile.interval_seconds)
     environment = locust.env.Environment()
     user = USER_CLASSES[config.scenario](environment, config, recorder)
     environment.events.request.add_listener(partial(_record_request, recorder))  # type: ignore[no-untyped-call]  # untyped in Locust
-    scheduler = OpenLoopScheduler(config, partial(_run_task, user, recorder), recorder)
+    scheduler = OpenLoopScheduler(config, partial(_run_task, user), recorder)
     gc.freeze()  # imported objects are excluded: collections are short and do not delay arrivals
     progress = gevent.spawn(_report_progress, scheduler, recorder)
     scheduler.run()
     progress.kill()
-    _send(GeneratorMessage(result=recorder.result()))
+    _send(GeneratorMessage(result=recorder.result(time.monotonic())))
 
 
-def _run_task(user: ScenarioUser, recorder: Recorder, arrival: Arrival) -> None:
+def _run_task(user: ScenarioUser, arrival: Arrival) -> None:
     """Run one of the user's tasks, drawn by weight; the same arrival always gets the same task."""
     draw = random.Random(arrival.number)  # noqa: S311 - deliberately repeatable
     task = cast("Callable[[ScenarioUser], None]", draw.choice(user.tasks))
-    try:
-        task(user)
-    except (ValueError, LookupError, TypeError) as error:
-        recorder.record_request(
-            "scenario", arrival.due_at, time.monotonic(), f"{type(error).__name__}: {error}"
-        )
+    task(user)
 
 
 def _record_request(recorder: Recorder, name: str, exception: Exception | None, **_: object) -> None:
     """Record a request; Locust calls this in the greenlet of its arrival."""
     current = gevent.getcurrent()
     if not isinstance(current, Arrival):
-        raise TypeError("requests are made by arrivals")
+        recorder.record_generator_error(f"the request `{name}` belongs to no arrival")
+        return
+    current.is_resolved = True
     recorder.record_request(name, current.due_at, time.monotonic(), _error_text(exception))
 
 

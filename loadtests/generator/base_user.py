@@ -74,13 +74,13 @@ class ScenarioUser(FastHttpUser):
             body: JSON body.
 
         Returns:
-            The JSON of a successful response, None otherwise.
+            The JSON of a successful response, None otherwise: also if its connection was closed early.
         """
         headers = {"Authorization": f"Bearer {self._token(self.company)}"}
         if method == "POST":
             headers["Idempotency-Key"] = f"{self.config.run_name}-{self.arrival.number}"
         response = self.client.request(method, path, name=name, json=body, headers=headers)
-        return response.json() if response.ok else None
+        return response.json() if response.ok and response.content else None
 
     def _token(self, company: str) -> str:
         issued_at, token = self._tokens.get(company, (0.0, ""))

@@ -35,12 +35,14 @@ class Arrival(gevent.Greenlet):  # type: ignore[type-arg]  # generic in its stub
     Attributes:
         number: index among the arrivals of all generators.
         due_at: instant at which it was due, on the monotonic clock.
+        is_resolved: whether the result of its request is known.
     """
 
     def __init__(self, number: int, due_at: float, run_task: Callable[[Arrival], None]) -> None:
         super().__init__(run_task, self)
         self.number = number
         self.due_at = due_at
+        self.is_resolved = False
 
 
 class OpenLoopScheduler:
@@ -78,13 +80,19 @@ class OpenLoopScheduler:
         self._open_arrivals.kill()
 
     def _start_arrival(self, number: int, due_at: float) -> None:
-        self._recorder.counts.arrivals += 1
+        self._recorder.record_due(due_at)
         if len(self._open_arrivals) >= MAX_OPEN_ARRIVALS:
-            self._recorder.counts.dropped += 1
+            self._recorder.record_dropped(due_at)
             return
         self._open_arrivals.start(Arrival(number, due_at, self._run_arrival))
 
     def _run_arrival(self, arrival: Arrival) -> None:
         delay = time.monotonic() - arrival.due_at
         self._recorder.record_start(delay, is_late=delay > MAX_START_DELAY_SECONDS)
-        self._run_task(arrival)
+        try:
+            self._run_task(arrival)
+        except Exception as error:  # noqa: BLE001 - whatever a task raises is an error of the generator
+            self._recorder.record_generator_error(f"{type(error).__name__}: {error}")
+        finally:  # killed at the end of the drain time as well
+            if not arrival.is_resolved:
+                self._recorder.record_unresolved(arrival.due_at)

@@ -150,10 +150,13 @@ def test_load_test_accounts_for_every_message(load_run: subprocess.Popen[str]) -
     # Violated SLOs (exit code 99) and late generators (1) are accepted: tests share the machine.
     assert "messages" in report, out + err
     requests = report["requests"]
-    created = requests["arrivals"] - requests["dropped"] - requests["all"]["failed"]
-    assert requests["arrivals"] == 12
-    assert created > 6
-    assert report["messages"]["planned"] == 100 * created
+    assert requests["offered"] == 12
+    outcomes = ("accepted", "failed", "dropped", "unresolved")
+    assert sum(requests[outcome] for outcome in outcomes) == requests["offered"]
+    assert requests["accepted"] > 6
+    messages = report["messages"]
+    assert messages["planned"] == messages["latency"]["count"] == 100 * requests["offered"]
+    assert 0 < messages["received"] <= 100 * requests["accepted"]
     assert (report["messages"]["lost"], report["messages"]["duplicated"]) == (0, 0)
     usage = report["resource_usage"].values()
     assert usage, "within a minute a kubelet reports some pods twice"

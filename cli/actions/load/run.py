@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from chaos.safety import require_confirmation
 from cli.actions.load import setup, verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
+from cli.actions.load.delivery import OfferedCampaigns
 from cli.actions.platform_access import open_platform, require_simulator
 from cli.actions.slo import record_measurement
 from infra.kubernetes import api_client
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from cli.actions.platform_access import PlatformAccess
     from cli.environment import Environment
     from infra.progress import ProgressReporter, ProgressStep
-    from loadtests.protocol import CreatedCampaign, GeneratorResult, LoadProfile, LoadTarget, Progress
+    from loadtests.protocol import GeneratorResult, LoadProfile, LoadTarget, Progress
     from loadtests.results import Requests
     from loadtests.scenarios import Scenario
 
@@ -130,7 +131,8 @@ def run_load_test(
             api = api_client(access.kubeconfig, timeout_seconds=READ_TIMEOUT_SECONDS, retry_seconds=0)
             with ResourceMeter(api) as meter:
                 start, results = _generate_load(run, experiment)
-                report = _verify(run, _create_report(run, merge_results(results)), results)
+                requests = merge_results(results, request.profile.interval_seconds)
+                report = _verify(run, _create_report(run, requests), results, start)
             report = report.model_copy(
                 update={"resource_usage": meter.usage(), "host_cpu": host_cpu.measure()}
             )
@@ -198,7 +200,7 @@ def _show_progress(step: ProgressStep, progress: Progress, elapsed: float, durat
     )
 
 
-def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult]) -> LoadReport:
+def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult], start: float) -> LoadReport:
     """Return the report with the results that are known only after all pending work is done."""
     scenario = run.request.scenario
     if scenario.needs_sent_campaign:
@@ -206,15 +208,21 @@ def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult]) -> Lo
             webhooks = verification.wait_for_read_statuses(
                 run.target, run.access, DRAIN_TIMEOUT_SECONDS, step
             )
-            step.set_result(f"drained after {webhooks.drain_seconds:.1f} s")
+            step.set_result(
+                f"{webhooks.updated} of {webhooks.messages} messages updated "
+                f"after {webhooks.drain_seconds:.1f} s"
+            )
             return report.model_copy(update={"webhooks": webhooks})
     if not scenario.verify_delivery:
         return report
-    created: list[CreatedCampaign] = [campaign for result in results for campaign in result.created]
+    created = [campaign for result in results for campaign in result.created]
+    refused = scenario.offered_campaigns(report.requests) - len(created)
+    offered = OfferedCampaigns(created, refused, scenario.contacts, start)
     with run.steps.step("ledger") as step:
-        messages = verification.verify_campaigns(created, run.access, DRAIN_TIMEOUT_SECONDS, step)
+        messages = verification.verify_campaigns(offered, run.access, DRAIN_TIMEOUT_SECONDS, step)
         step.set_result(
-            f"{messages.planned} messages, {messages.lost} lost, {messages.duplicated} duplicated"
+            f"{messages.received} of {messages.planned} messages received, {messages.lost} lost, "
+            f"{messages.duplicated} duplicated"
         )
         return report.model_copy(update={"messages": messages})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from locust import task
 
 from loadtests.generator.base_user import ScenarioUser
+from loadtests.scenarios import CREATE_CAMPAIGN
 
 TEXT = "Olá {name}, até já."
 
@@ -22,6 +23,6 @@ class CampaignUser(ScenarioUser):
             "text": f"{TEXT} ({self.config.run_name}-{arrival.number})",
             "connection": target.connection,
         }
-        campaign = self.call_api("POST", "/campaigns", "create campaign", body)
+        campaign = self.call_api("POST", "/campaigns", CREATE_CAMPAIGN, body)
         if campaign is not None:
             self.recorder.record_campaign(self.company, str(campaign["id"]), arrival.due_at)

@@ -113,7 +113,7 @@ def run_with_stall(server: StallingServer, url: str) -> Requests:
 def test_open_loop_measures_a_stall_that_a_closed_loop_hides(server: StallingServer) -> None:
     url = f"http://127.0.0.1:{server.server_address[1]}"
     requests = run_with_stall(server, url)
-    assert requests.all.count == requests.arrivals == RATE * SECONDS
+    assert requests.all.count == requests.accepted == requests.offered == RATE * SECONDS
     # A quarter of the run was a stall, with latencies evenly distributed from two seconds to zero.
     # A busy machine adds to them.
     assert 1.0 < requests.all.percentiles[1] < 1.2 + 0.4
@@ -137,6 +137,15 @@ def test_failed_generator_reports_its_error() -> None:
     ):
         generators.run(lambda _: None)
     assert "KeyError" in caught.value.detail
+
+
+def test_error_of_the_generator_is_not_a_failure_of_the_platform() -> None:
+    profile = LoadProfile(shape=Shape.STEADY, rate=20, duration_seconds=1)
+    target = LoadTarget(url="http://127.0.0.1:1", companies=())  # no company can be chosen
+    with GeneratorPool("campaign", profile, target, 1, "test") as generators:
+        requests = merge_results(generators.run(lambda _: None))
+    assert (requests.offered, requests.failed, requests.unresolved) == (20, 0, 20)
+    assert list(requests.generator_errors) == ["ZeroDivisionError: integer modulo by zero"]
 
 
 def test_overloaded_generator_makes_the_run_invalid(server: StallingServer) -> None:

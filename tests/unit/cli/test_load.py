@@ -14,26 +14,36 @@ from typer.testing import CliRunner
 
 from cli.actions.load import verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
+from cli.actions.load.delivery import CampaignOutcome, OfferedCampaigns, merge_outcomes
 from cli.actions.load.run import LoadTestRequest, report_store, run_load_test
 from cli.commands.load import app
 from cli.environment import load_environment as environment
 from infra.errors import EsqError, UsageError
 from infra.progress import RecordedStep, RecordingProgress
-from loadtests.protocol import CreatedCampaign
-from loadtests.results import HostCpu, Latency, LoadReport, Requests, ResourceUsage
+from loadtests.generator.recorder import Recorder
+from loadtests.merge import merge_results
+from loadtests.protocol import CreatedCampaign, LoadTarget
+from loadtests.results import HostCpu, LoadReport, ResourceUsage
 from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import Shape
 from tests.unit.cli.definitions import write_definition
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
-def outcome(company: str, receipts: list[float], **fields: Any) -> verification.CampaignOutcome:
+RECIPIENTS = 100
+
+
+def offered_campaigns(outcomes: Sequence[CampaignOutcome], refused: int = 0) -> OfferedCampaigns:
+    """Return campaigns to `RECIPIENTS` contacts each."""
+    return OfferedCampaigns([item.created for item in outcomes], refused, RECIPIENTS, started_at=0.0)
+
+
+def outcome(company: str, receipts: list[float], **fields: Any) -> CampaignOutcome:
     created = CreatedCampaign(company=company, id=company, due_at=0.0)
-    return verification.CampaignOutcome(
-        created, Counter({"accepted": len(receipts)}), receipts=receipts, **fields
-    )
+    return CampaignOutcome(created, Counter({"accepted": len(receipts)}), receipts=receipts, **fields)
 
 
 def concurrent_receipts(company: int, companies: int) -> list[float]:
@@ -47,21 +57,50 @@ def sequential_receipts(company: int) -> list[float]:
 
 def test_fairness_is_one_when_companies_are_served_round_robin() -> None:
     outcomes = [outcome(f"c{number}", concurrent_receipts(number, 8)) for number in range(8)]
-    assert verification._merge_outcomes(outcomes).fairness == pytest.approx(1.0, abs=0.06)
+    messages = merge_outcomes(outcomes, offered_campaigns(outcomes), ended_at=900.0)
+    assert messages.fairness == pytest.approx(1.0, abs=0.06)
 
 
 def test_fairness_above_one_when_served_last() -> None:
     outcomes = [outcome(f"c{number}", sequential_receipts(number)) for number in range(8)]
-    assert verification._merge_outcomes(outcomes).fairness == pytest.approx(3.6, abs=0.1)
+    messages = merge_outcomes(outcomes, offered_campaigns(outcomes), ended_at=900.0)
+    assert messages.fairness == pytest.approx(3.6, abs=0.1)
 
 
 def test_campaign_outcomes_are_summed() -> None:
-    first, second = outcome("a", [2.0, 4.0], lost=1), outcome("b", [10.0], duplicated=2)
-    second.states["uncertain"] += 3
-    messages = verification._merge_outcomes([first, second])
-    assert (messages.planned, messages.lost, messages.duplicated, messages.uncertain) == (6, 1, 2, 3)
+    first, second = outcome("a", [2.0] * 50 + [4.0] * 50, lost=1), outcome("b", [10.0] * 100, duplicated=2)
+    second.states = Counter({"accepted": 97, "uncertain": 3})
+    messages = merge_outcomes([first, second], offered_campaigns([first, second]), ended_at=12.0)
+    assert (messages.planned, messages.received, messages.lost) == (200, 200, 1)
+    assert (messages.duplicated, messages.uncertain) == (2, 3)
     assert messages.duration_seconds == 10.0
     assert messages.latency.percentiles[-1] == pytest.approx(10.0, rel=0.002)
+
+
+def test_messages_that_never_arrive_count_at_the_horizon() -> None:
+    late = outcome("a", [1.0] * 97)
+    late.states = Counter({"accepted": 97, "failed": 2, "queued": 1})
+    messages = merge_outcomes([late], offered_campaigns([late]), ended_at=300.0)
+    assert (messages.planned, messages.received, messages.failed) == (100, 97, 2)
+    assert (messages.latency.count, messages.latency.failed) == (100, 3)
+    assert messages.p99 == pytest.approx(300, rel=0.002)
+    assert messages.duration_seconds == 300
+
+
+def test_messages_of_refused_campaigns_count_at_the_horizon() -> None:
+    accepted = outcome("a", [1.0] * 100)
+    messages = merge_outcomes([accepted], offered_campaigns([accepted], refused=1), ended_at=300.0)
+    assert (messages.planned, messages.received) == (200, 100)
+    assert messages.p99 == pytest.approx(300, rel=0.002)
+    assert messages.fairness == pytest.approx(4)
+
+
+def test_nothing_arrives_at_all() -> None:
+    messages = merge_outcomes([], offered_campaigns([], refused=10), ended_at=300.0)
+    assert (messages.planned, messages.received, messages.per_second) == (1000, 0, 0)
+    assert messages.latency.count == 1000
+    assert messages.duration_seconds == 300
+    assert merge_outcomes([], offered_campaigns([]), ended_at=0.0).planned == 0
 
 
 class FakePlatform:
@@ -82,34 +121,49 @@ class FakePlatform:
 
 def test_messages_are_reconciled_with_the_ledger() -> None:
     created = [CreatedCampaign(company="acme", id="one", due_at=0.0)]
-    messages = verification.verify_campaigns(created, FakePlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
-    assert (messages.planned, messages.failed, messages.lost, messages.duplicated) == (3, 1, 1, 1)
-    assert messages.latency.count == 2
-    with pytest.raises(EsqError, match="no campaign was accepted"):
-        verification.verify_campaigns([], FakePlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    offered = OfferedCampaigns(created, refused=1, recipients=3, started_at=0.0)
+    messages = verification.verify_campaigns(offered, FakePlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    assert (messages.planned, messages.received) == (6, 2)
+    assert (messages.failed, messages.lost, messages.duplicated) == (1, 1, 1)
 
 
-class FailingPlatform:
-    """Campaigns of which `one` has failed, while the others never end."""
+class FailingPlatform(FakePlatform):
+    """Campaigns of which `failed` cannot be planned, and `endless` does not end before the deadline."""
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-
-    def client_for(self, _company: str, _seconds: float) -> Any:
+    def client_for(self, _company: str, seconds: float) -> Any:
         return SimpleNamespace(
-            call=self.call, clock=time.monotonic, deadline=self.deadline, sleep=lambda _: time.sleep(0.01)
+            call=self.call, clock=time.monotonic, deadline=time.monotonic() + seconds, sleep=lambda _: None
         )
 
-    def call(self, _method: str, path: str, _scope: str, **_: object) -> Any:
-        return {"state": "failed" if path.endswith("/one") else "sending", "counts": {}}
+    def call(self, method: str, path: str, scope: str, **fields: object) -> Any:
+        campaign = path.rpartition("/")[2]
+        if campaign == "failed":
+            return {"state": "failed", "failure": "no such list", "counts": {}}
+        if campaign == "endless":
+            return {"state": "sending", "counts": {"queued": 1}}
+        if path == "/campaigns/unknown/messages":
+            raise EsqError("the connection was reset", location="edge", remedy="Repeat it.")
+        return super().call(method, path, scope, **fields)
 
 
-def test_failed_campaign_cancels_verification_of_the_others() -> None:
-    created = [CreatedCampaign(company="acme", id=name, due_at=0.0) for name in ("two", "three", "one")]
-    deadline = time.monotonic() + 20
-    with pytest.raises(EsqError, match="could not be planned"):
-        verification.verify_campaigns(created, FailingPlatform(deadline), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
-    assert time.monotonic() < deadline
+def test_campaigns_without_an_end_are_part_of_the_result() -> None:
+    created = [
+        CreatedCampaign(company="acme", id=name, due_at=0.0) for name in ("failed", "endless", "unknown")
+    ]
+    offered = OfferedCampaigns(created, refused=0, recipients=3, started_at=0.0)
+    messages = verification.verify_campaigns(offered, FailingPlatform(), 0.1, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    assert (messages.planned, messages.received) == (9, 4)
+    assert sorted(messages.problems) == [
+        "campaign endless: the campaign did not end in time: 1 queued",
+        "campaign failed: the campaign could not be planned: no such list",
+        "campaign unknown, messages are unknown: the connection was reset",
+    ]
+
+
+def test_webhooks_that_are_never_applied_are_part_of_the_result() -> None:
+    target = LoadTarget(url="", campaign="endless", sent_messages=(("1", "a"), ("1", "b")))
+    drain = verification.wait_for_read_statuses(target, FailingPlatform(), 0.0, RecordedStep("webhooks"))  # type: ignore[arg-type] # the same method
+    assert (drain.messages, drain.updated) == (2, 0)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +231,10 @@ def test_scenarios_are_listed_and_shown() -> None:
 
 def test_report_shows_resource_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    latency = Latency(count=1, percentiles=(0.1,) * 5)
+    recorder = Recorder(start=0.0)
+    for error in (None, "503"):
+        recorder.record_due(0.0)
+        recorder.record_request("create campaign", 0.0, 0.1, error)
     report = LoadReport(
         scenario="end-to-end",
         title="End to end",
@@ -188,9 +245,7 @@ def test_report_shows_resource_usage(tmp_path: Path, monkeypatch: pytest.MonkeyP
         started_at="2026-11-30T00:00:00+00:00",
         command="esq load run local end-to-end",
         slo_metrics={},
-        requests=Requests(
-            arrivals=1, late=0, max_late_seconds=0, dropped=0, all=latency, by_name={}, errors={}, series=()
-        ),
+        requests=merge_results([recorder.result(ended_at=2.0)]),
         resource_usage={
             "postgres": ResourceUsage(pods=3, cores=0.17, memory_mib=211, limit_mib=0),
             "planner": ResourceUsage(pods=2, cores=0.02, memory_mib=95, limit_mib=256),
@@ -205,5 +260,8 @@ def test_report_shows_resource_usage(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ["planner", "2", "0.020", "95", "256"] in lines
     assert ["all", "pods", "5", "0.190"] in lines
     assert "0.91 of 2 cores" in shown.stdout
+    assert ["requests", "2", "1", "1", "0", "0"] in lines
+    assert "✗ invalid: 1 of 2 requests were accepted; at least 99% are required" in shown.stdout
     fields = json.loads(CliRunner().invoke(app, ["report", "local", "--json"]).stdout)
     assert fields["resource_usage"]["planner"]["memory_mib"] == 95
+    assert fields["outcome"] == "invalid"

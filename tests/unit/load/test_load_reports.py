@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from infra.errors import EsqError, UsageError
 from loadtests.generator.recorder import Recorder
@@ -27,12 +28,12 @@ def generator_result(*latencies: float, errors: int = 0, late: int = 0) -> Gener
     """Return a result with one request per second; the first `errors` failed, the first `late` started late."""
     recorder = Recorder(start=100.0)
     for number, latency in enumerate(latencies):
-        recorder.counts.arrivals += 1
         due_at = 100.0 + number
+        recorder.record_due(due_at)
         error = "500 <no>" if number < errors else None
         recorder.record_request("page", due_at, due_at + latency, error)
         recorder.record_start(0.2 if number < late else 0.0, is_late=number < late)
-    return recorder.result()
+    return recorder.result(ended_at=160.0)
 
 
 def create_report(requests: Requests, **fields: object) -> LoadReport:
@@ -62,20 +63,26 @@ def test_percentiles_cover_all_generators() -> None:
 
 
 def test_failures_errors_and_dropped_arrivals_are_counted() -> None:
-    with_dropped = generator_result(0.1)
-    with_dropped.dropped, with_dropped.arrivals = 2, 3
-    merged = merge_results([generator_result(0.1, 0.1, 0.1, errors=1), with_dropped])
+    with_dropped = Recorder(start=100.0)
+    for due_at in (100.0, 100.1):
+        with_dropped.record_due(due_at)
+        with_dropped.record_dropped(due_at)
+    merged = merge_results([generator_result(0.1, 1.5, 0.1, errors=1), with_dropped.result(ended_at=160.0)])
     assert merged.errors == {"page": {"500 <no>": 1}}
-    assert merged.failed_percent == pytest.approx(100 * 3 / 6)
-    assert [(second.succeeded, second.failed) for second in merged.series] == [(1, 1), (1, 0), (1, 0)]
+    assert merged.failed_percent == pytest.approx(100 * 3 / 5)
+    outcomes = [
+        (interval.due, interval.accepted, interval.failed, interval.dropped, interval.completed)
+        for interval in merged.intervals
+    ]
+    assert outcomes == [(3, 0, 1, 2, 0), (1, 1, 0, 0, 0), (1, 1, 0, 0, 2)]
+    assert [round(interval.percentiles[0], 2) for interval in merged.intervals] == [0, 1.5, 0.1]
 
 
-def test_run_with_lagging_generator_is_invalid() -> None:
-    lagged = create_report(merge_results([generator_result(*[0.1] * 50, late=4)]))
-    assert not lagged.valid
-    assert lagged.evaluations == []
-    assert "Invalid run" in render_html(lagged)
-    assert create_report(merge_results([generator_result(*[0.1] * 200, late=3)])).valid
+def test_histograms_are_kept() -> None:
+    merged = merge_results([generator_result(0.1, 0.2, 0.3, errors=1)])
+    assert HdrHistogram.decode(merged.all.histogram).get_total_count() == 3
+    stored = LoadReport.model_validate_json(create_report(merged).model_dump_json())
+    assert stored.requests == merged
 
 
 def test_report_evaluates_its_slos() -> None:
@@ -92,6 +99,7 @@ def test_report_evaluates_its_slos() -> None:
 def test_html_report_is_self_contained() -> None:
     messages = Messages(
         planned=100,
+        received=100,
         failed=1,
         lost=0,
         duplicated=2,
@@ -99,6 +107,7 @@ def test_html_report_is_self_contained() -> None:
         latency=latency_from_samples([0.5] * 100),
         duration_seconds=50.0,
         fairness=1.1,
+        horizon_seconds=60.0,
     )
     usage = {
         "postgres": ResourceUsage(pods=3, cores=0.17, memory_mib=211, limit_mib=0),
@@ -118,7 +127,7 @@ def test_html_report_is_self_contained() -> None:
     cpu = ("<td>postgres</td>", "0.190", "0.91 of 2 cores")
     for text in ("kill &lt;postgres&gt;", "500 &lt;no&gt;", "messages", *cpu):
         assert text in html
-    assert report.metric("messages.seconds_per_million") == 500_000
+    assert report.metric("messages.duration_seconds") == 50
     assert report.metric("messages.p99") == pytest.approx(0.5, rel=0.002)
 
 

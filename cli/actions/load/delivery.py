@@ -1,0 +1,120 @@
+"""Delivery of the messages of all campaigns that a load test offered. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cli.actions import send_campaign
+from loadtests.merge import latency_from_samples
+from loadtests.results import Messages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loadtests.protocol import CreatedCampaign
+
+FAIRNESS_QUANTILE = 0.25
+MAX_PROBLEMS = 10
+"""Campaigns that are named in the report; the others are counted."""
+
+
+@dataclass(frozen=True)
+class OfferedCampaigns:
+    """The campaigns that a run offered.
+
+    Attributes:
+        created: campaigns that were accepted.
+        refused: number of campaigns that were not.
+        recipients: number of recipients of each.
+        started_at: start of the load profile on the monotonic clock.
+    """
+
+    created: Sequence[CreatedCampaign]
+    refused: int
+    recipients: int
+    started_at: float
+
+
+@dataclass
+class CampaignOutcome:
+    """Outcome of one campaign's messages.
+
+    Attributes:
+        created: the campaign.
+        states: messages by state.
+        lost: messages that were recorded as sent, but not received.
+        duplicated: messages that were received more than once.
+        receipts: first receipt of each message, seconds on the monotonic clock.
+        problem: why the campaign has no regular end or its messages are unknown; empty if there is none.
+    """
+
+    created: CreatedCampaign
+    states: Counter[str] = field(default_factory=Counter)
+    lost: int = 0
+    duplicated: int = 0
+    receipts: list[float] = field(default_factory=list)
+    problem: str = ""
+
+
+def merge_outcomes(
+    outcomes: Sequence[CampaignOutcome], offered: OfferedCampaigns, ended_at: float
+) -> Messages:
+    """Return the delivery of all messages that were offered.
+
+    Args:
+        outcomes: outcome of each campaign that was accepted.
+        offered: all campaigns.
+        ended_at: instant at which nothing was waited for any more, on the monotonic clock.
+    """
+    states = sum((outcome.states for outcome in outcomes), Counter[str]())
+    started_at = min((outcome.created.due_at for outcome in outcomes), default=offered.started_at)
+    planned = offered.refused * offered.recipients + sum(
+        max(offered.recipients, outcome.states.total()) for outcome in outcomes
+    )
+    latencies = [at - outcome.created.due_at for outcome in outcomes for at in outcome.receipts]
+    missing, horizon = planned - len(latencies), ended_at - started_at
+    last = max((at for outcome in outcomes for at in outcome.receipts), default=ended_at)
+    duration = horizon if missing else last - started_at
+    return Messages(
+        planned=planned,
+        received=len(latencies),
+        failed=states["failed"],
+        lost=sum(outcome.lost for outcome in outcomes),
+        duplicated=sum(outcome.duplicated for outcome in outcomes),
+        uncertain=states[send_campaign.UNCERTAIN],
+        latency=latency_from_samples(latencies, missing, horizon),
+        duration_seconds=duration,
+        fairness=_slowest_quantile(outcomes, offered, started_at, horizon)
+        / max(FAIRNESS_QUANTILE * duration, 1e-9),
+        horizon_seconds=horizon,
+        problems=_problems(outcomes),
+    )
+
+
+def _slowest_quantile(
+    outcomes: Sequence[CampaignOutcome], offered: OfferedCampaigns, started_at: float, horizon: float
+) -> float:
+    """Return a company's longest time until a quarter of its messages was received, at most the horizon.
+
+    Sequential service gives the last company of many nearly the whole duration; concurrent service gives a
+    quarter to each. A refused campaign counts as one of another company.
+    """
+    received: defaultdict[str, list[float]] = defaultdict(list)
+    planned: Counter[str] = Counter()
+    for outcome in outcomes:
+        received[outcome.created.company] += outcome.receipts
+        planned[outcome.created.company] += max(offered.recipients, outcome.states.total())
+    quantiles = [horizon] * bool(offered.refused)
+    for company, count in planned.items():
+        times, position = sorted(received[company]), int(count * FAIRNESS_QUANTILE)
+        quantiles.append(times[position] - started_at if position < len(times) else horizon)
+    return max(quantiles, default=0.0)
+
+
+def _problems(outcomes: Sequence[CampaignOutcome]) -> tuple[str, ...]:
+    """Return the problems of campaigns, the first ones in words."""
+    problems = [outcome.problem for outcome in outcomes if outcome.problem]
+    others = len(problems) - MAX_PROBLEMS
+    return (*problems[:MAX_PROBLEMS], *([f"{others} further campaigns have problems"] if others > 0 else []))
