@@ -16,13 +16,12 @@ from chaoslib.exceptions import ActivityFailed
 from pydantic import BaseModel, ConfigDict
 
 from chaos.faults import render
-from infra.subprocesses import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from chaos.faults import Fault
-    from chaos.journal import OpenFault
+    from chaos.journal_entry import OpenFault
     from chaos.target import Target
     from chaos.traffic.process import Traffic
     from infra.progress import ProgressStep
@@ -58,6 +57,7 @@ class Context:
         target: environment that the experiment runs on.
         experiment: name of the experiment.
         step: progress step that shows the current activity.
+        run_id: marks the entries of this run in the undo journal.
         annotations: injections and undos so far.
         problems: problems found by the last steady-state probe.
         traffic: the running traffic clients; None if there are none.
@@ -66,6 +66,7 @@ class Context:
     target: Target
     experiment: str
     step: ProgressStep
+    run_id: str = ""
     annotations: list[Annotation] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     traffic: Traffic | None = None
@@ -91,13 +92,11 @@ class Context:
         """
         self.step.set_status(str(fault))
         started_at = time.monotonic()
+        open_fault = self.target.journal.inject(
+            fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS, run_id=self.run_id
+        )
         if fault.undo:
-            journal = self.target.journal
-            open_fault = journal.inject(fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS)
             self._open_faults.append(open_fault)
-        else:
-            for command in fault.inject:
-                run(command)
         self.annotations.append(
             Annotation(
                 at=started_at, description=str(fault), is_injection=True, commands=render(fault.inject)

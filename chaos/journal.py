@@ -1,149 +1,120 @@
 """Write-ahead undo journal: the undo commands of a fault are on disk before it is injected.
 
-A journal file is written and synced before the first command of its fault runs, and deleted after the last
-undo command succeeded. Whatever fails in between (killed process, lost terminal, host crash), the folder
-contains the commands to run: for the experiment itself, for `esq chaos rollback`, for the watchdog, or
-for a person, because a journal file holds plain commands. Repeating an undo is harmless.
+An entry is written and synced as `injecting` before the first command of its fault runs, becomes `open` when
+all have succeeded, and is deleted after the last undo command succeeded. Whatever fails in between (killed
+process, lost terminal, host crash), the folder contains the commands to run: for the experiment itself, for
+`esq chaos rollback`, for the watchdog, or for a person, because an entry contains plain commands.
+
+No command of an injection acts after its undo: commands start under the lock of their entry and only while
+it exists, and an undo, under the same lock, first ends those that run. Repeating an undo is harmless.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import psutil
-from pydantic import BaseModel, ConfigDict
-
-from chaos.faults import Fault, render
+from chaos.faults import render
+from chaos.journal_entry import FaultState, OpenFault, seconds_since_boot
+from chaos.journal_files import EntryLockedError, JournalContents, JournalFiles
+from infra import guarded_commands
 from infra.errors import EsqError
-from infra.subprocesses import CommandFailedError, run
+from infra.process_identity import ProcessIdentity
+from infra.subprocesses import CommandFailedError, wait_for_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from chaos.faults import Command, Fault
+    from infra.errors import Problem
 
 COMMAND_TIMEOUT_SECONDS = 60.0
 
 
 class UndoFailedError(EsqError):
-    """A fault could not be undone; the detail contains the undo commands."""
-
-
-class ProcessIdentity(BaseModel):
-    """A process, identified by its id and start time, since process ids are reused.
+    """A fault is not undone; the detail contains the undo commands.
 
     Attributes:
-        pid: process id.
-        started_at: start time in seconds since the epoch.
+        undone: the faults that were undone by the same rollback.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    pid: int
-    started_at: float
-
-    @classmethod
-    def current(cls) -> ProcessIdentity:
-        """Return this process."""
-        return cls(pid=os.getpid(), started_at=psutil.Process().create_time())
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process is running; a zombie is not."""
-        try:
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.started_at and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+    undone: tuple[OpenFault, ...] = ()
 
 
-class OpenFault(BaseModel):
-    """A journal entry: a fault that is injected and not undone.
-
-    Attributes:
-        id: id of the entry; ids sort by time.
-        fault: the injected fault with its undo commands.
-        experiment: name of the experiment that injected it.
-        opened_at: time of the injection (seconds since the epoch).
-        expires_at: deadline of the undo, regardless of the experiment (seconds since the epoch).
-        owner: process that injected it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    fault: Fault
-    experiment: str
-    opened_at: float
-    expires_at: float
-    owner: ProcessIdentity
-
-    def overdue(self, now: float) -> bool:
-        """Return whether the deadline has passed or the owner is gone."""
-        return now > self.expires_at or not self.owner.is_alive
+class InjectionStoppedError(EsqError):
+    """Another process undid the fault while it was injected."""
 
 
 class UndoJournal:
     """The open faults of an environment.
 
     Args:
-        folder: folder of the journal files.
+        folder: folder of the entries.
         environment: name of the environment, for messages.
-        clock: returns seconds since the epoch, the same in all processes of the host.
+        clock: returns seconds since boot.
     """
 
     def __init__(
-        self, folder: Path, environment: str = "ENV", clock: Callable[[], float] = time.time
+        self, folder: Path, environment: str = "ENV", clock: Callable[[], float] = seconds_since_boot
     ) -> None:
         self.folder = folder
-        self._environment = environment
+        self.environment = environment
         self._clock = clock
+        self._files = JournalFiles(folder)
+
+    def read(self) -> JournalContents:
+        """Read all entries.
+
+        Raises:
+            EsqError: the folder cannot be read.
+        """
+        return self._files.read()
 
     def open_faults(self) -> list[OpenFault]:
-        """Return the open faults, oldest first."""
-        open_faults = []
-        for file in sorted(self.folder.glob("*.json")):
-            try:
-                open_faults.append(OpenFault.model_validate_json(file.read_text()))
-            except FileNotFoundError:
-                continue  # undone by another process in the meantime
-        return open_faults
+        """Return the entries that can be read, oldest first; see `read` for the others."""
+        return list(self.read().open_faults)
 
-    def inject(self, fault: Fault, *, experiment: str, max_seconds: float) -> OpenFault:
+    def inject(self, fault: Fault, *, experiment: str, max_seconds: float, run_id: str = "") -> OpenFault:
         """Write the undo commands of `fault`, then inject it; undo it if a command fails.
+
+        A fault without undo leaves no entry: only its commands are ended if this process dies.
 
         Args:
             fault: the fault to inject.
             experiment: name of the experiment.
             max_seconds: time after which the watchdog undoes the fault.
+            run_id: run of the experiment.
 
         Returns:
             The journal entry.
 
         Raises:
             CommandFailedError: an injection command failed.
+            EsqError: the undo commands cannot be written; nothing was injected.
+            InjectionStoppedError: another process undid the fault in the meantime.
+            UndoFailedError: an injection command failed, and the fault could not be undone.
         """
-        now = self._clock()
-        open_fault = OpenFault(
-            id=f"{int(now * 1000)}-{uuid.uuid4().hex[:8]}",
+        injecting = OpenFault(
+            id=f"{time.time_ns():020}-{uuid.uuid4().hex[:8]}",
+            state=FaultState.INJECTING,
             fault=fault,
             experiment=experiment,
-            opened_at=now,
-            expires_at=now + max_seconds,
+            run_id=run_id,
             owner=ProcessIdentity.current(),
+            opened_at=time.time(),
+            expires_at=self._clock() + max_seconds,
         )
-        self._write(open_fault)
         try:
+            self._files.write(injecting)
             for command in fault.inject:
-                run(command, timeout=COMMAND_TIMEOUT_SECONDS)
+                self._run_injection(injecting, command)
+            return self._complete(injecting)
         except BaseException:
-            self.undo(open_fault)
+            self.undo(injecting)
             raise
-        return open_fault
 
     def undo(self, open_fault: OpenFault) -> None:
         """Undo an open fault; do nothing if it was undone before.
@@ -151,18 +122,17 @@ class UndoJournal:
         Raises:
             UndoFailedError: an undo command failed; the fault stays in the journal.
         """
-        with self._locked():
-            if not self._file(open_fault).exists():
-                return
-            failures = [failure for command in open_fault.fault.undo if (failure := _failure(command))]
-            if failures:
-                raise UndoFailedError(
-                    f"{open_fault.fault} is not undone",
-                    location=str(self._file(open_fault)),
-                    remedy=f"Repeat `esq chaos rollback {self._environment}`, or run the commands below.",
-                    detail="\n".join([*failures, "", render(open_fault.fault.undo)]),
-                )
-            self._file(open_fault).unlink()
+        if not self._files.file(open_fault).exists():
+            return
+        try:
+            with self._files.locked(open_fault):
+                if self._files.file(open_fault).exists() and (reason := _undo(open_fault)):
+                    with suppress(EsqError):  # a disk without space must not hide the reason
+                        self._files.write(open_fault.after_failure(reason, self._clock()))
+                    raise self._undo_failed(open_fault, reason)
+                self._files.delete(open_fault)
+        except EntryLockedError as error:
+            raise self._undo_failed(open_fault, error.message) from error
 
     def rollback(self, *, select: Callable[[OpenFault], bool] = lambda _: True) -> list[OpenFault]:
         """Undo all open faults for which `select` returns True, newest first.
@@ -171,59 +141,86 @@ class UndoJournal:
             The faults that were undone.
 
         Raises:
-            UndoFailedError: at least one fault could not be undone; all of them were tried.
+            UndoFailedError: a fault could not be undone, or an entry cannot be read; all others are undone.
         """
-        undone, failures = [], []
-        for open_fault in filter(select, reversed(self.open_faults())):
+        contents = self.read()
+        undone: list[OpenFault] = []
+        failures: list[UndoFailedError] = []
+        for open_fault in filter(select, reversed(contents.open_faults)):
             try:
                 self.undo(open_fault)
                 undone.append(open_fault)
             except UndoFailedError as error:
                 failures.append(error)
-        if failures:
-            raise UndoFailedError(
-                "; ".join(error.message for error in failures),
-                location=str(self.folder),
-                remedy=failures[0].remedy,
-                detail="\n\n".join(error.detail for error in failures),
-            )
+        if failures or contents.problems:
+            raise self._incomplete(undone, failures, contents.problems)
         return undone
 
-    def _file(self, open_fault: OpenFault) -> Path:
-        return self.folder / f"{open_fault.id}.json"
+    def _run_injection(self, entry: OpenFault, command: Command) -> None:
+        with self._files.locked(entry):
+            self._require_present(entry)
+            process = guarded_commands.start(command, entry.id)
+        wait_for_output(process, command, timeout=COMMAND_TIMEOUT_SECONDS)
 
-    def _write(self, open_fault: OpenFault) -> None:
-        """Write the entry and sync file and folder to disk."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self.folder / f".{open_fault.id}.new"
-        with open(temporary, "w", encoding="utf-8", opener=_owner_only) as file:
-            file.write(open_fault.model_dump_json(indent=2))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self._file(open_fault))
-        folder = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    def _complete(self, injecting: OpenFault) -> OpenFault:
+        """Mark the entry as open; delete it if there is nothing to undo."""
+        opened = injecting.model_copy(update={"state": FaultState.OPEN})
+        with self._files.locked(injecting):
+            self._require_present(injecting)
+            if opened.fault.undo:
+                self._files.write(opened)
+            else:
+                self._files.delete(opened)
+        return opened
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock of the journal: only one process undoes faults at a time."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+    def _require_present(self, entry: OpenFault) -> None:
+        if not self._files.file(entry).exists():
+            raise InjectionStoppedError(
+                f"{entry.fault} was undone while it was injected",
+                location=str(self._files.file(entry)),
+                remedy="Another process rolled it back: `esq chaos rollback`, or the watchdog.",
+            )
+
+    def _undo_failed(self, open_fault: OpenFault, failure: str) -> UndoFailedError:
+        return UndoFailedError(
+            f"{open_fault.fault} is not undone",
+            location=str(self._files.file(open_fault)),
+            remedy=f"Repeat `esq chaos rollback {self.environment}`, or run the commands below.",
+            detail="\n".join([failure, "", render(open_fault.fault.undo)]),
+        )
+
+    def _incomplete(
+        self, undone: list[OpenFault], failures: list[UndoFailedError], problems: tuple[Problem, ...]
+    ) -> UndoFailedError:
+        unreadable = [f"{problem.location}: {problem.message}. {problem.remedy}" for problem in problems]
+        error = UndoFailedError(
+            "; ".join(
+                [*(failure.message for failure in failures), *(problem.message for problem in problems)]
+            ),
+            location=str(self.folder),
+            remedy=failures[0].remedy if failures else problems[0].remedy,
+            detail="\n\n".join([*(failure.detail for failure in failures), *unreadable]),
+        )
+        error.undone = tuple(undone)
+        return error
 
 
-def _owner_only(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _undo(open_fault: OpenFault) -> str:
+    """End what runs for a fault, then undo it; return the errors, or an empty string."""
+    try:
+        guarded_commands.end_all(open_fault.id)
+    except guarded_commands.CommandsRunningError as error:
+        return error.message
+    return "\n".join(
+        failure for command in open_fault.fault.undo if (failure := _command_failure(command, open_fault.id))
+    )
 
 
-def _failure(command: tuple[str, ...]) -> str:
+def _command_failure(command: Command, mark: str) -> str:
     """Run an undo command; return the error, or an empty string."""
     try:
-        run(command, timeout=COMMAND_TIMEOUT_SECONDS)
+        process = guarded_commands.start(command, mark)
+        wait_for_output(process, command, timeout=COMMAND_TIMEOUT_SECONDS)
     except CommandFailedError as error:
         return f"{error.message}: {error.detail.strip()}"
     return ""

@@ -21,6 +21,7 @@ from chaoslib.experiment import run_experiment
 from chaos import safety, watchdog
 from chaos.context import Context, running
 from chaos.results import CampaignResult, ExperimentRun, activity_results
+from chaos.run_lock import exclusive_run
 from chaos.timeline import Timeline, cluster_sampler
 from chaos.traffic.client_stats import compute_stats
 from chaos.traffic.process import Traffic
@@ -59,13 +60,15 @@ def run(experiment: Experiment, target: Target, folder: Path, progress: Progress
         KeyboardInterrupt: the run was interrupted; all faults are undone.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with progress.step("steady state") as step:
-        step.set_status("checking all components")
-        safety.check_preconditions(target)
-        step.set_result("healthy")
-    watchdog.start(target.journal)
-    with progress.step(experiment.name) as step, ExitStack() as stack:
-        context = stack.enter_context(running(Context(target, experiment.name, step)))
+    with exclusive_run(target.journal, experiment.name) as active_run, ExitStack() as stack:
+        with progress.step("steady state") as step:
+            step.set_status("checking all components")
+            safety.check_preconditions(target)
+            step.set_result("healthy")
+        step = stack.enter_context(progress.step(experiment.name))
+        context = Context(target, experiment.name, step, run_id=active_run.run_id)
+        stack.enter_context(watchdog.start(target.journal, on_loss=context.abort))
+        stack.enter_context(running(context))
         stack.enter_context(_chaostoolkit_log(folder / "chaostoolkit.log"))
         return _run_observed(experiment, context, folder, stack)
 

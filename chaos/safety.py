@@ -45,14 +45,17 @@ def check_preconditions(target: Target) -> None:
     """Check that no fault is open and the system is healthy.
 
     Raises:
-        EsqError: a fault is open, of another experiment or of an interrupted one.
+        EsqError: a fault is open, of another experiment or of an interrupted one, or may be open.
         SteadyStateError: the system is not healthy.
     """
-    if open_faults := target.journal.open_faults():
+    contents = target.journal.read()
+    if contents.open_faults or contents.problems:
+        faults = ", ".join(str(open_fault.fault) for open_fault in contents.open_faults)
         raise EsqError(
-            f"a fault is already open: {', '.join(str(open_fault.fault) for open_fault in open_faults)}",
+            f"a fault is already open: {faults or 'an entry of the journal cannot be read'}",
             location=str(target.journal.folder),
-            remedy=f"Wait until its experiment ends, or undo it: `esq chaos rollback {target.environment}`.",
+            remedy=f"Undo it: `esq chaos rollback {target.environment}`.",
+            detail="\n".join(f"- {problem}" for problem in contents.problems),
         )
     if problems := target.find_problems():
         raise SteadyStateError(

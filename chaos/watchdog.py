@@ -1,81 +1,151 @@
-"""Watchdog: undoes the faults of an experiment that died or exceeded its time.
+"""Watchdog of a run: undoes its faults if it dies or exceeds its time.
 
-It runs as a process in its own session, so that a signal to the experiment does not reach it.
-It exits when the experiment has ended and no fault is open. Only one watchdog runs per environment: a
-second one finds the lock taken and exits.
-
-    python -m chaos.watchdog JOURNAL_FOLDER OWNER_PID
+Each run has its own, so that the end of one run does not end the protection of another. It runs as a process
+in its own session: a signal to the experiment does not reach it. It confirms that it watches before `start`
+returns, and is started again when it dies.
 """
 
 from __future__ import annotations
 
 import fcntl
+import logging
+import select
 import subprocess
-import sys
-import time
-from pathlib import Path
+import threading
+from typing import IO, TYPE_CHECKING
 
-import psutil
-
-from chaos.journal import ProcessIdentity, UndoFailedError, UndoJournal
+from chaos.watchdog_process import CONFIRMATION, LOCK_FILE, LOG_FILE
+from infra.errors import EsqError
+from infra.process_identity import ProcessIdentity
 from infra.subprocesses import PYTHON_MODULE
 
-POLL_INTERVAL_SECONDS = 0.5
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Self
+
+    from chaos.journal import UndoJournal
+
+CONFIRMATION_TIMEOUT_SECONDS = 30.0
+STOP_TIMEOUT_SECONDS = 10.0
+MAX_RESTARTS = 3
+log = logging.getLogger(__name__)
 
 
-def start(journal: UndoJournal) -> None:
-    """Start the watchdog of this process."""
-    journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (journal.folder / "watchdog.log").open("a") as log:
-        subprocess.Popen(
-            [*PYTHON_MODULE, "chaos.watchdog", str(journal.folder), str(ProcessIdentity.current().pid)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+class WatchdogFailedError(EsqError):
+    """The watchdog does not run, so that no fault may be injected."""
 
 
-def watch(journal: UndoJournal, owner: ProcessIdentity) -> None:
-    """Undo overdue faults until the owner has ended and no fault is open.
+class Watchdog:
+    """Context manager: the watchdog of this process. Use `start`.
 
     Args:
         journal: the journal of the environment.
-        owner: process of the experiment.
+        on_loss: called with the reason if the watchdog died and cannot be started again.
     """
-    while owner.is_alive or journal.open_faults():
-        now = time.time()
+
+    def __init__(self, journal: UndoJournal, on_loss: Callable[[str], None]) -> None:
+        self._journal = journal
+        self._on_loss = on_loss
+        self._owner = ProcessIdentity.current()
+        self._stopped = threading.Event()
+        self._process = self._launch()
+        self._monitor = threading.Thread(target=self._restart_when_dead, name="watchdog", daemon=True)
+        self._monitor.start()
+
+    @property
+    def pid(self) -> int:
+        """Process id of the watchdog."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the watchdog; while a fault of this process is open, it goes on without supervision."""
+        self._stopped.set()
+        if not self._has_open_fault():
+            self._process.terminate()
+            self._monitor.join(STOP_TIMEOUT_SECONDS)
+
+    def _has_open_fault(self) -> bool:
         try:
-            for open_fault in journal.rollback(select=lambda fault, now=now: fault.overdue(now)):  # type: ignore[misc]  # a bound time
-                _log(f"undid {open_fault.fault} of {open_fault.experiment}")
-        except UndoFailedError as error:
-            _log(f"{error.message}\n{error.detail}")
-        time.sleep(POLL_INTERVAL_SECONDS)
+            return any(open_fault.owner == self._owner for open_fault in self._journal.open_faults())
+        except EsqError:
+            return True  # the journal cannot be read now, but may be later
+
+    def _restart_when_dead(self) -> None:
+        for _ in range(MAX_RESTARTS):
+            self._process.wait()
+            if self._stopped.is_set():
+                return
+            log.warning("the watchdog died and is started again")
+            try:
+                self._process = self._launch()
+            except WatchdogFailedError as error:
+                self._on_loss(error.message)
+                return
+        self._process.wait()
+        if not self._stopped.is_set():
+            self._on_loss(f"the watchdog died {MAX_RESTARTS + 1} times")
+
+    def _launch(self) -> subprocess.Popen[str]:
+        """Start the process and wait until it confirms that it watches this one."""
+        self._journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        arguments = (str(self._journal.folder), self._journal.environment, self._owner.model_dump_json())
+        with (self._journal.folder / LOG_FILE).open("a", encoding="utf-8") as log_file:
+            process = subprocess.Popen(
+                [*PYTHON_MODULE, "chaos.watchdog_process", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log_file,
+                text=True,
+                start_new_session=True,
+            )
+        try:
+            self._require_confirmation(process.stdout)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return process
+
+    def _require_confirmation(self, stdout: IO[str] | None) -> None:
+        if stdout is None:
+            raise TypeError("the process was started with a pipe")
+        with stdout:
+            readable, _, _ = select.select([stdout], [], [], CONFIRMATION_TIMEOUT_SECONDS)
+            if readable and stdout.readline() == CONFIRMATION:
+                return
+        raise WatchdogFailedError(
+            "the watchdog does not confirm that it watches this run",
+            location=str(self._journal.folder / LOG_FILE),
+            remedy="See the end of this log.",
+        )
 
 
-def _log(text: str) -> None:
-    sys.stdout.write(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n")
-    sys.stdout.flush()
-
-
-def main(folder: Path, pid: int) -> None:
-    """Run the watchdog, unless another one runs for this folder.
+def start(journal: UndoJournal, on_loss: Callable[[str], None] = log.error) -> Watchdog:
+    """Start the watchdog of this process; return when it watches.
 
     Args:
-        folder: folder of the journal.
-        pid: process id of the experiment.
+        journal: the journal of the environment.
+        on_loss: called with the reason if it died and cannot be started again: the run must be aborted.
+
+    Raises:
+        WatchdogFailedError: it does not start.
     """
-    with (folder / "watchdog.lock").open("w") as lock:
-        try:
+    return Watchdog(journal, on_loss)
+
+
+def is_watched(journal: UndoJournal) -> bool:
+    """Return whether a watchdog runs for an environment."""
+    try:
+        with (journal.folder / LOCK_FILE).open(encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        try:
-            owner = ProcessIdentity(pid=pid, started_at=psutil.Process(pid).create_time())
-        except psutil.NoSuchProcess:
-            owner = ProcessIdentity(pid=pid, started_at=0.0)
-        watch(UndoJournal(folder), owner)
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False

@@ -21,6 +21,8 @@ from pulumi import automation as auto
 from pulumi._version import version as sdk_version
 from pulumi.automation.errors import CommandError, create_command_error
 
+from infra.subprocesses import DIE_WITH_PARENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -28,10 +30,6 @@ if TYPE_CHECKING:
 
 CANCEL_TIMEOUT_SECONDS = 60.0
 """After Ctrl-C the engine has this long to end running operations and save its state; then it is killed."""
-
-_DIE_WITH_PARENT = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "KILL", "--")
-"""Linux binds the signal to the thread that starts the process; here that thread waits for its end. A shell
-without job control starts programs in the background with SIGINT ignored, which children inherit."""
 
 Result = TypeVar("Result")
 
@@ -76,7 +74,7 @@ class EngineCommand(auto.PulumiCommand):
         Raises:
             CommandError: the command failed; a more specific class of it where the SDK knows the reason.
         """
-        argv = [*_DIE_WITH_PARENT, self.command, "--non-interactive", *args]
+        argv = [*DIE_WITH_PARENT, self.command, "--non-interactive", *args]
         with subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,

@@ -8,16 +8,16 @@ of cgroup v1, as the kubelets of the zones create them:
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.process_identity import PROC, read_stat
 from infra.zones.cgroups import MOUNT
 
-PROC = Path("/proc")
-_START_TICKS_FIELD = 19
-"""Index of the start time in /proc/PID/stat after the name in brackets (field 22 of proc(5))."""
-_PARENT_PID_FIELD = 1
+if TYPE_CHECKING:
+    from pathlib import Path
+
 UNLIMITED = -1
 """Value that sets no limit."""
 _UNLIMITED_THRESHOLD = 1 << 62
@@ -52,20 +52,10 @@ def process(pid: int, proc: Path = PROC) -> HostProcess | None:
         pid: process id.
         proc: mount point of procfs.
     """
-    try:
-        text = (proc / str(pid) / "stat").read_text()
-    except OSError:
+    stat = read_stat(pid, proc)
+    if stat is None:
         return None
-    name, _, stat_fields = text.partition("(")[2].rpartition(") ")
-    fields = stat_fields.split()
-    if fields[0] in {"Z", "X"}:
-        return None
-    return HostProcess(
-        pid=pid,
-        start_ticks=int(fields[_START_TICKS_FIELD]),
-        parent_pid=int(fields[_PARENT_PID_FIELD]),
-        name=name,
-    )
+    return HostProcess(pid=pid, start_ticks=stat.start_ticks, parent_pid=stat.parent_pid, name=stat.name)
 
 
 def pod_cgroup(uid: str, controller: str, mount: Path = MOUNT) -> Path | None:

@@ -38,7 +38,7 @@ from infra.subprocesses import PYTHON_MODULE
 from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
-    from chaos.journal import OpenFault
+    from chaos.journal_entry import OpenFault
     from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
     from infra.credentials import Credentials

@@ -14,6 +14,7 @@ from chaos import journal, secret_swap
 from chaos.activities import services
 from chaos.context import Context, running
 from chaos.journal import UndoJournal
+from infra import guarded_commands
 from infra.progress import RecordedStep
 from infra.subprocesses import PYTHON_MODULE
 
@@ -43,16 +44,16 @@ def test_commands_and_journal_contain_no_value(tmp_path: Path, monkeypatch: pyte
     journal_texts: list[str] = []
     modes: list[int] = []
 
-    def run(argv: Sequence[str], **_: object) -> str:
+    def start(argv: Sequence[str], _mark: str) -> None:
         commands.append(argv)
         journal_texts.extend(file.read_text() for file in tmp_path.glob("*.json"))
         if "swap" in argv:
             values_file = Path(argv[-1])
             modes.append(stat.S_IMODE(values_file.stat().st_mode))
             assert json.loads(values_file.read_text()) == VALUES
-        return ""
 
-    monkeypatch.setattr(journal, "run", run)
+    monkeypatch.setattr(guarded_commands, "start", start)
+    monkeypatch.setattr(journal, "wait_for_output", lambda *_, **__: "")
     target: Any = SimpleNamespace(kubeconfig="kubeconfig", journal=UndoJournal(tmp_path))
     context = Context(target=target, experiment="test", step=RecordedStep("test"))
 
