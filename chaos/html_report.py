@@ -64,7 +64,7 @@ def _run_context(number: int, run: ExperimentRun) -> dict[str, Any]:
             for second in range(0, int(seconds) + 1, _tick_seconds(seconds))
         ],
         "timeline": _timeline_rows(run),
-        "budget": round(100 * run.error_budget_share, 1),
+        "budget": run.error_budget_share,
     }
 
 

@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
+from chaos import metrics
 from chaos.context import Annotation  # noqa: TC001 - pydantic reads the annotations when the class is created
 from chaos.timeline import Event, time_to_full_redundancy
-from chaos.traffic.client_stats import StreamStats
-from infra.errors import EsqError
-from infra.measurements.measurements import RunOutcome
+from chaos.traffic.client_stats import StreamStats  # noqa: TC001 - same
+from infra.measurements.run_values import RunOutcome, RunValue
 from infra.measurements.slo_evaluation import SloEvaluation, evaluate
 from services.contracts.slo import ERROR_BUDGET_SECONDS, SloStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-DURABLE_STORES = ("edge", "kafka", "object-store", "postgres")
-"""Clients of the durable stores. Data lost by Redis can be rebuilt: it is reported and violates no SLO."""
 
 
 class CampaignResult(BaseModel):
@@ -93,7 +90,8 @@ class ExperimentRun(BaseModel):
         streams: client statistics by stream.
         events: state changes of the cluster.
         campaign: result of the campaign, if one was sent.
-        failovers: number of leader changes of Postgres, Redis and Kafka.
+        last_reading_at: time of the last reading of the cluster's state; None if there was none.
+        failovers: number of leader changes of Postgres, Redis and Kafka; None if it is not known.
         status: status from Chaos Toolkit: `completed`, `failed`, `aborted`, `interrupted`.
         deviated: whether the system was not healthy again in time.
         problems: further reasons why the run is invalid, e.g. a precondition that did not hold.
@@ -110,7 +108,8 @@ class ExperimentRun(BaseModel):
     streams: dict[str, StreamStats] = Field(default_factory=dict)
     events: tuple[Event, ...] = ()
     campaign: CampaignResult | None = None
-    failovers: int = 0
+    last_reading_at: float | None = None
+    failovers: int | None = None
     status: str = "completed"
     deviated: bool = False
     problems: tuple[str, ...] = ()
@@ -161,50 +160,53 @@ class ExperimentRun(BaseModel):
         )
 
     @property
-    def lost(self) -> int:
+    def lost(self) -> RunValue:
         """Acknowledged writes that are missing in the durable stores."""
-        return sum(stats.lost for name, stats in self.streams.items() if name.startswith(DURABLE_STORES))
+        return metrics.lost(self.streams)
 
     @property
-    def duplicated(self) -> int:
+    def duplicated(self) -> RunValue:
         """Writes that are stored twice."""
-        return sum(stats.duplicated for stats in self.streams.values())
+        return metrics.duplicated(self.streams)
 
     @property
-    def error_budget_share(self) -> float:
-        """Share of a month's error budget used by the unavailability of the edge."""
-        edge = self.streams.get("edge.read")
-        return edge.max_unavailability_seconds / ERROR_BUDGET_SECONDS if edge else 0.0
+    def error_budget_share(self) -> float | None:
+        """Share of the error budget of 30 days that this run used at the edge; None without its clients.
 
-    def metric(self, name: str) -> float:
-        """Return a metric of the run.
+        The budget is the share of requests that may fail. The run used bad / all requests of its duration.
+        """
+        edge = self.streams.get("edge.read")
+        if edge is None or edge.error_ratio is None:
+            return None
+        return edge.error_ratio * (self.ended_at - self.started_at) / ERROR_BUDGET_SECONDS
+
+    def metric(self, name: str) -> RunValue:
+        """Return a metric of the run; of a run that is not valid, every value is a lower bound.
 
         Args:
             name: `lost`, `duplicated`, `failovers`, `time_to_full_redundancy`, `campaign.lost`,
                 `kafka.write.max_unavailability_seconds` etc. Of a stream with parts (partitions), the
-                longest unavailability or the sum of the counts is returned.
+                worst part or the sum of the counts is returned.
 
         Raises:
-            EsqError: the run has no such metric.
+            EsqError: there is no such metric.
         """
-        if name in {"lost", "duplicated", "failovers"}:
-            return float(getattr(self, name))
+        return self._measured(name).from_run(self.outcome)
+
+    def _measured(self, name: str) -> RunValue:
+        if name == "lost":
+            return self.lost
+        if name == "duplicated":
+            return self.duplicated
+        if name == "failovers":
+            return RunValue(value=self.failovers)
         if name == "time_to_full_redundancy":
-            return round(time_to_full_redundancy(self.events, self.first_injection_at), 2)
-        stream, _, field = name.rpartition(".")
-        if stream == "campaign" and self.campaign is not None:
-            return float(getattr(self.campaign, field))
-        parts = [
-            stats for key, stats in self.streams.items() if key == stream or key.startswith(f"{stream}.")
-        ]
-        if not parts or field not in StreamStats.model_fields:
-            raise EsqError(
-                f"the run has no metric `{name}`",
-                location="experiment",
-                remedy="See `esq chaos show EXPERIMENT`.",
-            )
-        values = [float(getattr(stats, field)) for stats in parts]
-        return max(values) if field == "max_unavailability_seconds" else sum(values)
+            since = self.first_injection_at
+            return time_to_full_redundancy(self.events, since, self.last_reading_at, self.ended_at)
+        section, _, field = name.partition(".")
+        if section == "campaign" and field in CampaignResult.model_fields:
+            return RunValue(value=getattr(self.campaign, field, None))
+        return metrics.stream_metric(self.streams, name)
 
 
 class ChaosReport(BaseModel):
@@ -247,12 +249,11 @@ class ChaosReport(BaseModel):
 
     @property
     def evaluations(self) -> list[SloEvaluation]:
-        """Each SLO evaluated with the values of the measured runs, if there are any."""
-        measured = {
-            slo_id: (metric, [run.metric(metric) for run in self.measured_runs])
+        """Each SLO evaluated with the values of all runs."""
+        return [
+            evaluate(slo_id, metric, (run.metric(metric) for run in self.runs))
             for slo_id, metric in self.slos.items()
-        }
-        return [evaluate(slo_id, metric, values) for slo_id, (metric, values) in measured.items() if values]
+        ]
 
     @property
     def all_valid(self) -> bool:
@@ -263,3 +264,8 @@ class ChaosReport(BaseModel):
     def violated(self) -> list[SloEvaluation]:
         """The violated SLOs."""
         return [evaluation for evaluation in self.evaluations if evaluation.status is SloStatus.VIOLATED]
+
+    @property
+    def insufficient(self) -> list[SloEvaluation]:
+        """The SLOs that no valid run measured."""
+        return [evaluation for evaluation in self.evaluations if evaluation.status is SloStatus.INSUFFICIENT]

@@ -107,6 +107,7 @@ def _run_observed(experiment: Experiment, context: Context, folder: Path, stack:
             for name, stream in result["streams"].items()
         },
         events=tuple(event for event in timeline.events if event.at >= started_at),
+        last_reading_at=timeline.last_reading_at,
         campaign=campaign,
         failovers=sum(leaders_after.get(name) != leader for name, leader in leaders_before.items()),
         status=str(journal["status"]),

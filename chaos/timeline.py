@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from infra.kubernetes import API_ERRORS, api_client, get_json
 from infra.measurements.poller import PollingThread
+from infra.measurements.run_values import NOT_MEASURED, RunValue
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ SAMPLE_TIMEOUT_SECONDS = 5.0
 API = "control plane"
 UNAVAILABLE, AVAILABLE = "unavailable", "available"
 SERVICE_PREFIX = "service "
+MAX_READING_AGE_SECONDS = 3 * SAMPLE_TIMEOUT_SECONDS
+"""Without a reading for longer than this at its end, a run does not know its state."""
 
 
 class Event(BaseModel):
@@ -49,11 +52,16 @@ class Timeline(PollingThread):
 
     Args:
         sample: returns the current state by subject.
+
+    Attributes:
+        events: the state changes, in order.
+        last_reading_at: time of the last sample in which the control plane responded; None if it never did.
     """
 
     def __init__(self, sample: Callable[[], Mapping[str, str]]) -> None:
         super().__init__("timeline", self._record_sample)
         self.events: list[Event] = []
+        self.last_reading_at: float | None = None
         self._sample = sample
         self._states: dict[str, str] = {}
 
@@ -69,6 +77,8 @@ class Timeline(PollingThread):
             if before is not None and before != after:
                 self.events.append(Event(at=at, subject=subject, before=before, after=after))
         self._states |= states
+        if states.get(API) != UNAVAILABLE:
+            self.last_reading_at = at
 
     def _record_sample(self) -> bool:
         self.record(self._sample(), time.monotonic())
@@ -126,25 +136,42 @@ def _postgres_leader(endpoints: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def time_to_full_redundancy(events: Sequence[Event], since: float) -> float:
-    """Return the seconds until every service had all its replicas again.
+def time_to_full_redundancy(
+    events: Sequence[Event], since: float, last_reading_at: float | None, until: float
+) -> RunValue:
+    """Return the seconds until every service had all its replicas again, as far as the timeline shows.
+
+    A time in which the control plane did not respond counts as one without full redundancy.
 
     Args:
         events: state changes, in order.
         since: start time (seconds, monotonic clock).
+        last_reading_at: time of the last reading; None if there was none.
+        until: end of the run.
 
     Returns:
-        Seconds; 0 if no replica was missing, infinite if a service did not recover.
+        Seconds; 0 if no replica was missing, a lower bound if a service did not recover, not measured if
+        the state is unknown.
     """
+    if last_reading_at is None or last_reading_at < max(since, until - MAX_READING_AGE_SECONDS):
+        return NOT_MEASURED
     degraded: set[str] = set()
     recovered_at = since
     for event in events:
-        if event.at < since or not event.subject.startswith(SERVICE_PREFIX):
+        if event.subject != API and not event.subject.startswith(SERVICE_PREFIX):
             continue
-        ready, desired = event.after.split("/")
-        if int(ready) < int(desired):
+        if _is_degraded(event.after):
             degraded.add(event.subject)
-        elif event.subject in degraded:
+        elif _is_degraded(event.before):
             degraded.discard(event.subject)
             recovered_at = max(recovered_at, event.at)
-    return float("inf") if degraded else recovered_at - since
+    seconds = (until if degraded else recovered_at) - since
+    return RunValue(value=round(seconds, 2), censored=bool(degraded))
+
+
+def _is_degraded(state: str) -> bool:
+    """Return whether the control plane or a service is in a degraded state."""
+    if "/" not in state:
+        return state == UNAVAILABLE
+    ready, desired = state.split("/")
+    return int(ready) < int(desired)

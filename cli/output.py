@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from infra.progress import ProgressReporter
     from infra.stack_settings import Layer
 
-SLO_COLOURS = {"met": "green", "missed": "yellow", "violated": "red"}
+SLO_COLOURS = {"met": "green", "missed": "yellow", "insufficient": "yellow", "violated": "red"}
 """Colour of each status of an SLO."""
 
 _PIPE_COLUMNS = 200

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from infra.errors import EsqError
-from infra.measurements.measurements import RunOutcome
+from infra.measurements.run_values import RunOutcome, RunValue
 from infra.measurements.slo_evaluation import SloEvaluation, evaluate
 from loadtests import verdict
 from loadtests.protocol import IntervalResult, LoadProfile
@@ -304,7 +304,8 @@ class LoadReport(BaseModel):
         if self.generator_problems:
             return []
         evaluations = [
-            evaluate(slo_id, metric, [self.metric(metric)]) for slo_id, metric in self.slo_metrics.items()
+            evaluate(slo_id, metric, [RunValue(value=self.metric(metric)).from_run(self.outcome)])
+            for slo_id, metric in self.slo_metrics.items()
         ]
         return [item for item in evaluations if not self.failures or item.status is SloStatus.VIOLATED]
 

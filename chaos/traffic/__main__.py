@@ -171,6 +171,9 @@ def _log_to_json(log: StreamLog) -> dict[str, object]:
         "errors": dict(log.errors.most_common(5)),
         "dropped": log.dropped,
         "late": log.late,
+        "period": log.period,
+        "corrupt": log.corrupt,
+        "stale": log.stale,
     }
 
 

@@ -12,6 +12,9 @@ from infra.measurements.slo_evaluation import MAX_LATE_FRACTION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+MAX_OPEN_GAP_SECONDS = 1.0
+"""A longer time without acknowledgement at the end of the traffic is an outage without an end."""
+
 
 class StreamStats(BaseModel):
     """Statistics of a stream. Times are seconds on the monotonic clock of the host.
@@ -21,15 +24,21 @@ class StreamStats(BaseModel):
         failed: attempts that failed or whose outcome is unknown.
         dropped: attempts that were not started because too many were open.
         late: attempts that started late.
+        corrupt: failed reads that returned another content than was written.
+        stale: failed reads that returned an older version than one acknowledged before they started.
+        error_ratio: failed and dropped attempts, divided by all; None if there was no attempt.
+        unavailable_seconds: total of the seconds with fewer than half as many acknowledgements as attempts
+            were due.
         max_unavailability_seconds: longest time without an acknowledgement.
         unavailable_from: start of that time.
-        latency_median: latency of acknowledged attempts, from their planned time.
+        unavailable_until_end: whether that time ended with the traffic: it lasted at least as long.
+        latency_median: latency of acknowledged attempts, from their planned time; None without any.
         latency_p99: 99th percentile of these latencies.
         latency_max: maximum of these latencies.
         errors: number of failures by error message.
-        lost: acknowledged writes that are not stored.
-        duplicated: writes that are stored more than once.
-        reordered: writes that are stored before one that was acknowledged before they started.
+        lost: acknowledged writes that are not stored; None if the stored writes are not known.
+        duplicated: writes that are stored more than once; None likewise.
+        reordered: writes that are stored before one that was acknowledged before they started; None likewise.
         series: acknowledgements and maximum latency per second since the start.
     """
 
@@ -39,15 +48,20 @@ class StreamStats(BaseModel):
     failed: int
     dropped: int
     late: int
+    corrupt: int = 0
+    stale: int = 0
+    error_ratio: float | None
+    unavailable_seconds: int
     max_unavailability_seconds: float
     unavailable_from: float
-    latency_median: float
-    latency_p99: float
-    latency_max: float
+    unavailable_until_end: bool = False
+    latency_median: float | None
+    latency_p99: float | None
+    latency_max: float | None
     errors: dict[str, int]
-    lost: int = 0
-    duplicated: int = 0
-    reordered: int = 0
+    lost: int | None = None
+    duplicated: int | None = None
+    reordered: int | None = None
     series: tuple[tuple[int, float], ...] = ()
 
     @property
@@ -73,18 +87,31 @@ def longest_gap(started_at: float, acked_at: Sequence[float], ended_at: float) -
     return max(gaps, key=lambda gap: gap[0])
 
 
-def percentile(sorted_values: Sequence[float], fraction: float) -> float:
-    """Return a percentile (nearest rank); 0 if there are no values.
+def unavailable_seconds(due: Sequence[int], acked: Sequence[int]) -> int:
+    """Return the number of seconds in which fewer than half as many attempts succeeded as were due.
+
+    The longest gap sees neither several short outages nor one in which a few attempts succeed. Availability
+    by requests is that of the Google SRE book, chapter 3; a threshold per interval is how providers define
+    downtime, e.g. the SLA of Google Cloud Storage. An acknowledgement counts in the second in which it
+    arrives: a client that repeats its write until an outage is over was unavailable during the outage.
+
+    Args:
+        due: attempts due in each second.
+        acked: acknowledgements in each second.
+    """
+    return sum(2 * successes < attempts for attempts, successes in zip(due, acked, strict=True))
+
+
+def percentile(sorted_values: Sequence[float], fraction: float) -> float | None:
+    """Return a percentile (nearest rank) in milliseconds' precision; None if there are no values.
 
     Args:
         sorted_values: values in ascending order.
         fraction: fraction of the values, for example 0.99.
     """
-    return (
-        sorted_values[min(len(sorted_values) - 1, int(fraction * len(sorted_values)))]
-        if sorted_values
-        else 0.0
-    )
+    if not sorted_values:
+        return None
+    return round(sorted_values[min(len(sorted_values) - 1, int(fraction * len(sorted_values)))], 4)
 
 
 def compute_stats(
@@ -98,29 +125,48 @@ def compute_stats(
         stored: stored sequence numbers, in storage order; None for a stream that writes nothing.
     """
     acked = [(int(number), float(planned), float(done)) for number, planned, done in log["acked"]]
-    started_at = float(log["started_at"])
+    started_at, failed, dropped = float(log["started_at"]), int(log["failed"]), int(log["dropped"])
     acked_at = sorted(done for _, _, done in acked)
     longest, unavailable_from = longest_gap(
         started_at, [at for at in acked_at if started_at < at < ended_at], max(ended_at, started_at)
     )
     latencies = sorted(done - planned for _, planned, done in acked)
-    lost, duplicated, reordered = (0, 0, 0) if stored is None else compare(acked, stored)
+    lost, duplicated, reordered = (None, None, None) if stored is None else compare(acked, stored)
+    series = _series(started_at, ended_at, acked)
+    due = _due(started_at, ended_at, log["period"])
+    attempts = len(acked) + failed + dropped
     return StreamStats(
         acked=len(acked),
-        failed=int(log["failed"]),
-        dropped=int(log["dropped"]),
+        failed=failed,
+        dropped=dropped,
         late=int(log["late"]),
+        corrupt=int(log["corrupt"]),
+        stale=int(log["stale"]),
+        error_ratio=round((failed + dropped) / attempts, 4) if attempts and log["period"] else None,
+        unavailable_seconds=unavailable_seconds(due, [count for count, _ in series[: len(due)]]),
         max_unavailability_seconds=round(longest, 3),
         unavailable_from=unavailable_from,
-        latency_median=round(percentile(latencies, 0.5), 4),
-        latency_p99=round(percentile(latencies, 0.99), 4),
-        latency_max=round(latencies[-1] if latencies else 0.0, 4),
+        unavailable_until_end=longest > MAX_OPEN_GAP_SECONDS and unavailable_from + longest >= ended_at,
+        latency_median=percentile(latencies, 0.5),
+        latency_p99=percentile(latencies, 0.99),
+        latency_max=percentile(latencies, 1.0),
         errors=dict(log["errors"]),
         lost=lost,
         duplicated=duplicated,
         reordered=reordered,
-        series=_series(started_at, ended_at, acked),
+        series=series,
     )
+
+
+def _due(started_at: float, ended_at: float, period: float | None) -> list[int]:
+    """Return the number of attempts due in each whole second; without own attempts, one is due."""
+    seconds = int(ended_at - started_at)
+    if period is None:
+        return [1] * seconds
+    due = [0] * seconds
+    for number in range(int(seconds / period)):
+        due[min(int(number * period), seconds - 1)] += 1
+    return due
 
 
 def compare(acked: Sequence[tuple[int, float, float]], stored: Sequence[int]) -> tuple[int, int, int]:

@@ -21,6 +21,14 @@ _MAX_ERROR_LENGTH = 160
 """Characters of an error message that are kept: enough to distinguish kinds of errors."""
 
 
+class CorruptReadError(Exception):
+    """A read returned another content than was written."""
+
+
+class StaleReadError(Exception):
+    """A read returned an older version than one that was acknowledged before the read started."""
+
+
 @dataclass
 class StreamLog:
     """Results of the attempts of a stream. Times are seconds on the clock of the event loop.
@@ -33,6 +41,9 @@ class StreamLog:
         errors: number of failures by error message.
         dropped: attempts that were not started.
         late: attempts that started late.
+        period: seconds between two planned times; None for a stream without own attempts.
+        corrupt: failed reads that returned another content than was written.
+        stale: failed reads that returned an older version than an acknowledged one.
     """
 
     name: str
@@ -42,6 +53,9 @@ class StreamLog:
     errors: Counter[str] = field(default_factory=Counter)
     dropped: int = 0
     late: int = 0
+    period: float | None = None
+    corrupt: int = 0
+    stale: int = 0
 
     def succeed(self, sequence: int, planned: float, now: float) -> None:
         """Record an acknowledged attempt.
@@ -56,6 +70,8 @@ class StreamLog:
     def fail(self, error: BaseException) -> None:
         """Record an attempt that failed or whose outcome is unknown."""
         self.failed += 1
+        self.corrupt += isinstance(error, CorruptReadError)
+        self.stale += isinstance(error, StaleReadError)
         self.errors[f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]] += 1
 
     def silence(self, now: float) -> float:
@@ -89,7 +105,7 @@ class Stream:
             stop: ends the stream.
         """
         clock = asyncio.get_running_loop().time
-        self.log.started_at = start
+        self.log.started_at, self.log.period = start, self.period
         open_attempts: set[asyncio.Task[None]] = set()
         sequence = 0
         while not stop.is_set():

@@ -15,6 +15,7 @@ from infra.components.backup import status
 from infra.components.backup.pod_programs import backup_selection
 from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError, UsageError
+from infra.measurements.run_values import RunOutcome, RunValue
 from infra.names import DATA_NAMESPACE, DATABASE, service_dns
 from infra.waiting import wait_for
 
@@ -118,13 +119,12 @@ def run_drill(environment: Environment, progress: ProgressReporter) -> dict[str,
 
 
 def _record_drill(environment: Environment, result: dict[str, Any]) -> None:
-    """Record RPO and RTO of a passed drill; the figures of a failed one are unreliable."""
-    if not result["succeeded"]:
-        return
+    """Record RPO and RTO of a drill; the figures of a failed one do not count."""
     command = f"esq backup drill {environment.name}"
+    outcome = RunOutcome.VALID if result["succeeded"] else RunOutcome.INVALID
     for slo_id, key in (("backup-rpo", "rpo_seconds"), ("backup-rto", "rto_seconds")):
-        if result[key] is not None:
-            record_measurement(environment, slo_id, [float(result[key])], command, {"drill": result})
+        run = RunValue(value=result.get(key)).from_run(outcome)
+        record_measurement(environment, slo_id, [run], command, {"drill": result})
 
 
 def list_backups(environment: Environment, progress: ProgressReporter) -> dict[str, Any]:

@@ -197,7 +197,7 @@ def _record_measurements(environment: Environment, report: ChaosReport, page: Pa
     for evaluation in report.evaluations:
         detail = {"experiment": report.experiment, "report": str(page), "metric": evaluation.metric}
         record_measurement(
-            environment, evaluation.slo_id, evaluation.distribution.values, report.command, detail
+            environment, evaluation.slo_id, evaluation.distribution.runs, report.command, detail
         )
 
 

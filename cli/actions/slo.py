@@ -1,27 +1,30 @@
-"""Evaluation of every SLO by its stored measurements."""
+"""Evaluation of every SLO by the last runs of its stored measurements."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.measurements.html import render_page
 from infra.measurements.measurements import (
-    Distribution,
     Measurement,
     MeasurementStore,
     current_commit,
     host_facts,
     package_versions,
 )
-from services.contracts.slo import SLO_BY_ID, SLOS, Slo, SloStatus
+from infra.measurements.run_values import Distribution, RunOutcome, RunValue
+from infra.measurements.slo_evaluation import slo_status
+from services.contracts.slo import EVIDENCE_RUNS, MIN_RUNS, SLO_BY_ID, SLOS, Slo, SloStatus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.environment import Environment
+    from infra.errors import Problem
 
 UNMEASURED = "unmeasured"
 ZERO_TOLERANCE_WINDOW = dt.timedelta(days=30)
@@ -32,14 +35,14 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def record_measurement(
-    environment: Environment, slo_id: str, values: Sequence[float], command: str, detail: dict[str, Any]
+    environment: Environment, slo_id: str, runs: Sequence[RunValue], command: str, detail: dict[str, Any]
 ) -> Measurement:
     """Store a measurement of an SLO.
 
     Args:
         environment: the measured environment.
         slo_id: id of the SLO.
-        values: measured values, one per run, in the unit of the SLO.
+        runs: a value per run, in the unit of the SLO.
         command: command line that measured them.
         detail: further data, e.g. the path of the report.
 
@@ -51,7 +54,7 @@ def record_measurement(
         measured_at=dt.datetime.now(dt.UTC),
         environment=environment.name,
         unit=SLO_BY_ID[slo_id].unit,
-        distribution=Distribution(values=tuple(values)),
+        distribution=Distribution(runs=tuple(runs)),
         command=command,
         commit=current_commit(),
         versions=package_versions(),
@@ -64,43 +67,58 @@ def record_measurement(
 
 @dataclass(frozen=True)
 class SloReport:
-    """An SLO and its last measurement.
+    """An SLO and the evidence for it.
 
     Attributes:
         slo: the SLO.
+        distribution: the values of its last runs; without runs if it was never measured.
         measurement: the last one; None when it was never measured.
-        age: age of the measurement.
+        age: age of the last measurement.
+        problems: its records that cannot be read.
     """
 
     slo: Slo
+    distribution: Distribution
     measurement: Measurement | None
     age: dt.timedelta | None
+    problems: tuple[Problem, ...] = ()
 
     @property
     def status(self) -> str:
-        """`met`, `missed`, `violated` or `unmeasured`."""
+        """`met`, `missed`, `violated`, `insufficient` or `unmeasured`."""
         if self.measurement is None:
             return UNMEASURED
-        distribution = self.measurement.distribution
-        return self.slo.evaluate(distribution.median, distribution.max).value
+        return slo_status(self.slo, self.distribution, MIN_RUNS).value
 
     @property
     def violated(self) -> bool:
         """Whether a run exceeded the limit."""
         return self.status == SloStatus.VIOLATED
 
+    @property
+    def measured(self) -> bool:
+        """Whether there are enough runs to decide."""
+        return self.status not in {UNMEASURED, SloStatus.INSUFFICIENT}
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
-        measurement = self.measurement
+        measurement, distribution = self.measurement, self.distribution
+        outcomes = Counter(run.outcome for run in distribution.runs)
         return {
             **asdict(self.slo),
             "status": self.status,
-            "median": measurement.distribution.median if measurement else None,
-            "worst": measurement.distribution.max if measurement else None,
-            "runs": len(measurement.distribution.values) if measurement else 0,
+            "median": distribution.median.value,
+            "median_is_lower_bound": distribution.median.censored,
+            "worst": distribution.max.value,
+            "worst_is_lower_bound": distribution.max.censored,
+            "runs": len(distribution.runs),
+            "runs_counted": distribution.valid_runs,
+            "min_runs": MIN_RUNS,
+            **{f"runs_{outcome}": outcomes[outcome] for outcome in RunOutcome},
             "measured_at": measurement.measured_at.isoformat() if measurement else None,
             "age_seconds": round(self.age.total_seconds()) if self.age else None,
             "commit": measurement.commit if measurement else None,
+            "unreadable": [asdict(problem) for problem in self.problems],
         }
 
 
@@ -120,22 +138,27 @@ def evaluate_slos(store: MeasurementStore, now: dt.datetime | None = None) -> li
         A report for each SLO, in the order of `SLOS`.
     """
     now = now or dt.datetime.now(dt.UTC)
-    measured = [(slo, _effective_measurement(slo, store, now)) for slo in SLOS]
-    return [SloReport(slo, last, now - last.measured_at if last else None) for slo, last in measured]
+    return [_evaluate(slo, store, now) for slo in SLOS]
 
 
-def _effective_measurement(slo: Slo, store: MeasurementStore, now: dt.datetime) -> Measurement | None:
-    """Return the last measurement; for a zero-tolerance SLO merged with the other ones of the window."""
-    latest = store.latest(slo.id)
-    if latest is None or slo.limit > 0:
-        return latest
-    recent_measurements = [
-        measurement
-        for measurement in store.for_slo(slo.id)
-        if now - measurement.measured_at <= ZERO_TOLERANCE_WINDOW or measurement == latest
-    ]
-    values = tuple(value for measurement in recent_measurements for value in measurement.distribution.values)
-    return latest.model_copy(update={"distribution": Distribution(values=values)})
+def _evaluate(slo: Slo, store: MeasurementStore, now: dt.datetime) -> SloReport:
+    measurements, problems = store.for_slo(slo.id)
+    latest = measurements[-1] if measurements else None
+    if slo.limit == 0:
+        window = [measurement for measurement in measurements if _in_window(measurement, now)]
+        evidence = _runs(window) or _runs(measurements[-1:])
+    else:
+        evidence = _runs(measurements)[-EVIDENCE_RUNS:]
+    age = now - latest.measured_at if latest else None
+    return SloReport(slo, Distribution(runs=evidence), latest, age, tuple(problems))
+
+
+def _in_window(measurement: Measurement, now: dt.datetime) -> bool:
+    return now - measurement.measured_at <= ZERO_TOLERANCE_WINDOW
+
+
+def _runs(measurements: Sequence[Measurement]) -> tuple[RunValue, ...]:
+    return tuple(run for measurement in measurements for run in measurement.distribution.runs)
 
 
 def format_age(age: dt.timedelta | None) -> str:
@@ -160,10 +183,19 @@ def render_html(environment: str, reports: list[SloReport], now: dt.datetime | N
     rows = [
         {
             **report.to_dict(),
+            "median": report.distribution.median,
+            "worst": report.distribution.max,
             "age": format_age(report.age),
             "command": report.slo.command.replace("ENV", environment),
         }
         for report in reports
     ]
     at = (now or dt.datetime.now(dt.UTC)).strftime("%Y-%m-%d %H:%M UTC")
-    return render_page(_TEMPLATE, environment=environment, reports=rows, at=at)
+    return render_page(
+        _TEMPLATE,
+        environment=environment,
+        reports=rows,
+        at=at,
+        evidence_runs=EVIDENCE_RUNS,
+        min_runs=MIN_RUNS,
+    )

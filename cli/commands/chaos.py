@@ -81,7 +81,7 @@ def run(
     *,
     json: AsJson = False,
 ) -> None:
-    """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is not valid.
+    """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is invalid or measured no SLO.
 
     When this command is interrupted, it undoes its faults. When it is killed, a watchdog undoes them, or
     `esq chaos rollback ENV`.
@@ -96,7 +96,7 @@ def run(
     _print_report(report, page, as_json=json)
     if report.violated:
         raise typer.Exit(ExitCode.SLO_VIOLATED)
-    if not report.all_valid:
+    if not report.all_valid or report.insufficient:
         raise typer.Exit(ExitCode.FAILED)
 
 

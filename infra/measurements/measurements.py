@@ -9,63 +9,22 @@ from __future__ import annotations
 import datetime as dt  # noqa: TC003 - pydantic reads the annotations when the class is created
 import os
 import platform
-import statistics
-from enum import StrEnum
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from infra.errors import EsqError
+from infra.errors import Problem
+from infra.measurements.run_values import Distribution  # noqa: TC001 - pydantic reads the annotations
 from infra.subprocesses import CommandFailedError, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-class RunOutcome(StrEnum):
-    """How a run ended, which decides what its values prove."""
-
-    VALID = "valid"
-    """The run went as planned: its values count."""
-    INVALID = "invalid"
-    """The run ended, but a part of it failed: it did not measure what it promised."""
-    ABORTED = "aborted"
-    """The run was stopped, for safety or by a person: an outage lasted at least as long as seen."""
-    CRASHED = "crashed"
-    """The run ended by an error of the tool."""
-
-
-class Distribution(BaseModel):
-    """The values of all runs of a measurement.
-
-    Attributes:
-        values: measured values, one per run, in the order of the runs.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    values: tuple[float, ...] = Field(min_length=1)
-
-    @property
-    def min(self) -> float:
-        """Minimum of all runs."""
-        return min(self.values)
-
-    @property
-    def median(self) -> float:
-        """Median of all runs."""
-        return statistics.median(self.values)
-
-    @property
-    def max(self) -> float:
-        """Maximum of all runs."""
-        return max(self.values)
 
 
 class Measurement(BaseModel):
@@ -118,30 +77,18 @@ class MeasurementStore:
         temporary.rename(file)
         return file
 
-    def for_slo(self, slo_id: str) -> list[Measurement]:
-        """Return all records of an SLO, oldest first.
-
-        Raises:
-            EsqError: a record cannot be read; unreadable records are never skipped.
-        """
-        return [_read(file) for file in sorted((self._folder / slo_id).glob("*.json"))]
-
-    def latest(self, slo_id: str) -> Measurement | None:
-        """Return the last measurement of an SLO; None when it was never measured."""
-        files = sorted((self._folder / slo_id).glob("*.json"))
-        return _read(files[-1]) if files else None
-
-
-def _read(file: Path) -> Measurement:
-    try:
-        return Measurement.model_validate_json(file.read_text())
-    except (OSError, ValidationError) as error:
-        raise EsqError(
-            "a measurement record cannot be read",
-            location=str(file),
-            remedy="Repair it, or move it away and measure again.",
-            detail=str(error)[:500],
-        ) from error
+    def for_slo(self, slo_id: str) -> tuple[list[Measurement], list[Problem]]:
+        """Return all records of an SLO, oldest first, and a problem for each one that cannot be read."""
+        measurements: list[Measurement] = []
+        problems: list[Problem] = []
+        for file in sorted((self._folder / slo_id).glob("*.json")):
+            try:
+                measurements.append(Measurement.model_validate_json(file.read_text()))
+            except (OSError, ValueError) as error:
+                message = f"a measurement record cannot be read: {str(error).splitlines()[0]}"
+                remedy = "Repair it, or move it away and measure again."
+                problems.append(Problem(message, str(file), remedy))
+        return measurements, problems
 
 
 def host_facts() -> dict[str, str | float]:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.measurements.measurements import Distribution
-from services.contracts.slo import SLO_BY_ID, SloStatus
+from infra.measurements.run_values import Distribution, RunValue
+from services.contracts.slo import SLO_BY_ID, Slo, SloStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,7 @@ class SloEvaluation(BaseModel):
         limit: upper bound of each run.
         unit: unit of the values, objective and limit.
         distribution: the values.
+        min_runs: number of runs whose value must count.
         status: result of the evaluation.
     """
 
@@ -42,21 +43,23 @@ class SloEvaluation(BaseModel):
     limit: float
     unit: str
     distribution: Distribution
+    min_runs: int
     status: SloStatus
 
 
-def evaluate(slo_id: str, metric: str, values: Iterable[float]) -> SloEvaluation:
-    """Evaluate measured values against an SLO.
+def evaluate(slo_id: str, metric: str, runs: Iterable[RunValue], min_runs: int = 1) -> SloEvaluation:
+    """Evaluate the values of runs against an SLO.
 
     Args:
         slo_id: id of the SLO.
         metric: name of the value in the report.
-        values: measured values, one per run, in the unit of the SLO.
+        runs: a value per run, in the unit of the SLO.
+        min_runs: number of runs whose value must count.
 
     Returns:
         The distribution of the values and the status of the SLO.
     """
-    slo, distribution = SLO_BY_ID[slo_id], Distribution(values=tuple(values))
+    slo, distribution = SLO_BY_ID[slo_id], Distribution(runs=tuple(runs))
     return SloEvaluation(
         slo_id=slo_id,
         description=slo.description,
@@ -65,5 +68,26 @@ def evaluate(slo_id: str, metric: str, values: Iterable[float]) -> SloEvaluation
         limit=slo.limit,
         unit=slo.unit,
         distribution=distribution,
-        status=slo.evaluate(distribution.median, distribution.max),
+        min_runs=min_runs,
+        status=slo_status(slo, distribution, min_runs),
     )
+
+
+def slo_status(slo: Slo, distribution: Distribution, min_runs: int) -> SloStatus:
+    """Return the status of an SLO.
+
+    A lower bound above the limit violates the SLO: the true value is higher still. A lower bound below the
+    limit or the objective proves nothing and never counts as met.
+
+    Args:
+        slo: the SLO.
+        distribution: the values of the runs.
+        min_runs: number of runs whose value must count.
+    """
+    worst, median = distribution.max.value, distribution.median
+    if worst is not None and worst > slo.limit:
+        return SloStatus.VIOLATED
+    if distribution.valid_runs < min_runs or median.value is None:
+        return SloStatus.INSUFFICIENT
+    is_met = median.value <= slo.objective and not median.censored
+    return SloStatus.MET if is_met else SloStatus.MISSED

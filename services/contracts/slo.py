@@ -16,6 +16,11 @@ AVAILABILITY = 0.9999
 ERROR_BUDGET_SECONDS = PERIOD_DAYS * 86_400 * (1 - AVAILABILITY)
 """Downtime in seconds that 99.99 % allows in 30 days: 259."""
 
+EVIDENCE_RUNS = 20
+"""The status of an SLO is that of its last runs, so that one good run never replaces many others."""
+MIN_RUNS = 3
+"""Least number of runs among them whose value must count: fewer have no median worth the name."""
+
 
 class SloStatus(StrEnum):
     """Result of an SLO evaluation."""
@@ -26,6 +31,8 @@ class SloStatus(StrEnum):
     """No run exceeds the limit, but the median misses the objective."""
     VIOLATED = "violated"
     """A run exceeds the limit."""
+    INSUFFICIENT = "insufficient"
+    """No run exceeds the limit, but too few runs count."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +54,6 @@ class Slo:
     limit: float
     unit: str
     command: str
-
-    def evaluate(self, median: float, worst: float) -> SloStatus:
-        """Evaluate the runs of a measurement.
-
-        Args:
-            median: median of all runs.
-            worst: highest value of all runs.
-
-        Returns:
-            The status.
-        """
-        if worst > self.limit:
-            return SloStatus.VIOLATED
-        return SloStatus.MET if median <= self.objective else SloStatus.MISSED
 
 
 def _chaos(experiment: str) -> str:

@@ -207,7 +207,7 @@ def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
     if run["campaign"]:
         assert (run["campaign"]["lost"], run["campaign"]["duplicated"]) == (0, 0)
     figures = {
-        evaluation["slo_id"]: evaluation["distribution"]["values"] for evaluation in report["evaluations"]
+        evaluation["slo_id"]: evaluation["distribution"]["runs"] for evaluation in report["evaluations"]
     }
     platform.save_figures(experiment, figures)
     wait_until_healthy(platform, 120)

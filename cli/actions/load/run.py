@@ -234,5 +234,5 @@ def _record_measurements(
         return
     for evaluation in report.evaluations:
         detail = {"scenario": report.scenario, "report": str(page), "metric": evaluation.metric}
-        values = evaluation.distribution.values
-        record_measurement(environment, evaluation.slo_id, values, report.command, detail)
+        runs = evaluation.distribution.runs
+        record_measurement(environment, evaluation.slo_id, runs, report.command, detail)

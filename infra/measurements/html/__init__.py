@@ -6,6 +6,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from infra.measurements.run_values import RunValue
+
 
 def render_page(template: Path, **values: object) -> str:
     """Render an HTML page; all text is escaped.
@@ -24,14 +26,34 @@ def render_page(template: Path, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["format_number"] = format_number
+    environment.filters |= {
+        "format_number": format_number,
+        "format_milliseconds": format_milliseconds,
+        "format_percent": format_percent,
+    }
     return environment.get_template(template.name).render(values)
 
 
-def format_number(value: float | None) -> str:
-    """Return a number as text: no decimals if it is whole, two below 10, else one; `-` for None."""
+def format_number(value: float | RunValue | None) -> str:
+    """Return a number as text: no decimals if it is whole, two below 10, else one.
+
+    `≥` marks a lower bound, `-` an absent value.
+    """
+    if isinstance(value, RunValue):
+        number = format_number(value.value)
+        return f"≥ {number}" if value.censored and value.value is not None else number
     if value is None:
         return "-"
     if value == int(value):
         return f"{value:.0f}"
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"  # noqa: PLR2004 - see the docstring
+
+
+def format_milliseconds(seconds: float | None) -> str:
+    """Return whole milliseconds with their unit; `-` for None."""
+    return "-" if seconds is None else f"{seconds * 1000:.0f} ms"
+
+
+def format_percent(ratio: float | None) -> str:
+    """Return a ratio as a percentage; `-` for None."""
+    return "-" if ratio is None else f"{format_number(100 * ratio)} %"

@@ -20,17 +20,18 @@ from chaos.results import (
 from chaos.timeline import Event
 from chaos.traffic.client_stats import StreamStats, compute_stats
 from infra.errors import EsqError, UsageError
-from infra.measurements.measurements import RunOutcome
 from infra.measurements.report_store import ReportStore
-from services.contracts.slo import SLO_BY_ID, SloStatus
+from infra.measurements.run_values import NOT_MEASURED, RunOutcome, RunValue
+from services.contracts.slo import ERROR_BUDGET_SECONDS, SLO_BY_ID, SloStatus
 
 UNAVAILABILITY = "edge.read.max_unavailability_seconds"
 
 
 def stats(unavailability: float, lost: int = 0, **fields: int) -> StreamStats:
     acked = [(0, 0.0, 0.1), (1, unavailability, unavailability + 0.1)]
-    log = {"started_at": 0.0, "acked": acked, "failed": 0, "errors": {}, "dropped": 0, "late": 0}
-    computed = compute_stats(log, unavailability + 0.2)
+    counts = {"failed": 0, "dropped": 0, "late": 0, "corrupt": 0, "stale": 0}
+    log = {"started_at": 0.0, "acked": acked, "errors": {}, "period": 0.2, **counts}
+    computed = compute_stats(log, unavailability + 0.2, stored=[0, 1])
     return computed.model_copy(update={"max_unavailability_seconds": unavailability, "lost": lost, **fields})
 
 
@@ -41,6 +42,8 @@ def experiment_run(**streams: float) -> ExperimentRun:
     return ExperimentRun(
         started_at=0.0,
         ended_at=40.0,
+        last_reading_at=39.5,
+        failovers=0,
         annotations=(annotation,),
         events=(Event(at=2.0, subject="node zone-a", before="ready", after="lost"),),
         streams={name.replace("_", "."): stats(seconds) for name, seconds in streams.items()},
@@ -66,16 +69,69 @@ def chaos_report(*runs: ExperimentRun, slos: dict[str, str] | None = None) -> Ch
 
 def test_metric_combines_the_parts_of_a_stream() -> None:
     run = experiment_run(kafka_write_0=1.0, kafka_write_1=8.0)
-    assert run.metric("kafka.write.max_unavailability_seconds") == 8.0
-    assert run.metric("kafka.write.acked") == 4
-    assert run.metric("failovers") == 0
-    with pytest.raises(EsqError, match="no metric `postgres"):
-        run.metric("postgres.write.max_unavailability_seconds")
+    assert run.metric("kafka.write.max_unavailability_seconds") == RunValue(value=8.0)
+    assert run.metric("kafka.write.acked") == RunValue(value=4)
+    assert run.metric("failovers") == RunValue(value=0)
+    with pytest.raises(EsqError, match="no metric `kafka"):
+        run.metric("kafka.write.gap")
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [
+        "lost",
+        "duplicated",
+        "failovers",
+        "time_to_full_redundancy",
+        "campaign.lost",
+        "edge.read.error_ratio",
+        "edge.read.max_unavailability_seconds",
+    ],
+)
+def test_absent_data_is_not_zero(metric: str) -> None:
+    run = experiment_run().model_copy(update={"last_reading_at": None, "failovers": None})
+    assert run.valid
+    assert run.metric(metric) == NOT_MEASURED
+    slo_id = "writes-lost" if metric == "lost" else "edge-zone-outage"
+    report = chaos_report(run, slos={slo_id: metric})
+    assert [evaluation.slo_id for evaluation in report.insufficient] == [slo_id]
+    assert run.error_budget_share is None
+    assert "not measured" in str(run.lost)
+
+
+def test_latency_of_a_partition_without_acknowledgement_is_not_that_of_the_others() -> None:
+    run = experiment_run(kafka_write_0=1.0)
+    silent = run.streams["kafka.write.0"].model_copy(update={"latency_p99": None})
+    run = run.model_copy(update={"streams": run.streams | {"kafka.write.1": silent}})
+    assert run.metric("kafka.write.latency_p99") == NOT_MEASURED
 
 
 def test_writes_lost_by_redis_are_not_counted_as_lost() -> None:
     streams = {"redis.write": stats(1.0, lost=3), "postgres.write": stats(1.0, lost=1)}
-    assert ExperimentRun(started_at=0.0, ended_at=1.0, streams=streams).lost == 1
+    assert ExperimentRun(started_at=0.0, ended_at=1.0, streams=streams).lost == RunValue(value=1)
+
+
+def test_writes_that_cannot_be_compared_make_losses_a_lower_bound() -> None:
+    unknown = stats(1.0).model_copy(update={"lost": None})
+    streams = {"edge.write": unknown, "postgres.write": stats(1.0)}
+    run = experiment_run().model_copy(update={"streams": streams})
+    assert run.metric("lost") == RunValue(value=0, censored=True)
+    (evaluation,) = chaos_report(run, slos={"writes-lost": "lost"}).evaluations
+    assert evaluation.status is SloStatus.INSUFFICIENT
+
+
+def test_outage_without_end_is_a_lower_bound() -> None:
+    run = experiment_run(edge_read=3.0)
+    endless = run.streams["edge.read"].model_copy(update={"unavailable_until_end": True})
+    run = run.model_copy(update={"streams": {"edge.read": endless}})
+    assert run.metric(UNAVAILABILITY) == RunValue(value=3.0, censored=True)
+
+
+def test_error_budget_is_used_by_the_share_of_failed_requests() -> None:
+    """A fifth of the requests of 40 s fail: as much as 8 s without service."""
+    failing = stats(1.0).model_copy(update={"error_ratio": 0.2})
+    run = experiment_run().model_copy(update={"streams": {"edge.read": failing}})
+    assert run.error_budget_share == pytest.approx(8 / ERROR_BUDGET_SECONDS)
 
 
 def test_slo_is_evaluated_by_median_and_maximum() -> None:
@@ -120,6 +176,23 @@ def test_run_is_valid_only_if_everything_went_as_planned(
     assert run.outcome is outcome
     assert run.reasons == (reason,)
     assert not chaos_report(run).all_valid
+
+
+@pytest.mark.parametrize(
+    "fields", [{"annotations": ()}, {"abort_reason": "edge.read is silent"}, {"error": "the tool crashed"}]
+)
+def test_value_of_a_run_that_is_not_valid_can_violate_but_not_meet(fields: dict[str, object]) -> None:
+    met, violated = (experiment_run(edge_read=value).model_copy(update=fields) for value in (1.0, 26.0))
+    assert [evaluation.status for evaluation in chaos_report(met).evaluations] == [SloStatus.INSUFFICIENT]
+    assert chaos_report(experiment_run(edge_read=1.0), violated).violated
+    assert str(violated.metric(UNAVAILABILITY)) == "at least 26"
+
+
+def test_lagging_client_measures_losses_but_no_times() -> None:
+    streams = {"edge.read": stats(30.0, late=1), "edge.write": stats(1.0, lost=1)}
+    lagging = experiment_run().model_copy(update={"streams": streams})
+    assert lagging.metric(UNAVAILABILITY).value is None
+    assert chaos_report(lagging, slos={"writes-lost": "lost"}).violated
 
 
 def test_outcome_survives_storage_and_cannot_be_claimed() -> None:

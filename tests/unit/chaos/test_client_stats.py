@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chaos.timeline import Event, Timeline, time_to_full_redundancy
 from chaos.traffic.client_stats import compare, compute_stats, longest_gap
 from chaos.traffic.open_loop import Stream, StreamLog
+from infra.measurements.run_values import NOT_MEASURED, RunValue
 
 
 def log(acked: list[tuple[int, float, float]], **fields: Any) -> dict[str, Any]:
@@ -23,6 +24,9 @@ def log(acked: list[tuple[int, float, float]], **fields: Any) -> dict[str, Any]:
         "errors": {},
         "dropped": 0,
         "late": 0,
+        "period": 0.1,
+        "corrupt": 0,
+        "stale": 0,
         **fields,
     }
 
@@ -43,6 +47,51 @@ def test_outage_without_recovery_lasts_until_the_end() -> None:
     stats = compute_stats(log(steady((0, 50))), ended_at=130.0)
     assert stats.max_unavailability_seconds == pytest.approx(25.09, abs=0.01)
     assert compute_stats(log([]), ended_at=130.0).max_unavailability_seconds == 30.0
+
+
+def test_outage_at_the_end_of_the_traffic_has_no_known_length() -> None:
+    assert compute_stats(log(steady((0, 50))), ended_at=130.0).unavailable_until_end
+    assert not compute_stats(log(steady((0, 50), (150, 200))), ended_at=120.0).unavailable_until_end
+    assert not compute_stats(log(steady((0, 199))), ended_at=120.0).unavailable_until_end
+
+
+def test_three_outages_of_8_seconds_are_24_unavailable_seconds() -> None:
+    stats = compute_stats(
+        log(steady((0, 100), (180, 300), (380, 500), (580, 700)), failed=240), ended_at=170.0
+    )
+    assert stats.max_unavailability_seconds == pytest.approx(8.1, abs=0.01)
+    assert stats.unavailable_seconds == 24
+    assert stats.error_ratio == round(240 / 700, 4)
+
+
+def test_minute_in_which_most_requests_fail_is_unavailable() -> None:
+    """Four of five requests fail for 60 s: the longest gap is below a second."""
+    acked = [ack for ack in steady((0, 1000)) if not 200 <= ack[0] < 800 or ack[0] % 5 == 0]
+    stats = compute_stats(log(acked, failed=480), ended_at=200.0)
+    assert stats.max_unavailability_seconds == pytest.approx(0.5, abs=0.01)
+    assert stats.unavailable_seconds == 60
+    assert stats.error_ratio == 0.48
+
+
+def test_write_that_is_repeated_until_the_outage_ends_does_not_hide_it() -> None:
+    late = [(number, 100 + number / 10, 120.0) for number in range(100, 200)]
+    stats = compute_stats(log([*steady((0, 100)), *late, *steady((200, 300))]), ended_at=130.0)
+    assert stats.unavailable_seconds == 10
+    assert stats.error_ratio == 0.0
+
+
+def test_stream_without_own_attempts_is_unavailable_in_seconds_without_record() -> None:
+    stats = compute_stats(log(steady((0, 50), (90, 150)), period=None), ended_at=115.0)
+    assert stats.unavailable_seconds == 4
+    assert stats.error_ratio is None
+
+
+def test_stream_without_acknowledgement_has_no_latency_and_no_comparison() -> None:
+    stats = compute_stats(log([], failed=10), ended_at=110.0)
+    assert (stats.latency_median, stats.latency_p99, stats.latency_max) == (None, None, None)
+    assert (stats.lost, stats.duplicated, stats.reordered) == (None, None, None)
+    assert stats.error_ratio == 1.0
+    assert compute_stats(log([]), ended_at=110.0).error_ratio is None
 
 
 @given(st.lists(st.floats(0, 100), max_size=30), st.floats(100, 200))
@@ -127,6 +176,10 @@ def service_event(at: float, before: str, after: str, name: str = "contacts-api"
     return Event(at=at, subject=f"service {name}", before=before, after=after)
 
 
+def redundancy(events: list[Event], last_reading_at: float | None = 30.0) -> RunValue:
+    return time_to_full_redundancy(events, 4.0, last_reading_at, 30.0)
+
+
 def test_full_redundancy_is_reached_when_the_last_service_recovered() -> None:
     events = [
         service_event(5.0, "2/2", "1/2"),
@@ -134,6 +187,33 @@ def test_full_redundancy_is_reached_when_the_last_service_recovered() -> None:
         service_event(9.0, "1/2", "2/2"),
         service_event(14.0, "0/2", "2/2", "campaigns-api"),
     ]
-    assert time_to_full_redundancy(events, since=4.0) == 10.0
-    assert time_to_full_redundancy([], since=4.0) == 0.0
-    assert time_to_full_redundancy(events[:-1], since=4.0) == float("inf")
+    assert redundancy(events) == RunValue(value=10.0)
+    assert redundancy([]) == RunValue(value=0.0)
+    assert redundancy(events[:-1]) == RunValue(value=26.0, censored=True)
+
+
+def test_full_redundancy_is_not_measured_without_readings() -> None:
+    assert redundancy([], last_reading_at=None) == NOT_MEASURED
+    assert redundancy([], last_reading_at=3.0) == NOT_MEASURED
+    assert redundancy([], last_reading_at=10.0) == NOT_MEASURED  # the sampler died 20 s before the end
+
+
+def test_time_without_control_plane_counts_as_degraded() -> None:
+    lost = Event(at=5.0, subject="control plane", before="available", after="unavailable")
+    restored = Event(at=12.0, subject="control plane", before="unavailable", after="available")
+    assert redundancy([lost, restored]) == RunValue(value=8.0)
+    assert redundancy([lost], last_reading_at=29.5) == RunValue(value=26.0, censored=True)
+
+
+def test_replica_missing_before_the_fault_is_not_forgotten() -> None:
+    assert redundancy([service_event(1.0, "2/2", "1/2")]) == RunValue(value=26.0, censored=True)
+    assert redundancy([service_event(9.0, "1/2", "2/2")]) == RunValue(value=5.0)
+
+
+def test_unavailable_control_plane_is_no_reading() -> None:
+    timeline = Timeline(dict)
+    timeline.record({"control plane": "unavailable"}, 1.0)
+    assert timeline.last_reading_at is None
+    timeline.record({"control plane": "available"}, 2.0)
+    timeline.record({"control plane": "unavailable"}, 3.0)
+    assert timeline.last_reading_at == 2.0
