@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from chaos import safety
 from chaos.context import Context, current, running
 from chaos.faults import Fault
+from chaos.journal import UndoJournal
 from infra.errors import UsageError
 from infra.progress import RecordedStep
 
@@ -43,7 +48,9 @@ def test_activity_outside_of_a_run_fails() -> None:
         current()
 
 
-def test_fault_without_undo_is_annotated_and_not_open(context: Context) -> None:
+def test_fault_without_undo_is_annotated_and_not_open(context: Context, tmp_path: Path) -> None:
+    target: Any = SimpleNamespace(journal=UndoJournal(tmp_path))
+    context.target = target
     with running(context):
         current().inject(Fault(kind="kill", target="x", inject=(("true",),)))
         current().undo()
