@@ -95,7 +95,7 @@ def _run_observed(experiment: Experiment, context: Context, folder: Path, stack:
     context.wait(0 if context.abort_reason else COOLDOWN_SECONDS, "traffic after the fault")
     ended_at = time.monotonic()
     step.set_status("reading the stored writes")
-    result = traffic.result() if traffic is not None else {"streams": {}, "stored": {}}
+    result = traffic.result() if traffic is not None else {"streams": {}, "stored": {}, "problems": []}
     stored = result["stored"]
     experiment_run = ExperimentRun(
         started_at=started_at,
@@ -112,7 +112,7 @@ def _run_observed(experiment: Experiment, context: Context, folder: Path, stack:
         failovers=sum(leaders_after.get(name) != leader for name, leader in leaders_before.items()),
         status=str(journal["status"]),
         deviated=bool(journal["deviated"]),
-        problems=tuple(f"not healthy again in time: {problem}" for problem in problems),
+        problems=(*result["problems"], *(f"not healthy again in time: {problem}" for problem in problems)),
         abort_reason=context.abort_reason,
     )
     step.set_result(_summary(experiment_run))

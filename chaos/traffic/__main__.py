@@ -2,8 +2,8 @@
 
 Input: one line of JSON with the endpoints and the requested clients, then lines with a new key of the bearer
 tokens, then an empty line to stop the traffic. An end of input without that line means that the parent is
-gone. Output, one line of JSON each: `ready`, then
-periodically `silence` with the seconds since the last acknowledgement of each stream, then `result`.
+gone. Output, one line of JSON each: `ready`, then periodically `silence` with the seconds since the last
+acknowledgement of each stream, then `result`. However the traffic ends, the clients delete what they created.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import contextlib
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from chaos.traffic.client import Endpoints, TokenClient
 
@@ -32,6 +32,7 @@ START_DELAY_SECONDS = 0.2
 """Time between `ready` and the first attempt."""
 _RETRY_INTERVAL_SECONDS = 0.5
 _THREADS = 64
+Result = TypeVar("Result")
 
 
 def clients(names: Sequence[str], endpoints: Endpoints) -> list[Client]:
@@ -69,8 +70,8 @@ def emit(kind: str, value: object) -> None:
 
 
 async def retry_until(
-    deadline_seconds: float, description: str, call: Callable[[], Awaitable[object]]
-) -> object:
+    deadline_seconds: float, description: str, call: Callable[[], Awaitable[Result]]
+) -> Result:
     """Call until it succeeds.
 
     Args:
@@ -104,21 +105,37 @@ async def main() -> None:
     reader = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     request = json.loads(await reader.readline())
-    opened = clients(request["clients"], Endpoints.model_validate(request["endpoints"]))
-    for client in opened:
-        await retry_until(OPEN_TIMEOUT_SECONDS, type(client).__name__, client.open)
-    streams = [stream for client in opened for stream in client.streams()]
-    passive = [log for client in opened for log in client.passive]
-    await _run_streams(streams, passive, _read_commands(reader, opened))
-    stored: dict[str, Sequence[int]] = {}
-    for client in opened:
-        stored |= await _stored_sequence(client)
-    logs = {log.name: _log_to_json(log) for log in _logs(streams, passive)}
-    emit("result", {"streams": logs, "stored": stored})
-    for client in opened:
-        with contextlib.suppress(Exception):  # leftovers are named after the run and affect no other run
-            async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                await client.close()
+    await run(clients(request["clients"], Endpoints.model_validate(request["endpoints"])), reader)
+
+
+async def run(opened: Sequence[Client], reader: asyncio.StreamReader) -> None:
+    """Run the traffic of the clients until the commands end, then close the clients.
+
+    Args:
+        opened: the clients.
+        reader: commands from the parent.
+
+    Raises:
+        SystemExit: the parent is gone.
+    """
+    try:
+        for client in opened:
+            await retry_until(OPEN_TIMEOUT_SECONDS, type(client).__name__, client.open)
+        streams = [stream for client in opened for stream in client.streams()]
+        passive = [log for client in opened for log in client.passive]
+        await _run_streams(streams, passive, _read_commands(reader, opened))
+        stored, problems = await _stored_sequences(opened)
+        logs = {log.name: _log_to_json(log) for log in _logs(streams, passive)}
+        emit("result", {"streams": logs, "stored": stored, "problems": problems})
+    finally:
+        await asyncio.gather(*(_close(client) for client in opened))
+
+
+async def _close(client: Client) -> None:
+    """Delete what the client created. The next run deletes what is left after a failure."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+            await client.close()
 
 
 async def _read_commands(reader: asyncio.StreamReader, opened: Sequence[Client]) -> bool:
@@ -153,10 +170,18 @@ async def _run_streams(
         raise SystemExit(1)
 
 
+async def _stored_sequences(opened: Sequence[Client]) -> tuple[dict[str, Sequence[int]], list[str]]:
+    """Return the stored writes by stream, and a problem for each client that cannot read them."""
+    results = await asyncio.gather(*(_stored_sequence(client) for client in opened), return_exceptions=True)
+    stored: dict[str, Sequence[int]] = {}
+    for result in results:
+        stored |= {} if isinstance(result, BaseException) else result
+    return stored, [str(result) for result in results if isinstance(result, BaseException)]
+
+
 async def _stored_sequence(client: Client) -> Mapping[str, Sequence[int]]:
     description = f"stored writes of {type(client).__name__}"
-    stored = await retry_until(HISTORY_TIMEOUT_SECONDS, description, client.stored_sequence)
-    return stored if isinstance(stored, dict) else {}
+    return await retry_until(HISTORY_TIMEOUT_SECONDS, description, client.stored_sequence)
 
 
 def _logs(streams: Sequence[Stream], passive: Sequence[StreamLog]) -> list[StreamLog]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 START_TIMEOUT_SECONDS = 90.0
 RESULT_TIMEOUT_SECONDS = 240.0
 STOP_TIMEOUT_SECONDS = 60.0
+MAX_REPORT_AGE_SECONDS = 10.0
+"""The process reports twice a second. Without a report for this long it measures nothing."""
 _NO_SYSTEM_CAS = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 """The platform has its own CA. The Redis client would load all CAs of the host for each connection: 70 ms."""
 _RESOLVER_OPTIONS = "options timeout:1 attempts:3"
@@ -46,13 +48,11 @@ class Traffic:
         clients: names of the clients, for example `postgres`, `edge`.
         endpoints: endpoints and credentials.
         nameservers: addresses of the DNS servers of the zones.
-
-    Attributes:
-        silence: seconds since the last acknowledgement of each stream, as last reported.
     """
 
     def __init__(self, clients: Sequence[str], endpoints: Endpoints, nameservers: Sequence[str]) -> None:
-        self.silence: dict[str, float] = {}
+        self._report: tuple[float, dict[str, float]] = (time.monotonic(), {})
+        self._is_stopping = False
         self._request = {"clients": list(clients), "endpoints": endpoints.model_dump()}
         self._nameservers = nameservers
         self._messages: queue.Queue[tuple[str, Any]] = queue.Queue()
@@ -110,16 +110,36 @@ class Traffic:
         """Stop the process, with or without a result."""
         self._stop()
 
+    @property
+    def silence(self) -> dict[str, float]:
+        """Seconds since the last acknowledgement of each stream; they grow while the process is silent."""
+        reported_at, silence = self._report
+        age = time.monotonic() - reported_at
+        return {name: seconds + age for name, seconds in silence.items()}
+
+    @property
+    def failure(self) -> str:
+        """Reason why nothing is measured; empty while the clients run, and after they were stopped."""
+        if self._is_stopping:
+            return ""
+        if self._process.poll() is not None:
+            return "the traffic process has exited"
+        if self._dns.poll() is not None:
+            return "the name resolution of the traffic process has exited"
+        age = time.monotonic() - self._report[0]
+        return f"the traffic process has not reported for {age:.0f} s" if age > MAX_REPORT_AGE_SECONDS else ""
+
     def use_token_key(self, key: str) -> None:
         """Sign the bearer tokens of new attempts with this key."""
         self._send(json.dumps({"token_key": key}))
 
     def result(self) -> dict[str, Any]:
-        """Stop the traffic, and return the logs of all streams and the stored writes.
+        """Stop the traffic, and return the logs of all streams, the stored writes and problems.
 
         Raises:
             TrafficFailedError: there is no result in time.
         """
+        self._is_stopping = True
         self._send("")
         result: dict[str, Any] = self._wait_for("result", RESULT_TIMEOUT_SECONDS)
         return result
@@ -137,8 +157,9 @@ class Traffic:
         for line in self._process.stdout or ():
             for kind, value in json.loads(line).items():
                 if kind == "silence":
-                    self.silence = value
+                    self._report = (time.monotonic(), value)
                 else:
+                    self._report = (time.monotonic(), self._report[1])
                     self._messages.put((kind, value))
         self._messages.put(("exited", None))
 
@@ -163,6 +184,7 @@ class Traffic:
         )
 
     def _stop(self) -> None:
+        self._is_stopping = True
         if self._process.stdin is not None:
             with suppress(BrokenPipeError):  # the process has exited and needs no further input
                 self._process.stdin.close()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 
 import httpx
 import jwt
 import psutil
 import pytest
 
+from chaos.traffic import process
 from chaos.traffic.client import Endpoints, TokenClient
 from chaos.traffic.edge import EdgeTraffic, RejectedError
 from chaos.traffic.process import Traffic, TrafficFailedError
@@ -48,10 +51,39 @@ def test_result_of_a_killed_process_fails_and_no_process_remains() -> None:
     assert not any(process.is_running() for process in processes)
 
 
+def test_killed_traffic_process_is_a_failure_and_its_silence_grows() -> None:
+    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
+        assert traffic.failure == ""
+        traffic._report = (time.monotonic(), {"edge.read": 0.1})
+        traffic._process.kill()
+        seconds_until(lambda: traffic.failure != "", timeout=10)
+        assert traffic.failure == "the traffic process has exited"
+        seconds_until(lambda: traffic.silence["edge.read"] > 0.3, timeout=10)
+    assert traffic.failure == ""
+
+
+def test_killed_name_resolution_is_a_failure() -> None:
+    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
+        traffic._dns.kill()
+        seconds_until(lambda: "name resolution" in traffic.failure, timeout=10)
+
+
+def test_traffic_process_that_stops_reporting_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
+        traffic._process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(process, "MAX_REPORT_AGE_SECONDS", 1.0)
+        seconds_until(lambda: "has not reported for" in traffic.failure, timeout=20)
+        traffic._process.send_signal(signal.SIGCONT)
+        seconds_until(lambda: traffic.failure == "", timeout=20)
+        traffic.result()
+        assert traffic.failure == ""
+
+
 def test_no_process_remains_after_the_experiment_is_killed() -> None:
     endpoints = f"Endpoints.model_validate_json({UNREACHABLE.model_dump_json()!r})"
     script = f"""\
 import time
+from chaos.traffic import process
 from chaos.traffic.client import Endpoints
 from chaos.traffic.process import Traffic
 traffic = Traffic([], {endpoints}, [{NAMESERVER!r}]).__enter__()
@@ -71,7 +103,7 @@ def test_processes_have_cpu_priority_until_stopped() -> None:
     others = set(psutil.Process().children())
     with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
         assert {process.nice() for process in set(psutil.Process().children()) - others} == {-10}
-        assert traffic.result() == {"streams": {}, "stored": {}}
+        assert traffic.result() == {"streams": {}, "stored": {}, "problems": []}
 
 
 def test_edge_traffic_uses_a_new_token_key_from_the_next_request() -> None:
@@ -85,7 +117,7 @@ def test_edge_traffic_uses_a_new_token_key_from_the_next_request() -> None:
 def test_a_new_token_key_does_not_stop_the_traffic() -> None:
     with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
         traffic.use_token_key("new" * 12)
-        assert traffic.result() == {"streams": {}, "stored": {}}
+        assert traffic.result() == {"streams": {}, "stored": {}, "problems": []}
 
 
 async def test_an_error_of_the_edge_traffic_names_status_and_reason() -> None:
