@@ -38,7 +38,6 @@ from infra.subprocesses import PYTHON_MODULE
 from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
-    from chaos.journal_entry import OpenFault
     from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
     from infra.credentials import Credentials
@@ -97,27 +96,6 @@ def _health_problems(target: DeploymentTarget) -> list[str]:
         return health.collect_health(target).problems
     except EsqError as error:
         return [error.message]
-
-
-def rollback(environment: Environment, progress: ProgressReporter) -> list[OpenFault]:
-    """Undo every open fault.
-
-    Args:
-        environment: the environment.
-        progress: receives the step.
-
-    Returns:
-        The undone faults.
-
-    Raises:
-        UndoFailedError: a fault could not be undone; the error contains the commands.
-    """
-    from chaos.journal import UndoJournal  # noqa: PLC0415 - a rollback must depend on as little as possible
-
-    with progress.step("rollback") as step:
-        undone = UndoJournal(chaos_dir(environment) / "open", environment.name).rollback()
-        step.set_result(", ".join(str(open_fault.fault) for open_fault in undone) or "no open faults")
-    return undone
 
 
 def run_experiment(  # noqa: PLR0913, PLR0917 - one argument per command line option

@@ -1,4 +1,4 @@
-"""`esq chaos list | show | run | rollback | report`."""
+"""`esq chaos list | show | run | status | rollback | report`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.commands import open_faults
 from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode
 
@@ -100,15 +101,7 @@ def run(
         raise typer.Exit(ExitCode.FAILED)
 
 
-@app.command()
-def rollback(env: Env, *, json: AsJson = False) -> None:
-    """Undo every fault that an experiment left open."""
-    from cli.actions import chaos as action  # noqa: PLC0415 - not needed for help
-    from cli.environment import load_environment  # noqa: PLC0415 - same
-
-    undone = action.rollback(load_environment(env), output.progress_reporter(as_json=json))
-    if json:
-        output.print_json({"environment": env, "undone": [str(open_fault.fault) for open_fault in undone]})
+app.add_typer(open_faults.app)
 
 
 @app.command("report")
