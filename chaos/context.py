@@ -1,14 +1,14 @@
 """Context of the running experiment: the target of its activities and the record of what they did.
 
 Chaos Toolkit calls activities as plain functions with the arguments from the experiment file. Activities get
-everything else from `current()`.
+everything else from `current()`. The guard aborts from its own thread, therefore injection and undo exclude
+each other, and nothing is injected after an abort.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from chaos.faults import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from chaos.faults import Fault
     from chaos.journal_entry import OpenFault
@@ -59,8 +59,8 @@ class Context:
         step: progress step that shows the current activity.
         run_id: marks the entries of this run in the undo journal.
         annotations: injections and undos so far.
-        problems: problems found by the last steady-state probe.
         traffic: the running traffic clients; None if there are none.
+        find_refusal: returns why nothing may be injected now; empty if it may. Set by the guard.
     """
 
     target: Target
@@ -68,11 +68,12 @@ class Context:
     step: ProgressStep
     run_id: str = ""
     annotations: list[Annotation] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
     traffic: Traffic | None = None
+    find_refusal: Callable[[], str] = str
     _open_faults: list[OpenFault] = field(default_factory=list)
     _abort_reason: str = ""
     _abort_requested: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
     def abort_reason(self) -> str:
@@ -80,48 +81,89 @@ class Context:
         return self._abort_reason
 
     def abort(self, reason: str) -> None:
-        """Abort the run at its next wait; the first reason is kept."""
+        """Refuse all further injections; the first reason is kept."""
         self._abort_reason = self._abort_reason or reason
         self._abort_requested.set()
+
+    def annotate(self, description: str, *, is_injection: bool, commands: str = "") -> None:
+        """Mark this moment on the time axis of the run.
+
+        Args:
+            description: what happens.
+            is_injection: True for an injection, False for an undo.
+            commands: the shell commands; empty if there are none.
+        """
+        self.annotations.append(
+            Annotation(
+                at=time.monotonic(), description=description, is_injection=is_injection, commands=commands
+            )
+        )
+
+    def require_permission(self) -> None:
+        """Require that the run may disturb the target; abort it otherwise.
+
+        Raises:
+            ActivityFailed: the run was aborted, or the guard has no signal.
+        """
+        if reason := self._abort_reason or self.find_refusal():
+            self.abort(reason)
+            raise ActivityFailed(f"nothing is injected: {reason}")
 
     def inject(self, fault: Fault) -> None:
         """Inject a fault after its undo commands are in the journal.
 
         Raises:
+            ActivityFailed: the run was aborted, or the guard has no signal.
             CommandFailedError: an injection command failed; the commands before it are undone.
         """
-        self.step.set_status(str(fault))
-        started_at = time.monotonic()
-        open_fault = self.target.journal.inject(
-            fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS, run_id=self.run_id
-        )
-        if fault.undo:
-            self._open_faults.append(open_fault)
-        self.annotations.append(
-            Annotation(
-                at=started_at, description=str(fault), is_injection=True, commands=render(fault.inject)
+        with self._lock:
+            self.require_permission()
+            self.step.set_status(str(fault))
+            started_at = time.monotonic()
+            open_fault = self.target.journal.inject(
+                fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS, run_id=self.run_id
             )
-        )
-
-    def undo(self) -> None:
-        """Undo all open faults of this run, newest first.
-
-        Raises:
-            UndoFailedError: an undo command failed; the fault stays in the journal.
-        """
-        while self._open_faults:
-            open_fault = self._open_faults[-1]
-            self.step.set_status(f"undoing {open_fault.fault}")
-            self.target.journal.undo(open_fault)
-            self._open_faults.pop()
+            if fault.undo:
+                self._open_faults.append(open_fault)
             self.annotations.append(
                 Annotation(
-                    at=time.monotonic(),
-                    description=f"{open_fault.fault} undone",
-                    is_injection=False,
-                    commands=render(open_fault.fault.undo),
+                    at=started_at, description=str(fault), is_injection=True, commands=render(fault.inject)
                 )
             )
+
+    def undo(self, kind: str = "") -> list[str]:
+        """Undo open faults of this run, newest first.
+
+        Args:
+            kind: kind of the faults; all if empty.
+
+        Returns:
+            The undone faults.
+
+        Raises:
+            UndoFailedError: an undo command failed; the fault stays in the journal, and nothing more is
+                injected.
+        """
+        undone = []
+        with self._lock:
+            for open_fault in [
+                fault for fault in reversed(self._open_faults) if kind in {"", fault.fault.kind}
+            ]:
+                self.step.set_status(f"undoing {open_fault.fault}")
+                self._undo(open_fault)
+                undone.append(str(open_fault.fault))
+        return undone
+
+    def _undo(self, open_fault: OpenFault) -> None:
+        try:
+            self.target.journal.undo(open_fault)
+        except BaseException:
+            self.abort(f"{open_fault.fault} is not undone")
+            raise
+        self._open_faults.remove(open_fault)
+        self.annotate(
+            f"{open_fault.fault} undone", is_injection=False, commands=render(open_fault.fault.undo)
+        )
 
     def wait(self, seconds: float, reason: str) -> None:
         """Wait, unless the run is aborted.
@@ -143,23 +185,20 @@ class Context:
 _running: Context | None = None
 
 
-@contextmanager
-def running(context: Context) -> Iterator[Context]:
-    """Make `context` the current one for the duration of the block."""
+def activate(context: Context | None) -> None:
+    """Make `context` the current one; None after the run."""
     global _running  # noqa: PLW0603 - Chaos Toolkit calls plain functions; only one run at a time
     _running = context
-    try:
-        yield context
-    finally:
-        _running = None
 
 
 def current() -> Context:
     """Return the context of the running experiment.
 
     Raises:
-        ActivityFailed: no experiment is running.
+        ActivityFailed: the control of esq is not active.
     """
     if _running is None:
-        raise ActivityFailed("no experiment is running: start one with `esq chaos run`")
+        raise ActivityFailed(
+            "the control of esq is not active: add it to the document, or start it with `esq chaos run`"
+        )
     return _running

@@ -1,25 +1,31 @@
-"""Experiment files: the Chaos Toolkit format with the extension `esq`."""
+"""Experiment files: documents of Chaos Toolkit, ours with the extension `esq`."""
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
+from chaoslib.loader import load_experiment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chaos.guard import find_limit, stream_names
 from infra.errors import Problem, ProblemsError, UsageError
 from services.contracts.slo import SLO_BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 EXPERIMENTS_DIR = Path(__file__).parent / "experiments"
 RUNBOOKS_DIR = Path(__file__).parents[1] / "runbooks"
 EXTENSION_NAME = "esq"
+CONTROL_NAME = "esq"
+_FILE_SUFFIXES = (".json", ".yaml", ".yml")
+_MAX_NAME_LENGTH = 60
+_RUN_METRICS = ("lost", "duplicated", "failovers", "time_to_full_redundancy")
 
 ClientName = Literal["edge", "kafka", "object-store", "postgres", "redis"]
 
@@ -32,11 +38,12 @@ class EsqExtension(BaseModel):
         runbook: page of `runbooks/` for this incident.
         needs: required access: `zones` if hosts are affected, `kubernetes` if the API server is sufficient.
         traffic: clients that run during the experiment.
+        runs_unobserved: whether the experiment may run where no traffic can: without guard and measurements.
         edge_timeout_seconds: timeout of a request of the client `edge`.
         campaign_contacts: contacts of the campaign that is sent during the experiment; 0 for no campaign.
         slos: metric by id of the SLO that it measures.
         abort_after_silence_seconds: seconds without acknowledgement after which the run is aborted and
-            undone, by stream.
+            undone, by client (`kafka`) or stream (`kafka.write`). Covers every stream of the traffic.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,11 +51,23 @@ class EsqExtension(BaseModel):
     name: Literal["esq"] = "esq"
     runbook: str
     needs: Literal["zones", "kubernetes"] = "zones"
-    traffic: tuple[ClientName, ...] = ()
+    traffic: tuple[ClientName, ...] = Field(min_length=1)
+    runs_unobserved: bool = False
     edge_timeout_seconds: float = Field(default=2.0, gt=0, le=30)
     campaign_contacts: int = Field(default=0, ge=0, le=100_000)
     slos: dict[str, str] = Field(default_factory=dict)
-    abort_after_silence_seconds: dict[str, float] = Field(default_factory=dict)
+    abort_after_silence_seconds: dict[str, float]
+
+    @property
+    def streams(self) -> list[str]:
+        """Names of the watched streams."""
+        return stream_names(self.traffic)
+
+
+NO_EXTENSION = EsqExtension.model_construct(
+    runbook="", needs="kubernetes", traffic=(), abort_after_silence_seconds={}
+)
+"""Extension of other people's documents: no traffic, thus no guard and no SLOs."""
 
 
 class Experiment(BaseModel):
@@ -57,7 +76,7 @@ class Experiment(BaseModel):
     Attributes:
         name: file name without suffix.
         document: content of the file, as Chaos Toolkit reads it.
-        extension: the extension `esq`.
+        extension: the extension `esq`; `NO_EXTENSION` for other people's documents.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,10 +95,16 @@ class Experiment(BaseModel):
         """The fault and the expected behaviour."""
         return str(self.document["description"]).strip()
 
+    @property
+    def has_control(self) -> bool:
+        """Whether the document has the control of esq."""
+        return any(control.get("name") == CONTROL_NAME for control in self.document.get("controls", ()))
+
     @cached_property
     def runbook(self) -> str:
-        """Text of the runbook."""
-        return (RUNBOOKS_DIR / f"{self.extension.runbook}.md").read_text(encoding="utf-8")
+        """Text of the runbook; empty for other people's documents."""
+        name = self.extension.runbook
+        return (RUNBOOKS_DIR / f"{name}.md").read_text(encoding="utf-8") if name else ""
 
 
 def names() -> list[str]:
@@ -87,32 +112,42 @@ def names() -> list[str]:
     return sorted(file.stem for file in EXPERIMENTS_DIR.glob("*.yaml"))
 
 
-def load(name: str) -> Experiment:
+def load(source: str) -> Experiment:
     """Read and validate an experiment.
+
+    Args:
+        source: name of an experiment, or path of a document of Chaos Toolkit.
 
     Returns:
         The experiment.
 
     Raises:
-        UsageError: there is no experiment of this name.
+        UsageError: there is no such experiment.
         ProblemsError: the file is invalid; lists all problems.
     """
-    file = EXPERIMENTS_DIR / f"{name}.yaml"
+    is_path = source.endswith(_FILE_SUFFIXES)
+    file = Path(source) if is_path else EXPERIMENTS_DIR / f"{source}.yaml"
     if not file.is_file():
         raise UsageError(
-            f"there is no experiment `{name}`",
+            f"there is no file `{source}`" if is_path else f"there is no experiment `{source}`",
             location="EXPERIMENT",
-            remedy=f"Use one of {', '.join(names())}.",
+            remedy=f"Use the path of a document, or one of {', '.join(names())}.",
         )
-    return parse(name, yaml.safe_load(file.read_text(encoding="utf-8")))
+    try:
+        document = load_experiment(str(file), {})
+    except ChaosException as error:
+        raise UsageError(str(error), location=source, remedy="Correct the file.") from error
+    return parse(file.stem, document)
 
 
-def parse(name: str, document: dict[str, Any]) -> Experiment:
+def parse(name: str, document: dict[str, Any], *, is_running: bool = False) -> Experiment:
     """Validate an experiment.
 
     Args:
         name: name of the experiment.
         document: content of the file.
+        is_running: whether Chaos Toolkit runs it, and so has validated it; a second validation would clear
+            its cache of activities.
 
     Returns:
         The experiment.
@@ -121,12 +156,40 @@ def parse(name: str, document: dict[str, Any]) -> Experiment:
         ProblemsError: the document is invalid; lists all problems.
     """
     problems: list[Problem] = []
-    declared = [entry for entry in document.get("extensions", ()) if entry.get("name") == EXTENSION_NAME]
-    extension = None
+    extension = NO_EXTENSION
+    for declared in document.get("extensions") or ():
+        if declared.get("name") == EXTENSION_NAME:
+            extension, found = _parse_extension(name, declared)
+            problems += found
+    if not is_running:
+        problems += _document_problems(name, document)
+    if problems:
+        raise ProblemsError(f"The experiment `{name}` is invalid", problems)
+    return Experiment(name=name, document=document, extension=extension)
+
+
+def find_name(document: Mapping[str, Any]) -> str:
+    """Return the name of a running document, whose file is not known: ours by title, or one of its title."""
+    for name in names():
+        if load_experiment(str(EXPERIMENTS_DIR / f"{name}.yaml"), {})["title"] == document["title"]:
+            return name
+    return re.sub(r"[^a-z0-9]+", "-", str(document["title"]).lower()).strip("-")[:_MAX_NAME_LENGTH]
+
+
+def _document_problems(name: str, document: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what Chaos Toolkit finds; it stops at its first problem."""
     try:
-        extension = EsqExtension.model_validate(declared[0] if declared else {})
+        ensure_experiment_is_valid(document)
+    except ChaosException as error:
+        yield Problem(str(error), name, "Correct the file.")
+
+
+def _parse_extension(name: str, declared: Mapping[str, Any]) -> tuple[EsqExtension, list[Problem]]:
+    """Return the extension and the problems with it."""
+    try:
+        extension = EsqExtension.model_validate(declared)
     except ValidationError as error:
-        problems += [
+        return NO_EXTENSION, [
             Problem(
                 detail["msg"],
                 f"{name}: extensions.{EXTENSION_NAME}.{'.'.join(map(str, detail['loc']))}",
@@ -134,15 +197,11 @@ def parse(name: str, document: dict[str, Any]) -> Experiment:
             )
             for detail in error.errors()
         ]
-    if extension is not None:
-        problems += _reference_problems(name, extension)
-    try:
-        ensure_experiment_is_valid(document)
-    except ChaosException as error:
-        problems.append(Problem(str(error), name, "Correct the file."))
-    if problems or extension is None:
-        raise ProblemsError(f"The experiment `{name}` is invalid", problems)
-    return Experiment(name=name, document=document, extension=extension)
+    return extension, [
+        *_reference_problems(name, extension),
+        *_limit_problems(name, extension),
+        *_metric_problems(name, extension),
+    ]
 
 
 def _reference_problems(name: str, extension: EsqExtension) -> Iterator[Problem]:
@@ -155,3 +214,28 @@ def _reference_problems(name: str, extension: EsqExtension) -> Iterator[Problem]
         )
     for slo_id in extension.slos.keys() - SLO_BY_ID.keys():
         yield Problem(f"there is no SLO `{slo_id}`", f"{name}: slos", "Add it to services/contracts/slo.py.")
+
+
+def _limit_problems(name: str, extension: EsqExtension) -> Iterator[Problem]:
+    """Yield limits of streams that do not exist, and streams without a limit."""
+    location, limits = f"{name}: abort_after_silence_seconds", extension.abort_after_silence_seconds
+    known = [*extension.traffic, *extension.streams]
+    for unknown in limits.keys() - set(known):
+        yield Problem(f"there is no stream `{unknown}`", location, f"Use {', '.join(known)}.")
+    for stream in extension.streams:
+        if find_limit(stream, limits) is None:
+            yield Problem(
+                f"`{stream}` has no limit", location, "Add it: no fault without an abort condition."
+            )
+
+
+def _metric_problems(name: str, extension: EsqExtension) -> Iterator[Problem]:
+    """Yield metrics of streams and campaigns that do not exist."""
+    sources = [*extension.streams, *(["campaign"] if extension.campaign_contacts else [])]
+    for slo_id, metric in extension.slos.items():
+        if metric not in _RUN_METRICS and metric.rpartition(".")[0] not in sources:
+            yield Problem(
+                f"`{metric}` is not measured",
+                f"{name}: slos.{slo_id}",
+                f"Use {', '.join(_RUN_METRICS)}, or a field of {', '.join(sources)}.",
+            )

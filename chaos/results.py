@@ -61,7 +61,7 @@ def activity_results(journal: Mapping[str, Any]) -> tuple[ActivityResult, ...]:
         ActivityResult(
             name=str(result["activity"]["name"]),
             type=str(result["activity"]["type"]),
-            status=str(result["status"]),
+            status=str(result.get("status", "aborted")),
             error=_last_line(result.get("exception")),
         )
         for result in journal.get("run") or ()

@@ -1,4 +1,4 @@
-"""Safety of experiments: preconditions, confirmation, and the abort of a run that exceeds its limits."""
+"""Safety of experiments: confirmation, preconditions, and the wait for a healthy system."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError, UsageError
-from infra.measurements.poller import PollingThread
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
+    from chaos.experiment import Experiment
     from chaos.target import Target
     from infra.progress import ProgressStep
 
@@ -28,7 +26,8 @@ def require_confirmation(environment: str, confirmed_name: str | None, *, is_emb
     Args:
         environment: name of the environment.
         confirmed_name: value of `--confirm`.
-        is_embedded: whether its cluster is embedded, and so belongs to nobody else.
+        is_embedded: whether its cluster is proved to be the embedded one of this machine, and so belongs to
+            nobody else; the name `local` proves nothing.
 
     Raises:
         UsageError: the confirmation is missing or names another environment.
@@ -38,6 +37,20 @@ def require_confirmation(environment: str, confirmed_name: str | None, *, is_emb
             f"faults in `{environment}` require confirmation",
             location="--confirm",
             remedy=f"To confirm, add: --confirm {environment}",
+        )
+
+
+def require_access(experiment: Experiment, target: Target) -> None:
+    """Require that the target offers what the experiment needs.
+
+    Raises:
+        UsageError: the experiment needs the hosts of the zones, and the cluster is external.
+    """
+    if experiment.extension.needs == "zones" and target.cluster is None:
+        raise UsageError(
+            f"`{experiment.name}` needs access to the hosts of the zones",
+            location=target.environment,
+            remedy="Run it on `local`, or choose an experiment with `needs: kubernetes`.",
         )
 
 
@@ -86,43 +99,3 @@ def wait_until_healthy(
             return problems
         time.sleep(_POLL_INTERVAL_SECONDS)
     return []
-
-
-class AbortMonitor(PollingThread):
-    """Context manager that aborts the experiment when clients receive no acknowledgement for too long.
-
-    Args:
-        silence: returns the seconds since the last acknowledgement of each stream.
-        limits: maximum seconds by stream or prefix of streams.
-        abort: called with the reason, at most once.
-    """
-
-    def __init__(
-        self,
-        silence: Callable[[], Mapping[str, float]],
-        limits: Mapping[str, float],
-        abort: Callable[[str], None],
-    ) -> None:
-        super().__init__("abort-monitor", self._check)
-        self._silence = silence
-        self._limits = limits
-        self._abort = abort
-
-    def _check(self) -> bool:
-        if reason := exceeded_limit(self._silence(), self._limits):
-            self._abort(reason)
-        return not reason
-
-
-def exceeded_limit(silence: Mapping[str, float], limits: Mapping[str, float]) -> str:
-    """Return a message about the first stream that exceeds its limit; empty if none does.
-
-    Args:
-        silence: seconds since the last acknowledgement of each stream.
-        limits: maximum seconds by stream or prefix of streams.
-    """
-    for prefix, limit in limits.items():
-        longest = max((seconds for name, seconds in silence.items() if name.startswith(prefix)), default=0.0)
-        if longest > limit:
-            return f"{prefix} had no acknowledgement for {longest:.0f} s; the limit is {limit:g} s"
-    return ""

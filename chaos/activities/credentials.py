@@ -5,12 +5,11 @@ from __future__ import annotations
 import signal
 import subprocess
 import tempfile
-import time
 from typing import IO
 
 from chaoslib.exceptions import ActivityFailed
 
-from chaos.context import Annotation, current
+from chaos.context import current
 from chaos.faults import render
 
 __all__ = ["rotate_credentials"]
@@ -32,7 +31,8 @@ def rotate_credentials() -> str:
     context = current()
     command = context.target.rotation_command
     with tempfile.TemporaryFile(mode="w+") as errors:
-        _annotate("rotation of all credentials", is_injection=True)
+        context.require_permission()
+        context.annotate("rotation of all credentials", is_injection=True, commands=render((command,)))
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, text=True)
         try:
             _follow(process)
@@ -40,16 +40,8 @@ def rotate_credentials() -> str:
             _interrupt(process)
         if process.returncode:
             raise ActivityFailed(f"the rotation failed: {_tail(errors)}")
-    _annotate("rotation of all credentials completed", is_injection=False)
+    context.annotate("rotation of all credentials completed", is_injection=False)
     return render((command,))
-
-
-def _annotate(description: str, *, is_injection: bool) -> None:
-    context = current()
-    commands = render((context.target.rotation_command,)) if is_injection else ""
-    context.annotations.append(
-        Annotation(at=time.monotonic(), description=description, is_injection=is_injection, commands=commands)
-    )
 
 
 def _follow(process: subprocess.Popen[str]) -> None:

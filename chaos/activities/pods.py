@@ -42,12 +42,11 @@ def kill(pod: str, process: str = "", container: str = "") -> str:
     return location.pod
 
 
-def freeze(pod: str, seconds: float, container: str = "") -> str:
+def freeze(pod: str, container: str = "") -> str:
     """Freeze (SIGSTOP) all processes of a container.
 
     Args:
         pod: name of a pod, or a role, for example `postgres-primary`.
-        seconds: duration in seconds.
         container: name of the container; the one named like its workload, or the first one, if empty.
 
     Returns:
@@ -59,18 +58,15 @@ def freeze(pod: str, seconds: float, container: str = "") -> str:
     location = current().target.resolve_pod(pod)
     members = host_processes.processes(_container_cgroup(location, container, "memory"))
     current().inject(processes.freeze_processes(str(location), members))
-    current().wait(seconds, f"{location.pod} is frozen")
-    current().undo()
     return location.pod
 
 
-def throttle_cpu(pod: str, cores: float, seconds: float, container: str = "") -> str:
+def throttle_cpu(pod: str, cores: float, container: str = "") -> str:
     """Limit the CPU time of a container.
 
     Args:
         pod: name of a pod, or a role.
         cores: number of cores, for example 0.1.
-        seconds: duration in seconds.
         container: name of the container; the one named like its workload, or the first one, if empty.
 
     Returns:
@@ -83,18 +79,15 @@ def throttle_cpu(pod: str, cores: float, seconds: float, container: str = "") ->
     group = _container_cgroup(location, container, "cpu")
     quota = host_processes.cpu_quota(group)
     current().inject(resource_exhaustion.cpu_throttling(str(location), group, cores, quota))
-    current().wait(seconds, f"{location.pod} is throttled")
-    current().undo()
     return location.pod
 
 
-def limit_memory(pod: str, headroom_mebibytes: int, seconds: float, container: str = "") -> str:
+def limit_memory(pod: str, headroom_mebibytes: int, container: str = "") -> str:
     """Lower the memory limit of a container to its anonymous memory plus a headroom.
 
     Args:
         pod: name of a pod, or a role.
         headroom_mebibytes: memory in addition to the current anonymous memory (MiB).
-        seconds: duration in seconds.
         container: name of the container; the one named like its workload, or the first one, if empty.
 
     Returns:
@@ -107,13 +100,16 @@ def limit_memory(pod: str, headroom_mebibytes: int, seconds: float, container: s
     group = _container_cgroup(location, container, "memory")
     headroom, original_limit = headroom_mebibytes << 20, host_processes.memory_limit(group)
     current().inject(resource_exhaustion.memory_pressure(str(location), group, headroom, original_limit))
-    current().wait(seconds, f"{location.pod} is under memory pressure")
-    current().undo()
     return location.pod
 
 
 def delete_pod(pod: str) -> str:
-    """Delete a pod without grace period through the API server; works on any Kubernetes cluster.
+    """Delete a pod with the shortest grace period through the API server; works on any Kubernetes cluster.
+
+    Not with `--force`, which deletes the pod from the API server before its processes have ended: the
+    StatefulSet would start another pod with the same identity and volume beside them, a split brain that
+    no operator would cause. With a grace period of one second, the kubelet kills the processes
+    (SIGTERM, after one second SIGKILL), and only then the pod is gone.
 
     Args:
         pod: name of a pod, or a role, for example `postgres-primary`.
@@ -124,7 +120,7 @@ def delete_pod(pod: str) -> str:
     target = current().target
     location = target.resolve_pod(pod)
     kubectl = ("kubectl", f"--kubeconfig={target.kubeconfig}", f"--namespace={location.namespace}")
-    command = (*kubectl, "delete", "pod", location.pod, "--grace-period=0", "--force", "--wait=false")
+    command = (*kubectl, "delete", "pod", location.pod, "--grace-period=1", "--wait=false")
     current().inject(Fault(kind="pod-delete", target=str(location), inject=(command,)))
     return location.pod
 

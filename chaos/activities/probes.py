@@ -1,11 +1,11 @@
-"""Probes: steady state and waiting."""
+"""Probes of the steady state."""
 
 from __future__ import annotations
 
 from chaos import safety
 from chaos.context import current
 
-__all__ = ["system_is_healthy", "wait"]
+__all__ = ["system_is_healthy"]
 
 
 def system_is_healthy(timeout: float = 0.0) -> bool:
@@ -14,15 +14,4 @@ def system_is_healthy(timeout: float = 0.0) -> bool:
     Args:
         timeout: longest wait for a healthy state in seconds.
     """
-    current().problems = safety.wait_until_healthy(current().target, current().step, timeout)
-    return not current().problems
-
-
-def wait(seconds: float, reason: str) -> None:
-    """Wait.
-
-    Args:
-        seconds: duration in seconds.
-        reason: reason, shown as progress.
-    """
-    current().wait(seconds, reason)
+    return not safety.wait_until_healthy(current().target, current().step, timeout)

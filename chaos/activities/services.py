@@ -41,14 +41,13 @@ def flush_redis() -> str:
     return location.pod
 
 
-def use_invalid_password(deployment: str, seconds: float) -> str:
+def use_invalid_password(deployment: str) -> str:
     """Give a pod of a Deployment an invalid database password.
 
     The Secret is changed and one pod is replaced, as by a rollout that fails at its first step.
 
     Args:
         deployment: name of the Deployment, for example `contacts-api`.
-        seconds: duration in seconds.
 
     Returns:
         The name of the Deployment.
@@ -58,15 +57,14 @@ def use_invalid_password(deployment: str, seconds: float) -> str:
     url = base64.b64decode(secret.data[key]).decode()
     account, _, host_part = url.rpartition("@")
     invalid_url = f"{account.rpartition(':')[0]}:wrong@{host_part}"
-    return _swap_secret(deployment, deployment, {key: invalid_url}, "invalid-password", seconds)
+    return _swap_secret(deployment, deployment, {key: invalid_url}, "invalid-password")
 
 
-def expire_certificate(deployment: str, seconds: float) -> str:
+def expire_certificate(deployment: str) -> str:
     """Give a pod of a Deployment an expired certificate.
 
     Args:
         deployment: name of the Deployment, for example `contacts-api`.
-        seconds: duration in seconds.
 
     Returns:
         The name of the Deployment.
@@ -76,10 +74,10 @@ def expire_certificate(deployment: str, seconds: float) -> str:
     ca = current().target.credentials.ca
     key_pair = issue_certificate(ca, service, CERTIFICATE_NAMES[service], now=issued_at)
     files = {"tls.crt": key_pair.certificate, "tls.key": key_pair.key}
-    return _swap_secret(deployment, f"{deployment}-tls", files, "certificate-expired", seconds)
+    return _swap_secret(deployment, f"{deployment}-tls", files, "certificate-expired")
 
 
-def _swap_secret(deployment: str, secret: str, values: dict[str, str], kind: str, seconds: float) -> str:
+def _swap_secret(deployment: str, secret: str, values: dict[str, str], kind: str) -> str:
     address = (str(current().target.kubeconfig), SERVICES_NAMESPACE, deployment, secret)
     program = (*PYTHON_MODULE, "chaos.secret_swap")
     with tempfile.TemporaryDirectory(prefix="esq-secret-") as folder:  # readable by the owner only
@@ -93,6 +91,4 @@ def _swap_secret(deployment: str, secret: str, values: dict[str, str], kind: str
             undo=((*program, "restore", *address),),
         )
         current().inject(fault)
-    current().wait(seconds, f"{deployment}: {kind}")
-    current().undo()
     return deployment

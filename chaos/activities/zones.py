@@ -1,4 +1,7 @@
-"""Actions on zones (node death, freeze, partitions, network, disk, DNS) and on the control plane."""
+"""Actions on zones (node death, freeze, partitions, network, disk, DNS) and on the control plane.
+
+An action injects. `chaos.activities.rollbacks.undo` undoes; until then, the fault stays open.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from chaos.faults import zones as zone_faults
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from chaos.faults import Fault
 
 __all__ = [
     "crash_node",
@@ -29,23 +30,23 @@ __all__ = [
 ]
 
 
-def kill_zone(zone: str, seconds: float) -> str:
+def kill_zone(zone: str) -> str:
     """Kill the node of a zone with all its processes and keep it down.
 
     Args:
         zone: name of a zone, or a pod in it, for example `postgres-primary`.
-        seconds: duration in seconds.
 
     Returns:
         The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
-    return _inject_for(zone_faults.node_death(target.zones.paths, name), name, seconds)
+    current().inject(zone_faults.node_death(target.zones.paths, name))
+    return name
 
 
 def crash_node(zone: str) -> str:
-    """Kill the node of a zone with all its processes; it restarts immediately.
+    """Kill the node of a zone with all its processes; the undo restarts it.
 
     Args:
         zone: name of a zone, or a pod in it.
@@ -56,46 +57,44 @@ def crash_node(zone: str) -> str:
     target = current().target
     name = target.resolve_zone(zone)
     current().inject(zone_faults.node_crash(target.zones.paths, name))
-    current().undo()
     return name
 
 
-def freeze_zone(zone: str, seconds: float) -> str:
+def freeze_zone(zone: str) -> str:
     """Freeze all processes of a zone.
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration in seconds.
 
     Returns:
         The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
-    return _inject_for(zone_faults.zone_freeze(target.zones.spec, name), name, seconds)
+    current().inject(zone_faults.zone_freeze(target.zones.spec, name))
+    return name
 
 
-def isolate_zone(zone: str, seconds: float) -> str:
+def isolate_zone(zone: str) -> str:
     """Disconnect a zone from all other machines; it keeps running.
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration in seconds.
 
     Returns:
         The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
-    return _inject_for(network.zone_isolation(target.zones.spec, name), name, seconds)
+    current().inject(network.zone_isolation(target.zones.spec, name))
+    return name
 
 
-def partition_zones(zone: str, seconds: float, control_plane: bool = False) -> str:  # noqa: FBT001, FBT002 - named in the file
+def partition_zones(zone: str, control_plane: bool = False) -> str:  # noqa: FBT001, FBT002 - named in the file
     """Partition a zone from the other zones; clients still reach it.
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration in seconds.
         control_plane: whether to partition it from the control plane as well.
 
     Returns:
@@ -106,17 +105,14 @@ def partition_zones(zone: str, seconds: float, control_plane: bool = False) -> s
     peers = [peer for peer in spec.zones if peer != name] + (["control"] if control_plane else [])
     for peer in peers:
         current().inject(network.partition(spec, name, peer))
-    current().wait(seconds, f"{name} is partitioned from {', '.join(peers)}")
-    current().undo()
     return name
 
 
-def partition_zone_one_way(zone: str, seconds: float) -> str:
+def partition_zone_one_way(zone: str) -> str:
     """Drop the packets from a zone to the other zones; it receives theirs.
 
     Args:
         zone: name of a zone, or a pod in it.
-        seconds: duration in seconds.
 
     Returns:
         The name of the zone.
@@ -126,34 +122,31 @@ def partition_zone_one_way(zone: str, seconds: float) -> str:
     for peer in spec.zones:
         if peer != name:
             current().inject(network.one_way_partition(spec, name, peer))
-    current().wait(seconds, f"packets from {name} are dropped")
-    current().undo()
     return name
 
 
-def drop_packets(zone: str, percent: float, seconds: float) -> str:
+def drop_packets(zone: str, percent: float) -> str:
     """Drop a share of the packets from and to a zone.
 
     Args:
         zone: name of a zone, or a pod in it.
         percent: share of the packets in percent.
-        seconds: duration in seconds.
 
     Returns:
         The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
-    return _inject_for(network.packet_loss(target.zones.spec, name, percent), name, seconds)
+    current().inject(network.packet_loss(target.zones.spec, name, percent))
+    return name
 
 
-def delay_zone(zone: str, milliseconds: float, seconds: float, jitter: float = 0.0) -> str:
+def delay_zone(zone: str, milliseconds: float, jitter: float = 0.0) -> str:
     """Delay all packets from and to a zone.
 
     Args:
         zone: name of a zone, or a pod in it.
         milliseconds: delay in one direction in milliseconds.
-        seconds: duration in seconds.
         jitter: maximum deviation from the delay, up or down, in milliseconds.
 
     Returns:
@@ -162,32 +155,32 @@ def delay_zone(zone: str, milliseconds: float, seconds: float, jitter: float = 0
     target = current().target
     name = target.resolve_zone(zone)
     fault = network.latency(target.zones.spec, target.zones.paths, name, milliseconds, jitter)
-    return _inject_for(fault, name, seconds)
+    current().inject(fault)
+    return name
 
 
-def limit_bandwidth(zone: str, megabits: float, seconds: float) -> str:
+def limit_bandwidth(zone: str, megabits: float) -> str:
     """Limit the bandwidth of a zone.
 
     Args:
         zone: name of a zone, or a pod in it.
         megabits: bandwidth in each direction in Mbit/s.
-        seconds: duration in seconds.
 
     Returns:
         The name of the zone.
     """
     target = current().target
     name = target.resolve_zone(zone)
-    return _inject_for(network.bandwidth_limit(target.zones.spec, name, megabits), name, seconds)
+    current().inject(network.bandwidth_limit(target.zones.spec, name, megabits))
+    return name
 
 
-def fill_disk(zone: str, leave_mebibytes: int, seconds: float) -> str:
+def fill_disk(zone: str, leave_mebibytes: int) -> str:
     """Fill the disk of a zone's node, which all volumes of the zone share.
 
     Args:
         zone: name of a zone, or a pod in it.
         leave_mebibytes: free space that remains (MiB).
-        seconds: duration in seconds.
 
     Returns:
         The name of the zone.
@@ -195,14 +188,14 @@ def fill_disk(zone: str, leave_mebibytes: int, seconds: float) -> str:
     target = current().target
     name = target.resolve_zone(zone)
     fault = resource_exhaustion.disk_full(target.zones.paths, name, leave_mebibytes)
-    return _inject_for(fault, name, seconds)
+    current().inject(fault)
+    return name
 
 
-def fail_dns(seconds: float, zones: Sequence[str] = ()) -> list[str]:
+def fail_dns(zones: Sequence[str] = ()) -> list[str]:
     """Stop the DNS servers of zones.
 
     Args:
-        seconds: duration in seconds.
         zones: names of the zones; all if empty.
 
     Returns:
@@ -210,28 +203,18 @@ def fail_dns(seconds: float, zones: Sequence[str] = ()) -> list[str]:
     """
     target = current().target
     names = [target.resolve_zone(zone) for zone in zones] or list(target.zones.spec.zones)
-    _inject_for(zone_faults.dns_failure(target.zones.paths, names), "DNS", seconds)
+    current().inject(zone_faults.dns_failure(target.zones.paths, names))
     return names
 
 
-def stop_control_plane(seconds: float, programs: Sequence[str] = zone_faults.CONTROL_PLANE) -> list[str]:
+def stop_control_plane(programs: Sequence[str] = zone_faults.CONTROL_PLANE) -> list[str]:
     """Stop the control plane, or some of its programs.
 
     Args:
-        seconds: duration in seconds.
         programs: programs to stop, each one of etcd, apiserver, controller-manager, scheduler.
 
     Returns:
         The stopped programs.
     """
-    fault = zone_faults.control_plane_outage(current().target.zones.paths, programs)
-    _inject_for(fault, "the control plane", seconds)
+    current().inject(zone_faults.control_plane_outage(current().target.zones.paths, programs))
     return list(programs)
-
-
-def _inject_for(fault: Fault, target: str, seconds: float) -> str:
-    """Inject a fault, wait, undo it; return `target`."""
-    current().inject(fault)
-    current().wait(seconds, f"{target}: {fault.kind}")
-    current().undo()
-    return target

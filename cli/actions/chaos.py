@@ -1,55 +1,45 @@
-"""Open an environment for experiments, run them, and store their reports and measurements."""
+"""Run experiments, and store their reports and measurements."""
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
-import tempfile
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+import json
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from chaos.experiment import Experiment, load
+from chaoslib.control import load_global_controls
+from chaoslib.experiment import run_experiment as run_with_chaostoolkit
+
+from chaos.experiment import CONTROL_NAME, Experiment, find_name, load, parse
 from chaos.html_report import render_report
+from chaos.journal import UndoFailedError
+from chaos.log_progress import LogProgress
 from chaos.results import ChaosReport, ExperimentRun
-from chaos.runner import run as run_once
-from chaos.safety import require_confirmation, wait_until_healthy
-from chaos.target import Target
-from chaos.traffic.client import Endpoints
-from cli.actions import health
-from cli.actions.deployment_target import open_deployed_target
+from chaos.safety import wait_until_healthy
+from chaos.session import INTERRUPTED, Setup
+from cli.actions.chaos_target import chaos_dir, open_experiment_target
 from cli.actions.slo import record_measurement
-from cli.actions.stack_config import load_credentials
-from infra.config_files import garage, kafka, postgres, redis
+from cli.environment import load_environment
 from infra.errors import EsqError
 from infra.measurements.measurements import current_commit, host_facts, package_versions
 from infra.measurements.report_store import ReportStore
-from infra.names import (
-    DATA_NAMESPACE,
-    DATABASE,
-    KAFKA_ADMIN,
-    MEDIA_BUCKET,
-    PROBE_ROLE,
-    STATEFUL_REPLICAS,
-    login_role,
-    pod_dns,
-    service_dns,
-)
-from infra.subprocesses import PYTHON_MODULE
-from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
-    from cli.actions.deployment_target import DeploymentTarget
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from chaoslib.types import Dry
+
+    from chaos.target import Target
     from cli.environment import Environment
-    from infra.credentials import Credentials
     from infra.progress import ProgressReporter
 
-_TEMPLATE_TEXT = "Olá {name}, até já."
-_FIRST_NUMBER = 119_7000_0000
-
-
-def chaos_dir(environment: Environment) -> Path:
-    """Return the folder of the journals and reports of an environment."""
-    return environment.folder / "chaos"
+CONTROL_MODULE = "cli.chaos_control"
+LOG_NAME = "chaostoolkit.log"
+_SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}, "hypothesis": {"strategy": "default"}}}
+log = logging.getLogger("chaostoolkit")
 
 
 def report_store(environment: Environment) -> ReportStore[ChaosReport]:
@@ -61,48 +51,113 @@ def report_store(environment: Environment) -> ReportStore[ChaosReport]:
     )
 
 
-def open_experiment_target(environment: Environment, progress: ProgressReporter) -> Target:
-    """Open an environment for experiments.
+class Recorder:
+    """Stores the runs of one experiment as one report, which is written again after every run.
 
     Args:
         environment: the environment.
-        progress: receives the steps.
+        experiment: the experiment.
+        command: command line, for the report.
+    """
+
+    def __init__(self, environment: Environment, experiment: Experiment, command: str) -> None:
+        self._environment = environment
+        self._experiment = experiment
+        self._command = command
+        self._started_at = dt.datetime.now(dt.UTC)
+        self._store = report_store(environment)
+        self._facts = host_facts()
+        self._runs: list[ExperimentRun] = []
+        self.folder = self._store.create(experiment.name, self._started_at)
+
+    @property
+    def run_count(self) -> int:
+        """Number of stored runs."""
+        return len(self._runs)
+
+    def record(self, run: ExperimentRun, journal: Mapping[str, Any]) -> None:
+        """Store a run.
+
+        Args:
+            run: the result.
+            journal: the journal of Chaos Toolkit.
+        """
+        self._runs.append(run)
+        text = json.dumps(journal, indent=2, default=str)
+        (self.folder / f"journal-{len(self._runs)}.json").write_text(text, encoding="utf-8")
+        self._write()
+
+    def finish(self) -> tuple[ChaosReport, Path]:
+        """Store the SLO measurements; return the report and its page, or the log if there was no run."""
+        report, page = self._write()
+        for evaluation in report.evaluations:
+            detail = {"experiment": report.experiment, "report": str(page), "metric": evaluation.metric}
+            values = evaluation.distribution.runs
+            record_measurement(self._environment, evaluation.slo_id, values, report.command, detail)
+        return report, page
+
+    def _write(self) -> tuple[ChaosReport, Path]:
+        experiment = self._experiment
+        report = ChaosReport(
+            experiment=experiment.name,
+            title=experiment.title,
+            description=experiment.description,
+            environment=self._environment.name,
+            started_at=self._started_at.isoformat(timespec="seconds"),
+            command=self._command,
+            slos=experiment.extension.slos if self._environment.is_local_cluster else {},
+            runs=tuple(self._runs),
+            host=self._facts,
+            versions=package_versions(),
+            commit=current_commit(),
+            runbook=experiment.extension.runbook,
+        )
+        if not self._runs:  # a dry run, or one that was refused
+            return report, self.folder / LOG_NAME
+        return report, self._store.write(self.folder, report, render_report(report, experiment.runbook))
+
+
+_prepared: list[Setup] = []
+"""What `run_experiment` has opened for the runs of this process; the plain `chaos` command opens its own."""
+
+
+def open_setup(document: dict[str, Any], arguments: Mapping[str, Any]) -> Setup:
+    """Open the environment of a running document.
+
+    Args:
+        document: the document.
+        arguments: arguments of the control: `environment`, and `confirm` with its name as confirmation.
 
     Returns:
-        The target of the experiments.
+        What the run needs.
 
     Raises:
-        EsqError: the environment was not deployed from this host.
+        ProblemsError: the extension `esq` of the document is invalid.
+        UsageError: the environment is unknown, or needs a confirmation.
+        EsqError: it is not deployed.
     """
-    target = open_deployed_target(environment, progress)
-    access = load_credentials(target.engine())
-    return Target(
-        environment=environment.name,
-        folder=chaos_dir(environment),
-        kubeconfig=target.kubeconfig,
-        cluster=target.cluster,
-        credentials=access,
-        find_problems=lambda: _health_problems(target),
-        endpoints=partial(_endpoints, target, access),
-        campaign_command=partial(_campaign_command, environment),
-        rotation_command=_rotation_command(environment),
-        read_token_key=lambda: load_credentials(target.engine()).application.token_key,
-    )
+    if _prepared:
+        return _prepared[-1]
+    experiment = parse(find_name(document), document, is_running=True)
+    environment = load_environment(str(arguments["environment"]))
+    target = open_experiment_target(environment, str(arguments.get("confirm", "")), progress := LogProgress())
+    recorder = Recorder(environment, experiment, f"chaos run {experiment.name}")
+
+    def record(run: ExperimentRun, journal: Mapping[str, Any]) -> None:
+        recorder.record(run, journal)
+        _, page = recorder.finish()
+        log.info("report: %s", page)
+
+    return Setup(experiment, target, progress, record)
 
 
-def _health_problems(target: DeploymentTarget) -> list[str]:
-    """Return the problems of all components; an unreachable cluster is one of them."""
-    try:
-        return health.collect_health(target).problems
-    except EsqError as error:
-        return [error.message]
-
-
-def run_experiment(  # noqa: PLR0913, PLR0917 - one argument per command line option
+def run_experiment(  # noqa: PLR0913 - one argument per command line option
     environment: Environment,
-    name: str,
+    source: str,
+    *,
     runs: int,
     confirmed_name: str | None,
+    dry: Dry | None,
     command: str,
     progress: ProgressReporter,
 ) -> tuple[ChaosReport, Path]:
@@ -110,9 +165,10 @@ def run_experiment(  # noqa: PLR0913, PLR0917 - one argument per command line op
 
     Args:
         environment: environment to run it on.
-        name: name of the experiment.
+        source: name of an experiment, or path of a document of Chaos Toolkit.
         runs: number of runs.
         confirmed_name: name of the environment as confirmation, required unless its cluster is embedded.
+        dry: what Chaos Toolkit only pretends to do; None for nothing.
         command: command line, for the report.
         progress: receives the steps.
 
@@ -121,24 +177,57 @@ def run_experiment(  # noqa: PLR0913, PLR0917 - one argument per command line op
 
     Raises:
         EsqError: the experiment could not run, or a fault could not be undone.
+        KeyboardInterrupt: a run was interrupted; all its faults are undone.
     """
-    experiment = load(name)
-    require_confirmation(environment.name, confirmed_name, is_embedded=environment.is_local_cluster)
-    target = open_experiment_target(environment, progress)
-    started_at, store = dt.datetime.now(dt.UTC), report_store(environment)
-    folder, facts = store.create(name, started_at), host_facts()
-    results: list[ExperimentRun] = []
+    experiment = load(source)
+    target = open_experiment_target(environment, confirmed_name, progress)
+    recorder = Recorder(environment, experiment, command)
+    setup = Setup(experiment, target, progress, recorder.record)
     try:
-        for number in range(1, runs + 1):
-            with progress.step(f"run {number} of {runs}"):
-                if number > 1:
-                    _wait_for_steady_state(target, progress)
-                results.append(run_once(experiment, target, folder / f"run-{number}", progress))
+        with _chaostoolkit_log(recorder.folder / LOG_NAME):
+            for number in range(1, runs + 1):
+                with progress.step(f"run {number} of {runs}"):
+                    if number > 1:
+                        _wait_for_steady_state(target, progress)
+                    _run_once(setup, confirmed_name or "", dry)
+                    _raise_failure(setup, is_recorded=recorder.run_count == number)
     finally:
-        report = _build_report(experiment, target, results, started_at, command, facts)
-        page = store.write(folder, report, render_report(report, experiment.runbook))
-    _record_measurements(environment, report, page)
+        report, page = recorder.finish()
     return report, page
+
+
+def _run_once(setup: Setup, confirmed_name: str, dry: Dry | None) -> None:
+    """Run the document with Chaos Toolkit.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
+    experiment, environment = setup.experiment, setup.target.environment
+    arguments = {"environment": environment, "confirm": confirmed_name}
+    document = copy.deepcopy(experiment.document) | {"dry": dry}
+    settings = copy.deepcopy(_SETTINGS)
+    provider = {"type": "python", "module": CONTROL_MODULE, "arguments": arguments}
+    controls = {} if experiment.has_control else {CONTROL_NAME: {"provider": provider}}
+    load_global_controls({"controls": controls})
+    _prepared.append(setup)
+    try:
+        journal = run_with_chaostoolkit(document, settings, experiment_vars=(dict(arguments), {}))
+    finally:
+        _prepared.pop()
+    if journal["status"] == INTERRUPTED and not setup.failures:
+        raise KeyboardInterrupt
+
+
+def _raise_failure(setup: Setup, *, is_recorded: bool) -> None:
+    """Raise why the run was refused; the report shows why a recorded one has crashed.
+
+    Raises:
+        EsqError: the run was refused, or a fault is not undone.
+    """
+    for failure in setup.failures:
+        if not is_recorded or not isinstance(failure, EsqError) or isinstance(failure, UndoFailedError):
+            raise failure
+    setup.failures.clear()
 
 
 def _wait_for_steady_state(target: Target, progress: ProgressReporter) -> None:
@@ -147,91 +236,18 @@ def _wait_for_steady_state(target: Target, progress: ProgressReporter) -> None:
         wait_until_healthy(target, step)
 
 
-def _build_report(  # noqa: PLR0913, PLR0917 - the fields of the report
-    experiment: Experiment,
-    target: Target,
-    results: list[ExperimentRun],
-    started_at: dt.datetime,
-    command: str,
-    facts: dict[str, str | float],
-) -> ChaosReport:
-    return ChaosReport(
-        experiment=experiment.name,
-        title=experiment.title,
-        description=experiment.description,
-        environment=target.environment,
-        started_at=started_at.isoformat(timespec="seconds"),
-        command=command,
-        slos=experiment.extension.slos if target.cluster is not None else {},
-        runs=tuple(results),
-        host=facts,
-        versions=package_versions(),
-        commit=current_commit(),
-        runbook=experiment.extension.runbook,
-    )
-
-
-def _record_measurements(environment: Environment, report: ChaosReport, page: Path) -> None:
-    for evaluation in report.evaluations:
-        detail = {"experiment": report.experiment, "report": str(page), "metric": evaluation.metric}
-        record_measurement(
-            environment, evaluation.slo_id, evaluation.distribution.runs, report.command, detail
-        )
-
-
-def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> Endpoints:
-    """Return the endpoints and credentials for the clients of a run."""
-    edge_ca_certificate = target.cluster.ca.read_text() if target.cluster is not None else ""
-    sentinels = (pod_dns(f"redis-{number}", "redis", DATA_NAMESPACE) for number in range(STATEFUL_REPLICAS))
-    return Endpoints(
-        run_name=run_name,
-        ca_certificate=access.ca_bundle,
-        edge_url=target.address,
-        edge_ca_certificate=edge_ca_certificate,
-        token_key=access.application.token_key,
-        postgres={
-            "host": service_dns("postgres", DATA_NAMESPACE),
-            "port": str(postgres.PORT),
-            "user": login_role(PROBE_ROLE, access.generation),
-            "password": access.postgres.probe,
-            "database": DATABASE,
-        },
-        kafka={
-            "bootstrap": f"{service_dns('kafka', DATA_NAMESPACE)}:{kafka.CLIENT_PORT}",
-            "mechanism": kafka.MECHANISM,
-            "user": account_name(KAFKA_ADMIN, access.generation),
-            "password": access.kafka.admin,
-        },
-        redis={
-            "sentinels": ",".join(f"{host}:{redis.SENTINEL_PORT}" for host in sentinels),
-            "master": redis.MASTER_NAME,
-            "user": redis.ADMIN,
-            "password": access.redis.admin,
-        },
-        object_store={
-            "url": f"https://{service_dns('object-store', DATA_NAMESPACE)}:{garage.S3_PORT}",
-            "region": garage.REGION,
-            "bucket": MEDIA_BUCKET,
-            "key_id": access.object_store.media_key_id,
-            "key_secret": access.object_store.media_key_secret,
-        },
-    )
-
-
-def _rotation_command(environment: Environment) -> tuple[str, ...]:
-    """Return the command that replaces all credentials."""
-    return (*PYTHON_MODULE, "cli.main", "credentials", "rotate", environment.name, "--yes", "--json")
-
-
-def _campaign_command(environment: Environment, contacts: str) -> list[str]:
-    """Return the command that sends a new campaign to this number of generated contacts."""
-    stamp = dt.datetime.now(dt.UTC).strftime("%H%M%S%f")
-    folder = Path(tempfile.mkdtemp(prefix="esq-campaign-"))
-    rows = "\n".join(f"Contato {n},{_FIRST_NUMBER + n}" for n in range(int(contacts)))
-    (folder / f"chaos-{stamp}.csv").write_text(f"name,phone\n{rows}\n", encoding="utf-8")
-    (folder / "text.txt").write_text(f"{_TEMPLATE_TEXT} ({stamp})", encoding="utf-8")
-    return [
-        *(*PYTHON_MODULE, "cli.main", "campaign", "send", environment.name, "--json"),
-        *("--company", "chaos", "--contacts", str(folder / f"chaos-{stamp}.csv")),
-        *("--template", str(folder / "text.txt")),
-    ]
+@contextmanager
+def _chaostoolkit_log(file: Path) -> Iterator[None]:
+    """Write the log of Chaos Toolkit to a file; the terminal shows progress."""
+    handler = logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    original_settings = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.level, log.propagate = original_settings
+        handler.close()

@@ -11,10 +11,12 @@ import typer
 from cli import output
 from cli.commands import open_faults
 from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
-from infra.errors import ExitCode
+from infra.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from chaoslib.types import Dry
 
     from chaos.results import ChaosReport
 
@@ -26,6 +28,14 @@ Name = Annotated[
 Runs = Annotated[
     int,
     typer.Option(help="Number of runs; the report shows minimum, median and maximum.", min=1, max=100),
+]
+DryRun = Annotated[
+    str | None,
+    typer.Option(
+        "--dry",
+        metavar="WHAT",
+        help="Only pretend to run `probes`, `actions`, `activities` or `pause`, as Chaos Toolkit does.",
+    ),
 ]
 Confirm = Annotated[
     str | None,
@@ -74,15 +84,18 @@ def show(name: Name, *, json: AsJson = False) -> None:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 - one argument per option
     env: Env,
     name: Name,
     runs: Runs = 1,
     confirm: Confirm = None,
+    dry: DryRun = None,
     *,
     json: AsJson = False,
 ) -> None:
     """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is invalid or measured no SLO.
+
+    EXPERIMENT is a name of ours, or the path of any document of Chaos Toolkit.
 
     When this command is interrupted, it undoes its faults. When it is killed, a watchdog undoes them, or
     `esq chaos rollback ENV`.
@@ -93,12 +106,31 @@ def run(
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
     command = shlex.join(["esq", *sys.argv[1:]])
-    report, page = action.run_experiment(environment, name, runs, confirm, command, progress)
+    report, page = action.run_experiment(
+        environment,
+        name,
+        runs=runs,
+        confirmed_name=confirm,
+        dry=_parse_dry(dry),
+        command=command,
+        progress=progress,
+    )
     _print_report(report, page, as_json=json)
     if report.violated:
         raise typer.Exit(ExitCode.SLO_VIOLATED)
     if not report.all_valid or report.insufficient:
         raise typer.Exit(ExitCode.FAILED)
+
+
+def _parse_dry(value: str | None) -> Dry | None:
+    from chaoslib.types import Dry  # noqa: PLC0415 - not needed for help
+
+    known = [dry.value for dry in Dry]
+    if value is not None and value not in known:
+        raise UsageError(
+            f"`{value}` cannot be a dry run", location="--dry", remedy=f"Use one of {', '.join(known)}."
+        )
+    return None if value is None else Dry(value)
 
 
 app.add_typer(open_faults.app)

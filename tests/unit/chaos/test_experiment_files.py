@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -18,8 +19,9 @@ COMMAND = "esq chaos run ENV "
 def test_experiment_is_valid_and_activities_accept_its_arguments(name: str) -> None:
     loaded = experiment.load(name)
     assert loaded.runbook.startswith("# ")
+    assert loaded.has_control
     probes = loaded.document["steady-state-hypothesis"]["probes"]
-    for activity in [*loaded.document["method"], *probes]:
+    for activity in [*loaded.document["method"], *loaded.document["rollbacks"], *probes]:
         provider = activity["provider"]
         function = getattr(importlib.import_module(provider["module"]), provider["func"])
         inspect.signature(function).bind(**provider.get("arguments", {}))
@@ -39,16 +41,53 @@ def test_every_chaos_slo_is_measured_by_its_experiment() -> None:
 
 
 def test_all_problems_of_an_experiment_are_reported_together() -> None:
-    document = {
-        "title": "t",
-        "description": "d",
-        "method": [],
-        "extensions": [{"name": "esq", "runbook": "no-such", "slos": {"no-such": "lost"}}],
+    extension = {
+        "name": "esq",
+        "runbook": "no-such",
+        "traffic": ["edge"],
+        "slos": {"no-such": "edge.raed.failed"},
+        "abort_after_silence_seconds": {"edge.raed": 30, "edge.write": 30},
     }
+    document = {"title": "t", "description": "d", "method": [], "extensions": [extension]}
     with pytest.raises(ProblemsError) as error:
         experiment.parse("invalid", document)
-    assert "there is no runbook `no-such`" in error.value.detail
-    assert "there is no SLO `no-such`" in error.value.detail
+    for problem in (
+        "there is no runbook `no-such`",
+        "there is no SLO `no-such`",
+        "`edge.raed.failed` is not measured",
+        "there is no stream `edge.raed`",
+        "`edge.read` has no limit",
+    ):
+        assert problem in error.value.detail
+
+
+@pytest.mark.parametrize("missing", ["abort_after_silence_seconds", "traffic"])
+def test_experiment_of_ours_needs_traffic_and_abort_conditions(missing: str) -> None:
+    extension = {
+        "name": "esq",
+        "runbook": "zone-outage",
+        "traffic": ["edge"],
+        "abort_after_silence_seconds": {"edge": 30},
+    }
+    del extension[missing]
+    document = {"title": "t", "description": "d", "method": [], "extensions": [extension]}
+    with pytest.raises(ProblemsError, match="invalid") as error:
+        experiment.parse("invalid", document)
+    assert missing in error.value.detail
+
+
+def test_document_of_others_is_read_from_a_path(tmp_path: Path) -> None:
+    file = tmp_path / "others.json"
+    file.write_text('{"title": "t", "description": "d", "method": []}')
+    loaded = experiment.load(str(file))
+    assert (loaded.name, loaded.has_control, loaded.runbook) == ("others", False, "")
+    assert loaded.extension is experiment.NO_EXTENSION
+
+
+def test_running_document_is_named_by_its_title() -> None:
+    document = experiment.load("zone-isolated").document
+    assert experiment.find_name(document) == "zone-isolated"
+    assert experiment.find_name({"title": "Somebody's: test!"}) == "somebody-s-test"
 
 
 def test_unknown_experiment_error_lists_known_experiments() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chaos import safety
-from chaos.context import Context, current, running
+from chaos.context import Context, current
 from chaos.faults import Fault
 from chaos.journal import UndoJournal
 from infra.errors import UsageError
@@ -30,12 +30,6 @@ def test_only_an_embedded_cluster_needs_no_confirmation(name: str) -> None:
             safety.require_confirmation(name, confirmed_name, is_embedded=False)
 
 
-def test_exceeded_silence_limit_is_reported() -> None:
-    limits = {"kafka.write": 5.0, "edge.read": 5.0}
-    assert safety.exceeded_limit({"kafka.write.0": 1.0, "edge.read": 2.0}, limits) == ""
-    assert "kafka.write" in safety.exceeded_limit({"kafka.write.0": 1.0, "kafka.write.1": 6.0}, limits)
-
-
 def test_aborted_run_ends_at_its_next_wait(context: Context) -> None:
     context.wait(0.0, "nothing")
     context.abort("too much")
@@ -44,14 +38,20 @@ def test_aborted_run_ends_at_its_next_wait(context: Context) -> None:
 
 
 def test_activity_outside_of_a_run_fails() -> None:
-    with pytest.raises(Exception, match="esq chaos run"):
+    with pytest.raises(Exception, match="control of esq is not active"):
         current()
 
 
 def test_fault_without_undo_is_annotated_and_not_open(context: Context, tmp_path: Path) -> None:
     target: Any = SimpleNamespace(journal=UndoJournal(tmp_path))
     context.target = target
-    with running(context):
-        current().inject(Fault(kind="kill", target="x", inject=(("true",),)))
-        current().undo()
+    context.inject(Fault(kind="kill", target="x", inject=(("true",),)))
+    assert context.undo() == []
     assert [(item.description, item.is_injection) for item in context.annotations] == [("kill of x", True)]
+
+
+def test_nothing_is_injected_after_an_abort(context: Context) -> None:
+    context.abort("too much")
+    with pytest.raises(Exception, match="nothing is injected: too much"):
+        context.inject(Fault(kind="kill", target="x", inject=(("true",),)))
+    assert context.annotations == []

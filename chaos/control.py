@@ -1,0 +1,164 @@
+"""The control of esq: Chaos Toolkit calls its hooks around an experiment and its activities.
+
+Chaos Toolkit ignores errors of hooks, except `InterruptExecution`. An error before the method therefore
+becomes one, and an error after it makes the run a crashed one. The status of the journal tells the truth
+to the plain `chaos` command, which would report `completed` although an action failed.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from chaoslib.exceptions import InterruptExecution
+from chaoslib.run import RunEventHandler
+
+from chaos.session import Session
+from infra.errors import EsqError
+from infra.measurements.run_values import RunOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from chaos.context import Context
+    from chaos.results import ExperimentRun
+    from chaos.session import Setup
+
+OWN_ACTIVITIES = ("chaos.activities.",)
+"""Modules whose actions annotate themselves."""
+
+
+class Control:
+    """Hooks of one experiment at a time; the names and arguments are those of Chaos Toolkit.
+
+    Args:
+        open_setup: opens the target of a document, given the document and the arguments of the control.
+    """
+
+    def __init__(self, open_setup: Callable[[dict[str, Any], Mapping[str, Any]], Setup]) -> None:
+        self._open_setup = open_setup
+        self._session: Session | None = None
+        self._is_rollback = False
+
+    @staticmethod
+    def configure_control(event_registry: Any = None, **_: object) -> None:  # noqa: ANN401 - untyped library
+        """Skip the pause after an interrupted activity."""
+        if event_registry is not None:
+            event_registry.register(_PauseSkipper())
+
+    def before_experiment_control(self, context: dict[str, Any], **arguments: object) -> None:
+        """Open the target and start to observe it.
+
+        Args:
+            context: the document.
+            arguments: arguments of the control in the document.
+
+        Raises:
+            InterruptExecution: the experiment is refused.
+        """
+        if self._session is not None:  # the control is in the settings and in the document
+            return
+        self._is_rollback = False
+        try:
+            # Chaos Toolkit takes the exception of its own handler for a failed action, and goes on.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            self._session = Session(self._open_setup(context, arguments), context.get("dry"))
+            self._session.start()
+        except Exception as error:
+            if self._session is not None:
+                self._session.fail(error)
+            raise InterruptExecution(_text(error)) from error
+
+    def before_activity_control(self, context: Mapping[str, Any], **_: object) -> None:
+        """Refuse activities after an abort, and annotate actions of other extensions.
+
+        Raises:
+            InterruptExecution: the run was aborted.
+        """
+        self._require_running()
+        running = self._context
+        is_own = str(context["provider"].get("module", "")).startswith(OWN_ACTIVITIES)
+        if running is not None and context["type"] == "action" and not is_own:
+            running.annotate(context["name"], is_injection=not self._is_rollback)
+
+    def after_activity_control(self, **_: object) -> None:
+        """End the method at the activity at which the run was aborted.
+
+        Raises:
+            InterruptExecution: the run was aborted.
+        """
+        self._require_running()
+
+    def before_rollback_control(self, **_: object) -> None:
+        """Let rollbacks run also after an abort."""
+        self._is_rollback = True
+
+    def after_experiment_control(self, state: dict[str, Any], **_: object) -> None:
+        """Undo what is open, and record the result.
+
+        Args:
+            state: the journal of Chaos Toolkit.
+        """
+        session = self._session
+        if session is None:
+            return
+        try:
+            run = session.finish(state)
+        except Exception as error:  # noqa: BLE001 - Chaos Toolkit would ignore it
+            session.fail(error)
+            state["status"] = "aborted"
+            return
+        self._session = None
+        if run is not None:
+            state["status"] = _status(run, state["status"])
+
+    def cleanup_control(self) -> None:
+        """Undo what is open if the run was interrupted while it ended."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
+
+    @property
+    def _context(self) -> Context | None:
+        """Context of a run that injects faults."""
+        return self._session.context if self._session is not None and self._session.injects else None
+
+    def _require_running(self) -> None:
+        """Raise after an abort; rollbacks run in any case."""
+        if self._context is not None and self._context.abort_reason and not self._is_rollback:
+            raise InterruptExecution(f"aborted: {self._context.abort_reason}")
+
+
+class _PauseSkipper(RunEventHandler):  # type: ignore[misc]  # the library is untyped
+    """Ends an interrupted activity: Chaos Toolkit would pause after it although it was interrupted."""
+
+    def activity_completed(self, activity: object, run: object) -> None:  # noqa: ARG002 - a handler
+        """Raise the interruption again."""
+        interruption = sys.exc_info()[1]
+        if interruption is not None and not isinstance(interruption, Exception):
+            raise interruption
+
+
+def _status(run: ExperimentRun, status: str) -> str:
+    """Return the status for the journal.
+
+    Args:
+        run: the result.
+        status: status of Chaos Toolkit, which ignores failed actions.
+    """
+    if run.error or run.abort_reason:
+        return "aborted"
+    return "failed" if run.outcome is RunOutcome.INVALID else status
+
+
+def _text(error: Exception) -> str:
+    """Return an error as Chaos Toolkit logs it."""
+    if not isinstance(error, EsqError):
+        return repr(error)
+    parts = (
+        f"{error.message} ({error.location})" if error.location else error.message,
+        error.remedy,
+        error.detail,
+    )
+    return "\n".join(part for part in parts if part)

@@ -1,0 +1,240 @@
+"""What is observed during a run: client traffic, state changes of the cluster, leaders, and a campaign.
+
+A run begins with the observation and ends after it: see `chaos.session`.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from chaos.guard import Guard
+from chaos.results import CampaignResult
+from chaos.timeline import Timeline, cluster_sampler
+from chaos.traffic.client_stats import compute_stats
+from chaos.traffic.process import Traffic
+from infra.errors import EsqError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+    from chaos.context import Context
+    from chaos.experiment import Experiment
+    from chaos.target import Target
+
+CAMPAIGN_TIMEOUT_SECONDS = 600.0
+BASELINE_SECONDS = 3.0
+"""Duration of the traffic before the first fault, so that a report shows the normal state."""
+COOLDOWN_SECONDS = 3.0
+FRESH_TIMEOUT_SECONDS = 30.0
+
+Leaders = dict[str, tuple[str, int]]
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """How a target is observed.
+
+    Attributes:
+        start_traffic: returns the clients of an experiment, started when entered; None without traffic.
+        sample_cluster: returns the function that samples the state of the cluster.
+        read_leaders: returns the leader of each replicated component with the number of its election.
+    """
+
+    start_traffic: Callable[[Target, Experiment], AbstractContextManager[Traffic] | None]
+    sample_cluster: Callable[[Target], Callable[[], Mapping[str, str]]]
+    read_leaders: Callable[[Target], Leaders]
+
+
+def start_traffic(target: Target, experiment: Experiment) -> Traffic | None:
+    """Return the clients of an experiment; see `Instruments`.
+
+    Raises:
+        UsageError: the experiment needs traffic, and none can run.
+    """
+    extension = experiment.extension
+    if not extension.traffic:
+        return None
+    if target.cluster is None:
+        if extension.runs_unobserved:
+            return None
+        raise UsageError(
+            f"no traffic can run in `{target.environment}`, so nothing would abort `{experiment.name}`",
+            location="traffic",
+            remedy="Run it on `local`, or declare `runs_unobserved: true` in a copy of its document.",
+        )
+    spec = target.cluster.spec
+    run_name = f"chaos{uuid.uuid4().hex[:8]}"
+    nameservers = [str(spec.node(zone)) for zone in spec.zones]
+    timeout = {"edge_timeout_seconds": extension.edge_timeout_seconds}
+    endpoints = target.endpoints(run_name).model_copy(update=timeout)
+    return Traffic(extension.traffic, endpoints, nameservers)
+
+
+def read_leaders(target: Target) -> Leaders:
+    """Return the leader of each replicated component with the number of its election."""
+    partitions = {name: (name, leader) for name, leader in target.kafka_leaders()[1].items()}
+    return {"postgres": target.postgres_leader(), "redis": target.redis_primary(), **partitions}
+
+
+INSTRUMENTS = Instruments(start_traffic, cluster_sampler, read_leaders)
+
+
+class Observation:
+    """Context manager that observes a run.
+
+    Args:
+        experiment: the experiment.
+        context: context of the run.
+        instruments: how the target is observed.
+        abort: called by the guard with the reason.
+
+    Attributes:
+        problems: reasons why the run is invalid, e.g. stored writes that could not be read.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        context: Context,
+        instruments: Instruments,
+        abort: Callable[[str], None],
+    ) -> None:
+        self._experiment = experiment
+        self._context = context
+        self._instruments = instruments
+        self._abort = abort
+        self._stack = ExitStack()
+        self._timeline = Timeline(instruments.sample_cluster(context.target))
+        self._campaign: subprocess.Popen[str] | None = None
+        self._guard: Guard | None = None
+        self.problems: list[str] = []
+        self.started_at = self.ended_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Start the traffic and the guard, and observe the normal state.
+
+        Raises:
+            TrafficFailedError: a client did not reach its service.
+            NoSignalError: a stream is silent.
+        """
+        with ExitStack() as stack:
+            self._start(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    def _start(self, stack: ExitStack) -> None:
+        context, extension = self._context, self._experiment.extension
+        self._leaders = self._instruments.read_leaders(context.target) if extension.traffic else {}
+        context.step.set_status("waiting for the clients to connect")
+        clients = self._instruments.start_traffic(context.target, self._experiment)
+        stack.enter_context(self._timeline)
+        self.started_at = time.monotonic()
+        if clients is None:
+            return
+        traffic = context.traffic = stack.enter_context(clients)
+        limits = extension.abort_after_silence_seconds
+        guard = Guard(traffic, extension.streams, limits, self._abort)
+        guard.wait_for_signal(FRESH_TIMEOUT_SECONDS)
+        context.find_refusal = guard.find_reason
+        self._guard = guard.__enter__()
+        stack.callback(self.stop_guard)
+        if extension.campaign_contacts:
+            self._campaign = _start_campaign(context.target, extension.campaign_contacts)
+            stack.callback(_end, self._campaign)
+        context.wait(BASELINE_SECONDS, "traffic before the fault")
+
+    def __exit__(self, *_: object) -> None:
+        """Stop everything that still runs."""
+        self._stack.close()
+
+    def stop_guard(self) -> None:
+        """Stop the guard: nothing more is injected, and what is open is undone."""
+        if self._guard is not None:
+            self._guard.__exit__()
+            self._guard = None
+
+    def campaign(self) -> dict[str, Any]:
+        """Wait for the end of the campaign and return its reconciliation with the ledger.
+
+        Raises:
+            EsqError: the campaign did not end, or could not be reconciled.
+        """
+        if self._campaign is None:
+            return {}
+        self._context.step.set_status("waiting for the campaign to end")
+        return {"campaign": _campaign_result(self._campaign)}
+
+    def failovers(self) -> dict[str, Any]:
+        """Return the number of leader changes."""
+        if not self._leaders:
+            return {}
+        leaders = self._instruments.read_leaders(self._context.target)
+        return {"failovers": sum(leaders.get(name) != leader for name, leader in self._leaders.items())}
+
+    def streams(self) -> dict[str, Any]:
+        """Stop the traffic and return the statistics of its clients.
+
+        Raises:
+            TrafficFailedError: there is no result in time.
+        """
+        self.ended_at = time.monotonic()
+        if self._context.traffic is None:
+            return {}
+        self._context.step.set_status("reading the stored writes")
+        result = self._context.traffic.result()
+        self.problems += result["problems"]
+        return {
+            "streams": {
+                name: compute_stats(log, self.ended_at, result["stored"].get(name))
+                for name, log in result["streams"].items()
+            }
+        }
+
+    def events(self) -> dict[str, Any]:
+        """Return the state changes of the cluster."""
+        return {
+            "events": tuple(event for event in self._timeline.events if event.at >= self.started_at),
+            "last_reading_at": self._timeline.last_reading_at,
+        }
+
+
+def _start_campaign(target: Target, contacts: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        target.campaign_command(str(contacts)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kill a campaign command that still runs: it is sent again by hand."""
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def _campaign_result(process: subprocess.Popen[str]) -> CampaignResult:
+    out = errors = ""
+    try:
+        out, errors = process.communicate(timeout=CAMPAIGN_TIMEOUT_SECONDS)
+        report = json.loads(out)
+        return CampaignResult(
+            planned=report["planned"], seconds=report["seconds"], **report["reconciliation"]
+        )
+    except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
+        raise EsqError(
+            "the campaign that was sent during the fault has no result",
+            location="esq campaign send",
+            remedy="Send it again by hand: it continues at its current state.",
+            detail=(errors or out)[-2000:],
+        ) from error

@@ -1,0 +1,230 @@
+"""A run of an experiment, from the check of its preconditions to its result, in whatever way it ends.
+
+The order makes a run safe and its measurements valid: check the preconditions; start the watchdog;
+start the traffic and wait until it flows; inject; undo in any case; wait until the system is healthy; stop
+the traffic; compare the acknowledged writes with the stored ones. Chaos Toolkit runs the experiment in
+between. Every run that began to observe its target has a result, also one that was aborted or crashed.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chaoslib.exit import exit_gracefully
+from chaoslib.types import Dry
+
+from chaos import safety, watchdog
+from chaos.context import Context, activate
+from chaos.observation import COOLDOWN_SECONDS, INSTRUMENTS, Instruments, Observation
+from chaos.results import ExperimentRun, activity_results
+from chaos.run_lock import exclusive_run
+from infra.errors import EsqError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from chaos.experiment import Experiment
+    from chaos.target import Target
+    from infra.progress import ProgressReporter
+
+INTERRUPTED = "interrupted"
+log = logging.getLogger("chaostoolkit")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a run needs.
+
+    Attributes:
+        experiment: the experiment.
+        target: environment to run it on.
+        progress: receives the steps.
+        record: stores the result and the journal of Chaos Toolkit.
+        instruments: how the target is observed.
+        failures: errors of the hooks so far, which Chaos Toolkit would ignore.
+    """
+
+    experiment: Experiment
+    target: Target
+    progress: ProgressReporter
+    record: Callable[[ExperimentRun, Mapping[str, Any]], None]
+    instruments: Instruments = INSTRUMENTS
+    failures: list[BaseException] = field(default_factory=list)
+
+
+class Session:
+    """A run.
+
+    Args:
+        setup: what the run needs.
+        dry: what Chaos Toolkit only pretends to do; None for nothing.
+    """
+
+    def __init__(self, setup: Setup, dry: Dry | None = None) -> None:
+        self._setup = setup
+        self._dry = dry
+        self._stack = ExitStack()
+        self._observation: Observation | None = None
+        self._is_observing = False
+        self._errors: list[str] = []
+        self.context: Context | None = None
+
+    @property
+    def injects(self) -> bool:
+        """Whether actions run; without them, the run only provides its context to probes."""
+        return self._dry not in {Dry.ACTIONS, Dry.ACTIVITIES}
+
+    def start(self) -> None:
+        """Check the preconditions, protect the run, and observe the normal state.
+
+        Raises:
+            EsqError: a precondition does not hold, or the traffic does not flow.
+        """
+        setup, target = self._setup, self._setup.target
+        safety.require_access(setup.experiment, target)
+        step = self._stack.enter_context(setup.progress.step(setup.experiment.name))
+        self.context = Context(target, setup.experiment.name, step)
+        if self.injects:
+            self._protect(self.context)
+        activate(self.context)
+        self._stack.callback(activate, None)
+        if self.injects:
+            self._observation = Observation(setup.experiment, self.context, setup.instruments, self.abort)
+            self._stack.enter_context(self._observation)
+            self._is_observing = True
+
+    def _protect(self, context: Context) -> None:
+        """Exclude other runs, check the preconditions, and start the watchdog."""
+        run = self._stack.enter_context(exclusive_run(context.target.journal, context.experiment))
+        context.run_id = run.run_id
+        context.step.set_status("checking all components")
+        safety.check_preconditions(context.target)
+        self._stack.enter_context(watchdog.start(context.target.journal, on_loss=self.abort))
+
+    def abort(self, reason: str) -> None:
+        """Refuse further faults, interrupt Chaos Toolkit, and undo what is open.
+
+        Called by the guard in its thread: the main thread may be busy, and must not delay the undo.
+        """
+        if self.context is not None:
+            self.context.abort(reason)
+            log.error("aborting: %s", reason)
+            exit_gracefully()
+            self._try(self._undo)
+
+    def fail(self, error: BaseException) -> None:
+        """Note an error of a hook: the run has crashed."""
+        if not isinstance(error, EsqError):
+            log.error("internal error", exc_info=error)
+        self._setup.failures.append(error)
+        self._errors.append(error.message if isinstance(error, EsqError) else repr(error))
+
+    def finish(self, journal: Mapping[str, Any]) -> ExperimentRun | None:
+        """Undo all faults, wait until the system is healthy, and record the result.
+
+        Args:
+            journal: the journal of Chaos Toolkit.
+
+        Returns:
+            The result; None if the run was refused before it observed its target.
+        """
+        observation, context = self._observation, self.context
+        if observation is None or context is None:
+            self._stack.close()
+            return None
+        with suppress(SystemExit):  # the guard may have aborted at this moment
+            observation.stop_guard()
+        try:
+            facts = self._collect(observation, context, journal)
+        except KeyboardInterrupt:
+            context.abort("interrupted while it ended")
+            facts = self._try(self._undo)
+        run = self._result(observation, context, journal, facts)
+        context.step.set_result(summary(run))
+        self._close()
+        self._setup.record(run, journal)
+        return run
+
+    def _result(
+        self, observation: Observation, context: Context, journal: Mapping[str, Any], facts: dict[str, Any]
+    ) -> ExperimentRun:
+        problems = (
+            *facts.pop("problems", ()),
+            *((f"dry run without {self._dry.value}",) if self._dry else ()),
+        )
+        return ExperimentRun(
+            started_at=observation.started_at,
+            ended_at=max(observation.ended_at, observation.started_at),
+            annotations=tuple(context.annotations),
+            activities=activity_results(journal),
+            status="aborted" if context.abort_reason else str(journal.get("status") or INTERRUPTED),
+            deviated=bool(journal.get("deviated")),
+            abort_reason=context.abort_reason,
+            problems=problems,
+            error="; ".join(self._errors),
+            **facts,
+        )
+
+    def close(self) -> None:
+        """Undo what a finish that was interrupted left open."""
+        if self.context is not None:
+            self._try(self._undo)
+        self._close()
+
+    def _close(self) -> None:
+        stack, self._stack = self._stack, ExitStack()
+        self._observation = self.context = None
+        stack.close()
+
+    def _collect(
+        self, observation: Observation, context: Context, journal: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the observations; one that fails is missing, and makes the run a crashed one."""
+        facts = self._try(self._undo)
+        is_interrupted = journal.get("status") == INTERRUPTED and not context.abort_reason
+        if self._is_observing and not is_interrupted:  # who presses Ctrl-C does not wait for a recovery
+            facts |= self._try(self._wait_until_healthy)
+            facts |= self._try(observation.campaign)
+            facts |= self._try(observation.failovers)
+            time.sleep(0 if context.abort_reason else COOLDOWN_SECONDS)
+            facts |= self._try(observation.streams)
+        return facts | self._try(observation.events)
+
+    def _try(self, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return read()
+        except Exception as error:  # noqa: BLE001 - the other observations are kept
+            self.fail(error)
+            return {}
+
+    def _undo(self) -> dict[str, Any]:
+        """Undo all open faults of this run, also one whose injection was interrupted."""
+        if self.context is not None:
+            self.context.undo()
+            run_id = self.context.run_id
+            self._setup.target.journal.rollback(select=lambda fault: fault.run_id == run_id)
+        return {}
+
+    def _wait_until_healthy(self) -> dict[str, Any]:
+        if self.context is None:
+            return {}
+        problems = safety.wait_until_healthy(self._setup.target, self.context.step)
+        return {"problems": tuple(f"not healthy again in time: {problem}" for problem in problems)}
+
+
+def summary(run: ExperimentRun) -> str:
+    """Return the result of a run in one line."""
+    unavailability = [
+        f"{name} {stats.max_unavailability_seconds:.1f} s"
+        for name, stats in run.streams.items()
+        if ".write" in name
+    ]
+    state = f"; {run.outcome}: {'; '.join(run.reasons)}" if run.reasons else ""
+    return (
+        f"unavailability: {', '.join(unavailability) or 'not measured'}; "
+        f"{run.lost} lost, {run.duplicated} duplicated{state}"
+    )

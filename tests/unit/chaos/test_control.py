@@ -1,0 +1,248 @@
+"""The control in real runs of Chaos Toolkit, on a target without a cluster."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chaoslib.control import load_global_controls
+from chaoslib.experiment import run_experiment
+from chaoslib.types import Dry
+
+from chaos import control, observation, session, watchdog
+from chaos.activities import rollbacks
+from chaos.journal import UndoFailedError
+from infra.measurements.run_values import RunOutcome
+from tests.unit.chaos import fake_target
+from tests.unit.chaos.fake_target import FakeTarget
+
+CONTROL = {"provider": {"type": "python", "module": fake_target.__name__}}
+EXTENSION = {
+    "name": "esq",
+    "runbook": "zone-outage",
+    "traffic": ["edge"],
+    "abort_after_silence_seconds": {"edge": 30},
+}
+
+
+@pytest.fixture
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTarget]:
+    monkeypatch.setattr(observation, "BASELINE_SECONDS", 0.0)
+    monkeypatch.setattr(session, "COOLDOWN_SECONDS", 0.0)
+    monkeypatch.setattr(control, "OWN_ACTIVITIES", ("chaos.activities.", "tests.unit.chaos."))
+    monkeypatch.setattr(observation, "FRESH_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(watchdog, "start", lambda *_, **__: nullcontext())
+    fake_target.targets.append(FakeTarget(tmp_path))
+    yield fake_target.target()
+    fake_target.control.cleanup_control()
+    fake_target.targets.clear()
+
+
+def activity(func: str, *values: object, pause: float = 0.0, label: str = "") -> dict[str, Any]:
+    """Return an action; the values are its arguments in the order of its parameters."""
+    module = rollbacks if func == "undo" else fake_target
+    names = list(inspect.signature(getattr(module, func)).parameters)
+    provider = {"type": "python", "module": module.__name__, "func": func}
+    return {
+        "type": "action",
+        "name": label or " ".join([func, *map(str, values)]),
+        "provider": provider | {"arguments": dict(zip(names, values, strict=False))},
+        "pauses": {"after": pause},
+    }
+
+
+def document(*method: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {
+        "title": "t",
+        "description": "d",
+        "controls": [{"name": "esq", **CONTROL}],
+        "extensions": [EXTENSION],
+        "method": list(method),
+        "rollbacks": [activity("undo", label="undo what is open")],
+        **fields,
+    }
+
+
+def run(experiment: dict[str, Any], dry: Dry | None = None) -> dict[str, Any]:
+    """Run a document as the `chaos` command does."""
+    settings = {"runtime": {"rollbacks": {"strategy": "always"}}}
+    journal: dict[str, Any] = run_experiment(experiment | {"dry": dry}, settings)
+    return journal
+
+
+def test_valid_run_is_recorded_with_injection_and_undo(target: FakeTarget) -> None:
+    journal = run(document(activity("inject", "a"), activity("undo")))
+    (result,) = target.runs
+    assert (result.outcome, result.reasons) == (RunOutcome.VALID, ())
+    assert [(item.description, item.is_injection) for item in result.annotations] == [
+        ("a of fake", True),
+        ("a of fake undone", False),
+    ]
+    assert journal["status"] == "completed"
+    assert target.journals == [journal]
+
+
+def test_failed_action_makes_the_run_invalid(target: FakeTarget) -> None:
+    journal = run(document(activity("fail"), activity("inject", "a"), activity("undo")))
+    (result,) = target.runs
+    assert result.outcome is RunOutcome.INVALID
+    assert "action `fail` failed" in result.reasons[0]
+    assert journal["status"] == "failed"
+
+
+def test_run_without_a_fault_is_invalid(target: FakeTarget) -> None:
+    run(document(activity("note_open")))
+    assert target.runs[0].reasons == ("no fault was injected",)
+
+
+def test_unhealthy_target_is_refused_before_anything_is_observed(target: FakeTarget) -> None:
+    target.problems = ["redis is down"]
+    journal = run(document(activity("inject", "a")))
+    assert (journal["status"], target.injected(), target.runs) == ("interrupted", [], [])
+    assert "not in its steady state" in str(target.setup.failures[0])  # type: ignore[union-attr]  # the run opened it
+
+
+def test_guard_ends_a_sequence_of_kills_after_the_first(target: FakeTarget) -> None:
+    started = time.monotonic()
+    kills = [activity("inject", name, pause=60) for name in "bcd"]
+    journal = run(document(activity("inject", "a"), activity("silence", "edge.read", 31, pause=60), *kills))
+    (result,) = target.runs
+    assert time.monotonic() - started < 30
+    assert result.outcome is RunOutcome.ABORTED
+    assert result.abort_reason == "edge.read had no acknowledgement for 31 s; the limit is 30 s"
+    assert (target.injected(), target.open_faults()) == (["a"], [])
+    assert journal["status"] == "aborted"
+    assert [run["activity"]["name"] for run in journal["run"]] == ["inject a", "silence edge.read 31"]
+    assert [run["activity"]["name"] for run in journal["rollbacks"]] == ["undo what is open"]
+
+
+@pytest.mark.parametrize(
+    ("planted", "reason"),
+    [
+        (("kill_traffic",), "the traffic has not reported for"),
+        (("forget_stream", "edge.write"), "the traffic does not report edge.write"),
+    ],
+)
+def test_no_signal_no_fault(target: FakeTarget, planted: tuple[str, ...], reason: str) -> None:
+    run(document(activity(*planted), activity("inject", "a", pause=60), activity("inject", "b")))
+    (result,) = target.runs
+    assert result.outcome is RunOutcome.ABORTED
+    assert reason in result.abort_reason
+    assert target.injected() == []
+
+
+def test_stream_that_is_silent_since_its_start_refuses_the_first_fault(target: FakeTarget) -> None:
+    target.traffic.silence["edge.write"] = 9.0
+    run(document(activity("inject", "a")))
+    (result,) = target.runs
+    assert (result.outcome, target.injected()) == (RunOutcome.CRASHED, [])
+    assert "edge.write had no acknowledgement" in result.error
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_during_an_action_ends_the_experiment(target: FakeTarget, number: int) -> None:
+    started = time.monotonic()
+    methods = (
+        activity("inject", "a"),
+        activity("send_signal", int(number), pause=60),
+        activity("inject", "b"),
+    )
+    journal = run(document(*methods))
+    (result,) = target.runs
+    assert time.monotonic() - started < 30
+    assert (result.outcome, result.status) == (RunOutcome.ABORTED, "interrupted")
+    assert (target.injected(), target.open_faults()) == (["a"], [])
+    assert journal["status"] == "interrupted"
+
+
+def test_faults_can_overlap_and_are_undone_by_kind(target: FakeTarget) -> None:
+    method = [
+        activity("inject", "a"),
+        activity("inject", "b"),
+        activity("note_open", label="both"),
+        activity("undo", "a"),
+        activity("note_open", label="one"),
+        activity("undo", "b"),
+    ]
+    journal = run(document(*method))
+    outputs = {result["activity"]["name"]: result["output"] for result in journal["run"]}
+    assert (outputs["both"], outputs["one"]) == (["a", "b"], ["b"])
+    assert target.runs[0].valid
+
+
+def test_fault_that_the_document_leaves_open_is_undone_after_it(target: FakeTarget) -> None:
+    run(document(activity("inject", "a"), rollbacks=[]))
+    assert target.open_faults() == []
+    assert target.runs[0].annotations[-1].description == "a of fake undone"
+
+
+def test_failed_undo_ends_the_experiment_and_is_reported(target: FakeTarget) -> None:
+    method = (activity("inject_without_undo", "stuck"), activity("undo"), activity("inject", "b"))
+    run(document(*method))
+    (result,) = target.runs
+    assert result.outcome is RunOutcome.CRASHED
+    assert "stuck of fake is not undone" in result.error
+    assert target.injected() == []
+    assert any(isinstance(failure, UndoFailedError) for failure in target.setup.failures)  # type: ignore[union-attr]  # the run opened it
+
+
+def test_unreadable_result_of_the_traffic_keeps_the_run_as_crashed(target: FakeTarget) -> None:
+    target.traffic.result_error = ValueError("planted")
+    journal = run(document(activity("inject", "a"), activity("undo")))
+    (result,) = target.runs
+    assert (result.outcome, result.error) == (RunOutcome.CRASHED, "ValueError('planted')")
+    assert len(result.annotations) == 2
+    assert journal["status"] == "aborted"
+
+
+@pytest.mark.parametrize("dry", [Dry.ACTIVITIES, Dry.ACTIONS])
+def test_dry_run_injects_and_records_nothing(target: FakeTarget, dry: Dry) -> None:
+    journal = run(document(activity("inject", "a", pause=60)), dry)
+    assert (target.injected(), target.runs, journal["status"]) == ([], [], "completed")
+
+
+def test_run_without_pauses_is_no_evidence(target: FakeTarget) -> None:
+    run(document(activity("inject", "a", pause=60), activity("undo")), Dry.PAUSE)
+    assert target.injected() == ["a"]
+    assert target.runs[0].reasons == ("dry run without pause",)
+
+
+def test_document_of_others_runs_with_the_control_of_the_settings(target: FakeTarget) -> None:
+    others = {
+        "title": "t",
+        "description": "d",
+        "configuration": {"folder": {"type": "env", "key": "FOLDER"}},
+        "secrets": {"vault": {"word": {"type": "env", "key": "WORD"}}},
+        "method": [
+            {
+                "type": "action",
+                "name": "touch",
+                "provider": {
+                    "type": "process",
+                    "path": "sh",
+                    "arguments": "-c 'echo ${word} > ${folder}/touched'",
+                    "secrets": ["vault"],
+                },
+            }
+        ],
+    }
+    os.environ |= {"FOLDER": str(target.folder), "WORD": "open-sesame"}
+    load_global_controls({"controls": {"esq": dict(CONTROL)}})
+    run(others)
+    (result,) = target.runs
+    assert (result.outcome, result.streams) == (RunOutcome.VALID, {})
+    assert [item.description for item in result.annotations] == ["touch"]
+    assert (target.folder / "touched").exists()
+
+
+def test_activity_without_the_control_fails(target: FakeTarget) -> None:
+    journal = run(document(activity("inject", "a"), controls=[]))
+    assert "the control of esq is not active" in journal["run"][0]["exception"][-1]
+    assert target.injected() == []
