@@ -152,10 +152,8 @@ class Session:
     def _result(
         self, observation: Observation, context: Context, journal: Mapping[str, Any], facts: dict[str, Any]
     ) -> ExperimentRun:
-        problems = (
-            *facts.pop("problems", ()),
-            *((f"dry run without {self._dry.value}",) if self._dry else ()),
-        )
+        if self._dry:
+            observation.problems.append(f"dry run without {self._dry.value}")
         return ExperimentRun(
             started_at=observation.started_at,
             ended_at=max(observation.ended_at, observation.started_at),
@@ -164,7 +162,7 @@ class Session:
             status="aborted" if context.abort_reason else str(journal.get("status") or INTERRUPTED),
             deviated=bool(journal.get("deviated")),
             abort_reason=context.abort_reason,
-            problems=problems,
+            problems=tuple(observation.problems),
             error="; ".join(self._errors),
             **facts,
         )
@@ -187,7 +185,8 @@ class Session:
         facts = self._try(self._undo)
         is_interrupted = journal.get("status") == INTERRUPTED and not context.abort_reason
         if self._is_observing and not is_interrupted:  # who presses Ctrl-C does not wait for a recovery
-            facts |= self._try(self._wait_until_healthy)
+            problems = safety.wait_until_healthy(context.target, context.step)
+            observation.problems += [f"not healthy again in time: {problem}" for problem in problems]
             facts |= self._try(observation.campaign)
             facts |= self._try(observation.failovers)
             time.sleep(0 if context.abort_reason else COOLDOWN_SECONDS)
@@ -208,12 +207,6 @@ class Session:
             run_id = self.context.run_id
             self._setup.target.journal.rollback(select=lambda fault: fault.run_id == run_id)
         return {}
-
-    def _wait_until_healthy(self) -> dict[str, Any]:
-        if self.context is None:
-            return {}
-        problems = safety.wait_until_healthy(self._setup.target, self.context.step)
-        return {"problems": tuple(f"not healthy again in time: {problem}" for problem in problems)}
 
 
 def summary(run: ExperimentRun) -> str:

@@ -29,11 +29,12 @@ class FakeTraffic:
     def __init__(self) -> None:
         self.silence = dict.fromkeys(STREAMS, 0.1)
         self.alive = True
+        self.problems: list[str] = []
         self.result_error: Exception | None = None
 
     @property
-    def reported_at(self) -> float:
-        return time.monotonic() if self.alive else 1e-9
+    def failure(self) -> str:
+        return "" if self.alive else "the traffic process has exited"
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +57,7 @@ class FakeTraffic:
             "stale": 0,
             "period": 0.2,
         }
-        return {"streams": dict.fromkeys(STREAMS, log), "stored": {}}
+        return {"streams": dict.fromkeys(STREAMS, log), "stored": {}, "problems": self.problems}
 
 
 @dataclass

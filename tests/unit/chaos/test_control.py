@@ -126,7 +126,7 @@ def test_guard_ends_a_sequence_of_kills_after_the_first(target: FakeTarget) -> N
 @pytest.mark.parametrize(
     ("planted", "reason"),
     [
-        (("kill_traffic",), "the traffic has not reported for"),
+        (("kill_traffic",), "the traffic process has exited"),
         (("forget_stream", "edge.write"), "the traffic does not report edge.write"),
     ],
 )
@@ -200,6 +200,12 @@ def test_unreadable_result_of_the_traffic_keeps_the_run_as_crashed(target: FakeT
     assert (result.outcome, result.error) == (RunOutcome.CRASHED, "ValueError('planted')")
     assert len(result.annotations) == 2
     assert journal["status"] == "aborted"
+
+
+def test_writes_that_cannot_be_compared_make_the_run_invalid(target: FakeTarget) -> None:
+    target.traffic.problems = ["the writes of edge could not be read"]
+    run(document(activity("inject", "a"), activity("undo")))
+    assert target.runs[0].reasons == ("the writes of edge could not be read",)
 
 
 @pytest.mark.parametrize("dry", [Dry.ACTIVITIES, Dry.ACTIONS])

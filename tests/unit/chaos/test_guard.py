@@ -17,7 +17,7 @@ class ReportedSignal:
     """A report of the traffic."""
 
     silence: dict[str, float] = field(default_factory=lambda: {"kafka.write.0": 1.0, "kafka.read.0": 1.0})
-    reported_at: float = field(default_factory=time.monotonic)
+    failure: str = ""
 
 
 def guard(signal: ReportedSignal) -> Guard:
@@ -51,7 +51,7 @@ def test_complete_and_fresh_signal_is_no_reason() -> None:
 @pytest.mark.parametrize(
     ("signal", "reason"),
     [
-        (ReportedSignal(reported_at=1e-9), "has not reported"),
+        (ReportedSignal(failure="the traffic process has exited"), "has exited"),
         (ReportedSignal(silence={"kafka.read.0": 1.0}), "does not report kafka.write"),
         (ReportedSignal(silence={}), "does not report kafka.read, kafka.write"),
     ],
