@@ -95,11 +95,7 @@ class Control:
         self._is_rollback = True
 
     def after_experiment_control(self, state: dict[str, Any], **_: object) -> None:
-        """Undo what is open, and record the result.
-
-        Args:
-            state: the journal of Chaos Toolkit.
-        """
+        """Undo what is open, record the result, and correct the status of the journal."""
         session = self._session
         if session is None:
             return
@@ -134,7 +130,7 @@ class _PauseSkipper(RunEventHandler):  # type: ignore[misc]  # the library is un
     """Ends an interrupted activity: Chaos Toolkit would pause after it although it was interrupted."""
 
     def activity_completed(self, activity: object, run: object) -> None:  # noqa: ARG002 - a handler
-        """Raise the interruption again."""
+        """See `RunEventHandler`; raises the interruption again."""
         interruption = sys.exc_info()[1]
         if interruption is not None and not isinstance(interruption, Exception):
             raise interruption

@@ -159,8 +159,8 @@ def parse(name: str, document: dict[str, Any], *, is_running: bool = False) -> E
     extension = NO_EXTENSION
     for declared in document.get("extensions") or ():
         if declared.get("name") == EXTENSION_NAME:
-            extension, found = _parse_extension(name, declared)
-            problems += found
+            extension, extension_problems = _parse_extension(name, declared)
+            problems += extension_problems
     if not is_running:
         problems += _document_problems(name, document)
     if problems:

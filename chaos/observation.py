@@ -54,7 +54,11 @@ class Instruments:
 
 
 def start_traffic(target: Target, experiment: Experiment) -> Traffic | None:
-    """Return the clients of an experiment; see `Instruments`.
+    """Return the clients of an experiment; None without traffic.
+
+    Args:
+        target: environment of the experiment.
+        experiment: the experiment.
 
     Raises:
         UsageError: the experiment needs traffic, and none can run.

@@ -43,6 +43,10 @@ def require_confirmation(environment: str, confirmed_name: str | None, *, is_emb
 def require_access(experiment: Experiment, target: Target) -> None:
     """Require that the target offers what the experiment needs.
 
+    Args:
+        experiment: the experiment.
+        target: environment to run it on.
+
     Raises:
         UsageError: the experiment needs the hosts of the zones, and the cluster is external.
     """

@@ -143,12 +143,13 @@ def open_setup(document: dict[str, Any], arguments: Mapping[str, Any]) -> Setup:
     target = open_experiment_target(environment, str(arguments.get("confirm", "")), progress := LogProgress())
     recorder = Recorder(environment, experiment, f"chaos run {experiment.name}")
 
-    def record(run: ExperimentRun, journal: Mapping[str, Any]) -> None:
+    def record_and_finish(run: ExperimentRun, journal: Mapping[str, Any]) -> None:
+        """See `Setup.record`."""
         recorder.record(run, journal)
         _, page = recorder.finish()
         log.info("report: %s", page)
 
-    return Setup(experiment, target, progress, record)
+    return Setup(experiment, target, progress, record_and_finish)
 
 
 def run_experiment(  # noqa: PLR0913 - one argument per command line option
