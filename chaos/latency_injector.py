@@ -153,6 +153,7 @@ def start(pidfile: Path, port: str, tap: str, bridge: str, delay: tuple[float, f
     """
     lock = os.open(pidfile, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.truncate(lock, 0)  # a process that has the id of an injector of earlier must not be killed
     port_socket, tap_fd = open_port(port), open_tap(tap)
     # Without `arp off` the host would answer ARP requests for its own addresses at a port without bridge.
     _ip("link", "set", port, "nomaster", "arp", "off")
@@ -163,7 +164,6 @@ def start(pidfile: Path, port: str, tap: str, bridge: str, delay: tuple[float, f
     devnull = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(devnull, stream)
-    os.truncate(lock, 0)
     os.write(lock, str(os.getpid()).encode())
     seconds, jitter = (milliseconds / 1000 for milliseconds in delay)
     outgoing, incoming = (

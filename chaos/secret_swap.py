@@ -45,7 +45,7 @@ def swap(
             raise
     core_api.patch_namespaced_secret(secret, namespace, {"stringData": values})
     pods = _pods(core_api, namespace, deployment)
-    core_api.delete_namespaced_pod(pods[0].metadata.name, namespace)
+    _delete_pod(core_api, pods[0].metadata.name, namespace)
 
 
 def restore(core_api: client.CoreV1Api, namespace: str, deployment: str, secret: str) -> None:
@@ -66,7 +66,7 @@ def restore(core_api: client.CoreV1Api, namespace: str, deployment: str, secret:
     core_api.patch_namespaced_secret(secret, namespace, {"data": copy.data})
     for pod in _pods(core_api, namespace, deployment):
         if pod.metadata.creation_timestamp >= copy.metadata.creation_timestamp:
-            core_api.delete_namespaced_pod(pod.metadata.name, namespace)
+            _delete_pod(core_api, pod.metadata.name, namespace)
     core_api.delete_namespaced_secret(_copy_name(secret), namespace)
 
 
@@ -77,6 +77,15 @@ def _copy_name(secret: str) -> str:
 def _pods(core_api: client.CoreV1Api, namespace: str, deployment: str) -> list[client.V1Pod]:
     pods = core_api.list_namespaced_pod(namespace, label_selector=f"{NAME_LABEL}={deployment}").items
     return sorted(pods, key=lambda pod: str(pod.metadata.name))
+
+
+def _delete_pod(core_api: client.CoreV1Api, name: str, namespace: str) -> None:
+    """Delete a pod; one that is gone needs no restart."""
+    try:
+        core_api.delete_namespaced_pod(name, namespace)
+    except ApiException as error:
+        if error.status != _NOT_FOUND:
+            raise
 
 
 def _read_and_delete(file: Path) -> dict[str, str]:

@@ -37,7 +37,7 @@ def node_death(paths: ClusterPaths, zone: str) -> Fault:
         kind="node-death",
         target=zone,
         inject=(_supervisorctl(paths, "stop", zone),),
-        undo=(_supervisorctl_if_running(paths, "start", zone),),
+        undo=(_start_if_running(paths, zone),),
     )
 
 
@@ -55,7 +55,7 @@ def node_crash(paths: ClusterPaths, zone: str) -> Fault:
         kind="node-crash",
         target=zone,
         inject=(_supervisorctl(paths, "signal", "KILL", zone),),
-        undo=(_supervisorctl_if_running(paths, "start", zone),),
+        undo=(_start_if_running(paths, zone),),
     )
 
 
@@ -103,7 +103,7 @@ def control_plane_outage(paths: ClusterPaths, programs: Sequence[str] = ("apiser
         kind="control-plane-outage",
         target=", ".join(ordered),
         inject=(_supervisorctl(paths, "stop", *reversed(ordered)),),
-        undo=(_supervisorctl_if_running(paths, "start", *ordered),),
+        undo=(_start_if_running(paths, *ordered),),
     )
 
 
@@ -129,13 +129,23 @@ def _supervisorctl(paths: ClusterPaths, *args: str) -> Command:
     return (SUPERVISORCTL, "-c", str(paths.supervisor_config), *args)
 
 
-def _supervisorctl_if_running(paths: ClusterPaths, *args: str) -> Command:
-    """Return a command that does nothing if the cluster is down: it starts with all programs anyway."""
-    return (
-        "sh",
-        "-c",
-        f"[ ! -S {shlex.quote(str(paths.socket))} ] || exec {shlex.join(_supervisorctl(paths, *args))}",
-    )
+def _start_if_running(paths: ClusterPaths, *programs: str) -> Command:
+    """Return a command that does nothing if the cluster is down: it starts with all programs anyway.
+
+    A supervisor completes a stop whose command was killed, and cannot start the program before.
+
+    Args:
+        paths: files of the cluster.
+        programs: programs to start.
+    """
+    start = shlex.join(_supervisorctl(paths, "start", *programs))
+    status = shlex.join(_supervisorctl(paths, "status", *programs))
+    script = f"""\
+[ -S {shlex.quote(str(paths.socket))} ] || exit 0
+{start} && exit 0
+while {status} | grep -q STOPPING; do sleep 0.1; done
+exec {start}"""
+    return ("sh", "-c", script)
 
 
 def _control_node_dns(paths: ClusterPaths, zone: str, action: str, *, missing_status: int) -> Command:

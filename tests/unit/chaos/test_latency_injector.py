@@ -98,3 +98,17 @@ def test_second_injector_of_a_port_is_rejected(tmp_path: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
             latency_injector.start(pidfile, "none", "none", "none", (1.0, 0.0))
+
+
+def test_pid_of_an_earlier_injector_is_forgotten_before_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: str) -> socket.socket:
+        raise OSError("no such port")
+
+    monkeypatch.setattr(latency_injector, "open_port", fail)
+    pidfile = tmp_path / "injector.pid"
+    pidfile.write_text(str(os.getpid()))  # stale pid, now of another process
+    with pytest.raises(OSError, match="no such port"):
+        latency_injector.start(pidfile, "none", "none", "none", (1.0, 0.0))
+    assert pidfile.read_text() == ""

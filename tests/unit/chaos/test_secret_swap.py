@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 
 from chaos import journal, secret_swap
 from chaos.activities import services
@@ -69,3 +70,22 @@ def test_commands_and_journal_contain_no_value(tmp_path: Path, monkeypatch: pyte
     report = [str(annotation) for annotation in context.annotations]
     assert journal_texts
     assert not [text for text in (*map(str, commands), *journal_texts, *report) if "PRIVATE KEY" in text]
+
+
+def test_restore_goes_on_when_a_pod_is_gone() -> None:
+    """A pod may vanish between the list and its deletion; the copy must be deleted nevertheless."""
+    deleted: list[str] = []
+    metadata = SimpleNamespace(creation_timestamp=1, name="contacts-api-1")
+    core_api: Any = SimpleNamespace(
+        read_namespaced_secret=lambda *_: SimpleNamespace(data={}, metadata=metadata),
+        patch_namespaced_secret=lambda *_: None,
+        list_namespaced_pod=lambda *_, **__: SimpleNamespace(items=[SimpleNamespace(metadata=metadata)]),
+        delete_namespaced_pod=_missing,
+        delete_namespaced_secret=lambda name, _: deleted.append(name),
+    )
+    secret_swap.restore(core_api, "esq", "contacts-api", "contacts-api")
+    assert deleted == ["contacts-api-before-chaos"]
+
+
+def _missing(*_: object) -> None:
+    raise ApiException(status=404)
