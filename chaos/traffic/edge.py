@@ -1,4 +1,9 @@
-"""Traffic through the edge, as from the system of a company: imports contacts and reads lists."""
+"""Traffic through the edge, as from the system of a company: imports contacts and reads their list.
+
+All runs import the same numbers of one company, each into a list of its own: contacts are never deleted
+(their checksums verify backups), so that runs must not add to them without end. While there is no primary,
+the service reads from a standby, which may lag: stale reads are counted, and are no failures.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,8 @@ from typing import TYPE_CHECKING
 import httpx
 import jwt
 
-from chaos.traffic.open_loop import Stream, StreamLog
+from chaos.traffic.open_loop import CorruptReadError, Stream, StreamLog
+from chaos.traffic.read_check import AckedWrites
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +25,8 @@ if TYPE_CHECKING:
 TOKEN_LIFETIME_SECONDS = 3600
 _DEADLINE_MARGIN_SECONDS = 1.0
 """An attempt is cancelled this long after the timeout of its request."""
-_LIST = "chaos"
+COMPANY = "chaos-traffic"
+_PAGE_SIZE = 20
 _SCOPES = "contacts:read contacts:write"
 _FIRST_NUMBER = 119_6000_0000
 """First of a range of Brazilian mobile numbers: every number of the range is valid."""
@@ -31,7 +38,10 @@ class EdgeTraffic:
     passive: Sequence[StreamLog] = ()
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._company = endpoints.run_name
+        self._list = endpoints.run_name
+        self._acked = AckedWrites()
+        self._read_log = StreamLog("edge.read")
+        self._after: str | None = None
         self._timeout_seconds = endpoints.edge_timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=endpoints.edge_url,
@@ -45,7 +55,7 @@ class EdgeTraffic:
     def use_token_key(self, key: str) -> None:
         """See `TokenClient.use_token_key`."""
         expires_at = time.time() + TOKEN_LIFETIME_SECONDS
-        claims = {"sub": "esq", "company": self._company, "scope": _SCOPES, "exp": expires_at}
+        claims = {"sub": "esq", "company": COMPANY, "scope": _SCOPES, "exp": expires_at}
         self._http.headers["Authorization"] = f"Bearer {jwt.encode(claims, key, algorithm='HS256')}"
 
     async def open(self) -> None:
@@ -57,7 +67,7 @@ class EdgeTraffic:
         deadline = self._timeout_seconds + _DEADLINE_MARGIN_SECONDS
         return (
             Stream(StreamLog("edge.write"), self._write, deadline=deadline),
-            Stream(StreamLog("edge.read"), self._read, deadline=deadline),
+            Stream(self._read_log, self._read, deadline=deadline),
         )
 
     async def stored_sequence(self) -> Mapping[str, Sequence[int]]:
@@ -66,30 +76,51 @@ class EdgeTraffic:
         after: str | None = ""
         while after is not None:
             query = {"limit": "1000"} | ({"after": after} if after else {})
-            response = (
-                await self._http.get(f"/contacts/lists/{_LIST}/contacts", params=query)
-            ).raise_for_status()
-            page = response.json()
-            numbers += [
-                int(contact["phone"].removeprefix("+55")) - _FIRST_NUMBER for contact in page["contacts"]
-            ]
+            page = (await self._http.get(self._path, params=query)).raise_for_status().json()
+            stored = map(_sequence, page["contacts"])
+            numbers += [sequence for sequence in stored if sequence is not None]
             after = page["next"]
         return {"edge.write": sorted(numbers)}
 
     async def close(self) -> None:
-        """See `Client.close`; the contacts of the run's company are not deleted."""
+        """See `Client.close`; the list is not deleted."""
         await self._http.aclose()
 
+    @property
+    def _path(self) -> str:
+        return f"/contacts/lists/{self._list}/contacts"
+
     async def _write(self, sequence: int) -> None:
-        body = f"name,phone\nChaos,{_FIRST_NUMBER + sequence}\n"
+        body = f"name,phone\n{_name(sequence)},{_FIRST_NUMBER + sequence}\n"
         headers = {"Content-Type": "text/csv"}
         response = await self._http.post(
-            "/contacts/imports", params={"list": _LIST}, content=body, headers=headers
+            "/contacts/imports", params={"list": self._list}, content=body, headers=headers
         )
         _require_success(response)
+        self._acked.add(sequence)
 
     async def _read(self, _: int) -> None:
-        _require_success(await self._http.get("/contacts/lists"))
+        acked = len(self._acked)
+        query = {"limit": str(_PAGE_SIZE)} | ({"after": self._after} if self._after else {})
+        response = await self._http.get(self._path, params=query)
+        _require_success(response)
+        page = response.json()
+        self._read_log.stale += page["total"] < acked
+        for contact in page["contacts"]:
+            if _sequence(contact) is None:
+                raise CorruptReadError(f"a contact has another content than was written: {contact}")
+        self._after = page["next"]
+
+
+def _name(sequence: int) -> str:
+    return f"Chaos {sequence}"
+
+
+def _sequence(contact: Mapping[str, str]) -> int | None:
+    """Return the number of the write that imported a contact; None if no write imports name and number."""
+    phone = contact["phone"].removeprefix("+55")
+    sequence = int(phone) - _FIRST_NUMBER if phone.isdecimal() else -1
+    return sequence if sequence >= 0 and contact["name"] == _name(sequence) else None
 
 
 class RejectedError(Exception):

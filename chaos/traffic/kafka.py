@@ -17,7 +17,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from chaos.traffic.inflight_batcher import SingleInflightBatcher
-from chaos.traffic.open_loop import Stream, StreamLog
+from chaos.traffic.open_loop import CorruptReadError, StaleReadError, Stream, StreamLog
+from chaos.traffic.read_check import MonotonicReads, content, parse_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +31,9 @@ PARTITIONS = 3
 DELIVERY_TIMEOUT_SECONDS = 60.0
 ADMIN_TIMEOUT_SECONDS = 20.0
 POLL_TIMEOUT_SECONDS = 0.2
+_TOPIC_PREFIX = "esq.chaos."
+_MAX_LEFT_TOPICS = 20
+"""Limit of the topics of interrupted runs that a run deletes."""
 LINGER_MS = 10
 """Long enough that records sent together form one batch."""
 
@@ -39,7 +43,8 @@ class KafkaTraffic:
 
     def __init__(self, endpoints: Endpoints) -> None:
         kafka = endpoints.kafka
-        self._topic = f"esq.chaos.{endpoints.run_name}"
+        self._run = endpoints.run_name
+        self._topic = f"{_TOPIC_PREFIX}{endpoints.run_name}"
         self._config: dict[str, str | int | float | bool] = {
             "bootstrap.servers": kafka["bootstrap"],
             "security.protocol": "SASL_SSL",
@@ -103,16 +108,22 @@ class KafkaTraffic:
         self._stopping.set()
         for thread in self._threads:
             await asyncio.to_thread(thread.join, ADMIN_TIMEOUT_SECONDS)
-        await asyncio.to_thread(self._delete_topic)
+        await asyncio.to_thread(self._delete_topics, [self._topic])
 
     def _create_topic(self) -> None:
         topic = NewTopic(self._topic, PARTITIONS, 3, config={"min.insync.replicas": "2"})
         admin = AdminClient(self._config)  # a temporary object would be destroyed before the response
+        topics = admin.list_topics(timeout=ADMIN_TIMEOUT_SECONDS).topics
+        left = [name for name in topics if name.startswith(_TOPIC_PREFIX)][:_MAX_LEFT_TOPICS]
+        self._delete_topics(left)
         admin.create_topics([topic])[self._topic].result(ADMIN_TIMEOUT_SECONDS)
 
-    def _delete_topic(self) -> None:
+    def _delete_topics(self, names: Sequence[str]) -> None:
+        if not names:  # librdkafka refuses an empty list
+            return
         admin = AdminClient(self._config)
-        admin.delete_topics([self._topic])[self._topic].result(ADMIN_TIMEOUT_SECONDS)
+        for deleted in admin.delete_topics(list(names)).values():
+            deleted.result(ADMIN_TIMEOUT_SECONDS)
 
     async def _write(self, partition: int, sequence: int) -> None:
         await self._batchers[partition].put(sequence)
@@ -123,7 +134,8 @@ class KafkaTraffic:
         def _on_delivery(error: KafkaError | None, _: Message) -> None:
             loop.call_soon_threadsafe(done, KafkaException(error) if error else None)
 
-        self._producer.produce(self._topic, str(sequence), partition=partition, on_delivery=_on_delivery)
+        value = content(self._run, sequence)
+        self._producer.produce(self._topic, value, partition=partition, on_delivery=_on_delivery)
 
     def _produce(self) -> None:
         while not self._stopping.is_set():
@@ -140,12 +152,14 @@ class KafkaTraffic:
             }
         )
         consumer.assign([TopicPartition(self._topic, number, 0) for number in range(PARTITIONS)])
+        reads = [MonotonicReads() for _ in range(PARTITIONS)]
         try:
             while not self._stopping.is_set():
                 message = consumer.poll(POLL_TIMEOUT_SECONDS)
                 if message is not None and message.error() is None:
-                    now, value = loop.time(), int(message.value() or b"0")
-                    self.passive[message.partition() or 0].succeed(value, now, now)
+                    number = message.partition() or 0
+                    sequence = parse_content(self._run, message.value())
+                    record_read(sequence, self.passive[number], reads[number], loop.time())
         finally:
             consumer.close()
 
@@ -171,5 +185,27 @@ class KafkaTraffic:
                 raise TimeoutError(f"{self._topic}-{number} returns no record before its end")
             if error := message.error():
                 raise KafkaException(error)
-            values[message.offset() or 0] = int(message.value() or b"0")
+            sequence = parse_content(self._run, message.value())
+            if sequence is not None:
+                values[message.offset() or 0] = sequence
         return list(values.values())
+
+
+def record_read(sequence: int | None, log: StreamLog, reads: MonotonicReads, now: float) -> None:
+    """Record a consumed record: it has to be one that was written, and in the order of its partition.
+
+    Args:
+        sequence: its number; None if no write has its content.
+        log: log of the partition.
+        reads: the records read before.
+        now: time of the read.
+    """
+    if sequence is None:
+        log.fail(CorruptReadError("a record has another content than was written"))
+        return
+    try:
+        reads.check(sequence, reads.floor(-1))
+    except StaleReadError as error:
+        log.fail(error)
+    else:
+        log.succeed(sequence, now, now)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from chaos.traffic.open_loop import Stream, StreamLog
+from chaos.traffic.read_check import AckedWrites, MonotonicReads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -36,13 +37,14 @@ class PostgresTraffic:
         self._endpoint = endpoints.postgres
         self._context = ssl.create_default_context(cadata=endpoints.ca_certificate)
         self._free_pg_connections: list[asyncpg.Connection] = []
+        self._acked, self._reads = AckedWrites(), MonotonicReads()
         self._opening_lock = asyncio.Lock()
         self._opening: asyncio.Task[asyncpg.Connection] | None = None
 
     async def open(self) -> None:
         """See `Client.open`."""
         async with self._pg_connection() as pg_connection:
-            await pg_connection.execute("SELECT FROM esq_chaos.writes LIMIT 1")
+            await pg_connection.execute("DELETE FROM esq_chaos.writes WHERE run <> $1", self._run)
 
     def streams(self) -> Sequence[Stream]:
         """See `Client.streams`."""
@@ -70,12 +72,14 @@ class PostgresTraffic:
         statement = "INSERT INTO esq_chaos.writes (run, sequence) VALUES ($1, $2)"
         async with self._pg_connection() as pg_connection:
             await pg_connection.execute(statement, self._run, sequence)
+        self._acked.add(sequence)
 
     async def _read(self, _: int) -> None:
+        floor = self._reads.floor(self._acked.newest)
+        query = "SELECT coalesce(max(sequence), -1) FROM esq_chaos.writes WHERE run = $1"
         async with self._pg_connection() as pg_connection:
-            await pg_connection.fetchval(
-                "SELECT max(sequence) FROM esq_chaos.writes WHERE run = $1", self._run
-            )
+            version = await pg_connection.fetchval(query, self._run)
+        self._reads.check(version, floor)
 
     @asynccontextmanager
     async def _pg_connection(self) -> AsyncIterator[asyncpg.Connection]:

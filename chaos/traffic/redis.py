@@ -10,7 +10,8 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 
-from chaos.traffic.open_loop import Stream, StreamLog
+from chaos.traffic.open_loop import StaleReadError, Stream, StreamLog
+from chaos.traffic.read_check import AckedWrites, content, require_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +31,9 @@ class RedisTraffic:
     passive: Sequence[StreamLog] = ()
 
     def __init__(self, endpoints: Endpoints) -> None:
+        self._run = endpoints.run_name
         self._prefix = f"esq:chaos:{endpoints.run_name}:"
+        self._acked = AckedWrites()
         redis = endpoints.redis
         # The library reads the CA certificate only from a file.
         self._folder = tempfile.TemporaryDirectory(prefix="esq-traffic-")
@@ -66,16 +69,31 @@ class RedisTraffic:
 
     async def stored_sequence(self) -> Mapping[str, Sequence[int]]:
         """See `Client.stored_sequence`; Redis keys have no order, so they are sorted by number."""
-        keys = [key async for key in self._primary.scan_iter(match=f"{self._prefix}*", count=1000)]
-        return {"redis.write": sorted(int(key.decode().rpartition(":")[2]) for key in keys)}
+        stored = []
+        async for key in self._primary.scan_iter(match=f"{self._prefix}*", count=1000):
+            sequence = int(key.decode().rpartition(":")[2])
+            if await self._primary.get(key) == content(self._run, sequence).encode():
+                stored.append(sequence)
+        return {"redis.write": sorted(stored)}
 
     async def close(self) -> None:
-        """See `Client.close`; the keys expire."""
+        """See `Client.close`; keys that an interrupted run left expire after `RETENTION_SECONDS`."""
+        async for key in self._primary.scan_iter(match=f"{self._prefix}*", count=1000):
+            await self._primary.unlink(key)
         await self._primary.aclose()
         self._folder.cleanup()
 
     async def _write(self, sequence: int) -> None:
-        await self._primary.set(f"{self._prefix}{sequence}", 1, ex=RETENTION_SECONDS)
+        value = content(self._run, sequence)
+        await self._primary.set(f"{self._prefix}{sequence}", value, ex=RETENTION_SECONDS)
+        self._acked.add(sequence)
 
     async def _read(self, sequence: int) -> None:
-        await self._primary.get(f"{self._prefix}{max(0, sequence - 1)}")
+        chosen = self._acked.choose(sequence)
+        key = f"{self._prefix}{chosen or 0}"
+        value = await self._primary.get(key)
+        if chosen is None:
+            return
+        if value is None:
+            raise StaleReadError("an acknowledged key is missing")
+        require_content(value, content(self._run, chosen).encode(), key)

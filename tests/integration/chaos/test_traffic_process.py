@@ -14,7 +14,7 @@ import pytest
 
 from chaos.traffic import process
 from chaos.traffic.client import Endpoints, TokenClient
-from chaos.traffic.edge import EdgeTraffic, RejectedError
+from chaos.traffic.edge import COMPANY, EdgeTraffic, RejectedError
 from chaos.traffic.process import Traffic, TrafficFailedError
 from infra.certificate_authority import create_ca
 from tests.servers.zones import seconds_until
@@ -111,7 +111,7 @@ def test_edge_traffic_uses_a_new_token_key_from_the_next_request() -> None:
     assert isinstance(client, TokenClient)
     client.use_token_key("new" * 12)
     token = client._http.headers["Authorization"].removeprefix("Bearer ")
-    assert jwt.decode(token, "new" * 12, algorithms=["HS256"])["company"] == "test"
+    assert jwt.decode(token, "new" * 12, algorithms=["HS256"])["company"] == COMPANY
 
 
 def test_a_new_token_key_does_not_stop_the_traffic() -> None:
