@@ -8,7 +8,14 @@ from loadtests.shapes import Shape  # noqa: TC001 - pydantic reads the annotatio
 
 MAX_INTERVALS = 120
 """Intervals of a run at most: each holds a histogram of its own."""
-_INTERVALS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900)
+_INTERVALS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
+_MAX_INTERVAL = 900
+
+
+def interval_seconds(duration_seconds: float) -> int:
+    """Return the length of an interval of results over time, so that a run has few enough."""
+    fitting = (seconds for seconds in _INTERVALS if duration_seconds <= seconds * MAX_INTERVALS)
+    return next(fitting, _MAX_INTERVAL)
 
 
 class LoadProfile(BaseModel):
@@ -29,7 +36,7 @@ class LoadProfile(BaseModel):
     @property
     def interval_seconds(self) -> int:
         """Length of an interval of the results over time, seconds."""
-        return next(seconds for seconds in _INTERVALS if self.duration_seconds <= seconds * MAX_INTERVALS)
+        return interval_seconds(self.duration_seconds)
 
 
 class LoadTarget(BaseModel):

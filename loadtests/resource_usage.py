@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kubernetes.utils.quantity import parse_quantity
@@ -17,12 +17,15 @@ from kubernetes.utils.quantity import parse_quantity
 from infra.kubernetes import API_ERRORS, get_json
 from infra.measurements.poller import PollingThread
 from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
+from loadtests.cpu_series import cores_over_time, sum_over_time
 from loadtests.results import ResourceUsage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kubernetes.client import ApiClient
+
+    from loadtests.cpu_series import Reading
 
 POLL_INTERVAL_SECONDS = 10.0
 """A kubelet samples at most this often; in the zones every 30 s, so runs below two minutes are inaccurate."""
@@ -48,6 +51,7 @@ class _PodUsage:
         last_cpu: CPU time at `last_at`.
         max_memory_mib: maximum working set, MiB.
         present_until: last poll in which the pod existed.
+        readings: time and CPU time of each sample, from `first_at` on.
     """
 
     component: str
@@ -59,6 +63,7 @@ class _PodUsage:
     last_cpu: float
     max_memory_mib: float = 0.0
     present_until: float = 0.0
+    readings: list[Reading] = field(default_factory=list)
 
     @property
     def core_seconds(self) -> float:
@@ -123,6 +128,25 @@ class ResourceMeter(PollingThread):
         usages = {name: _usage(pods, seconds) for name, pods in components.items()}
         return dict(sorted(usages.items(), key=lambda item: -item[1].cores))
 
+    def over_time(
+        self, start: float, interval_seconds: float, count: int
+    ) -> dict[str, tuple[float | None, ...]]:
+        """Return the cores used by each component in each interval, the busiest first.
+
+        Args:
+            start: start of the first interval, seconds since the epoch.
+            interval_seconds: length of an interval.
+            count: number of intervals.
+        """
+        return {
+            component: sum_over_time(
+                cores_over_time(pod.readings, start, interval_seconds, count)
+                for pod in self._pods.values()
+                if pod.component == component
+            )
+            for component in self.usage()
+        }
+
     def _summary(self, node: str) -> list[dict[str, Any]]:
         path = f"/api/v1/nodes/{node}/proxy/stats/summary"
         try:
@@ -141,6 +165,8 @@ class ResourceMeter(PollingThread):
         if uid not in self._pods:
             self._pods[uid] = self._first_sample(pod, _timestamp(sample["startTime"]), at, core_seconds)
         usage = self._pods[uid]
+        if at > usage.last_at:  # a kubelet repeats its last sample until the next
+            usage.readings.append((at, core_seconds))
         usage.last_at, usage.last_cpu = at, core_seconds
         usage.max_memory_mib = max(usage.max_memory_mib, memory["workingSetBytes"] / _MIB)
 
@@ -156,9 +182,10 @@ class ResourceMeter(PollingThread):
             limit,
             present_from=max(pod_started_at, self._started_at),
             first_at=first_at,
-            last_at=at,
+            last_at=first_at,
             first_cpu=first_cpu,
-            last_cpu=core_seconds,
+            last_cpu=first_cpu,
+            readings=[(first_at, first_cpu)],
         )
 
 

@@ -71,6 +71,9 @@ class Messages(BaseModel):
         fairness: longest time of a company until a quarter of its messages was received, divided by a quarter
             of the duration.
         horizon_seconds: time after which nothing was waited for any more.
+        interval_seconds: length of an interval.
+        intervals: messages of accepted campaigns by interval of the run; those that were not received are
+            unresolved.
         problems: campaigns that failed, did not end in time or could not be verified.
     """
 
@@ -86,6 +89,8 @@ class Messages(BaseModel):
     duration_seconds: float
     fairness: float
     horizon_seconds: float
+    interval_seconds: int = 1
+    intervals: tuple[IntervalStats, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
@@ -224,6 +229,22 @@ class HostCpu(BaseModel):
     steal: float
 
 
+class CpuOverTime(BaseModel):
+    """CPU cores used in each interval from the start of the load profile until all work was done.
+
+    Attributes:
+        interval_seconds: length of an interval.
+        host: of the host that ran the load test: `used` and `stolen` by other virtual machines.
+        components: of all pods of each component, the busiest first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    interval_seconds: int
+    host: dict[str, tuple[float | None, ...]]
+    components: dict[str, tuple[float | None, ...]]
+
+
 class LoadReport(BaseModel):
     """Report of one run.
 
@@ -241,7 +262,8 @@ class LoadReport(BaseModel):
         messages: delivery of the campaigns' messages, if the scenario verifies it.
         webhooks: processing of webhooks, if the scenario measures it.
         resource_usage: usage by component of the platform, highest CPU usage first.
-        host_cpu: CPU usage of the host; None in older reports.
+        host_cpu: CPU usage of the host.
+        cpu_over_time: CPU usage of the host and of the components over time.
         annotations: actions of the concurrent experiment.
         experiment_report: HTML report of the concurrent experiment.
         host: facts about the host.
@@ -265,6 +287,7 @@ class LoadReport(BaseModel):
     webhooks: WebhookDrain | None = None
     resource_usage: dict[str, ResourceUsage] = Field(default_factory=dict)
     host_cpu: HostCpu | None = None
+    cpu_over_time: CpuOverTime | None = None
     annotations: tuple[Annotation, ...] = ()
     experiment_report: str = ""
     host: dict[str, Any] = Field(default_factory=dict)
@@ -300,14 +323,12 @@ class LoadReport(BaseModel):
 
     @property
     def evaluations(self) -> list[SloEvaluation]:
-        """Evaluation of each SLO: none if the generators failed, the violated ones if the run did."""
-        if self.generator_problems:
-            return []
-        evaluations = [
-            evaluate(slo_id, metric, [RunValue(value=self.metric(metric)).from_run(self.outcome)])
-            for slo_id, metric in self.slo_metrics.items()
-        ]
-        return [item for item in evaluations if not self.failures or item.status is SloStatus.VIOLATED]
+        """Evaluation of each SLO, which a failed run cannot meet and failed generators do not measure."""
+        return [evaluate(slo_id, name, [self._value(name)]) for slo_id, name in self.slo_metrics.items()]
+
+    def _value(self, metric: str) -> RunValue:
+        value = None if self.generator_problems else self.metric(metric)
+        return RunValue(value=value).from_run(self.outcome)
 
     @property
     def violated(self) -> list[SloEvaluation]:

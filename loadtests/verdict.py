@@ -1,8 +1,8 @@
 """Rules that decide whether a load test proves anything. They look at everything that was offered. Pure.
 
-A run whose generators did not do as planned says nothing about the platform: nothing of it is evaluated. A
-run in which the platform did not accept or deliver what was offered is a failure: it proves no met SLO, but
-every violated one.
+A run whose generators did not do as planned says nothing about the platform: none of its values is used. A
+run in which the platform did not accept or deliver what was offered is a failure: its values are lower
+bounds, which violate an SLO or prove nothing.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def platform_failures(
         if messages.uncertain > MAX_UNCERTAIN_FRACTION * messages.planned:
             failures.append(
                 f"{messages.uncertain} of {messages.planned} messages are uncertain; at most "
-                f"{MAX_UNCERTAIN_FRACTION:.1%} are allowed"
+                f"{100 * MAX_UNCERTAIN_FRACTION:g} % are allowed"
             )
         failures += messages.problems
     if webhooks is not None and webhooks.updated < webhooks.messages:
@@ -76,4 +76,4 @@ def _share_failure(outcome: str, count: int, planned: int) -> str:
     """Return the failure when a count is too small a share of what was planned, else an empty text."""
     if count >= MIN_ACCEPTED_FRACTION * planned:
         return ""
-    return f"{count} of {planned} {outcome}; at least {MIN_ACCEPTED_FRACTION:.0%} are required"
+    return f"{count} of {planned} {outcome}; at least {100 * MIN_ACCEPTED_FRACTION:g} % are required"

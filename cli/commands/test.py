@@ -23,8 +23,12 @@ SUITES = ("unit", "contract", "integration", "cluster", "e2e")
 CLUSTER_SUITES = ("cluster", "e2e")
 """Suites that start clusters: one after another, beside the other parts."""
 PARTS = (*CHECKS, *SUITES)
-SERVERS = {"postgresql-15": "/usr/lib/postgresql/15/bin/postgres", "redis-server": "/usr/bin/redis-server"}
-"""Debian packages of servers that tests start, and a program of each."""
+PROGRAMS = {
+    "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
+    "redis-server": "/usr/bin/redis-server",
+    "chromium-headless-shell": "/usr/bin/chromium-headless-shell",
+}
+"""Debian packages of programs that tests start, and a program of each."""
 _PYTEST = (sys.executable, "-u", "-P", "-m", "pytest")
 _COVERAGE = ("--cov", "--cov-report=", "--cov-fail-under=0")
 _WORKERS: dict[str, tuple[str, ...]] = {
@@ -139,6 +143,6 @@ def _prepare(parts: tuple[str, ...]) -> None:
     tools = {tool for part in parts for tool in _TOOLS.get(part, ())}
     if not tools:
         return
-    servers = [package for package, program in SERVERS.items() if not Path(program).exists()]
-    install([*packages.missing(), *servers], progress)
+    programs = [package for package, program in PROGRAMS.items() if not Path(program).exists()]
+    install([*packages.missing(), *programs], progress)
     open_toolchain(progress).ensure(sorted(tools), progress)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from cli.actions import send_campaign
 from loadtests.merge import latency_from_samples
-from loadtests.results import Messages
+from loadtests.protocol import interval_seconds
+from loadtests.results import IntervalStats, Messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,10 @@ class CampaignOutcome:
     receipts: list[float] = field(default_factory=list)
     problem: str = ""
 
+    def planned(self, recipients: int) -> int:
+        """Return the number of its messages, at least one for each recipient."""
+        return max(recipients, self.states.total())
+
 
 def merge_outcomes(
     outcomes: Sequence[CampaignOutcome], offered: OfferedCampaigns, ended_at: float
@@ -71,7 +76,7 @@ def merge_outcomes(
     states = sum((outcome.states for outcome in outcomes), Counter[str]())
     started_at = min((outcome.created.due_at for outcome in outcomes), default=offered.started_at)
     planned = offered.refused * offered.recipients + sum(
-        max(offered.recipients, outcome.states.total()) for outcome in outcomes
+        outcome.planned(offered.recipients) for outcome in outcomes
     )
     latencies = [at - outcome.created.due_at for outcome in outcomes for at in outcome.receipts]
     missing, horizon = planned - len(latencies), ended_at - started_at
@@ -89,7 +94,37 @@ def merge_outcomes(
         fairness=_slowest_quantile(outcomes, offered, started_at, horizon)
         / max(FAIRNESS_QUANTILE * duration, 1e-9),
         horizon_seconds=horizon,
+        interval_seconds=interval_seconds(ended_at - offered.started_at),
+        intervals=_intervals(outcomes, offered, ended_at),
         problems=_problems(outcomes),
+    )
+
+
+def _intervals(
+    outcomes: Sequence[CampaignOutcome], offered: OfferedCampaigns, ended_at: float
+) -> tuple[IntervalStats, ...]:
+    """Return the messages by the interval in which their campaign was due, and their receipts over time."""
+    seconds = interval_seconds(ended_at - offered.started_at)
+    due, completed = Counter[int](), Counter[int]()
+    latencies: defaultdict[int, list[float]] = defaultdict(list)
+
+    def interval(at: float) -> int:
+        return max(0, int((at - offered.started_at) / seconds))
+
+    for outcome in outcomes:
+        number = interval(outcome.created.due_at)
+        due[number] += outcome.planned(offered.recipients)
+        latencies[number] += [at - outcome.created.due_at for at in outcome.receipts]
+        completed.update(interval(at) for at in outcome.receipts)
+    return tuple(
+        IntervalStats(
+            due=due[number],
+            accepted=len(latencies[number]),
+            unresolved=due[number] - len(latencies[number]),
+            completed=completed[number],
+            percentiles=latency_from_samples(latencies[number]).percentiles,
+        )
+        for number in range(max([*due, *completed], default=-1) + 1)
     )
 
 
@@ -105,7 +140,7 @@ def _slowest_quantile(
     planned: Counter[str] = Counter()
     for outcome in outcomes:
         received[outcome.created.company] += outcome.receipts
-        planned[outcome.created.company] += max(offered.recipients, outcome.states.total())
+        planned[outcome.created.company] += outcome.planned(offered.recipients)
     quantiles = [horizon] * bool(offered.refused)
     for company, count in planned.items():
         times, position = sorted(received[company]), int(count * FAIRNESS_QUANTILE)

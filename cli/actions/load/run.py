@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import time
 import uuid
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from chaos.safety import require_confirmation
 from cli.actions.load import setup, verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
 from cli.actions.load.delivery import OfferedCampaigns
+from cli.actions.load.previous_report import find_previous_report
 from cli.actions.platform_access import open_platform, require_simulator
 from cli.actions.slo import record_measurement
 from infra.kubernetes import api_client
@@ -21,8 +23,9 @@ from loadtests.generator_processes import GeneratorPool
 from loadtests.host_cpu import HostCpuMeter
 from loadtests.html_report import render_html
 from loadtests.merge import merge_results
+from loadtests.protocol import interval_seconds
 from loadtests.resource_usage import READ_TIMEOUT_SECONDS, ResourceMeter
-from loadtests.results import LoadReport
+from loadtests.results import CpuOverTime, LoadReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,18 +130,22 @@ def run_load_test(
             target = setup.create_fixtures(request.scenario, access, SETUP_TIMEOUT_SECONDS, step)
         run = _Run(request, environment, access, target, steps, started_at, host)
         with ConcurrentExperiment(request.experiment, environment.name) as experiment:
-            host_cpu = HostCpuMeter()
             api = api_client(access.kubeconfig, timeout_seconds=READ_TIMEOUT_SECONDS, retry_seconds=0)
-            with ResourceMeter(api) as meter:
+            with HostCpuMeter() as host_cpu, ResourceMeter(api) as meter:
                 start, results = _generate_load(run, experiment)
                 requests = merge_results(results, request.profile.interval_seconds)
                 report = _verify(run, _create_report(run, requests), results, start)
             report = report.model_copy(
-                update={"resource_usage": meter.usage(), "host_cpu": host_cpu.measure()}
+                update={
+                    "resource_usage": meter.usage(),
+                    "host_cpu": host_cpu.measure(),
+                    "cpu_over_time": _cpu_over_time(host_cpu, meter, start),
+                }
             )
             with steps.step("report") as step:
                 # Written before the experiment ends: if the experiment fails, no metrics are lost.
-                page = store.write(folder, report, render_html(report))
+                before = find_previous_report(store, report)
+                page = store.write(folder, report, render_html(report, before))
                 step.set_result(str(page))
                 if request.experiment:
                     step.set_status("waiting for the end of the experiment")
@@ -146,7 +153,8 @@ def run_load_test(
                     report = report.model_copy(
                         update={"annotations": annotations, "experiment_report": experiment_report}
                     )
-                    store.write(folder, report, render_html(report))
+                    before = find_previous_report(store, report)
+                    store.write(folder, report, render_html(report, before))
     _record_measurements(environment, request, report, page)
     return report, page
 
@@ -225,6 +233,18 @@ def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult], start
             f"{messages.duplicated} duplicated"
         )
         return report.model_copy(update={"messages": messages})
+
+
+def _cpu_over_time(host_cpu: HostCpuMeter, meter: ResourceMeter, start: float) -> CpuOverTime:
+    """Return the CPU usage from the start of the load profile (monotonic) until now."""
+    seconds = time.monotonic() - start
+    interval = interval_seconds(seconds)
+    count = math.ceil(seconds / interval)
+    return CpuOverTime(
+        interval_seconds=interval,
+        host=host_cpu.over_time(start, interval, count),
+        components=meter.over_time(start + time.time() - time.monotonic(), interval, count),
+    )
 
 
 def _record_measurements(

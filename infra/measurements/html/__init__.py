@@ -8,6 +8,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from infra.measurements.run_values import RunValue
 
+_SIGNS = {
+    **dict.fromkeys(("met", "valid", "succeeded"), "✓"),
+    **dict.fromkeys(("missed", "insufficient", "not run"), "!"),
+    **dict.fromkeys(("violated", "invalid", "aborted", "crashed", "failed"), "✗"),
+    "unmeasured": "-",
+}
+"""Sign beside each status, so that none is told by its colour only."""
+
 
 def render_page(template: Path, **values: object) -> str:
     """Render an HTML page; all text is escaped.
@@ -30,6 +38,9 @@ def render_page(template: Path, **values: object) -> str:
         "format_number": format_number,
         "format_milliseconds": format_milliseconds,
         "format_percent": format_percent,
+        "format_tick": format_tick,
+        "format_value": format_value,
+        "sign": lambda status: _SIGNS.get(status, ""),
     }
     return environment.get_template(template.name).render(values)
 
@@ -57,3 +68,15 @@ def format_milliseconds(seconds: float | None) -> str:
 def format_percent(ratio: float | None) -> str:
     """Return a ratio as a percentage; `-` for None."""
     return "-" if ratio is None else f"{format_number(100 * ratio)} %"
+
+
+def format_tick(value: float) -> str:
+    """Return the value of a tick without trailing zeros, e.g. `0.001`, `2500`."""
+    return f"{value:.6g}"
+
+
+def format_value(value: float | None) -> str:
+    """Return a value of a chart with three digits after the point; `-` for None, no digits if it is whole."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value == int(value) else f"{value:.3f}"

@@ -261,7 +261,7 @@ def test_report_shows_resource_usage(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert ["all", "pods", "5", "0.190"] in lines
     assert "0.91 of 2 cores" in shown.stdout
     assert ["requests", "2", "1", "1", "0", "0"] in lines
-    assert "✗ invalid: 1 of 2 requests were accepted; at least 99% are required" in shown.stdout
+    assert "✗ invalid: 1 of 2 requests were accepted; at least 99 % are required" in shown.stdout
     fields = json.loads(CliRunner().invoke(app, ["report", "local", "--json"]).stdout)
     assert fields["resource_usage"]["planner"]["memory_mib"] == 95
     assert fields["outcome"] == "invalid"

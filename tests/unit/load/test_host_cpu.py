@@ -25,6 +25,15 @@ def test_idle_time_is_not_used_and_steal_is_separate() -> None:
     assert host_cpu.steal == pytest.approx(0.1)
 
 
+def test_usage_over_time_has_a_value_for_each_interval() -> None:
+    readings = iter([cpu_times(), cpu_times(user=1), cpu_times(user=1, steal=2)])
+    clock = iter([50.0, 51.0, 52.0])
+    meter = HostCpuMeter(lambda: next(readings), lambda: next(clock))
+    meter.poll()
+    meter.poll()
+    assert meter.over_time(50.0, 1, 3) == {"used": (1.0, 0.0, None), "stolen": (0.0, 2.0, None)}
+
+
 def test_usage_of_this_host_is_within_its_cores() -> None:
     meter = HostCpuMeter()
     busy_until = time.monotonic() + 0.5  # many clock ticks, in which the kernel counts

@@ -124,7 +124,7 @@ def test_html_report_is_self_contained() -> None:
     assert "http://" not in html
     assert "https://" not in html
     assert "<script" not in html
-    cpu = ("<td>postgres</td>", "0.190", "0.91 of 2 cores")
+    cpu = (">postgres</th>", "0.190", "0.91 of 2 cores")
     for text in ("kill &lt;postgres&gt;", "500 &lt;no&gt;", "messages", *cpu):
         assert text in html
     assert report.metric("messages.duration_seconds") == 50

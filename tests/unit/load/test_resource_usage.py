@@ -181,3 +181,14 @@ def test_pod_without_statistics_is_skipped(cluster: Cluster, meter: ResourceMete
     ]
     poll(cluster, meter, 10)
     assert meter.usage() == {}
+
+
+def test_usage_over_time_is_summed_by_component(cluster: Cluster, meter: ResourceMeter) -> None:
+    cluster.pod("1", "api", "a")
+    cluster.pod("2", "api", "b")
+    for at in (0, 10, 20):
+        cluster.add_sample("a", "1", at, 2 * max(0, at - 10), 50)  # idle, then two cores
+        cluster.add_sample("b", "2", at, at, 50)
+        poll(cluster, meter, at)
+        poll(cluster, meter, at)  # the kubelet repeats its sample
+    assert meter.over_time(STARTED_AT, 10, 3) == {"api": (1.0, 3.0, None)}
