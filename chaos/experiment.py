@@ -96,6 +96,11 @@ class Experiment(BaseModel):
         return str(self.document["description"]).strip()
 
     @property
+    def is_ours(self) -> bool:
+        """Whether the document has the extension `esq`."""
+        return bool(self.extension.runbook)
+
+    @property
     def has_control(self) -> bool:
         """Whether the document has the control of esq."""
         return any(control.get("name") == CONTROL_NAME for control in self.document.get("controls", ()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,16 +14,22 @@ from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from chaoslib.types import Dry
 
+    from chaos.experiment import EsqExtension
     from chaos.results import ChaosReport
 
 app = output.command_group("Fault injection experiments, measured by clients.")
 
 Name = Annotated[
-    str, typer.Argument(metavar="EXPERIMENT", help="Name of the experiment, see `esq chaos list`.")
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="Name of an experiment, see `esq chaos list`, or path of a document of Chaos Toolkit.",
+    ),
 ]
 Runs = Annotated[
     int,
@@ -68,14 +74,31 @@ def show(name: Name, *, json: AsJson = False) -> None:
     if json:
         output.print_json({"name": name, **loaded.document})
         return
-    extension = loaded.extension
     typer.echo(f"{loaded.title}\n\n{loaded.description}\n")
     for activity in loaded.document["method"]:
-        arguments = ", ".join(
-            f"{key}={value}" for key, value in activity["provider"].get("arguments", {}).items()
-        )
-        typer.echo(f"  {activity['type']:7} {activity['name']}  {activity['provider']['func']}({arguments})")
-    typer.echo(f"\nneeds     {extension.needs}\ntraffic   {', '.join(extension.traffic) or 'none'}")
+        typer.echo(f"  {_describe(activity)}")
+    for activity in loaded.document.get("rollbacks") or ():
+        typer.echo(f"  rollback: {_describe(activity)}")
+    if loaded.is_ours:
+        _show_extension(loaded.extension)
+
+
+def _describe(activity: Mapping[str, Any]) -> str:
+    """Return an activity in one line: name, call, and the pause after it."""
+    if "ref" in activity:
+        return f"again: {activity['ref']}"
+    provider = activity["provider"]
+    arguments = provider.get("arguments") or {}
+    if isinstance(arguments, dict):
+        arguments = ", ".join(f"{key}={value}" for key, value in arguments.items())
+    program = provider.get("func") or provider.get("path") or provider.get("url")
+    pause = (activity.get("pauses") or {}).get("after")
+    waits = f", then {pause} s" if pause else ""
+    return f"{activity['type']:7} {activity['name']}  {program}({arguments}){waits}"
+
+
+def _show_extension(extension: EsqExtension) -> None:
+    typer.echo(f"\nneeds     {extension.needs}\ntraffic   {', '.join(extension.traffic)}")
     for slo_id, metric in extension.slos.items():
         typer.echo(f"SLO       {slo_id} by {metric}")
     for stream, seconds in extension.abort_after_silence_seconds.items():
@@ -193,4 +216,6 @@ def _print_summary(report: ChaosReport, page: Path) -> None:
     for number, run_result in enumerate(report.runs, 1):
         if not run_result.valid:
             console.print(f"[red]✗[/] run {number} {run_result.outcome}: {'; '.join(run_result.reasons)}")
-    console.print(f"report   {page}\nrunbook  runbooks/{report.runbook}.md")
+    console.print(f"report   {page}")
+    if report.runbook:
+        console.print(f"runbook  runbooks/{report.runbook}.md")

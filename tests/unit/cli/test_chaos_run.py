@@ -1,0 +1,151 @@
+"""`esq chaos run` and the hooks of the control, without a cluster: reports, refusals, confirmation."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+from chaoslib.types import Dry
+
+from chaos import experiment, observation, session, watchdog
+from chaos.observation import Instruments
+from chaos.results import ChaosReport
+from chaos.session import Setup
+from cli.actions import chaos, chaos_target
+from cli.environment import Environment, load_environment
+from infra.errors import EsqError, UsageError
+from infra.measurements.run_values import RunOutcome
+from infra.progress import RecordingProgress
+from tests.unit.chaos import fake_target
+from tests.unit.chaos.fake_target import FakeTarget, FakeTraffic
+
+TOUCH = {"type": "process", "path": "touch"}
+
+
+@pytest.fixture
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return load_environment("local")
+
+
+@pytest.fixture(autouse=True)
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
+    opened = FakeTarget(tmp_path, environment="local")
+    instruments = Instruments(
+        start_traffic=lambda _, running: FakeTraffic() if running.extension.traffic else None,  # type: ignore[arg-type,return-value]  # a fake
+        sample_cluster=lambda _: dict,
+        read_leaders=lambda _: {},
+    )
+    monkeypatch.setattr(chaos, "open_experiment_target", lambda *_: opened)
+    monkeypatch.setattr(chaos, "Setup", partial(Setup, instruments=instruments))
+    monkeypatch.setattr(observation, "BASELINE_SECONDS", 0.0)
+    monkeypatch.setattr(session, "COOLDOWN_SECONDS", 0.0)
+    monkeypatch.setattr(watchdog, "start", lambda *_, **__: nullcontext())
+    return opened
+
+
+def write(folder: Path, *method: dict[str, Any]) -> str:
+    """Write a document of others; return its path."""
+    file = folder / "others.yaml"
+    file.write_text(yaml.safe_dump({"title": "t", "description": "d", "method": list(method)}))
+    return str(file)
+
+
+def action(folder: Path, name: str) -> dict[str, Any]:
+    return {"type": "action", "name": name, "provider": TOUCH | {"arguments": str(folder / name)}}
+
+
+def run(
+    environment: Environment, source: str, *, runs: int = 1, dry: Dry | None = None
+) -> tuple[ChaosReport, Path]:
+    return chaos.run_experiment(
+        environment,
+        source,
+        runs=runs,
+        confirmed_name=None,
+        dry=dry,
+        command="esq chaos run",
+        progress=RecordingProgress(),
+    )
+
+
+def test_document_of_others_runs_and_is_reported(environment: Environment, tmp_path: Path) -> None:
+    report, page = run(environment, write(tmp_path, action(tmp_path, "touched")), runs=2)
+    assert (tmp_path / "touched").exists()
+    assert [run.outcome for run in report.runs] == [RunOutcome.VALID] * 2
+    assert "<html" in page.read_text()
+    journal = json.loads((page.parent / "journal-2.json").read_text())
+    assert (journal["status"], journal["experiment"]["title"]) == ("completed", "t")
+    assert chaos.report_store(environment).read()[0] == report
+
+
+def test_failed_action_is_kept_as_an_invalid_run(environment: Environment, tmp_path: Path) -> None:
+    provider = {"type": "python", "module": fake_target.__name__, "func": "fail"}
+    fails = {"type": "action", "name": "fails", "provider": provider}
+    report, _ = run(environment, write(tmp_path, fails))
+    assert [run.outcome for run in report.runs] == [RunOutcome.INVALID]
+    assert chaos.report_store(environment).read()[0].runs == report.runs
+
+
+def test_refused_experiment_is_an_error_without_a_report(
+    environment: Environment, tmp_path: Path, target: FakeTarget
+) -> None:
+    target.problems = ["redis is down"]
+    with pytest.raises(EsqError, match="not in its steady state"):
+        run(environment, write(tmp_path, action(tmp_path, "touched")))
+    assert not (tmp_path / "touched").exists()
+    assert chaos.report_store(environment).names() == []
+
+
+def test_dry_run_leaves_no_report(environment: Environment, tmp_path: Path) -> None:
+    report, log = run(environment, write(tmp_path, action(tmp_path, "touched")), dry=Dry.ACTIONS)
+    assert (report.runs, log.name) == ((), "chaostoolkit.log")
+    assert not (tmp_path / "touched").exists()
+    assert chaos.report_store(environment).names() == []
+
+
+def test_experiment_that_needs_zones_is_refused_elsewhere(
+    environment: Environment, target: FakeTarget
+) -> None:
+    target.cluster = None
+    with pytest.raises(UsageError, match="needs access to the hosts"):
+        run(environment, "zone-isolated")
+
+
+def test_without_traffic_an_experiment_runs_only_if_it_says_so(target: FakeTarget) -> None:
+    target.cluster = None
+    loaded = experiment.load("redis-flushed")
+    with pytest.raises(UsageError, match="no traffic can run in `local`"):
+        observation.start_traffic(target, loaded)  # type: ignore[arg-type]  # a fake
+    unobserved = loaded.extension.model_copy(update={"runs_unobserved": True})
+    allowed = loaded.model_copy(update={"extension": unobserved})
+    assert observation.start_traffic(target, allowed) is None  # type: ignore[arg-type]  # same
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"), [("https://10.90.0.10:6443", True), ("https://prod:6443", False)]
+)
+def test_name_of_the_environment_does_not_prove_an_embedded_cluster(
+    tmp_path: Path, server: str, *, expected: bool
+) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    context = {"name": "local", "context": {"cluster": "local", "user": "local"}}
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "local",
+        "contexts": [context],
+        "clusters": [{"name": "local", "cluster": {"server": server}}],
+        "users": [{"name": "local", "user": {}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump(document))
+    cluster = SimpleNamespace(spec=SimpleNamespace(control="10.90.0.10"))
+    opened: Any = SimpleNamespace(cluster=cluster, kubeconfig=kubeconfig)
+    assert chaos_target.is_embedded(opened) is expected
+    assert not chaos_target.is_embedded(SimpleNamespace(cluster=None, kubeconfig=kubeconfig))  # type: ignore[arg-type]  # a stand-in
