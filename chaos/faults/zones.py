@@ -36,8 +36,8 @@ def node_death(paths: ClusterPaths, zone: str) -> Fault:
     return Fault(
         kind="node-death",
         target=zone,
-        inject=(_supervisorctl(paths, "stop", zone),),
-        undo=(_start_if_running(paths, zone),),
+        inject=(supervisorctl(paths, "stop", zone),),
+        undo=(start_if_running(paths, zone),),
     )
 
 
@@ -54,8 +54,8 @@ def node_crash(paths: ClusterPaths, zone: str) -> Fault:
     return Fault(
         kind="node-crash",
         target=zone,
-        inject=(_supervisorctl(paths, "signal", "KILL", zone),),
-        undo=(_start_if_running(paths, zone),),
+        inject=(supervisorctl(paths, "signal", "KILL", zone),),
+        undo=(start_if_running(paths, zone),),
     )
 
 
@@ -102,8 +102,8 @@ def control_plane_outage(paths: ClusterPaths, programs: Sequence[str] = ("apiser
     return Fault(
         kind="control-plane-outage",
         target=", ".join(ordered),
-        inject=(_supervisorctl(paths, "stop", *reversed(ordered)),),
-        undo=(_start_if_running(paths, *ordered),),
+        inject=(supervisorctl(paths, "stop", *reversed(ordered)),),
+        undo=(start_if_running(paths, *ordered),),
     )
 
 
@@ -125,11 +125,17 @@ def dns_failure(paths: ClusterPaths, zones: Sequence[str]) -> Fault:
     )
 
 
-def _supervisorctl(paths: ClusterPaths, *args: str) -> Command:
+def supervisorctl(paths: ClusterPaths, *args: str) -> Command:
+    """Return a command to the supervisor of the cluster.
+
+    Args:
+        paths: files of the cluster.
+        args: of supervisorctl.
+    """
     return (SUPERVISORCTL, "-c", str(paths.supervisor_config), *args)
 
 
-def _start_if_running(paths: ClusterPaths, *programs: str) -> Command:
+def start_if_running(paths: ClusterPaths, *programs: str) -> Command:
     """Return a command that does nothing if the cluster is down: it starts with all programs anyway.
 
     A supervisor completes a stop whose command was killed, and cannot start the program before.
@@ -138,8 +144,8 @@ def _start_if_running(paths: ClusterPaths, *programs: str) -> Command:
         paths: files of the cluster.
         programs: programs to start.
     """
-    start = shlex.join(_supervisorctl(paths, "start", *programs))
-    status = shlex.join(_supervisorctl(paths, "status", *programs))
+    start = shlex.join(supervisorctl(paths, "start", *programs))
+    status = shlex.join(supervisorctl(paths, "status", *programs))
     script = f"""\
 [ -S {shlex.quote(str(paths.socket))} ] || exit 0
 {start} && exit 0
@@ -159,7 +165,7 @@ def _control_node_dns(paths: ClusterPaths, zone: str, action: str, *, missing_st
     """
     config = paths.config / zone / "supervisor.conf"
     script = f"""\
-outer=$({shlex.join(_supervisorctl(paths, "pid", zone))}) || exit {missing_status}
+outer=$({shlex.join(supervisorctl(paths, "pid", zone))}) || exit {missing_status}
 inner=$([ "$outer" -gt 0 ] && pgrep -P "$outer") || exit {missing_status}
 exec nsenter --target "$inner" --mount {shlex.join((SUPERVISORCTL, "-c", str(config), action, "dns"))}"""
     return ("sh", "-c", script)

@@ -9,8 +9,9 @@ The authorizer denies everything that the access control list does not permit. T
 log, and the topics job applies it. Only the nodes themselves and the administrator are not subject to it.
 
 A lost zone loses no data: there are three replicas, two of them must have a record before it is acknowledged
-(acks=all), and a replica that misses a record cannot become leader. A lost broker is fenced after
-`SESSION_MS`, which is most of the interruption that producers see.
+(acks=all), and a replica that misses a record cannot become leader. All zones may lose their power at once:
+a broker syncs every append before it acknowledges it, so that an acknowledged record is on two disks.
+A lost broker is fenced after `SESSION_MS`, which is most of the interruption that producers see.
 """
 
 from __future__ import annotations
@@ -108,6 +109,8 @@ auto.create.topics.enable=false
 default.replication.factor={REPLICATION_FACTOR}
 min.insync.replicas={MIN_IN_SYNC_REPLICAS}
 unclean.leader.election.enable=false
+# A broker syncs a batch before it acknowledges it; by default the kernel writes it half a minute later.
+log.flush.interval.messages=1
 offsets.topic.replication.factor={REPLICATION_FACTOR}
 offsets.topic.num.partitions=6
 transaction.state.log.replication.factor={REPLICATION_FACTOR}
@@ -160,7 +163,9 @@ def _users(accounts: Mapping[str, str]) -> str:
 def render_prepare_script() -> str:
     """Return the script of the init container: it completes the properties and formats a new volume.
 
-    A formatted volume is left as it is, which also saves the start of a second JVM.
+    A formatted volume is left as it is, which also saves the start of a second JVM. Kafka does not sync what
+    it formats: the folder gets its name when it is complete on the disk, so that a power loss in between
+    leaves no half of it, with which no broker starts.
     """
     return f"""\
 #!/bin/sh
@@ -172,9 +177,15 @@ number=${{HOSTNAME##*-}}
     host="$HOSTNAME.$ESQ_DOMAIN"
     echo "advertised.listeners=CLIENTS://$host:{CLIENT_PORT},BROKERS://$host:{BROKER_PORT}"
 }} > {PROPERTIES_FILE}
-[ ! -f {DATA_DIRECTORY}/meta.properties ] || exit 0
-exec java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' \\
-    kafka.tools.StorageTool format --cluster-id="$ESQ_CLUSTER_ID" --config {PROPERTIES_FILE}
+data={DATA_DIRECTORY}
+[ ! -d "$data" ] || exit 0
+rm -rf "$data.new"
+sed "s|^log.dirs=.*|log.dirs=$data.new|" {PROPERTIES_FILE} > {PROPERTIES_FILE}.format
+java -Xmx96m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' \\
+    kafka.tools.StorageTool format --cluster-id="$ESQ_CLUSTER_ID" --config {PROPERTIES_FILE}.format
+sync -f "$data.new"
+mv "$data.new" "$data"
+sync -f "$data"
 """
 
 

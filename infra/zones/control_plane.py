@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from infra.files import write_atomically
 from infra.subprocesses import HIGH_PRIORITY_PREFIX
-from infra.zones import wait_for_apiserver
-from infra.zones.disks import MOUNT_POINT
+from infra.zones import disks, wait_for_apiserver
 from infra.zones.pki import SERVICE_ACCOUNTS
 from infra.zones.supervisord import Program
 
@@ -53,7 +52,7 @@ def programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> list[Progr
     """
     in_namespace = ["nsenter", f"--net=/run/netns/{spec.namespace('control')}"]
     commands = {
-        "etcd": [str(tools.path("etcd")), *etcd_flags(paths)],
+        "etcd": [*_on_own_disk(paths), str(tools.path("etcd")), *etcd_flags(paths)],
         "apiserver": [str(tools.path("kube-apiserver")), *apiserver_flags(spec, paths)],
         # Controllers exit when they start before an empty etcd is initialised.
         "controller-manager": [
@@ -118,11 +117,20 @@ def _wait_then_exec(path: str, identity: str, spec: ClusterSpec, paths: ClusterP
     ]
 
 
+def _on_own_disk(paths: ClusterPaths) -> list[str]:
+    """Return the prefix of a command that first mounts the control plane's disk, for itself only."""
+    disks.ensure(paths, disks.CONTROL_PLANE)
+    mount = disks.mount_lines(disks.disk_file(paths, disks.CONTROL_PLANE), str(paths.etcd))
+    script = "\n".join(["#!/bin/sh", "set -eu", *mount, 'exec "$@"', ""])
+    start = write_atomically(paths.config / "etcd.sh", script, 0o700)
+    return ["unshare", "--mount", "--propagation", "private", str(start)]
+
+
 def etcd_flags(paths: ClusterPaths) -> list[str]:
     """Return etcd's flags: writes are synced to disk, since data must survive a power loss."""
     url, peers, pki = "https://127.0.0.1:2379", "https://127.0.0.1:2380", paths.pki
     return [
-        f"--data-dir={paths.etcd}",
+        f"--data-dir={paths.etcd / 'data'}",
         f"--listen-client-urls={url}",
         f"--advertise-client-urls={url}",
         f"--listen-peer-urls={peers}",
@@ -269,7 +277,7 @@ def proxy_flags(spec: ClusterSpec, paths: ClusterPaths) -> list[str]:
 
 def provisioner_flags(paths: ClusterPaths) -> list[str]:
     """Return the flags of the volume provisioner."""
-    folders = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [MOUNT_POINT]}]}
+    folders = {"nodePathMap": [{"node": "DEFAULT_PATH_FOR_NON_LISTED_NODES", "paths": [disks.MOUNT_POINT]}]}
     config = write_atomically(paths.config / "volumes.json", json.dumps(folders))
     return [
         "start",

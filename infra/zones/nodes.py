@@ -124,7 +124,7 @@ def init_script(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
         "mount -t tmpfs -o mode=755 tmpfs /run",
         f"mkdir -p {folders}",
         *bind(_FOLDERS | _FILES),
-        *disks.mount_lines(paths, zone),
+        *disks.mount_lines(disks.disk_file(paths, zone), disks.MOUNT_POINT),
         *bind(sysctls),
         "mount --make-rshared /",
         f"hostname {zone}",

@@ -43,7 +43,7 @@ class ClusterPaths:
 
     @property
     def etcd(self) -> Path:
-        """Data of etcd."""
+        """Folder of etcd: its data, on the disk of the control plane."""
         return self.root / "etcd"
 
     @property

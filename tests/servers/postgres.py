@@ -30,7 +30,7 @@ class Postgres:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="esq-postgres-"))
         self.port = free_port()
-        self._user = _unprivileged_uid()
+        self._user = unprivileged_uid()
         self._copies = 0
         self._server = Server("postgres", self.folder / "log")
 
@@ -114,7 +114,7 @@ class Postgres:
         return done.stdout.strip()
 
 
-def _unprivileged_uid() -> int | None:
+def unprivileged_uid() -> int | None:
     """Return the uid to run Postgres as root's child with, since it refuses root; None for non-root."""
     if os.geteuid() != 0:
         return None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaos.faults import Fault, network, processes, render, resource_exhaustion, zones
+from chaos.faults import Fault, network, power_loss, processes, render, resource_exhaustion, zones
 from chaos.faults.host_processes import HostProcess
 from infra.zones.paths import ClusterPaths
 from infra.zones.spec import ClusterSpec
@@ -29,6 +29,7 @@ UNDOABLE = {
     "zone-freeze": zones.zone_freeze(SPEC, "zone-a"),
     "control-plane-outage": zones.control_plane_outage(PATHS),
     "dns-failure": zones.dns_failure(PATHS, ["zone-a", "zone-b"]),
+    "power-loss": power_loss.power_loss(PATHS, ["zone-a", "control"]),
     "disk-full": resource_exhaustion.disk_full(PATHS, "zone-a", 8),
     "cpu-throttling": resource_exhaustion.cpu_throttling("zone-a", GROUP, 0.2),
     "memory-pressure": resource_exhaustion.memory_pressure("pod x/y", GROUP, 1 << 20, 1 << 28),
@@ -81,6 +82,23 @@ def test_partition_drops_both_directions_and_one_way_partition_one() -> None:
     assert incoming in both_directions[1]
     assert outgoing in one_direction[1]
     assert incoming not in one_direction[1]
+
+
+def test_power_loss_cuts_all_disks_before_it_stops_any_machine() -> None:
+    """One program opens all disks first, so that they stop at the same moment."""
+    cut, stop = power_loss.power_loss(PATHS, ["zone-a", "zone-b", "control"]).inject
+    mounts, program = cut[-1].rsplit("; ", 1)
+    for disk in ("nodes/zone-a/volumes.img", "nodes/zone-b/volumes.img", "etcd.img"):
+        assert f"mount -o loop '{PATHS.root}/{disk}' /mnt/" in mounts
+    assert program.endswith("power_cut.py /mnt/0 /mnt/1 /mnt/2")
+    assert stop[-7:] == ("stop", "zone-b", "zone-a", "scheduler", "controller-manager", "apiserver", "etcd")
+
+
+def test_power_loss_of_a_zone_leaves_the_control_plane() -> None:
+    fault = power_loss.power_loss(PATHS, ["zone-c"])
+    assert fault.inject[1][-2:] == ("stop", "zone-c")
+    assert fault.undo[0][-1].endswith(" start zone-c")
+    assert "etcd.img" not in fault.inject[0][-1]
 
 
 def test_control_plane_stops_in_reverse_start_order() -> None:

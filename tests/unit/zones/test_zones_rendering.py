@@ -99,9 +99,24 @@ def test_node_joins_its_groups_first_and_mounts_its_disk_after_detachment(
     script = nodes.init_script(spec, paths, "zone-b")
     disk = disks.disk_file(paths, "zone-b")
     assert script.index(f"/{spec.namespace('zone-b')}") < script.index("mount ")
-    assert script.index(f"losetup -j '{disk}'") < script.index(
-        f"mount -o loop,noatime '{disk}' {disks.MOUNT_POINT}"
+    assert script.index(f"losetup -j {disk}") < script.index(
+        f"mount -o loop,noatime {disk} {disks.MOUNT_POINT}"
     )
+
+
+def test_etcd_runs_on_the_disk_of_the_control_plane(
+    spec: ClusterSpec, paths: ClusterPaths, tools: Tools
+) -> None:
+    """Its data survives a power loss only with a disk that can have one."""
+    etcd = next(program for program in control_plane.programs(spec, paths, tools) if program.name == "etcd")
+    start = paths.config / "etcd.sh"
+    disk = disks.disk_file(paths, disks.CONTROL_PLANE)
+    assert str(start) in etcd.argv
+    assert start in etcd.watched_files
+    assert disk.exists()
+    assert f"mount -o loop,noatime {disk} {paths.etcd}\n" in start.read_text()
+    assert f"--data-dir={paths.etcd}/data" in etcd.argv
+    assert not any("no-fsync" in argument for argument in etcd.argv)
 
 
 def test_node_writes_all_of_its_files(spec: ClusterSpec, paths: ClusterPaths, tools: Tools) -> None:

@@ -1,0 +1,131 @@
+"""Power cuts under real stores: acknowledged writes survive, and without syncs they do not.
+
+`benchmarks/power_loss.py` does the same with 100,000 writes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chaos.faults import Fault
+from chaos.journal import UndoJournal
+from tests.servers.durable_stores import (
+    DurableEtcd,
+    DurableGarage,
+    DurableKafka,
+    DurablePostgres,
+    DurableRedis,
+    DurableStore,
+    stored_after_restart,
+    write_until_power_loss,
+)
+from tests.servers.powered_disk import PoweredDisk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+WRITES = {DurablePostgres: 2000, DurableEtcd: 500, DurableKafka: 2000, DurableGarage: 200, DurableRedis: 5000}
+
+DAMAGED_START_TIMEOUT_SECONDS = 15.0
+"""A store that lost half of its files may wait forever."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[PoweredDisk]:
+    with PoweredDisk(tmp_path) as disk:
+        yield disk
+
+
+@pytest.fixture
+def stores() -> Iterator[list[DurableStore]]:
+    """Started stores; their processes end before the disk is unmounted."""
+    started: list[DurableStore] = []
+    yield started
+    for store in started:
+        store.server.kill()
+
+
+def test_cut_drops_what_was_not_synced(disk: PoweredDisk) -> None:
+    synced, unsynced = disk.root / "synced", disk.root / "unsynced"
+    synced.write_text("synced")
+    with synced.open() as file:
+        os.fsync(file.fileno())
+    unsynced.write_text("unsynced")
+    disk.cut_power()
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)):
+        (disk.root / "later").write_text("later")
+    disk.power_off()
+    disk.power_on()
+    assert (disk.root / "synced").read_text() == "synced"
+    assert not (disk.root / "unsynced").exists()
+
+
+@pytest.mark.parametrize("kind", [DurablePostgres, DurableEtcd, DurableKafka, DurableGarage])
+async def test_acknowledged_writes_survive(
+    disk: PoweredDisk, stores: list[DurableStore], tmp_path: Path, kind: type[DurableStore]
+) -> None:
+    store = kind(disk, tmp_path)
+    stores.append(store)
+    store.start()
+    acknowledged, _ = await write_until_power_loss(store, WRITES[kind])
+    lost = acknowledged - await stored_after_restart(store)
+    assert len(acknowledged) >= WRITES[kind]
+    assert lost == set()
+
+
+@pytest.mark.parametrize("kind", [DurablePostgres, DurableEtcd, DurableKafka, DurableGarage])
+async def test_without_syncs_acknowledged_writes_are_lost(
+    disk: PoweredDisk, stores: list[DurableStore], tmp_path: Path, kind: type[DurableStore]
+) -> None:
+    """The proof that the cut is real: the same writes, and a store that does not sync."""
+    store = kind(disk, tmp_path, durable=False)
+    stores.append(store)
+    store.start()
+    acknowledged, _ = await write_until_power_loss(store, WRITES[kind])
+    try:
+        stored = await stored_after_restart(store, DAMAGED_START_TIMEOUT_SECONDS)
+    except (RuntimeError, TimeoutError, OSError):  # it does not even start
+        stored = set()
+    assert acknowledged - stored
+
+
+async def test_redis_starts_again_and_loses_only_its_last_writes(
+    disk: PoweredDisk, stores: list[DurableStore], tmp_path: Path
+) -> None:
+    """It syncs every second and may lose what can be rebuilt; it must not lose older writes, or refuse to start."""
+    store = DurableRedis(disk, tmp_path)
+    stores.append(store)
+    store.start()
+    acknowledged, _ = await write_until_power_loss(store, WRITES[DurableRedis])
+    stored = await stored_after_restart(store)
+    lost = acknowledged - stored
+    # Writers run concurrently, so that numbers arrive in nearly their order.
+    assert all(number > max(stored, default=0) - store.writers for number in lost)
+
+
+FAULT = Fault(kind="test", target="none", inject=(("true",),), undo=(("true",),))
+
+
+def entries_after_power_loss(disk: PoweredDisk) -> list[Fault]:
+    """Inject a fault, cut the power, and return the faults in the journal afterwards."""
+    UndoJournal(disk.root / "chaos" / "open").inject(FAULT, experiment="test", max_seconds=600)
+    disk.cut_power()
+    disk.power_off()
+    disk.power_on()
+    return [entry.fault for entry in UndoJournal(disk.root / "chaos" / "open").open_faults()]
+
+
+def test_undo_journal_survives(disk: PoweredDisk) -> None:
+    assert entries_after_power_loss(disk) == [FAULT]
+
+
+def test_undo_journal_without_syncs_is_lost(disk: PoweredDisk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    assert entries_after_power_loss(disk) == []
