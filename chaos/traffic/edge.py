@@ -27,6 +27,8 @@ _DEADLINE_MARGIN_SECONDS = 1.0
 """An attempt is cancelled this long after the timeout of its request."""
 COMPANY = "chaos-traffic"
 _PAGE_SIZE = 20
+_MAX_LEFT_LISTS = 20
+"""Limit of the lists of interrupted runs that a run deletes."""
 _SCOPES = "contacts:read contacts:write"
 _FIRST_NUMBER = 119_6000_0000
 """First of a range of Brazilian mobile numbers: every number of the range is valid."""
@@ -59,7 +61,12 @@ class EdgeTraffic:
         self._http.headers["Authorization"] = f"Bearer {jwt.encode(claims, key, algorithm='HS256')}"
 
     async def open(self) -> None:
-        """See `Client.open`."""
+        """See `Client.open`; deletes the lists that interrupted runs left."""
+        response = await self._http.get("/contacts/lists", params={"limit": str(_MAX_LEFT_LISTS)})
+        _require_success(response)
+        for contact_list in response.json()["lists"]:
+            if contact_list["name"] != self._list:
+                await self._delete_list(contact_list["name"])
         await self._write(0)
 
     def streams(self) -> Sequence[Stream]:
@@ -83,8 +90,14 @@ class EdgeTraffic:
         return {"edge.write": sorted(numbers)}
 
     async def close(self) -> None:
-        """See `Client.close`; the list is not deleted."""
+        """See `Client.close`; contacts cannot be deleted, and are imported again by the next run."""
+        await self._delete_list(self._list)
         await self._http.aclose()
+
+    async def _delete_list(self, name: str) -> None:
+        response = await self._http.delete(f"/contacts/lists/{name}")
+        if response.status_code != httpx.codes.NOT_FOUND:
+            _require_success(response)
 
     @property
     def _path(self) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-import tempfile
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -33,6 +31,8 @@ from infra.subprocesses import PYTHON_MODULE
 from services.contracts.kafka_access import account_name
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
     from infra.credentials import Credentials
@@ -145,14 +145,19 @@ def _rotation_command(environment: Environment) -> tuple[str, ...]:
 
 
 def _campaign_command(environment: Environment, contacts: str) -> list[str]:
-    """Return the command that sends a new campaign to this number of generated contacts."""
+    """Return the command that sends a new campaign to this number of generated contacts.
+
+    All runs use the same contacts on one list per number of contacts, so that runs do not add to them.
+    """
     stamp = dt.datetime.now(dt.UTC).strftime("%H%M%S%f")
-    folder = Path(tempfile.mkdtemp(prefix="esq-campaign-"))
+    folder = chaos_dir(environment) / "campaign"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / f"chaos-{contacts}.csv"
     rows = "\n".join(f"Contato {n},{_FIRST_NUMBER + n}" for n in range(int(contacts)))
-    (folder / f"chaos-{stamp}.csv").write_text(f"name,phone\n{rows}\n", encoding="utf-8")
+    file.write_text(f"name,phone\n{rows}\n", encoding="utf-8")
     (folder / "text.txt").write_text(f"{_TEMPLATE_TEXT} ({stamp})", encoding="utf-8")
     return [
         *(*PYTHON_MODULE, "cli.main", "campaign", "send", environment.name, "--json"),
-        *("--company", "chaos", "--contacts", str(folder / f"chaos-{stamp}.csv")),
+        *("--company", "chaos", "--contacts", str(file)),
         *("--template", str(folder / "text.txt")),
     ]

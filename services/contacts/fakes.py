@@ -43,6 +43,13 @@ class FakeContactRepository:
         """See `ports.ContactRepository.find_list`."""
         return self._list(company, name) if (company, name) in self.list_ids else None
 
+    async def delete_list_batch(self, company: str, name: str) -> bool:
+        """See `ports.ContactRepository.delete_list_batch`."""
+        list_id = self.list_ids.pop((company, name), None)
+        if list_id is not None:
+            del self.members[list_id]
+        return True
+
     async def contacts_page(
         self, company: str, list_id: UUID, after: UUID | None, limit: int
     ) -> list[Contact]:

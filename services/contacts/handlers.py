@@ -96,3 +96,22 @@ async def list_contacts(
     if contact_list is None:
         raise NotFoundError("there is no such list")
     return contact_list, await contacts.contacts_page(company, contact_list.id, after, limit)
+
+
+async def delete_list(company: str, list_name: str, contacts: ContactRepository) -> None:
+    """Delete a list and its members; the contacts themselves stay.
+
+    An interrupted deletion leaves a shorter list; deleting it again continues.
+
+    Args:
+        company: the tenant.
+        list_name: name of the list.
+        contacts: stores the contacts.
+
+    Raises:
+        NotFoundError: the company has no such list.
+    """
+    if await contacts.find_list(company, list_name) is None:
+        raise NotFoundError("there is no such list")
+    while not await contacts.delete_list_batch(company, list_name):
+        pass

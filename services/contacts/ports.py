@@ -54,6 +54,20 @@ class ContactRepository(Protocol):
         """
         ...
 
+    async def delete_list_batch(self, company: str, name: str) -> bool:
+        """Delete a batch of a list's members; the last batch deletes the list and its import records.
+
+        Contacts stay: they belong to the company, and may be on other lists.
+
+        Args:
+            company: the tenant.
+            name: name of the list.
+
+        Returns:
+            Whether the list is gone.
+        """
+        ...
+
     async def contacts_page(
         self, company: str, list_id: UUID, after: UUID | None, limit: int
     ) -> list[Contact]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SQL = load_queries(Path(__file__).with_name("queries.sql"))
 MIN_UUID = UUID(int=0)
+MEMBERS_PER_DELETE = 5000
+"""A transaction of this size holds its locks for tens of milliseconds."""
 LIST_LOCK_TIMEOUT_SECONDS = 5.0
 """Time that a batch waits in this process for other imports into the same list. In the database it would wait
 for the row of the list while occupying a connection; many concurrent imports would exhaust the pool."""
@@ -64,6 +66,23 @@ class PostgresContactRepository:
             row = await transaction.fetch_one(SQL["find_list"], company=company, name=name)
         return ContactList(row.id, row.name, row.member_count) if row else None
 
+    async def delete_list_batch(self, company: str, name: str) -> bool:
+        """See `ports.ContactRepository.delete_list_batch`."""
+        async with self._database.transaction() as transaction:
+            row = await transaction.fetch_one(SQL["lock_list"], company=company, name=name)
+            if row is None:
+                return True
+            key = {"company": company, "list_id": row.id}
+            deleted = await transaction.execute(SQL["delete_members"], **key, limit=MEMBERS_PER_DELETE)
+            if is_last := deleted < MEMBERS_PER_DELETE:
+                await transaction.execute(SQL["delete_imports"], **key)
+                await transaction.execute(SQL["delete_list"], **key)
+            else:
+                counter = {"company": company, "id": row.id, "added": -deleted}
+                await transaction.execute(SQL["increment_member_count"], **counter)
+            await transaction.commit()
+        return is_last
+
     async def contacts_page(
         self, company: str, list_id: UUID, after: UUID | None, limit: int
     ) -> list[Contact]:
@@ -80,7 +99,7 @@ class PostgresContactRepository:
 
 
 async def _get_or_create_list(transaction: Transaction, batch: ImportBatch) -> UUID:
-    row = await transaction.fetch_one(SQL["find_list"], company=batch.company, name=batch.list_name)
+    row = await transaction.fetch_one(SQL["keep_list"], company=batch.company, name=batch.list_name)
     if row is None:
         row = await transaction.fetch_one(
             SQL["get_or_create_list"], company=batch.company, id=uuid7(), name=batch.list_name

@@ -5,6 +5,10 @@
 INSERT INTO lists (company, id, name) VALUES (:company, :id, :name)
 ON CONFLICT (company, name) DO UPDATE SET name = excluded.name RETURNING id
 
+-- name: keep_list
+-- The lock keeps the list from being deleted while contacts are added.
+SELECT id FROM lists WHERE company = :company AND name = :name FOR KEY SHARE
+
 -- name: find_list
 SELECT id, name, member_count FROM lists WHERE company = :company AND name = :name
 
@@ -49,3 +53,19 @@ INSERT INTO list_members (company, list_id, contact_id)
 SELECT DISTINCT c.company, CAST(:list_id AS uuid), c.id
 FROM staged_contacts s JOIN contacts c ON c.company = :company AND c.phone = s.phone ORDER BY c.id
 ON CONFLICT DO NOTHING
+
+-- name: lock_list
+-- Excludes imports into the list, which would add members to a list that is being deleted.
+SELECT id FROM lists WHERE company = :company AND name = :name FOR UPDATE
+
+-- name: delete_members
+DELETE FROM list_members WHERE company = :company AND list_id = :list_id AND contact_id IN (
+    SELECT contact_id FROM list_members WHERE company = :company AND list_id = :list_id
+    ORDER BY contact_id LIMIT :limit
+)
+
+-- name: delete_imports
+DELETE FROM imports WHERE company = :company AND list_id = :list_id
+
+-- name: delete_list
+DELETE FROM lists WHERE company = :company AND id = :list_id

@@ -65,6 +65,12 @@ async def list_lists(
     return ListPage(lists=lists, next=page[-1].name if len(page) == limit else None)
 
 
+@router.delete("/lists/{name}", status_code=204)
+async def delete_list(request: Request, principal: Writer, name: str) -> None:
+    """Delete a list; its contacts stay. A campaign that is still being planned from it fails."""
+    await handlers.delete_list(principal.company, name, _contacts(request))
+
+
 @router.get("/lists/{name}/contacts")
 async def list_contacts(
     request: Request,

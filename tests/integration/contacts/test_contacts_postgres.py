@@ -11,10 +11,11 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
+from services.contacts.adapters import postgres
 from services.contacts.adapters.postgres import LIST_LOCK_TIMEOUT_SECONDS, PostgresContactRepository
 from services.contacts.commands import ImportContacts
 from services.contacts.fakes import FakeContactRepository
-from services.contacts.handlers import import_contacts, list_contacts
+from services.contacts.handlers import delete_list, import_contacts, list_contacts
 from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
@@ -169,3 +170,38 @@ async def test_contact_can_be_on_two_lists(repository: PostgresContactRepository
     await import_rows(repository, [f"Ana,{phone(1)}"])
     assert (await import_rows(repository, [f"Ana,{phone(1)}"], name="family")).accepted == 1
     assert await names_by_phone(repository, "family") == await names_by_phone(repository)
+
+
+async def test_list_is_deleted_in_batches_that_keep_its_count(
+    repository: PostgresContactRepository, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "MEMBERS_PER_DELETE", 2)
+    await import_rows(repository, [f"P,{phone(number)}" for number in range(3)])
+    await import_rows(repository, [f"P,{phone(number)}" for number in range(3)], name="others")
+    assert not await repository.delete_list_batch("acme", "friends")
+    remaining = await repository.find_list("acme", "friends")
+    assert remaining is not None
+    assert remaining.member_count == 1
+    await delete_list("acme", "friends", repository)
+    assert await repository.find_list("acme", "friends") is None
+    assert len(await names_by_phone(repository, "others")) == 3
+    async with database.read_only_transaction() as transaction:
+        counts = await transaction.fetch_one(
+            text("SELECT (SELECT count(*) FROM list_members), (SELECT count(*) FROM imports)")
+        )
+    assert counts is not None
+    assert tuple(counts) == (3, 1)
+    with pytest.raises(NotFoundError):
+        await delete_list("acme", "friends", repository)
+
+
+async def test_import_during_the_deletion_of_its_list_creates_the_list_again(
+    repository: PostgresContactRepository,
+) -> None:
+    await import_rows(repository, [f"P,{phone(number)}" for number in range(100)])
+    rows = [f"P,{phone(number)}" for number in range(100, 200)]
+    await asyncio.gather(delete_list("acme", "friends", repository), import_with_retries(repository, rows))
+    contact_list = await repository.find_list("acme", "friends")
+    count = len(await names_by_phone(repository)) if contact_list else 0
+    assert count in {0, 100}
+    assert contact_list is None or contact_list.member_count == count

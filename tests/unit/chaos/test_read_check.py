@@ -225,6 +225,8 @@ async def test_reads_of_the_edge_are_checked(  # noqa: PLR0913, PLR0917 - a plan
     client = EdgeTraffic(endpoints)
 
     def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/contacts/lists":
+            return httpx.Response(200, json={"lists": [], "next": None})
         if request.method == "POST":
             return httpx.Response(201, json={})
         return httpx.Response(200, json={"total": total, "contacts": [contact], "next": None})
@@ -234,3 +236,22 @@ async def test_reads_of_the_edge_are_checked(  # noqa: PLR0913, PLR0917 - a plan
     log = await one_attempt(client._read, client._read_log)
     assert (log.corrupt, log.stale, len(log.acked)) == (corrupt, stale, acked)
     assert (await client.stored_sequence())["edge.write"] == ([] if corrupt else [0])
+
+
+async def test_lists_of_this_and_of_interrupted_runs_are_deleted(endpoints: Endpoints) -> None:
+    client, lists = EdgeTraffic(endpoints), {"chaosdead"}
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            lists.add(request.url.params["list"])
+            return httpx.Response(201, json={})
+        if request.method == "DELETE":
+            lists.remove(request.url.path.rpartition("/")[2])
+            return httpx.Response(204)
+        return httpx.Response(200, json={"lists": [{"name": name} for name in sorted(lists)], "next": None})
+
+    client._http = httpx.AsyncClient(base_url=endpoints.edge_url, transport=httpx.MockTransport(respond))
+    await client.open()
+    assert lists == {RUN}
+    await client.close()
+    assert lists == set()

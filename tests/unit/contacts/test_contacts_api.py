@@ -148,6 +148,19 @@ async def test_openapi_document_contains_all_paths(client: httpx.AsyncClient) ->
     assert set(document["paths"]) == {
         "/contacts/imports",
         "/contacts/lists",
+        "/contacts/lists/{name}",
         "/contacts/lists/{name}/contacts",
     }
     assert "text/csv" in document["paths"]["/contacts/imports"]["post"]["requestBody"]["content"]
+
+
+async def test_deleted_list_is_gone_and_its_contacts_stay(client: httpx.AsyncClient) -> None:
+    await import_file(client, FILE)
+    path = "/contacts/lists/friends"
+    assert (await client.delete(path, headers=bearer("globex"))).status_code == 404
+    assert (await client.delete(path, headers=bearer("acme", "contacts:read"))).status_code == 403
+    assert (await client.delete(path, headers=bearer())).status_code == 204
+    assert (await client.delete(path, headers=bearer())).status_code == 404
+    assert (await client.get(f"{path}/contacts", headers=bearer())).status_code == 404
+    assert (await client.get("/contacts/lists", headers=bearer())).json()["lists"] == []
+    assert (await import_file(client, FILE)).json()["accepted"] == 2
