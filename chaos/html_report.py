@@ -3,23 +3,69 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from infra.measurements.html import render_page
+from infra.measurements.html.charts import MAX_SERIES, Mark, Series, TimeAxis, TimeChart
 from services.contracts.slo import ERROR_BUDGET_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from chaos.results import ChaosReport, ExperimentRun
     from chaos.traffic.client_stats import StreamStats
 
-AXIS_WIDTH = 900
-"""Width of the time axis in pixels; the names of the streams are left of it."""
-LABEL_WIDTH = 120
-_ROW_HEIGHT = 22
+LABEL_WIDTH = 165
+"""Pixels for the names of the streams, left of their rows."""
+PLOT_WIDTH = 775
+ROW_HEIGHT = 22
+SLOW_SECONDS = 1.0
+_STATES = {
+    "down": "no acknowledgement",
+    "slow": "few or slow acknowledgements",
+    "up": "acknowledged",
+}
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+
+@dataclass(frozen=True)
+class Period:
+    """Consecutive seconds in which a stream is in the same state.
+
+    Attributes:
+        state: `up`, `slow` or `down`.
+        start: first second since the start of the run.
+        end: second after the last one.
+    """
+
+    state: str
+    start: int
+    end: int
+
+    def __str__(self) -> str:
+        return f"{_STATES[self.state]} from second {self.start} to {self.end}"
+
+
+@dataclass(frozen=True)
+class StreamRow:
+    """Row of a stream in the timeline.
+
+    Attributes:
+        name: name of the stream.
+        y: vertical position.
+        periods: its states over time.
+    """
+
+    name: str
+    y: int
+    periods: list[Period]
+
+    def __str__(self) -> str:
+        disturbed = [str(period) for period in self.periods if period.state != "up"]
+        return f"{self.name}: {', '.join(disturbed) or 'acknowledged all the time'}"
 
 
 def render_report(report: ChaosReport, runbook: str) -> str:
@@ -27,77 +73,83 @@ def render_report(report: ChaosReport, runbook: str) -> str:
 
     Args:
         report: the report.
-        runbook: text of the runbook.
+        runbook: text of the runbook; empty for none.
     """
     return render_page(
         _TEMPLATE,
         report=report,
         evaluations=report.evaluations,
         runs=[_run_context(number, run) for number, run in enumerate(report.runs, 1)],
+        states=_STATES,
         runbook=runbook,
         budget=round(ERROR_BUDGET_SECONDS),
-        label_width=LABEL_WIDTH,
-        axis_width=AXIS_WIDTH,
     )
 
 
 def _run_context(number: int, run: ExperimentRun) -> dict[str, Any]:
+    marks = tuple(
+        Mark(annotation.at - run.started_at, annotation.description, annotation.is_injection)
+        for annotation in run.annotations
+    )
     seconds = max(run.ended_at - run.started_at, 1.0)
-    scale = AXIS_WIDTH / seconds
-    rows = [
-        {"name": name, "y": 24 + row * _ROW_HEIGHT, "cells": _cells(stats, run, scale)}
-        for row, (name, stats) in enumerate(sorted(run.streams.items()))
-    ]
+    streams = sorted(run.streams.items())
     return {
         "number": number,
         "run": run,
-        "height": 24 + len(rows) * _ROW_HEIGHT + 26,
-        "rows": rows,
-        "streams": sorted(run.streams.items()),
-        "errors": _errors(run),
-        "annotations": [
-            {"x": LABEL_WIDTH + (annotation.at - run.started_at) * scale, "annotation": annotation}
-            for annotation in run.annotations
+        "axis": TimeAxis(seconds, marks, LABEL_WIDTH, PLOT_WIDTH),
+        "rows": [
+            StreamRow(name, 30 + row * ROW_HEIGHT, _periods(stats, int(seconds)))
+            for row, (name, stats) in enumerate(streams)
         ],
-        "ticks": [
-            {"x": LABEL_WIDTH + second * scale, "second": second}
-            for second in range(0, int(seconds) + 1, _tick_seconds(seconds))
-        ],
+        "bottom": 30 + len(streams) * ROW_HEIGHT,
+        "streams": streams,
+        "error_chart": _error_chart(run, TimeAxis(seconds, marks)),
+        "errors": [(name, text, count) for name, stats in streams for text, count in stats.errors.items()],
         "timeline": _timeline_rows(run),
-        "budget": run.error_budget_share,
     }
 
 
-def _cells(stats: StreamStats, run: ExperimentRun, scale: float) -> Sequence[dict[str, float | str]]:
-    """Return a cell per second: red without acknowledgements, amber with few or slow ones."""
+def _periods(stats: StreamStats, seconds: int) -> list[Period]:
+    """Return the states of a stream; the last second, which is not whole, is left out."""
     median_count = statistics.median([count for count, _ in stats.series] or [0])
-    cells: list[dict[str, float | str]] = []
-    for second, (count, slowest) in enumerate(stats.series[: int(run.ended_at - run.started_at) + 1]):
-        kind = "error" if count == 0 else "warning" if slowest > 1.0 or count < median_count / 2 else "ok"
-        tooltip = f"second {second}: {count} acknowledged, slowest {slowest:.2f} s"
-        cells.append(
-            {"x": LABEL_WIDTH + second * scale, "w": max(scale - 0.5, 0.5), "kind": kind, "tooltip": tooltip}
-        )
-    return cells
+    states = [_state(count, slowest, median_count) for count, slowest in stats.series[:seconds]]
+    periods, start = [], 0
+    for state, members in groupby(states):
+        end = start + len(list(members))
+        periods.append(Period(state, start, end))
+        start = end
+    return periods
 
 
-def _tick_seconds(seconds: float) -> int:
-    """Return the distance of two ticks of the axis in seconds."""
-    return next((step for step in (5, 10, 20, 30, 60) if seconds / step <= 20), 120)  # noqa: PLR2004 - ticks that fit
+def _state(count: int, slowest: float, median_count: float) -> str:
+    if count == 0:
+        return "down"
+    return "slow" if slowest > SLOW_SECONDS or count < median_count / 2 else "up"
 
 
-def _errors(run: ExperimentRun) -> list[tuple[str, str, int]]:
-    return [
-        (name, text, count)
-        for name, stats in sorted(run.streams.items())
-        for text, count in stats.errors.items()
-    ]
+def _error_chart(run: ExperimentRun, axis: TimeAxis) -> TimeChart | None:
+    """Return the share of missing acknowledgements of the worst streams; None if none was missing."""
+    series = [Series(name, list(_missing_percent(stats))) for name, stats in run.streams.items()]
+    worst = sorted((item for item in series if item.total), key=lambda item: -item.total)[:MAX_SERIES]
+    if not worst:
+        return None
+    length = max(len(item.values) for item in worst)
+    padded = [Series(item.name, [*item.values, *[None] * (length - len(item.values))]) for item in worst]
+    title = "Attempts without acknowledgement, the streams with most of them"
+    return TimeChart(title, "% of the attempts due in the second", 1, tuple(padded), axis)
+
+
+def _missing_percent(stats: StreamStats) -> Iterator[float | None]:
+    for due, (acked, _) in zip(stats.due, stats.series, strict=False):
+        yield round(100 * max(0.0, 1 - acked / due), 1) if due else None
 
 
 def _timeline_rows(run: ExperimentRun) -> list[tuple[float, str, str]]:
     """Return faults, events and unavailability in order: seconds since the first fault, text, CSS class."""
     rows = [
-        (annotation.at, annotation.description, "error" if annotation.is_injection else "ok")
+        (annotation.at, f"▼ {annotation.description} begins", "error")
+        if annotation.is_injection
+        else (annotation.at, f"△ {annotation.description} ends", "ok")
         for annotation in run.annotations
     ]
     rows += [(event.at, f"{event.subject}: {event.before} → {event.after}", "") for event in run.events]
@@ -108,6 +160,7 @@ def _timeline_rows(run: ExperimentRun) -> list[tuple[float, str, str]]:
             "warning",
         )
         for name, stats in run.streams.items()
-        if stats.max_unavailability_seconds > 1.0
+        if stats.max_unavailability_seconds > SLOW_SECONDS
     ]
-    return [(round(at - run.first_injection_at, 1), text, kind) for at, text, kind in sorted(rows)]
+    since = run.first_injection_at
+    return [(round(at - since, 1) + 0.0, text, kind) for at, text, kind in sorted(rows)]

@@ -40,6 +40,7 @@ class StreamStats(BaseModel):
         duplicated: writes that are stored more than once; None likewise.
         reordered: writes that are stored before one that was acknowledged before they started; None likewise.
         series: acknowledgements and maximum latency per second since the start.
+        due: attempts due in each whole second since the start.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -63,6 +64,7 @@ class StreamStats(BaseModel):
     duplicated: int | None = None
     reordered: int | None = None
     series: tuple[tuple[int, float], ...] = ()
+    due: tuple[int, ...] = ()
 
     @property
     def generator_lagged(self) -> bool:
@@ -155,6 +157,7 @@ def compute_stats(
         duplicated=duplicated,
         reordered=reordered,
         series=series,
+        due=tuple(due),
     )
 
 

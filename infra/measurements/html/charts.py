@@ -19,6 +19,8 @@ LEFT, RIGHT, TOP, BOTTOM = 70, 20, 26, 24
 """Margins in pixels: for the labels of the vertical axis, the last tick, the marks and the time axis."""
 WIDTH, HEIGHT = 870, 150
 """Size of the plot in pixels."""
+MAX_SERIES = 6
+"""Series that can be told apart in one chart."""
 _TIME_STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400)
 _MAX_TIME_TICKS = 12
 _VALUE_TICKS = 4
@@ -70,14 +72,18 @@ class TimeAxis:
     Attributes:
         seconds: its length.
         marks: moments that every chart shows, in order.
+        left: horizontal position of its start.
+        width: its width.
     """
 
     seconds: float
     marks: tuple[Mark, ...] = ()
+    left: int = LEFT
+    width: int = WIDTH
 
     def x(self, seconds: float) -> float:
         """Return the horizontal position of a time."""
-        return round(LEFT + WIDTH * min(max(seconds, 0.0), self.seconds) / max(self.seconds, 1e-9), 1)
+        return round(self.left + self.width * min(max(seconds / max(self.seconds, 1e-9), 0.0), 1.0), 1)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
@@ -100,7 +106,7 @@ class TimeChart:
         title: what it shows.
         unit: unit of all values.
         interval_seconds: length of an interval.
-        series: at most six of them.
+        series: at most `MAX_SERIES`.
         axis: the time axis.
         stacked: whether the values are bars on top of each other; otherwise they are lines.
         logarithmic: whether the vertical axis is logarithmic, for values of different magnitudes.

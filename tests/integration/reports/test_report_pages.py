@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from chaos.html_report import render_report
 from loadtests.html_report import render_html
-from tests.sample_reports import load_report
+from tests.sample_reports import chaos_report, load_report, slo_page
 from tests.servers.chromium import Chromium
 
 if TYPE_CHECKING:
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 SCREENSHOTS = "ESQ_TEST_SCREENSHOTS"
 """Folder for pictures of all pages, to look at; none are taken without it."""
-PAGES = {
-    "load": lambda: render_html(load_report(), load_report(commit="2395177")),
+PAGES: dict[str, Callable[[Path], str]] = {
+    "load": lambda _: render_html(load_report(), load_report(commit="2395177")),
+    "chaos": lambda _: render_report(chaos_report(), "# Zone outage\n\nSee `esq status ENV` <first>."),
+    "slo": slo_page,
 }
 _CHECKS = (Path(__file__).parent / "page_checks.js").read_text()
 
@@ -35,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the rendered pages."""
     pages = tmp_path_factory.mktemp("pages")
     for name, render in PAGES.items():
-        (pages / f"{name}.html").write_text(render(), encoding="utf-8")
+        (pages / f"{name}.html").write_text(render(pages / "measurements"), encoding="utf-8")
     return pages
 
 

@@ -240,7 +240,7 @@ def test_html_page_is_self_contained_and_escaped() -> None:
         "ip link set x down",
     ):
         assert text in page
-    assert "2 uncertain" in page
+    assert "<dt>uncertain</dt><dd>2</dd>" in page
     assert "Do &lt;nothing&gt;." in page
 
 
