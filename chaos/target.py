@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from kubernetes import client
 
 from chaos.journal import UndoJournal
+from chaos.pod_location import PodLocation
 from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError, UsageError
 from infra.kubernetes import API_ERRORS, api_client
@@ -30,28 +31,6 @@ _SENTINEL = (
     *("sentinel", "master", "esq"),
 )
 _BROKER = ("python3", "/etc/esq/kafka/probe.py", "report")
-
-
-@dataclass(frozen=True)
-class PodLocation:
-    """A pod and its location.
-
-    Attributes:
-        namespace: Kubernetes namespace.
-        pod: name of the pod.
-        zone: zone of its node; None if it has no node.
-        uid: `metadata.uid` of the pod.
-        containers: container id by name of its running containers.
-    """
-
-    namespace: str
-    pod: str
-    zone: str | None
-    uid: str
-    containers: dict[str, str]
-
-    def __str__(self) -> str:
-        return f"pod {self.namespace}/{self.pod}"
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from chaos.faults import Fault, network, power_loss, processes, render, resource_exhaustion, zones
+from chaos.faults import (
+    Fault,
+    kubernetes,
+    network,
+    node_pods,
+    pod_stress,
+    power_loss,
+    processes,
+    render,
+    resource_exhaustion,
+    zones,
+)
 from chaos.faults.host_processes import HostProcess
+from chaos.pod_location import PodLocation
 from infra.zones.paths import ClusterPaths
 from infra.zones.spec import ClusterSpec
 
@@ -15,8 +27,20 @@ SPEC = ClusterSpec.model_validate({"name": "paper", "subnet": "10.200.0.0/16"})
 PATHS = ClusterPaths(Path("/state of mine/paper"), "paper")
 GROUP = Path("/sys/fs/cgroup/cpu/esq-paper-zone-a")
 VICTIM = HostProcess(pid=17, start_ticks=4711)
+KUBECONFIG = Path("/state of mine/kubeconfig")
+POD = PodLocation(
+    "esq-data", "redis-0", "zone-a", "node-a", "uid", {"redis": "containerd://0123"}, {"redis": "image"}
+)
 
 UNDOABLE = {
+    "node-cordon": kubernetes.node_cordon(KUBECONFIG, "node-a"),
+    "node-drain": kubernetes.node_drain(KUBECONFIG, "node-a"),
+    "pod-isolation": kubernetes.pod_isolation(KUBECONFIG, "zone-a", [POD]),
+    "dns-failure in pods": kubernetes.dns_block(KUBECONFIG),
+    "cpu-stress": pod_stress.cpu_stress(KUBECONFIG, POD, "redis", 2),
+    "memory-stress": pod_stress.memory_stress(KUBECONFIG, POD, "redis", 1 << 24),
+    "process-kill from its node": node_pods.container_kill(KUBECONFIG, POD, "redis"),
+    "process-freeze from its node": node_pods.container_freeze(KUBECONFIG, POD, "redis"),
     "zone-isolation": network.zone_isolation(SPEC, "zone-a"),
     "partition": network.partition(SPEC, "zone-a", "zone-b"),
     "one-way-partition": network.one_way_partition(SPEC, "zone-a", "zone-b"),
@@ -39,7 +63,7 @@ UNDOABLE = {
 @pytest.mark.parametrize("kind", UNDOABLE)
 def test_fault_has_kind_target_and_undo(kind: str) -> None:
     fault = UNDOABLE[kind]
-    assert fault.kind == kind
+    assert fault.kind == kind.partition(" ")[0]
     assert fault.target
     assert fault.inject
     assert fault.undo
@@ -52,8 +76,9 @@ def test_fault_survives_serialisation(kind: str) -> None:
     assert len(render(fault.undo).splitlines()) >= len(fault.undo)
 
 
-def test_kill_has_no_undo() -> None:
+def test_kill_and_deletion_have_no_undo() -> None:
     assert processes.kill_processes("pod x/y", [VICTIM]).undo == ()
+    assert kubernetes.pod_delete(KUBECONFIG, POD).undo == ()
 
 
 def test_nftables_tables_differ_by_fault_and_cluster() -> None:
@@ -120,6 +145,10 @@ def test_control_plane_stops_in_reverse_start_order() -> None:
         lambda: resource_exhaustion.memory_pressure("pod x/y", GROUP, -1),
         lambda: processes.kill_processes("pod x/y", []),
         lambda: zones.control_plane_outage(PATHS, ["proxy"]),
+        lambda: kubernetes.pod_isolation(KUBECONFIG, "zone-a", []),
+        lambda: pod_stress.cpu_stress(KUBECONFIG, POD, "redis", 0),
+        lambda: pod_stress.memory_stress(KUBECONFIG, POD, "redis", -1),
+        lambda: POD.main_container("sentinel"),
     ],
 )
 def test_invalid_arguments_are_rejected_before_the_injection(build: object) -> None:
