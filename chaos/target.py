@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 from kubernetes import client
 
+from chaos.adapters.embedded import EmbeddedFaults
+from chaos.adapters.kubernetes import KubernetesFaults
 from chaos.journal import UndoJournal
 from chaos.pod_location import PodLocation
 from infra.components.pod_client import KubernetesPodClient
 from infra.errors import EsqError, UsageError
 from infra.kubernetes import API_ERRORS, api_client
-from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
+from infra.names import DATA_NAMESPACE, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPACE, ZONE_LABEL
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from chaos.adapters import FaultPort
     from chaos.traffic.client import Endpoints
     from infra.components.component_health import Pod
     from infra.credentials import Credentials
@@ -78,9 +81,16 @@ class Target:
             raise UsageError(
                 "this fault needs access to the hosts of the zones",
                 location=self.environment,
-                remedy="Run it on `local`, or choose an experiment with `needs: kubernetes`.",
+                remedy="Run it on `local`, or choose another experiment: see `esq chaos list`.",
             )
         return self.cluster
+
+    @cached_property
+    def faults(self) -> FaultPort:
+        """Adapter of the faults that each kind of cluster injects in its own way."""
+        if self.cluster is not None:
+            return EmbeddedFaults(self.cluster)
+        return KubernetesFaults(self.kubeconfig, self.pods_in_zone)
 
     def core_api(self) -> client.CoreV1Api:
         """Return a client for pods, nodes, endpoints and secrets; a new one for each caller."""
@@ -177,10 +187,18 @@ class Target:
 
     def _location(self, namespace: str, pod: Pod) -> PodLocation:
         details = self.core_api().read_namespaced_pod(pod.name, namespace)
-        containers = {
-            status.name: str(status.container_id or "") for status in details.status.container_statuses or ()
-        }
-        return PodLocation(namespace, pod.name, pod.zone, str(details.metadata.uid), containers)
+        return PodLocation(
+            namespace=namespace,
+            pod=pod.name,
+            zone=pod.zone,
+            node=str(details.spec.node_name or ""),
+            uid=str(details.metadata.uid),
+            containers={
+                status.name: str(status.container_id or "")
+                for status in details.status.container_statuses or ()
+            },
+            images={container.name: container.image for container in details.spec.containers},
+        )
 
     def _pod_in_role(self, pod: str) -> str:
         if pod == "postgres-primary":
@@ -205,9 +223,53 @@ class Target:
         Raises:
             UsageError: no zone matches.
         """
-        if zone in self.zones.spec.zones:
+        if zone in self._zone_names():
             return zone
         pod_zone = self.resolve_pod(zone).zone
         if pod_zone is None:
             raise UsageError(f"`{zone}` runs in no zone", location="experiment", remedy=self._status_remedy)
         return pod_zone
+
+    def resolve_node(self, node: str) -> str:
+        """Return the name of a node that is not cordoned: the undo of a drain could not tell why it is.
+
+        Args:
+            node: name of a node, or a pod as in `resolve_pod`, whose node is returned.
+
+        Raises:
+            UsageError: no node matches, or it is cordoned.
+        """
+        nodes = {entry.metadata.name: entry for entry in self.core_api().list_node().items}
+        name = node if node in nodes else self.resolve_pod(node).node
+        if name not in nodes:
+            raise UsageError(f"`{node}` runs on no node", location="experiment", remedy=self._status_remedy)
+        if nodes[name].spec.unschedulable:
+            raise UsageError(
+                f"node {name} is cordoned already",
+                location="experiment",
+                remedy=f"Wait until it is free, or: kubectl uncordon {name}",
+            )
+        return str(name)
+
+    def pods_in_zone(self, zone: str) -> list[PodLocation]:
+        """Return the pods of the platform that run in a zone."""
+        return [
+            self._location(pods.namespace, pod)
+            for pods in (self.data_pods, self.service_pods)
+            for pod in pods.select(f"{PART_OF_LABEL}={PRODUCT}")
+            if pod.zone == zone
+        ]
+
+    def python_image(self) -> str:
+        """Return an image with Python that the cluster can pull: that of the services.
+
+        Raises:
+            UsageError: no service runs.
+        """
+        return next(iter(self.resolve_pod("contacts-api").images.values()))
+
+    def _zone_names(self) -> Collection[str]:
+        if self.cluster is not None:
+            return self.cluster.spec.zones
+        nodes = self.core_api().list_node().items
+        return {(node.metadata.labels or {}).get(ZONE_LABEL, "") for node in nodes}

@@ -124,18 +124,26 @@ def _zone_problems(api: client.ApiClient, zones: tuple[str, ...]) -> list[Proble
 
 
 def _rights_problems(api: client.ApiClient) -> list[Problem]:
-    reviews = client.AuthorizationV1Api(api)
     rights = list(required_rights())
     with ThreadPoolExecutor(_PARALLEL_REVIEWS) as pool:
-        allowed = list(pool.map(lambda right: _is_allowed(reviews, right), rights))
-    denied = [str(right) for right, is_allowed in zip(rights, allowed, strict=True) if not is_allowed]
+        allowed = list(pool.map(lambda right: is_allowed(api, right), rights))
+    denied = [str(right) for right, has_right in zip(rights, allowed, strict=True) if not has_right]
     if not denied:
         return []
     message = f"the user of the context may not {', '.join(denied)}"
     return [Problem(message, "cluster", "Grant these rights, or name a context with more rights.")]
 
 
-def _is_allowed(reviews: client.AuthorizationV1Api, right: Right) -> bool:
+def is_allowed(api: client.ApiClient, right: Right) -> bool:
+    """Return whether the user of the kubeconfig has a right.
+
+    Args:
+        api: client of the cluster.
+        right: the right.
+
+    Raises:
+        EsqError: the cluster is unreachable.
+    """
     resource, _, subresource = right.resource.partition("/")
     attributes = client.V1ResourceAttributes(
         verb=right.verb,
@@ -147,5 +155,6 @@ def _is_allowed(reviews: client.AuthorizationV1Api, right: Right) -> bool:
     review = client.V1SelfSubjectAccessReview(
         spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=attributes)
     )
+    reviews = client.AuthorizationV1Api(api)
     answer = get_or_none(lambda: reviews.create_self_subject_access_review(review))
     return bool(answer.status.allowed)

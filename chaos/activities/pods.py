@@ -12,7 +12,7 @@ from chaos.faults import Fault, host_processes, processes, resource_exhaustion
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chaos.target import PodLocation
+    from chaos.pod_location import PodLocation
 
 __all__ = ["delete_pod", "freeze", "kill", "limit_memory", "throttle_cpu"]
 

@@ -63,8 +63,19 @@ class KubernetesPodClient:
 
     def list_pods(self, name: str) -> Sequence[Pod]:
         """See `component_health.PodClient.list_pods`."""
+        return self.select(f"{NAME_LABEL}={name}")
+
+    def select(self, labels: str) -> Sequence[Pod]:
+        """Return the pods with these labels, sorted by name.
+
+        Args:
+            labels: selector, e.g. `app.kubernetes.io/part-of=esq`.
+
+        Raises:
+            PodUnreachableError: the cluster is unreachable.
+        """
         try:
-            pods = self._core.list_namespaced_pod(self.namespace, label_selector=f"{NAME_LABEL}={name}")
+            pods = self._core.list_namespaced_pod(self.namespace, label_selector=labels)
             return [self._pod(pod) for pod in sorted(pods.items, key=lambda pod: str(pod.metadata.name))]
         except API_ERRORS as error:
             raise PodUnreachableError(f"the cluster is unreachable: {_short_error(error)}") from error
