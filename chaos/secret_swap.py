@@ -1,8 +1,9 @@
 """Replace values of a Secret by invalid ones, and restore them, for a pod that starts in between.
 
 The original is stored in the cluster in a copy beside the Secret, so that no secret is written to a journal.
-Repeating a restore is harmless. The new values (a private key, for example) are not arguments, which every
-user of the host can read: they are in a file that the program deletes as soon as it has read it.
+The copy has the label of a fault. Repeating a restore is harmless, also when the Secret or its pods are gone.
+The new values (a private key, for example) are not arguments, which every user of the host can read: they are
+in a file that the program deletes as soon as it has read it.
 
     python -m chaos.secret_swap swap KUBECONFIG NAMESPACE DEPLOYMENT SECRET FILE
     python -m chaos.secret_swap restore KUBECONFIG NAMESPACE DEPLOYMENT SECRET
@@ -17,10 +18,11 @@ from pathlib import Path
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from infra.kubernetes import api_client
+from chaos.faults.kubectl import FAULT_LABEL
+from infra.kubernetes import api_client, get_or_none
 from infra.names import NAME_LABEL, PART_OF_LABEL, PRODUCT
 
-_NOT_FOUND, _CONFLICT = 404, 409
+_CONFLICT = 409
 
 
 def swap(
@@ -36,7 +38,9 @@ def swap(
         values: new values by key.
     """
     original = core_api.read_namespaced_secret(secret, namespace)
-    metadata = client.V1ObjectMeta(name=_copy_name(secret), labels={PART_OF_LABEL: PRODUCT})
+    metadata = client.V1ObjectMeta(
+        name=_copy_name(secret), labels={PART_OF_LABEL: PRODUCT, FAULT_LABEL: "secret-swap"}
+    )
     copy = client.V1Secret(metadata=metadata, type=original.type, data=original.data)
     try:
         core_api.create_namespaced_secret(namespace, copy)
@@ -44,8 +48,8 @@ def swap(
         if error.status != _CONFLICT:
             raise
     core_api.patch_namespaced_secret(secret, namespace, {"stringData": values})
-    pods = _pods(core_api, namespace, deployment)
-    _delete_pod(core_api, pods[0].metadata.name, namespace)
+    for pod in _pods(core_api, namespace, deployment)[:1]:
+        _delete_pod(core_api, pod.metadata.name, namespace)
 
 
 def restore(core_api: client.CoreV1Api, namespace: str, deployment: str, secret: str) -> None:
@@ -57,17 +61,14 @@ def restore(core_api: client.CoreV1Api, namespace: str, deployment: str, secret:
         deployment: name of the Deployment.
         secret: name of its Secret.
     """
-    try:
-        copy = core_api.read_namespaced_secret(_copy_name(secret), namespace)
-    except ApiException as error:
-        if error.status == _NOT_FOUND:
-            return
-        raise
-    core_api.patch_namespaced_secret(secret, namespace, {"data": copy.data})
+    copy = get_or_none(lambda: core_api.read_namespaced_secret(_copy_name(secret), namespace))
+    if copy is None:
+        return
+    get_or_none(lambda: core_api.patch_namespaced_secret(secret, namespace, {"data": copy.data}))
     for pod in _pods(core_api, namespace, deployment):
         if pod.metadata.creation_timestamp >= copy.metadata.creation_timestamp:
             _delete_pod(core_api, pod.metadata.name, namespace)
-    core_api.delete_namespaced_secret(_copy_name(secret), namespace)
+    get_or_none(lambda: core_api.delete_namespaced_secret(_copy_name(secret), namespace))
 
 
 def _copy_name(secret: str) -> str:
@@ -81,11 +82,7 @@ def _pods(core_api: client.CoreV1Api, namespace: str, deployment: str) -> list[c
 
 def _delete_pod(core_api: client.CoreV1Api, name: str, namespace: str) -> None:
     """Delete a pod; one that is gone needs no restart."""
-    try:
-        core_api.delete_namespaced_pod(name, namespace)
-    except ApiException as error:
-        if error.status != _NOT_FOUND:
-            raise
+    get_or_none(lambda: core_api.delete_namespaced_pod(name, namespace))
 
 
 def _read_and_delete(file: Path) -> dict[str, str]:

@@ -67,6 +67,7 @@ class FakeTarget:
     folder: Path
     environment: str = "fake"
     cluster: Any = "zones"
+    kubeconfig: Path = Path("kubeconfig of the target")
     traffic: FakeTraffic = field(default_factory=FakeTraffic)
     problems: list[str] = field(default_factory=list)
     runs: list[ExperimentRun] = field(default_factory=list)
