@@ -36,7 +36,6 @@ class EsqExtension(BaseModel):
     Attributes:
         name: name of the extension, which marks it as the one of `esq`.
         runbook: page of `runbooks/` for this incident.
-        needs: required access: `zones` if hosts are affected, `kubernetes` if the API server is sufficient.
         traffic: clients that run during the experiment.
         runs_unobserved: whether the experiment may run where no traffic can: without guard and measurements.
         edge_timeout_seconds: timeout of a request of the client `edge`.
@@ -50,7 +49,6 @@ class EsqExtension(BaseModel):
 
     name: Literal["esq"] = "esq"
     runbook: str
-    needs: Literal["zones", "kubernetes"] = "zones"
     traffic: tuple[ClientName, ...] = Field(min_length=1)
     runs_unobserved: bool = False
     edge_timeout_seconds: float = Field(default=2.0, gt=0, le=30)
@@ -64,9 +62,7 @@ class EsqExtension(BaseModel):
         return stream_names(self.traffic)
 
 
-NO_EXTENSION = EsqExtension.model_construct(
-    runbook="", needs="kubernetes", traffic=(), abort_after_silence_seconds={}
-)
+NO_EXTENSION = EsqExtension.model_construct(runbook="", traffic=(), abort_after_silence_seconds={})
 """Extension of other people's documents: no traffic, thus no guard and no SLOs."""
 
 

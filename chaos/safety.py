@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from infra.errors import EsqError, UsageError
+from chaos import capabilities
+from infra.errors import EsqError, ProblemsError, UsageError
 
 if TYPE_CHECKING:
     from chaos.experiment import Experiment
@@ -40,22 +41,19 @@ def require_confirmation(environment: str, confirmed_name: str | None, *, is_emb
         )
 
 
-def require_access(experiment: Experiment, target: Target) -> None:
-    """Require that the target offers what the experiment needs.
+def require_capabilities(experiment: Experiment, target: Target) -> None:
+    """Require that the target offers what the actions of an experiment need.
 
     Args:
         experiment: the experiment.
-        target: environment to run it on.
+        target: environment of the experiment.
 
     Raises:
-        UsageError: the experiment needs the hosts of the zones, and the cluster is external.
+        ProblemsError: everything that is missing.
+        EsqError: the cluster is unreachable.
     """
-    if experiment.extension.needs == "zones" and target.cluster is None:
-        raise UsageError(
-            f"`{experiment.name}` needs access to the hosts of the zones",
-            location=target.environment,
-            remedy="Run it on `local`, or choose an experiment with `needs: kubernetes`.",
-        )
+    if problems := capabilities.find_problems(experiment.document, target):
+        raise ProblemsError(f"`{experiment.name}` cannot run in `{target.environment}`", problems)
 
 
 def check_preconditions(target: Target) -> None:

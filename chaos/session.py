@@ -9,8 +9,9 @@ between. Every run that began to observe its target has a result, also one that 
 from __future__ import annotations
 
 import logging
+import os
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,8 @@ from chaos.run_lock import exclusive_run
 from infra.errors import EsqError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from chaos.experiment import Experiment
     from chaos.target import Target
@@ -85,7 +87,7 @@ class Session:
             EsqError: a precondition does not hold, or the traffic does not flow.
         """
         setup, target = self._setup, self._setup.target
-        safety.require_access(setup.experiment, target)
+        self._stack.enter_context(_kubeconfig(target.kubeconfig))
         step = self._stack.enter_context(setup.progress.step(setup.experiment.name))
         self.context = Context(target, setup.experiment.name, step)
         if self.injects:
@@ -103,6 +105,7 @@ class Session:
         context.run_id = run.run_id
         context.step.set_status("checking all components")
         safety.check_preconditions(context.target)
+        safety.require_capabilities(self._setup.experiment, context.target)
         self._stack.enter_context(watchdog.start(context.target.journal, on_loss=self.abort))
 
     def abort(self, reason: str) -> None:
@@ -207,6 +210,20 @@ class Session:
             run_id = self.context.run_id
             self._setup.target.journal.rollback(select=lambda fault: fault.run_id == run_id)
         return {}
+
+
+@contextmanager
+def _kubeconfig(path: Path) -> Iterator[None]:
+    """Let the actions of other extensions reach the cluster of the target, and no other."""
+    original = os.environ.get("KUBECONFIG")
+    os.environ["KUBECONFIG"] = str(path)
+    try:
+        yield
+    finally:
+        if original is None:
+            del os.environ["KUBECONFIG"]
+        else:
+            os.environ["KUBECONFIG"] = original
 
 
 def summary(run: ExperimentRun) -> str:

@@ -1,4 +1,8 @@
-"""Actions on pods: kill or freeze processes, throttle CPU, limit memory, delete a pod."""
+"""Actions on pods: kill or freeze processes, throttle or stress a container, isolate or delete a pod.
+
+The target of the experiment selects how `kill` and `freeze` act (`chaos.adapters`). `throttle_cpu` and
+`limit_memory` change cgroups of this machine; all others work through the API server of any cluster.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,27 @@ from typing import TYPE_CHECKING
 
 from chaoslib.exceptions import ActivityFailed
 
+from chaos.adapters.embedded import container_cgroup
 from chaos.context import current
-from chaos.faults import Fault, host_processes, processes, resource_exhaustion
+from chaos.faults import host_processes, kubernetes, pod_stress, resource_exhaustion
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from chaos.faults import Fault
     from chaos.pod_location import PodLocation
 
-__all__ = ["delete_pod", "freeze", "kill", "limit_memory", "throttle_cpu"]
+__all__ = [
+    "delete_pod",
+    "freeze",
+    "isolate",
+    "kill",
+    "limit_memory",
+    "stress_cpu",
+    "stress_memory",
+    "throttle_cpu",
+]
 
 
 def kill(pod: str, process: str = "", container: str = "") -> str:
@@ -29,17 +45,10 @@ def kill(pod: str, process: str = "", container: str = "") -> str:
         The name of the pod.
 
     Raises:
-        ActivityFailed: the container does not run on this host, or has no such process.
+        ActivityFailed: the container does not run, or has no such process.
     """
-    location = current().target.resolve_pod(pod)
-    members = host_processes.processes(_container_cgroup(location, container, "memory"))
-    main = host_processes.main_process(members)
-    victims = host_processes.processes_named(members, process)[:1] if process else (main,) if main else ()
-    if not victims:
-        names = [member.name for member in members]
-        raise ActivityFailed(f"expected a process {process} in {location}, found {names}")
-    current().inject(processes.kill_processes(str(location), victims))
-    return location.pod
+    faults = current().target.faults
+    return _inject(pod, container, lambda location, name: faults.kill(location, name, process))
 
 
 def freeze(pod: str, container: str = "") -> str:
@@ -53,12 +62,9 @@ def freeze(pod: str, container: str = "") -> str:
         The name of the pod.
 
     Raises:
-        ActivityFailed: the container does not run on this host.
+        ActivityFailed: the container does not run.
     """
-    location = current().target.resolve_pod(pod)
-    members = host_processes.processes(_container_cgroup(location, container, "memory"))
-    current().inject(processes.freeze_processes(str(location), members))
-    return location.pod
+    return _inject(pod, container, current().target.faults.freeze)
 
 
 def throttle_cpu(pod: str, cores: float, container: str = "") -> str:
@@ -75,11 +81,13 @@ def throttle_cpu(pod: str, cores: float, container: str = "") -> str:
     Raises:
         ActivityFailed: the container does not run on this host.
     """
-    location = current().target.resolve_pod(pod)
-    group = _container_cgroup(location, container, "cpu")
-    quota = host_processes.cpu_quota(group)
-    current().inject(resource_exhaustion.cpu_throttling(str(location), group, cores, quota))
-    return location.pod
+
+    def build(location: PodLocation, name: str) -> Fault:
+        group = _host_cgroup(location, name, "cpu")
+        quota = host_processes.cpu_quota(group)
+        return resource_exhaustion.cpu_throttling(str(location), group, cores, quota)
+
+    return _inject(pod, container, build)
 
 
 def limit_memory(pod: str, headroom_mebibytes: int, container: str = "") -> str:
@@ -96,10 +104,67 @@ def limit_memory(pod: str, headroom_mebibytes: int, container: str = "") -> str:
     Raises:
         ActivityFailed: the container does not run on this host.
     """
-    location = current().target.resolve_pod(pod)
-    group = _container_cgroup(location, container, "memory")
-    headroom, original_limit = headroom_mebibytes << 20, host_processes.memory_limit(group)
-    current().inject(resource_exhaustion.memory_pressure(str(location), group, headroom, original_limit))
+
+    def build(location: PodLocation, name: str) -> Fault:
+        group = _host_cgroup(location, name, "memory")
+        headroom, original_limit = headroom_mebibytes << 20, host_processes.memory_limit(group)
+        return resource_exhaustion.memory_pressure(str(location), group, headroom, original_limit)
+
+    return _inject(pod, container, build)
+
+
+def stress_cpu(pod: str, workers: int, container: str = "") -> str:
+    """Run busy loops in a container; they share its CPU time with its own processes.
+
+    Args:
+        pod: name of a pod, or a role.
+        workers: number of busy loops.
+        container: name of the container; the one named like its workload, or the first one, if empty.
+
+    Returns:
+        The name of the pod.
+
+    Raises:
+        ActivityFailed: the container does not run.
+    """
+    kubeconfig = current().target.kubeconfig
+    return _inject(
+        pod, container, lambda location, name: pod_stress.cpu_stress(kubeconfig, location, name, workers)
+    )
+
+
+def stress_memory(pod: str, headroom_mebibytes: int, container: str = "") -> str:
+    """Use the memory of a container up to a headroom below its limit.
+
+    Args:
+        pod: name of a pod, or a role.
+        headroom_mebibytes: memory that remains for caches and growth (MiB).
+        container: name of the container; the one named like its workload, or the first one, if empty.
+
+    Returns:
+        The name of the pod.
+
+    Raises:
+        ActivityFailed: the container does not run.
+    """
+    kubeconfig, headroom = current().target.kubeconfig, headroom_mebibytes << 20
+    return _inject(
+        pod, container, lambda location, name: pod_stress.memory_stress(kubeconfig, location, name, headroom)
+    )
+
+
+def isolate(pod: str) -> str:
+    """Isolate a pod from everything but its own node, by NetworkPolicy.
+
+    Args:
+        pod: name of a pod, or a role, for example `postgres-primary`.
+
+    Returns:
+        The name of the pod.
+    """
+    target = current().target
+    location = target.resolve_pod(pod)
+    current().inject(kubernetes.pod_isolation(target.kubeconfig, str(location), [location]))
     return location.pod
 
 
@@ -119,30 +184,31 @@ def delete_pod(pod: str) -> str:
     """
     target = current().target
     location = target.resolve_pod(pod)
-    kubectl = ("kubectl", f"--kubeconfig={target.kubeconfig}", f"--namespace={location.namespace}")
-    command = (*kubectl, "delete", "pod", location.pod, "--grace-period=1", "--wait=false")
-    current().inject(Fault(kind="pod-delete", target=str(location), inject=(command,)))
+    current().inject(kubernetes.pod_delete(target.kubeconfig, location))
     return location.pod
 
 
-def _container_cgroup(location: PodLocation, container: str, controller: str) -> Path:
-    """Return the cgroup of a container.
+def _inject(pod: str, container: str, build: Callable[[PodLocation, str], Fault]) -> str:
+    """Inject the fault of a container; return the name of the pod.
 
     Raises:
-        ActivityFailed: the container does not run on this host.
+        ActivityFailed: the container does not run, or the fault cannot be built.
     """
-    target = current().target
-    names = list(location.containers)
-    default = next((name for name in names if location.pod.startswith(name)), names[0] if names else "")
-    name = container or default
-    container_id = location.containers.get(name)
-    group = (
-        host_processes.container_cgroup(location.uid, container_id, controller)
-        if container_id and target.zones
-        else None
-    )
-    if group is None:
-        raise ActivityFailed(
-            f"expected a running container {name} in {location}, found {', '.join(names) or 'none'}"
-        )
-    return group
+    location = current().target.resolve_pod(pod)
+    try:
+        fault = build(location, location.main_container(container))
+    except ValueError as error:
+        raise ActivityFailed(str(error)) from error
+    current().inject(fault)
+    return location.pod
+
+
+def _host_cgroup(location: PodLocation, container: str, controller: str) -> Path:
+    """Return the cgroup of a container of the embedded cluster.
+
+    Raises:
+        UsageError: the cluster is not embedded.
+        ValueError: the container does not run on this machine.
+    """
+    current().target.zones  # noqa: B018 - raises
+    return container_cgroup(location, container, controller)

@@ -1,5 +1,7 @@
 """Actions on zones (node death, freeze, partitions, network, disk, DNS) and on the control plane.
 
+`isolate_zone` and `fail_dns` work on any Kubernetes cluster, the others on hosts of the embedded cluster.
+
 An action injects. `chaos.activities.rollbacks.undo` undoes; until then, the fault stays open.
 """
 
@@ -86,7 +88,7 @@ def isolate_zone(zone: str) -> str:
     """
     target = current().target
     name = target.resolve_zone(zone)
-    current().inject(network.zone_isolation(target.zones.spec, name))
+    current().inject(target.faults.isolate_zone(name))
     return name
 
 
@@ -193,17 +195,17 @@ def fill_disk(zone: str, leave_mebibytes: int) -> str:
 
 
 def fail_dns(zones: Sequence[str] = ()) -> list[str]:
-    """Stop the DNS servers of zones.
+    """Fail the DNS queries of the pods of zones.
 
     Args:
-        zones: names of the zones; all if empty.
+        zones: names of the zones; all if empty. Only the embedded cluster can select zones.
 
     Returns:
         The names of the zones.
     """
     target = current().target
-    names = [target.resolve_zone(zone) for zone in zones] or list(target.zones.spec.zones)
-    current().inject(zone_faults.dns_failure(target.zones.paths, names))
+    names = [target.resolve_zone(zone) for zone in zones]
+    current().inject(target.faults.fail_dns(names))
     return names
 
 

@@ -51,24 +51,34 @@ Confirm = Annotated[
 
 @app.command("list")
 def list_experiments(*, json: AsJson = False) -> None:
-    """List the experiments."""
+    """List the experiments, and the kinds of cluster that each can run on."""
     from chaos import experiment  # noqa: PLC0415 - not needed for help
+    from chaos.capabilities import runs_on  # noqa: PLC0415 - same
 
     experiments = [experiment.load(name) for name in experiment.names()]
     if json:
         rows = [
-            {"name": item.name, "title": item.title, "slos": list(item.extension.slos)}
+            {
+                "name": item.name,
+                "title": item.title,
+                "runs_on": list(runs_on(item.document)),
+                "slos": list(item.extension.slos),
+            }
             for item in experiments
         ]
         output.print_json({"experiments": rows})
         return
-    output.print_rows((item.name, item.title) for item in experiments)
+    table = output.table("experiment", "runs on", "title")
+    for item in experiments:
+        table.add_row(item.name, ", ".join(runs_on(item.document)), item.title)
+    output.print_table(table)
 
 
 @app.command()
 def show(name: Name, *, json: AsJson = False) -> None:
     """Show an experiment: its activities and the SLOs that it measures."""
     from chaos import experiment  # noqa: PLC0415 - not needed for help
+    from chaos.capabilities import runs_on  # noqa: PLC0415 - same
 
     loaded = experiment.load(name)
     if json:
@@ -79,6 +89,7 @@ def show(name: Name, *, json: AsJson = False) -> None:
         typer.echo(f"  {_describe(activity)}")
     for activity in loaded.document.get("rollbacks") or ():
         typer.echo(f"  rollback: {_describe(activity)}")
+    typer.echo(f"\nruns on   {', '.join(runs_on(loaded.document))}")
     if loaded.is_ours:
         _show_extension(loaded.extension)
 
@@ -98,7 +109,7 @@ def _describe(activity: Mapping[str, Any]) -> str:
 
 
 def _show_extension(extension: EsqExtension) -> None:
-    typer.echo(f"\nneeds     {extension.needs}\ntraffic   {', '.join(extension.traffic)}")
+    typer.echo(f"traffic   {', '.join(extension.traffic)}")
     for slo_id, metric in extension.slos.items():
         typer.echo(f"SLO       {slo_id} by {metric}")
     for stream, seconds in extension.abort_after_silence_seconds.items():
