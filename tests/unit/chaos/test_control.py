@@ -19,6 +19,7 @@ from chaoslib.types import Dry
 from chaos import control, observation, session, watchdog
 from chaos.activities import rollbacks
 from chaos.journal import UndoFailedError
+from infra.errors import ProblemsError
 from infra.measurements.run_values import RunOutcome
 from tests.unit.chaos import fake_target
 from tests.unit.chaos.fake_target import FakeTarget
@@ -233,7 +234,7 @@ def test_document_of_others_runs_with_the_control_of_the_settings(target: FakeTa
                 "provider": {
                     "type": "process",
                     "path": "sh",
-                    "arguments": "-c 'echo ${word} > ${folder}/touched'",
+                    "arguments": "-c 'echo ${word} $KUBECONFIG > ${folder}/touched'",
                     "secrets": ["vault"],
                 },
             }
@@ -245,7 +246,21 @@ def test_document_of_others_runs_with_the_control_of_the_settings(target: FakeTa
     (result,) = target.runs
     assert (result.outcome, result.streams) == (RunOutcome.VALID, {})
     assert [item.description for item in result.annotations] == ["touch"]
-    assert (target.folder / "touched").exists()
+    assert (target.folder / "touched").read_text() == f"open-sesame {target.kubeconfig}\n"
+
+
+def test_target_that_lacks_a_capability_is_refused_before_anything_happens(target: FakeTarget) -> None:
+    target.cluster = None
+    kill = activity("inject", "a")
+    kill["provider"] |= {"module": "chaos.activities.zones", "func": "kill_zone", "arguments": {"zone": "a"}}
+    journal = run(document(activity("inject", "a"), kill))
+    assert journal["status"] == "interrupted"
+    assert target.injected() == []
+    assert target.runs == []
+    assert target.setup is not None
+    (failure,) = target.setup.failures
+    assert isinstance(failure, ProblemsError)
+    assert "`zones.kill_zone` needs the hosts of the embedded cluster" in failure.detail
 
 
 def test_activity_without_the_control_fails(target: FakeTarget) -> None:

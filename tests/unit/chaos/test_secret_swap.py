@@ -13,7 +13,7 @@ from kubernetes.client.exceptions import ApiException
 
 from chaos import journal, secret_swap
 from chaos.activities import services
-from chaos.context import Context, running
+from chaos.context import Context, activate
 from chaos.journal import UndoJournal
 from infra import guarded_commands
 from infra.progress import RecordedStep
@@ -58,8 +58,12 @@ def test_commands_and_journal_contain_no_value(tmp_path: Path, monkeypatch: pyte
     target: Any = SimpleNamespace(kubeconfig="kubeconfig", journal=UndoJournal(tmp_path))
     context = Context(target=target, experiment="test", step=RecordedStep("test"))
 
-    with running(context):
-        services._swap_secret("contacts-api", "contacts-api-tls", VALUES, "certificate-expired", 0.0)
+    activate(context)
+    try:
+        services._swap_secret("contacts-api", "contacts-api-tls", VALUES, "certificate-expired")
+        context.undo()
+    finally:
+        activate(None)
 
     address = ("kubeconfig", "esq-services", "contacts-api", "contacts-api-tls")
     swap, restore = commands
