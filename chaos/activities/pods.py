@@ -81,13 +81,7 @@ def throttle_cpu(pod: str, cores: float, container: str = "") -> str:
     Raises:
         ActivityFailed: the container does not run on this host.
     """
-
-    def build(location: PodLocation, name: str) -> Fault:
-        group = _host_cgroup(location, name, "cpu")
-        quota = host_processes.cpu_quota(group)
-        return resource_exhaustion.cpu_throttling(str(location), group, cores, quota)
-
-    return _inject(pod, container, build)
+    return _inject(pod, container, lambda location, name: _throttling(location, name, cores))
 
 
 def limit_memory(pod: str, headroom_mebibytes: int, container: str = "") -> str:
@@ -104,13 +98,8 @@ def limit_memory(pod: str, headroom_mebibytes: int, container: str = "") -> str:
     Raises:
         ActivityFailed: the container does not run on this host.
     """
-
-    def build(location: PodLocation, name: str) -> Fault:
-        group = _host_cgroup(location, name, "memory")
-        headroom, original_limit = headroom_mebibytes << 20, host_processes.memory_limit(group)
-        return resource_exhaustion.memory_pressure(str(location), group, headroom, original_limit)
-
-    return _inject(pod, container, build)
+    headroom = headroom_mebibytes << 20
+    return _inject(pod, container, lambda location, name: _pressure(location, name, headroom))
 
 
 def stress_cpu(pod: str, workers: int, container: str = "") -> str:
@@ -201,6 +190,18 @@ def _inject(pod: str, container: str, build: Callable[[PodLocation, str], Fault]
         raise ActivityFailed(str(error)) from error
     current().inject(fault)
     return location.pod
+
+
+def _throttling(location: PodLocation, container: str, cores: float) -> Fault:
+    group = _host_cgroup(location, container, "cpu")
+    quota = host_processes.cpu_quota(group)
+    return resource_exhaustion.cpu_throttling(str(location), group, cores, quota)
+
+
+def _pressure(location: PodLocation, container: str, headroom_bytes: int) -> Fault:
+    group = _host_cgroup(location, container, "memory")
+    limit = host_processes.memory_limit(group)
+    return resource_exhaustion.memory_pressure(str(location), group, headroom_bytes, limit)
 
 
 def _host_cgroup(location: PodLocation, container: str, controller: str) -> Path:

@@ -24,7 +24,7 @@ for worker in $(seq "$1"); do
     setsid timeout -s KILL "$2" sh -c 'while :; do :; done' "esq-fault-$0" {_DETACHED}
 done"""
 """Starts $1 busy loops of fault $0 for at most $2 seconds."""
-_HOLD = "import sys, time; block = b'x' * (int(sys.argv[2]) << 20); time.sleep(86_400)"
+_ALLOCATE = "import sys, time; block = b'x' * (int(sys.argv[2]) << 20); time.sleep(86_400)"
 _BALLAST = f"""\
 cd /sys/fs/cgroup || exit 1
 if [ -e memory.max ]; then limit=$(cat memory.max) used=$(sed -n 's/^anon //p' memory.stat)
@@ -32,7 +32,7 @@ else cd memory && limit=$(cat memory.limit_in_bytes) used=$(sed -n 's/^total_rss
 case "$limit" in max|???????????????????) echo 'the container has no memory limit' >&2; exit 1 ;; esac
 size=$(((limit - used - $1) >> 20))
 [ "$size" -gt 0 ] || {{ echo "less than $1 bytes are free below the limit of $limit" >&2; exit 1; }}
-setsid timeout -s KILL "$2" python3 -I -c "{_HOLD}" "esq-fault-$0" "$size" {_DETACHED}"""
+setsid timeout -s KILL "$2" python3 -I -c "{_ALLOCATE}" "esq-fault-$0" "$size" {_DETACHED}"""
 """Holds all memory of the container but $1 bytes, for fault $0, for at most $2 seconds.
 
 Version 1 of cgroups reports a missing limit as a number of 19 digits."""

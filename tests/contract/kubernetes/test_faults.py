@@ -152,9 +152,9 @@ def cluster(core: client.CoreV1Api, server: ApiServer, namespace: str) -> Iterat
 
 
 UNDOABLE: dict[str, Callable[[Cluster], Fault]] = {
-    "node-cordon": lambda it: faults.node_cordon(it.kubeconfig, NODE),
-    "pod-isolation": lambda it: faults.pod_isolation(it.kubeconfig, "zone-a", it.locations),
-    "dns-failure": lambda it: faults.dns_block(it.kubeconfig),
+    "node-cordon": lambda cluster: faults.node_cordon(cluster.kubeconfig, NODE),
+    "pod-isolation": lambda cluster: faults.pod_isolation(cluster.kubeconfig, "zone-a", cluster.locations),
+    "dns-failure": lambda cluster: faults.dns_block(cluster.kubeconfig),
 }
 
 
