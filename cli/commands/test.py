@@ -23,6 +23,9 @@ SUITES = ("unit", "contract", "integration", "cluster", "e2e")
 CLUSTER_SUITES = ("cluster", "e2e")
 """Suites that start clusters: one after another, beside the other parts."""
 PARTS = (*CHECKS, *SUITES)
+CHAOS = "chaos"
+"""Suite that disturbs a deployed environment: it runs only if it is named, and alone, because it measures."""
+_CHAOS_OPTIONS = ("-m", "chaos", "-v")
 PROGRAMS = {
     "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
     "redis-server": "/usr/bin/redis-server",
@@ -56,6 +59,9 @@ def test(context: typer.Context) -> None:
     The parts are lint, types, imports, unit, contract, integration, cluster and e2e; all of them by default.
     Everything from the first option on is passed to pytest, e.g. `esq test unit -k NAME`. Installs what the
     parts need. The parts cluster and e2e run beside the others. Exit code 1 when a part fails.
+
+    `esq test chaos` runs every experiment once on a deployed environment, without those that have a valid
+    report of this commit. Options: -k NAME, --environment ENV, --confirm ENV, --repeat-valid.
     """
     parts, pytest_args = split_arguments(context.args)
     _prepare(parts)
@@ -76,13 +82,18 @@ def split_arguments(args: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         The parts, which default to all (all suites when there are arguments of pytest), and these arguments.
 
     Raises:
-        UsageError: unknown part.
+        UsageError: unknown part, or one that must run alone beside others.
     """
-    count = next((index for index, arg in enumerate(args) if arg not in PARTS), len(args))
+    known = (*PARTS, CHAOS)
+    count = next((index for index, arg in enumerate(args) if arg not in known), len(args))
     parts, pytest_args = tuple(args[:count]), tuple(args[count:])
     if pytest_args and not pytest_args[0].startswith("-"):
         raise UsageError(
-            f"no such part: {pytest_args[0]}", location="PART", remedy=f"One of {', '.join(PARTS)}."
+            f"no such part: {pytest_args[0]}", location="PART", remedy=f"One of {', '.join(known)}."
+        )
+    if CHAOS in parts and len(parts) > 1:
+        raise UsageError(
+            "other parts would disturb what experiments measure", location=CHAOS, remedy="Run it alone."
         )
     return parts or (SUITES if pytest_args else PARTS), tuple(arg for arg in pytest_args if arg != "--")
 
@@ -112,11 +123,15 @@ def _run_parts(parts: tuple[str, ...]) -> list[PartResult]:
 def _part(name: str, folder: Path, *, measured: bool) -> Part:
     if name in CHECKS:
         return Part(name, CHECKS[name])
-    options = (*_WORKERS.get(name, ()), *(_COVERAGE if measured else ()))
+    options = (*_options(name), *_WORKERS.get(name, ()), *(_COVERAGE if measured else ()))
     colour = ("--color=yes",) if sys.stdout.isatty() else ()
     command = (*_PYTEST, f"tests/{name}", *options, *colour)
     # A file of its own: suites that run at the same time must not combine each other's data.
     return Part(name, (command,), {"COVERAGE_FILE": str(folder / f".coverage.{name}")})
+
+
+def _options(name: str) -> tuple[str, ...]:
+    return _CHAOS_OPTIONS if name == CHAOS else ()
 
 
 def _coverage(folder: Path) -> Part:
@@ -127,7 +142,8 @@ def _run_selected_tests(parts: tuple[str, ...], pytest_args: tuple[str, ...]) ->
     """Run the tests that match arguments of pytest, such as -k; they may select none in a part."""
     results = []
     for name in parts:
-        part = Part(name, CHECKS.get(name) or ((*_PYTEST, f"tests/{name}", *pytest_args),))
+        command = (*_PYTEST, f"tests/{name}", *_options(name), *pytest_args)
+        part = Part(name, CHECKS.get(name) or (command,))
         accepted = {0, _NO_TESTS_COLLECTED} if name in SUITES else {0}
         results.append(run_in_foreground(part, accepted))
     return results

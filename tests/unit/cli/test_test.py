@@ -16,12 +16,19 @@ from infra.errors import UsageError
         (["unit", "-k", "NAME"], ("unit",), ("-k", "NAME")),
         (["unit", "--", "-x"], ("unit",), ("-x",)),
         (["-k", "NAME"], SUITES, ("-k", "NAME")),
+        (["chaos", "-k", "NAME"], ("chaos",), ("-k", "NAME")),
     ],
 )
 def test_arguments_are_split_into_parts_and_pytest_arguments(
     args: list[str], parts: tuple[str, ...], pytest_args: tuple[str, ...]
 ) -> None:
     assert split_arguments(args) == (parts, pytest_args)
+
+
+def test_experiments_run_only_if_named_and_alone() -> None:
+    assert "chaos" not in PARTS
+    with pytest.raises(UsageError, match="would disturb"):
+        split_arguments(["unit", "chaos"])
 
 
 def test_unknown_part_is_a_usage_error() -> None:
