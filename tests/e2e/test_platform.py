@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 DISPATCHER = "services.whatsapp dispatcher"
+DISPATCHER_CONCURRENCY = 192
+"""Open send attempts of a dispatcher, and so the most that a kill or an isolation leaves uncertain."""
 ZONE_ISOLATION_SECONDS = 25.0
 MAX_EDGE_GAP_SECONDS = 25.0
 CRASHES = {128 + signal.SIGSEGV, 128 + signal.SIGABRT}
@@ -106,7 +108,7 @@ def test_campaign_survives_dispatcher_kills_and_zone_isolation(
     assert report["planned"] == 4000
     assert report["reconciliation"]["lost"] == 0
     assert report["reconciliation"]["duplicated"] == 0
-    assert report["reconciliation"]["uncertain"] >= 0
+    assert report["reconciliation"]["uncertain"] <= 4 * DISPATCHER_CONCURRENCY
     figures = {"edge_gap_seconds": poller.longest_gap, "failed": poller.failed, **report["reconciliation"]}
     platform.save_figures("campaign-under-faults", figures)
     assert poller.longest_gap < MAX_EDGE_GAP_SECONDS

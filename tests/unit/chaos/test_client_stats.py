@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -94,12 +93,19 @@ def test_stream_without_acknowledgement_has_no_latency_and_no_comparison() -> No
     assert compute_stats(log([]), ended_at=110.0).error_ratio is None
 
 
-@given(st.lists(st.floats(0, 100), max_size=30), st.floats(100, 200))
-def test_longest_gap_is_the_maximum_distance_of_neighbours(acked_at: list[float], ended_at: float) -> None:
-    edges = [0.0, *sorted(acked_at), ended_at]
-    gap, since = longest_gap(0.0, sorted(acked_at), ended_at)
-    assert gap == max(b - a for a, b in pairwise(edges))
-    assert since in edges
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 90)), min_size=1, max_size=5))
+def test_longest_of_several_outages_is_found(phases: list[tuple[int, int]]) -> None:
+    """Each phase has so many acknowledged attempts, then so many failed ones."""
+    acked_at, number, outages = [], 0, []
+    for acknowledged, failed in phases:
+        acked_at += [(number + offset) / 10 for offset in range(acknowledged)]
+        number += acknowledged
+        outages.append(((failed + 1) / 10, (number - 1) / 10))
+        number += failed
+    gap, since = longest_gap(0.0, acked_at, number / 10)
+    longest = max(seconds for seconds, _ in outages)
+    assert gap == pytest.approx(longest)
+    assert since in [start for seconds, start in outages if seconds == longest]
 
 
 def test_latency_is_measured_from_the_planned_time() -> None:
