@@ -249,10 +249,11 @@ class ChaosReport(BaseModel):
 
     @property
     def evaluations(self) -> list[SloEvaluation]:
-        """Each SLO evaluated with the values of all runs."""
+        """Each SLO evaluated with the values of all runs; none without a run."""
         return [
             evaluate(slo_id, metric, (run.metric(metric) for run in self.runs))
             for slo_id, metric in self.slos.items()
+            if self.runs
         ]
 
     @property

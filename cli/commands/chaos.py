@@ -227,6 +227,8 @@ def _print_summary(report: ChaosReport, page: Path) -> None:
     for number, run_result in enumerate(report.runs, 1):
         if not run_result.valid:
             console.print(f"[red]✗[/] run {number} {run_result.outcome}: {'; '.join(run_result.reasons)}")
+    for evaluation in report.insufficient:
+        console.print(f"[red]✗[/] {evaluation.slo_id}: no valid run measured {evaluation.metric}")
     console.print(f"report   {page}")
     if report.runbook:
         console.print(f"runbook  runbooks/{report.runbook}.md")
