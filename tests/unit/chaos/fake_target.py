@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -70,6 +71,7 @@ class FakeTarget:
     kubeconfig: Path = Path("kubeconfig of the target")
     traffic: FakeTraffic = field(default_factory=FakeTraffic)
     problems: list[str] = field(default_factory=list)
+    on_check: Callable[[], None] = lambda: None
     runs: list[ExperimentRun] = field(default_factory=list)
     journals: list[Mapping[str, Any]] = field(default_factory=list)
     setup: Setup | None = None
@@ -79,6 +81,7 @@ class FakeTarget:
         return UndoJournal(self.folder / "open", self.environment)
 
     def find_problems(self) -> list[str]:
+        self.on_check()
         return self.problems
 
     def injected(self) -> list[str]:
@@ -134,6 +137,17 @@ def inject(name: str) -> str:
     )
     current().inject(fault)
     return name
+
+
+def inject_slowly(name: str, stream: str) -> None:
+    """Inject a fault whose command does not end, while a stream becomes silent."""
+    threading.Timer(0.3, silence, (stream, 99.0)).start()
+    faults = target().folder / "faults"
+    command = f"mkdir -p {faults}; touch {faults / name}; exec sleep 600"
+    fault = Fault(
+        kind=name, target="fake", inject=(("sh", "-c", command),), undo=(("rm", "-f", str(faults / name)),)
+    )
+    current().inject(fault)
 
 
 def inject_without_undo(name: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from chaoslib.types import Dry
 from chaos import control, observation, session, watchdog
 from chaos.activities import rollbacks
 from chaos.journal import UndoFailedError
+from chaos.run_lock import exclusive_run
 from infra.errors import ProblemsError
 from infra.measurements.run_values import RunOutcome
 from tests.unit.chaos import fake_target
@@ -161,6 +163,48 @@ def test_signal_during_an_action_ends_the_experiment(target: FakeTarget, number:
     assert (result.outcome, result.status) == (RunOutcome.ABORTED, "interrupted")
     assert (target.injected(), target.open_faults()) == (["a"], [])
     assert journal["status"] == "interrupted"
+
+
+def test_guard_interrupts_an_injection_and_undoes_it(target: FakeTarget) -> None:
+    started = time.monotonic()
+    run(document(activity("inject_slowly", "slow", "edge.read", pause=60), activity("inject", "b")))
+    assert time.monotonic() - started < 30
+    assert target.runs[0].outcome is RunOutcome.ABORTED
+    assert (target.injected(), target.open_faults()) == ([], [])
+
+
+def interrupt_at_check(number: int) -> Callable[[], None]:
+    """Return a check of the components at whose call with this number Ctrl-C is pressed."""
+    calls = itertools.count(1)
+
+    def check() -> None:
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(10)
+
+    return check
+
+
+def test_interrupt_before_anything_was_observed_records_nothing(target: FakeTarget) -> None:
+    target.on_check = interrupt_at_check(1)
+    journal = run(document(activity("inject", "a")))
+    assert (journal["status"], target.injected(), target.runs) == ("interrupted", [], [])
+
+
+def test_interrupt_of_the_end_undoes_and_keeps_the_run(target: FakeTarget) -> None:
+    target.on_check = interrupt_at_check(2)
+    run(document(activity("inject", "a"), rollbacks=[]))
+    (result,) = target.runs
+    assert (result.outcome, result.abort_reason) == (RunOutcome.ABORTED, "interrupted while it ended")
+    assert target.open_faults() == []
+    assert not any((target.folder / "open").glob("*.json"))
+
+
+def test_second_run_at_the_same_time_is_refused(target: FakeTarget) -> None:
+    with exclusive_run(target.journal, "another"):
+        journal = run(document(activity("inject", "a")))
+    assert (journal["status"], target.injected(), target.runs) == ("interrupted", [], [])
+    assert "another experiment runs on `fake`: `another`" in str(target.setup.failures[0])  # type: ignore[union-attr]  # the run opened it
 
 
 def test_faults_can_overlap_and_are_undone_by_kind(target: FakeTarget) -> None:
