@@ -93,7 +93,7 @@ def test_slo_with_too_few_valid_runs_is_insufficient(
     assert (values["runs"], values["runs_counted"], values["min_runs"]) == (4, 2, 3)
     assert (values["runs_crashed"], values["runs_aborted"], values["runs_invalid"]) == (1, 1, 0)
     page = render_html("local", evaluate_slos(store, NOW), NOW)
-    assert 'class="insufficient"' in page
+    assert 'class="status insufficient"' in page
     assert "2 of 4<br>1 aborted<br>1 crashed" in page
     assert "≥ 9" in page
     assert run(["slo", "local"]) == 0
@@ -176,7 +176,7 @@ def test_page_shows_every_slo(store: MeasurementStore) -> None:
     store.add(measurement("kafka-broker-crash", 12.0, 12.0, 12.0))
     page = render_html("local", evaluate_slos(store, NOW), NOW)
     assert all(slo.description.replace("'", "&#39;") in page for slo in SLOS)
-    assert 'class="missed"' in page
+    assert 'class="status missed"' in page
 
 
 def test_host_facts_and_versions_are_collected() -> None:
