@@ -1,8 +1,15 @@
-"""Generator processes as seen by `esq load`: starting, receiving results, stopping."""
+"""Locust's master and workers as seen by `esq load`: starting, receiving results, stopping.
+
+Locust's protocol has no authentication, and who reaches the master's port takes part in the run. So the
+master listens on loopback; workers on other machines connect through a tunnel.
+"""
 
 from __future__ import annotations
 
+import os
 import queue
+import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -12,158 +19,199 @@ from typing import TYPE_CHECKING, Self
 
 from infra.errors import EsqError
 from infra.subprocesses import PYTHON_MODULE
-from loadtests.protocol import GeneratorConfig, GeneratorMessage, GeneratorResult, Progress
+from loadtests.protocol import CONFIG_VARIABLE, GeneratorMessage, LoadConfig
+from loadtests.scenarios import FOLDER, locustfile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loadtests.protocol import LoadProfile, LoadTarget
+    from loadtests.protocol import GeneratorResult, LoadProfile, LoadTarget, Progress
 
-START_TIMEOUT_SECONDS = 30.0
-"""Until all generators are ready; the load profile starts after that."""
+LOOPBACK = "127.0.0.1"
+START_TIMEOUT_SECONDS = 60
+"""Until all local workers are connected; the load profile starts after that."""
+REMOTE_START_TIMEOUT_SECONDS = 600
+"""Until the workers on other machines are connected, which a person starts."""
+SPAWN_TIMEOUT_SECONDS = 30
+"""From the connection of the last worker to the start of the load profile."""
 RESULT_TIMEOUT_SECONDS = 120.0
-"""After the load profile, for open arrivals and for the result."""
-START_DELAY_SECONDS = 0.5
-"""From when the generators are configured until the load profile starts."""
-EXIT_TIMEOUT_SECONDS = 5.0
+"""After the load profile, for open arrivals and for the results."""
+POLL_INTERVAL_SECONDS = 0.5
+EXIT_TIMEOUT_SECONDS = 10.0
+"""From the end of a run, and from each signal, until a process has ended."""
 MAX_ERROR_CHARACTERS = 2000
+_DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
 
 
 class GeneratorFailedError(EsqError):
-    """A generator exited or did not send its result in time."""
+    """Locust exited or did not send its results in time."""
 
 
 class GeneratorPool:
-    """Generator processes that share a load profile; they run as long as the block.
+    """Locust's master and workers that share a load profile; they run as long as the block.
 
     Args:
         scenario: name of the scenario.
-        profile: load profile of all generators together.
+        profile: load profile of all workers together, in arrivals.
         target: where requests are sent.
-        count: number of processes.
-        run_name: name of the run.
+        count: number of workers on this machine.
+        remote_count: number of workers that are started on other machines.
+        port: port of the master on loopback; 0 for any.
+
+    Attributes:
+        start: start of the load profile on the monotonic clock, seconds; 0 before it.
     """
 
-    def __init__(
-        self, scenario: str, profile: LoadProfile, target: LoadTarget, count: int, run_name: str
+    def __init__(  # noqa: PLR0913 - one per property of a run
+        self,
+        scenario: str,
+        profile: LoadProfile,
+        target: LoadTarget,
+        count: int,
+        *,
+        remote_count: int = 0,
+        port: int = 0,
     ) -> None:
         self.start = 0.0
-        self._configs = [
-            GeneratorConfig(
-                scenario=scenario,
-                profile=profile,
-                target=target,
-                start=0,
-                index=index,
-                count=count,
-                run_name=run_name,
-            )
-            for index in range(count)
-        ]
-        self._duration_seconds = profile.duration_seconds
-        self._messages: queue.Queue[tuple[int, GeneratorMessage | None]] = queue.Queue()
+        self._scenario, self._count, self._remote_count = scenario, count, remote_count
+        self._config = LoadConfig(profile=profile, target=target)
+        self._port = port or _free_port()
+        self._start_timeout = REMOTE_START_TIMEOUT_SECONDS if remote_count else START_TIMEOUT_SECONDS
+        self._messages: queue.Queue[GeneratorMessage | None] = queue.Queue()
         self._processes: list[subprocess.Popen[str]] = []
-        self._readers: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         """Start the processes."""
         self._errors = tempfile.TemporaryFile("w+")
-        for index in range(len(self._configs)):
-            process = subprocess.Popen(
-                [*PYTHON_MODULE, "loadtests.generator"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                text=True,
-            )
-            self._processes.append(process)
-            reader = threading.Thread(target=self._read_messages, args=(index, process), daemon=True)
-            reader.start()
-            self._readers.append(reader)
+        master = (
+            *("--master", "--headless", "--json-messages", "--master-bind-host", LOOPBACK),
+            *("--master-bind-port", str(self._port)),
+            *("--expect-workers", str(self._count + self._remote_count)),
+            *("--expect-workers-max-wait", str(self._start_timeout)),
+        )
+        workers = ("--worker", "--master-host", LOOPBACK, "--master-port", str(self._port))
+        config = _secret_file(self._config.model_dump_json())
+        try:
+            self._processes = [
+                self._start_locust(master, config),
+                self._start_locust((*workers, "--processes", str(self._count)), config),
+            ]
+        finally:
+            os.close(config)
+        self._reader = threading.Thread(target=self._read_messages, daemon=True)
+        self._reader.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Kill the processes, whether they have finished or not."""
-        for process, reader in zip(self._processes, self._readers, strict=True):
-            process.kill()
-            reader.join()
-            with suppress(BrokenPipeError):
-                process.__exit__(None, None, None)
+    def __exit__(self, *exception: object) -> None:
+        """End the processes, whether they have finished or not."""
+        signals: tuple[signal.Signals | None, ...] = (signal.SIGINT, signal.SIGKILL)
+        for number in signals if exception[0] else (None, *signals):  # after a regular end they end alone
+            for process in self._processes:
+                _signal_group(process, number)
+            if [_has_ended(process) for process in self._processes] == [True, True]:
+                break
+        self._reader.join(EXIT_TIMEOUT_SECONDS)
+        for process in self._processes:
+            process.__exit__(None, None, None)
         self._errors.close()
 
     def run(self, on_progress: Callable[[Progress], None]) -> list[GeneratorResult]:
         """Run the load profile to its end.
 
         Args:
-            on_progress: called with the progress of all generators together.
+            on_progress: called with the progress of all workers together.
 
         Returns:
-            The result of each generator.
+            The result of each worker. One that has ended early has a result that says so.
 
         Raises:
-            GeneratorFailedError: a generator failed.
+            GeneratorFailedError: Locust failed.
         """
-        self._wait_until_ready()
-        self.start = time.monotonic() + START_DELAY_SECONDS
-        for process, config in zip(self._processes, self._configs, strict=True):
-            self._send(process, config.model_copy(update={"start": self.start}))
-        deadline = self.start + self._duration_seconds + RESULT_TIMEOUT_SECONDS
-        progress = [Progress()] * len(self._configs)
-        results: dict[int, GeneratorResult] = {}
-        while len(results) < len(self._configs):
-            index, message = self._next_message(deadline)
-            if message.result is not None:
-                results[index] = message.result
+        deadline = time.monotonic() + self._start_timeout + SPAWN_TIMEOUT_SECONDS
+        while True:
+            message = self._next_message(deadline)
+            if message.start is not None:
+                self.start = message.start
+                seconds = self._config.profile.duration_seconds
+                deadline = message.start + seconds + RESULT_TIMEOUT_SECONDS
             if message.progress is not None:
-                progress[index] = message.progress
-                on_progress(_sum(progress))
-        return [results[index] for index in sorted(results)]
+                on_progress(message.progress)
+            if message.results is not None:
+                return message.results
 
-    def _wait_until_ready(self) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_SECONDS
-        for _ in self._configs:
-            self._next_message(deadline)
+    def _start_locust(self, options: tuple[str, ...], config: int) -> subprocess.Popen[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+        return subprocess.Popen(
+            [
+                *(*_DIE_WITH_PARENT, *PYTHON_MODULE, "locust", "--skip-log-setup"),
+                *("--locustfile", str(locustfile(self._scenario)), *options),
+            ],
+            env={**environment, CONFIG_VARIABLE: f"/proc/self/fd/{config}"},
+            pass_fds=(config,),
+            cwd=FOLDER.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            start_new_session=True,  # a group that is ended as a whole, and that Ctrl-C does not reach first
+        )
 
-    def _send(self, process: subprocess.Popen[str], config: GeneratorConfig) -> None:
-        if process.stdin is None:
-            raise TypeError("the process was started with a pipe")
-        try:
-            process.stdin.write(config.model_dump_json())
-            process.stdin.close()
-        except BrokenPipeError as error:
-            raise self._failure("it exited") from error
+    def _read_messages(self) -> None:
+        for line in self._processes[0].stdout or ():
+            self._messages.put(GeneratorMessage.model_validate_json(line))
+        self._messages.put(None)
 
-    def _read_messages(self, index: int, process: subprocess.Popen[str]) -> None:
-        for line in process.stdout or ():
-            self._messages.put((index, GeneratorMessage.model_validate_json(line)))
-        self._messages.put((index, None))
-
-    def _next_message(self, deadline: float) -> tuple[int, GeneratorMessage]:
-        """Return the next message; skip the end of output of a process that exited successfully."""
+    def _next_message(self, deadline: float) -> GeneratorMessage:
         while True:
             try:
-                index, message = self._messages.get(timeout=max(0.0, deadline - time.monotonic()))
+                message = self._messages.get(timeout=POLL_INTERVAL_SECONDS)
             except queue.Empty:
-                raise self._failure("it sent no message in time") from None
-            if message is not None:
-                return index, message
-            if self._processes[index].wait(timeout=EXIT_TIMEOUT_SECONDS):
-                raise self._failure("it exited")
+                if time.monotonic() > deadline:
+                    raise self._failure("it sent no message in time") from None
+                if self.start == 0 and any(process.poll() for process in self._processes):
+                    raise self._failure("a process exited") from None
+                continue
+            if message is None:
+                raise self._failure("the master exited")
+            return message
 
     def _failure(self, reason: str) -> GeneratorFailedError:
         self._errors.seek(0)
         return GeneratorFailedError(
-            f"a load generator failed: {reason}",
-            location="loadtests.generator",
-            remedy="Run the load test again. If it fails again, see the generator's standard error below.",
+            f"Locust failed: {reason}",
+            location=str(locustfile(self._scenario)),
+            remedy="Run the load test again. If it fails again, see Locust's standard error below.",
             detail=self._errors.read()[-MAX_ERROR_CHARACTERS:],
         )
 
 
-def _sum(generators: list[Progress]) -> Progress:
-    return Progress(
-        due=sum(progress.due for progress in generators),
-        open=sum(progress.open for progress in generators),
-        done=sum(progress.done for progress in generators),
-        failed=sum(progress.failed for progress in generators),
-    )
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
+
+
+def _secret_file(text: str) -> int:
+    """Return a descriptor of a file in memory: secrets are on no disk and on no command line."""
+    descriptor = os.memfd_create("esq-load", 0)
+    os.write(descriptor, text.encode())
+    return descriptor
+
+
+def _signal_group(process: subprocess.Popen[str], number: int | None) -> None:
+    if number is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+
+
+def _has_ended(process: subprocess.Popen[str]) -> bool:
+    """Wait until a process and its children have ended, or for a while."""
+    deadline = time.monotonic() + EXIT_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        process.poll()
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,11 +1,14 @@
-"""Protocol between `esq load` and its generator processes: configuration, progress and result as JSON."""
+"""Protocol between `esq load`, Locust's master and its workers: configuration, plan, progress and result."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from loadtests.shapes import Shape  # noqa: TC001 - pydantic reads the annotations when the class is made
+from loadtests.clock_offset import ClockOffset  # noqa: TC001 - pydantic reads the annotations
+from loadtests.shapes import Shape, Spacing
 
+CONFIG_VARIABLE = "ESQ_LOAD_CONFIG"
+"""Names the file of a `LoadConfig`. A path and not its text: the environment of a process is readable."""
 MAX_INTERVALS = 120
 """Intervals of a run at most: each holds a histogram of its own."""
 _INTERVALS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
@@ -25,6 +28,8 @@ class LoadProfile(BaseModel):
         shape: how the rate changes over the run.
         rate: maximum arrivals per second.
         duration_seconds: length of the run.
+        spacing: how arrivals are spaced at this rate.
+        seed: seed of random arrivals and tasks: the same seed gives the same arrivals.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +37,8 @@ class LoadProfile(BaseModel):
     shape: Shape
     rate: float = Field(gt=0, le=100_000)
     duration_seconds: float = Field(gt=0, le=86_400)
+    spacing: Spacing = Spacing.POISSON
+    seed: int = 0
 
     @property
     def interval_seconds(self) -> int:
@@ -40,14 +47,13 @@ class LoadProfile(BaseModel):
 
 
 class LoadTarget(BaseModel):
-    """Where requests are sent, and on whose behalf. Contains secrets: it is passed on standard input.
+    """Where requests are sent, and on whose behalf. Contains secrets.
 
     Attributes:
         url: URL of the edge.
         ca_file: CA certificate that verifies the edge; None for those that this machine trusts.
-        token_key: HMAC key of bearer tokens.
-        app_secret: key that signs webhooks.
-        companies: companies on whose behalf requests are made, in turn.
+        tokens: bearer token of each company; requests are made on behalf of each in turn.
+        app_secret: key that signs webhooks; only for webhooks.
         connection: name of each company's connection.
         list_name: name of each company's contact list.
         campaign: id of the campaign whose messages the status updates refer to; only for webhooks.
@@ -58,37 +64,51 @@ class LoadTarget(BaseModel):
 
     url: str
     ca_file: str | None = None
-    token_key: str = Field(default="", repr=False)
+    tokens: dict[str, str] = Field(default_factory=dict, repr=False)
     app_secret: str = Field(default="", repr=False)
-    companies: tuple[str, ...] = ("load",)
     connection: str = "load"
     list_name: str = "load"
     campaign: str = ""
     sent_messages: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def companies(self) -> tuple[str, ...]:
+        """Companies on whose behalf requests are made."""
+        return tuple(self.tokens)
 
-class GeneratorConfig(BaseModel):
-    """Configuration of one generator.
+
+class LoadConfig(BaseModel):
+    """Configuration of a load test, in the file that `ESQ_LOAD_CONFIG` names.
 
     Attributes:
-        scenario: name of the scenario.
         profile: load profile of all generators together.
-        target: where requests are sent.
-        start: start of the profile on the monotonic clock of the machine, seconds.
-        index: this generator runs the arrivals `index`, `index + count`, `index + 2 * count`, ...
-        count: number of generators.
-        run_name: name of the run, part of the names of what it creates.
+        target: where requests are sent; None for the host that Locust is started with.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    scenario: str
     profile: LoadProfile
-    target: LoadTarget
+    target: LoadTarget | None = None
+
+
+class GeneratorPlan(BaseModel):
+    """What one generator runs; the master sends it when all users have started.
+
+    Attributes:
+        run_name: name of the run, part of the names of what it creates.
+        profile: load profile of all generators together.
+        start: start of the profile on the monotonic clock of the master's machine, seconds.
+        index: index of the generator, see `shared_arrivals`.
+        count: number of generators.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    run_name: str
+    profile: LoadProfile
     start: float
     index: int = 0
     count: int = 1
-    run_name: str = "run"
 
 
 class CreatedCampaign(BaseModel):
@@ -97,7 +117,7 @@ class CreatedCampaign(BaseModel):
     Attributes:
         company: company of the campaign.
         id: id of the campaign.
-        due_at: instant at which its creation was due, on the monotonic clock.
+        due_at: instant at which its creation was due, on the monotonic clock of the master's machine.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -155,6 +175,7 @@ class GeneratorResult(BaseModel):
         unresolved: arrivals without any result until the end of the run.
         horizon_seconds: time from the start of the run until nothing was waited for any more.
         created: campaigns that were accepted.
+        clock_offset: the master's clock minus the generator's; None if it is unknown.
     """
 
     histograms: dict[str, str] = Field(default_factory=dict)
@@ -169,11 +190,18 @@ class GeneratorResult(BaseModel):
     unresolved: int = 0
     horizon_seconds: float = 0.0
     created: list[CreatedCampaign] = Field(default_factory=list)
+    clock_offset: ClockOffset | None = None
 
 
 class GeneratorMessage(BaseModel):
-    """One line of a generator's standard output: exactly one of the fields is set."""
+    """One line of the master's standard output: the start, then progress, then the results.
 
-    ready: bool = False
+    Attributes:
+        start: start of the load profile on the monotonic clock, seconds.
+        progress: progress of all generators together.
+        results: result of each generator.
+    """
+
+    start: float | None = None
     progress: Progress | None = None
-    result: GeneratorResult | None = None
+    results: list[GeneratorResult] | None = None

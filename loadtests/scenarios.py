@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import UsageError
 from loadtests.protocol import LoadProfile
-from loadtests.shapes import Shape
+from loadtests.shapes import Shape, Spacing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from loadtests.results import Requests
 
+FOLDER = Path(__file__).resolve().parent
+"""Folder of the locustfiles."""
 CREATE_CAMPAIGN = "create campaign"
 """Name of the request that creates a campaign."""
 _MESSAGE_SLOS = {"load-lost": "messages.lost", "load-duplicated": "messages.duplicated"}
@@ -49,6 +52,10 @@ class Scenario:
     connection_rate: float | None = None
     needs_sent_campaign: bool = False
 
+    def arrival_profile(self, profile: LoadProfile) -> LoadProfile:
+        """Return a load profile in arrivals: a campaign is one arrival for all of its recipients."""
+        return profile.model_copy(update={"rate": profile.rate / self.per_arrival})
+
     def offered_campaigns(self, requests: Requests) -> int:
         """Return how many campaigns a run offered: its arrivals, or in a mixture those requests."""
         if self.per_arrival > 1:
@@ -57,6 +64,7 @@ class Scenario:
         return creations.count if creations else 0
 
 
+# Arrivals of whole campaigns are even: their number is what the scenario says, and each is a burst by itself.
 SCENARIOS = (
     Scenario(
         "api",
@@ -67,7 +75,7 @@ SCENARIOS = (
     Scenario(
         "end-to-end",
         "Consecutive campaigns of 100, latency of each message from acceptance to receipt by the provider",
-        LoadProfile(shape=Shape.STEADY, rate=278, duration_seconds=600),
+        LoadProfile(shape=Shape.STEADY, rate=278, duration_seconds=600, spacing=Spacing.EVEN),
         unit="messages",
         companies=40,
         contacts=100,
@@ -79,7 +87,7 @@ SCENARIOS = (
     Scenario(
         "campaign",
         "One campaign to 100,000 contacts",
-        LoadProfile(shape=Shape.STEADY, rate=100_000, duration_seconds=1),
+        LoadProfile(shape=Shape.STEADY, rate=100_000, duration_seconds=1, spacing=Spacing.EVEN),
         unit="messages",
         companies=1,
         contacts=100_000,
@@ -91,7 +99,7 @@ SCENARIOS = (
     Scenario(
         "campaigns",
         "100 campaigns of 1,000 within ten seconds, each of another company",
-        LoadProfile(shape=Shape.STEADY, rate=10_000, duration_seconds=10),
+        LoadProfile(shape=Shape.STEADY, rate=10_000, duration_seconds=10, spacing=Spacing.EVEN),
         unit="messages",
         companies=100,
         contacts=1000,
@@ -124,6 +132,11 @@ SCENARIOS = (
     ),
 )
 _BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+
+
+def locustfile(scenario: str) -> Path:
+    """Return the locustfile of a scenario."""
+    return FOLDER / f"{scenario.replace('-', '_')}.py"
 
 
 def find_scenario(name: str) -> Scenario:

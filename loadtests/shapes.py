@@ -1,7 +1,7 @@
 """Shapes of load profiles: the times at which arrivals are due. No I/O.
 
-Arrivals are spaced by the current rate and not drawn at random: two runs are then identical, and a late start
-is always caused by the generator and never by chance.
+Independent users arrive as a Poisson process: at the same mean rate it has bursts, and bursts fill queues.
+Evenly spaced arrivals are the easiest load; they are for scenarios whose number of arrivals is fixed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from random import Random
 
 _ROUNDING_SECONDS = 1e-6
 """Rounding error of a sum of many intervals."""
@@ -37,6 +38,13 @@ class Shape(StrEnum):
     DAY = "day"
 
 
+class Spacing(StrEnum):
+    """How arrivals are spaced at the rate of the shape."""
+
+    POISSON = "poisson"
+    EVEN = "even"
+
+
 def rate_fraction(shape: Shape, position: float) -> float:
     """Return the rate of a shape as a fraction of the maximum rate.
 
@@ -47,8 +55,8 @@ def rate_fraction(shape: Shape, position: float) -> float:
     return _FRACTIONS[shape](position)
 
 
-def arrival_times(shape: Shape, rate: float, duration_seconds: float) -> Iterator[float]:
-    """Yield the times at which arrivals are due, in seconds from the start.
+def even_arrival_times(shape: Shape, rate: float, duration_seconds: float) -> Iterator[float]:
+    """Yield the times of evenly spaced arrivals, in seconds from the start.
 
     Args:
         shape: shape of the load profile.
@@ -59,6 +67,27 @@ def arrival_times(shape: Shape, rate: float, duration_seconds: float) -> Iterato
     while due < duration_seconds - _ROUNDING_SECONDS:
         yield due
         due += 1.0 / (rate * rate_fraction(shape, due / duration_seconds))
+
+
+def poisson_arrival_times(
+    shape: Shape, rate: float, duration_seconds: float, random: Random
+) -> Iterator[float]:
+    """Yield the times of a Poisson process, in seconds from the start.
+
+    Thinning: arrivals at the maximum rate, of which each is used with the probability of the shape at its
+    time (Lewis and Shedler, Simulation of nonhomogeneous Poisson processes by thinning, 1979).
+
+    Args:
+        shape: shape of the load profile.
+        rate: maximum arrivals per second.
+        duration_seconds: length of the run; nothing is due at its end or later.
+        random: source of randomness.
+    """
+    due = random.expovariate(rate)
+    while due < duration_seconds:
+        if random.random() < rate_fraction(shape, due / duration_seconds):
+            yield due
+        due += random.expovariate(rate)
 
 
 def _spike(position: float) -> float:

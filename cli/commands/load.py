@@ -1,9 +1,10 @@
-"""`esq load list | show | run | report`."""
+"""`esq load list | show | run | prepare | report`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path  # noqa: TC003 - Typer reads annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,14 +12,14 @@ import typer
 from cli import output
 from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode
-from loadtests.shapes import Shape
+from loadtests.shapes import Shape, Spacing
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.table import Table
 
+    from loadtests.protocol import LoadProfile
     from loadtests.results import LoadReport, Messages
+    from loadtests.scenarios import Scenario
 
 app = output.command_group("Open-loop load tests, evaluated against SLOs.")
 
@@ -28,7 +29,13 @@ ScenarioName = Annotated[
 Profile = Annotated[Shape | None, typer.Option("--profile", help="How the rate changes over the run.")]
 Rate = Annotated[float | None, typer.Option(help="Maximum units per second.", min=0.001, max=100_000)]
 Duration = Annotated[float | None, typer.Option(help="Length of the run, seconds.", min=1, max=86_400)]
-Generators = Annotated[int, typer.Option(help="Generator processes that share the load.", min=1, max=64)]
+Arrivals = Annotated[Spacing | None, typer.Option("--spacing", help="How arrivals are spaced at the rate.")]
+Seed = Annotated[int, typer.Option(help="Seed of random arrivals: the same seed gives the same arrivals.")]
+Workers = Annotated[int, typer.Option(help="Locust workers that share the load.", min=1, max=64)]
+RemoteWorkers = Annotated[
+    int, typer.Option(help="Further workers, on other machines: docs/load-tests.md.", min=0, max=1000)
+]
+Port = Annotated[int, typer.Option(help="Port of Locust's master on loopback, any if 0.", min=0, max=65_535)]
 Experiment = Annotated[
     str | None,
     typer.Option("--with-chaos", metavar="EXPERIMENT", help="Experiment to run during the load test."),
@@ -89,7 +96,11 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     profile: Profile = None,
     rate: Rate = None,
     duration: Duration = None,
-    generators: Generators = 2,
+    spacing: Arrivals = None,
+    seed: Seed = 0,
+    workers: Workers = 2,
+    remote_workers: RemoteWorkers = 0,
+    port: Port = 0,
     with_chaos: Experiment = None,
     confirm: Confirm = None,
     *,
@@ -105,12 +116,14 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     from loadtests.scenarios import find_scenario  # noqa: PLC0415 - same
 
     scenario = find_scenario(name)
-    options = {"shape": profile, "rate": rate, "duration_seconds": duration}
-    changes = {field: value for field, value in options.items() if value is not None}
     request = LoadTestRequest(
         scenario=scenario,
-        profile=scenario.profile.model_copy(update=changes),
-        generators=generators,
+        profile=_changed_profile(
+            scenario, shape=profile, rate=rate, duration_seconds=duration, spacing=spacing, seed=seed
+        ),
+        workers=workers,
+        remote_workers=remote_workers,
+        port=port,
         experiment=with_chaos,
         confirmed_name=confirm,
         command=shlex.join(["esq", *sys.argv[1:]]),
@@ -121,6 +134,42 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         raise typer.Exit(ExitCode.SLO_VIOLATED)
     if not report.valid:
         raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def prepare(  # noqa: PLR0913, PLR0917 - one parameter per option
+    env: Env,
+    name: ScenarioName,
+    config: Annotated[Path, typer.Argument(metavar="FILE", help="Configuration to write.")],
+    profile: Profile = None,
+    rate: Rate = None,
+    duration: Duration = None,
+    spacing: Arrivals = None,
+    seed: Seed = 0,
+    valid_hours: Annotated[float, typer.Option(help="Lifetime of the tokens.", min=0.1, max=168)] = 12,
+) -> None:
+    """Prepare a scenario for plain Locust: create its fixtures and write its configuration.
+
+    The file contains tokens of the companies of the load test; it is readable by you only.
+    """
+    from cli.actions.load.prepare import write_configuration  # noqa: PLC0415 - imports clients and SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+    from loadtests.scenarios import find_scenario  # noqa: PLC0415 - same
+
+    scenario = find_scenario(name)
+    changed = _changed_profile(
+        scenario, shape=profile, rate=rate, duration_seconds=duration, spacing=spacing, seed=seed
+    )
+    steps = output.progress_reporter(as_json=False)
+    typer.echo(
+        write_configuration(load_environment(env), scenario, changed, valid_hours * 3600, config, steps)
+    )
+
+
+def _changed_profile(scenario: Scenario, **options: object) -> LoadProfile:
+    """Return the load profile of a scenario with the options that are used."""
+    changes = {field: value for field, value in options.items() if value is not None}
+    return scenario.profile.model_copy(update=changes)
 
 
 @app.command("report")
@@ -153,7 +202,7 @@ def _print_report(report: LoadReport, page: Path, *, as_json: bool) -> None:
     for reason in report.reasons:
         typer.echo(f"✗ {report.outcome}: {reason}")
     if report.requests.generator_lagged:
-        typer.echo("Use more --generators or a lower --rate.")
+        typer.echo("Use more --workers or a lower --rate.")
 
 
 def _print_tables(report: LoadReport) -> None:

@@ -1,98 +1,117 @@
-"""Open-loop scheduler: arrivals start when they are due, independent of the results of earlier ones.
+"""Open loop: arrivals start when they are due, independent of the results of earlier ones.
 
 A closed-loop user, who waits for an answer before the next request, sends nothing while the server stalls,
 and so records one slow request where a thousand real users would have waited. Locust's own users are
-closed-loop; here the scheduler calls them.
+closed-loop; with `OpenLoopMixin` their tasks are started by arrivals.
 """
 
 from __future__ import annotations
 
-import itertools
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gevent
-from gevent.pool import Group
+from gevent.event import Event
+from locust import User
+from locust.exception import CatchResponseError, StopTest
+from locust.user.task import LOCUST_STATE_WAITING
 
-from infra.measurements.slo_evaluation import MAX_START_DELAY_SECONDS
-from loadtests.shapes import arrival_times
+from loadtests.generator.scheduler import Arrival, scheduler_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from locust.env import Environment
+    from locust.event import EventHook
 
-    from loadtests.generator.recorder import Recorder
-    from loadtests.protocol import GeneratorConfig
-
-MAX_OPEN_ARRIVALS = 2000
-"""Open arrivals of one generator; further ones are dropped and counted."""
-DRAIN_SECONDS = 60.0
-"""Time for open arrivals to finish after the end of the load profile."""
+    from loadtests.generator.scheduler import ArrivalScheduler
 
 
-class Arrival(gevent.Greenlet):  # type: ignore[type-arg]  # generic in its stubs only
-    """An open arrival.
+class OpenLoopMixin(User):
+    """Mixin of a Locust user whose tasks are started by arrivals, many at the same time.
 
-    Attributes:
-        number: index among the arrivals of all generators.
-        due_at: instant at which it was due, on the monotonic clock.
-        is_resolved: whether the result of its request is known.
+    Each task sends one request: a second one would count the time of the first. `on_start`, `on_stop`, tags
+    and weights are Locust's; `wait_time` has no effect, since nothing waits. A client that fires Locust's
+    `request` event by itself uses `request_event` for it.
+
+    Args:
+        environment: Locust environment.
     """
 
-    def __init__(self, number: int, due_at: float, run_task: Callable[[Arrival], None]) -> None:
-        super().__init__(run_task, self)
-        self.number = number
-        self.due_at = due_at
-        self.is_resolved = False
+    abstract = True
 
-
-class OpenLoopScheduler:
-    """Starts the arrivals of one generator."""
-
-    def __init__(
-        self, config: GeneratorConfig, run_task: Callable[[Arrival], None], recorder: Recorder
-    ) -> None:
-        """Create a scheduler.
-
-        Args:
-            config: load profile, start time and share of the arrivals.
-            run_task: runs the requests of an arrival.
-            recorder: records starts and dropped arrivals.
-        """
-        self._config = config
-        self._run_task = run_task
-        self._recorder = recorder
-        self._open_arrivals = Group()
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        if any(isinstance(task, type) for task in self.tasks):
+            raise StopTest(f"{type(self).__name__}: a TaskSet is a closed loop; use tasks that are methods")
+        self.scheduler: ArrivalScheduler = scheduler_of(environment)
+        self.request_event = PlannedRequestEvent(environment.events.request, self.scheduler)
+        if client := getattr(self, "client", None):
+            client.request_event = self.request_event
 
     @property
-    def open_arrivals(self) -> int:
-        """Number of arrivals that have not finished."""
-        return len(self._open_arrivals)
+    def arrival(self) -> Arrival:
+        """Arrival that runs the current task.
 
-    def run(self) -> None:
-        """Start every arrival when it is due; return when all have finished or the drain time is over."""
-        config, profile = self._config, self._config.profile
-        numbered = enumerate(arrival_times(profile.shape, profile.rate, profile.duration_seconds))
-        for number, due in itertools.islice(numbered, config.index, None, config.count):
-            due_at = config.start + due
-            gevent.sleep(max(0.0, due_at - time.monotonic()))
-            self._start_arrival(number, due_at)
-        self._open_arrivals.join(timeout=DRAIN_SECONDS)
-        self._open_arrivals.kill()
+        Raises:
+            TypeError: the task was not started by an arrival.
+        """
+        current = gevent.getcurrent()
+        if not isinstance(current, Arrival):
+            raise TypeError("tasks are started by arrivals")
+        return current
 
-    def _start_arrival(self, number: int, due_at: float) -> None:
-        self._recorder.record_due(due_at)
-        if len(self._open_arrivals) >= MAX_OPEN_ARRIVALS:
-            self._recorder.record_dropped(due_at)
-            return
-        self._open_arrivals.start(Arrival(number, due_at, self._run_arrival))
-
-    def _run_arrival(self, arrival: Arrival) -> None:
-        delay = time.monotonic() - arrival.due_at
-        self._recorder.record_start(delay, is_late=delay > MAX_START_DELAY_SECONDS)
+    def run(self) -> None:  # type: ignore[misc]  # Locust's own loop, which is replaced, is the closed one
+        """Receive arrivals until Locust stops the user."""
+        self._state = LOCUST_STATE_WAITING  # Locust stops a waiting user at once
         try:
-            self._run_task(arrival)
-        except Exception as error:  # noqa: BLE001 - whatever a task raises is an error of the generator
-            self._recorder.record_generator_error(f"{type(error).__name__}: {error}")
-        finally:  # killed at the end of the drain time as well
-            if not arrival.is_resolved:
-                self._recorder.record_unresolved(arrival.due_at)
+            self.on_start()
+        except Exception as error:
+            self.environment.events.user_error.fire(
+                user_instance=self, exception=error, tb=error.__traceback__
+            )
+            raise
+        self.scheduler.users.append(self)
+        try:
+            Event().wait()
+        finally:
+            self.scheduler.users.remove(self)
+            self.on_stop()  # type: ignore[no-untyped-call]  # untyped in Locust
+
+
+class PlannedRequestEvent:
+    """Locust's `request` event, with the latency from the instant at which the arrival was due.
+
+    Args:
+        event: the event to fire.
+        scheduler: scheduler whose recorder records the request.
+    """
+
+    def __init__(self, event: EventHook, scheduler: ArrivalScheduler) -> None:
+        self._event = event
+        self._scheduler = scheduler
+
+    def fire(self, **request: Any) -> None:  # noqa: ANN401 - the arguments of Locust's event
+        """Record a request and fire the event."""
+        arrival = gevent.getcurrent()
+        recorder, name = self._scheduler.recorder, request["name"]
+        if not isinstance(arrival, Arrival):
+            recorder.record_generator_error(f"the request `{name}` belongs to no arrival")
+        elif arrival.is_resolved:
+            recorder.record_generator_error(f"`{name}` is not the only request of its task")
+        else:
+            ended_at, arrival.is_resolved = time.monotonic(), True
+            recorder.record_request(name, arrival.due_at, ended_at, _error_text(request["exception"]))
+            planned_ms = (ended_at - arrival.due_at) * 1000
+            if "start_time" in request:
+                request["start_time"] -= (planned_ms - request["response_time"]) / 1000
+            request["response_time"] = planned_ms
+        self._event.fire(**request)
+
+
+def _error_text(exception: Exception | None) -> str | None:
+    if exception is None:
+        return None
+    return (
+        str(exception)
+        if isinstance(exception, CatchResponseError)
+        else f"{type(exception).__name__}: {exception}"
+    )

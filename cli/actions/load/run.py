@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import time
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
     from loadtests.results import Requests
     from loadtests.scenarios import Scenario
 
-SETUP_TIMEOUT_SECONDS = 120.0
-"""For each company that is set up before a run."""
+MAX_START_SECONDS = 900.0
+"""From the setup to the start of the load profile at most: tokens are valid for this and the profile."""
 DRAIN_TIMEOUT_SECONDS = 900.0
 """For pending work after the end of the load profile."""
 
@@ -50,7 +49,9 @@ class LoadTestRequest:
     Attributes:
         scenario: scenario that determines the requests.
         profile: load profile, its rate in the unit of the scenario.
-        generators: number of generator processes.
+        workers: number of Locust workers on this machine.
+        remote_workers: number of workers that are started on other machines.
+        port: port of Locust's master on loopback; 0 for any.
         experiment: experiment to run concurrently; None for none.
         confirmed_name: name of the environment as confirmation of the experiment.
         command: command line.
@@ -58,23 +59,24 @@ class LoadTestRequest:
 
     scenario: Scenario
     profile: LoadProfile
-    generators: int
+    workers: int
     experiment: str | None
     confirmed_name: str | None
     command: str
+    remote_workers: int = 0
+    port: int = 0
 
     @property
     def arrival_profile(self) -> LoadProfile:
         """Load profile in arrivals: a campaign is one arrival for all of its recipients."""
-        rate = self.profile.rate / self.scenario.per_arrival
-        return self.profile.model_copy(update={"rate": rate})
+        return self.scenario.arrival_profile(self.profile)
 
     @property
     def meets_declared_profile(self) -> bool:
         """Whether it is at least the scenario's own profile: only then the result counts as a measurement."""
         declared, requested = self.scenario.profile, self.profile
         return (
-            requested.shape is declared.shape
+            (requested.shape, requested.spacing) == (declared.shape, declared.spacing)
             and requested.rate >= declared.rate
             and requested.duration_seconds >= declared.duration_seconds
             and self.experiment is None
@@ -127,7 +129,8 @@ def run_load_test(
     folder = store.create(request.scenario.name, started_at)
     with open_platform(environment, steps) as access:
         with steps.step("setup") as step:
-            target = setup.create_fixtures(request.scenario, access, SETUP_TIMEOUT_SECONDS, step)
+            token_seconds = request.profile.duration_seconds + MAX_START_SECONDS
+            target = setup.create_fixtures(request.scenario, access, token_seconds, step)
         run = _Run(request, environment, access, target, steps, started_at, host)
         with ConcurrentExperiment(request.experiment, environment.name) as experiment:
             api = api_client(access.kubeconfig, timeout_seconds=READ_TIMEOUT_SECONDS, retry_seconds=0)
@@ -167,7 +170,7 @@ def _create_report(run: _Run, requests: Requests) -> LoadReport:
         title=request.scenario.title,
         unit=request.scenario.unit,
         profile=request.profile,
-        generators=request.generators,
+        generators=request.workers + request.remote_workers,
         environment=run.environment.name,
         started_at=run.started_at.isoformat(timespec="seconds"),
         command=request.command,
@@ -181,18 +184,25 @@ def _create_report(run: _Run, requests: Requests) -> LoadReport:
 
 def _generate_load(run: _Run, experiment: ConcurrentExperiment) -> tuple[float, list[GeneratorResult]]:
     """Run the generators; return the start of the load profile (monotonic) and the results."""
-    request, run_name = run.request, uuid.uuid4().hex[:8]
+    request = run.request
     scenario, duration = request.scenario.name, request.profile.duration_seconds
     with (
         run.steps.step(scenario) as step,
         GeneratorPool(
-            scenario, request.arrival_profile, run.target, request.generators, run_name
+            *(scenario, request.arrival_profile, run.target, request.workers),
+            remote_count=request.remote_workers,
+            port=request.port,
         ) as generators,
     ):
-        step.set_status("waiting for the generators to start")
+        step.set_status(
+            f"waiting for {request.remote_workers} workers of other machines: docs/load-tests.md"
+            if request.remote_workers
+            else "waiting for the workers to start"
+        )
 
         def on_progress(progress: Progress) -> None:
-            experiment.notify_load_started()
+            if generators.start <= time.monotonic():
+                experiment.notify_load_started()
             _show_progress(step, progress, time.monotonic() - generators.start, duration)
 
         results = generators.run(on_progress)
@@ -203,7 +213,7 @@ def _generate_load(run: _Run, experiment: ConcurrentExperiment) -> tuple[float, 
 
 def _show_progress(step: ProgressStep, progress: Progress, elapsed: float, duration: float) -> None:
     step.set_status(
-        f"{min(elapsed, duration):.0f} of {duration:g} s: {progress.due} due, {progress.open} open, "
+        f"{min(max(elapsed, 0), duration):.0f} of {duration:g} s: {progress.due} due, {progress.open} open, "
         f"{progress.done} done, {progress.failed} failed"
     )
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING
+
+import jwt
 
 from cli.actions import send_campaign
 from cli.platform_client import RequestRejectedError
@@ -17,20 +20,24 @@ if TYPE_CHECKING:
     from infra.progress import ProgressStep
     from loadtests.scenarios import Scenario
 
+TIMEOUT_SECONDS = 120.0
+"""For each company."""
 CONNECTION = "load"
+SCOPES = "campaigns:read campaigns:write contacts:read messages:write"
+"""Of the tokens: generators have these and not the key, which signs for everyone."""
 _FIRST_NUMBER = 5_511_960_000_000
 _ROWS_PER_CHUNK = 1000
 
 
 def create_fixtures(
-    scenario: Scenario, access: PlatformAccess, seconds: float, step: ProgressStep
+    scenario: Scenario, access: PlatformAccess, token_seconds: float, step: ProgressStep
 ) -> LoadTarget:
     """Create the missing fixtures of a scenario.
 
     Args:
         scenario: the scenario to prepare.
         access: access to the platform.
-        seconds: timeout for each company in seconds.
+        token_seconds: lifetime of the target's tokens in seconds.
         step: progress step.
 
     Returns:
@@ -43,23 +50,29 @@ def create_fixtures(
     list_name = f"load-{scenario.contacts}"
     for number, company in enumerate(companies, start=1):
         step.set_status(f"company {number} of {len(companies)}")
-        _create_company(access.client_for(company, seconds), list_name, scenario)
+        _create_company(access.client_for(company, TIMEOUT_SECONDS), list_name, scenario)
     campaign_id: str = ""
     sent_messages: tuple[tuple[str, str], ...] = ()
     if scenario.needs_sent_campaign:
         step.set_status("sending the campaign for the status updates")
-        campaign_id, sent_messages = _send_campaign(access.client_for(companies[0], seconds), list_name)
+        campaign_id, sent_messages = _send_campaign(
+            access.client_for(companies[0], TIMEOUT_SECONDS), list_name
+        )
     return LoadTarget(
         url=access.url,
         ca_file=str(access.ca_file) if access.ca_file else None,
-        token_key=access.credentials.token_key,
+        tokens={company: _token(company, access, token_seconds) for company in companies},
         app_secret=access.credentials.app_secret if scenario.needs_sent_campaign else "",
-        companies=tuple(companies),
         connection=CONNECTION,
         list_name=list_name,
         campaign=campaign_id,
         sent_messages=sent_messages,
     )
+
+
+def _token(company: str, access: PlatformAccess, seconds: float) -> str:
+    claims = {"sub": "esq", "company": company, "scope": SCOPES, "exp": time.time() + seconds}
+    return jwt.encode(claims, access.credentials.token_key, algorithm="HS256")
 
 
 def _create_company(client: PlatformClient, list_name: str, scenario: Scenario) -> None:

@@ -1,12 +1,13 @@
-"""The generator against a server with a known stall: an open loop measures it, a closed loop does not."""
+"""Locust's master and workers against a server with a known stall: an open loop measures it, a closed one does not."""
 
 from __future__ import annotations
 
-import http.server
-import threading
+import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
@@ -14,76 +15,62 @@ import pytest
 from loadtests.generator_processes import GeneratorFailedError, GeneratorPool
 from loadtests.merge import latency_from_samples, merge_results
 from loadtests.protocol import LoadProfile, LoadTarget, Progress
-from loadtests.shapes import Shape
+from loadtests.shapes import Shape, Spacing
+from loadtests.verdict import generator_problems
+from tests.integration.load.servers import STALL_SECONDS, StallingServer, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loadtests.results import Requests
+    from loadtests.protocol import GeneratorResult
 
 pytestmark = pytest.mark.integration
-STALL_AT, STALL_SECONDS = 2.0, 2.0
+STALL_AT = 2.0
 RATE, SECONDS = 100.0, 8.0
 MAX_RUNS = 3
 GENERATOR_NICENESS = -15
-
-
-class StallingServer(http.server.ThreadingHTTPServer):
-    """Answers immediately, except during one stall."""
-
-    daemon_threads = True
-    request_queue_size = 1024
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), PageHandler)
-        self.stall_from = float("inf")
-
-
-class PageHandler(http.server.BaseHTTPRequestHandler):
-    """Handler of the only page."""
-
-    protocol_version = "HTTP/1.1"
-    status: ClassVar[int] = 200
-
-    def do_GET(self) -> None:
-        assert isinstance(self.server, StallingServer)
-        since = time.monotonic() - self.server.stall_from
-        if 0 <= since < STALL_SECONDS:
-            time.sleep(STALL_SECONDS - since)  # the simulated stall
-        self.send_response(404 if self.path == "/none" else 200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
+EXIT_SECONDS = 30
+CLOSED_PORT_URL = "http://127.0.0.1:1"
 
 
 @pytest.fixture
 def server() -> Iterator[StallingServer]:
-    with StallingServer() as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+    with running_server() as running:
         yield running
-        running.shutdown()
 
 
-def run(
-    server: StallingServer, url: str, rate: float = RATE, seconds: float = SECONDS, niceness: int = 0
-) -> Requests:
-    """Run the generators; `server` stalls once when they have run for `STALL_AT`."""
-    profile = LoadProfile(shape=Shape.STEADY, rate=rate, duration_seconds=seconds)
-    others = set(psutil.Process().children())
-    with GeneratorPool("self-test", profile, LoadTarget(url=url), 2, "test") as generators:
-        for process in set(psutil.Process().children()) - others:
-            with suppress(psutil.AccessDenied):  # without root, other processes of the machine may delay them
-                process.nice(niceness)
+def profile(rate: float = RATE, seconds: float = SECONDS, spacing: Spacing = Spacing.EVEN) -> LoadProfile:
+    return LoadProfile(shape=Shape.STEADY, rate=rate, duration_seconds=seconds, spacing=spacing)
+
+
+def locust_processes() -> list[psutil.Process]:
+    """Return the Locust processes that this test has started, also those whose parent has ended."""
+    own = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = process.info["cmdline"] or []
+        if "locust" in command and process.pid not in OTHER_PROCESSES:
+            own.append(process)
+    return own
+
+
+OTHER_PROCESSES = frozenset(process.pid for process in psutil.process_iter())
+"""Processes that ran before these tests."""
+
+
+def results_with_stall(server: StallingServer) -> list[GeneratorResult]:
+    """Run two workers; `server` stalls once when they have run for `STALL_AT`."""
+    server.stall_from = float("inf")
+    with GeneratorPool("self-test", profile(), LoadTarget(url=server.url), 2) as generators:
 
         def schedule_stall(_: Progress) -> None:
-            if server.stall_from == float("inf"):
-                server.stall_from = max(time.monotonic(), generators.start + STALL_AT)
+            if server.stall_from < float("inf"):
+                return
+            server.stall_from = max(time.monotonic(), generators.start + STALL_AT)
+            for process in locust_processes():
+                with suppress(psutil.AccessDenied):  # without root, other processes may delay them
+                    process.nice(GENERATOR_NICENESS)
 
-        results = generators.run(schedule_stall)
-    return merge_results(results)
+        return generators.run(schedule_stall)
 
 
 def closed_loop(url: str) -> list[float]:
@@ -100,54 +87,79 @@ def closed_loop(url: str) -> list[float]:
     return latencies
 
 
-def run_with_stall(server: StallingServer, url: str) -> Requests:
-    """Return a run of which a quarter is a stall; on a busy machine, the first one with punctual generators."""
-    for _ in range(MAX_RUNS):
-        server.stall_from = float("inf")
-        requests = run(server, url, niceness=GENERATOR_NICENESS)
-        if not requests.generator_lagged:
-            return requests
-    pytest.fail(f"the generators lagged in each of {MAX_RUNS} runs")
-
-
 def test_open_loop_measures_a_stall_that_a_closed_loop_hides(server: StallingServer) -> None:
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    requests = run_with_stall(server, url)
-    assert requests.all.count == requests.accepted == requests.offered == RATE * SECONDS
-    # A quarter of the run was a stall, with latencies evenly distributed from two seconds to zero.
-    # A busy machine adds to them.
-    assert 1.0 < requests.all.percentiles[1] < 1.2 + 0.4
-    assert 1.82 < requests.p99 < STALL_SECONDS + 0.4
+    for _ in range(MAX_RUNS):  # on a busy machine, the first run with punctual generators
+        results = results_with_stall(server)
+        requests = merge_results(results)
+        if not requests.generator_lagged:
+            break
+    assert generator_problems(requests) == []
+    assert requests.all.count == requests.offered == requests.accepted == RATE * SECONDS
+    # A quarter of the arrivals waits, evenly from the whole stall to nothing: an eighth for half of it.
+    assert requests.all.percentiles[1] > STALL_SECONDS / 2
+    assert requests.p99 > 0.9 * STALL_SECONDS
 
     server.stall_from = time.monotonic() + STALL_AT
-    assert latency_from_samples(closed_loop(url)).p99 < requests.p99 / 4
+    assert latency_from_samples(closed_loop(server.url)).p99 < requests.p99 / 4
+
+    offsets = [result.clock_offset for result in results]
+    assert all(offset and abs(offset.seconds) <= offset.uncertainty_seconds for offset in offsets)
+    assert locust_processes() == []
 
 
-def test_connection_errors_are_failures(server: StallingServer) -> None:
-    requests = run(server, "http://127.0.0.1:1", rate=20, seconds=1)
+def test_connection_errors_are_failures() -> None:
+    run = profile(rate=20, seconds=1)
+    with GeneratorPool("self-test", run, LoadTarget(url=CLOSED_PORT_URL), 2) as generators:
+        requests = merge_results(generators.run(lambda _: None))
     assert requests.failed_percent == 100
     assert "refused" in str(requests.errors).lower()
 
 
-def test_failed_generator_reports_its_error() -> None:
-    profile = LoadProfile(shape=Shape.STEADY, rate=1, duration_seconds=1)
+def test_missing_locustfile_is_reported_with_its_error() -> None:
     with (
-        GeneratorPool("none", profile, LoadTarget(url="http://127.0.0.1:1"), 1, "test") as generators,
-        pytest.raises(GeneratorFailedError, match="it exited") as caught,
+        GeneratorPool("none", profile(), LoadTarget(url=CLOSED_PORT_URL), 1) as generators,
+        pytest.raises(GeneratorFailedError, match="exited") as caught,
     ):
         generators.run(lambda _: None)
-    assert "KeyError" in caught.value.detail
+    assert "Could not find" in caught.value.detail
 
 
-def test_error_of_the_generator_is_not_a_failure_of_the_platform() -> None:
-    profile = LoadProfile(shape=Shape.STEADY, rate=20, duration_seconds=1)
-    target = LoadTarget(url="http://127.0.0.1:1", companies=())  # no company can be chosen
-    with GeneratorPool("campaign", profile, target, 1, "test") as generators:
-        requests = merge_results(generators.run(lambda _: None))
-    assert (requests.offered, requests.failed, requests.unresolved) == (20, 0, 20)
-    assert list(requests.generator_errors) == ["ZeroDivisionError: integer modulo by zero"]
+def test_killed_worker_makes_the_run_invalid(server: StallingServer) -> None:
+    with GeneratorPool("self-test", profile(seconds=60), LoadTarget(url=server.url), 2) as generators:
+        killed: list[psutil.Process] = []
+
+        def kill_a_worker(progress: Progress) -> None:
+            if progress.done > 20 and not killed:
+                workers = [
+                    process for process in locust_processes() if process.ppid() != psutil.Process().pid
+                ]
+                killed.append(workers[0])
+                workers[0].kill()
+
+        results = generators.run(kill_a_worker)
+        assert time.monotonic() < generators.start + 60, "the run ends when a worker is lost"
+    requests = merge_results(results)
+    problems = "; ".join(generator_problems(requests))
+    assert problems.count("no result of worker") == problems.count("stopped before the end") == 1
+    assert requests.accepted > 0, "the results of the other worker are known"
+    assert locust_processes() == []
 
 
-def test_overloaded_generator_makes_the_run_invalid(server: StallingServer) -> None:
-    requests = run(server, f"http://127.0.0.1:{server.server_address[1]}", rate=10_000, seconds=0.5)
-    assert requests.generator_lagged
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_the_tool(server: StallingServer, number: signal.Signals) -> None:
+    program = (
+        "from tests.integration.load.test_open_loop import *\n"
+        f"with GeneratorPool('self-test', profile(seconds=60), LoadTarget(url='{server.url}'), 2) as pool:\n"
+        "    pool.run(lambda progress: print(progress.done, flush=True))"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as tool:
+        assert tool.stdout is not None
+        while int(tool.stdout.readline()) == 0:
+            pass
+        assert len(locust_processes()) == 4  # the master, the parent of the workers, and two of these
+        tool.send_signal(number)
+        tool.wait(60)
+    deadline = time.monotonic() + EXIT_SECONDS
+    while locust_processes():
+        assert time.monotonic() < deadline, locust_processes()
+        time.sleep(0.1)  # polling interval

@@ -25,7 +25,7 @@ from loadtests.merge import merge_results
 from loadtests.protocol import CreatedCampaign, LoadTarget
 from loadtests.results import HostCpu, LoadReport, ResourceUsage
 from loadtests.scenarios import SCENARIOS, find_scenario
-from loadtests.shapes import Shape
+from loadtests.shapes import Shape, Spacing
 from tests.unit.cli.definitions import write_definition
 
 if TYPE_CHECKING:
@@ -161,7 +161,9 @@ def test_campaigns_without_an_end_are_part_of_the_result() -> None:
 
 
 def test_webhooks_that_are_never_applied_are_part_of_the_result() -> None:
-    target = LoadTarget(url="", campaign="endless", sent_messages=(("1", "a"), ("1", "b")))
+    target = LoadTarget(
+        url="", tokens={"load": ""}, campaign="endless", sent_messages=(("1", "a"), ("1", "b"))
+    )
     drain = verification.wait_for_read_statuses(target, FailingPlatform(), 0.0, RecordedStep("webhooks"))  # type: ignore[arg-type] # the same method
     assert (drain.messages, drain.updated) == (2, 0)
 
@@ -174,6 +176,7 @@ def test_webhooks_that_are_never_applied_are_part_of_the_result() -> None:
         ({"rate": 100.0}, None, False),
         ({"duration_seconds": 60.0}, None, False),
         ({"shape": Shape.RAMP}, None, False),
+        ({"spacing": Spacing.POISSON}, None, False),
         ({}, "short-pause-no-failover", False),
     ],
 )

@@ -1,15 +1,18 @@
-"""Interactive API use: mostly reads, some writes."""
+"""Interactive API use, mostly reads, some writes: `locust -f loadtests/api.py`."""
 
 from __future__ import annotations
 
 from locust import task
 
-from loadtests.generator.base_user import ScenarioUser
+from loadtests.generator.shape import OpenLoopShape
+from loadtests.generator.users import PlatformUser
+
+__all__ = ["ApiUser", "OpenLoopShape"]
 
 _FIRST_NUMBER = 5511_970_000_000
 
 
-class ApiUser(ScenarioUser):
+class ApiUser(PlatformUser):
     """Lists campaigns and contacts, creates drafts, sends replies."""
 
     @task(40)
@@ -20,13 +23,13 @@ class ApiUser(ScenarioUser):
     @task(30)
     def list_contacts(self) -> None:
         """List the contacts of a list."""
-        path = f"/contacts/lists/{self.config.target.list_name}/contacts?limit=50"
+        path = f"/contacts/lists/{self.target.list_name}/contacts?limit=50"
         self.call_api("GET", path, "list contacts")
 
     @task(10)
     def create_draft(self) -> None:
         """Create a draft campaign."""
-        target, name = self.config.target, f"load {self.config.run_name} {self.arrival.number}"
+        target, name = self.target, f"load {self.run_name} {self.arrival.number}"
         body = {
             "name": name,
             "list": target.list_name,
@@ -40,7 +43,7 @@ class ApiUser(ScenarioUser):
     def send_reply(self) -> None:
         """Send a reply."""
         body = {
-            "connection": self.config.target.connection,
+            "connection": self.target.connection,
             "to": f"+{_FIRST_NUMBER + self.arrival.number % 1_000_000}",
             "text": f"Pois não? ({self.arrival.number})",
         }

@@ -1,4 +1,4 @@
-"""Webhooks from the provider: status updates, several per webhook, some of them repeatedly."""
+"""Webhooks from the provider, with several status updates each: `locust -f loadtests/webhooks.py`."""
 
 from __future__ import annotations
 
@@ -8,25 +8,38 @@ import json
 import time
 
 from locust import task
+from locust.exception import StopTest
 
-from loadtests.generator.base_user import ScenarioUser
+from loadtests.generator.shape import OpenLoopShape
+from loadtests.generator.users import OpenLoopHttpUser
+
+__all__ = ["OpenLoopShape", "WebhookUser"]
 
 STATUSES_PER_WEBHOOK = 10
 
 
-class WebhookUser(ScenarioUser):
+class WebhookUser(OpenLoopHttpUser):
     """Reports messages that were sent before the run as read."""
+
+    def on_start(self) -> None:
+        """Require messages to refer to.
+
+        Raises:
+            StopTest: the configuration is of another scenario.
+        """
+        if not self.target.sent_messages:
+            raise StopTest("the configuration has no sent messages: `esq load prepare ENV webhooks`")
 
     @task
     def post_webhook(self) -> None:
         """Post a signed webhook for the next messages; the last is followed by the first."""
-        body, key = json.dumps(self._payload()), self.config.target.app_secret.encode()
+        body, key = json.dumps(self._payload()), self.target.app_secret.encode()
         signature = hmac.new(key, body.encode(), hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={signature}"}
         self.client.request("POST", "/webhooks/cloud", name="webhook", data=body, headers=headers)
 
     def _payload(self) -> dict[str, object]:
-        sent = self.config.target.sent_messages
+        sent = self.target.sent_messages
         first = self.arrival.number * STATUSES_PER_WEBHOOK
         messages = [sent[(first + offset) % len(sent)] for offset in range(STATUSES_PER_WEBHOOK)]
         changes = [{"field": "messages", "value": self._value(*message)} for message in messages]

@@ -1,0 +1,67 @@
+"""Configuration of a load test: a file, and Locust's command line and web page for the load profile."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loadtests.protocol import CONFIG_VARIABLE, LoadConfig, LoadProfile
+from loadtests.shapes import Shape, Spacing
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from locust.argument_parser import LocustArgumentParser
+
+_DEFAULT = LoadConfig(profile=LoadProfile(shape=Shape.STEADY, rate=10, duration_seconds=60))
+
+
+@cache
+def read_configuration() -> LoadConfig:
+    """Return the configuration of this process.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file is no configuration.
+    """
+    path = os.environ.get(CONFIG_VARIABLE)
+    return LoadConfig.model_validate_json(Path(path).read_text(encoding="utf-8")) if path else _DEFAULT
+
+
+def add_options(parser: LocustArgumentParser) -> None:
+    """Add the options of the open loop to Locust's own; their defaults are the configuration's."""
+    profile = read_configuration().profile
+    parser.add_argument("--rate", type=float, default=profile.rate, help="Maximum arrivals per second")
+    parser.add_argument(
+        "--duration", type=float, default=profile.duration_seconds, help="Length of the run, s"
+    )
+    parser.add_argument(
+        "--shape", choices=list(Shape), default=profile.shape.value, help="How the rate changes over the run"
+    )
+    parser.add_argument(
+        "--spacing", choices=list(Spacing), default=profile.spacing.value, help="How arrivals are spaced"
+    )
+    parser.add_argument("--seed", type=int, default=profile.seed, help="Seed of arrivals and tasks")
+    parser.add_argument(
+        "--json-messages",
+        action="store_true",
+        help="Print progress and results as JSON lines",
+        include_in_web_ui=False,
+    )
+
+
+def chosen_profile(options: Namespace) -> LoadProfile:
+    """Return the load profile that the options describe.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+    return LoadProfile(
+        shape=options.shape,
+        rate=options.rate,
+        duration_seconds=options.duration,
+        spacing=options.spacing,
+        seed=options.seed,
+    )
