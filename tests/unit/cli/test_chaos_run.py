@@ -110,14 +110,6 @@ def test_dry_run_leaves_no_report(environment: Environment, tmp_path: Path) -> N
     assert chaos.report_store(environment).names() == []
 
 
-def test_experiment_that_needs_zones_is_refused_elsewhere(
-    environment: Environment, target: FakeTarget
-) -> None:
-    target.cluster = None
-    with pytest.raises(UsageError, match="`zone-isolated` cannot run in `local`"):
-        run(environment, "zone-isolated")
-
-
 def test_without_traffic_an_experiment_runs_only_if_it_says_so(target: FakeTarget) -> None:
     target.cluster = None
     loaded = experiment.load("redis-flushed")
