@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from loadtests.results import LoadReport
 
 
+JUDGED_PERCENTILES = (50.0, 90.0, 99.0)
+
+
 @dataclass(frozen=True)
 class Difference:
     """A figure of two runs.
@@ -83,3 +86,20 @@ def _figures(report: LoadReport) -> Iterator[tuple[tuple[str, str], float]]:
         yield ("host CPU used", "cores"), report.host_cpu.used
     if report.resource_usage:
         yield ("CPU of all pods", "cores"), sum(usage.cores for usage in report.resource_usage.values())
+
+
+def find_regressions(differences: list[Difference], max_increase_percent: float) -> list[Difference]:
+    """Return the latencies that have increased by more than a threshold.
+
+    The percentiles above the 99th are not judged: a handful of requests determines them.
+
+    Args:
+        differences: figures of two runs.
+        max_increase_percent: tolerated increase.
+    """
+    judged = tuple(f", p{percentile:g}" for percentile in JUDGED_PERCENTILES)
+    return [
+        difference
+        for difference in differences
+        if difference.name.endswith(judged) and (difference.change_percent or 0.0) > max_increase_percent
+    ]

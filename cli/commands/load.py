@@ -1,4 +1,4 @@
-"""`esq load list | show | run | prepare | report`."""
+"""`esq load list | show | run | prepare | report | compare`."""
 
 from __future__ import annotations
 
@@ -189,6 +189,33 @@ def show_report(
         output.print_report_names(store.names(), env, as_json=json)
         return
     _print_report(*store.read(report), as_json=json)
+
+
+@app.command("compare")
+def compare_runs(
+    env: Env,
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="Name of a report, see `--list`.")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="Name of the later report.")],
+    *,
+    max_increase: Annotated[
+        float | None, typer.Option(help="Tolerated increase of p50, p90 and p99, in percent.", min=0)
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Compare two runs of a scenario with the same load profile.
+
+    Exit code 99 if a latency increased by more than `--max-increase`, 1 if a run is not valid.
+    """
+    from cli.actions.load.run import report_store  # noqa: PLC0415 - not needed for help
+    from cli.commands.load_comparison import print_comparison  # noqa: PLC0415 - same
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    store = report_store(load_environment(env))
+    raise typer.Exit(
+        print_comparison(
+            *(store.read(before)[0], store.read(after)[0]), max_increase_percent=max_increase, as_json=json
+        )
+    )
 
 
 def _print_report(report: LoadReport, page: Path, *, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cli.actions.load.previous_report import find_previous_report
 from infra.measurements.report_store import ReportStore
-from loadtests.comparison import compare, is_comparable
+from loadtests.comparison import compare, find_regressions, is_comparable
 from loadtests.html_report import render_html
 from loadtests.results import LoadReport
 from tests.sample_reports import load_report
@@ -57,3 +57,16 @@ def test_previous_report_is_the_last_comparable_one(tmp_path: Path) -> None:
     )
     last = write(11)
     assert find_previous_report(store, last) == first
+
+
+def test_latencies_above_the_tolerance_are_regressions() -> None:
+    before = load_report()
+    slower = before.requests.all.model_copy(
+        update={"percentiles": tuple(seconds * 1.3 for seconds in before.requests.all.percentiles)}
+    )
+    after = load_report(requests=before.requests.model_copy(update={"all": slower}))
+    differences = compare(before, after)
+    names = ["all requests, p50", "all requests, p90", "all requests, p99"]
+    assert [item.name for item in find_regressions(differences, 25)] == names
+    assert find_regressions(differences, 35) == []
+    assert find_regressions(compare(after, before), 0) == [], "faster is no regression"
