@@ -16,6 +16,7 @@ from chaoslib.exceptions import ActivityFailed
 from pydantic import BaseModel, ConfigDict
 
 from chaos.faults import render
+from chaos.journal import UndoFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,6 @@ class Context:
     annotations: list[Annotation] = field(default_factory=list)
     traffic: Traffic | None = None
     find_refusal: Callable[[], str] = str
-    _open_faults: list[OpenFault] = field(default_factory=list)
     _abort_reason: str = ""
     _abort_requested: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -120,11 +120,9 @@ class Context:
             self.require_permission()
             self.step.set_status(str(fault))
             started_at = time.monotonic()
-            open_fault = self.target.journal.inject(
+            self.target.journal.inject(
                 fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS, run_id=self.run_id
             )
-            if fault.undo:
-                self._open_faults.append(open_fault)
             self.annotations.append(
                 Annotation(
                     at=started_at, description=str(fault), is_injection=True, commands=render(fault.inject)
@@ -134,6 +132,8 @@ class Context:
     def undo(self, kind: str = "") -> list[str]:
         """Undo open faults of this run, newest first.
 
+        The journal says which, because the injection of a fault may have been interrupted at its end.
+
         Args:
             kind: kind of the faults; all if empty.
 
@@ -141,26 +141,30 @@ class Context:
             The undone faults.
 
         Raises:
-            UndoFailedError: an undo command failed; the fault stays in the journal, and nothing more is
-                injected.
+            UndoFailedError: a fault could not be undone; it stays in the journal, all others are undone, and
+                nothing more is injected.
         """
+        failures: list[UndoFailedError] = []
         undone = []
         with self._lock:
-            for open_fault in [
-                fault for fault in reversed(self._open_faults) if kind in {"", fault.fault.kind}
-            ]:
-                self.step.set_status(f"undoing {open_fault.fault}")
-                self._undo(open_fault)
-                undone.append(str(open_fault.fault))
+            for open_fault in reversed(self.target.journal.open_faults()):
+                if open_fault.run_id == self.run_id and kind in {"", open_fault.fault.kind}:
+                    try:
+                        self._undo(open_fault)
+                        undone.append(str(open_fault.fault))
+                    except UndoFailedError as error:
+                        failures.append(error)
+        if failures:
+            raise UndoFailedError.of_all(failures)
         return undone
 
     def _undo(self, open_fault: OpenFault) -> None:
+        self.step.set_status(f"undoing {open_fault.fault}")
         try:
             self.target.journal.undo(open_fault)
         except BaseException:
             self.abort(f"{open_fault.fault} is not undone")
             raise
-        self._open_faults.remove(open_fault)
         self.annotate(
             f"{open_fault.fault} undone", is_injection=False, commands=render(open_fault.fault.undo)
         )

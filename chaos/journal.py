@@ -25,11 +25,10 @@ from infra.process_identity import ProcessIdentity
 from infra.subprocesses import CommandFailedError, wait_for_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from chaos.faults import Command, Fault
-    from infra.errors import Problem
 
 COMMAND_TIMEOUT_SECONDS = 60.0
 
@@ -42,6 +41,18 @@ class UndoFailedError(EsqError):
     """
 
     undone: tuple[OpenFault, ...] = ()
+
+    @classmethod
+    def of_all(cls, failures: Sequence[EsqError]) -> UndoFailedError:
+        """Return one error for several."""
+        first = failures[0]
+        details = (failure.detail or f"{failure.location}: {failure.remedy}" for failure in failures)
+        return cls(
+            "; ".join(failure.message for failure in failures),
+            location=first.location,
+            remedy=first.remedy,
+            detail="\n\n".join(details),
+        )
 
 
 class InjectionStoppedError(EsqError):
@@ -145,15 +156,21 @@ class UndoJournal:
         """
         contents = self.read()
         undone: list[OpenFault] = []
-        failures: list[UndoFailedError] = []
+        failures: list[EsqError] = []
         for open_fault in filter(select, reversed(contents.open_faults)):
             try:
                 self.undo(open_fault)
                 undone.append(open_fault)
             except UndoFailedError as error:
                 failures.append(error)
-        if failures or contents.problems:
-            raise self._incomplete(undone, failures, contents.problems)
+        failures += [
+            EsqError(problem.message, location=problem.location, remedy=problem.remedy)
+            for problem in contents.problems
+        ]
+        if failures:
+            incomplete = UndoFailedError.of_all(failures)
+            incomplete.undone = tuple(undone)
+            raise incomplete
         return undone
 
     def _run_injection(self, entry: OpenFault, command: Command) -> None:
@@ -188,21 +205,6 @@ class UndoJournal:
             remedy=f"Repeat `esq chaos rollback {self.environment}`, or run the commands below.",
             detail="\n".join([failure, "", render(open_fault.fault.undo)]),
         )
-
-    def _incomplete(
-        self, undone: list[OpenFault], failures: list[UndoFailedError], problems: tuple[Problem, ...]
-    ) -> UndoFailedError:
-        unreadable = [f"{problem.location}: {problem.message}. {problem.remedy}" for problem in problems]
-        error = UndoFailedError(
-            "; ".join(
-                [*(failure.message for failure in failures), *(problem.message for problem in problems)]
-            ),
-            location=str(self.folder),
-            remedy=failures[0].remedy if failures else problems[0].remedy,
-            detail="\n\n".join([*(failure.detail for failure in failures), *unreadable]),
-        )
-        error.undone = tuple(undone)
-        return error
 
 
 def _undo(open_fault: OpenFault) -> str:

@@ -11,7 +11,7 @@ import pytest
 from chaos import safety
 from chaos.context import Context, current
 from chaos.faults import Fault
-from chaos.journal import UndoJournal
+from chaos.journal import UndoFailedError, UndoJournal
 from infra.errors import UsageError
 from infra.progress import RecordedStep
 
@@ -55,3 +55,34 @@ def test_nothing_is_injected_after_an_abort(context: Context) -> None:
     with pytest.raises(Exception, match="nothing is injected: too much"):
         context.inject(Fault(kind="kill", target="x", inject=(("true",),)))
     assert context.annotations == []
+
+
+@pytest.fixture
+def journal(context: Context, tmp_path: Path) -> UndoJournal:
+    context.run_id = "this run"
+    context.target = SimpleNamespace(journal=UndoJournal(tmp_path / "open"))  # type: ignore[assignment]  # all that is used
+    return context.target.journal
+
+
+def inject(journal: UndoJournal, kind: str, undo: str = "true", run_id: str = "this run") -> None:
+    fault = Fault(kind=kind, target="x", inject=(), undo=((undo,),))
+    journal.inject(fault, experiment="test", max_seconds=60, run_id=run_id)
+
+
+def test_undo_knows_faults_whose_injection_was_interrupted_at_its_end(
+    context: Context, journal: UndoJournal
+) -> None:
+    inject(journal, "unnoticed")
+    inject(journal, "foreign", run_id="another run")
+    assert context.undo() == ["unnoticed of x"]
+    assert [entry.fault.kind for entry in journal.open_faults()] == ["foreign"]
+
+
+def test_failed_undo_stops_no_other(context: Context, journal: UndoJournal) -> None:
+    inject(journal, "older")
+    inject(journal, "stuck", undo="false")
+    inject(journal, "newer")
+    with pytest.raises(UndoFailedError, match="stuck of x is not undone"):
+        context.undo()
+    assert [entry.fault.kind for entry in journal.open_faults()] == ["stuck"]
+    assert context.abort_reason == "stuck of x is not undone"
