@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from chaos.guard import Guard
+from chaos.guard import Guard, stream_names
 from chaos.results import CampaignResult
 from chaos.timeline import Timeline, cluster_sampler
 from chaos.traffic.client_stats import compute_stats
@@ -66,20 +66,22 @@ def start_traffic(target: Target, experiment: Experiment) -> Traffic | None:
     extension = experiment.extension
     if not extension.traffic:
         return None
-    if target.cluster is None:
-        if extension.runs_unobserved:
-            return None
-        raise UsageError(
-            f"no traffic can run in `{target.environment}`, so nothing would abort `{experiment.name}`",
-            location="traffic",
-            remedy="Run it on `local`, or declare `runs_unobserved: true` in a copy of its document.",
-        )
-    spec = target.cluster.spec
     run_name = f"chaos{uuid.uuid4().hex[:8]}"
-    nameservers = [str(spec.node(zone)) for zone in spec.zones]
     timeout = {"edge_timeout_seconds": extension.edge_timeout_seconds}
     endpoints = target.endpoints(run_name).model_copy(update=timeout)
-    return Traffic(extension.traffic, endpoints, nameservers)
+    if target.cluster is not None:
+        spec = target.cluster.spec
+        return Traffic(extension.traffic, endpoints, [str(spec.node(zone)) for zone in spec.zones])
+    if "edge" in extension.traffic and endpoints.edge_url:
+        return Traffic(("edge",), endpoints, ())
+    if extension.runs_unobserved:
+        return None
+    raise UsageError(
+        f"no client of `{experiment.name}` reaches `{target.environment}`, so nothing would abort it",
+        location="traffic",
+        remedy="From outside, only the client `edge` does, by the environment's `public_address`. Run it on "
+        "`local`, or declare `runs_unobserved: true` in a copy of its document.",
+    )
 
 
 def read_leaders(target: Target) -> Leaders:
@@ -145,7 +147,7 @@ class Observation:
             return
         traffic = context.traffic = stack.enter_context(clients)
         limits = extension.abort_after_silence_seconds
-        guard = Guard(traffic, extension.streams, limits, self._abort)
+        guard = Guard(traffic, stream_names(traffic.clients), limits, self._abort)
         guard.wait_for_signal(FRESH_TIMEOUT_SECONDS)
         context.find_refusal = guard.find_reason
         self._guard = guard.__enter__()

@@ -19,7 +19,7 @@ class Endpoints(BaseModel):
         run_name: name of the run; part of everything that the clients write.
         ca_certificate: PEM of the certificate authority of the services.
         edge_url: `https://address` of the edge.
-        edge_ca_certificate: PEM of the certificate authority of the edge.
+        edge_ca_certificate: PEM of the certificate authority of the edge; empty for those of the machine.
         token_key: HMAC key of bearer tokens.
         edge_timeout_seconds: timeout of a request to the edge.
         postgres: user, password, host, port, database.

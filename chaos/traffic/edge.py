@@ -47,7 +47,7 @@ class EdgeTraffic:
         self._timeout_seconds = endpoints.edge_timeout_seconds
         self._http = httpx.AsyncClient(
             base_url=endpoints.edge_url,
-            verify=ssl.create_default_context(cadata=endpoints.edge_ca_certificate),
+            verify=ssl.create_default_context(cadata=endpoints.edge_ca_certificate or None),
             timeout=endpoints.edge_timeout_seconds,
             # A cancelled attempt may occupy its slot in a connection pool permanently: no limit.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),

@@ -1,7 +1,8 @@
 """The traffic process as the experiment controls it: start, read, stop, result.
 
-It runs on the host in its own mount namespace, in which names are resolved by the DNS servers of the zones,
-so that every client library reaches the services under the names in their certificates.
+In front of the embedded cluster, it runs in its own mount namespace, in which names are resolved by the DNS
+servers of the zones, so that every client library reaches the services under the names in their certificates.
+In front of another cluster, only the client `edge` reaches its service, under the public address.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from infra.errors import EsqError
 from infra.subprocesses import HIGH_PRIORITY_PREFIX, PYTHON_MODULE
@@ -47,12 +48,16 @@ class Traffic:
     Args:
         clients: names of the clients, for example `postgres`, `edge`.
         endpoints: endpoints and credentials.
-        nameservers: addresses of the DNS servers of the zones.
+        nameservers: addresses of the DNS servers of the zones; none for the resolver and CAs of this machine.
+
+    Attributes:
+        clients: names of the clients.
     """
 
     def __init__(self, clients: Sequence[str], endpoints: Endpoints, nameservers: Sequence[str]) -> None:
         self._report: tuple[float, dict[str, float]] = (time.monotonic(), {})
         self._is_stopping = False
+        self.clients = tuple(clients)
         self._request = {"clients": list(clients), "endpoints": endpoints.model_dump()}
         self._nameservers = nameservers
         self._messages: queue.Queue[tuple[str, Any]] = queue.Queue()
@@ -65,32 +70,13 @@ class Traffic:
         Raises:
             TrafficFailedError: a client did not reach its service.
         """
-        resolver = Path(self._folder.name) / "resolv.conf"
-        # The same suffix in the loopback network as in that of the zones, so that clusters do not collide.
-        listen = f"127.{self._nameservers[0].split('.', 1)[1]}"
-        resolver.write_text(f"nameserver {listen}\n{_RESOLVER_OPTIONS}\n")
-        resolver.chmod(0o644)
         # On a host short of CPU, the delay of the client itself would be measured: both processes get CPU
         # priority, each in its own session, because they must not change the priority of the current one.
-        enter = [
-            *HIGH_PRIORITY_PREFIX,
-            *("unshare", "--mount", "--propagation", "private"),
-            *("sh", "-c", _BIND_RESOLV_CONF, str(resolver)),
-        ]
         with self._errors.open("w") as errors:
-            self._dns = subprocess.Popen(
-                [
-                    *HIGH_PRIORITY_PREFIX,
-                    *(*PYTHON_MODULE, "chaos.traffic.dns_fanout", listen, *self._nameservers),
-                ],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,
-            )
+            self._dns = self._start_dns(errors) if self._nameservers else None
             self._process = subprocess.Popen(
-                [*enter, *PYTHON_MODULE, "chaos.traffic"],
-                env=os.environ | _NO_SYSTEM_CAS,
+                [*HIGH_PRIORITY_PREFIX, *self._enter_network(), *PYTHON_MODULE, "chaos.traffic"],
+                env=os.environ | _NO_SYSTEM_CAS if self._nameservers else None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -105,6 +91,31 @@ class Traffic:
             self._stop()
             raise
         return self
+
+    @property
+    def _listen_address(self) -> str:
+        """The suffix in the loopback network is that of the zones, so that clusters do not collide."""
+        return f"127.{self._nameservers[0].split('.', 1)[1]}"
+
+    def _start_dns(self, errors: IO[str]) -> subprocess.Popen[bytes]:
+        program = ("chaos.traffic.dns_fanout", self._listen_address, *self._nameservers)
+        return subprocess.Popen(
+            [*HIGH_PRIORITY_PREFIX, *PYTHON_MODULE, *program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+
+    def _enter_network(self) -> tuple[str, ...]:
+        """Return the prefix of a command in which names are resolved by the DNS servers of the zones."""
+        if not self._nameservers:
+            return ()
+        resolver = Path(self._folder.name) / "resolv.conf"
+        resolver.write_text(f"nameserver {self._listen_address}\n{_RESOLVER_OPTIONS}\n")
+        resolver.chmod(0o644)
+        unshare = ("unshare", "--mount", "--propagation", "private")
+        return (*unshare, "sh", "-c", _BIND_RESOLV_CONF, str(resolver))
 
     def __exit__(self, *_: object) -> None:
         """Stop the process, with or without a result."""
@@ -124,7 +135,7 @@ class Traffic:
             return ""
         if self._process.poll() is not None:
             return "the traffic process has exited"
-        if self._dns.poll() is not None:
+        if self._dns is not None and self._dns.poll() is not None:
             return "the name resolution of the traffic process has exited"
         age = time.monotonic() - self._report[0]
         return f"the traffic process has not reported for {age:.0f} s" if age > MAX_REPORT_AGE_SECONDS else ""
@@ -195,6 +206,7 @@ class Traffic:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
-        self._dns.kill()
-        self._dns.communicate()
+        if self._dns is not None:
+            self._dns.kill()
+            self._dns.communicate()
         self._folder.cleanup()

@@ -102,7 +102,7 @@ def _health_problems(target: DeploymentTarget) -> list[str]:
 
 def _endpoints(target: DeploymentTarget, access: Credentials, run_name: str) -> Endpoints:
     """Return the endpoints and credentials for the clients of a run."""
-    edge_ca_certificate = target.cluster.ca.read_text() if target.cluster is not None else ""
+    edge_ca_certificate = target.edge_ca.read_text() if target.edge_ca is not None else ""
     sentinels = (pod_dns(f"redis-{number}", "redis", DATA_NAMESPACE) for number in range(STATEFUL_REPLICAS))
     return Endpoints(
         run_name=run_name,

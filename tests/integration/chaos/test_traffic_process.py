@@ -37,9 +37,10 @@ NAMESERVER = "10.99.99.11"
 """Receives no query, because there are no clients."""
 
 
-def test_result_of_a_killed_process_fails_and_no_process_remains() -> None:
+@pytest.mark.parametrize("nameservers", [[NAMESERVER], []])
+def test_result_of_a_killed_process_fails_and_no_process_remains(nameservers: list[str]) -> None:
     others = set(psutil.Process().children())
-    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
+    with Traffic([], UNREACHABLE, nameservers) as traffic:
         processes = set(psutil.Process().children()) - others
         for process in processes:
             process.kill()

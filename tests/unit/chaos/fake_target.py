@@ -19,6 +19,7 @@ from chaos.journal import UndoJournal
 from chaos.observation import Instruments
 from chaos.results import ExperimentRun
 from chaos.session import Setup
+from chaos.traffic.client import Endpoints
 from infra.progress import RecordingProgress
 
 STREAMS = ("edge.read", "edge.write")
@@ -30,6 +31,7 @@ class FakeTraffic:
     def __init__(self) -> None:
         self.silence = dict.fromkeys(STREAMS, 0.1)
         self.alive = True
+        self.clients = ("edge",)
         self.problems: list[str] = []
         self.result_error: Exception | None = None
 
@@ -75,10 +77,14 @@ class FakeTarget:
     runs: list[ExperimentRun] = field(default_factory=list)
     journals: list[Mapping[str, Any]] = field(default_factory=list)
     setup: Setup | None = None
+    edge_url: str = ""
 
     @property
     def journal(self) -> UndoJournal:
         return UndoJournal(self.folder / "open", self.environment)
+
+    def endpoints(self, run_name: str) -> Endpoints:
+        return Endpoints.model_construct(run_name=run_name, edge_url=self.edge_url)
 
     def find_problems(self) -> list[str]:
         self.on_check()
