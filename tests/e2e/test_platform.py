@@ -204,8 +204,12 @@ def test_experiments_lose_nothing(platform: Platform, experiment: str) -> None:
     assert (run["status"], run["deviated"]) == ("completed", False)
     for name, stats in run["streams"].items():
         assert stats["acked"] > 0, name
-        assert stats["duplicated"] == 0, name
-        assert stats["lost"] == 0 or name.startswith("redis"), name
+        assert stats["corrupt"] == 0, name
+        if ".write" in name:
+            assert stats["duplicated"] == 0, name
+            assert stats["lost"] == 0 or name.startswith("redis"), name
+        else:  # Redis may lose writes; the edge reads from a standby while there is no primary
+            assert stats["stale"] == 0 or name.startswith(("redis", "edge")), name
     if run["campaign"]:
         assert (run["campaign"]["lost"], run["campaign"]["duplicated"]) == (0, 0)
     figures = {

@@ -14,6 +14,7 @@ from chaos.traffic.edge import EdgeTraffic
 from chaos.traffic.kafka import record_read
 from chaos.traffic.object_store import ObjectStoreTraffic
 from chaos.traffic.open_loop import StaleReadError, Stream, StreamLog
+from chaos.traffic.postgres import PostgresTraffic
 from chaos.traffic.read_check import (
     AckedWrites,
     MonotonicReads,
@@ -143,6 +144,45 @@ async def test_redis_reads_are_checked(
     assert await client.stored_sequence() == {"redis.write": [0] if planted == "right" else []}
     await client.close()
     assert redis.keys == {}
+
+
+class FakePgConnection:
+    """The table of writes in memory; a new primary may lack rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int]] = []
+
+    async def execute(self, query: str, *parameters: Any) -> None:
+        if query.startswith("INSERT"):
+            self.rows.append(parameters)  # type: ignore[arg-type]
+        elif query.startswith("DELETE") and "<>" in query:
+            self.rows = [row for row in self.rows if row[0] == parameters[0]]
+        else:
+            self.rows = [row for row in self.rows if row[0] != parameters[0]]
+
+    async def fetchval(self, query: str, run: str) -> int:
+        assert "max(sequence)" in query
+        return max((sequence for owner, sequence in self.rows if owner == run), default=-1)
+
+    def terminate(self) -> None:
+        """Close the connection."""
+
+
+async def test_postgres_reads_are_checked_and_rows_are_deleted(endpoints: Endpoints) -> None:
+    client, pg_connection = PostgresTraffic(endpoints), FakePgConnection()
+    client._free_pg_connections = [pg_connection]
+    pg_connection.rows = [("chaosdead", 9)]
+    await client.open()
+    assert pg_connection.rows == []
+    await client._write(0)
+    await client._write(1)
+    assert len((await one_attempt(client._read)).acked) == 1
+    del pg_connection.rows[1]
+    client._free_pg_connections = [pg_connection]
+    log = await one_attempt(client._read)
+    assert (log.stale, log.failed) == (1, 1)
+    await client.close()
+    assert pg_connection.rows == []
 
 
 class FakeS3:
