@@ -26,6 +26,8 @@ SLO_COLOURS = {"met": "green", "missed": "yellow", "insufficient": "yellow", "vi
 
 _PIPE_COLUMNS = 200
 _UNLIMITED_COLUMNS = 10_000
+_MIN_PROSE_COLUMNS = 18
+"""Least width of a column whose words are wrapped."""
 _OPERATION_SIGNS = {"create": "+", "update": "~", "delete": "-", "replace": "±"}
 _TARGET_HELP = "`latest`, a time (ISO 8601, UTC by default), or the label of a backup."
 
@@ -134,18 +136,24 @@ def table(*columns: str) -> Table:
     return empty
 
 
-def print_table(table: Table) -> None:
-    """Print a table; see `fit`."""
+def print_table(table: Table, *, wraps_last: bool = False) -> None:
+    """Print a table; see `fit`.
+
+    Args:
+        table: the table.
+        wraps_last: whether the last column is prose, which may be broken between words.
+    """
     target = console()
-    target.print(fit(table, target.width))
+    target.print(fit(table, target.width, wraps_last=wraps_last))
 
 
-def fit(table: Table, width: int) -> Table:
+def fit(table: Table, width: int, *, wraps_last: bool = False) -> Table:
     """Return a table that can be read at a width.
 
     Args:
         table: the table.
         width: width of the terminal.
+        wraps_last: whether the last column is prose, which may be broken between words.
 
     Returns:
         The table, if no value would have to be broken; otherwise its rows below each other, one line per
@@ -154,7 +162,12 @@ def fit(table: Table, width: int) -> Table:
     from rich.console import Console  # noqa: PLC0415 - not needed for JSON
     from rich.table import Table  # noqa: PLC0415 - same
 
-    if Console(width=_UNLIMITED_COLUMNS).measure(table).maximum <= width:
+    if wraps_last:
+        for column in table.columns[:-1]:
+            column.no_wrap = True
+        table.columns[-1].min_width = _MIN_PROSE_COLUMNS
+    size = Console(width=_UNLIMITED_COLUMNS).measure(table)
+    if (size.minimum if wraps_last else size.maximum) <= width:
         return table
     lines = Table.grid(padding=(0, 2, 0, 0))
     headings = [str(column.header).replace("\n", " ") for column in table.columns]

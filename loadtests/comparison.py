@@ -41,15 +41,17 @@ class Difference:
 
 
 def is_comparable(before: LoadReport, after: LoadReport) -> bool:
-    """Return whether two runs offered the same load under the same conditions.
+    """Return whether two runs offered the same load under the same conditions; seeds may differ.
 
     Args:
         before: the earlier run.
         after: the later run.
     """
-    conditions = ("scenario", "environment", "profile")
-    same = all(getattr(before, name) == getattr(after, name) for name in conditions)
-    return same and bool(before.experiment_report) == bool(after.experiment_report)
+    first, second = (
+        (report.scenario, report.environment, report.profile.model_copy(update={"seed": 0}))
+        for report in (before, after)
+    )
+    return first == second and bool(before.experiment_report) == bool(after.experiment_report)
 
 
 def compare(before: LoadReport, after: LoadReport) -> list[Difference]:

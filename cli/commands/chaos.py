@@ -71,7 +71,7 @@ def list_experiments(*, json: AsJson = False) -> None:
     table = output.table("experiment", "runs on", "title")
     for item in experiments:
         table.add_row(item.name, ", ".join(runs_on(item.document)), item.title)
-    output.print_table(table)
+    output.print_table(table, wraps_last=True)
 
 
 @app.command()
@@ -197,13 +197,9 @@ def _print_report(report: ChaosReport, page: Path, *, as_json: bool) -> None:
         return
     output.print_json(
         {
-            "experiment": report.experiment,
             "page": str(page),
             "evaluations": [evaluation.model_dump(mode="json") for evaluation in report.evaluations],
-            "runs": [
-                run.model_dump(mode="json", exclude={"streams": {"__all__": {"series"}}})
-                for run in report.runs
-            ],
+            **report.model_dump(mode="json"),
         }
     )
 

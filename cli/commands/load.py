@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -48,17 +48,31 @@ Confirm = Annotated[
 
 @app.command("list")
 def list_scenarios(*, json: AsJson = False) -> None:
-    """List the scenarios."""
+    """List the scenarios with their load profiles."""
     from loadtests.scenarios import SCENARIOS  # noqa: PLC0415 - not needed for help
 
     if json:
-        rows = [
-            {"name": scenario.name, "title": scenario.title, "slos": list(scenario.slo_metrics)}
-            for scenario in SCENARIOS
-        ]
-        output.print_json({"scenarios": rows})
+        output.print_json({"scenarios": [_to_dict(scenario) for scenario in SCENARIOS]})
         return
-    output.print_rows((scenario.name, scenario.title) for scenario in SCENARIOS)
+    table = output.table("scenario", "per second", "seconds", "title")
+    for scenario in SCENARIOS:
+        profile = scenario.profile
+        rate = f"{profile.rate:g} {scenario.unit}"
+        table.add_row(scenario.name, rate, f"{profile.duration_seconds:g}", scenario.title)
+    output.print_table(table, wraps_last=True)
+
+
+def _to_dict(scenario: Scenario) -> dict[str, Any]:
+    """Return the name, load profile, fixtures and SLOs of a scenario."""
+    return {
+        "name": scenario.name,
+        "title": scenario.title,
+        "unit": scenario.unit,
+        "companies": scenario.companies,
+        "contacts": scenario.contacts,
+        "slos": dict(scenario.slo_metrics),
+        **scenario.profile.model_dump(mode="json"),
+    }
 
 
 @app.command()
@@ -69,15 +83,7 @@ def show(name: ScenarioName, *, json: AsJson = False) -> None:
     scenario = find_scenario(name)
     profile = scenario.profile
     if json:
-        output.print_json(
-            {
-                "name": name,
-                "title": scenario.title,
-                "unit": scenario.unit,
-                "slos": dict(scenario.slo_metrics),
-                **profile.model_dump(mode="json"),
-            }
-        )
+        output.print_json(_to_dict(scenario))
         return
     typer.echo(f"{scenario.title}\n")
     typer.echo(

@@ -73,3 +73,27 @@ def test_backend_of_an_environment_and_name_of_a_campaign_are_whole(
     campaign._print_table([{"id": "c" * 26, "name": name, "state": "running"}])
     shown = capsys.readouterr().out
     assert all(value in shown for value in (backend, cluster.context, name))
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_prose_in_the_last_column_is_wrapped_between_words(width: int) -> None:
+    table = output.table("experiment", "runs on", "title")
+    title = "Node of the Postgres primary crashes and restarts during a campaign"
+    table.add_row("postgres-primary-container-killed", "embedded, kubernetes", title)
+    console = Console(width=width)
+    with console.capture() as capture:
+        console.print(output.fit(table, width, wraps_last=True))
+    lines = capture.get().splitlines()
+    assert all(len(line.rstrip()) <= width for line in lines)
+    assert lines[1].split() == ["experiment", "runs", "on", "title"]
+    assert "postgres-primary-container-killed  embedded, kubernetes  Node of the" in capture.get()
+    wrapped = [word for line in lines[3:] for word in line[58:].split()]
+    assert wrapped == title.split()
+    assert (title in capture.get()) is (width == 200)
+
+
+def test_prose_beside_values_that_do_not_fit_is_printed_below_them() -> None:
+    table = output.table("name", "path", "title")
+    table.add_row("one", "/" + 70 * "x", "Some words")
+    shown = output.fit(table, 80, wraps_last=True)
+    assert [column.header for column in shown.columns] == ["", ""]

@@ -34,7 +34,8 @@ def test_figures_of_two_runs_are_beside_each_other() -> None:
 
 def test_only_runs_with_the_same_load_are_comparable() -> None:
     report = load_report()
-    assert is_comparable(report, load_report(commit="other"))
+    other_seed = report.profile.model_copy(update={"seed": 7})
+    assert is_comparable(report, load_report(commit="other", profile=other_seed))
     other_profile = report.profile.model_copy(update={"rate": 1000.0})
     for changes in ({"profile": other_profile}, {"scenario": "api"}, {"experiment_report": ""}):
         assert not is_comparable(report, load_report(**changes))
