@@ -43,6 +43,10 @@ COMMANDS = {
     "destroy": ("cli.commands.destroy", "Delete an environment."),
     "credentials": ("cli.commands.credentials", "Export and restore the credentials of an environment."),
     "backup": ("cli.commands.backup", "Create, list, verify and restore backups."),
+    "scrub": (
+        "cli.commands.scrub",
+        "Read all data of every replica and verify its checksums; repair from the other replicas.",
+    ),
     "recover": ("cli.commands.recover", "Recover a lost environment from its off-site store."),
     "campaign": ("cli.commands.campaign", "Send, operate and export campaigns."),
     "logs": ("cli.commands.access", "Print or follow the logs of parts of an environment."),

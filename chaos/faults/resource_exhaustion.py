@@ -66,8 +66,8 @@ def disk_full(paths: ClusterPaths, zone: str, leave_mebibytes: int = 0) -> Fault
     return Fault(
         kind="disk-full",
         target=f"{zone} ({leave_mebibytes} MiB left)",
-        inject=(_on_disk(paths, zone, fill, missing_status=1),),
-        undo=(_on_disk(paths, zone, f"rm -f /mnt/{FILL_FILE}", missing_status=0),),
+        inject=(on_disk(paths, zone, fill, missing_status=1),),
+        undo=(on_disk(paths, zone, f"rm -f /mnt/{FILL_FILE}", missing_status=0),),
     )
 
 
@@ -125,7 +125,7 @@ def memory_pressure(target: str, group: Path, headroom_bytes: int, original_limi
     )
 
 
-def _on_disk(paths: ClusterPaths, zone: str, line: str, *, missing_status: int) -> Command:
+def on_disk(paths: ClusterPaths, zone: str, line: str, *, missing_status: int) -> Command:
     """Return `line` as a command with the node's disk at /mnt; `missing_status` if there is no disk."""
     image = shlex.quote(str(disks.disk_file(paths, zone)))
     # Exits at the first failure: without the mount, /mnt belongs to the host.

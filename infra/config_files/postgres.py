@@ -95,6 +95,8 @@ _HBA = (
     # The containers of the pod run as the user that owns the data.
     f"local all {','.join(_LOCAL_ONLY)} peer map={_IDENTITY_MAP}",
     "local all all scram-sha-256",
+    # Backups to nowhere, which verify all pages (components/postgres/scrub.py).
+    f"local replication {SUPERUSER} peer map={_IDENTITY_MAP}",
     "local replication all scram-sha-256",
     f"hostssl all,replication {','.join(_LOCAL_ONLY)} all reject",
     f"hostssl replication +{REPLICATION_ROLE} all scram-sha-256",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -10,6 +12,7 @@ import subprocess
 import time
 from contextlib import ExitStack, suppress
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -17,8 +20,10 @@ import httpx
 import pytest
 from botocore.config import Config
 
+from chaos import bit_flipper
 from infra.certificate_authority import Usage, create_ca, issue_certificate
 from infra.components.backup.pod_programs import s3
+from infra.components.object_store import scrub
 from infra.components.object_store.pod_programs import layout
 from infra.config_files import garage as garage_config
 from infra.credentials import ObjectStoreCredentials
@@ -26,8 +31,9 @@ from infra.names import OBJECT_STORE_ADMIN
 from tests.servers.process import Server, free_port, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
+
+    from infra.components.component_health import Pod
 
 pytestmark = pytest.mark.integration
 
@@ -155,6 +161,55 @@ def test_cluster_status_command(nodes: list[Node]) -> None:
     # The nodes reconnect after the restarts of the previous test; until then the command may fail.
     wait_until("every node sees every other", all_up, 60)
     assert {node["role"]["zone"] for node in reported} == set(ZONES)
+
+
+class NodePods:
+    """The pod of a node, whose files replace those of the container."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def list_pods(self, name: str) -> Sequence[Pod]:
+        raise NotImplementedError
+
+    def get(self, pod: str, port: int, path: str) -> str:
+        raise NotImplementedError
+
+    def run(self, _pod: str, _container: str, argv: Sequence[str]) -> str:
+        folder = self._node.config.parent
+        arguments = [argument.replace("/var/lib/garage", str(folder)) for argument in argv]
+        if arguments[0] == "garage":
+            arguments[1:1] = ["-c", str(self._node.config)]
+        return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+def test_damaged_block_is_found_named_and_copied_from_another_node(
+    nodes: list[Node], garage: layout.Garage, credentials: ObjectStoreCredentials
+) -> None:
+    layout.apply_layout(garage, dict(zip(credentials.node_ids, ZONES, strict=True)), 1 << 30)
+    key = (credentials.backup_key_id, credentials.backup_key_secret)
+    layout.ensure_bucket(garage, "scrubbed", dict([key]))
+    s3_client = boto3.client(
+        "s3",
+        endpoint_url=f"http://{nodes[0].address}:{garage_config.LOOPBACK_S3_PORT}",
+        region_name=garage_config.REGION,
+        aws_access_key_id=key[0],
+        aws_secret_access_key=key[1],
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    s3_client.put_object(Bucket="scrubbed", Key="a", Body=os.urandom(20_000))
+    blocks = str(nodes[0].config.parent / "data" / "??" / "??" / "*")
+    # Two of three nodes acknowledge; this one may be the third.
+    wait_until("the block on the node", lambda: bool(glob.glob(blocks)), 30)  # noqa: PTH207 - as the program does
+    file, offset, digest = bit_flipper.locate([blocks])
+    pods = NodePods(nodes[0])
+    assert scrub.scrub(pods, "object-store-0") == []
+    assert bit_flipper.flip(file, offset, digest)
+    (damage,) = scrub.scrub(pods, "object-store-0")
+    assert damage.place == f"block {Path(file).name}"
+    assert damage.repaired
+    assert not bit_flipper.flip(file, offset, digest, restore=True)
+    assert scrub.scrub(pods, "object-store-0") == []
 
 
 class Proxy:
