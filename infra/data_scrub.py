@@ -62,7 +62,7 @@ def scrub(pods: PodClient, pod: str) -> Sequence[Damage]:
 
 
 def repair(pods: PodClient, pod: str, damages: Sequence[Damage], step: ProgressStep) -> None:
-    """Replace the damaged data of a replica from the others, and wait until it is whole and in sync.
+    """Replace the damaged data of a replica from the others, and wait until it is intact and in sync.
 
     Args:
         pods: access to the pods, with a timeout for a whole scrub.
@@ -71,20 +71,20 @@ def repair(pods: PodClient, pod: str, damages: Sequence[Damage], step: ProgressS
         step: shows the progress.
 
     Raises:
-        PodUnreachableError: the repair could not be started, or the replica is still not whole.
+        PodUnreachableError: the repair could not be started, or the replica is still not intact.
     """
     component = _component(pod)
     component.repair(pods, pod, damages)
 
-    def find_whole_replica() -> bool | None:
+    def find_intact_replica() -> bool | None:
         step.set_status(f"{pod} copies its data")
         replicas = {replica.name: replica for replica in component.health(pods).replicas}
         return True if replicas[pod].healthy and not component.scrub(pods, pod) else None
 
-    whole = wait_for(
-        find_whole_replica, step, REPAIR_TIMEOUT_SECONDS, interval_seconds=_POLL_INTERVAL_SECONDS
+    intact = wait_for(
+        find_intact_replica, step, REPAIR_TIMEOUT_SECONDS, interval_seconds=_POLL_INTERVAL_SECONDS
     )
-    if whole is None:
+    if intact is None:
         raise PodUnreachableError(f"{pod} is not repaired after {REPAIR_TIMEOUT_SECONDS:g} s")
 
 

@@ -14,7 +14,8 @@ from infra.zones.disks import CONTROL_PLANE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chaos.target import PodLocation, Target
+    from chaos.pod_location import PodLocation
+    from chaos.target import Target
 
 __all__ = ["flip_bit", "lose_power"]
 
@@ -58,12 +59,12 @@ def flip_bit(pod: str, files: Sequence[str]) -> str:
     patterns = [f"{volume}/{file}" for pattern in files for file in _expand(pattern, location, target)]
     paths = target.zones.paths
     try:
-        place = bit_flip.Place.parse(run(bit_flip.locate_command(paths, zone, patterns)))
+        bit_location = bit_flip.BitLocation.parse(run(bit_flip.locate_command(paths, zone, patterns)))
     except CommandFailedError as error:
         raise ActivityFailed(
             f"expected a file of {location.pod} with data: {error.output.strip()}"
         ) from error
-    current().inject(bit_flip.bit_flip(paths, zone, location.pod, place))
+    current().inject(bit_flip.bit_flip(paths, zone, location.pod, bit_location))
     return location.pod
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from infra.zones.paths import ClusterPaths
 
 
-class Place(BaseModel):
+class BitLocation(BaseModel):
     """The bit to flip.
 
     Attributes:
@@ -37,8 +37,12 @@ class Place(BaseModel):
     offset: int
     digest: str
 
+    def __str__(self) -> str:
+        _, _, file = self.file.removeprefix("/mnt/").partition("/")
+        return f"{file}, byte {self.offset}"
+
     @classmethod
-    def parse(cls, output: str) -> Place:
+    def parse(cls, output: str) -> BitLocation:
         """Return the place from the output of `locate_command`."""
         file, offset, digest = output.splitlines()[-3:]
         return cls(file=file, offset=int(offset), digest=digest)
@@ -57,22 +61,22 @@ def locate_command(paths: ClusterPaths, zone: str, patterns: Sequence[str]) -> C
     )
 
 
-def bit_flip(paths: ClusterPaths, zone: str, pod: str, place: Place) -> Fault:
+def bit_flip(paths: ClusterPaths, zone: str, pod: str, bit_location: BitLocation) -> Fault:
     """Flip one bit of a data file.
 
     Args:
         paths: files of the cluster.
         zone: zone of the node whose disk holds the file.
         pod: pod of the replica, for messages.
-        place: the bit.
+        bit_location: the bit.
 
     Returns:
         The fault; its undo flips the bit back, unless the store has replaced or written the data.
     """
-    arguments = (place.file, str(place.offset), place.digest)
+    arguments = (bit_location.file, str(bit_location.offset), bit_location.digest)
     return Fault(
         kind="bit-flip",
-        target=f"{pod} ({place.file.removeprefix('/mnt/').partition('/')[2]}, byte {place.offset})",
+        target=f"{pod} ({bit_location})",
         inject=(on_disk(paths, zone, _line("flip", *arguments), missing_status=1),),
         undo=(on_disk(paths, zone, _line("restore", *arguments), missing_status=0),),
     )

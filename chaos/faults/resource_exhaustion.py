@@ -126,7 +126,14 @@ def memory_pressure(target: str, group: Path, headroom_bytes: int, original_limi
 
 
 def on_disk(paths: ClusterPaths, zone: str, line: str, *, missing_status: int) -> Command:
-    """Return `line` as a command with the node's disk at /mnt; `missing_status` if there is no disk."""
+    """Return a command with the node's disk at /mnt.
+
+    Args:
+        paths: files of the cluster.
+        zone: zone of the node.
+        line: shell line to run.
+        missing_status: exit code if there is no disk.
+    """
     image = shlex.quote(str(disks.disk_file(paths, zone)))
     # Exits at the first failure: without the mount, /mnt belongs to the host.
     script = f"[ -e {image} ] || exit {missing_status}; mount -o loop {image} /mnt; {line}"

@@ -37,7 +37,7 @@ class ReplicaScrub(BaseModel):
     problem: str = ""
 
     @property
-    def whole(self) -> bool:
+    def intact(self) -> bool:
         """Whether all data was read, and the replica has no damage any more."""
         return not self.problem and (self.repaired or not self.damages)
 
@@ -98,5 +98,5 @@ def describe(result: ReplicaScrub) -> str:
         return result.problem
     if not result.damages:
         return "no damage"
-    places = f"{len(result.damages)} damaged place{'s' if len(result.damages) > 1 else ''}"
-    return f"{places}, repaired" if result.repaired else places
+    text = f"{len(result.damages)} damaged place{'s' if len(result.damages) > 1 else ''}"
+    return f"{text}, repaired" if result.repaired else text

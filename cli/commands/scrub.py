@@ -30,7 +30,7 @@ def scrub(env: Env, *, repair: Repair = False, json: AsJson = False) -> None:
     progress = output.progress_reporter(as_json=json)
     results = action.scrub(load_environment(env), progress, repair=repair)
     if json:
-        replicas = [{**result.model_dump(), "whole": result.whole} for result in results]
+        replicas = [{**result.model_dump(), "intact": result.intact} for result in results]
         output.print_json({"environment": env, "replicas": replicas, "steps": output.timings(progress)})
     else:
         table = output.table("replica", "state")
@@ -39,7 +39,7 @@ def scrub(env: Env, *, repair: Repair = False, json: AsJson = False) -> None:
         output.print_table(table)
         for damage in (damage for result in results for damage in result.damages):
             typer.echo(f"  ! {damage}")
-        if not repair and not all(result.whole for result in results):
+        if not repair and not all(result.intact for result in results):
             typer.echo(f"To repair: esq scrub {env} --repair")
-    if not all(result.whole for result in results):
+    if not all(result.intact for result in results):
         raise typer.Exit(ExitCode.FAILED)

@@ -13,15 +13,15 @@ class Damage(BaseModel):
 
     Attributes:
         pod: pod of the replica.
-        place: the damaged file and the place in it, as the store names it.
+        location: the damaged file and the place in it, as the store names it.
         repaired: whether the store has replaced the data from another replica by itself.
     """
 
     model_config = ConfigDict(frozen=True)
 
     pod: str
-    place: str
+    location: str
     repaired: bool = False
 
     def __str__(self) -> str:
-        return f"{self.pod}: {self.place}"
+        return f"{self.pod}: {self.location}"

@@ -55,9 +55,9 @@ def scrub(pods: PodClient, pod: str) -> Sequence[Damage]:
         if match := _FILE.search(line):
             file = match[1]
         elif match := _BATCH.search(line):
-            damages.append(Damage(pod=pod, place=f"{file}, byte {match[1]}"))
+            damages.append(Damage(pod=pod, location=f"{file}, byte {match[1]}"))
         elif "Exception" in line:
-            damages.append(Damage(pod=pod, place=f"{file}: {line.strip()[:100]}"))
+            damages.append(Damage(pod=pod, location=f"{file}: {line.strip()[:100]}"))
     return damages
 
 
@@ -72,7 +72,7 @@ def repair(pods: PodClient, pod: str, damages: Sequence[Damage]) -> None:
     Raises:
         PodUnreachableError: the broker does not respond.
     """
-    partitions = sorted({damage.place.partition("/")[0] for damage in damages})
+    partitions = sorted({damage.location.partition("/")[0] for damage in damages})
     # Kafka deletes folders of this name when it starts. Until it has stopped, the files stay open.
     moves = [
         f"mv {DATA_DIRECTORY}/{partition} {DATA_DIRECTORY}/{partition}.{uuid.uuid4().hex}-delete"

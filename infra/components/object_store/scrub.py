@@ -56,7 +56,9 @@ def scrub(pods: PodClient, pod: str) -> Sequence[Damage]:
         time.sleep(_POLL_INTERVAL_SECONDS)
     lines = pods.run(pod, CONTAINER, ("sh", "-c", LIST_DAMAGED_BLOCKS)).splitlines()
     states = [line.split(" ", 1) for line in lines]
-    return [Damage(pod=pod, place=f"block {block}", repaired=state == "repaired") for state, block in states]
+    return [
+        Damage(pod=pod, location=f"block {block}", repaired=state == "repaired") for state, block in states
+    ]
 
 
 def repair(pods: PodClient, pod: str, damages: Sequence[Damage]) -> None:  # noqa: ARG001 - it looks for itself

@@ -43,7 +43,7 @@ def scrub(pods: PodClient, pod: str) -> Sequence[Damage]:
         PodUnreachableError: the pages could not be read.
     """
     output = pods.run(pod, COMPONENT, ("sh", "-c", f"{READ_ALL_PAGES} || echo failed"))
-    damages = [Damage(pod=pod, place=f"{file}, page {page}") for file, page in _DAMAGE.findall(output)]
+    damages = [Damage(pod=pod, location=f"{file}, page {page}") for file, page in _DAMAGE.findall(output)]
     if output.endswith("failed\n") and not (damages and _COMPLETE in output):
         raise PodUnreachableError(f"{pod} cannot read its data: {output[-200:].strip()}")
     return damages

@@ -78,7 +78,7 @@ def test_postgres_names_the_damaged_page(
     file, offset, digest = bit_flipper.locate([f"{disk.root}/postgres/base/*/2609"])
     assert bit_flipper.flip(file, offset, digest)
     (damage,) = postgres.scrub(pods, "postgres-1")
-    assert damage.place == f"{file.partition('postgres/')[2]}, page {offset // 8192}"
+    assert damage.location == f"{file.partition('postgres/')[2]}, page {offset // 8192}"
     assert bit_flipper.flip(file, offset, digest, restore=True)
     assert postgres.scrub(pods, "postgres-1") == []
 
@@ -109,4 +109,4 @@ async def test_kafka_names_the_damaged_batch(
     file, offset, digest = bit_flipper.locate([f"{disk.root}/kafka/data/written-*/*.log"])
     assert bit_flipper.flip(file, offset, digest)
     (damage,) = kafka.scrub(pods, "kafka-0")
-    assert damage.place == "written-0/00000000000000000000.log, byte 0"
+    assert damage.location == "written-0/00000000000000000000.log, byte 0"

@@ -206,7 +206,7 @@ def test_damaged_block_is_found_named_and_copied_from_another_node(
     assert scrub.scrub(pods, "object-store-0") == []
     assert bit_flipper.flip(file, offset, digest)
     (damage,) = scrub.scrub(pods, "object-store-0")
-    assert damage.place == f"block {Path(file).name}"
+    assert damage.location == f"block {Path(file).name}"
     assert damage.repaired
     assert not bit_flipper.flip(file, offset, digest, restore=True)
     assert scrub.scrub(pods, "object-store-0") == []

@@ -1,0 +1,184 @@
+"""Scrub of replicas: damage is named, an unreadable replica is not undamaged, and only damage is repaired."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cli.actions import scrub as action
+from infra import data_scrub
+from infra.components.component_health import ComponentHealth, Pod, PodUnreachableError, Replica
+from infra.components.kafka import scrub as kafka
+from infra.components.object_store import scrub as object_store
+from infra.components.postgres import scrub as postgres
+from infra.components.scrub import Damage
+from infra.progress import RecordingProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BACKUP_WITH_DAMAGE = """\
+WARNING:  checksum verification failed in file "./base/5/2609", block 7: calculated 1 but expected 2
+pg_basebackup: error: checksum error occurred
+failed
+"""
+
+
+@dataclass
+class FakePods:
+    """Pods that answer each program with a fixed text, by a part of its arguments."""
+
+    answers: dict[str, str]
+    calls: list[str] = field(default_factory=list)
+
+    def list_pods(self, name: str) -> Sequence[Pod]:
+        return [Pod(name=f"{name}-0", zone="zone-a", ready=True)]
+
+    def get(self, _pod: str, _port: int, path: str) -> str:
+        return self.answers[path]
+
+    def run(self, _pod: str, _container: str, argv: Sequence[str]) -> str:
+        line = " ".join(argv)
+        self.calls.append(line)
+        return next(answer for part, answer in self.answers.items() if part in line)
+
+
+def test_postgres_names_file_and_page() -> None:
+    damages = postgres.scrub(FakePods({"pg_basebackup": BACKUP_WITH_DAMAGE}), "postgres-1")
+    assert [str(damage) for damage in damages] == ["postgres-1: base/5/2609, page 7"]
+
+
+@pytest.mark.parametrize("output", ["pg_basebackup: error: connection refused\nfailed\n", "failed\n"])
+def test_postgres_that_cannot_be_read_is_an_error(output: str) -> None:
+    with pytest.raises(PodUnreachableError, match="cannot read"):
+        postgres.scrub(FakePods({"pg_basebackup": output}), "postgres-1")
+
+
+def test_backup_that_ends_after_the_first_damage_is_an_error() -> None:
+    """What was not read may be damaged too."""
+    output = BACKUP_WITH_DAMAGE.replace("checksum error occurred", "connection lost")
+    with pytest.raises(PodUnreachableError, match="cannot read"):
+        postgres.scrub(FakePods({"pg_basebackup": output}), "postgres-1")
+
+
+@pytest.mark.parametrize(("leader", "repaired"), [("postgres-0", True), ("postgres-1", False)])
+def test_only_a_follower_is_copied_again(leader: str, *, repaired: bool) -> None:
+    members = [
+        {"name": name, "role": "leader" if name == leader else "replica"}
+        for name in ("postgres-0", "postgres-1")
+    ]
+    pods = FakePods({"/cluster": json.dumps({"members": members}), "patronictl": ""})
+    if repaired:
+        postgres.repair(pods, "postgres-1", [])
+        assert pods.calls == ["patronictl reinit postgres postgres-1 --force"]
+        return
+    with pytest.raises(PodUnreachableError, match="leads"):
+        postgres.repair(pods, "postgres-1", [])
+    assert pods.calls == []
+
+
+def test_kafka_names_partition_and_byte() -> None:
+    output = """\
+Dumping /var/lib/kafka/data/orders-1/00000000000000000000.log
+Dumping /var/lib/kafka/data/orders-2/00000000000000000007.log
+baseOffset: 9 lastOffset: 9 count: 1 position: 120 CreateTime: 1 size: 70 magic: 2 crc: 3 isvalid: false
+read
+"""
+    damages = kafka.scrub(FakePods({"DumpLogSegments": output}), "kafka-1")
+    assert [damage.location for damage in damages] == ["orders-2/00000000000000000007.log, byte 120"]
+
+
+def test_kafka_that_cannot_be_read_is_an_error() -> None:
+    with pytest.raises(PodUnreachableError, match="cannot read"):
+        kafka.scrub(FakePods({"DumpLogSegments": "Killed\n"}), "kafka-1")
+
+
+def test_kafka_moves_each_damaged_partition_once_and_stops_the_broker() -> None:
+    pods = FakePods({"mv": ""})
+    damages = [Damage(pod="kafka-1", location=f"orders-2/0.log, byte {byte}") for byte in (0, 120)]
+    kafka.repair(pods, "kafka-1", damages)
+    (line,) = pods.calls
+    assert line.count("mv ") == 1
+    assert "/orders-2 " in line
+    assert line.endswith("-delete && kill -TERM 1")
+
+
+def test_object_store_waits_for_its_scrub(monkeypatch: pytest.MonkeyPatch) -> None:
+    completed = iter(["monday", "monday", "tuesday"])
+    pods = FakePods(
+        {"LaunchRepairOperation": '{"success": {"a": null}, "error": {}}', "find": "repaired b.zst\n"}
+    )
+    run = pods.run
+
+    def answer(pod: str, container: str, argv: Sequence[str]) -> str:
+        if "GetWorkerVariable" in argv:
+            return json.dumps({"success": {"a": {"scrub-last-completed": next(completed)}}, "error": {}})
+        return run(pod, container, argv)
+
+    monkeypatch.setattr(pods, "run", answer)
+    monkeypatch.setattr(object_store.time, "sleep", lambda _: None)
+    (damage,) = object_store.scrub(pods, "object-store-1")
+    assert (damage.location, damage.repaired) == ("block b.zst", True)
+    assert next(completed, None) is None
+
+
+def fake_component(
+    monkeypatch: pytest.MonkeyPatch, scrubs: list[list[Damage]], *, healthy: bool = True
+) -> list[str]:
+    """Replace Kafka by a component with these results of its scrubs; return the pods that are repaired."""
+    repaired: list[str] = []
+    replica = Replica(name="kafka-0", zone="zone-a", role="broker", state="", healthy=healthy)
+    component: Any = data_scrub._Component(
+        scrub=lambda _pods, _pod: scrubs.pop(0),
+        repair=lambda _pods, pod, _damages: repaired.append(pod),
+        health=lambda _pods: ComponentHealth(
+            component="kafka", healthy=healthy, summary="", replicas=(replica,)
+        ),
+    )
+    monkeypatch.setitem(data_scrub.COMPONENTS, "kafka", component)
+    monkeypatch.setattr("infra.waiting.time.sleep", lambda _: None)
+    return repaired
+
+
+def scrub_kafka(*, repair: bool) -> action.ReplicaScrub:
+    with RecordingProgress().step("kafka-0") as step:
+        return action.scrub_replica(FakePods({}), "kafka-0", step, repair=repair)
+
+
+DAMAGE = Damage(pod="kafka-0", location="orders-2/0.log, byte 0")
+COPIED_DAMAGE = DAMAGE.model_copy(update={"repaired": True})
+
+
+def test_damage_remains_without_repair(monkeypatch: pytest.MonkeyPatch) -> None:
+    repaired = fake_component(monkeypatch, [[DAMAGE]])
+    result = scrub_kafka(repair=False)
+    assert not result.intact
+    assert action.describe(result) == "1 damaged place"
+    assert repaired == []
+
+
+def test_repair_ends_when_a_scrub_finds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    repaired = fake_component(monkeypatch, [[DAMAGE], [DAMAGE], []])
+    result = scrub_kafka(repair=True)
+    assert result.intact
+    assert action.describe(result) == "1 damaged place, repaired"
+    assert repaired == ["kafka-0"]
+
+
+def test_replica_that_is_not_in_sync_is_not_repaired(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_component(monkeypatch, [[DAMAGE]], healthy=False)
+    monkeypatch.setattr(data_scrub, "REPAIR_TIMEOUT_SECONDS", 0.0)
+    result = scrub_kafka(repair=True)
+    assert not result.intact
+    assert "is not repaired" in action.describe(result)
+
+
+def test_store_that_repaired_itself_is_not_repaired_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    repaired = fake_component(monkeypatch, [[COPIED_DAMAGE]])
+    result = scrub_kafka(repair=True)
+    assert result.intact
+    assert result.damages == (COPIED_DAMAGE,)
+    assert repaired == []
