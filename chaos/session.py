@@ -103,6 +103,7 @@ class Session:
         """Exclude other runs, check the preconditions, and start the watchdog."""
         run = self._stack.enter_context(exclusive_run(context.target.journal, context.experiment))
         context.run_id = run.run_id
+        self._stack.enter_context(context.target.exclude_other_machines(context.experiment))
         context.step.set_status("checking all components")
         safety.check_preconditions(context.target)
         safety.require_capabilities(self._setup.experiment, context.target)

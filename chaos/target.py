@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from infra.names import DATA_NAMESPACE, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from chaos.adapters import FaultPort
@@ -52,6 +54,8 @@ class Target:
             reconciliation with the ledger as JSON.
         rotation_command: command that replaces all credentials of the platform.
         read_token_key: returns the HMAC key of bearer tokens that is used now.
+        exclude_other_machines: returns a context in which no other machine runs an experiment, given the name
+            of the experiment.
     """
 
     environment: str
@@ -64,6 +68,7 @@ class Target:
     campaign_command: Callable[[str], list[str]]
     rotation_command: tuple[str, ...]
     read_token_key: Callable[[], str]
+    exclude_other_machines: Callable[[str], AbstractContextManager[object]] = nullcontext
 
     @property
     def journal(self) -> UndoJournal:

@@ -13,6 +13,7 @@ from chaos.traffic.client import Endpoints
 from cli.actions import health
 from cli.actions.deployment_target import open_deployed_target
 from cli.actions.stack_config import load_credentials
+from cli.environment_lease import EnvironmentLease
 from infra.config_files import garage, kafka, postgres, redis
 from infra.errors import EsqError
 from infra.kubernetes import api_client
@@ -78,7 +79,19 @@ def open_experiment_target(
         campaign_command=partial(_campaign_command, environment),
         rotation_command=_rotation_command(environment),
         read_token_key=lambda: load_credentials(target.engine()).application.token_key,
+        exclude_other_machines=partial(_lease, environment, target.kubeconfig),
     )
+
+
+def _lease(environment: Environment, kubeconfig: Path, experiment: str) -> EnvironmentLease:
+    """Return the Lease of experiments. Not that of deploys, which an experiment may run itself.
+
+    Args:
+        environment: the environment; no other one has a name with a dot.
+        kubeconfig: its cluster.
+        experiment: name of the experiment, for messages.
+    """
+    return EnvironmentLease(kubeconfig, f"{environment.name}.chaos", f"experiment {experiment}")
 
 
 def is_embedded(target: DeploymentTarget) -> bool:

@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,7 @@ from chaos.observation import Instruments
 from chaos.results import ExperimentRun
 from chaos.session import Setup
 from chaos.traffic.client import Endpoints
+from infra.errors import EsqError
 from infra.progress import RecordingProgress
 
 STREAMS = ("edge.read", "edge.write")
@@ -78,6 +80,8 @@ class FakeTarget:
     journals: list[Mapping[str, Any]] = field(default_factory=list)
     setup: Setup | None = None
     edge_url: str = ""
+    locked_by: str = ""
+    events: list[str] = field(default_factory=list)
 
     @property
     def journal(self) -> UndoJournal:
@@ -85,6 +89,14 @@ class FakeTarget:
 
     def endpoints(self, run_name: str) -> Endpoints:
         return Endpoints.model_construct(run_name=run_name, edge_url=self.edge_url)
+
+    @contextmanager
+    def exclude_other_machines(self, experiment: str) -> Iterator[None]:
+        if self.locked_by:
+            raise EsqError(f"another run uses `fake`: {self.locked_by}")
+        self.events.append(f"lease of {experiment} with {self.injected()}")
+        yield
+        self.events.append(f"released with {self.open_faults()}")
 
     def find_problems(self) -> list[str]:
         self.on_check()

@@ -207,6 +207,19 @@ def test_second_run_at_the_same_time_is_refused(target: FakeTarget) -> None:
     assert "another experiment runs on `fake`: `another`" in str(target.setup.failures[0])  # type: ignore[union-attr]  # the run opened it
 
 
+def test_run_is_refused_while_another_machine_has_one(target: FakeTarget) -> None:
+    target.locked_by = "experiment b by ana@laptop, process 7"
+    journal = run(document(activity("inject", "a")))
+    assert (journal["status"], target.injected(), target.runs) == ("interrupted", [], [])
+    assert "ana@laptop" in str(target.setup.failures[0])  # type: ignore[union-attr]  # the run opened it
+
+
+def test_other_machines_are_excluded_from_the_first_fault_to_the_last_undo(target: FakeTarget) -> None:
+    run(document(activity("inject", "a")))
+    assert target.events == ["lease of fake with []", "released with []"]
+    assert target.injected() == ["a"]
+
+
 def test_faults_can_overlap_and_are_undone_by_kind(target: FakeTarget) -> None:
     method = [
         activity("inject", "a"),
