@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from chaoslib.control import load_global_controls
 from chaoslib.experiment import run_experiment as run_with_chaostoolkit
+from chaoslib.types import Strategy
 
 from chaos.experiment import CONTROL_NAME, Experiment, find_name, load, parse
 from chaos.html_report import render_report
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 CONTROL_MODULE = "cli.chaos_control"
 LOG_NAME = "chaostoolkit.log"
-_SETTINGS = {"runtime": {"rollbacks": {"strategy": "always"}, "hypothesis": {"strategy": "default"}}}
 log = logging.getLogger("chaostoolkit")
 
 
@@ -206,17 +206,26 @@ def _run_once(setup: Setup, confirmed_name: str, dry: Dry | None) -> None:
     experiment, environment = setup.experiment, setup.target.environment
     arguments = {"environment": environment, "confirm": confirmed_name}
     document = copy.deepcopy(experiment.document) | {"dry": dry}
-    settings = copy.deepcopy(_SETTINGS)
     provider = {"type": "python", "module": CONTROL_MODULE, "arguments": arguments}
     controls = {} if experiment.has_control else {CONTROL_NAME: {"provider": provider}}
     load_global_controls({"controls": controls})
     _prepared.append(setup)
     try:
-        journal = run_with_chaostoolkit(document, settings, experiment_vars=(dict(arguments), {}))
+        journal = run_with_chaostoolkit(
+            document,
+            {"runtime": {"rollbacks": {"strategy": _strategy(document, "rollbacks", "always")}}},
+            experiment_vars=(dict(arguments), {}),
+            strategy=Strategy.from_string(_strategy(document, "hypothesis", "default")),
+        )
     finally:
         _prepared.pop()
     if journal["status"] == INTERRUPTED and not setup.failures:
         raise KeyboardInterrupt
+
+
+def _strategy(document: Mapping[str, Any], part: str, default: str) -> str:
+    """Return the strategy that a document declares in its `runtime`."""
+    return str(((document.get("runtime") or {}).get(part) or {}).get("strategy", default))
 
 
 def _raise_failure(setup: Setup, *, is_recorded: bool) -> None:

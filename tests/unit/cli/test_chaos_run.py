@@ -61,6 +61,11 @@ def action(folder: Path, name: str) -> dict[str, Any]:
     return {"type": "action", "name": name, "provider": TOUCH | {"arguments": str(folder / name)}}
 
 
+def probe(program: str, tolerance: int) -> dict[str, Any]:
+    provider = {"type": "process", "path": program}
+    return {"type": "probe", "name": program, "tolerance": tolerance, "provider": provider}
+
+
 def run(
     environment: Environment, source: str, *, runs: int = 1, dry: Dry | None = None
 ) -> tuple[ChaosReport, Path]:
@@ -83,6 +88,19 @@ def test_document_of_others_runs_and_is_reported(environment: Environment, tmp_p
     journal = json.loads((page.parent / "journal-2.json").read_text())
     assert (journal["status"], journal["experiment"]["title"]) == ("completed", "t")
     assert chaos.report_store(environment).read()[0] == report
+
+
+def test_strategies_of_the_document_are_honoured(environment: Environment, tmp_path: Path) -> None:
+    file = Path(write(tmp_path, action(tmp_path, "touched")))
+    document = yaml.safe_load(file.read_text()) | {
+        "runtime": {"hypothesis": {"strategy": "skip"}, "rollbacks": {"strategy": "never"}},
+        "steady-state-hypothesis": {"title": "never", "probes": [probe("false", 0)]},
+        "rollbacks": [action(tmp_path, "rolled-back")],
+    }
+    file.write_text(yaml.safe_dump(document))
+    report, _ = run(environment, str(file))
+    assert [run.outcome for run in report.runs] == [RunOutcome.VALID]
+    assert not (tmp_path / "rolled-back").exists()
 
 
 def test_failed_action_is_kept_as_an_invalid_run(environment: Environment, tmp_path: Path) -> None:
