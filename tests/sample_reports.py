@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ _STALL = range(40, 52)
 _ERROR = "HTTPError: 503 Server Error: <Service Unavailable> for url: /campaigns/0192f7a1-3c44-7b1e-9d0a-1f2e3d4c5b6a"
 
 
+@cache
 def _requests() -> Requests:
     recorder = Recorder(start=0.0)
     for number in range(SECONDS * 20):
@@ -48,6 +50,7 @@ def _requests() -> Requests:
     return merge_results([recorder.result(ended_at=SECONDS + 8.0)])
 
 
+@cache
 def _messages() -> Messages:
     outcomes = []
     for number in range(SECONDS):

@@ -21,11 +21,13 @@ from cli.environment import load_environment as environment
 from infra.errors import EsqError, UsageError
 from infra.progress import RecordedStep, RecordingProgress
 from loadtests.generator.recorder import Recorder
+from loadtests.html_report import render_html
 from loadtests.merge import merge_results
 from loadtests.protocol import CreatedCampaign, LoadTarget
 from loadtests.results import HostCpu, LoadReport, ResourceUsage
 from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import Shape, Spacing
+from tests.sample_reports import load_report
 from tests.unit.cli.definitions import write_definition
 
 if TYPE_CHECKING:
@@ -268,3 +270,54 @@ def test_report_shows_resource_usage(tmp_path: Path, monkeypatch: pytest.MonkeyP
     fields = json.loads(CliRunner().invoke(app, ["report", "local", "--json"]).stdout)
     assert fields["resource_usage"]["planner"]["memory_mib"] == 95
     assert fields["outcome"] == "invalid"
+
+
+def unaccepted_report(*, is_measured: bool) -> LoadReport:
+    """Return a run of which nothing was accepted, with or without an SLO that this violates."""
+    report = load_report(
+        slo_metrics={"load-lost": "messages.lost"}
+        if not is_measured
+        else {"end-to-end-latency-p99": "messages.p99"}
+    )
+    recorder = Recorder(start=0.0)
+    for number in range(12):
+        recorder.record_due(number)
+        recorder.record_request("create campaign", number, number + 0.01, "503")
+    messages = merge_outcomes([], OfferedCampaigns([], 12, 100, 0.0), ended_at=20.0)
+    return report.model_copy(
+        update={"requests": merge_results([recorder.result(ended_at=20.0)]), "messages": messages}
+    )
+
+
+@pytest.mark.parametrize(
+    ("report", "exit_code"),
+    [
+        (unaccepted_report(is_measured=True), 99),
+        (unaccepted_report(is_measured=False), 1),
+        (load_report(requests=merge_results([Recorder(0.0).result(1.0)])), 1),
+    ],
+)
+def test_run_in_which_nothing_arrives_ends_with_a_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, report: LoadReport, exit_code: int
+) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(render_html(report, report), encoding="utf-8")
+    monkeypatch.setattr("cli.actions.load.run.run_load_test", lambda *_: (report, page))
+    ended = CliRunner().invoke(app, ["run", "local", "end-to-end"])
+    assert ended.exit_code == exit_code, ended.output
+    assert "✗ invalid: " in ended.stdout
+    if report.requests.offered:
+        assert "0 of 12 requests were accepted; at least 99 % are required" in ended.stdout
+        assert "0 of 1200 messages were received; at least 99 % are required" in ended.stdout
+
+
+def test_valid_run_that_meets_its_slos_ends_with_0(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    recorder = Recorder(start=0.0)
+    recorder.record_due(0.0)
+    recorder.record_request("list campaigns", 0.0, 0.01, None)
+    requests = merge_results([recorder.result(ended_at=1.0)])
+    report = load_report(requests=requests, messages=None, slo_metrics={"api-p99": "requests.p99"})
+    monkeypatch.setattr("cli.actions.load.run.run_load_test", lambda *_: (report, tmp_path / "report.html"))
+    ended = CliRunner().invoke(app, ["run", "local", "api"])
+    assert ended.exit_code == 0, ended.output
+    assert "✗" not in ended.stdout
