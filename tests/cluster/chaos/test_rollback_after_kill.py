@@ -1,10 +1,12 @@
-"""Rollback after SIGKILL in the middle of every kind of fault: by the watchdog, or by `rollback`."""
+"""Rollback of every kind of fault after SIGKILL: by the watchdog in its injection, by `rollback` after it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,13 +14,14 @@ import pytest
 from chaos.faults import Fault, host_processes, network, processes, resource_exhaustion
 from chaos.faults import zones as zone_faults
 from chaos.journal import UndoJournal
+from chaos.journal_entry import FaultState
 from tests.servers.fault_driver import zone_cgroup
 from tests.servers.zones import seconds_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
+    from tests.servers.fault_driver import HostUnderTest
     from tests.servers.zones import ZonesUnderTest
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -78,7 +81,10 @@ def all_faults(zones: ZonesUnderTest) -> Iterator[dict[str, Fault]]:
 
 @pytest.fixture
 def inject_and_kill(tmp_path: Path) -> Callable[[Fault, str], UndoJournal]:
-    """Inject a fault in another process, kill that with SIGKILL, and return its journal."""
+    """Inject a fault in another process, kill that with SIGKILL, and return its journal.
+
+    With a watchdog, it is killed while a command of the injection runs, or just after a short one.
+    """
 
     def inject(fault: Fault, mode: str) -> UndoJournal:
         journal = UndoJournal(tmp_path / fault.kind)
@@ -92,7 +98,10 @@ def inject_and_kill(tmp_path: Path) -> Callable[[Fault, str], UndoJournal]:
         assert process.stdout is not None
         process.stdin.write(fault.model_dump_json())
         process.stdin.close()
-        assert process.stdout.readline() == "injected\n", fault
+        if mode == "watchdog":
+            wait_for_command(journal)
+        else:
+            assert process.stdout.readline() == "injected\n", fault
         process.kill()
         process.wait()
         process.stdout.close()
@@ -101,11 +110,33 @@ def inject_and_kill(tmp_path: Path) -> Callable[[Fault, str], UndoJournal]:
     return inject
 
 
-def test_watchdog_undoes_every_kind_of_fault(
+def wait_for_command(journal: UndoJournal) -> None:
+    """Wait until a command of the injection runs, or all have ended."""
+    deadline = time.monotonic() + UNDO_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        for entry in journal.open_faults():
+            if entry.state is FaultState.OPEN or has_process(entry.id):
+                return
+        time.sleep(0.001)
+    raise TimeoutError(f"no injection within {UNDO_TIMEOUT_SECONDS:g} s: {journal.folder}")
+
+
+def has_process(mark: str) -> bool:
+    """Return whether a process has a mark in its environment."""
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if mark.encode() in environment.read_bytes():
+                return True
+    return False
+
+
+def test_watchdog_undoes_every_kind_of_fault_in_its_injection(
     zones: ZonesUnderTest,
+    host: HostUnderTest,
     all_faults: dict[str, Fault],
     inject_and_kill: Callable[[Fault, str], UndoJournal],
 ) -> None:
+    before = host.snapshot()
     for kind, fault in all_faults.items():
         journal = inject_and_kill(fault, "watchdog")
         log = journal.folder / "watchdog.log"
@@ -114,6 +145,7 @@ def test_watchdog_undoes_every_kind_of_fault(
             assert time.monotonic() < deadline, (kind, journal.open_faults(), log.read_text())
             time.sleep(0.1)
     seconds_until(lambda: zones.cluster.status().healthy, timeout=60)
+    assert host.snapshot() == before
 
 
 def test_rollback_undoes_every_kind_of_fault(
