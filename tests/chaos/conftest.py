@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from chaos.capabilities import ClusterKind
 from cli.actions.chaos import report_store
 from cli.environment import LOCAL, load_environment
 from tests.servers.experiment_suite import ExperimentSuite
@@ -35,7 +36,13 @@ def _without_esq_variables() -> None:
 def suite(request: pytest.FixtureRequest) -> ExperimentSuite:
     """The experiments of the environment, which must be healthy before the first of them."""
     name = request.config.getoption("--environment")
-    suite = ExperimentSuite(name, report_store(load_environment(name)), request.config.getoption("--confirm"))
+    environment = load_environment(name)
+    suite = ExperimentSuite(
+        name,
+        report_store(environment),
+        kind=ClusterKind.EMBEDDED if environment.is_local_cluster else ClusterKind.KUBERNETES,
+        confirm=request.config.getoption("--confirm"),
+    )
     if not suite.is_healthy():
         pytest.exit(f"`{name}` is not deployed or not healthy: see `esq status {name}`.", returncode=1)
     request.config.stash[_SUITE] = suite

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chaos import experiment
+from chaos.capabilities import runs_on
 
 if TYPE_CHECKING:
     from tests.servers.experiment_suite import ExperimentSuite
@@ -21,6 +22,8 @@ pytestmark = [pytest.mark.chaos, pytest.mark.timeout(2400)]
 def test_experiment_has_a_valid_run(
     name: str, suite: ExperimentSuite, request: pytest.FixtureRequest
 ) -> None:
+    if suite.kind not in runs_on(experiment.load(name).document):
+        pytest.skip(f"does not run on a cluster of kind {suite.kind}")
     if not request.config.getoption("--repeat-valid") and (earlier := suite.find_valid(name)):
         suite.results.append(earlier)
         pytest.skip(f"valid: {earlier.page}")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from chaos.capabilities import ClusterKind
 from chaos.results import ChaosReport
 from infra.errors import EsqError
 from infra.measurements.measurements import current_commit
@@ -64,13 +65,21 @@ class ExperimentSuite:
     Args:
         environment: name of the environment, which is deployed.
         store: the reports of the environment.
+        kind: kind of its cluster.
         confirm: name of the environment as confirmation, which a cluster that is not embedded requires.
         esq: the command line.
     """
 
     def __init__(
-        self, environment: str, store: ReportStore[ChaosReport], confirm: str = "", esq: Sequence[str] = ESQ
+        self,
+        environment: str,
+        store: ReportStore[ChaosReport],
+        *,
+        kind: ClusterKind = ClusterKind.EMBEDDED,
+        confirm: str = "",
+        esq: Sequence[str] = ESQ,
     ) -> None:
+        self.kind = kind
         self._environment = environment
         self._store = store
         self._options = ("--confirm", confirm) if confirm else ()
