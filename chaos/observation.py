@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from chaos import safety
 from chaos.guard import Guard, stream_names
 from chaos.results import CampaignResult
 from chaos.timeline import Timeline, cluster_sampler
@@ -143,19 +144,22 @@ class Observation:
         clients = self._instruments.start_traffic(context.target, self._experiment)
         stack.enter_context(self._timeline)
         self.started_at = time.monotonic()
-        if clients is None:
-            return
-        traffic = context.traffic = stack.enter_context(clients)
-        limits = extension.abort_after_silence_seconds
-        guard = Guard(traffic, stream_names(traffic.clients), limits, self._abort)
-        guard.wait_for_signal(FRESH_TIMEOUT_SECONDS)
-        context.find_refusal = guard.find_reason
-        self._guard = guard.__enter__()
-        stack.callback(self.stop_guard)
+        if clients is not None:
+            context.traffic = stack.enter_context(clients)
+            self._watch(context.traffic, stack)
         if extension.campaign_contacts:
             self._campaign = _start_campaign(context.target, extension.campaign_contacts)
             stack.callback(_end, self._campaign)
         context.wait(BASELINE_SECONDS, "traffic before the fault")
+
+    def _watch(self, traffic: Traffic, stack: ExitStack) -> None:
+        """Start the guard once every stream of the traffic is acknowledged."""
+        limits = self._experiment.extension.abort_after_silence_seconds
+        guard = Guard(traffic, stream_names(traffic.clients), limits, self._abort)
+        guard.wait_for_signal(FRESH_TIMEOUT_SECONDS)
+        self._context.find_refusal = guard.find_reason
+        self._guard = guard.__enter__()
+        stack.callback(self.stop_guard)
 
     def __exit__(self, *_: object) -> None:
         """Stop everything that still runs."""
@@ -166,6 +170,12 @@ class Observation:
         if self._guard is not None:
             self._guard.__exit__()
             self._guard = None
+
+    def wait_until_healthy(self) -> dict[str, Any]:
+        """Wait until the system is healthy; what is not in time makes the run invalid."""
+        problems = safety.wait_until_healthy(self._context.target, self._context.step)
+        self.problems += [f"not healthy again in time: {problem}" for problem in problems]
+        return {}
 
     def campaign(self) -> dict[str, Any]:
         """Wait for the end of the campaign and return its reconciliation with the ledger.

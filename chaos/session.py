@@ -144,13 +144,15 @@ class Session:
             observation.stop_guard()
         try:
             facts = self._collect(observation, context, journal)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # of a person, or of the loss of the watchdog
             context.abort("interrupted while it ended")
             facts = self._try(self._undo)
         run = self._result(observation, context, journal, facts)
-        context.step.set_result(summary(run))
-        self._close()
-        self._setup.record(run, journal)
+        try:
+            self._setup.record(run, journal)
+            context.step.set_result(summary(run))
+        finally:
+            self._close()
         return run
 
     def _result(
@@ -189,8 +191,7 @@ class Session:
         facts = self._try(self._undo)
         is_interrupted = journal.get("status") == INTERRUPTED and not context.abort_reason
         if self._is_observing and not is_interrupted:  # who presses Ctrl-C does not wait for a recovery
-            problems = safety.wait_until_healthy(context.target, context.step)
-            observation.problems += [f"not healthy again in time: {problem}" for problem in problems]
+            self._try(observation.wait_until_healthy)
             facts |= self._try(observation.campaign)
             facts |= self._try(observation.failovers)
             time.sleep(0 if context.abort_reason else COOLDOWN_SECONDS)

@@ -35,6 +35,7 @@ class FakeTraffic:
         self.alive = True
         self.clients = ("edge",)
         self.problems: list[str] = []
+        self.exit_error: Exception | None = None
         self.result_error: Exception | None = None
 
     @property
@@ -45,7 +46,8 @@ class FakeTraffic:
         return self
 
     def __exit__(self, *_: object) -> None:
-        return
+        if self.exit_error is not None:
+            raise self.exit_error
 
     def result(self) -> dict[str, Any]:
         if self.result_error is not None:

@@ -200,6 +200,27 @@ def test_interrupt_of_the_end_undoes_and_keeps_the_run(target: FakeTarget) -> No
     assert not any((target.folder / "open").glob("*.json"))
 
 
+def test_error_after_the_method_keeps_the_run_as_crashed(target: FakeTarget) -> None:
+    calls = itertools.count(1)
+
+    def fail_after_the_method() -> None:
+        if next(calls) > 1:
+            raise ValueError("planted")
+
+    target.on_check = fail_after_the_method
+    run(document(activity("inject", "a"), activity("undo")))
+    (result,) = target.runs
+    assert (result.outcome, result.error) == (RunOutcome.CRASHED, "ValueError('planted')")
+    assert sorted(result.streams) == ["edge.read", "edge.write"]
+
+
+def test_error_of_the_cleanup_loses_no_run(target: FakeTarget) -> None:
+    target.traffic.exit_error = OSError("planted")
+    journal = run(document(activity("inject", "a"), activity("undo")))
+    assert (len(target.runs), journal["status"]) == (1, "aborted")
+    assert [str(failure) for failure in target.setup.failures] == ["planted"]  # type: ignore[union-attr]  # the run opened it
+
+
 def test_second_run_at_the_same_time_is_refused(target: FakeTarget) -> None:
     with exclusive_run(target.journal, "another"):
         journal = run(document(activity("inject", "a")))
