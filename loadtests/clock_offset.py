@@ -68,6 +68,20 @@ def estimate_offset(round_trips: Iterable[RoundTrip]) -> ClockOffset | None:
     return ClockOffset(seconds=offset, uncertainty_seconds=shortest.seconds / 2)
 
 
+def offset_of_replicas(round_trips: Iterable[RoundTrip]) -> ClockOffset | None:
+    """Return an offset that holds for each of several machines, any of which answers; None without answers.
+
+    Every round trip bounds the offset of the machine that answered. Those of the shorter half are joined.
+    """
+    shortest_first = sorted(round_trips, key=lambda trip: trip.seconds)
+    shorter = shortest_first[: (len(shortest_first) + 1) // 2]
+    if not shorter:
+        return None
+    low = min(trip.remote - trip.received for trip in shorter)
+    high = max(trip.remote - trip.sent for trip in shorter)
+    return ClockOffset(seconds=(low + high) / 2, uncertainty_seconds=(high - low) / 2)
+
+
 def offset_over_run(first: ClockOffset | None, last: ClockOffset | None) -> ClockOffset | None:
     """Return the offset over a whole run: the drift between its start and its end adds to the uncertainty.
 

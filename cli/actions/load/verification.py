@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cli.actions import send_campaign
 from cli.actions.load.delivery import CampaignOutcome, merge_outcomes
+from cli.actions.load.provider_clock import measure_provider_clock
 from cli.platform_client import PlatformUnavailableError
 from infra.errors import EsqError
 from loadtests.results import WebhookDrain
@@ -45,8 +46,8 @@ def verify_campaigns(
     Returns:
         The number of messages by outcome and the delays of the campaigns.
     """
-    clock_offset, deadline = time.time() - time.monotonic(), time.monotonic() + seconds
-    outcomes, cancelled = [], Event()
+    deadline, outcomes, cancelled = time.monotonic() + seconds, [], Event()
+    clock_offset, problems = _clock_offset(offered, access)
     with ThreadPoolExecutor(MAX_CONCURRENT_CAMPAIGNS) as pool:
         futures = [
             pool.submit(_verify_campaign, campaign, access, deadline, clock_offset, cancelled)
@@ -59,7 +60,20 @@ def verify_campaigns(
         finally:  # after Ctrl-C the remaining campaigns are not waited for
             cancelled.set()
             pool.shutdown(wait=False, cancel_futures=True)
-    return merge_outcomes(outcomes, offered, time.monotonic())
+    messages = merge_outcomes(outcomes, offered, time.monotonic())
+    return messages.model_copy(update={"problems": (*messages.problems, *problems)})
+
+
+def _clock_offset(offered: OfferedCampaigns, access: PlatformAccess) -> tuple[float, list[str]]:
+    """Return the provider's clock minus the monotonic one; a problem if latencies cannot rely on it."""
+    same_machine = time.time() - time.monotonic()
+    if not offered.created:
+        return same_machine, []
+    try:
+        client = access.client_for(offered.created[0].company, LEDGER_TIMEOUT_SECONDS)
+        return measure_provider_clock(client).seconds, []
+    except EsqError as error:
+        return same_machine, [error.message]
 
 
 def _verify_campaign(

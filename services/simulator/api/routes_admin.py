@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from fastapi import APIRouter, Depends
 
 from services.kit.http.auth import require_scope
 from services.kit.http.retrying_route import RetryingRoute
 from services.simulator.api.dependencies import Dependencies  # noqa: TC001 - FastAPI reads the annotations
-from services.simulator.api.schemas import LedgerQuery, LedgerSummary
+from services.simulator.api.schemas import LedgerClock, LedgerQuery, LedgerSummary
 from services.simulator.domain.fault_config import FaultConfig  # noqa: TC001 - as above
 
 READ = Depends(require_scope("ledger:read"))
@@ -25,6 +27,12 @@ async def received_counts(query: LedgerQuery, dependencies: Dependencies) -> dic
 async def receipt_times(query: LedgerQuery, dependencies: Dependencies) -> dict[str, list[float]]:
     """Return when each message was received, in Unix seconds; an empty list for unknown ones."""
     return await dependencies.ledger_store.receipt_times(query.ids)
+
+
+@router.get("/ledger/clock", dependencies=[READ], tags=["ledger"])
+async def ledger_clock() -> LedgerClock:
+    """Return the time by which this process records receipts: clients measure the offset of their own."""
+    return LedgerClock(now=time.time())
 
 
 @router.get("/ledger/summary", dependencies=[READ], tags=["ledger"])

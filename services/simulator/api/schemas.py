@@ -16,6 +16,16 @@ class LedgerQuery(BaseModel):
     ids: list[Annotated[str, Field(max_length=512)]] = Field(max_length=MAX_IDS)
 
 
+class LedgerClock(BaseModel):
+    """Clock of the ledger.
+
+    Attributes:
+        now: Unix time in seconds.
+    """
+
+    now: float
+
+
 class LedgerSummary(BaseModel):
     """Counts of the whole ledger.
 

@@ -43,6 +43,16 @@ class Simulator:
         counts: dict[str, int] = response.json()
         return counts
 
+    def receipt_times(self, client_reference: str) -> list[float]:
+        """Return when a message was received, in Unix seconds."""
+        response = self._client.post("/ledger/times", json={"ids": [client_reference]}).raise_for_status()
+        times: list[float] = response.json()[client_reference]
+        return times
+
+    def clock(self) -> float:
+        """Return the Unix time of the simulator."""
+        return float(self._client.get("/ledger/clock").raise_for_status().json()["now"])
+
     def close(self) -> None:
         self._client.close()
 

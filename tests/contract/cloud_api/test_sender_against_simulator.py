@@ -55,6 +55,15 @@ async def test_message_is_accepted_and_in_the_ledger_by_its_id(simulator: Simula
     assert simulator.received_counts(reference, "another") == {reference: 1, "another": 0}
 
 
+async def test_receipts_are_recorded_by_the_clock_of_the_ledger(simulator: Simulator) -> None:
+    message = leased_message()
+    before = simulator.clock()
+    async with cloud_api_sender(simulator.process.url) as sender:
+        await sender.send(message)
+    [received_at] = simulator.receipt_times(str(message.message_id))
+    assert before <= received_at <= simulator.clock()
+
+
 async def test_concurrent_messages_are_each_received_once(simulator: Simulator) -> None:
     messages = [leased_message() for _ in range(100)]
     async with cloud_api_sender(simulator.process.url) as sender:

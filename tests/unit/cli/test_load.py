@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
 import time
 from collections import Counter
@@ -106,12 +107,23 @@ def test_nothing_arrives_at_all() -> None:
 
 
 class FakePlatform:
-    """One campaign with three messages, one of which the provider did not receive."""
+    """One campaign with three messages, one of which the provider did not receive.
+
+    Attributes:
+        clocks: offsets of the provider's replicas from this machine's clock, which answer in turn.
+    """
+
+    clocks = (0.0,)
+
+    def __init__(self) -> None:
+        self._clocks = itertools.cycle(self.clocks)
 
     def client_for(self, _company: str, _seconds: float) -> Any:
         return SimpleNamespace(call=self.call)
 
     def call(self, method: str, path: str, _scope: str, **_: object) -> Any:
+        if path == "/ledger/clock":
+            return {"now": time.monotonic() + next(self._clocks)}
         if path.endswith("/messages"):
             states = {"m1": "delivered", "m2": "sent", "m3": "failed"}
             messages = [{"id": message, "state": state} for message, state in states.items()]
@@ -127,6 +139,29 @@ def test_messages_are_reconciled_with_the_ledger() -> None:
     messages = verification.verify_campaigns(offered, FakePlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
     assert (messages.planned, messages.received) == (6, 2)
     assert (messages.failed, messages.lost, messages.duplicated) == (1, 1, 1)
+
+
+class SkewedPlatform(FakePlatform):
+    """Replicas of the provider with clocks of their own."""
+
+    clocks = (400.0, 401.0)
+
+
+class ShiftedPlatform(FakePlatform):
+    """A provider whose clock differs."""
+
+    clocks = (400.0,)
+
+
+def test_receipts_are_corrected_by_the_clock_of_the_provider() -> None:
+    created = [CreatedCampaign(company="acme", id="one", due_at=0.0)]
+    offered = OfferedCampaigns(created, refused=0, recipients=3, started_at=0.0)
+    messages = verification.verify_campaigns(offered, ShiftedPlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    assert messages.latency.percentiles[0] == pytest.approx(1000.0 - 400.0, rel=0.002)
+    assert messages.problems == ()
+    skewed = verification.verify_campaigns(offered, SkewedPlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    [problem] = skewed.problems
+    assert "the uncertainty of the provider's clock is 0.5" in problem
 
 
 class FailingPlatform(FakePlatform):

@@ -11,6 +11,7 @@ from loadtests.clock_offset import (
     ClockOffset,
     RoundTrip,
     estimate_offset,
+    offset_of_replicas,
     offset_over_run,
 )
 
@@ -33,6 +34,17 @@ def test_error_is_at_most_the_uncertainty(offset: float, trips: list[tuple[float
 def test_offset_without_round_trips_is_unknown() -> None:
     assert estimate_offset([]) is None
     assert offset_over_run(None, ClockOffset(seconds=0, uncertainty_seconds=0)) is None
+
+
+@given(st.lists(st.floats(-10, 10), min_size=1, max_size=3), delays)
+def test_offset_of_replicas_holds_for_those_that_answer_fast(
+    offsets: list[float], trips: list[tuple[float, float]]
+) -> None:
+    answers = [(offsets[number % len(offsets)], *trip) for number, trip in enumerate(sorted(trips, key=sum))]
+    estimate = offset_of_replicas([round_trip(*answer) for answer in answers])
+    assert estimate is not None
+    for offset, *_ in answers[: (len(answers) + 1) // 2]:
+        assert abs(estimate.seconds - offset) <= estimate.uncertainty_seconds + 1e-9
 
 
 def test_drift_adds_to_the_uncertainty() -> None:
