@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,13 @@ def latency_from_samples(seconds: Iterable[float], failed: int = 0, horizon_seco
         record_seconds(histogram, sample)
     record_seconds(histogram, horizon_seconds, failed)
     return _latency(histogram, failed)
+
+
+def percentiles_of_samples(seconds: Iterable[float]) -> tuple[float, ...]:
+    """Return the exact percentiles of a few latencies (nearest rank), seconds; zeros if there are none."""
+    ordered = sorted(seconds) or [0.0]
+    ranks = (math.ceil(round(percentile * len(ordered) / 100, 6)) for percentile in PERCENTILES)
+    return tuple(ordered[rank - 1] for rank in ranks)
 
 
 def merge_results(results: Sequence[GeneratorResult], interval_seconds: int = 1) -> Requests:
@@ -100,15 +108,21 @@ def _interval(results: Sequence[IntervalResult]) -> IntervalStats:
         for name in IntervalResult.model_fields
         if name != "latencies"
     }
-    return IntervalStats(**counts, percentiles=_latency(histogram, 0).percentiles)
+    return IntervalStats(**counts, percentiles=_percentiles(histogram))
+
+
+def _percentiles(histogram: HdrHistogram) -> tuple[float, ...]:
+    """Return the percentiles of a histogram, seconds; zeros if it is empty."""
+    if not histogram.get_total_count():
+        return (0.0,) * len(PERCENTILES)
+    values = histogram.get_percentile_to_value_dict(PERCENTILES)
+    return tuple(values[percentile] / 1e6 for percentile in PERCENTILES)
 
 
 def _latency(histogram: HdrHistogram, failed: int) -> Latency:
-    """Return the percentiles of a histogram; zeros if it is empty."""
-    percentiles = tuple(histogram.get_value_at_percentile(percentile) / 1e6 for percentile in PERCENTILES)
     return Latency(
         count=histogram.get_total_count(),
         failed=failed,
-        percentiles=percentiles,
+        percentiles=_percentiles(histogram),
         histogram=histogram.encode().decode(),
     )

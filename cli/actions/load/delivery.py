@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cli.actions import send_campaign
-from loadtests.merge import latency_from_samples
+from loadtests.merge import latency_from_samples, percentiles_of_samples
 from loadtests.protocol import interval_seconds
 from loadtests.results import IntervalStats, Messages
 
@@ -122,7 +122,7 @@ def _intervals(
             accepted=len(latencies[number]),
             unresolved=due[number] - len(latencies[number]),
             completed=completed[number],
-            percentiles=latency_from_samples(latencies[number]).percentiles,
+            percentiles=percentiles_of_samples(latencies[number]),
         )
         for number in range(max([*due, *completed], default=-1) + 1)
     )

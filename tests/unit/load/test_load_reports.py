@@ -8,7 +8,7 @@ from hdrh.histogram import HdrHistogram
 from infra.errors import EsqError, UsageError
 from loadtests.generator.recorder import Recorder
 from loadtests.html_report import render_html
-from loadtests.merge import latency_from_samples, merge_results
+from loadtests.merge import latency_from_samples, merge_results, percentiles_of_samples
 from loadtests.protocol import GeneratorResult, LoadProfile
 from loadtests.results import (
     Annotation,
@@ -140,3 +140,13 @@ def test_scenarios_refer_to_existing_slos_and_metrics() -> None:
             assert attribute in models[part].model_fields or hasattr(models[part], attribute)
     with pytest.raises(UsageError, match="there is no scenario `x`"):
         find_scenario("x")
+
+
+def test_percentiles_of_samples_are_exact() -> None:
+    assert percentiles_of_samples([]) == (0, 0, 0, 0, 0)
+    assert percentiles_of_samples([3.0]) == (3, 3, 3, 3, 3)
+    assert percentiles_of_samples(range(1, 1001)) == (500, 900, 990, 999, 1000)
+
+
+def test_horizon_of_a_long_run_is_not_clamped() -> None:
+    assert latency_from_samples([], failed=1, horizon_seconds=1500.0).p99 == pytest.approx(1500, rel=0.002)
