@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.kit.settings import DatabaseSettings, KafkaSettings, ProcessSettings, TokenSettings
+from services.kit.settings import (
+    DatabaseSettings,
+    KafkaSettings,
+    ProcessSettings,
+    RequestDatabaseSettings,
+    TokenSettings,
+)
 
 
-class ApiSettings(ProcessSettings, DatabaseSettings, TokenSettings):
+class ApiSettings(ProcessSettings, RequestDatabaseSettings, TokenSettings):
     """Settings of the API process."""
 
     service: str = "campaigns"
 
 
-class ContactsClientSettings(ApiSettings):
+class ContactsClientSettings(ProcessSettings, DatabaseSettings, TokenSettings):
     """Settings of processes that call the contacts service."""
 
+    service: str = "campaigns"
     contacts_url: str = Field(pattern=r"^https?://[^/\s]+$")
     """URL of the contacts service, without a path."""
 

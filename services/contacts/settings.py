@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.kit.settings import DatabaseSettings, ProcessSettings, TokenSettings
+from services.kit.settings import ProcessSettings, RequestDatabaseSettings, TokenSettings
 
 
-class ApiSettings(ProcessSettings, DatabaseSettings, TokenSettings):
+class ApiSettings(ProcessSettings, RequestDatabaseSettings, TokenSettings):
     """Settings of the API process."""
 
     service: str = "contacts"

@@ -102,6 +102,17 @@ class DatabaseSettings(SettingsGroup):
     """Longest wait for a free connection of the pool."""
 
 
+class RequestDatabaseSettings(DatabaseSettings):
+    """Postgres for a process that answers requests: a caller waits for every statement.
+
+    A connection to a former primary may hang. Its request, and those that wait for a lock that it holds, are
+    repeated on new connections for ten seconds (`http.retrying_route`): the timeout must be well below.
+    """
+
+    database_statement_timeout_seconds: float = Field(default=4.0, gt=0, le=6)
+    """As in `DatabaseSettings`, but shorter."""
+
+
 class KafkaSettings(SettingsGroup):
     """Kafka: addresses, credentials and batch size."""
 

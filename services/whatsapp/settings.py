@@ -9,6 +9,7 @@ from services.kit.settings import (
     KafkaSettings,
     ProcessSettings,
     RedisSettings,
+    RequestDatabaseSettings,
     SecretList,
     TokenSettings,
 )
@@ -22,7 +23,7 @@ class WhatsappSettings(ProcessSettings, DatabaseSettings):
     """Rate of a connection that states none; 80 is what the provider grants a new number."""
 
 
-class ApiSettings(WhatsappSettings, TokenSettings, RedisSettings):
+class ApiSettings(RequestDatabaseSettings, WhatsappSettings, TokenSettings, RedisSettings):
     """Settings of the API."""
 
     app_secrets: SecretList[SecretStr]

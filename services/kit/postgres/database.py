@@ -44,6 +44,8 @@ READ_TIMEOUT_SECONDS = 3.0
 """Timeout of a read-only transaction: pages are small, and its caller waits for them."""
 STANDBY_PREFERENCE_SECONDS = 2.0
 """After a read on the primary failed, further reads go to the standby for this long."""
+CLIENT_TIMEOUT_MARGIN_SECONDS = 1.0
+"""Time that the server has, after the timeout of a statement, to say so: then its connection is lost."""
 IDLE_TRANSACTION_TIMEOUT_SECONDS = 15.0
 """The server ends a transaction whose client is silent for longer: it releases the locks of a lost zone."""
 TCP_USER_TIMEOUT_SECONDS = 10
@@ -299,7 +301,7 @@ def _connect_arguments(process: ProcessSettings, settings: DatabaseSettings) -> 
     statement_timeout = settings.database_statement_timeout_seconds
     return {
         "timeout": settings.database_connect_timeout_seconds,
-        "command_timeout": statement_timeout + 2,
+        "command_timeout": statement_timeout + CLIENT_TIMEOUT_MARGIN_SECONDS,
         "ssl": ssl.create_default_context(cafile=str(process.ca_file)) if process.ca_file else False,
         "server_settings": {
             "application_name": f"esq-{process.service}",

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import signal
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import text
 
 from services.contacts.adapters import postgres
 from services.contacts.adapters.postgres import LIST_LOCK_TIMEOUT_SECONDS, PostgresContactRepository
+from services.contacts.bootstrap import build_app
 from services.contacts.commands import ImportContacts
 from services.contacts.fakes import FakeContactRepository
 from services.contacts.handlers import delete_list, import_contacts, list_contacts
+from services.contacts.settings import ApiSettings
 from services.kit.errors import NotFoundError, TemporaryError
+from services.kit.http.auth import JwtTokens
+from services.kit.observability.health import Health
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -205,3 +212,45 @@ async def test_import_during_the_deletion_of_its_list_creates_the_list_again(
     count = len(await names_by_phone(repository)) if contact_list else 0
     assert count in {0, 100}
     assert contact_list is None or contact_list.member_count == count
+
+
+@contextlib.contextmanager
+def frozen_sessions(test_database: TestDatabase) -> Iterator[None]:
+    """Stop the server's processes of all open connections: their clients get no answer, new clients do."""
+    query = (
+        f"SELECT pid FROM pg_stat_activity WHERE datname = '{test_database.name}' AND pid <> pg_backend_pid()"
+    )
+    pids = [int(pid) for pid in test_database.execute(query).split()]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+async def test_connection_that_hangs_fails_no_import(test_database: TestDatabase) -> None:
+    key = "k" * 32
+    settings = ApiSettings(
+        database_url=SecretStr(test_database.url("contacts")), token_keys=(SecretStr(key),)
+    )
+    database = Database(create_engine(settings, settings))
+    app = build_app(settings, Health(), PostgresContactRepository(database))
+    token = JwtTokens(key).issue("tester", "acme", ["contacts:write"])
+    headers = {"Authorization": f"Bearer {token}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://contacts", headers=headers) as client:
+
+        async def import_number(number: int) -> int:
+            body = f"name,phone\nP,{phone(number)}\n"
+            response = await client.post("/contacts/imports", params={"list": "friends"}, content=body)
+            return response.status_code
+
+        assert await import_number(0) == 201
+        with frozen_sessions(test_database):
+            # The first one holds the lock of the list and hangs; the others wait for the lock.
+            assert await asyncio.gather(*map(import_number, range(1, 7))) == [201] * 6
+    assert len(await names_by_phone(PostgresContactRepository(database))) == 7
+    await database.close()

@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services.campaigns.settings import ApiSettings as CampaignsApiSettings
+from services.contacts.settings import ApiSettings as ContactsApiSettings
+from services.kit.http.retrying_route import MAX_RETRY_SECONDS
 from services.kit.kafka.client import client_config
+from services.kit.postgres.database import CLIENT_TIMEOUT_MARGIN_SECONDS
 from services.kit.settings import (
     DatabaseSettings,
     KafkaSettings,
@@ -16,6 +20,7 @@ from services.kit.settings import (
     load,
     secret_values,
 )
+from services.whatsapp.settings import ApiSettings as WhatsappApiSettings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,3 +87,9 @@ def test_kafka_login_and_tls_follow_settings(environment: pytest.MonkeyPatch, tm
     config = client_config(settings, settings)
     assert (config["security.protocol"], config["sasl.mechanism"]) == ("SASL_SSL", "SCRAM-SHA-512")
     assert config["ssl.ca.location"] == str(ca_file)
+
+
+@pytest.mark.parametrize("settings", [CampaignsApiSettings, ContactsApiSettings, WhatsappApiSettings])
+def test_request_on_a_hanging_connection_leaves_time_to_repeat_it(settings: type[DatabaseSettings]) -> None:
+    timeout = settings.model_fields["database_statement_timeout_seconds"].default
+    assert 2 * (timeout + CLIENT_TIMEOUT_MARGIN_SECONDS) <= MAX_RETRY_SECONDS
