@@ -142,8 +142,8 @@ class UndoJournal:
                         self._files.write(open_fault.after_failure(reason, self._clock()))
                     raise self._undo_failed(open_fault, reason)
                 self._files.delete(open_fault)
-        except EntryLockedError as error:
-            raise self._undo_failed(open_fault, error.message) from error
+        except (EntryLockedError, OSError) as error:
+            raise self._undo_failed(open_fault, str(error)) from error
 
     def rollback(self, *, select: Callable[[OpenFault], bool] = lambda _: True) -> list[OpenFault]:
         """Undo all open faults for which `select` returns True, newest first.

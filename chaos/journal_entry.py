@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import time
 from enum import StrEnum
@@ -111,9 +112,13 @@ def read_entry(file: Path) -> OpenFault | Problem | None:
         The entry; a problem if it cannot be read; None if it was undone in the meantime.
     """
     try:
-        return OpenFault.model_validate_json(file.read_bytes())
+        entry = OpenFault.model_validate_json(_content(file))
+        # The name of the file is the id: an entry that a person copied or renamed can be deleted too.
+        return entry.model_copy(update={"id": file.stem})
     except FileNotFoundError:
-        return None
+        if not file.is_symlink():
+            return None
+        reason = "it is a link to a missing file"
     except OSError as error:
         reason = error.strerror or str(error)
     except ValidationError as error:
@@ -123,6 +128,12 @@ def read_entry(file: Path) -> OpenFault | Problem | None:
         location=str(file),
         remedy="Run the undo commands that it contains, check the fault's target, then delete it.",
     )
+
+
+def _content(file: Path) -> bytes:
+    if file.exists() and not file.is_file():  # reading a pipe would never end
+        raise OSError(errno.EINVAL, "it is not a regular file")
+    return file.read_bytes()
 
 
 def _violation(path: tuple[int | str, ...], message: str) -> str:

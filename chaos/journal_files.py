@@ -122,16 +122,20 @@ class JournalFiles:
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-        with open(self._lock_file(entry), "w", encoding="utf-8", opener=_owner_only) as lock:
-            while not _try_lock(lock.fileno()):
+        # Only read, so that a disk that is full or read-only does not prevent an undo.
+        lock = os.open(self._lock_file(entry), os.O_RDONLY | os.O_CREAT, 0o600)
+        try:
+            while not _try_lock(lock):
                 if time.monotonic() > deadline:
                     raise EntryLockedError(
                         f"another process works on {entry.fault} for {LOCK_TIMEOUT_SECONDS:g} s",
-                        location=lock.name,
+                        location=str(self._lock_file(entry)),
                         remedy="End that process, then repeat the command.",
                     )
                 time.sleep(LOCK_POLL_SECONDS)
             yield
+        finally:
+            os.close(lock)
 
     def _lock_file(self, entry: OpenFault) -> Path:
         return self.folder / f"{entry.id}.lock"

@@ -200,6 +200,17 @@ def replace_by_broken_link(file: Path) -> None:
     file.symlink_to(file)
 
 
+def replace_by_link_to_nothing(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file.with_name("nothing"))
+
+
+def replace_by_pipe(file: Path) -> None:
+    """A pipe that nobody writes to: reading it would not end."""
+    file.unlink()
+    os.mkfifo(file)
+
+
 DAMAGES = {
     "truncated": truncate,
     "empty": lambda file: file.write_bytes(b""),
@@ -207,6 +218,8 @@ DAMAGES = {
     "no UTF-8": lambda file: file.write_bytes(b'{"id": "\xff\xfe"}'),
     "directory": replace_by_directory,
     "unreadable": replace_by_broken_link,
+    "link to nothing": replace_by_link_to_nothing,
+    "pipe": replace_by_pipe,
 }
 
 
@@ -231,6 +244,25 @@ def test_rollback_names_an_unreadable_entry_and_undoes_all_others(
     assert len(error.value.undone) == 2
     assert not (tmp_path / "first").exists()
     assert not (tmp_path / "second").exists()
+
+
+def test_renamed_entry_is_undone_and_deleted(journal: UndoJournal, tmp_path: Path) -> None:
+    entry = inject(journal, touch_fault(tmp_path))
+    (journal.folder / f"{entry.id}.json").rename(journal.folder / "copy of an entry.json")
+    journal.rollback()
+    assert not (tmp_path / "injected").exists()
+    assert journal.open_faults() == []
+
+
+def test_entry_that_cannot_be_locked_stops_no_other(journal: UndoJournal, tmp_path: Path) -> None:
+    inject(journal, touch_fault(tmp_path, name="other"))
+    bad = inject(journal, touch_fault(tmp_path, name="bad"))
+    lock = journal.folder / f"{bad.id}.lock"
+    lock.unlink()
+    lock.symlink_to(lock)
+    with pytest.raises(UndoFailedError, match="bad is not undone"):
+        journal.rollback()
+    assert not (tmp_path / "other").exists()
 
 
 def test_watchdog_names_an_unreadable_entry_and_undoes_all_others(
