@@ -290,7 +290,7 @@ def _evaluation_table(report: LoadReport) -> Table:
             evaluation.description,
             f"{format_number(evaluation.objective)} {evaluation.unit}",
             f"{format_number(evaluation.limit)} {evaluation.unit}",
-            format_number(evaluation.distribution.median),
+            format_number(evaluation.distribution.max),
             f"[{output.SLO_COLOURS[status]}]{status}[/]",
         )
     return table

@@ -341,6 +341,8 @@ def test_run_in_which_nothing_arrives_ends_with_a_report(
     ended = CliRunner().invoke(app, ["run", "local", "end-to-end"])
     assert ended.exit_code == exit_code, ended.output
     assert "✗ invalid: " in ended.stdout
+    if report.violated:
+        assert "≥ 20" in ended.stdout, "a value of a failed run is a lower bound"
     if report.requests.offered:
         assert "0 of 12 requests were accepted; at least 99 % are required" in ended.stdout
         assert "0 of 1200 messages were received; at least 99 % are required" in ended.stdout
