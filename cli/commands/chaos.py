@@ -88,10 +88,12 @@ def show(name: Name, *, json: AsJson = False) -> None:
     for activity in loaded.document["method"]:
         typer.echo(f"  {_describe(activity)}")
     for activity in loaded.document.get("rollbacks") or ():
-        typer.echo(f"  rollback: {_describe(activity)}")
+        typer.echo(f"  {_describe(activity | {'type': 'rollback'})}")
     typer.echo(f"\nruns on   {', '.join(runs_on(loaded.document))}")
     if loaded.is_ours:
         _show_extension(loaded.extension)
+    else:
+        typer.echo("traffic   none: nothing measures or aborts it")
 
 
 def _describe(activity: Mapping[str, Any]) -> str:
@@ -105,7 +107,7 @@ def _describe(activity: Mapping[str, Any]) -> str:
     program = provider.get("func") or provider.get("path") or provider.get("url")
     pause = (activity.get("pauses") or {}).get("after")
     waits = f", then {pause} s" if pause else ""
-    return f"{activity['type']:7} {activity['name']}  {program}({arguments}){waits}"
+    return f"{activity['type']:9} {activity['name']}  {program}({arguments}){waits}"
 
 
 def _show_extension(extension: EsqExtension) -> None:
@@ -129,7 +131,8 @@ def run(  # noqa: PLR0913 - one argument per option
 ) -> None:
     """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is invalid or measured no SLO.
 
-    EXPERIMENT is a name of ours, or the path of any document of Chaos Toolkit.
+    EXPERIMENT is a name of ours, or the path of any document of Chaos Toolkit. One without the extension
+    `esq` has no traffic, so that nothing measures or aborts it: it needs probes of its own.
 
     When this command is interrupted, it undoes its faults. When it is killed, a watchdog undoes them, or
     `esq chaos rollback ENV`.

@@ -180,6 +180,11 @@ def note_open() -> list[str]:
     return target().open_faults()
 
 
+def nothing_was_injected() -> bool:
+    """Return whether nothing was injected so far."""
+    return not target().injected()
+
+
 def fail() -> None:
     """Fail."""
     raise RuntimeError("planted")

@@ -100,6 +100,30 @@ def test_failed_action_makes_the_run_invalid(target: FakeTarget) -> None:
     assert journal["status"] == "failed"
 
 
+def hypothesis(func: str) -> dict[str, Any]:
+    return {"title": "healthy", "probes": [activity(func) | {"type": "probe", "tolerance": True}]}
+
+
+def test_dead_probe_of_the_method_makes_the_run_invalid(target: FakeTarget) -> None:
+    run(document(activity("inject", "a"), activity("fail") | {"type": "probe"}, activity("undo")))
+    assert target.runs[0].outcome is RunOutcome.INVALID
+    assert "probe `fail` failed" in target.runs[0].reasons[0]
+
+
+def test_dead_probe_of_the_steady_state_prevents_the_fault(target: FakeTarget) -> None:
+    run(document(activity("inject", "a"), **{"steady-state-hypothesis": hypothesis("fail")}))
+    (result,) = target.runs
+    assert (result.outcome, target.injected()) == (RunOutcome.INVALID, [])
+    assert "action `inject a` not run" in result.reasons
+
+
+def test_steady_state_that_is_not_reached_again_makes_the_run_invalid(target: FakeTarget) -> None:
+    method = (activity("inject", "a"), activity("undo"))
+    run(document(*method, **{"steady-state-hypothesis": hypothesis("nothing_was_injected")}))
+    assert target.runs[0].outcome is RunOutcome.INVALID
+    assert "not healthy again in time" in target.runs[0].reasons
+
+
 def test_run_without_a_fault_is_invalid(target: FakeTarget) -> None:
     run(document(activity("note_open")))
     assert target.runs[0].reasons == ("no fault was injected",)

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import yaml
 from chaoslib.types import Dry
+from typer.testing import CliRunner
 
 from chaos import experiment, observation, session, watchdog
 from chaos.observation import Instruments
 from chaos.results import ChaosReport
 from chaos.session import Setup
 from cli.actions import chaos, chaos_target
+from cli.commands import chaos as command
 from cli.environment import Environment, load_environment
 from infra.errors import EsqError, UsageError
 from infra.measurements.run_values import RunOutcome
@@ -101,6 +103,13 @@ def test_strategies_of_the_document_are_honoured(environment: Environment, tmp_p
     report, _ = run(environment, str(file))
     assert [run.outcome for run in report.runs] == [RunOutcome.VALID]
     assert not (tmp_path / "rolled-back").exists()
+
+
+def test_document_of_others_is_shown(tmp_path: Path) -> None:
+    source = write(tmp_path, action(tmp_path, "touched") | {"pauses": {"after": 7}})
+    shown = CliRunner().invoke(command.app, ["show", source]).output
+    assert f"touch({tmp_path / 'touched'}), then 7 s" in shown
+    assert "nothing measures or aborts it" in shown
 
 
 def test_failed_action_is_kept_as_an_invalid_run(environment: Environment, tmp_path: Path) -> None:
