@@ -208,7 +208,7 @@ class DurablePostgres(DurableStore):
     async def open(self) -> None:
         """See `DurableStore.open`."""
         url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
-        self._pool = await asyncpg.create_pool(url, min_size=1, max_size=self.writers)
+        self._pool = await asyncpg.create_pool(url, min_size=0, max_size=self.writers)
         await self._pool.execute("CREATE TABLE IF NOT EXISTS written (number bigint PRIMARY KEY)")
 
     async def write(self, number: int) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from chaos.faults import Fault, host_processes, network, processes, resource_exhaustion
+from chaos.faults import Fault, host_processes, network, power_loss, processes, resource_exhaustion
 from chaos.faults import zones as zone_faults
 from infra.progress import RecordingProgress
 from infra.zones import disks, wait_for_apiserver
@@ -223,6 +223,29 @@ def test_crashed_node_restarts_with_its_disk(host: HostUnderTest) -> None:
     (host.volumes("zone-b") / "kept").unlink()
     assert host.snapshot() == before
     host.zones.figures.append(f"zone-b crashed: healthy again after {seconds:.1f} s")
+
+
+def test_power_loss_of_everything_keeps_what_was_acknowledged(host: HostUnderTest) -> None:
+    """A node's disk keeps what was synced and nothing else; etcd keeps what the API server acknowledged."""
+    before, name = host.snapshot(), f"kept-{time.time_ns()}"
+    synced, unsynced = host.volumes("zone-a") / "synced", host.volumes("zone-a") / "unsynced"
+    synced.write_text("synced")
+    with synced.open("rb") as descriptor:
+        os.fsync(descriptor.fileno())
+    unsynced.write_text("unsynced")
+    host.zones.kubectl("create", "configmap", name)
+    loss = power_loss.power_loss(host.paths, [*host.spec.zones, disks.CONTROL_PLANE])
+    host.inject(loss)
+    states = host.zones.cluster.status().processes
+    assert {states[program] for program in (*zone_faults.CONTROL_PLANE, *host.spec.zones)} == {"STOPPED"}
+    host.undo(loss)
+    seconds = seconds_until(host.is_healthy, timeout=RECOVERY_TIMEOUT_SECONDS)
+    assert host.zones.get("configmap", name)["metadata"]["name"] == name
+    assert (host.volumes("zone-a") / "synced").read_text() == "synced"
+    assert not (host.volumes("zone-a") / "unsynced").exists()
+    (host.volumes("zone-a") / "synced").unlink()
+    assert host.snapshot() == before
+    host.zones.figures.append(f"power loss of everything: healthy again after {seconds:.1f} s")
 
 
 def test_control_plane_stops_and_restarts(host: HostUnderTest) -> None:

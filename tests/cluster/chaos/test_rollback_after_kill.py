@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.faults import Fault, host_processes, network, processes, resource_exhaustion
+from chaos.faults import Fault, host_processes, network, power_loss, processes, resource_exhaustion
 from chaos.faults import zones as zone_faults
 from chaos.journal import UndoJournal
 from chaos.journal_entry import FaultState
@@ -54,6 +54,7 @@ def undoable_faults(zones: ZonesUnderTest, bystander: int) -> dict[str, Fault]:
     assert process is not None
     faults = (
         zone_faults.node_death(paths, ZONE),
+        power_loss.power_loss(paths, (OTHER_ZONE,)),
         zone_faults.zone_freeze(spec, ZONE),
         zone_faults.control_plane_outage(paths, ("scheduler",)),
         zone_faults.dns_failure(paths, (ZONE,)),
