@@ -88,7 +88,8 @@ def _swap_secret(deployment: str, secret: str, values: dict[str, str], kind: str
             kind=kind,
             target=deployment,
             inject=((*program, "swap", *address, str(values_file)),),
-            undo=((*program, "restore", *address),),
+            # A tool that is killed leaves the folder.
+            undo=(("rm", "-rf", folder), (*program, "restore", *address)),
         )
         current().inject(fault)
     return deployment

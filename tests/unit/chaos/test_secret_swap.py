@@ -66,7 +66,8 @@ def test_commands_and_journal_contain_no_value(tmp_path: Path, monkeypatch: pyte
         activate(None)
 
     address = ("kubeconfig", "esq-services", "contacts-api", "contacts-api-tls")
-    swap, restore = commands
+    swap, remove, restore = commands
+    assert remove == ("rm", "-rf", str(Path(swap[-1]).parent))  # which a killed tool would leave
     assert tuple(swap[:-1]) == (*PYTHON_MODULE, "chaos.secret_swap", "swap", *address)
     assert tuple(restore) == (*PYTHON_MODULE, "chaos.secret_swap", "restore", *address)
     assert modes == [0o600]
