@@ -14,28 +14,43 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cli.actions.health import Health
+    from cli.actions.open_faults import JournalStatus
 
 app = output.command_group()
 
 
 @app.command()
 def status(env: Env, *, json: AsJson = False) -> None:
-    """Show the health of an environment by component and zone. Exit code 1 when it is not healthy."""
+    """Show the health of an environment by component and zone, and faults that an experiment left.
+
+    Exit code 1 when it is not healthy, or a fault is left.
+    """
+    from cli.actions import open_faults  # noqa: PLC0415 - not needed for help
     from cli.actions.deployment_target import open_deployed_target  # noqa: PLC0415 - imports the Kubernetes client
     from cli.actions.health import collect_health  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     environment = load_environment(env)
     health = collect_health(open_deployed_target(environment, output.progress_reporter(as_json=True)))
+    journal = open_faults.journal_status(open_faults.open_journal(environment))
+    problems = [*health.problems, *_fault_problems(env, journal)]
     if json:
-        output.print_json({"environment": env, **health.to_dict()})
+        summary = {"healthy": not problems, "problems": problems}
+        output.print_json({"environment": env, **health.to_dict(), **summary, "chaos": journal.to_dict()})
     else:
-        _print_health(health)
-    if not health.healthy:
+        _print_health(health, problems)
+        if journal.run:
+            typer.echo(f"an experiment runs: {journal.run}; see `esq chaos status {env}`")
+    if problems:
         raise typer.Exit(ExitCode.FAILED)
 
 
-def _print_health(health: Health) -> None:
+def _fault_problems(env: str, journal: JournalStatus) -> list[str]:
+    left = sum(fault.is_left for fault in journal.faults) + len(journal.problems)
+    return [f"faults left by an experiment: {left}; see `esq chaos status {env}`"] if left else []
+
+
+def _print_health(health: Health, problems: list[str]) -> None:
     from rich.markup import escape  # noqa: PLC0415 - not needed for JSON
 
     console = output.console()
@@ -47,9 +62,9 @@ def _print_health(health: Health) -> None:
     endpoints = ", ".join(f"{check.path} {_mark(ok=not check.problem)}" for check in health.endpoints)
     if endpoints:
         console.print(f"edge   {endpoints}")
-    for problem in health.problems:
+    for problem in problems:
         console.print(f"[red]✗[/] {escape(problem)}")
-    if health.healthy:
+    if not problems:
         console.print("[green]✓[/] healthy")
 
 

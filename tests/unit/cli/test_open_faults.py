@@ -12,7 +12,7 @@ from chaos import run_lock
 from chaos.faults import Fault
 from chaos.journal import UndoJournal
 from chaos.journal_entry import OpenFault
-from cli.actions import open_faults
+from cli.actions import deployment_target, health, open_faults
 from cli.environment import load_environment
 from cli.main import run
 from infra.process_identity import ProcessIdentity
@@ -124,3 +124,24 @@ def test_one_unreadable_entry_is_named_and_all_others_are_undone(
     errors = capsys.readouterr().err
     assert "the journal entry cannot be read" in errors
     assert "then delete it" in errors
+
+
+def test_status_of_the_environment_reports_a_left_fault(
+    journal: UndoJournal, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    healthy = health.Health((), (), health.BackupHealth("healthy"), (), ())
+    monkeypatch.setattr(deployment_target, "open_deployed_target", lambda *_: None)
+    monkeypatch.setattr(health, "collect_health", lambda _: healthy)
+    entry = inject(journal, "zone-b")
+    assert run(["status", "local", "--json"]) == 0
+    assert result(capsys)["healthy"] is True
+    leave(journal, entry)
+    assert run(["status", "local", "--json"]) == 1
+    document = result(capsys)
+    assert document["healthy"] is False
+    assert document["problems"] == ["faults left by an experiment: 1; see `esq chaos status local`"]
+    assert document["chaos"]["needs_rollback"] is True
+    assert run(["status", "local"]) == 1
+    text = capsys.readouterr().out
+    assert "✗ faults left by an experiment: 1" in text
+    assert "✓ healthy\n" not in text.replace("backups ✓ healthy", "")
