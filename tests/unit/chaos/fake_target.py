@@ -121,8 +121,14 @@ targets: list[FakeTarget] = []
 """Targets of the tests; the last one is that of the running test."""
 
 
+FOLDER_VARIABLE = "FAKE_TARGET"
+"""Variable that names the folder of the target in a process of its own."""
+
+
 def target() -> FakeTarget:
     """Return the target of the running test."""
+    if not targets:
+        targets.append(FakeTarget(Path(os.environ[FOLDER_VARIABLE])))
     return targets[-1]
 
 
