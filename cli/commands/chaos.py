@@ -14,7 +14,7 @@ from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from chaoslib.types import Dry
@@ -82,24 +82,24 @@ def show(name: Name, *, json: AsJson = False) -> None:
 
     loaded = experiment.load(name)
     if json:
-        output.print_json({"name": name, **loaded.document})
+        output.print_json({"name": name, "runs_on": list(runs_on(loaded.document)), **loaded.document})
         return
-    typer.echo(f"{loaded.title}\n\n{loaded.description}\n")
+    output.console().print(f"{loaded.title}\n\n{' '.join(loaded.description.split())}", markup=False)
+    table = output.table("activity", "type", "call")
     for activity in loaded.document["method"]:
-        typer.echo(f"  {_describe(activity)}")
+        table.add_row(*_describe(activity))
     for activity in loaded.document.get("rollbacks") or ():
-        typer.echo(f"  {_describe(activity | {'type': 'rollback'})}")
-    typer.echo(f"\nruns on   {', '.join(runs_on(loaded.document))}")
-    if loaded.is_ours:
-        _show_extension(loaded.extension)
-    else:
-        typer.echo("traffic   none: nothing measures or aborts it")
+        table.add_row(*_describe(activity | {"type": "rollback"}))
+    output.print_table(table, wraps_last=True)
+    no_extension = [("traffic", "none: nothing measures or aborts it")]
+    rows = _extension_rows(loaded.extension) if loaded.is_ours else no_extension
+    output.print_rows([("runs on", ", ".join(runs_on(loaded.document))), *rows])
 
 
-def _describe(activity: Mapping[str, Any]) -> str:
-    """Return an activity in one line: name, call, and the pause after it."""
+def _describe(activity: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return name, type and call of an activity, with the pause after it."""
     if "ref" in activity:
-        return f"again: {activity['ref']}"
+        return str(activity["ref"]), "again", ""
     provider = activity["provider"]
     arguments = provider.get("arguments") or {}
     if isinstance(arguments, dict):
@@ -107,16 +107,17 @@ def _describe(activity: Mapping[str, Any]) -> str:
     program = provider.get("func") or provider.get("path") or provider.get("url")
     pause = (activity.get("pauses") or {}).get("after")
     waits = f", then {pause} s" if pause else ""
-    return f"{activity['type']:9} {activity['name']}  {program}({arguments}){waits}"
+    return activity["name"], activity["type"], f"{program}({arguments}){waits}"
 
 
-def _show_extension(extension: EsqExtension) -> None:
-    typer.echo(f"traffic   {', '.join(extension.traffic)}")
+def _extension_rows(extension: EsqExtension) -> Iterator[tuple[str, str]]:
+    """Yield the traffic, SLOs, abort conditions and runbook of an experiment of ours."""
+    yield "traffic", ", ".join(extension.traffic)
     for slo_id, metric in extension.slos.items():
-        typer.echo(f"SLO       {slo_id} by {metric}")
+        yield "SLO", f"{slo_id} by {metric}"
     for stream, seconds in extension.abort_after_silence_seconds.items():
-        typer.echo(f"aborts after {seconds:g} s without acknowledgement of {stream}")
-    typer.echo(f"runbook   runbooks/{extension.runbook}.md")
+        yield "aborts", f"after {seconds:g} s without acknowledgement of {stream}"
+    yield "runbook", f"runbooks/{extension.runbook}.md"
 
 
 @app.command()

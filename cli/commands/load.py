@@ -85,14 +85,15 @@ def show(name: ScenarioName, *, json: AsJson = False) -> None:
     if json:
         output.print_json(_to_dict(scenario))
         return
-    typer.echo(f"{scenario.title}\n")
-    typer.echo(
-        f"profile   {profile.shape.value}, {profile.rate:g} {scenario.unit} per second, "
-        f"{profile.duration_seconds:g} s"
+    output.console().print(f"{scenario.title}\n", markup=False)
+    rate, seconds = f"{profile.rate:g} {scenario.unit} per second", f"{profile.duration_seconds:g} s"
+    output.print_rows(
+        [
+            ("profile", f"{profile.shape.value}, {rate}, {seconds}, arrivals {profile.spacing.value}"),
+            ("companies", f"{scenario.companies}, each with {scenario.contacts} contacts"),
+            *(("SLO", f"{slo_id} by {metric}") for slo_id, metric in scenario.slo_metrics.items()),
+        ]
     )
-    typer.echo(f"companies {scenario.companies}, each with {scenario.contacts} contacts")
-    for slo_id, metric in scenario.slo_metrics.items():
-        typer.echo(f"SLO       {slo_id} by {metric}")
 
 
 @app.command()

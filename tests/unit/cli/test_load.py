@@ -266,7 +266,7 @@ def test_scenarios_are_listed_and_shown() -> None:
     ]
     shown = json.loads(CliRunner().invoke(app, ["show", "end-to-end", "--json"]).stdout)
     assert (shown["rate"], shown["duration_seconds"], shown["shape"]) == (278, 600, "steady")
-    assert "SLO       end-to-end-latency-p99" in CliRunner().invoke(app, ["show", "end-to-end"]).stdout
+    assert "SLO        end-to-end-latency-p99" in CliRunner().invoke(app, ["show", "end-to-end"]).stdout
 
 
 def test_report_shows_resource_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

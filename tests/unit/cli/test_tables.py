@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from rich.console import Console
 
+from chaos import experiment
 from cli import output
 from cli.actions.queue import QueueRow
-from cli.commands import backup, campaign, env, queue, status
+from cli.commands import backup, campaign, chaos, env, load, queue, status
 from infra.components.component_health import Replica, component_health
+from loadtests.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,3 +99,24 @@ def test_prose_beside_values_that_do_not_fit_is_printed_below_them() -> None:
     table.add_row("one", "/" + 70 * "x", "Some words")
     shown = output.fit(table, 80, wraps_last=True)
     assert [column.header for column in shown.columns] == ["", ""]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_experiments_and_scenarios_are_readable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int
+) -> None:
+    monkeypatch.setattr(output, "console", lambda: Console(width=width))
+    chaos.list_experiments()
+    load.list_scenarios()
+    listed = capsys.readouterr().out
+    names = [*experiment.names(), *(scenario.name for scenario in SCENARIOS)]
+    assert all(f" {name} " in listed for name in names)
+    for name in experiment.names():
+        chaos.show(name)
+    for scenario in SCENARIOS:
+        load.show(scenario.name)
+    shown = capsys.readouterr().out
+    slos = [slo for name in experiment.names() for slo in experiment.load(name).extension.slos]
+    slos += [slo for scenario in SCENARIOS for slo in scenario.slo_metrics]
+    assert all(f"SLO {slo} by " in " ".join(shown.split()) for slo in slos)
+    assert all(len(line.rstrip()) <= width for line in (listed + shown).splitlines())
