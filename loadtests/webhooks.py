@@ -6,12 +6,17 @@ import hashlib
 import hmac
 import json
 import time
+from typing import TYPE_CHECKING
 
 from locust import task
 from locust.exception import StopTest
 
 from loadtests.generator.shape import OpenLoopShape
 from loadtests.generator.users import OpenLoopHttpUser
+from loadtests.protocol import CONFIG_VARIABLE
+
+if TYPE_CHECKING:
+    from locust.env import Environment
 
 __all__ = ["OpenLoopShape", "WebhookUser"]
 
@@ -19,16 +24,16 @@ STATUSES_PER_WEBHOOK = 10
 
 
 class WebhookUser(OpenLoopHttpUser):
-    """Reports messages that were sent before the run as read."""
+    """Reports messages that were sent before the run as read.
 
-    def on_start(self) -> None:
-        """Require messages to refer to.
+    Args:
+        environment: Locust environment.
+    """
 
-        Raises:
-            StopTest: the configuration is of another scenario.
-        """
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
         if not self.target.sent_messages:
-            raise StopTest("the configuration has no sent messages: `esq load prepare ENV webhooks`")
+            raise StopTest(f"{CONFIG_VARIABLE} names no messages: esq load prepare ENV webhooks FILE")
 
     @task
     def post_webhook(self) -> None:

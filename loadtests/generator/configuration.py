@@ -23,15 +23,22 @@ def read_configuration() -> LoadConfig:
     """Return the configuration of this process.
 
     Raises:
-        OSError: the file cannot be read.
-        ValueError: the file is no configuration.
+        SystemExit: the file cannot be read; Locust's event handlers swallow other exceptions.
     """
     path = os.environ.get(CONFIG_VARIABLE)
-    return LoadConfig.model_validate_json(Path(path).read_text(encoding="utf-8")) if path else _DEFAULT
+    if not path:
+        return _DEFAULT
+    try:
+        return LoadConfig.model_validate_json(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SystemExit(
+            f"{CONFIG_VARIABLE} names no configuration: {error}\n"
+            "Write one: esq load prepare ENV SCENARIO FILE"
+        ) from error
 
 
 def add_options(parser: LocustArgumentParser) -> None:
-    """Add the options of the open loop to Locust's own; their defaults are the configuration's."""
+    """Add the options of the open loop to Locust; their defaults are those of the configuration."""
     profile = read_configuration().profile
     parser.add_argument("--rate", type=float, default=profile.rate, help="Maximum arrivals per second")
     parser.add_argument(

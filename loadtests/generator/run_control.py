@@ -56,7 +56,7 @@ class RunControl:
         self._progress: dict[str, Progress] = {}
         self._results: dict[str, GeneratorResult] = {}
         self._missing_since: dict[str, float] = {}
-        self.has_ended = False
+        self.has_ended = True
         events = environment.events
         events.test_start.add_listener(self.reset)
         events.spawning_complete.add_listener(self._start)
@@ -72,7 +72,12 @@ class RunControl:
         """Share the load profile among the workers. Locust fires this again when users move."""
         if self._plan is not None:
             return
-        profile = chosen_profile(self._options)
+        try:
+            profile = chosen_profile(self._options)
+        except ValueError as error:
+            logger.error("The load profile is invalid: %s", error)  # noqa: TRY400 - the reason is all of it
+            self.has_ended, self._environment.process_exit_code = True, 2
+            return
         workers = self._connected_workers()
         start, name = time.monotonic() + START_DELAY_SECONDS, uuid.uuid4().hex[:8]
         for index, worker in enumerate(workers):
@@ -142,9 +147,12 @@ class RunControl:
 
     def _end(self, **_: object) -> None:
         """Report the results once; a worker without a result makes the run invalid."""
-        if self.has_ended or self._plan is None:
+        if self.has_ended:
             return
         self.has_ended = True
+        if self._plan is None:  # stopped by a user that cannot start, which Locust has logged
+            self._environment.process_exit_code = 1
+            return
         results = [self._results.get(worker) or _missing_result(worker) for worker in self._progress]
         self._print(GeneratorMessage(results=results))
         requests = merge_results(results, self._plan.profile.interval_seconds)

@@ -6,11 +6,12 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from locust import FastHttpUser
+from locust.exception import StopTest
 
 from loadtests.generator.configuration import read_configuration
 from loadtests.generator.open_loop import OpenLoopMixin
 from loadtests.generator.scheduler import MAX_OPEN_ARRIVALS
-from loadtests.protocol import LoadTarget
+from loadtests.protocol import CONFIG_VARIABLE, LoadTarget
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -48,6 +49,8 @@ class PlatformUser(OpenLoopHttpUser):
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._tokens = tuple(self.target.tokens.items())
+        if not self._tokens:
+            raise StopTest(f"{CONFIG_VARIABLE} names no access: esq load prepare ENV SCENARIO FILE")
 
     @property
     def company(self) -> str:
