@@ -8,7 +8,7 @@ import uuid
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from infra.errors import EsqError
 from infra.process_identity import ProcessIdentity
@@ -64,11 +64,7 @@ def exclusive_run(journal: UndoJournal, experiment: str) -> Iterator[ActiveRun]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise RunInProgressError(
-                f"another experiment runs on `{journal.environment}`: {_read(file) or 'it has just started'}",
-                location=file.name,
-                remedy="Wait until it ends, or interrupt it (Ctrl-C): it undoes its faults.",
-            ) from None
+            raise _refusal(journal, _read(file)) from None
         run = ActiveRun(
             experiment=experiment,
             run_id=uuid.uuid4().hex[:12],
@@ -95,6 +91,15 @@ def active_run(journal: UndoJournal) -> ActiveRun | None:
     return run if run and run.owner.is_alive else None
 
 
+def _refusal(journal: UndoJournal, other: ActiveRun | None) -> RunInProgressError:
+    return RunInProgressError(
+        f"another experiment runs on `{journal.environment}`: {other or 'it has just started'}",
+        location=str(_path(journal)),
+        remedy="Wait until it ends, or interrupt it: it undoes its faults."
+        + (f" kill -INT {other.owner.pid}" if other else ""),
+    )
+
+
 def _path(journal: UndoJournal) -> Path:
     return journal.folder / "run.lock"
 
@@ -105,6 +110,6 @@ def _open(journal: UndoJournal) -> IO[str]:
 
 def _read(file: IO[str]) -> ActiveRun | None:
     file.seek(0)
-    with suppress(ValidationError):
+    with suppress(ValueError):  # incomplete, or damaged
         return ActiveRun.model_validate_json(file.read())
     return None

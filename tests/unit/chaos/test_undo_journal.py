@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from chaos import journal_entry, safety, watchdog_process
+from chaos import journal_entry, run_lock, safety, watchdog_process
 from chaos.faults import Fault
 from chaos.journal import InjectionStoppedError, UndoFailedError, UndoJournal
 from chaos.journal_entry import FaultState, OpenFault, seconds_since_boot
@@ -303,3 +303,15 @@ def test_watchdog_leaves_faults_in_time_to_their_owner(journal: UndoJournal, tmp
     assert (tmp_path / "in time").exists()
     assert not (tmp_path / "late").exists()
     journal.rollback()
+
+
+def test_damaged_lock_of_a_run_names_nobody_and_excludes_nobody(journal: UndoJournal) -> None:
+    journal.folder.mkdir()
+    (journal.folder / "run.lock").write_bytes(b'{"run_id": "\xff')
+    assert run_lock.active_run(journal) is None
+    with run_lock.exclusive_run(journal, "test") as run:
+        assert run_lock.active_run(journal) == run
+        second = run_lock.exclusive_run(journal, "another")
+        with pytest.raises(run_lock.RunInProgressError, match="`test`") as error:
+            second.__enter__()
+        assert error.value.remedy.endswith(f"kill -INT {os.getpid()}")
