@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,21 @@ def _environment(folder: Path) -> bytes:
         return (folder / "environ").read_bytes() + b"\0"
     except OSError:
         return b""
+
+
+RUN = """
+import sys
+from infra.subprocesses import run
+run(["sh", "-c", sys.argv[1]])
+"""
+
+
+def test_interrupt_reaches_what_the_program_started(tmp_path: Path) -> None:
+    """As on the terminal, from which its process group is apart."""
+    trap = f"trap 'touch {tmp_path}/interrupted; exit 1' INT; touch {tmp_path}/ready; while :; do sleep 0.05; done"
+    process = subprocess.Popen([sys.executable, "-c", RUN, trap], stderr=subprocess.PIPE, text=True)
+    wait_until("the program", (tmp_path / "ready").exists, TIMEOUT_SECONDS)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=TIMEOUT_SECONDS)
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    assert (tmp_path / "interrupted").exists()
