@@ -37,16 +37,16 @@ class Period:
 
     Attributes:
         state: `up`, `slow` or `down`.
-        start: first second since the start of the run.
-        end: second after the last one.
+        start: seconds from the start of the run.
+        end: its end, likewise.
     """
 
     state: str
-    start: int
-    end: int
+    start: float
+    end: float
 
     def __str__(self) -> str:
-        return f"{_STATES[self.state]} from second {self.start} to {self.end}"
+        return f"{_STATES[self.state]} from second {self.start:.1f} to {self.end:.1f}"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _run_context(number: int, run: ExperimentRun) -> dict[str, Any]:
         "run": run,
         "axis": TimeAxis(seconds, marks, LABEL_WIDTH, PLOT_WIDTH),
         "rows": [
-            StreamRow(name, 30 + row * ROW_HEIGHT, _periods(stats, int(seconds)))
+            StreamRow(name, 30 + row * ROW_HEIGHT, _periods(stats, run))
             for row, (name, stats) in enumerate(streams)
         ],
         "bottom": 30 + len(streams) * ROW_HEIGHT,
@@ -109,11 +109,12 @@ def _run_context(number: int, run: ExperimentRun) -> dict[str, Any]:
     }
 
 
-def _periods(stats: StreamStats, seconds: int) -> list[Period]:
+def _periods(stats: StreamStats, run: ExperimentRun) -> list[Period]:
     """Return the states of a stream; the last second, which is not whole, is left out."""
     median_count = statistics.median([count for count, _ in stats.series] or [0])
+    seconds = int(run.ended_at - stats.started_at)
     states = [_state(count, slowest, median_count) for count, slowest in stats.series[:seconds]]
-    periods, start = [], 0
+    periods, start = [], stats.started_at - run.started_at
     for state, members in groupby(states):
         end = start + len(list(members))
         periods.append(Period(state, start, end))
@@ -129,17 +130,28 @@ def _state(count: int, slowest: float, median_count: float) -> str:
 
 def _error_chart(run: ExperimentRun, axis: TimeAxis) -> TimeChart | None:
     """Return the share of missing acknowledgements of the worst streams; None if none was missing."""
-    series = [Series(name, list(_missing_percent(stats))) for name, stats in run.streams.items()]
+    start = min((stats.started_at for stats in run.streams.values()), default=run.started_at)
+    series = [
+        Series(name, [*[None] * round(stats.started_at - start), *_missing_percent(stats)])
+        for name, stats in run.streams.items()
+    ]
     worst = sorted((item for item in series if item.total), key=lambda item: -item.total)[:MAX_SERIES]
     if not worst:
         return None
     length = max(len(item.values) for item in worst)
     padded = [Series(item.name, [*item.values, *[None] * (length - len(item.values))]) for item in worst]
-    title = "Attempts without acknowledgement, the streams with most of them"
-    return TimeChart(title, "% of the attempts due in the second", 1, tuple(padded), axis)
+    return TimeChart(
+        "Attempts without acknowledgement, the streams with most of them",
+        "% of the attempts due in the second",
+        1,
+        tuple(padded),
+        axis,
+        start_seconds=round(start - run.started_at, 1),
+    )
 
 
 def _missing_percent(stats: StreamStats) -> Iterator[float | None]:
+    """Yield the percentage of missing acknowledgements in each second of a stream."""
     for due, (acked, _) in zip(stats.due, stats.series, strict=False):
         yield round(100 * max(0.0, 1 - acked / due), 1) if due else None
 
@@ -147,9 +159,9 @@ def _missing_percent(stats: StreamStats) -> Iterator[float | None]:
 def _timeline_rows(run: ExperimentRun) -> list[tuple[float, str, str]]:
     """Return faults, events and unavailability in order: seconds since the first fault, text, CSS class."""
     rows = [
-        (annotation.at, f"▼ {annotation.description} begins", "error")
+        (annotation.at, f"▼ {annotation.description}", "error")
         if annotation.is_injection
-        else (annotation.at, f"△ {annotation.description} ends", "ok")
+        else (annotation.at, f"△ {annotation.description}", "ok")
         for annotation in run.annotations
     ]
     rows += [(event.at, f"{event.subject}: {event.before} → {event.after}", "") for event in run.events]

@@ -103,7 +103,7 @@ def load_report(**changes: Any) -> LoadReport:
                 at_seconds=40.0, description="process-kill of postgres-0 <patroni>", is_injection=True
             ),
             Annotation(
-                at_seconds=52.0, description="process-kill of postgres-0 <patroni>", is_injection=False
+                at_seconds=52.0, description="process-kill of postgres-0 <patroni> undone", is_injection=False
             ),
         ),
         "resource_usage": {
@@ -153,7 +153,7 @@ def _experiment_run(**changes: Any) -> ExperimentRun:
             chaos.context.Annotation(
                 at=15.0, description=fault, is_injection=True, commands="kill -KILL <pid>"
             ),
-            chaos.context.Annotation(at=60.0, description=fault, is_injection=False),
+            chaos.context.Annotation(at=60.0, description=f"{fault} undone", is_injection=False),
         ),
         "activities": (
             ActivityResult(name="kill the node of the primary", type="action", status="succeeded"),

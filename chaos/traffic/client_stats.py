@@ -20,6 +20,7 @@ class StreamStats(BaseModel):
     """Statistics of a stream. Times are seconds on the monotonic clock of the host.
 
     Attributes:
+        started_at: start of the stream.
         acked: acknowledged attempts.
         failed: attempts that failed or whose outcome is unknown.
         dropped: attempts that were not started because too many were open.
@@ -45,6 +46,7 @@ class StreamStats(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    started_at: float
     acked: int
     failed: int
     dropped: int
@@ -138,6 +140,7 @@ def compute_stats(
     due = _due(started_at, ended_at, log["period"])
     attempts = len(acked) + failed + dropped
     return StreamStats(
+        started_at=started_at,
         acked=len(acked),
         failed=failed,
         dropped=dropped,

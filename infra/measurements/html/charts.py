@@ -110,6 +110,7 @@ class TimeChart:
         axis: the time axis.
         stacked: whether the values are bars on top of each other; otherwise they are lines.
         logarithmic: whether the vertical axis is logarithmic, for values of different magnitudes.
+        start_seconds: start of the first interval on the time axis.
     """
 
     title: str
@@ -119,6 +120,7 @@ class TimeChart:
     axis: TimeAxis
     stacked: bool = False
     logarithmic: bool = False
+    start_seconds: float = 0.0
 
     @cached_property
     def maximum(self) -> float:
@@ -179,9 +181,12 @@ class TimeChart:
     def rows(self) -> list[tuple[float, list[float | None]]]:
         """Start of each interval and its values."""
         return [
-            (index * self.interval_seconds, list(values))
+            (self._seconds(index), list(values))
             for index, values in enumerate(zip(*(series.values for series in self.series), strict=True))
         ]
+
+    def _seconds(self, index: float) -> float:
+        return self.start_seconds + index * self.interval_seconds
 
     def _y(self, value: float) -> float:
         if self.logarithmic:
@@ -195,13 +200,13 @@ class TimeChart:
         path, is_drawing = [], False
         for index, value in enumerate(values):
             if value is not None:
-                x = self.axis.x((index + 0.5) * self.interval_seconds)
+                x = self.axis.x(self._seconds(index + 0.5))
                 path.append(f"{'L' if is_drawing else 'M'}{x} {self._y(value)}h0")
             is_drawing = value is not None
         return "".join(path)
 
     def _bar(self, index: int, base: float, value: float) -> tuple[float, float, float, float]:
-        left, right = (self.axis.x((index + side) * self.interval_seconds) for side in (0, 1))
+        left, right = (self.axis.x(self._seconds(index + side)) for side in (0, 1))
         top, bottom = self._y(base + value), self._y(base)
         return left, top, max(round(right - left - 0.5, 1), 0.5), round(bottom - top, 1)
 

@@ -244,6 +244,22 @@ def test_html_page_is_self_contained_and_escaped() -> None:
     assert "Do &lt;nothing&gt;." in page
 
 
+def test_streams_and_marks_share_the_time_axis_of_the_run() -> None:
+    acked = [
+        (number, 103.0 + number / 10, 103.0 + number / 10)
+        for number in range(300)
+        if number not in range(100, 150)
+    ]
+    log = {"started_at": 103.0, "acked": acked, "failed": 50, "errors": {}, "dropped": 0, "late": 0}
+    streams = {"edge.read": compute_stats({**log, "period": 0.1, "corrupt": 0, "stale": 0}, ended_at=133.0)}
+    fault = Annotation(at=113.0, description="kill", is_injection=True)
+    run = ExperimentRun(started_at=100.0, ended_at=133.0, annotations=(fault,), streams=streams)
+    page = render_report(chaos_report(run), "")
+    assert "edge.read: no acknowledgement from second 13.0 to 18.0" in page
+    assert "13.0&nbsp;s</span> kill" in page
+    assert '<td class="n">13</td><td class="n">100</td>' in page
+
+
 def test_report_store_returns_stored_reports(tmp_path: Path) -> None:
     store = ReportStore(tmp_path, ChaosReport, "`esq chaos run`")
     with pytest.raises(UsageError, match="no reports"):
