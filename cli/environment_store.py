@@ -45,8 +45,7 @@ class EnvironmentStore:
             EsqError: the environment is deployed and its credentials are lost, or they cannot be read.
         """
         stored = self.read()
-        if stored is None:
-            self._require_no_layer()
+        self.require_not_lost(stored)
         return stored
 
     def read(self) -> StoredEnvironment | None:
@@ -118,8 +117,18 @@ class EnvironmentStore:
         """
         self._engine.destroy(environment_stack.LAYER, step)
 
-    def _require_no_layer(self) -> None:
-        layers = self._engine.workspace.layers() - {environment_stack.LAYER}
+    def require_not_lost(self, stored: StoredEnvironment | None) -> None:
+        """Require that an environment without stored values was never deployed.
+
+        Args:
+            stored: the values that were read.
+
+        Raises:
+            EsqError: the environment is deployed and its credentials are lost.
+        """
+        layers = (
+            self._engine.workspace.layers() - {environment_stack.LAYER} if stored is None else frozenset()
+        )
         if layers:
             raise EsqError(
                 f"`{self._name}` is deployed ({', '.join(sorted(layers))}), but its credentials are lost",

@@ -65,8 +65,18 @@ class ProviderProcess:
     def __init__(self, program: Path, kubeconfig: Path) -> None:
         self._program = program
         self._kubeconfig = kubeconfig
-        self._process: subprocess.Popen[str] | None = None
-        self._port = ""
+        self._current: _Process | None = None
+        self._next: _Process | None = None
+        self._expected_runs = 0
+
+    def expect_runs(self, count: int) -> None:
+        """Start the provider of each of the next runs before its run: beside the one before it.
+
+        Args:
+            count: number of runs that follow.
+        """
+        self._expected_runs = count
+        self._start_next()
 
     @property
     def attachment(self) -> str:
@@ -75,46 +85,85 @@ class ProviderProcess:
         Raises:
             EsqError: it does not start, or prints no port in time.
         """
-        if self._process is None or self._process.poll() is not None:
+        if self._current is None or self._current.has_ended():
             self.close()
-            self._start()
-        return f"kubernetes:{self._port}"
+            starting = self._next if self._next and not self._next.has_ended() else self._start()
+            self._next, self._expected_runs = None, self._expected_runs - 1
+            starting.wait_for_port()
+            self._current = starting
+            self._start_next()
+        return f"kubernetes:{self._current.port}"
 
     def close(self) -> None:
         """End the provider. The engine cancels it at the end of a run; then it refuses further work."""
-        if self._process is not None:
-            self._process.communicate()
-            self._process = None
+        if self._current is not None:
+            self._current.end()
+            self._current = None
 
-    def _start(self) -> None:
-        with tempfile.TemporaryFile() as errors:
-            self._process = process = subprocess.Popen(
-                ["sh", "-c", _END_WITH_INPUT, str(self._program)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                env={**os.environ, **_VARIABLES, "KUBECONFIG": str(self._kubeconfig)},
-                # Ctrl-C is for the engine, which then cancels the operations of the provider.
-                start_new_session=True,
-                text=True,
-            )
-            timed_out = threading.Event()
+    def _start_next(self) -> None:
+        if self._next is None and self._expected_runs > 0:
+            self._next = self._start()
 
-            def end() -> None:
-                timed_out.set()
-                os.killpg(process.pid, signal.SIGKILL)
+    def _start(self) -> _Process:
+        return _Process(self._program, {**os.environ, **_VARIABLES, "KUBECONFIG": str(self._kubeconfig)})
 
-            timer = threading.Timer(_START_TIMEOUT_SECONDS, end)
-            timer.start()
-            try:
-                self._port = (process.stdout.readline() if process.stdout else "").strip()
-            finally:
-                timer.cancel()
-            if self._port:
-                return
-            self.close()
-            errors.seek(0)
-            detail = errors.read().decode(errors="replace").strip()[-_MAX_DETAIL_LENGTH:]
+
+class _Process:
+    """A process of the provider.
+
+    Args:
+        program: path of the provider.
+        variables: its environment variables.
+    """
+
+    def __init__(self, program: Path, variables: dict[str, str]) -> None:
+        self._program = program
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(
+            ["sh", "-c", _END_WITH_INPUT, str(program)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=variables,
+            # Ctrl-C is for the engine, which then cancels the operations of the provider.
+            start_new_session=True,
+            text=True,
+        )
+        self.port = ""
+
+    def has_ended(self) -> bool:
+        """Return whether the process has ended."""
+        return self._process.poll() is not None
+
+    def end(self) -> None:
+        """End the process and wait for its end."""
+        self._process.communicate()
+        self._errors.close()
+
+    def wait_for_port(self) -> None:
+        """Wait until the provider prints its port.
+
+        Raises:
+            EsqError: it ended, or printed none in time; it does not run any more.
+        """
+        timed_out = threading.Event()
+
+        def kill() -> None:
+            timed_out.set()
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+        timer = threading.Timer(_START_TIMEOUT_SECONDS, kill)
+        timer.start()
+        try:
+            self.port = (self._process.stdout.readline() if self._process.stdout else "").strip()
+        finally:
+            timer.cancel()
+        if self.port:
+            return
+        self._process.communicate()
+        self._errors.seek(0)
+        detail = self._errors.read().decode(errors="replace").strip()[-_MAX_DETAIL_LENGTH:]
+        self._errors.close()
         waited = f"it printed no port within {_START_TIMEOUT_SECONDS:g} s"
         raise EsqError(
             f"the Kubernetes provider does not start: {waited if timed_out.is_set() else 'it ended'}",

@@ -55,6 +55,15 @@ class PulumiEngine:
         self._provider = provider
         self._kubeconfig = kubeconfig
 
+    def expect_runs(self, count: int) -> None:
+        """Prepare for runs that follow each other: the provider of each starts beside the run before it.
+
+        Args:
+            count: number of the runs.
+        """
+        if self._provider is not None:
+            self._provider.expect_runs(count)
+
     def up(
         self, layer: str, program: Callable[[], None], step: ProgressStep, targets: Sequence[str] = ()
     ) -> StackResult:

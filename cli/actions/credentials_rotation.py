@@ -87,7 +87,7 @@ def rotate(environment: Environment, progress: ProgressReporter) -> RotationResu
     open_deployed_target(environment, progress)
     with hold_environment(environment, "credentials rotate") as lock:
         target = provision_target(environment, progress)
-        engine = open_engine(target, lock, progress)
+        engine = open_engine(target, lock, progress).engine
         store = EnvironmentStore(engine)
         if store.require().credentials.rotation is None:
             with progress.step("health before the rotation") as step:
@@ -95,7 +95,7 @@ def rotate(environment: Environment, progress: ProgressReporter) -> RotationResu
 
         def deploy_phase() -> None:
             images = push_images(target, LAYERS, progress)
-            loaded = load_layer_settings(engine, target, images, LAYERS, progress)
+            loaded = load_layer_settings(engine, store.load(), target, images, LAYERS, progress)
             save_environment(engine, loaded, progress)
             deploy_layers(target, engine, loaded.settings, progress)
 

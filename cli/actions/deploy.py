@@ -6,6 +6,7 @@ there.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from cli.actions import stack_config
 from cli.actions.deployment_target import DeploymentTarget, provision_target
 from cli.actions.health import Health, wait_until_healthy
 from cli.actions.restore_operations import require_no_restore
+from cli.environment_check import require_unchanged
 from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
 from infra.environment_record import OFFSITE_STORE
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from cli.engine_results import StackResult
     from cli.environment import Environment
     from cli.environment_lock import EnvironmentLock
+    from cli.environment_store import StoredEnvironment
     from cli.pulumi_engine import PulumiEngine
     from infra.progress import ProgressReporter, ProgressStep
     from infra.stack_settings import StackSettings
@@ -55,10 +58,22 @@ class DeployResult:
         }
 
 
+@dataclass(frozen=True)
+class OpenedEnvironment:
+    """An environment whose lock is held.
+
+    Attributes:
+        engine: its Pulumi engine.
+        stored: what its environment stack holds; None when there is nothing, lost values included.
+    """
+
+    engine: PulumiEngine
+    stored: StoredEnvironment | None
+
+
 def layer_program(settings: StackSettings) -> Callable[[], None]:
     """Return the Pulumi program of a layer, bound to its settings."""
-    import importlib  # noqa: PLC0415 - a layer's program imports the whole SDK
-
+    # A layer's program imports the whole SDK.
     return partial(importlib.import_module(f"stacks.layers.{settings.layer}").program, settings)
 
 
@@ -80,8 +95,9 @@ def push_images(
     return images
 
 
-def load_layer_settings(
+def load_layer_settings(  # noqa: PLR0913, PLR0917 - everything that settings come from
     engine: PulumiEngine,
+    stored: StoredEnvironment | None,
     target: DeploymentTarget,
     images: Mapping[str, str],
     layers: Sequence[Layer],
@@ -91,13 +107,14 @@ def load_layer_settings(
 
     Args:
         engine: the Pulumi engine.
-        target: its deployment target.
+        stored: what the environment stack holds.
+        target: the deployment target.
         images: image references by name.
         layers: the layers.
         progress: reports steps.
     """
     with progress.step("settings and credentials") as step:
-        loaded = stack_config.load_settings(target, engine, images, layers)
+        loaded = stack_config.load_settings(target, engine, stored, images, layers)
         step.set_result(loaded.summary)
     return loaded
 
@@ -109,7 +126,7 @@ def open_engine(
     *,
     may_change: Collection[str] = (),
     during_restore: bool = False,
-) -> PulumiEngine:
+) -> OpenedEnvironment:
     """Return the engine of a running cluster, whose lock is held too; clears what a killed run left.
 
     Args:
@@ -126,17 +143,24 @@ def open_engine(
     """
     target.require_unchanged(may_change=may_change)
     lock.hold_cluster(target.kubeconfig)
+    engine = target.engine()
+    stored = EnvironmentStore(engine).read()
     # Again, not from the copy: another machine may have moved the environment to another cluster.
-    target.require_unchanged(may_change=may_change, use_copy=False)
+    require_unchanged(
+        target.environment,
+        target.current_record,
+        lambda: stored.record if stored else None,
+        may_change=may_change,
+        use_copy=False,
+    )
     if not during_restore:
         require_no_restore(target)
-    engine = target.engine()
     if lock.incomplete:
         with progress.step("state of the last run, which did not complete") as step:
             cleared = {layer.value: engine.recover(layer) for layer in Layer}
             step.set_result("; ".join(f"{layer}: {text}" for layer, text in cleared.items() if text))
         lock.mark_recovered()
-    return engine
+    return OpenedEnvironment(engine, stored)
 
 
 def save_environment(engine: PulumiEngine, loaded: LoadedSettings, progress: ProgressReporter) -> None:
@@ -206,9 +230,10 @@ def deploy(
     """
     with hold_environment(environment, "deploy") as lock:
         target = provision_target(environment, progress)
-        engine = open_engine(target, lock, progress, may_change=(OFFSITE_STORE,))
+        opened = open_engine(target, lock, progress, may_change=(OFFSITE_STORE,))
+        engine = opened.engine
         images = push_images(target, layers, progress)
-        loaded = load_layer_settings(engine, target, images, layers, progress)
+        loaded = load_layer_settings(engine, opened.stored, target, images, layers, progress)
         if confirm is not None:
             confirm(preview_layers(engine, loaded.settings, progress, targets))
         save_environment(engine, loaded, progress)
@@ -238,8 +263,10 @@ def deploy_layers(
         EsqError: a layer could not be deployed, or the environment is not healthy.
     """
     trust_services_ca(target, settings)
-    layers = [deploy_layer(engine, layer_settings, progress, targets) for layer_settings in settings]
-    deployed = DeployResult(target, layers)
+    deployed = DeployResult(target)
+    engine.expect_runs(len(settings))
+    for layer_settings in settings:
+        deployed.layers.append(deploy_layer(engine, layer_settings, progress, targets))
     if any(layer_settings.layer == Layer.SERVICES for layer_settings in settings):
         with progress.step("health checks") as step:
             deployed.health = wait_until_healthy(target.environment, target, step)

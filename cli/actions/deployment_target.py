@@ -101,8 +101,9 @@ class DeploymentTarget:
             return offsite_store_access(self.environment, stored)
         return self.cluster.offsite_store
 
+    @cached_property
     def current_record(self) -> EnvironmentRecord:
-        """Return what the environment is bound to now; reads the identity of the cluster.
+        """What the environment is bound to now; reads the identity of the running cluster, once.
 
         Raises:
             EsqError: the cluster is unreachable.
@@ -134,7 +135,7 @@ class DeploymentTarget:
         """
         return require_unchanged(
             self.environment,
-            self.current_record(),
+            self.current_record,
             self._read_record,
             may_change=may_change,
             use_copy=use_copy,

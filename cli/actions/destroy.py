@@ -115,9 +115,9 @@ def destroy(
             target.tools.ensure(CONTROL_TOOLS, progress)
             engine = open_engine(
                 target, lock, progress, may_change=(OFFSITE_STORE, NO_CLUSTER), during_restore=True
-            )
+            ).engine
             if not engine.workspace.layers():
-                require_unoccupied(target.current_record(), deployed_environment(target.kubeconfig))
+                require_unoccupied(target.current_record, deployed_environment(target.kubeconfig))
             if keep_backups and Layer.DATA in layers:
                 _forget_cluster(engine, progress)
             results = _destroy_layers(engine, layers, progress)

@@ -64,7 +64,7 @@ def recover_environment(
         ) from error
     with hold_environment(environment, "recover") as lock:
         target = provision_target(environment, progress)
-        engine = deploy.open_engine(target, lock, progress, may_change=(CLUSTER, NO_CLUSTER))
+        engine = deploy.open_engine(target, lock, progress, may_change=(CLUSTER, NO_CLUSTER)).engine
         # Fails here when the keys are lost: without them the backups cannot be decrypted.
         stored = EnvironmentStore(engine).require()
         if target.offsite_store(stored.credentials.offsite_store) is None:
@@ -74,7 +74,7 @@ def recover_environment(
                 remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
             )
         images = deploy.push_images(target, list(Layer), progress)
-        loaded = deploy.load_layer_settings(engine, target, images, list(Layer), progress)
+        loaded = deploy.load_layer_settings(engine, stored, target, images, list(Layer), progress)
         deploy.trust_services_ca(target, loaded.settings)
         return _run_steps(target, engine, loaded, recovery_target, arguments, progress) | {
             "seconds": round(time.monotonic() - started, 1)

@@ -33,7 +33,7 @@ def rebind(environment: Environment, confirmed_name: str | None, progress: Progr
     with hold_environment(environment, "env rebind"):
         target = open_target(environment, progress)
         target.tools.ensure(CONTROL_TOOLS, progress)
-        store, current = EnvironmentStore(target.engine()), target.current_record()
+        store, current = EnvironmentStore(target.engine()), target.current_record
         stored = store.require()
         problems = differences(stored.record, current).values() if stored.record else ()
         changes = [f"{problem.location}: {problem.message}" for problem in problems]

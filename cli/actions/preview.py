@@ -15,6 +15,7 @@ from cli.actions.deployment_target import (
     check_existing_cluster,
     open_target,
 )
+from cli.environment_store import EnvironmentStore
 from infra.environment_record import OFFSITE_STORE
 from infra.stack_settings import IMAGES
 
@@ -75,7 +76,8 @@ def preview(
     images = {name: reference or f"esq/{name}@{_NEW_DIGEST}" for name, reference in references.items()}
     preparations += [f"build the image {name}" for name, reference in references.items() if not reference]
     engine = target.engine()
-    loaded = load_layer_settings(engine, target, images, layers, progress)
+    stored = EnvironmentStore(engine).read()
+    loaded = load_layer_settings(engine, stored, target, images, layers, progress)
     return DeployPreview(preparations, preview_layers(engine, loaded.settings, progress, targets))
 
 

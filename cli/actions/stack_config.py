@@ -72,6 +72,7 @@ def load_credentials(engine: PulumiEngine) -> Credentials:
 def load_settings(
     target: DeploymentTarget,
     engine: PulumiEngine,
+    stored: StoredEnvironment | None,
     images: Mapping[str, str],
     layers: Sequence[Layer],
 ) -> LoadedSettings:
@@ -80,6 +81,7 @@ def load_settings(
     Args:
         target: the deployment target.
         engine: its Pulumi engine.
+        stored: what the environment stack holds.
         images: image references by name.
         layers: the layers.
 
@@ -88,8 +90,8 @@ def load_settings(
         UsageError: the cluster holds another environment, or the environment of another backend.
         EsqError: the environment is deployed, and its credentials are lost.
     """
-    environment, record = target.environment, target.current_record()
-    stored = EnvironmentStore(engine).load()
+    environment, record = target.environment, target.current_record
+    EnvironmentStore(engine).require_not_lost(stored)
     occupant = deployed_environment(target.kubeconfig)
     if stored is None or occupant != environment.name:
         require_unoccupied(record, occupant)

@@ -209,20 +209,25 @@ def test_restore_excludes_other_runs(install: Install) -> None:
 
 
 def test_deploy_is_refused_while_a_restore_is_unfinished(monkeypatch: pytest.MonkeyPatch) -> None:
+    workspace = SimpleNamespace(outputs=lambda _: {})
+    engine = SimpleNamespace(environment=FakeEnvironment(), workspace=workspace)
     target: Any = SimpleNamespace(
-        environment=FakeEnvironment,
+        environment=FakeEnvironment(),
         kubeconfig=None,
+        current_record=None,
         require_unchanged=lambda **_: None,
-        engine=lambda: "engine",
+        engine=lambda: engine,
     )
     lock: Any = SimpleNamespace(hold_cluster=lambda _: None, incomplete=False)
     request = RestoreRequest(target="2026-05-01 12:00", arguments=())
+    monkeypatch.setattr(deploy, "require_unchanged", lambda *_, **__: None)
     monkeypatch.setattr(restore_operations, "api_client", lambda _: SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(restore_operations, "read_request", lambda _: request)
     with pytest.raises(EsqError, match="has to be completed first") as error:
         deploy.open_engine(target, lock, RecordingProgress())
     assert "esq backup restore local --target '2026-05-01 12:00' --in-place" in error.value.remedy
-    assert deploy.open_engine(target, lock, RecordingProgress(), during_restore=True) == "engine"  # type: ignore[comparison-overlap] # a fake
+    opened = deploy.open_engine(target, lock, RecordingProgress(), during_restore=True)
+    assert opened.engine is engine  # type: ignore[comparison-overlap] # a fake
 
 
 def test_restore_to_another_target_is_rejected_while_one_is_in_progress(install: Install) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cli.actions import destroy as action
+from cli.actions.deploy import OpenedEnvironment
 from cli.commands import destroy as command
 from cli.engine_results import StackResult
 from cli.environment import load_environment
@@ -81,13 +82,14 @@ class FakeTarget:
     def ensure(self, *_: object) -> None:
         """Build nothing."""
 
+    @property
     def current_record(self) -> EnvironmentRecord:
         return RECORD
 
 
 def use_engine(monkeypatch: pytest.MonkeyPatch, engine: FakeEngine) -> FakeEngine:
     monkeypatch.setattr(action, "open_target", lambda *_: FakeTarget(engine.environment))
-    monkeypatch.setattr(action, "open_engine", lambda *_, **__: engine)
+    monkeypatch.setattr(action, "open_engine", lambda *_, **__: OpenedEnvironment(engine, None))  # type: ignore[arg-type] # a fake
     monkeypatch.setattr(action, "EnvironmentStore", FakeStore)
     return engine
 

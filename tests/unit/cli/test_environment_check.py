@@ -154,7 +154,7 @@ def test_command_requires_a_record_and_the_environment_in_its_cluster(
     kubeconfig.touch()
     target = DeploymentTarget(environment, None, None, kubeconfig)  # type: ignore[arg-type]
     monkeypatch.setattr(deployment_target, "open_target", lambda *_: target)
-    monkeypatch.setattr(DeploymentTarget, "current_record", lambda _: RECORD)
+    monkeypatch.setattr(DeploymentTarget, "current_record", RECORD)
     monkeypatch.setattr(DeploymentTarget, "_read_record", lambda _: stored)
     monkeypatch.setattr(deployment_target, "deployed_environment", lambda _: occupant)
     if deployed:

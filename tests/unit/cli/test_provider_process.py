@@ -91,6 +91,21 @@ def test_provider_is_started_again_after_it_ended(program: Path) -> None:
     provider.close()
 
 
+def test_provider_of_an_expected_run_starts_beside_the_present_one(program: Path) -> None:
+    provider = ProviderProcess(program, Path("/the/kubeconfig"))
+    provider.expect_runs(2)
+    assert provider.attachment
+    wait_for(lambda: len(pids(program)) == 2)
+    provider.close()
+    assert provider.attachment
+    provider.close()
+    for pid in pids(program):
+        wait_for_exit(pid)
+    assert provider.attachment, "a run that was not expected starts its own"
+    provider.close()
+    assert len(pids(program)) == 3
+
+
 def test_killed_parent_leaves_no_provider(program: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(program)], cwd=PROJECT, stdout=subprocess.PIPE, text=True
