@@ -14,6 +14,7 @@ from kubernetes.client.exceptions import ApiException
 
 from infra.errors import Problem, ProblemsError
 from infra.kubernetes import api_client, get_json, to_esq_error
+from infra.live_objects import FIELD_MANAGER_PREFIX
 from infra.names import PART_OF_LABEL, PRODUCT
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 _TYPE_PREFIX = "kubernetes:"
-_FIELD_MANAGER_PREFIX = "pulumi-kubernetes"
 _NOT_FOUND = 404
 
 Manifest = dict[str, Any]
@@ -126,7 +126,7 @@ def _as_created(resource: Manifest, live: Manifest) -> Manifest:
     """
     metadata = live["metadata"]
     managers = [entry["manager"] for entry in metadata.get("managedFields", [])]
-    manager = next((name for name in managers if name.startswith(_FIELD_MANAGER_PREFIX)), None)
+    manager = next((name for name in managers if name.startswith(FIELD_MANAGER_PREFIX)), None)
     own_fields = {"__initialApiVersion": live["apiVersion"]} | (
         {"__fieldManager": manager} if manager else {}
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cli.actions import stack_config
+from cli.actions import stack_config, unchanged_deploy
 from cli.actions.deployment_target import DeploymentTarget, provision_target
 from cli.actions.health import Health, wait_until_healthy
 from cli.actions.restore_operations import require_no_restore
@@ -156,6 +156,7 @@ def open_engine(
     if not during_restore:
         require_no_restore(target)
     if lock.incomplete:
+        unchanged_deploy.forget(target.environment)
         with progress.step("state of the last run, which did not complete") as step:
             cleared = {layer.value: engine.recover(layer) for layer in Layer}
             step.set_result("; ".join(f"{layer}: {text}" for layer, text in cleared.items() if text))
@@ -234,10 +235,21 @@ def deploy(
         engine = opened.engine
         images = push_images(target, layers, progress)
         loaded = load_layer_settings(engine, opened.stored, target, images, layers, progress)
+        is_complete = not targets and set(layers) == set(Layer)
+        if is_complete and loaded.current == loaded.stored:
+            with progress.step("comparison with the last deploy") as step:
+                unchanged = unchanged_deploy.unchanged_layers(target, loaded.settings)
+                step.set_result("changes" if unchanged is None else "no changes")
+            if unchanged is not None:
+                trust_services_ca(target, loaded.settings)
+                return check_health(DeployResult(target, unchanged), progress)
         if confirm is not None:
             confirm(preview_layers(engine, loaded.settings, progress, targets))
         save_environment(engine, loaded, progress)
-        return deploy_layers(target, engine, loaded.settings, progress, targets)
+        deployed = deploy_layers(target, engine, loaded.settings, progress, targets)
+        if is_complete:
+            unchanged_deploy.remember(target, loaded.settings, deployed.layers)
+        return deployed
 
 
 def deploy_layers(
@@ -268,9 +280,26 @@ def deploy_layers(
     for layer_settings in settings:
         deployed.layers.append(deploy_layer(engine, layer_settings, progress, targets))
     if any(layer_settings.layer == Layer.SERVICES for layer_settings in settings):
-        with progress.step("health checks") as step:
-            deployed.health = wait_until_healthy(target.environment, target, step)
-            step.set_result(deployed.health.summary)
+        return check_health(deployed, progress)
+    return deployed
+
+
+def check_health(deployed: DeployResult, progress: ProgressReporter) -> DeployResult:
+    """Wait until a deployed environment is healthy.
+
+    Args:
+        deployed: the deployed layers.
+        progress: reports the step.
+
+    Returns:
+        The same result, with the health.
+
+    Raises:
+        EsqError: the environment is not healthy in time.
+    """
+    with progress.step("health checks") as step:
+        deployed.health = wait_until_healthy(deployed.target.environment, deployed.target, step)
+        step.set_result(deployed.health.summary)
     return deployed
 
 
@@ -309,6 +338,7 @@ def up_layer(
     Returns:
         The changes made.
     """
+    unchanged_deploy.forget(engine.environment)
     stack_config.save_settings(engine, settings)
     result = engine.up(settings.layer, layer_program(settings), step, targets)
     step.set_result(summarize(result))

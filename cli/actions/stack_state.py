@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes import client
 
+from cli.actions import unchanged_deploy
 from cli.actions.deployment_target import CONTROL_TOOLS, open_deployed_target
 from cli.engine_results import EnvironmentLockedError
 from cli.environment_lease import NAMESPACE, lease_name, read_lease, release_incomplete
@@ -66,6 +67,7 @@ def import_state(environment: Environment, file: Path, progress: ProgressReporte
     with hold_environment(environment, "state import") as lock:
         target, engine = _open_engine(environment, progress)
         lock.hold_cluster(target.kubeconfig)
+        unchanged_deploy.forget(environment)
         existing = engine.workspace.layers()
         if environment_stack.LAYER in existing:
             states.pop(environment_stack.LAYER, None)

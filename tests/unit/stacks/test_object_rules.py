@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infra.live_objects import LIST_PATHS
 from infra.names import PART_OF_LABEL, PRODUCT
 from tests.unit.stacks.pulumi_recorder import Recording
 
@@ -24,3 +25,15 @@ def test_every_object_has_a_fixed_name_and_our_label(layer: str, request: pytest
         or inputs["metadata"].get("labels", {}).get(PART_OF_LABEL) != PRODUCT
     ]
     assert violations == []
+
+
+def test_digest_of_live_objects_covers_exactly_the_declared_kinds(
+    cluster_layer: Recording, data_layer: Recording, services_layer: Recording
+) -> None:
+    declared = {
+        token.removeprefix("kubernetes:")
+        for layer in (cluster_layer, data_layer, services_layer)
+        for token, _, _ in layer.resources
+        if token.startswith("kubernetes:")
+    }
+    assert declared == set(LIST_PATHS)
