@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cli.environment import Environment
+    from infra.credentials import RotationPhase
     from infra.progress import ProgressReporter
 
 
@@ -32,6 +34,37 @@ def export_credentials(environment: Environment, progress: ProgressReporter) -> 
     """
     store = _open_store(environment, progress)
     return store.require().credentials.model_dump_json(indent=2) + "\n"
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """The rotation of the credentials that is in progress.
+
+    Attributes:
+        phase: its phase; None without a rotation, or if it is unknown.
+        notice: what is in progress and how to continue, or why it is unknown; empty without a rotation.
+    """
+
+    phase: RotationPhase | None
+    notice: str
+
+
+def find_rotation(environment: Environment, progress: ProgressReporter) -> Rotation:
+    """Return the rotation that is in progress; a store that cannot be read is no error.
+
+    Args:
+        environment: the environment.
+        progress: reports builds of tools.
+    """
+    try:
+        stored = _open_store(environment, progress).read()
+    except EsqError as error:
+        return Rotation(
+            None, f"whether a rotation of the credentials is in progress is unknown: {error.message}"
+        )
+    phase = stored.credentials.rotation if stored else None
+    remedy = f"continue it with `esq credentials rotate {environment.name} --yes`"
+    return Rotation(phase, f"a rotation of the credentials is in phase {phase}: {remedy}" if phase else "")
 
 
 def write_export(text: str, file: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Yes  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -56,10 +56,19 @@ def down(
     purge: Annotated[
         bool, typer.Option(help="Delete its state as well: volumes, certificates, etcd.")
     ] = False,
+    yes: Yes = False,
     json: AsJson = False,
 ) -> None:
     """Stop every process and remove everything except the state, which the next `up` reuses."""
     cluster = _cluster(name)
+    if purge:
+        output.require_confirmation(
+            f"All data of the cluster `{cluster.spec.name}` will be deleted. Continue?",
+            remedy="The command deletes all data of the cluster. To confirm: "
+            "`esq cluster down --purge --yes`.",
+            yes=yes,
+            as_json=json,
+        )
     cluster.down(output.progress_reporter(as_json=json), purge=purge)
     if json:
         output.print_json({"name": cluster.spec.name, "running": False, "purged": purge})

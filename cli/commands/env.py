@@ -34,17 +34,22 @@ def list_(*, json: AsJson = False) -> None:
 
 @app.command()
 def show(env: Env, *, json: AsJson = False) -> None:
-    """Show the effective definition of an environment, and its record when it is deployed."""
+    """Show the effective definition of an environment and, when it is deployed, its record and rotation."""
     import yaml  # noqa: PLC0415 - help needs none of it
 
+    from cli.actions.credentials import find_rotation  # noqa: PLC0415 - imports the whole SDK
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     environment = load_environment(env)
     definition = environment.definition.model_dump(mode="json") | {"backend": environment.backend}
     record = environment.load_record()
+    rotation = find_rotation(environment, output.progress_reporter(as_json=True)) if record else None
     if json:
         plain_record = record.model_dump(mode="json") if record else None
-        output.print_json({"environment": env, "definition": definition, "record": plain_record})
+        phase = rotation.phase if rotation else None
+        output.print_json(
+            {"environment": env, "definition": definition, "record": plain_record, "rotation": phase}
+        )
         return
     typer.echo(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True).rstrip())
     if record is None:
@@ -52,6 +57,8 @@ def show(env: Env, *, json: AsJson = False) -> None:
         return
     typer.echo("\nrecord of the last deploy:")
     output.print_rows((f"  {name}", str(value)) for name, value in record.model_dump().items())
+    if rotation and rotation.notice:
+        typer.echo(f"\n{rotation.notice}")
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import typer
@@ -26,19 +27,24 @@ def status(env: Env, *, json: AsJson = False) -> None:
     Exit code 1 when it is not healthy, or a fault is left.
     """
     from cli.actions import open_faults  # noqa: PLC0415 - not needed for help
-    from cli.actions.deployment_target import open_deployed_target  # noqa: PLC0415 - imports the Kubernetes client
+    from cli.actions.credentials import find_rotation  # noqa: PLC0415 - imports the whole SDK
+    from cli.actions.deployment_target import open_deployed_target  # noqa: PLC0415 - same
     from cli.actions.health import collect_health  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
-    environment = load_environment(env)
-    health = collect_health(open_deployed_target(environment, output.progress_reporter(as_json=True)))
+    environment, progress = load_environment(env), output.progress_reporter(as_json=True)
+    target = open_deployed_target(environment, progress)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(find_rotation, environment, progress)
+        health, rotation = collect_health(target), reading.result()
     journal = open_faults.journal_status(open_faults.open_journal(environment))
     problems = [*health.problems, *_fault_problems(env, journal)]
     if json:
         summary = {"healthy": not problems, "problems": problems}
-        output.print_json({"environment": env, **health.to_dict(), **summary, "chaos": journal.to_dict()})
+        summary |= {"rotation": rotation.phase, "chaos": journal.to_dict()}
+        output.print_json({"environment": env, **health.to_dict(), **summary})
     else:
-        _print_health(health, problems)
+        _print_health(health, problems, rotation.notice)
         if journal.run:
             typer.echo(f"an experiment runs: {journal.run}; see `esq chaos status {env}`")
     if problems:
@@ -50,7 +56,7 @@ def _fault_problems(env: str, journal: JournalStatus) -> list[str]:
     return [f"faults left by an experiment: {left}; see `esq chaos status {env}`"] if left else []
 
 
-def _print_health(health: Health, problems: list[str]) -> None:
+def _print_health(health: Health, problems: list[str], notice: str) -> None:
     from rich.markup import escape  # noqa: PLC0415 - not needed for JSON
 
     console = output.console()
@@ -62,6 +68,8 @@ def _print_health(health: Health, problems: list[str]) -> None:
     endpoints = ", ".join(f"{check.path} {_mark(ok=not check.problem)}" for check in health.endpoints)
     if endpoints:
         console.print(f"edge   {endpoints}")
+    if notice:
+        console.print(escape(notice))
     for problem in problems:
         console.print(f"[red]✗[/] {escape(problem)}")
     if not problems:

@@ -66,7 +66,7 @@ def test_lost_environment_is_recovered_within_the_rpo(platform: Platform, tmp_pa
         lost_at = time.time()
     process.kill()
     process.communicate(timeout=30)
-    platform.esq("cluster", "down", "--name", platform.cluster, "--purge", timeout=120)
+    platform.esq("cluster", "down", "--name", platform.cluster, "--purge", "--yes", timeout=120)
     report = platform.report("recover", "local", "--yes", timeout=RECOVERY_TIMEOUT_SECONDS)
     stored = open_writer(platform).stored_phones()
     missing = [lost_at - at for phone, at in before.acknowledged.items() if phone not in stored]

@@ -148,7 +148,7 @@ class Platform:
 
     def remove(self) -> None:
         """Remove the cluster with all of its data; a missing cluster is ignored."""
-        self.esq("cluster", "down", "--name", self.cluster, "--purge", expect=None)
+        self.esq("cluster", "down", "--name", self.cluster, "--purge", "--yes", expect=None)
 
     def processes(self, program: str) -> Iterator[int]:
         """Yield the PIDs on the host of `python3 -m PROGRAM` in the pods of this cluster."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
-from cli.actions import environments
+from cli.actions import credentials, environments
 from cli.actions.deployment_target import open_target
 from cli.actions.offsite_store import offsite_store_access
 from cli.environment import load_environment
 from cli.main import run
-from infra.errors import ProblemsError, UsageError
+from infra.credentials import RotationPhase
+from infra.environment_record import EnvironmentRecord
+from infra.errors import EsqError, ProblemsError, UsageError
 from infra.progress import RecordingProgress
 from infra.sizes import PROFILES
 from tests.unit.cli.definitions import write_definition
@@ -139,3 +142,48 @@ def test_key_of_the_offsite_store_is_kept_until_the_store_leaves_the_definition(
     assert offsite_store_access(environment, first) == first
     write_definition(folder, "staging")
     assert offsite_store_access(load_environment("staging"), first) is None
+
+
+@pytest.mark.parametrize(
+    ("rotation", "notice"),
+    [
+        (RotationPhase.USE, "in phase use: continue it with `esq credentials rotate local --yes`"),
+        (None, "record of the last deploy"),
+    ],
+)
+def test_show_names_the_phase_of_a_rotation(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rotation: RotationPhase | None,
+    notice: str,
+) -> None:
+    environment = load_environment("local")
+    environment.save_record(
+        EnvironmentRecord(
+            environment="local", backend="file:///x", cluster_uid="one", offsite_store=None, version="1"
+        )
+    )
+    stored = SimpleNamespace(credentials=SimpleNamespace(rotation=rotation))
+    store = SimpleNamespace(read=lambda: stored)
+    monkeypatch.setattr(credentials, "_open_store", lambda *_: store)
+    assert run(["env", "show", "local"]) == 0
+    assert notice in capsys.readouterr().out
+    assert run(["env", "show", "local", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rotation"] == rotation
+
+
+def test_show_works_without_the_key_of_the_credentials(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise EsqError("the passphrase of `local` is not on this machine")
+
+    environment = load_environment("local")
+    environment.save_record(
+        EnvironmentRecord(
+            environment="local", backend="file:///x", cluster_uid="one", offsite_store=None, version="1"
+        )
+    )
+    monkeypatch.setattr(credentials, "_open_store", refuse)
+    assert run(["env", "show", "local"]) == 0
+    assert "unknown: the passphrase of `local` is not on this machine" in capsys.readouterr().out
