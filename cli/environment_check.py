@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.environment import LOCAL
-from infra.environment_record import EnvironmentRecord, differences
+from infra.environment_record import SECRETS_PROVIDER, EnvironmentRecord, differences
 from infra.errors import ProblemsError, UsageError
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ def require_unchanged(
         ProblemsError: everything that differs.
     """
     copy = environment.load_record()
-    if use_copy and copy is not None and not differences(copy, current):
+    by_field = differences(copy, current) if copy else {}
+    if use_copy and copy is not None and not by_field:
         return copy
-    record = read_record()
+    record = None if SECRETS_PROVIDER in by_field else read_record()
     if record is not None:
         environment.save_record(record)
     recorded = record or copy

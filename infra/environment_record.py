@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.environment_definition import PASSPHRASE
 from infra.errors import Problem
 
 OFFSITE_STORE = "offsite_store"
 """The field that a deploy may change."""
 CLUSTER = "cluster_uid"
 """The field that a recovery may change."""
+SECRETS_PROVIDER = "secrets_provider"
+"""The field without which the stored record cannot be read."""
 NO_CLUSTER = "no_cluster"
 """Instead of `CLUSTER`: the recorded environment was destroyed and its backups were kept."""
 
@@ -27,6 +30,7 @@ class EnvironmentRecord(BaseModel):
             destroy that kept the backups.
         offsite_store: `URL/BUCKET` of its off-site store; None without one, and for the
             embedded cluster, which has its own.
+        secrets_provider: what encrypts the secrets of its stacks.
         version: version of esq that deployed it last.
     """
 
@@ -36,6 +40,7 @@ class EnvironmentRecord(BaseModel):
     backend: str
     cluster_uid: str
     offsite_store: str | None
+    secrets_provider: str = PASSPHRASE
     version: str
 
 
@@ -59,12 +64,15 @@ def differences(recorded: EnvironmentRecord, current: EnvironmentRecord) -> dict
         f"them, `esq env rebind {name}` starts anew.",
         OFFSITE_STORE: "Set the recorded `offsite_store` in the definition, or deploy the change: "
         f"`esq deploy {name}`.",
+        SECRETS_PROVIDER: "Set the recorded `secrets_provider` in the definition: with another key the "
+        "stacks and the credentials cannot be read.",
     }
     labels = {
         "environment": "environment",
         "backend": "backend",
         "cluster_uid": "cluster (UID of kube-system)",
         "offsite_store": "off-site store",
+        "secrets_provider": "secrets provider",
     }
     problems = {}
     for field, label in labels.items():

@@ -114,6 +114,7 @@ class DeploymentTarget:
             backend=self.environment.backend,
             cluster_uid=cluster_uid(self.kubeconfig),
             offsite_store=store.name if store else None,
+            secrets_provider=self.environment.definition.secrets_provider,
             version=version(),
         )
 

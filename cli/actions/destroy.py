@@ -118,7 +118,7 @@ def destroy(
             ).engine
             if not engine.workspace.layers():
                 require_unoccupied(target.current_record, deployed_environment(target.kubeconfig))
-            if keep_backups and Layer.DATA in layers:
+            if leaves_backups(environment, layers, purge=purge, keep_backups=keep_backups):
                 _forget_cluster(engine, progress)
             results = _destroy_layers(engine, layers, progress)
             if purge and not keep_backups:
@@ -126,6 +126,21 @@ def destroy(
         if purge:
             _remove_cluster(target, progress, keep_backups=keep_backups)
         return results
+
+
+def leaves_backups(
+    environment: Environment, layers: Sequence[Layer], *, purge: bool, keep_backups: bool
+) -> bool:
+    """Return whether a destroy deletes the database and leaves its backups, with the keys to read them.
+
+    Args:
+        environment: the environment.
+        layers: the deleted layers.
+        purge: see `destroy`.
+        keep_backups: see `destroy`.
+    """
+    stays = keep_backups or (not purge and environment.definition.offsite_store is not None)
+    return stays and Layer.DATA in layers
 
 
 def _forget_cluster(engine: PulumiEngine, progress: ProgressReporter) -> None:

@@ -63,7 +63,7 @@ def destroy(  # noqa: PLR0913 - one per option
     else:
         deleted = not results or any(result.changes for result in results)
         typer.echo(_summary(env, purge=purge, deleted=deleted))
-        if keep_backups and "data" in layers:
+        if action.leaves_backups(environment, layers, purge=purge, keep_backups=keep_backups):
             typer.echo(_next_commands(env, has_cluster=not (purge and environment.is_local_cluster)))
 
 

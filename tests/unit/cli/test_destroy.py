@@ -12,11 +12,12 @@ from cli.actions.deploy import OpenedEnvironment
 from cli.commands import destroy as command
 from cli.engine_results import StackResult
 from cli.environment import load_environment
+from cli.environment_check import require_unchanged
 from cli.environment_store import StoredEnvironment
 from infra.credentials import complete_credentials
-from infra.environment_definition import LOCAL_DEFINITION
+from infra.environment_definition import LOCAL_DEFINITION, OffsiteStore
 from infra.environment_record import EnvironmentRecord
-from infra.errors import EsqError, UsageError
+from infra.errors import EsqError, ProblemsError, UsageError
 from infra.progress import RecordingProgress
 from infra.stack_settings import Layer
 
@@ -153,6 +154,40 @@ def test_kept_backups_leave_a_record_without_a_cluster(
     expected = RECORD.model_copy(update={"cluster_uid": ""})
     assert engine.saved is not None
     assert engine.saved.record == environment.load_record() == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "options", "leaves"),
+    [
+        ([Layer.DATA], {"purge": False}, True),
+        (list(Layer), {"purge": False}, True),
+        (list(Layer), {"purge": True}, False),
+        ([Layer.SERVICES], {"purge": False}, False),
+    ],
+    ids=["--layer data", "--keep-cluster", "everything", "--layer services"],
+)
+def test_deleted_database_whose_backups_stay_is_not_deployed_empty(  # noqa: PLR0913 - fixtures
+    monkeypatch: pytest.MonkeyPatch,
+    environment: Environment,
+    tmp_path: Path,
+    layers: list[Layer],
+    options: dict[str, bool],
+    *,
+    leaves: bool,
+) -> None:
+    certificate = tmp_path / "ca.crt"
+    certificate.touch()
+    store = OffsiteStore(
+        url="https://s3.example.org", region="eu", bucket="backups", ca_certificate=certificate
+    )
+    definition = environment.definition.model_copy(update={"offsite_store": store})
+    engine = use_engine(monkeypatch, FakeEngine(replace(environment, definition=definition)))
+    action.destroy(engine.environment, layers, RecordingProgress(), **options)
+    assert (engine.saved is not None) == leaves
+    if leaves:
+        with pytest.raises(ProblemsError) as error:
+            require_unchanged(engine.environment, RECORD, lambda: engine.saved.record)  # type: ignore[union-attr]
+        assert "esq recover local" in error.value.detail
 
 
 def test_summary_does_not_claim_a_deletion() -> None:

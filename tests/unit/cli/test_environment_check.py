@@ -65,6 +65,15 @@ def test_what_differs_is_refused_with_both_values(
     assert "definition" in problem.remedy
 
 
+def test_changed_secrets_provider_is_named_without_reading_the_stacks(environment: Environment) -> None:
+    environment.save_record(RECORD)
+    with pytest.raises(ProblemsError) as error:
+        require_unchanged(environment, changed(secrets_provider="awskms://alias/esq"), never, use_copy=False)
+    (problem,) = error.value.problems
+    assert problem.message == "recorded: passphrase, now: awskms://alias/esq"
+    assert "Set the recorded `secrets_provider`" in problem.remedy
+
+
 def test_all_differences_are_told_at_once(environment: Environment) -> None:
     environment.save_record(RECORD)
     with pytest.raises(ProblemsError) as error:
