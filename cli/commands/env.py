@@ -1,4 +1,4 @@
-"""`esq env list | show | init | rebind`."""
+"""`esq env list | show | init | rebind | forget`."""
 
 from __future__ import annotations
 
@@ -94,6 +94,26 @@ def rebind(
         output.print_json({"environment": env, "changes": changes})
     else:
         typer.echo("\n".join(changes) or f"`{env}` is already bound to what its definition says.")
+
+
+@app.command()
+def forget(
+    env: Env,
+    confirm: Annotated[
+        str | None, typer.Option(help="Name of the environment as confirmation.", metavar="ENV")
+    ] = None,
+    *,
+    json: AsJson = False,
+) -> None:
+    """Delete the stacks and credentials of an environment whose existing cluster is gone for good."""
+    from cli.actions.environment_forget import forget as action  # noqa: PLC0415 - imports the whole SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    layers = action(load_environment(env), confirm, output.progress_reporter(as_json=json))
+    if json:
+        output.print_json({"environment": env, "forgotten": layers})
+    else:
+        typer.echo(f"`{env}` is forgotten: {', '.join(layers) or 'it had no stacks'}.")
 
 
 def _row(listed: ListedEnvironment) -> dict[str, object]:
