@@ -1,12 +1,14 @@
-"""Removal of everything in the user's cache that neither this version of esq nor a running process uses."""
+"""Removal of everything in the user's cache that neither this version of esq nor an environment uses."""
 
 from __future__ import annotations
 
+import re
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.actions.deployment_target import cache_dir, open_toolchain
+from cli.environment import state_dir
 from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from infra.progress import ProgressReporter
     from infra.zones.images import Images
     from infra.zones.registry import RegistryAccess
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,12 @@ def prune_cache(progress: ProgressReporter, *, preview: bool) -> PruneResult:
     )
 
 
+def _configured_digests() -> set[str]:
+    """Return the digests that the last deploys of this user's environments used: a cluster may be stopped."""
+    files = (state_dir() / "environments").glob("*/stacks/Pulumi.*.yaml")
+    return {digest for file in files for digest in _DIGEST.findall(file.read_text(encoding="utf-8"))}
+
+
 def _missing_tools() -> Sequence[str]:
     from infra.zones.images import contexts  # noqa: PLC0415 - help needs none of it
 
@@ -157,7 +167,7 @@ def prune_images(progress: ProgressReporter, *, preview: bool) -> PruneResult:
             digest
             for cluster in running_clusters(open_toolchain(progress))
             for digest in cluster.image_digests()
-        }
+        } | _configured_digests()
         step.set_status("store and registry")
         before = disk_usage_bytes(images.folder) + disk_usage_bytes(storage)
         removed = prune(images, storage, used, preview=preview)
