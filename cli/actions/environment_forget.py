@@ -57,10 +57,10 @@ def _require_lost(target: DeploymentTarget) -> None:
     environment = target.environment
     record = environment.load_record()
     try:
-        found = target.current_record.cluster_uid
+        live_uid = target.current_record.cluster_uid
     except EsqError:
-        found = ""
-    is_lost = not found or (record is not None and record.cluster_uid not in {"", found})
+        live_uid = ""
+    is_lost = not live_uid or (record is not None and record.cluster_uid not in {"", live_uid})
     if target.cluster is not None or not is_lost:
         raise UsageError(
             f"the cluster of `{environment.name}` is not lost",

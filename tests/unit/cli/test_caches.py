@@ -31,7 +31,7 @@ def test_images_of_a_stopped_cluster_are_kept(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setattr(infra.zones, "running_clusters", lambda _: [running])
     monkeypatch.setattr(caches, "open_images", lambda _: SimpleNamespace(folder=tmp_path / "images"))
     monkeypatch.setattr(infra.zones, "registry_storage", lambda: tmp_path / "registry")
-    kept: list[set[str]] = []
-    monkeypatch.setattr(pruning, "prune", lambda _, __, used, **___: kept.append(used) or [])
+    protected: list[set[str]] = []
+    monkeypatch.setattr(pruning, "prune", lambda _, __, used, **___: protected.append(used) or [])
     caches.prune_images(RecordingProgress(), preview=True)
-    assert kept == [{RUNNING, STOPPED}]
+    assert protected == [{RUNNING, STOPPED}]

@@ -40,7 +40,7 @@ class Backend:
         self.removed.append(name)
 
 
-class Lost:
+class LostEnvironment:
     """An environment, whose cluster is lost unless it has a UID."""
 
     def __init__(self, environment: Environment, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,15 +63,15 @@ class Lost:
 
 
 @pytest.fixture
-def lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Lost:
+def lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LostEnvironment:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("ESQ_ENVIRONMENTS_DIR", str(tmp_path))
     write_definition(tmp_path, "staging")
-    return Lost(load_environment("staging"), monkeypatch)
+    return LostEnvironment(load_environment("staging"), monkeypatch)
 
 
 @pytest.mark.parametrize("uid", [None, "another"], ids=["no answer", "another cluster answers"])
-def test_stacks_and_folder_of_a_lost_cluster_are_deleted(lost: Lost, uid: str | None) -> None:
+def test_stacks_and_folder_of_a_lost_cluster_are_deleted(lost: LostEnvironment, uid: str | None) -> None:
     lost.uid = uid
     assert lost.forget() == lost.backend.removed == ["data", "environment"]
     assert not lost.environment.folder.exists()
@@ -81,7 +81,9 @@ def test_stacks_and_folder_of_a_lost_cluster_are_deleted(lost: Lost, uid: str | 
     ("uid", "name", "message"),
     [("one", "staging", "is not lost"), (None, None, "confirmation"), (None, "prod", "confirmation")],
 )
-def test_nothing_is_deleted_otherwise(lost: Lost, uid: str | None, name: str | None, message: str) -> None:
+def test_nothing_is_deleted_otherwise(
+    lost: LostEnvironment, uid: str | None, name: str | None, message: str
+) -> None:
     lost.uid = uid
     with pytest.raises(UsageError, match=message):
         lost.forget(name)
@@ -89,7 +91,7 @@ def test_nothing_is_deleted_otherwise(lost: Lost, uid: str | None, name: str | N
     assert lost.environment.folder.is_dir()
 
 
-def test_environment_without_a_record_is_not_lost_while_a_cluster_answers(lost: Lost) -> None:
+def test_environment_without_a_record_is_not_lost_while_a_cluster_answers(lost: LostEnvironment) -> None:
     lost.environment.record_file.unlink()
     lost.uid = "one"
     with pytest.raises(EsqError, match="is not lost"):
