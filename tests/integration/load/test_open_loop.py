@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,15 +13,19 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from loadtests import generator_processes
 from loadtests.generator_processes import GeneratorFailedError, GeneratorPool
 from loadtests.merge import latency_from_samples, merge_results
-from loadtests.protocol import LoadProfile, LoadTarget, Progress
+from loadtests.protocol import CONFIG_VARIABLE, LoadConfig, LoadProfile, LoadTarget, Progress
+from loadtests.scenarios import FOLDER
 from loadtests.shapes import Shape, Spacing
 from loadtests.verdict import generator_problems
 from tests.integration.load.servers import STALL_SECONDS, StallingServer, running_server
+from tests.servers.process import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from loadtests.protocol import GeneratorResult
 
@@ -163,3 +168,35 @@ def test_no_worker_outlives_the_tool(server: StallingServer, number: signal.Sign
     while locust_processes():
         assert time.monotonic() < deadline, locust_processes()
         time.sleep(0.1)  # polling interval
+
+
+def test_worker_of_another_machine_shares_the_load(server: StallingServer, tmp_path: Path) -> None:
+    """As in docs/load-tests.md, with loopback for the tunnel."""
+    port, config = free_port(), tmp_path / "load.json"
+    target, run = LoadTarget(url=server.url), profile(rate=20, seconds=3)
+    config.write_text(LoadConfig(profile=profile(rate=1), target=target).model_dump_json())
+    worker = [sys.executable, "-P", "-m", "locust", "-f", str(FOLDER / "self_test.py"), "--worker"]
+    with (
+        GeneratorPool("self-test", run, target, 1, remote_count=1, port=port) as generators,
+        subprocess.Popen(
+            [*worker, "--master-port", str(port)],
+            cwd=FOLDER.parent,
+            env={**os.environ, CONFIG_VARIABLE: str(config)},
+            stderr=subprocess.DEVNULL,
+        ) as remote,
+    ):
+        results = generators.run(lambda _: None)
+        assert [result.arrivals for result in results] == [30, 30]
+        remote.wait(EXIT_SECONDS)  # it ends with the master
+
+
+def test_missing_worker_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator_processes, "REMOTE_START_TIMEOUT_SECONDS", 5)
+    with (
+        GeneratorPool(
+            "self-test", profile(), LoadTarget(url=CLOSED_PORT_URL), 1, remote_count=1
+        ) as generators,
+        pytest.raises(GeneratorFailedError) as caught,
+    ):
+        generators.run(lambda _: None)
+    assert "Gave up waiting for workers" in caught.value.detail
