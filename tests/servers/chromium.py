@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -32,7 +33,7 @@ class Chromium:
     """A browser with one page; runs as long as its block."""
 
     def __enter__(self) -> Self:
-        self._folder = tempfile.TemporaryDirectory(prefix="esq-chromium-")
+        self._folder = tempfile.TemporaryDirectory(prefix="esq-chromium-", ignore_cleanup_errors=True)
         errors = Path(self._folder.name) / "stderr"
         # Its sandbox refuses root; the pages are the project's own.
         sandbox = ("--no-sandbox",) if os.geteuid() == 0 else ()
@@ -46,6 +47,7 @@ class Chromium:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
+                process_group=0,
             )
         try:
             url = self._wait_for_url(errors)
@@ -68,8 +70,13 @@ class Chromium:
         self._socket.close()
         self._stop()
 
+    @property
+    def process_group(self) -> int:
+        """Process group of the browser."""
+        return self._process.pid
+
     def _stop(self) -> None:
-        self._process.kill()
+        os.killpg(self._process.pid, signal.SIGKILL)  # the program is a script that waits for the browser
         self._process.wait()
         self._folder.cleanup()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from chaos.html_report import render_report
@@ -81,3 +83,33 @@ def test_checks_find_planted_faults(browser: Chromium, tmp_path: Path) -> None:
     assert [text["text"] for text in checks["low_contrast"]] == ["grey", "a"]
     assert "svg" in checks["unnamed"]
     assert checks["is_dark"] is False
+
+
+def test_browser_leaves_no_process(tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text("<p>text</p>")
+    with Chromium() as other:
+        other.open(page, 360, "light")
+        group = other.process_group
+        assert members(group)
+    deadline = time.monotonic() + 30
+    while members(group):
+        assert time.monotonic() < deadline, members(group)
+        time.sleep(0.05)
+
+
+def members(group: int) -> list[str]:
+    """Return the running processes of a process group."""
+    return [
+        process.info["name"]
+        for process in psutil.process_iter(["name", "status"])
+        if process.info["status"] != psutil.STATUS_ZOMBIE and group_of(process.pid) == group
+    ]
+
+
+def group_of(pid: int) -> int:
+    """Return the process group of a process; 0 if it has ended."""
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
