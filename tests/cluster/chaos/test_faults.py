@@ -6,16 +6,28 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
-from chaos.faults import Fault, host_processes, network, power_loss, processes, resource_exhaustion
+from chaos.faults import (
+    Fault,
+    host_processes,
+    network,
+    node_pods,
+    pod_stress,
+    power_loss,
+    processes,
+    resource_exhaustion,
+)
 from chaos.faults import zones as zone_faults
+from chaos.pod_location import PodLocation
 from infra.progress import RecordingProgress
 from infra.zones import disks, wait_for_apiserver
+from infra.zones.busybox_image import BUSYBOX_IMAGE
 from tests.servers.fault_driver import HostUnderTest, allocate_command, run_in_groups, zone_cgroup
 from tests.servers.zones import ZonesUnderTest, seconds_until
 
@@ -312,6 +324,49 @@ def test_cpu_and_memory_of_a_container_are_limited_until_undone(host: HostUnderT
     host.undo(pressure)
     assert run_in_groups([memory], *allocate_command(64)) == 0
     assert (host_processes.cpu_quota(cpu), host_processes.memory_limit(memory)) == before
+
+
+def victim_location(host: HostUnderTest) -> PodLocation:
+    pod = host.zones.get("pod", "victim")
+    uid, container = host.pod_identity(pod)
+    node = pod["spec"]["nodeName"]
+    return PodLocation("default", "victim", node, node, uid, {"victim": container}, {"victim": BUSYBOX_IMAGE})
+
+
+def victim_states(location: PodLocation) -> set[str]:
+    """Return the states of the processes in the container of the victim."""
+    group = host_processes.container_cgroup(location.uid, location.containers["victim"], "memory")
+    assert group is not None
+    states = set()
+    for member in host_processes.processes(group):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            states.add(Path(f"/proc/{member.pid}/stat").read_text().rpartition(") ")[2][0])
+    return states
+
+
+def test_container_is_frozen_and_killed_through_the_api_server(host: HostUnderTest) -> None:
+    kubeconfig, location = host.zones.cluster.kubeconfig, victim_location(host)
+    freeze = node_pods.container_freeze(kubeconfig, location, "victim")
+    kill = node_pods.container_kill(kubeconfig, location, "victim")
+    namespaces = host.zones.get("namespaces")["items"]
+    host.inject(freeze)
+    assert victim_states(location) == {"T"}
+    host.undo(freeze)
+    assert victim_states(location) == {"S"}
+    restarts = victim_restarts(host)
+    host.inject(kill)
+    seconds_until(lambda: victim_restarts(host) == restarts + 1, timeout=RECOVERY_TIMEOUT_SECONDS)
+    host.undo(kill)
+    assert len(host.zones.get("namespaces")["items"]) == len(namespaces)
+
+
+def test_busy_loops_run_in_a_container_until_undone(host: HostUnderTest) -> None:
+    location = victim_location(host)
+    fault = pod_stress.cpu_stress(host.zones.cluster.kubeconfig, location, "victim", 2)
+    host.inject(fault)
+    seconds_until(lambda: "R" in victim_states(location), timeout=RECOVERY_TIMEOUT_SECONDS)
+    host.undo(fault)
+    seconds_until(lambda: victim_states(location) <= {"S", "Z"}, timeout=RECOVERY_TIMEOUT_SECONDS)
 
 
 def test_cluster_with_open_faults_is_removed_completely(host: HostUnderTest, zones: ZonesUnderTest) -> None:
