@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from chaos.faults import Fault
     from chaos.journal_entry import OpenFault
     from chaos.target import Target
-    from chaos.traffic.process import Traffic
+    from chaos.traffic.running import RunningTraffic
     from infra.progress import ProgressStep
 
 MAX_FAULT_SECONDS = 600.0
@@ -69,7 +69,7 @@ class Context:
     step: ProgressStep
     run_id: str = ""
     annotations: list[Annotation] = field(default_factory=list)
-    traffic: Traffic | None = None
+    traffic: RunningTraffic | None = None
     find_refusal: Callable[[], str] = str
     _abort_reason: str = ""
     _abort_requested: threading.Event = field(default_factory=threading.Event)

@@ -17,18 +17,22 @@ from chaos import safety
 from chaos.guard import Guard, stream_names
 from chaos.results import CampaignResult
 from chaos.timeline import Timeline, cluster_sampler
+from chaos.traffic import in_cluster
 from chaos.traffic.client_stats import compute_stats
+from chaos.traffic.in_cluster import ClusterTraffic
 from chaos.traffic.process import Traffic
+from chaos.traffic.running import CombinedTraffic
 from infra.errors import EsqError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Self
 
     from chaos.context import Context
     from chaos.experiment import Experiment
     from chaos.target import Target
+    from chaos.traffic.client import Endpoints
+    from chaos.traffic.running import RunningTraffic
 
 CAMPAIGN_TIMEOUT_SECONDS = 600.0
 BASELINE_SECONDS = 3.0
@@ -49,12 +53,12 @@ class Instruments:
         read_leaders: returns the leader of each replicated component with the number of its election.
     """
 
-    start_traffic: Callable[[Target, Experiment], AbstractContextManager[Traffic] | None]
+    start_traffic: Callable[[Target, Experiment], RunningTraffic | None]
     sample_cluster: Callable[[Target], Callable[[], Mapping[str, str]]]
     read_leaders: Callable[[Target], Leaders]
 
 
-def start_traffic(target: Target, experiment: Experiment) -> Traffic | None:
+def start_traffic(target: Target, experiment: Experiment) -> RunningTraffic | None:
     """Return the clients of an experiment; None without traffic.
 
     Args:
@@ -73,16 +77,26 @@ def start_traffic(target: Target, experiment: Experiment) -> Traffic | None:
     if target.cluster is not None:
         spec = target.cluster.spec
         return Traffic(extension.traffic, endpoints, [str(spec.node(zone)) for zone in spec.zones])
-    if "edge" in extension.traffic and endpoints.edge_url:
-        return Traffic(("edge",), endpoints, ())
+    if parts := list(_external_traffic(target, extension.traffic, endpoints)):
+        return CombinedTraffic(parts)
     if extension.runs_unobserved:
         return None
     raise UsageError(
         f"no client of `{experiment.name}` reaches `{target.environment}`, so nothing would abort it",
         location="traffic",
-        remedy="From outside, only the client `edge` does, by the environment's `public_address`. Run it on "
-        "`local`, or declare `runs_unobserved: true` in a copy of its document.",
+        remedy="Set the `public_address` of the environment for the client `edge`, run it on `local`, or "
+        "declare `runs_unobserved: true` in a copy of its document.",
     )
+
+
+def _external_traffic(
+    target: Target, clients: Sequence[str], endpoints: Endpoints
+) -> Iterator[RunningTraffic]:
+    """Yield the traffic of a cluster that is not embedded: from pods, and through the public address."""
+    if inside := [client for client in clients if client in in_cluster.CLIENTS]:
+        yield ClusterTraffic(inside, endpoints, target.kubeconfig, target.python_image())
+    if "edge" in clients and endpoints.edge_url:
+        yield Traffic(("edge",), endpoints, ())
 
 
 def read_leaders(target: Target) -> Leaders:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 from chaos.traffic.client import Endpoints, TokenClient
+from chaos.traffic.open_loop import START_DELAY_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
@@ -28,8 +29,6 @@ OPEN_TIMEOUT_SECONDS = 30.0
 HISTORY_TIMEOUT_SECONDS = 60.0
 """After a fault a service may need this long before the stored writes can be read."""
 CLOSE_TIMEOUT_SECONDS = 30.0
-START_DELAY_SECONDS = 0.2
-"""Time between `ready` and the first attempt."""
 _RETRY_INTERVAL_SECONDS = 0.5
 _THREADS = 64
 Result = TypeVar("Result")

@@ -17,6 +17,8 @@ from infra.measurements.slo_evaluation import MAX_START_DELAY_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+START_DELAY_SECONDS = 0.2
+"""Time between the message that all clients have reached their services and the first attempt."""
 _MAX_ERROR_LENGTH = 160
 """Characters of an error message that are kept: enough to distinguish kinds of errors."""
 

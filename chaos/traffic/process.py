@@ -52,12 +52,14 @@ class Traffic:
 
     Attributes:
         clients: names of the clients.
+        started_at: first planned time of an attempt (seconds, monotonic clock of the process).
     """
 
     def __init__(self, clients: Sequence[str], endpoints: Endpoints, nameservers: Sequence[str]) -> None:
         self._report: tuple[float, dict[str, float]] = (time.monotonic(), {})
         self._is_stopping = False
         self.clients = tuple(clients)
+        self.started_at = 0.0
         self._request = {"clients": list(clients), "endpoints": endpoints.model_dump()}
         self._nameservers = nameservers
         self._messages: queue.Queue[tuple[str, Any]] = queue.Queue()
@@ -75,7 +77,7 @@ class Traffic:
         with self._errors.open("w") as errors:
             self._dns = self._start_dns(errors) if self._nameservers else None
             self._process = subprocess.Popen(
-                [*HIGH_PRIORITY_PREFIX, *self._enter_network(), *PYTHON_MODULE, "chaos.traffic"],
+                self._program(),
                 env=os.environ | _NO_SYSTEM_CAS if self._nameservers else None,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -86,11 +88,15 @@ class Traffic:
         threading.Thread(target=self._read_lines, name="traffic", daemon=True).start()
         self._send(json.dumps(self._request))
         try:
-            self._wait_for("ready", START_TIMEOUT_SECONDS)
+            self.started_at = float(self._wait_for("ready", START_TIMEOUT_SECONDS))
         except BaseException:
             self._stop()
             raise
         return self
+
+    def _program(self) -> Sequence[str]:
+        """Return the command of the process."""
+        return [*HIGH_PRIORITY_PREFIX, *self._enter_network(), *PYTHON_MODULE, "chaos.traffic"]
 
     @property
     def _listen_address(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 from kubernetes import client
 
 from chaos import policy_probe
+from chaos.traffic import in_cluster
 from infra.kubernetes import api_client
 from infra.names import SERVICES_NAMESPACE
 from tests.servers.process import wait_until
@@ -43,3 +44,19 @@ def test_without_a_result_policies_count_as_not_enforced(core: client.CoreV1Api)
 def test_a_user_without_rights_gets_a_reason(server: ApiServer) -> None:
     api = api_client(server.kubeconfig_of("nobody"))
     assert "cannot be checked" in policy_probe.find_problem(api, "registry.example/esq", timeout_seconds=1)
+
+
+def test_own_pods_obey_the_restricted_standard(
+    core: client.CoreV1Api, monkeypatch: pytest.MonkeyPatch, namespace: str
+) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    core.patch_namespace(namespace, {"metadata": {"labels": labels}})
+    wait_until("a service account", lambda: bool(core.list_namespaced_service_account(namespace).items), 20)
+    monkeypatch.setattr(policy_probe, "SERVICES_NAMESPACE", namespace)
+    problem = policy_probe.find_problem(core.api_client, "registry.example/esq", timeout_seconds=1)
+    assert "the server has no address" in problem
+    template = in_cluster.job("esq-traffic-0123", "registry.example/esq")["spec"]["template"]
+    created = core.create_namespaced_pod(
+        namespace, {"metadata": {"name": "traffic"}, "spec": template["spec"]}, dry_run="All"
+    )
+    assert created.metadata.name == "traffic"

@@ -89,6 +89,9 @@ class FakeTarget:
     def journal(self) -> UndoJournal:
         return UndoJournal(self.folder / "open", self.environment)
 
+    def python_image(self) -> str:
+        return "registry.example/esq/services"
+
     def endpoints(self, run_name: str) -> Endpoints:
         return Endpoints.model_construct(run_name=run_name, edge_url=self.edge_url)
 

@@ -139,21 +139,31 @@ def test_dry_run_leaves_no_report(environment: Environment, tmp_path: Path) -> N
 
 def test_without_traffic_an_experiment_runs_only_if_it_says_so(target: FakeTarget) -> None:
     target.cluster = None
-    loaded = experiment.load("redis-flushed")
-    with pytest.raises(UsageError, match="no client of `redis-flushed` reaches `local`"):
+    loaded = experiment.load("object-store-node-killed")
+    loaded = loaded.model_copy(
+        update={"extension": loaded.extension.model_copy(update={"traffic": ("object-store",)})}
+    )
+    with pytest.raises(UsageError, match="no client of `object-store-node-killed` reaches `local`"):
         observation.start_traffic(target, loaded)  # type: ignore[arg-type]  # a fake
     unobserved = loaded.extension.model_copy(update={"runs_unobserved": True})
     allowed = loaded.model_copy(update={"extension": unobserved})
     assert observation.start_traffic(target, allowed) is None  # type: ignore[arg-type]  # same
 
 
-def test_from_outside_only_the_edge_is_measured(target: FakeTarget, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(observation, "Traffic", lambda *arguments: arguments)
-    target.cluster, target.edge_url = None, "https://campaigns.example"
-    clients, endpoints, nameservers = observation.start_traffic(target, experiment.load("redis-flushed"))  # type: ignore[arg-type,misc]  # a fake
-    assert (clients, endpoints.edge_url, nameservers) == (("edge",), target.edge_url, ())
-    with pytest.raises(UsageError, match="no client of"):
-        observation.start_traffic(target, experiment.load("redis-primary-killed"))  # type: ignore[arg-type]  # same
+def test_clients_run_in_pods_and_outside_of_another_cluster(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clients(name: str) -> list[tuple[str, ...]]:
+        traffic: Any = observation.start_traffic(target, experiment.load(name))  # type: ignore[arg-type]  # a fake
+        return [tuple(part.clients) for part in traffic._parts]
+
+    for name in ("Traffic", "ClusterTraffic"):
+        monkeypatch.setattr(observation, name, lambda clients, *_: SimpleNamespace(clients=clients))
+    target.cluster = None
+    assert clients("redis-flushed") == [("redis",)]
+    target.edge_url = "https://campaigns.example"
+    assert clients("redis-flushed") == [("redis",), ("edge",)]
+    assert clients("zone-isolated") == [("kafka", "postgres", "redis"), ("edge",)]
 
 
 @pytest.mark.parametrize(
