@@ -1,9 +1,9 @@
 """Traffic from inside of a cluster: a Job runs the clients of the services that only pods reach.
 
 The Job is the only object that is created. It reads endpoints and credentials from its standard input, so
-that none is stored; it ends with that input, which happens when this process exits for any reason, and is deleted
-afterwards. The clients are those of `chaos.traffic`, sent as a zip file; their libraries are in the image of
-the services.
+that none is stored. It ends with that input, which happens when this process exits for any reason, and is
+deleted afterwards. The clients are those of `chaos.traffic`, sent as a zip file; their libraries are in the
+image of the services.
 """
 
 from __future__ import annotations
