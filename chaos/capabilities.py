@@ -7,6 +7,7 @@ checked.
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -121,10 +122,15 @@ def find_problems(document: Mapping[str, Any], target: Target) -> list[Problem]:
     needed = {
         capability for action in _own_actions(document) for capability in KUBERNETES_ACTIONS.get(action, ())
     }
-    problems = [*_right_problems(target, needed)]
+    problems = [*_program_problems(location), *_right_problems(target, needed)]
     if not problems and Capability.POLICIES in needed:
         problems += _policy_problems(target)
     return problems
+
+
+def _program_problems(location: str) -> Iterator[Problem]:
+    if shutil.which("kubectl") is None:
+        yield Problem("kubectl is not on PATH", location, "Install kubectl: faults and their undo use it.")
 
 
 def _right_problems(target: Target, needed: set[Capability]) -> Iterator[Problem]:

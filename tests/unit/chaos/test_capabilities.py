@@ -92,6 +92,13 @@ def test_refusal_names_every_missing_right(denied: list[str]) -> None:
     assert "patch nodes, which is needed to drain nodes" in messages
 
 
+def test_refusal_names_a_missing_kubectl(denied: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert denied == []
+    monkeypatch.setenv("PATH", "/nonexistent")
+    (problem,) = find_problems(_own("pods.kill"), _target())
+    assert problem.message == "kubectl is not on PATH"
+
+
 def test_partition_is_refused_where_policies_have_no_effect(denied: list[str]) -> None:
     (problem,) = find_problems(_own("zones.isolate_zone"), _target())
     assert problem.message == POLICY_PROBLEM
