@@ -105,6 +105,7 @@ class ClusterTraffic(Traffic):
         return ("kubectl", f"--kubeconfig={self._kubeconfig}", f"--namespace={SERVICES_NAMESPACE}", *attach)
 
     def _remove(self) -> None:
+        self._folder.cleanup()
         delete = ("delete", "job", self._name, "--ignore-not-found", "--wait=false")
         run(kubectl(self._kubeconfig, *delete, namespace=SERVICES_NAMESPACE), check=False)
 
