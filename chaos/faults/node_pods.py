@@ -46,7 +46,7 @@ _FREEZE = (
     _MEMBERS
     + """\
 signal() { for pid in $(members); do kill -"$1" "$pid" 2>/dev/null; done; }
-trap 'signal CONT; exit 0' TERM
+trap 'signal CONT; kill "$!"; exit 0' TERM
 [ -n "$(members)" ] || exit 1
 signal STOP; signal STOP
 : > "$2"

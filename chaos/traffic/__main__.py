@@ -13,6 +13,7 @@ import contextlib
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from chaos.traffic.client import Endpoints, TokenClient
@@ -31,6 +32,13 @@ HISTORY_TIMEOUT_SECONDS = 60.0
 CLOSE_TIMEOUT_SECONDS = 30.0
 _RETRY_INTERVAL_SECONDS = 0.5
 _THREADS = 64
+_CLASSES = {
+    "edge": ("chaos.traffic.edge", "EdgeTraffic"),
+    "kafka": ("chaos.traffic.kafka", "KafkaTraffic"),
+    "object-store": ("chaos.traffic.object_store", "ObjectStoreTraffic"),
+    "postgres": ("chaos.traffic.postgres", "PostgresTraffic"),
+    "redis": ("chaos.traffic.redis", "RedisTraffic"),
+}
 Result = TypeVar("Result")
 
 
@@ -41,20 +49,10 @@ def clients(names: Sequence[str], endpoints: Endpoints) -> list[Client]:
         names: names of the clients.
         endpoints: endpoints and credentials.
     """
-    from chaos.traffic.edge import EdgeTraffic  # noqa: PLC0415 - see above
-    from chaos.traffic.kafka import KafkaTraffic  # noqa: PLC0415
-    from chaos.traffic.object_store import ObjectStoreTraffic  # noqa: PLC0415
-    from chaos.traffic.postgres import PostgresTraffic  # noqa: PLC0415
-    from chaos.traffic.redis import RedisTraffic  # noqa: PLC0415
-
-    factories: dict[str, Callable[[Endpoints], Client]] = {
-        "edge": EdgeTraffic,
-        "kafka": KafkaTraffic,
-        "object-store": ObjectStoreTraffic,
-        "postgres": PostgresTraffic,
-        "redis": RedisTraffic,
-    }
-    return [factories[name](endpoints) for name in names]
+    return [
+        getattr(import_module(module), name)(endpoints)
+        for module, name in (_CLASSES[client] for client in names)
+    ]
 
 
 def emit(kind: str, value: object) -> None:

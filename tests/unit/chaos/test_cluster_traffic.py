@@ -22,9 +22,13 @@ def test_code_holds_everything_that_the_clients_import(tmp_path: Path) -> None:
     (tmp_path / "traffic.zip").write_bytes(in_cluster.code())
     shutil.copytree(PROJECT / "services" / "contracts", tmp_path / "services" / "contracts")
     shutil.copy(PROJECT / "services" / "__init__.py", tmp_path / "services")
-    program = "import sys; sys.path[:0] = sys.argv[1:]\n" + "".join(
-        f"import chaos.traffic.{name}\n" for name in ("__main__", *in_cluster.CLIENTS)
-    )
+    program = (
+        "import sys; sys.path[:0] = sys.argv[1:]\n"
+        # The image of the services has neither.
+        "sys.modules |= {'httpx': None, 'boto3': None}\n"
+        "from chaos.traffic import __main__\n"
+        "__main__.clients([], None)\n"
+    ) + "".join(f"import chaos.traffic.{name}\n" for name in in_cluster.CLIENTS)
     result = subprocess.run(
         [sys.executable, "-I", "-c", program, str(tmp_path), str(tmp_path / "traffic.zip")],
         cwd=tmp_path,
