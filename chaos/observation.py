@@ -166,7 +166,7 @@ class Observation:
             stack.callback(_end, self._campaign)
         context.wait(BASELINE_SECONDS, "traffic before the fault")
 
-    def _watch(self, traffic: Traffic, stack: ExitStack) -> None:
+    def _watch(self, traffic: RunningTraffic, stack: ExitStack) -> None:
         """Start the guard once every stream of the traffic is acknowledged."""
         limits = self._experiment.extension.abort_after_silence_seconds
         guard = Guard(traffic, stream_names(traffic.clients), limits, self._abort)
