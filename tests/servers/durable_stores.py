@@ -129,10 +129,11 @@ async def write_until_power_loss(store: DurableStore, count: int) -> tuple[set[i
     """
     acknowledged: set[int] = set()
     numbers = iter(range(1 << 30))
-    enough = asyncio.Event()
+    enough, powerless = asyncio.Event(), asyncio.Event()
 
     async def write() -> None:
-        while True:
+        # A client library may swallow the cancellation.
+        while not powerless.is_set():
             number = next(numbers)
             try:
                 async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
@@ -151,6 +152,7 @@ async def write_until_power_loss(store: DurableStore, count: int) -> tuple[set[i
     rate = len(acknowledged) / (time.monotonic() - started_at)
     await asyncio.to_thread(store.disk.cut_power)
     await asyncio.sleep(SETTLE_SECONDS)
+    powerless.set()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -303,6 +305,9 @@ class DurableKafka(DurableStore):
             "inter.broker.listener.name=BROKERS",
             "controller.listener.names=CONTROLLERS",
             f"log.dirs={self.data}/data",
+            # The restarted broker registers again when the session of the killed one has ended.
+            "broker.session.timeout.ms=1000",
+            "broker.heartbeat.interval.ms=200",
             "offsets.topic.replication.factor=1",
             "offsets.topic.num.partitions=1",
             "log.segment.bytes=67108864",
