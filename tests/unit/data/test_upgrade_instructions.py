@@ -30,7 +30,7 @@ def test_finalization_of_kafka_uses_only_what_the_container_has(tmp_path: Path) 
 
 def prepare_properties(folder: Path) -> None:
     """Write what the init container writes, for a formatted volume."""
-    (folder / "meta.properties").touch()
+    (folder / "data").mkdir()
     (folder / "shared.properties").write_text(kafka.render_server_properties(["localhost"], []))
     users = kafka.render_users_properties(nodes={"broker-a": "x"}, clients={})
     (folder / "users.properties").write_text(users)
@@ -39,7 +39,7 @@ def prepare_properties(folder: Path) -> None:
         "/etc/esq/kafka/server.properties": "shared.properties",
         "/etc/esq/users/users.properties": "users.properties",
         kafka.PROPERTIES_FILE: "server.properties",
-        f"{kafka.DATA_DIRECTORY}/meta.properties": "meta.properties",
+        kafka.DATA_DIRECTORY: "data",
     }.items():
         script = script.replace(path, str(folder / name))
     environment = {**os.environ, "HOSTNAME": "kafka-1", "ESQ_DOMAIN": "kafka.esq-data"}
