@@ -12,6 +12,8 @@ from infra.measurements.slo_evaluation import MAX_LATE_FRACTION
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+IN_TIME_SECONDS = 1.0
+"""Latency of a success that counts as available: the limit of the latency of the API."""
 MAX_OPEN_GAP_SECONDS = 1.0
 """A longer time without acknowledgement at the end of the traffic is an outage without an end."""
 
@@ -28,8 +30,8 @@ class StreamStats(BaseModel):
         corrupt: failed reads that returned another content than was written.
         stale: failed reads that returned an older version than one acknowledged before they started.
         error_ratio: failed and dropped attempts, divided by all; None if there was no attempt.
-        unavailable_seconds: total of the seconds with fewer than half as many acknowledgements as attempts
-            were due.
+        unavailable_seconds: total of the seconds in which fewer than half of the due attempts succeeded
+            within `IN_TIME_SECONDS`.
         max_unavailability_seconds: longest time without an acknowledgement.
         unavailable_from: start of that time.
         unavailable_until_end: whether that time ended with the traffic: it lasted at least as long.
@@ -91,19 +93,29 @@ def longest_gap(started_at: float, acked_at: Sequence[float], ended_at: float) -
     return max(gaps, key=lambda gap: gap[0])
 
 
-def unavailable_seconds(due: Sequence[int], acked: Sequence[int]) -> int:
-    """Return the number of seconds in which fewer than half as many attempts succeeded as were due.
+def unavailable_seconds(due: Sequence[int], in_time: Sequence[int]) -> int:
+    """Return the number of seconds in which fewer than half of the due attempts succeeded in time.
 
     The longest gap sees neither several short outages nor one in which a few attempts succeed. Availability
     by requests is that of the Google SRE book, chapter 3; a threshold per interval is how providers define
-    downtime, e.g. the SLA of Google Cloud Storage. An acknowledgement counts in the second in which it
-    arrives: a client that repeats its write until an outage is over was unavailable during the outage.
+    downtime, e.g. the SLA of Google Cloud Storage.
 
     Args:
         due: attempts due in each second.
-        acked: acknowledgements in each second.
+        in_time: those of them that were acknowledged within `IN_TIME_SECONDS`. A client that repeats its
+            write until an outage is over was unavailable during the outage.
     """
-    return sum(2 * successes < attempts for attempts, successes in zip(due, acked, strict=True))
+    return sum(2 * successes < attempts for attempts, successes in zip(due, in_time, strict=True))
+
+
+def _in_time(started_at: float, seconds: int, acked: Sequence[tuple[int, float, float]]) -> list[int]:
+    """Return the number of attempts due in each whole second that were acknowledged in time."""
+    counts = [0] * seconds
+    for _, planned, acked_at in acked:
+        second = int(round(planned - started_at, 6))
+        if 0 <= second < seconds and acked_at - planned <= IN_TIME_SECONDS:
+            counts[second] += 1
+    return counts
 
 
 def percentile(sorted_values: Sequence[float], fraction: float) -> float | None:
@@ -148,7 +160,7 @@ def compute_stats(
         corrupt=int(log["corrupt"]),
         stale=int(log["stale"]),
         error_ratio=round((failed + dropped) / attempts, 4) if attempts and log["period"] else None,
-        unavailable_seconds=unavailable_seconds(due, [count for count, _ in series[: len(due)]]),
+        unavailable_seconds=unavailable_seconds(due, _in_time(started_at, len(due), acked)),
         max_unavailability_seconds=round(longest, 3),
         unavailable_from=unavailable_from,
         unavailable_until_end=longest > MAX_OPEN_GAP_SECONDS and unavailable_from + longest >= ended_at,
