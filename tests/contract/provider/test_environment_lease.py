@@ -15,7 +15,7 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from cli.actions import stack_state
+from cli.actions import chaos_target, stack_state
 from cli.engine_results import EnvironmentLockedError
 from cli.environment_lease import NAMESPACE, EnvironmentLease
 from cli.lock_holder import LockHolder
@@ -247,3 +247,19 @@ def test_lost_lease_stops_the_run(
     with pytest.raises(EnvironmentLockedError, match="ann@elsewhere, process 4242 has taken its lock over"):
         run()
     assert holder(leases, environment) == REMOTE
+
+
+def test_experiments_have_a_lease_beside_that_of_deploys(
+    lease: Callable[[], EnvironmentLease],
+    server: ApiServer,
+    environment: str,
+    leases: client.CoordinationV1Api,
+) -> None:
+    opened = SimpleNamespace(name=environment)
+    first = chaos_target._lease(opened, server.kubeconfig, "zone-lost")  # type: ignore[arg-type]  # only the name is used
+    second = chaos_target._lease(opened, server.kubeconfig, "disk-full")  # type: ignore[arg-type]  # same
+    with lease(), first:
+        assert {f"esq-{environment}", f"esq-{environment}.chaos"} <= names(leases)
+        with pytest.raises(EnvironmentLockedError, match="experiment zone-lost by"):
+            second.__enter__()
+    assert f"esq-{environment}.chaos" not in names(leases)
