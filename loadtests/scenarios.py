@@ -38,6 +38,7 @@ class Scenario:
         verify_delivery: whether to wait for the end of all campaigns and reconcile them with the ledger.
         connection_rate: messages per second that each company's connection may send; None for the default.
         needs_sent_campaign: whether the webhooks refer to messages of a campaign that is sent before the run.
+        drain_seconds: longest wait for the end of all pending work after the load profile.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Scenario:
     verify_delivery: bool = False
     connection_rate: float | None = None
     needs_sent_campaign: bool = False
+    drain_seconds: float = 900.0
 
     def arrival_profile(self, profile: LoadProfile) -> LoadProfile:
         """Return a load profile in arrivals: a campaign is one arrival for all of its recipients."""
@@ -95,6 +97,19 @@ SCENARIOS = (
         per_arrival=100_000,
         slo_metrics={"bulk-campaign-time": "messages.duration_seconds", **_MESSAGE_SLOS},
         verify_delivery=True,
+    ),
+    Scenario(
+        "million",
+        "A million messages: 100 campaigns of 10,000 within ten minutes, each of another company",
+        LoadProfile(shape=Shape.STEADY, rate=1_000_000 / 600, duration_seconds=600, spacing=Spacing.EVEN),
+        unit="messages",
+        companies=100,
+        contacts=10_000,
+        connection_rate=1000,
+        per_arrival=10_000,
+        slo_metrics={"million-messages-time": "messages.duration_seconds", **_MESSAGE_SLOS},
+        verify_delivery=True,
+        drain_seconds=3600,
     ),
     Scenario(
         "campaigns",

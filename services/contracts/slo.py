@@ -278,6 +278,14 @@ SLOS = (
         _load("campaign"),
     ),
     Slo(
+        "million-messages-time",
+        "Time until the provider received every message of 100 campaigns of 10,000",
+        3000,
+        3600,
+        "s",
+        _load("million"),
+    ),
+    Slo(
         "campaign-fairness",
         "Longest completion time of a company with 100 concurrent campaigns, relative to its fair share",
         1.5,

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 MAX_START_SECONDS = 900.0
 """From the setup to the start of the load profile at most: tokens are valid for this and the profile."""
-DRAIN_TIMEOUT_SECONDS = 900.0
-"""For pending work after the end of the load profile."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +222,7 @@ def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult], start
     if scenario.needs_sent_campaign:
         with run.steps.step("webhooks") as step:
             webhooks = verification.wait_for_read_statuses(
-                run.target, run.access, DRAIN_TIMEOUT_SECONDS, step
+                run.target, run.access, scenario.drain_seconds, step
             )
             step.set_result(
                 f"{webhooks.updated} of {webhooks.messages} messages updated "
@@ -237,7 +235,7 @@ def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult], start
     refused = scenario.offered_campaigns(report.requests) - len(created)
     offered = OfferedCampaigns(created, refused, scenario.contacts, start)
     with run.steps.step("ledger") as step:
-        messages = verification.verify_campaigns(offered, run.access, DRAIN_TIMEOUT_SECONDS, step)
+        messages = verification.verify_campaigns(offered, run.access, scenario.drain_seconds, step)
         step.set_result(
             f"{messages.received} of {messages.planned} messages received, {messages.lost} lost, "
             f"{messages.duplicated} duplicated"
