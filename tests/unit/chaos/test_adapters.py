@@ -52,9 +52,9 @@ def test_embedded_cluster_freezes_all_processes_of_a_container(embedded: Embedde
 
 
 def test_unknown_targets_are_refused(embedded: EmbeddedFaults, kubernetes: KubernetesFaults) -> None:
-    elsewhere = PodLocation("esq-data", "redis-1", "zone-b", "node-b", "uid", {"redis": "other"}, {})
+    other_pod = PodLocation("esq-data", "redis-1", "zone-b", "node-b", "uid", {"redis": "other"}, {})
     with pytest.raises(ValueError, match="does not run on this machine"):
-        embedded.freeze(elsewhere, "redis")
+        embedded.freeze(other_pod, "redis")
     with pytest.raises(ValueError, match="expected a process postgres"):
         embedded.kill(POD, "redis", "postgres")
     with pytest.raises(ValueError, match="no pod to isolate"):
