@@ -38,6 +38,8 @@ MIN_REPLICAS_MAX_LAG = 10
 ADMIN, PROBE, REPLICATION, SENTINEL = "admin", "probe", "replication", "sentinel"
 """Accounts beside those of the services: of operators, of probes and `esq status`, of replicas at their
 primary, of Sentinels at servers and at each other."""
+DATA_DIRECTORY = "/data"
+CONFIG_FILE = "/run/esq/redis.conf"
 USERS_FILE = "/etc/esq/tls/users.acl"
 SENTINEL_USERS_FILE = "/etc/esq/tls/sentinel-users.acl"
 
@@ -70,7 +72,7 @@ def render_redis_conf(*, maxmemory: str) -> str:
     return f"""\
 port 0
 tls-port {PORT}
-{_TLS}dir /data
+{_TLS}dir {DATA_DIRECTORY}
 aclfile {USERS_FILE}
 masteruser {REPLICATION}
 appendonly yes
@@ -84,6 +86,21 @@ min-replicas-max-lag {MIN_REPLICAS_MAX_LAG}
 repl-diskless-sync yes
 repl-diskless-sync-delay 0
 repl-timeout 15
+"""
+
+
+def render_start_script() -> str:
+    """Return the script that starts the server.
+
+    After a power loss the log may end with zeros: its new length was written, and its last data was not.
+    Redis accepts a log that is cut off, but refuses to start with zeros. They are cut off, as is everything
+    after other damage: all data can be rebuilt.
+    """
+    return f"""\
+set -eu
+log={DATA_DIRECTORY}/appendonlydir/appendonly.aof.manifest
+[ ! -e "$log" ] || echo y | redis-check-aof --fix "$log"
+exec redis-server {CONFIG_FILE}
 """
 
 

@@ -150,6 +150,7 @@ async def write_until_power_loss(store: DurableStore, count: int) -> tuple[set[i
     tasks = [asyncio.create_task(write()) for _ in range(store.writers)]
     await enough.wait()
     rate = len(acknowledged) / (time.monotonic() - started_at)
+    await asyncio.to_thread(store.disk.commit_journal)
     await asyncio.to_thread(store.disk.cut_power)
     await asyncio.sleep(SETTLE_SECONDS)
     powerless.set()
@@ -533,7 +534,9 @@ class DurableRedis(DurableStore):
         options = [f"port {self.port}", "bind 127.0.0.1", f"dir {self.data}", *durability]
         config = self.folder / "redis.conf"
         config.write_text("\n".join(options) + "\n")
-        self.server.launch(self.disk.command("redis-server", str(config)))
+        script = redis_config.render_start_script().replace(redis_config.CONFIG_FILE, str(config))
+        script = script.replace(f"log={redis_config.DATA_DIRECTORY}", f"log={self.data}")
+        self.server.launch(self.disk.command("sh", "-c", script))
 
     async def open(self) -> None:
         """See `DurableStore.open`."""

@@ -175,7 +175,7 @@ def _server(args: RedisArgs) -> core.ContainerArgs:
     return core.ContainerArgs(
         name=NAME,
         image=args.image,
-        command=["redis-server", "/run/esq/redis.conf"],
+        command=["sh", "-c", redis_config.render_start_script()],
         env=[_cli_login()],
         ports=[core.ContainerPortArgs(name="redis", container_port=redis_config.PORT)],
         resources=workload.resources(args.size),
