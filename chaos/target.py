@@ -139,7 +139,18 @@ class Target:
         return fields["ip"].partition(".")[0], int(fields["config-epoch"])
 
     def kafka_leaders(self) -> tuple[str, dict[str, int]]:
-        """Return the pod of the active controller, and the leader of each partition.
+        """Return the pod of the active controller, and the leader of each partition of the platform.
+
+        Raises:
+            EsqError: no broker responds.
+        """
+        controller, leaders = self.all_kafka_leaders()
+        return controller, {
+            name: leader for name, leader in leaders.items() if not name.startswith("esq.chaos.")
+        }
+
+    def all_kafka_leaders(self) -> tuple[str, dict[str, int]]:
+        """Return the same, with the partitions of the traffic.
 
         Raises:
             EsqError: no broker responds.
@@ -148,7 +159,6 @@ class Target:
         leaders = {
             f"{partition['topic']}-{partition['number']}": partition["leader"]
             for partition in report["metadata"]["partitions"]
-            if not partition["topic"].startswith("esq.chaos.")
         }
         return f"kafka-{report['quorum']['leader']}", leaders
 

@@ -72,6 +72,6 @@ def _expand(pattern: str, location: PodLocation, target: Target) -> list[str]:
     """Return the pattern for each partition that the broker follows; itself if it is not about partitions."""
     if "{followed}" not in pattern:
         return [pattern]
-    _, leaders = target.kafka_leaders()
+    _, leaders = target.all_kafka_leaders()
     number = int(location.pod.rpartition("-")[2])
     return [pattern.format(followed=name) for name, leader in leaders.items() if leader != number]
