@@ -112,16 +112,18 @@ class RunControl:
     def _watch(self, profile: LoadProfile, start: float) -> None:
         """Report progress until every worker has sent its result or is lost, or the deadline."""
         deadline = start + profile.duration_seconds + DRAIN_SECONDS + RESULT_TIMEOUT_SECONDS
-        while not self.has_ended and time.monotonic() < deadline:
-            gevent.sleep(WATCH_INTERVAL_SECONDS)
-            if self._local is not None:
-                self._receive_local(self._local)
-            self._print(GeneratorMessage(progress=_sum(self._progress.values())))
-            if lost := self._lost_workers():
-                self._runner.send_message(STOP_MESSAGE)  # the run is invalid; again and again does no harm
-            if len(self._results) + len(lost) == len(self._progress):
-                break
-        self._end()
+        try:
+            while not self.has_ended and time.monotonic() < deadline:
+                gevent.sleep(WATCH_INTERVAL_SECONDS)
+                if self._local is not None:
+                    self._receive_local(self._local)
+                self._print(GeneratorMessage(progress=_sum(self._progress.values())))
+                if lost := self._lost_workers():
+                    self._runner.send_message(STOP_MESSAGE)  # the run is invalid; repeating does no harm
+                if len(self._results) + len(lost) == len(self._progress):
+                    break
+        finally:  # also when nobody reads the messages any more: a load test without an end is worse
+            self._end()
 
     def _receive_local(self, local: WorkerRun) -> None:
         [worker] = self._progress

@@ -159,6 +159,30 @@ def test_workers_end_with_a_killed_master() -> None:
         assert alive == []
 
 
+def test_run_ends_when_nobody_reads_its_messages() -> None:
+    with running_server() as server:
+        argv = (
+            "-f",
+            str(FOLDER / "self_test.py"),
+            "--host",
+            server.url,
+            "--duration",
+            "600",
+            "--json-messages",
+        )
+        with subprocess.Popen(
+            [*LOCUST, "--headless", "--skip-log-setup", *argv],
+            cwd=FOLDER.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.stdout.close()
+            process.wait(TIMEOUT_SECONDS)
+
+
 @contextmanager
 def locust_page(*options: str) -> Iterator[httpx.Client]:
     """Run Locust with its page on a port of loopback."""
