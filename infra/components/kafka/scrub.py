@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 COMPONENT = "kafka"
 READ_ALL_BATCHES = f"""\
-files=$(find {DATA_DIRECTORY} -name '*.log' -size +0 | paste -sd,)
+files=$(find {DATA_DIRECTORY} -name '*.log' -size +0 -not -path '*-delete/*' | paste -sd,)
 [ -n "$files" ] || exit 0
 java -Xmx48m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' \\
     org.apache.kafka.tools.DumpLogSegments --files "$files" 2>&1 |
