@@ -12,13 +12,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cli.actions import stack_config, unchanged_deploy
+from cli.actions.applied_credentials import wait_until_applied
 from cli.actions.deployment_target import DeploymentTarget, provision_target
 from cli.actions.health import Health, wait_until_healthy
 from cli.actions.restore_operations import require_no_restore
 from cli.environment_check import require_unchanged
 from cli.environment_lock import hold_environment
 from cli.environment_store import EnvironmentStore
+from infra.components.pod_client import KubernetesPodClient
 from infra.environment_record import OFFSITE_STORE
+from infra.names import DATA_NAMESPACE
 from infra.stack_settings import IMAGES, Layer
 
 if TYPE_CHECKING:
@@ -279,6 +282,9 @@ def deploy_layers(
     engine.expect_runs(len(settings))
     for layer_settings in settings:
         deployed.layers.append(deploy_layer(engine, layer_settings, progress, targets))
+        if layer_settings.layer == Layer.DATA and deployed.layers[-1].counts.get("update"):
+            with progress.step("credentials of Postgres") as step:
+                wait_until_applied(KubernetesPodClient(target.kubeconfig, DATA_NAMESPACE), step)
     if any(layer_settings.layer == Layer.SERVICES for layer_settings in settings):
         return check_health(deployed, progress)
     return deployed

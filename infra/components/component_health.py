@@ -86,6 +86,16 @@ class PodClient(Protocol):
             PodUnreachableError: the cluster is unreachable.
         """
 
+    def configuration_digest(self, secret: str) -> str:
+        """Return the digest of the values that a Secret declares; empty if it states none.
+
+        Args:
+            secret: name of the Secret.
+
+        Raises:
+            PodUnreachableError: the cluster is unreachable, or has no such Secret.
+        """
+
     def run(self, pod: str, container: str, argv: Sequence[str]) -> str:
         """Run a program in a container.
 

@@ -12,7 +12,7 @@ from websocket import WebSocketException, WebSocketTimeoutException
 from infra.components.component_health import Pod, PodUnreachableError
 from infra.errors import UnreachableError
 from infra.kubernetes import API_ERRORS, api_client, get_text
-from infra.names import NAME_LABEL
+from infra.names import DIGEST_ANNOTATION, NAME_LABEL
 from infra.pod_exec import run_in_container
 
 if TYPE_CHECKING:
@@ -86,6 +86,14 @@ class KubernetesPodClient:
         ready = condition is not None and condition.status == "True"
         reason = "" if ready else (getattr(condition, "reason", None) or pod.status.phase)
         return Pod(name=pod.metadata.name, zone=self._zone(pod.spec.node_name), ready=ready, reason=reason)
+
+    def configuration_digest(self, secret: str) -> str:
+        """See `component_health.PodClient.configuration_digest`."""
+        try:
+            metadata = self._core.read_namespaced_secret(secret, self.namespace).metadata
+        except API_ERRORS as error:
+            raise PodUnreachableError(f"Secret {secret}: {_short_error(error)}") from error
+        return str((metadata.annotations or {}).get(DIGEST_ANNOTATION, ""))
 
     def run(self, pod: str, container: str, argv: Sequence[str]) -> str:
         """See `component_health.PodClient.run`."""

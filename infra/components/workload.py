@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from infra.sizes import Size
 
-DIGEST_ANNOTATION = "esq/configuration"
-"""Annotation of a pod: digest of its settings and secrets; a new digest replaces the pod."""
-
 DATA_PRIORITY_CLASS = "esq-data"
 """Priority class of the data layer: everything else is evicted first."""
 SERVICES_PRIORITY_CLASS = "esq-services"

@@ -119,6 +119,31 @@ def render_member_config(repositories: Sequence[Repository]) -> str:
     return _render_sections(_repository_options(repositories) | _COMMON_OPTIONS | tls | spool, local_postgres)
 
 
+def render_server_script(files: Sequence[str]) -> str:
+    """Return the script of the server beside each member: it reads its certificate again after a change.
+
+    Args:
+        files: paths of its certificate, key and authorities.
+    """
+    names = " ".join(files)
+    return f"""#!/bin/sh
+set -eu
+# Before the server reads them: a change in between only makes it read them twice.
+loaded=$(cat {names} | cksum)
+watch() {{
+    while sleep 5; do
+        present=$(cat {names} | cksum)
+        if [ "$present" != "$loaded" ]; then
+            kill -HUP $$
+            loaded=$present
+        fi
+    done
+}}
+watch &
+exec pgbackrest server
+"""
+
+
 def render_backup_config(repositories: Sequence[Repository], hosts: Sequence[str]) -> str:
     """Return the file of the pods that take backups.
 

@@ -11,6 +11,9 @@ at every start.
 
 The first member creates a new database cluster or, if a file in `/etc/esq/recovery-target` requests it,
 restores one. Two files for Patroni differ in this only, and a script selects one of them.
+
+The accounts of the members are in a file of their own, because a member must be able to read them again
+(ADR 49): environment variables never change.
 """
 
 from __future__ import annotations
@@ -34,13 +37,27 @@ LOOP_WAIT = 5
 RETRY_TIMEOUT = 5
 """Seconds during which a member retries the API server or Postgres before it acts on the failure."""
 
+HANDOVER_TIMEOUT_SECONDS = 10
+"""Longest wait for a new primary before a primary is stopped, within the grace period of its pod."""
+
 PORT = 5432
 REST_PORT = 8008
 
 SUPERUSER = "postgres"
 """Has no password: only Patroni and the programs in a Postgres pod log in with it."""
 SUPERUSER_DSN = f"host=/run/postgresql user={SUPERUSER} dbname=postgres connect_timeout=5"
-ACCOUNTS_FILE = "/etc/esq/accounts/accounts.sql"
+ACCOUNTS_DIRECTORY = "/etc/esq/accounts"
+ACCOUNTS_FILE = f"{ACCOUNTS_DIRECTORY}/accounts.sql"
+AUTHENTICATION_FILE = f"{ACCOUNTS_DIRECTORY}/authentication.yml"
+TLS_DIRECTORY = "/etc/esq/tls"
+PATRONI_DIRECTORY = "/run/postgresql/patroni"
+"""Patroni merges the files of this folder."""
+RELOADED_FILES = (
+    ACCOUNTS_FILE,
+    AUTHENTICATION_FILE,
+    *(f"{TLS_DIRECTORY}/{name}" for name in ("tls.crt", "tls.key", "ca.crt")),
+)
+"""Credentials that a running member applies when the kubelet replaces their files."""
 ACCOUNTS_SCRIPT = "/etc/esq/patroni/accounts.sh"
 RECOVERY_TARGET_DIRECTORY = "/etc/esq/recovery-target"
 """Folder of a requested restore: a file `arguments` for pgBackRest, one argument per line."""
@@ -68,9 +85,9 @@ _PARAMETERS = {
     "password_encryption": "scram-sha-256",
     "ssl": "on",
     "ssl_min_protocol_version": "TLSv1.2",
-    "ssl_cert_file": "/etc/esq/tls/tls.crt",
-    "ssl_key_file": "/etc/esq/tls/tls.key",
-    "ssl_ca_file": "/etc/esq/tls/ca.crt",
+    "ssl_cert_file": f"{TLS_DIRECTORY}/tls.crt",
+    "ssl_key_file": f"{TLS_DIRECTORY}/tls.key",
+    "ssl_ca_file": f"{TLS_DIRECTORY}/ca.crt",
     "unix_socket_directories": "/run/postgresql",
     "logging_collector": "off",
     "log_line_prefix": "%m [%p] %q%u@%d %h ",
@@ -127,7 +144,7 @@ def render_patroni_yaml(
     config = {
         "scope": scope,
         "restapi": _restapi_section(),
-        "ctl": {"cacert": "/etc/esq/tls/ca.crt"},
+        "ctl": {"cacert": f"{TLS_DIRECTORY}/ca.crt"},
         "kubernetes": {
             # One update moves both the lock and the address used by clients; with config maps it would take
             # two.
@@ -153,9 +170,9 @@ def render_patroni_yaml(
 def _restapi_section() -> dict[str, object]:
     return {
         "listen": f"0.0.0.0:{REST_PORT}",
-        "certfile": "/etc/esq/tls/tls.crt",
-        "keyfile": "/etc/esq/tls/tls.key",
-        "cafile": "/etc/esq/tls/ca.crt",
+        "certfile": f"{TLS_DIRECTORY}/tls.crt",
+        "keyfile": f"{TLS_DIRECTORY}/tls.key",
+        "cafile": f"{TLS_DIRECTORY}/ca.crt",
     }
 
 
@@ -217,13 +234,50 @@ def _dynamic_configuration(max_connections: int) -> dict[str, object]:
     }
 
 
+def render_authentication_yaml(accounts: Mapping[str, tuple[str, str]], patroni_password: str) -> str:
+    """Return the part of Patroni's configuration with the accounts of the members.
+
+    Args:
+        accounts: login role and password by use of a member: `replication` and `rewind`.
+        patroni_password: password of the REST API.
+    """
+    rest_api = {"username": "patroni", "password": patroni_password}
+    verified = {"sslmode": "verify-full", "sslrootcert": f"{TLS_DIRECTORY}/ca.crt"}
+    authentication: dict[str, dict[str, str]] = {
+        use: {"username": role, "password": password, **verified}
+        for use, (role, password) in accounts.items()
+    }
+    authentication["superuser"] = {"username": SUPERUSER}
+    config = {
+        "restapi": {"authentication": rest_api},
+        "postgresql": {"authentication": authentication},
+    }
+    return yaml.safe_dump(config, sort_keys=False, width=1000)
+
+
 def render_start_script() -> str:
     """Return the script that starts Patroni with the file for a new or a restored database cluster."""
     return f"""#!/bin/sh
 set -eu
 bootstrap=new
 if [ -s {RECOVERY_TARGET_DIRECTORY}/arguments ]; then bootstrap=restored; fi
-exec python3 /etc/esq/patroni/strict_patroni.py "/etc/esq/patroni/$bootstrap.yml"
+mkdir -p {PATRONI_DIRECTORY}
+# Links, so that a reload finds the present files.
+ln -sfn "/etc/esq/patroni/$bootstrap.yml" {PATRONI_DIRECTORY}/1-cluster.yml
+ln -sfn {AUTHENTICATION_FILE} {PATRONI_DIRECTORY}/2-authentication.yml
+exec python3 /etc/esq/patroni/strict_patroni.py {PATRONI_DIRECTORY}
+"""
+
+
+def render_stop_script() -> str:
+    """Return the script that the kubelet runs before it stops a member: a primary hands over first.
+
+    The former primary then still answers while clients find the new one. Without a standby that can take
+    over the switchover is refused, and Patroni stops as usual.
+    """
+    return f"""#!/bin/sh
+[ "$(psql -XqAtc 'SELECT pg_is_in_recovery()' -d '{SUPERUSER_DSN}')" = f ] || exit 0
+timeout {HANDOVER_TIMEOUT_SECONDS} patronictl switchover --force --primary "$PATRONI_NAME" || exit 0
 """
 
 

@@ -155,6 +155,12 @@ class Server:
         """Kill it."""
         self.send_signal(signal.SIGKILL)
 
+    def kill_group(self) -> None:
+        """Kill it and every process that it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.kill()
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop it with SIGSTOP while the block runs: it accepts connections and answers none."""

@@ -21,7 +21,7 @@ from infra.components import pod_spec, workload
 from infra.components.postgres.kubernetes import TLS_FILES
 from infra.config_files import pgbackrest
 from infra.config_files import postgres as postgres_config
-from infra.names import OFFSITE_STORE
+from infra.names import DIGEST_ANNOTATION, OFFSITE_STORE
 from infra.sizes import Size  # noqa: TC001 - shown in signatures
 from services.contracts import backup_verification, topics
 
@@ -166,7 +166,7 @@ def _verifier(args: BackupArgs, digest: str, opts: pulumi.ResourceOptions) -> ap
             # Two verifiers would overwrite each other's records.
             strategy=apps.DeploymentStrategyArgs(type="Recreate"),
             template=core.PodTemplateSpecArgs(
-                metadata=meta.ObjectMetaArgs(labels=labels, annotations={workload.DIGEST_ANNOTATION: digest}),
+                metadata=meta.ObjectMetaArgs(labels=labels, annotations={DIGEST_ANNOTATION: digest}),
                 spec=spec,
             ),
         ),

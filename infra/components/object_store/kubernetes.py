@@ -21,7 +21,7 @@ from pulumi_kubernetes.rbac import v1 as rbac
 from infra.components import pod_spec, workload
 from infra.components.object_store import ObjectStoreArgs, ObjectStoreEndpoints
 from infra.config_files import garage as garage_config
-from infra.names import STATEFUL_REPLICAS, pod_dns, service_dns
+from infra.names import DIGEST_ANNOTATION, STATEFUL_REPLICAS, pod_dns, service_dns
 from infra.sizes import Size
 
 NAME = "object-store"
@@ -197,7 +197,7 @@ def _stateful_set(args: ObjectStoreArgs, digest: str) -> apps.StatefulSetSpecArg
         selector=meta.LabelSelectorArgs(match_labels=labels),
         volume_claim_templates=[workload.volume_claim_template("data", args.storage_class, args.size)],
         template=core.PodTemplateSpecArgs(
-            metadata=meta.ObjectMetaArgs(labels=labels, annotations={workload.DIGEST_ANNOTATION: digest}),
+            metadata=meta.ObjectMetaArgs(labels=labels, annotations={DIGEST_ANNOTATION: digest}),
             spec=core.PodSpecArgs(
                 service_account_name=NAME,
                 automount_service_account_token=False,

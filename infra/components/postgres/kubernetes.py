@@ -8,8 +8,11 @@ A pgBackRest server runs beside each member: separate pods take the backups and 
 certificate. Postgres itself archives the WAL, and no archiving failure stops it.
 
 Accounts log in by generation (infra/config_files/postgres_accounts.py), also those of the members: one member
-after another changes to a new generation while the others use the old one. Patroni's REST API has only one
-password; while it changes, requests that write are refused by the members with the other one.
+after another changes to a new generation while the others use the old one.
+
+New credentials restart nothing (ADR 49). Members read the Secret's files again and publish the digest of what
+they applied, which the health of the component compares with the Secret's. A pod stops after its primary has
+handed over, and the next one only when the primary waits for the restarted standby again.
 
 The ConfigMap `postgres-recovery-target` is created by a restore, not by a layer: while it exists, a first
 member restores that backup instead of creating a new database cluster.
@@ -18,6 +21,7 @@ member restores that backup instead of creating a new database cluster.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
@@ -29,7 +33,17 @@ from infra.components import pod_spec, workload
 from infra.components.postgres import PostgresArgs, PostgresEndpoints
 from infra.config_files import pgbackrest, postgres_accounts
 from infra.config_files import postgres as postgres_config
-from infra.names import REPLICATION_ROLE, REWIND_ROLE, STATEFUL_REPLICAS, login_role, service_dns
+from infra.names import (
+    DIGEST_ANNOTATION,
+    REPLICATION_ROLE,
+    REWIND_ROLE,
+    STATEFUL_REPLICAS,
+    login_role,
+    service_dns,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NAME = "postgres"
 HEADLESS_SERVICE = "postgres-pods"
@@ -37,10 +51,13 @@ REPLICA_SERVICE = "postgres-replica"
 ARCHIVE_SECRET = "postgres-archive"  # noqa: S105 - a name
 """Secret with the configuration of pgBackRest."""
 RECOVERY_TARGET_CONFIG_MAP = "postgres-recovery-target"
+MIN_READY_SECONDS = 2 * postgres_config.LOOP_WAIT
+"""The primary counts a returned standby in the next pass of its loop; no commit waits for it before."""
 TLS_FILES = {name: name for name in ("tls.crt", "tls.key", "ca.crt")}
 UID = 999
 """`postgres` in the image."""
 
+_ACCOUNT_FILES = {name: name for name in ("accounts.sql", "authentication.yml")}
 _STATE = (f"{NAME}-config", f"{NAME}-sync", f"{NAME}-failover")
 _STRICT_PATRONI = Path(__file__).with_name("pod_programs") / "strict_patroni.py"
 _LABELS = {**workload.labels(NAME), "cluster-name": NAME}
@@ -63,7 +80,12 @@ class KubernetesPostgres(pulumi.ComponentResource):
         metadata = workload.metadata(NAME, args.namespace)
         prerequisites: list[pulumi.Resource] = [
             core.ConfigMap(NAME, metadata=metadata, data=config, opts=child),
-            core.Secret(NAME, metadata=metadata, string_data=pulumi.Output.secret(secrets), opts=child),
+            core.Secret(
+                NAME,
+                metadata=_secret_metadata(args.namespace, secrets),
+                string_data=pulumi.Output.secret(secrets),
+                opts=child,
+            ),
             # Not in the digest: it is read at each use, and a change must not restart a database.
             core.Secret(
                 ARCHIVE_SECRET,
@@ -77,7 +99,7 @@ class KubernetesPostgres(pulumi.ComponentResource):
         apps.StatefulSet(
             NAME,
             metadata=metadata,
-            spec=_stateful_set(args, workload.digest(config, secrets)),
+            spec=_stateful_set(args, workload.digest(config)),
             opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=prerequisites)),
         )
         workload.disruption_budget(NAME, args.namespace, child)
@@ -104,6 +126,10 @@ def _config(args: PostgresArgs) -> dict[str, str]:
         "new.yml": patroni_yaml(restore=False),
         "restored.yml": patroni_yaml(restore=True),
         "start.sh": postgres_config.render_start_script(),
+        "stop.sh": postgres_config.render_stop_script(),
+        "backup_server.sh": pgbackrest.render_server_script(
+            [f"{postgres_config.TLS_DIRECTORY}/{name}" for name in TLS_FILES]
+        ),
         "strict_patroni.py": _STRICT_PATRONI.read_text(),
         "pgbackrest-archive.sh": pgbackrest.render_archive_script(),
         "restore.sh": postgres_config.render_restore_script(),
@@ -123,16 +149,27 @@ def _archive(args: PostgresArgs) -> dict[str, str]:
 
 
 def _secrets(args: PostgresArgs) -> dict[str, str]:
+    passwords = args.credentials
+    members = {
+        "replication": (login_role(REPLICATION_ROLE, args.generation), passwords.replication),
+        "rewind": (login_role(REWIND_ROLE, args.generation), passwords.rewind),
+    }
     return {
-        "replication": args.credentials.replication,
-        "rewind": args.credentials.rewind,
-        "patroni": args.credentials.patroni,
-        "verifier": args.credentials.backup_verifier,
+        "authentication.yml": postgres_config.render_authentication_yaml(members, passwords.patroni),
+        "verifier": passwords.backup_verifier,
         "accounts.sql": postgres_accounts.render_accounts_sql(args.logins),
         "tls.crt": args.certificate.certificate,
         "tls.key": args.certificate.key,
         "ca.crt": args.ca_bundle,
     }
+
+
+def _secret_metadata(namespace: str, secrets: Mapping[str, str]) -> meta.ObjectMetaArgs:
+    """Return metadata with the digest that a member publishes once it has applied the files."""
+    metadata = workload.metadata(NAME, namespace)
+    names = [Path(file).name for file in postgres_config.RELOADED_FILES]
+    metadata.annotations = {DIGEST_ANNOTATION: workload.digest({name: secrets[name] for name in names})}
+    return metadata
 
 
 def _services(namespace: str, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
@@ -188,10 +225,11 @@ def _stateful_set(args: PostgresArgs, digest: str) -> apps.StatefulSetSpecArgs:
         replicas=STATEFUL_REPLICAS,
         # Concurrently: Patroni itself selects the first member, and a lost zone must not block the others.
         pod_management_policy="Parallel",
+        min_ready_seconds=MIN_READY_SECONDS,
         selector=meta.LabelSelectorArgs(match_labels=_LABELS),
         volume_claim_templates=[workload.volume_claim_template("data", args.storage_class, args.size)],
         template=core.PodTemplateSpecArgs(
-            metadata=meta.ObjectMetaArgs(labels=_LABELS, annotations={workload.DIGEST_ANNOTATION: digest}),
+            metadata=meta.ObjectMetaArgs(labels=_LABELS, annotations={DIGEST_ANNOTATION: digest}),
             spec=core.PodSpecArgs(
                 service_account_name=NAME,
                 # Patroni accesses the leader lock with it.
@@ -208,7 +246,7 @@ def _stateful_set(args: PostgresArgs, digest: str) -> apps.StatefulSetSpecArgs:
                     pod_spec.config_files("config", NAME, mode=0o555),
                     # Postgres rejects a key that others can read; root may own it if the group can only read.
                     pod_spec.secret_files("tls", NAME, mode=0o640, paths=TLS_FILES),
-                    pod_spec.secret_files("accounts", NAME, paths={"accounts.sql": "accounts.sql"}),
+                    pod_spec.secret_files("accounts", NAME, paths=_ACCOUNT_FILES),
                     pod_spec.secret_files("archive", ARCHIVE_SECRET),
                     pod_spec.config_files("recovery-target", RECOVERY_TARGET_CONFIG_MAP, optional=True),
                     pod_spec.empty_dir("run", in_memory=True),
@@ -225,6 +263,11 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
         image=args.image,
         command=["/etc/esq/patroni/start.sh"],
         env=_environment(args),
+        lifecycle=core.LifecycleArgs(
+            pre_stop=core.LifecycleHandlerArgs(
+                exec_=core.ExecActionArgs(command=["/etc/esq/patroni/stop.sh"])
+            )
+        ),
         ports=[
             core.ContainerPortArgs(name="postgres", container_port=postgres_config.PORT),
             core.ContainerPortArgs(name="patroni", container_port=postgres_config.REST_PORT),
@@ -236,8 +279,7 @@ def _member(args: PostgresArgs) -> core.ContainerArgs:
         readiness_probe=pod_spec.https_probe("/readiness", postgres_config.REST_PORT, period=5, failures=2),
         volume_mounts=[
             *_mounts(),
-            pod_spec.mount("config", "/etc/esq/patroni", read_only=True),
-            pod_spec.mount("accounts", "/etc/esq/accounts", read_only=True),
+            pod_spec.mount("accounts", postgres_config.ACCOUNTS_DIRECTORY, read_only=True),
             pod_spec.mount("recovery-target", postgres_config.RECOVERY_TARGET_DIRECTORY, read_only=True),
         ],
     )
@@ -248,7 +290,7 @@ def _backup_server(args: PostgresArgs) -> core.ContainerArgs:
     return core.ContainerArgs(
         name="backup",
         image=args.image,
-        command=["pgbackrest", "server"],
+        command=["/etc/esq/patroni/backup_server.sh"],
         ports=[core.ContainerPortArgs(name="backup", container_port=pgbackrest.SERVER_PORT)],
         resources=workload.resources(args.backup_server),
         security_context=workload.restricted_container_security(),
@@ -261,7 +303,8 @@ def _backup_server(args: PostgresArgs) -> core.ContainerArgs:
 def _mounts() -> list[core.VolumeMountArgs]:
     return [
         pod_spec.mount("data", "/var/lib/postgresql/data"),
-        pod_spec.mount("tls", "/etc/esq/tls", read_only=True),
+        pod_spec.mount("config", "/etc/esq/patroni", read_only=True),
+        pod_spec.mount("tls", postgres_config.TLS_DIRECTORY, read_only=True),
         pod_spec.mount("archive", "/etc/pgbackrest", read_only=True),
         pod_spec.mount("run", "/run/postgresql"),
         pod_spec.mount("tmp", "/tmp"),  # noqa: S108 - the pod's own, and the only writable folder besides data
@@ -277,20 +320,5 @@ def _environment(args: PostgresArgs) -> list[core.EnvVarArgs]:
         # By name, because certificates contain names.
         pod_spec.env("PATRONI_POSTGRESQL_CONNECT_ADDRESS", f"{address}:{postgres_config.PORT}"),
         pod_spec.env("PATRONI_RESTAPI_CONNECT_ADDRESS", f"{address}:{postgres_config.REST_PORT}"),
-        pod_spec.env("PATRONI_RESTAPI_USERNAME", "patroni"),
-        pod_spec.env("PATRONICTL_CONFIG_FILE", "/etc/esq/patroni/new.yml"),
-        pod_spec.env_secret("PATRONI_RESTAPI_PASSWORD", NAME, "patroni"),
-        pod_spec.env("PATRONI_SUPERUSER_USERNAME", postgres_config.SUPERUSER),
-        *_account("REPLICATION", login_role(REPLICATION_ROLE, args.generation)),
-        *_account("REWIND", login_role(REWIND_ROLE, args.generation)),
-    ]
-
-
-def _account(kind: str, role: str) -> list[core.EnvVarArgs]:
-    """Return the variables of an account with which a member logs in to another one."""
-    return [
-        pod_spec.env(f"PATRONI_{kind}_USERNAME", role),
-        pod_spec.env_secret(f"PATRONI_{kind}_PASSWORD", NAME, kind.lower()),
-        pod_spec.env(f"PATRONI_{kind}_SSLMODE", "verify-full"),
-        pod_spec.env(f"PATRONI_{kind}_SSLROOTCERT", "/etc/esq/tls/ca.crt"),
+        pod_spec.env("PATRONICTL_CONFIG_FILE", postgres_config.PATRONI_DIRECTORY),
     ]

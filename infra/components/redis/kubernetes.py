@@ -13,7 +13,7 @@ from infra.components import pod_spec, workload
 from infra.components.pod_programs import probe_server
 from infra.components.redis import RedisArgs, RedisEndpoints
 from infra.config_files import redis as redis_config
-from infra.names import STATEFUL_REPLICAS, pod_dns
+from infra.names import DIGEST_ANNOTATION, STATEFUL_REPLICAS, pod_dns
 
 NAME = "redis"
 UID = 1000
@@ -112,7 +112,7 @@ def _stateful_set(args: RedisArgs, digest: str) -> apps.StatefulSetSpecArgs:
         selector=meta.LabelSelectorArgs(match_labels=labels),
         volume_claim_templates=[workload.volume_claim_template("data", args.storage_class, args.size)],
         template=core.PodTemplateSpecArgs(
-            metadata=meta.ObjectMetaArgs(labels=labels, annotations={workload.DIGEST_ANNOTATION: digest}),
+            metadata=meta.ObjectMetaArgs(labels=labels, annotations={DIGEST_ANNOTATION: digest}),
             spec=core.PodSpecArgs(
                 service_account_name=NAME,
                 automount_service_account_token=False,

@@ -9,6 +9,7 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from infra.components import pod_spec, workload
 from infra.components.service import ServiceArgs, container_spec
+from infra.names import DIGEST_ANNOTATION
 from services.contracts.endpoints import HTTP_PORT, LIVENESS_PATH, READINESS_PATH
 
 TERMINATION_GRACE_SECONDS = 30
@@ -66,7 +67,7 @@ def _zone_spread_per_revision(name: str) -> list[core.TopologySpreadConstraintAr
 
 def _deployment(args: ServiceArgs) -> apps.DeploymentSpecArgs:
     labels = workload.labels(args.name)
-    annotations = {workload.DIGEST_ANNOTATION: container_spec.digest(args)}
+    annotations = {DIGEST_ANNOTATION: container_spec.digest(args)}
     return apps.DeploymentSpecArgs(
         replicas=args.replicas,
         selector=meta.LabelSelectorArgs(match_labels=labels),

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cli.actions.applied_credentials import wait_until_applied
 from infra.components.component_health import Pod, PodUnreachableError
 from infra.data_layer_health import collect
+from infra.errors import EsqError
+from infra.progress import RecordedStep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +41,9 @@ class FakePodClient:
             raise PodUnreachableError(f"{pod} is unreachable")
         return response if isinstance(response, str) else json.dumps(response)
 
+    def configuration_digest(self, secret: str) -> str:  # noqa: ARG002 - same
+        return "applied"
+
     def run(self, pod: str, container: str, argv: Sequence[str]) -> str:  # noqa: ARG002 - the port's signature
         return self._respond(pod)
 
@@ -45,8 +51,11 @@ class FakePodClient:
         return self._respond(pod)
 
 
-def member(number: int, role: str, state: str, **more: object) -> dict[str, object]:
-    return {"name": f"postgres-{number}", "role": role, "state": state, **more}
+def member(
+    number: int, role: str, state: str, credentials: str = "applied", **more: object
+) -> dict[str, object]:
+    tags = {"credentials": credentials}
+    return {"name": f"postgres-{number}", "role": role, "state": state, "tags": tags, **more}
 
 
 def info(role: str, offset: int, link: str = "up") -> str:
@@ -98,6 +107,17 @@ def pods() -> FakePodClient:
     )
 
 
+def test_deploy_waits_until_the_members_have_applied_changed_credentials(pods: FakePodClient) -> None:
+    step = RecordedStep("credentials")
+    members = pods.responses["postgres"]["members"]
+    members[2]["tags"]["credentials"] = "previous"
+    with pytest.raises(EsqError) as caught:
+        wait_until_applied(pods, step, timeout_seconds=0)
+    assert caught.value.detail == "postgres-2: streaming, applying changed credentials"
+    members[2]["tags"]["credentials"] = "applied"
+    wait_until_applied(pods, step)
+
+
 def test_healthy_components(pods: FakePodClient) -> None:
     health = {entry.component: entry for entry in collect(pods)}
     assert [entry.component for entry in health.values() if entry.healthy] == [
@@ -119,6 +139,19 @@ def test_healthy_components(pods: FakePodClient) -> None:
 
 FAILURES = [
     ("postgres", {"postgres": {"members": [member(0, "leader", "running")]}}, "unknown to Patroni"),
+    (
+        "postgres",
+        {
+            "postgres": {
+                "members": [
+                    member(0, "leader", "running"),
+                    member(1, "quorum_standby", "streaming", "previous"),
+                    member(2, "quorum_standby", "streaming"),
+                ]
+            }
+        },
+        "postgres-1: streaming, applying changed credentials",
+    ),
     ("redis", {"redis-2": info("slave", 1, link="down")}, "redis-2: link down"),
     ("redis", {"redis-1": info("master", 1)}, "running"),
     (

@@ -198,6 +198,7 @@ def test_primary_applies_the_accounts_and_forgets_them_when_it_is_none(member: M
 
 
 def test_paths_of_the_accounts_are_those_of_the_pod() -> None:
+    assert [str(file) for file in strict_patroni.CREDENTIAL_FILES] == list(postgres.RELOADED_FILES)
     assert str(strict_patroni.ACCOUNTS_FILE) == postgres.ACCOUNTS_FILE
     assert strict_patroni.ACCOUNTS_SCRIPT == postgres.ACCOUNTS_SCRIPT
     assert strict_patroni.SUPERUSER_DSN == postgres.SUPERUSER_DSN
@@ -242,3 +243,68 @@ def test_failed_script_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert script.runs(accounts) == "firstfirst"
     script.code.write_text("0")
     assert script.runs(accounts) == "firstfirstfirst"
+
+
+class ReloadingMember:
+    """A member whose credentials are in two files; its reloads are recorded."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.files = [folder / "accounts.sql", folder / "tls.crt"]
+        self.write("first")
+        self.events: list[str] = []
+        self.leads = self.applied = False
+        self.ha = object.__new__(strict_patroni.StrictHa)
+        self.ha._credentials = strict_patroni.Credentials(self.files)
+        self.ha._accounts = SimpleNamespace(are_applied=lambda: self.applied)
+        self.ha.patroni = SimpleNamespace(
+            reload_config=lambda *, sighup, local: self.events.append(f"reload {sighup} {local}"),
+            config=SimpleNamespace(reload_local_configuration=lambda: True),
+        )
+        monkeypatch.setattr(Ha, "run_cycle", lambda _: self.events.append("pass") or "a pass")
+        monkeypatch.setattr(Ha, "get_effective_tags", lambda _: {})
+        monkeypatch.setattr(Ha, "is_leader", lambda _: self.leads)
+
+    def write(self, content: str) -> None:
+        for file in self.files:
+            file.write_text(content)
+
+    @property
+    def published(self) -> str | None:
+        """The digest in its tags."""
+        return self.ha.get_effective_tags().get(strict_patroni.CREDENTIALS_TAG)
+
+
+@pytest.fixture
+def reloading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ReloadingMember:
+    return ReloadingMember(tmp_path, monkeypatch)
+
+
+def test_changed_credentials_are_loaded_once_before_the_next_pass(reloading: ReloadingMember) -> None:
+    before = reloading.published
+    reloading.ha.run_cycle()
+    reloading.write("second")
+    assert reloading.published == before, "a member publishes what it has loaded"
+    reloading.ha.run_cycle()
+    reloading.ha.run_cycle()
+    assert reloading.events == ["pass", "reload True True", "pass", "pass"]
+    assert reloading.published == strict_patroni.credentials_digest(reloading.files) != before
+
+
+def test_primary_publishes_the_credentials_when_it_has_applied_the_accounts(
+    reloading: ReloadingMember,
+) -> None:
+    reloading.leads = True
+    assert reloading.published is None
+    reloading.applied = True
+    assert reloading.published
+
+
+def test_files_that_are_replaced_at_this_moment_are_loaded_by_the_next_pass(
+    reloading: ReloadingMember,
+) -> None:
+    reloading.write("second")
+    reloading.files[1].unlink()
+    reloading.ha.run_cycle()
+    reloading.write("second")
+    reloading.ha.run_cycle()
+    assert reloading.events == ["pass", "reload True True", "pass"]

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
+import yaml
 
-from infra.components.workload import DIGEST_ANNOTATION
+from infra.components.postgres.pod_programs.strict_patroni import credentials_digest
+from infra.config_files import postgres as postgres_config
 from infra.credentials import Credentials, complete_credentials
+from infra.names import DIGEST_ANNOTATION
 from services.contracts.kafka_access import GENERATIONS
 from tests.unit.stacks.pulumi_recorder import Recording, record
 
@@ -104,11 +108,11 @@ def test_postgres_accepts_the_logins_of_every_accepted_generation(
         for generation in GENERATIONS:
             login = f"('{role}_{generation}', 'LOGIN NOREPLICATION', '"
             assert (login in accounts) == (generation in accepted)
-    (member, _) = layer.pods()["StatefulSet postgres"]["spec"]["containers"]
-    environment = {variable["name"]: variable.get("value") for variable in member["env"]}
-    assert environment["PATRONI_REPLICATION_USERNAME"] == f"replicator_{credentials.generation}"
-    assert environment["PATRONI_REWIND_USERNAME"] == f"esq_rewind_{credentials.generation}"
-    assert "PATRONI_SUPERUSER_PASSWORD" not in environment
+    authentication = yaml.safe_load(secret(layer, "postgres")["authentication.yml"])
+    members = authentication["postgresql"]["authentication"]
+    assert members["replication"]["username"] == f"replicator_{credentials.generation}"
+    assert members["rewind"]["username"] == f"esq_rewind_{credentials.generation}"
+    assert members["superuser"] == {"username": "postgres"}
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -123,10 +127,30 @@ def test_garage_accepts_the_keys_of_every_accepted_generation(
     assert values["admin_tokens"] == [key.admin_token for key in keys]
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis", "postgres", "object-store"])
+@pytest.mark.parametrize("name", ["kafka", "redis", "object-store"])
 def test_every_step_restarts_the_pods(data_layers: dict[str, Recording], name: str) -> None:
     templates = [layer.pods()[f"StatefulSet {name}"] for layer in data_layers.values()]
     digests = [template["metadata"]["annotations"][DIGEST_ANNOTATION] for template in templates]
+    assert len(set(digests)) == len(STEPS)
+
+
+def test_no_step_restarts_postgres(data_layers: dict[str, Recording]) -> None:
+    templates = [layer.pods()["StatefulSet postgres"] for layer in data_layers.values()]
+    assert all(template == templates[0] for template in templates)
+
+
+def test_secret_of_postgres_states_the_digest_that_its_members_publish(
+    data_layers: dict[str, Recording], tmp_path: Path
+) -> None:
+    digests = []
+    for layer in data_layers.values():
+        values = secret(layer, "postgres")
+        files = [tmp_path / Path(file).name for file in postgres_config.RELOADED_FILES]
+        for file in files:
+            file.write_text(values[file.name])
+        annotations = layer.named("Secret", "postgres")["metadata"]["annotations"]
+        assert annotations[DIGEST_ANNOTATION] == credentials_digest(files)
+        digests.append(credentials_digest(files))
     assert len(set(digests)) == len(STEPS)
 
 

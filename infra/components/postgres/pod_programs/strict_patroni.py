@@ -21,11 +21,15 @@ Patroni reads the dynamic configuration (`bootstrap.dcs`) only when it creates a
 updates it to the declared configuration, so that a deploy changes it; undeclared keys, such as a pause, stay.
 Each primary also applies the declared accounts: after its promotion, and when their file has changed.
 
+A member reloads its credentials when the kubelet has replaced their files, and publishes in its tags the
+digest of those that it has applied: a deploy waits for it instead of restarting the member.
+
 Run in the pod by `start.sh`; it imports nothing but Patroni.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import time
@@ -42,7 +46,7 @@ from patroni.ha import Ha
 from patroni.postgresql.sync import SyncHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Sequence
 
 STANDBY_LOSS_GRACE_SECONDS = 4.0
 """Less than a pass of Patroni's loop, so that two consecutive passes decide. Postgres drops a silent standby
@@ -51,7 +55,23 @@ only after `wal_sender_timeout`, so a stall of 5 s does not reach this limit."""
 
 ACCOUNTS_FILE = Path("/etc/esq/accounts/accounts.sql")
 ACCOUNTS_SCRIPT = "/etc/esq/patroni/accounts.sh"
+CREDENTIAL_FILES = (
+    ACCOUNTS_FILE,
+    Path("/etc/esq/accounts/authentication.yml"),
+    *(Path("/etc/esq/tls", name) for name in ("tls.crt", "tls.key", "ca.crt")),
+)
+CREDENTIALS_TAG = "credentials"
+"""Tag of a member with the digest of the applied credentials."""
 SUPERUSER_DSN = "host=/run/postgresql user=postgres dbname=postgres connect_timeout=5"
+
+
+def credentials_digest(files: Sequence[Path]) -> str:
+    """Return the digest of the files, as the annotation of their Secret states it (`workload.digest`)."""
+    sha = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        content = file.read_text()
+        sha.update(f"{file.name}={len(content)}:{content};".encode())
+    return sha.hexdigest()[:16]
 
 
 class Accounts:
@@ -67,15 +87,42 @@ class Accounts:
 
     def apply(self) -> None:
         """Start the script unless the accounts of the file are applied or it still runs."""
-        if self._script is not None:
-            code = self._script.poll()
-            if code is None:
-                return
+        if self.are_applied() or self._script is not None:
+            return
+        self._started = ACCOUNTS_FILE.read_bytes()
+        self._script = subprocess.Popen([ACCOUNTS_SCRIPT, SUPERUSER_DSN])
+
+    def are_applied(self) -> bool:
+        """Return whether a script has applied the accounts of the file."""
+        if self._script is not None and (code := self._script.poll()) is not None:
             self._script, self._applied = None, self._started if code == 0 else b""
-        declared = ACCOUNTS_FILE.read_bytes()
-        if declared != self._applied:
-            self._started = declared
-            self._script = subprocess.Popen([ACCOUNTS_SCRIPT, SUPERUSER_DSN])
+        return ACCOUNTS_FILE.read_bytes() == self._applied
+
+
+class Credentials:
+    """Credentials of this member, as it has loaded them.
+
+    Args:
+        files: their files, which the kubelet replaces.
+    """
+
+    def __init__(self, files: Sequence[Path] = CREDENTIAL_FILES) -> None:
+        self._files = files
+        self.digest = credentials_digest(files)
+
+    def reload(self, reload_files: Callable[[], None]) -> None:
+        """Read changed files again.
+
+        Args:
+            reload_files: makes Patroni and Postgres read them.
+        """
+        try:
+            digest = credentials_digest(self._files)
+        except OSError:
+            return  # the kubelet replaces them at this moment; the next pass finds them
+        if digest != self.digest:
+            reload_files()
+            self.digest = digest
 
 
 def is_strict() -> bool:
@@ -105,7 +152,28 @@ class StrictHa(Ha):  # type: ignore[misc]  # Patroni publishes no types
         self._config_published = False
         self._first_recovery = True
         self._accounts = Accounts()
+        self._credentials = Credentials()
         self._reset_standby_state()
+
+    def run_cycle(self) -> str:
+        """Load changed credentials, and run a pass of Patroni's loop.
+
+        Returns:
+            The message that describes what was done, for Patroni's log.
+        """
+        self._credentials.reload(self._reload_files)
+        return str(super().run_cycle())
+
+    def _reload_files(self) -> None:
+        """Do what Patroni does after a SIGHUP, but before this member publishes its state."""
+        self.patroni.reload_config(sighup=True, local=self.patroni.config.reload_local_configuration())
+
+    def get_effective_tags(self) -> dict[str, Any]:
+        """Return the tags that this member publishes, with the digest of the applied credentials."""
+        tags: dict[str, Any] = super().get_effective_tags()
+        if not self.is_leader() or self._accounts.are_applied():
+            tags[CREDENTIALS_TAG] = self._credentials.digest
+        return tags
 
     def _reset_standby_state(self) -> None:
         """Assume that no standby has streamed yet."""
