@@ -62,6 +62,7 @@ class Context:
         annotations: injections and undos so far.
         traffic: the running traffic clients; None if there are none.
         find_refusal: returns why nothing may be injected now; empty if it may. Set by the guard.
+        problems: reasons why the run is invalid, e.g. a fault that somebody else undid.
     """
 
     target: Target
@@ -71,6 +72,8 @@ class Context:
     annotations: list[Annotation] = field(default_factory=list)
     traffic: RunningTraffic | None = None
     find_refusal: Callable[[], str] = str
+    problems: list[str] = field(default_factory=list)
+    _injected: dict[str, Fault] = field(default_factory=dict)
     _abort_reason: str = ""
     _abort_requested: threading.Event = field(default_factory=threading.Event)
     _lock: threading.RLock = field(default_factory=threading.RLock)
@@ -120,9 +123,11 @@ class Context:
             self.require_permission()
             self.step.set_status(str(fault))
             started_at = time.monotonic()
-            self.target.journal.inject(
+            entry = self.target.journal.inject(
                 fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS, run_id=self.run_id
             )
+            if fault.undo:
+                self._injected[entry.id] = fault
             self.annotations.append(
                 Annotation(
                     at=started_at, description=str(fault), is_injection=True, commands=render(fault.inject)
@@ -147,7 +152,9 @@ class Context:
         failures: list[UndoFailedError] = []
         undone = []
         with self._lock:
-            for open_fault in reversed(self.target.journal.open_faults()):
+            open_faults = self.target.journal.open_faults()
+            self._note_undone_by_others({open_fault.id for open_fault in open_faults})
+            for open_fault in reversed(open_faults):
                 if open_fault.run_id == self.run_id and kind in {"", open_fault.fault.kind}:
                     try:
                         self._undo(open_fault)
@@ -165,9 +172,16 @@ class Context:
         except BaseException:
             self.abort(f"{open_fault.fault} is not undone")
             raise
+        self._injected.pop(open_fault.id, None)
         self.annotate(
             f"{open_fault.fault} undone", is_injection=False, commands=render(open_fault.fault.undo)
         )
+
+    def _note_undone_by_others(self, open_ids: set[str]) -> None:
+        """Note faults that lasted for less time than the experiment says: their measurements flatter."""
+        for entry_id in self._injected.keys() - open_ids:
+            fault = self._injected.pop(entry_id)
+            self.problems.append(f"{fault} was undone by another process: a rollback, or the watchdog")
 
     def wait(self, seconds: float, reason: str) -> None:
         """Wait, unless the run is aborted.

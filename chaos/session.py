@@ -168,7 +168,7 @@ class Session:
             status="aborted" if context.abort_reason else str(journal.get("status") or INTERRUPTED),
             deviated=bool(journal.get("deviated")),
             abort_reason=context.abort_reason,
-            problems=tuple(observation.problems),
+            problems=(*observation.problems, *context.problems),
             error="; ".join(self._errors),
             **facts,
         )

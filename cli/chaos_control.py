@@ -15,6 +15,5 @@ configure_control = _control.configure_control
 before_experiment_control = _control.before_experiment_control
 before_activity_control = _control.before_activity_control
 after_activity_control = _control.after_activity_control
-before_rollback_control = _control.before_rollback_control
 after_experiment_control = _control.after_experiment_control
 cleanup_control = _control.cleanup_control

@@ -56,7 +56,7 @@ def rollback(env: Env, *, json: AsJson = False) -> None:
         faults = [str(open_fault.fault) for open_fault in undone]
         output.print_json({"environment": env, "undone": faults, **state.to_dict()})
     elif state.run:
-        typer.echo(f"{state.run} goes on. To end it: kill -INT {state.run.owner.pid}")
+        typer.echo(f"{state.run} goes on and may inject again. To end it: kill -INT {state.run.owner.pid}")
     if state.needs_rollback:
         raise typer.Exit(ExitCode.FAILED)
 

@@ -151,7 +151,6 @@ configure_control = control.configure_control
 before_experiment_control = control.before_experiment_control
 before_activity_control = control.before_activity_control
 after_activity_control = control.after_activity_control
-before_rollback_control = control.before_rollback_control
 after_experiment_control = control.after_experiment_control
 cleanup_control = control.cleanup_control
 
@@ -192,6 +191,11 @@ def note_open() -> list[str]:
 def nothing_was_injected() -> bool:
     """Return whether nothing was injected so far."""
     return not target().injected()
+
+
+def roll_back_by_hand() -> None:
+    """Undo all faults as another process does."""
+    target().journal.rollback()
 
 
 def fail() -> None:

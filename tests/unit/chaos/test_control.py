@@ -351,6 +351,46 @@ def test_document_of_others_runs_with_the_control_of_the_settings(target: FakeTa
     assert (target.folder / "touched").read_text() == f"open-sesame {target.kubeconfig}\n"
 
 
+def others(folder: Path, **fields: Any) -> dict[str, Any]:
+    """Return a document of others, with a rollback that touches `rolled-back`."""
+    touch = {"type": "process", "path": "touch", "arguments": str(folder / "rolled-back")}
+    rollback = {"type": "action", "name": "roll back", "provider": touch}
+    return document(controls=[{"name": "theirs", "provider": {"type": "python", "module": "chaoslib"}}]) | {
+        "rollbacks": [rollback],
+        **fields,
+    }
+
+
+def test_refused_run_rolls_nothing_back(target: FakeTarget) -> None:
+    target.problems = ["redis is down"]
+    load_global_controls({"controls": {"esq": dict(CONTROL)}})
+    run(others(target.folder))
+    assert not (target.folder / "rolled-back").exists()
+
+
+def test_rollbacks_of_a_document_with_other_controls_run_after_an_abort(target: FakeTarget) -> None:
+    load_global_controls({"controls": {"esq": dict(CONTROL)}})
+    method = [activity("inject", "a"), activity("kill_traffic", pause=60), activity("inject", "b")]
+    run(others(target.folder, method=method))
+    assert target.runs[0].outcome is RunOutcome.ABORTED
+    assert (target.injected(), (target.folder / "rolled-back").exists()) == (["a"], True)
+    assert not any(item.is_injection for item in target.runs[0].annotations[1:])
+
+
+def test_action_of_others_in_the_background_does_not_start_after_an_abort(target: FakeTarget) -> None:
+    touch = {"type": "process", "path": "touch", "arguments": str(target.folder / "touched")}
+    waiting = {"type": "action", "name": "touch", "background": True, "pauses": {"before": 2}}
+    method = [waiting | {"provider": touch}, activity("kill_traffic", pause=60)]
+    run(document(*method))
+    assert target.runs[0].outcome is RunOutcome.ABORTED
+    assert not (target.folder / "touched").exists()
+
+
+def test_fault_that_another_process_undid_makes_the_run_invalid(target: FakeTarget) -> None:
+    run(document(activity("inject", "a"), activity("roll_back_by_hand"), activity("undo")))
+    assert target.runs[0].reasons == ("a of fake was undone by another process: a rollback, or the watchdog",)
+
+
 def test_target_that_lacks_a_capability_is_refused_before_anything_happens(target: FakeTarget) -> None:
     target.cluster = None
     kill = activity("inject", "a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
@@ -276,6 +277,21 @@ def test_watchdog_names_an_unreadable_entry_and_undoes_all_others(
     assert not (tmp_path / "first").exists()
     assert not (tmp_path / "second").exists()
     assert capsys.readouterr().err.count(f"{damaged}: the journal entry cannot be read") == 1
+
+
+def test_watchdog_whose_log_is_on_a_full_disk_undoes_all_faults(
+    journal: UndoJournal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        inject(journal, touch_fault(tmp_path, name=name), max_seconds=0)
+    full = SimpleNamespace(write=lambda _: os.write(full_disk, b"x"), flush=lambda: None)
+    full_disk = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(sys, "stderr", full)
+    try:
+        watchdog_process.watch(journal, ProcessIdentity(pid=1 << 22, start_ticks=1, boot_id=""))
+    finally:
+        os.close(full_disk)
+    assert journal.open_faults() == []
 
 
 def test_preconditions_name_an_unreadable_entry(journal: UndoJournal, damaged: Path) -> None:
