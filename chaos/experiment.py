@@ -42,7 +42,8 @@ class EsqExtension(BaseModel):
         campaign_contacts: contacts of the campaign that is sent during the experiment; 0 for no campaign.
         slos: metric by id of the SLO that it measures.
         abort_after_silence_seconds: seconds without acknowledgement after which the run is aborted and
-            undone, by client (`kafka`) or stream (`kafka.write`). Covers every stream of the traffic.
+            undone, by client (`kafka`) or stream (`kafka.write`). Covers every stream of the traffic. Also
+            limits how long most attempts may fail: see `chaos.error_rate`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

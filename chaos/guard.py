@@ -1,4 +1,4 @@
-"""The guard: aborts a run whose clients wait too long, and refuses faults without a signal from them.
+"""The guard: aborts a run whose clients wait or fail for too long, and refuses faults without a signal.
 
 It fails closed. A stream that is not reported, a report that is old and a dead traffic process are reasons
 to abort like a stream that exceeds its limit: nobody would see what the fault does.
@@ -9,11 +9,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from chaos.error_rate import ErrorRate
 from infra.errors import EsqError
 from infra.measurements.poller import PollingThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from chaos.error_rate import Attempts
 
 FRESH_SECONDS = 2.0
 """Before the first fault, every stream has been acknowledged within this time."""
@@ -31,6 +34,10 @@ class Signal(Protocol):
     @property
     def silence(self) -> Mapping[str, float]:
         """Seconds since the last acknowledgement of each stream."""
+
+    @property
+    def attempts(self) -> Mapping[str, Attempts]:
+        """Attempts of each stream since the start; none of streams without own attempts."""
 
     @property
     def failure(self) -> str:
@@ -93,6 +100,7 @@ class Guard(PollingThread):
         self._streams = list(streams)
         self._limits = limits
         self._abort = abort
+        self._error_rate = ErrorRate()
 
     def find_reason(self) -> str:
         """Return why the run must not go on; empty if it may."""
@@ -128,12 +136,20 @@ class Guard(PollingThread):
 
     def _poll_signal(self) -> bool:
         try:
-            reason = self.find_reason()
+            reason = self.find_reason() or self._find_errors()
         except Exception as error:  # noqa: BLE001 - a guard that fails must not let the run go on
             reason = f"the guard failed: {error!r}"
         if reason:
             self._abort(reason)
         return not reason
+
+    def _find_errors(self) -> str:
+        """Return which stream has too many errors; empty if none has. Called by the thread only."""
+        attempts = self._signal.attempts
+        limits = {stream: find_limit(stream, self._limits) for stream in attempts}
+        limited = {stream: limit for stream, limit in limits.items() if limit is not None}
+        counted = {stream: attempts[stream] for stream in limited}
+        return self._error_rate.find_excess(counted, limited, time.monotonic())
 
 
 def _is_part(key: str, stream: str) -> bool:

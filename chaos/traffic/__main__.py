@@ -3,7 +3,8 @@
 Input: one line of JSON with the endpoints and the requested clients, then lines with a new key of the bearer
 tokens, then an empty line to stop the traffic. An end of input without that line means that the parent is
 gone. Output, one line of JSON each: `ready`, then periodically `silence` with the seconds since the last
-acknowledgement of each stream, then `result`. However the traffic ends, the clients delete what they created.
+acknowledgement of each stream and `attempts` with their numbers of acknowledged and failed attempts, then
+`result`. However the traffic ends, the clients delete what they created.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def emit(kind: str, value: object) -> None:
     """Write one line for the parent process.
 
     Args:
-        kind: `ready`, `silence` or `result`.
+        kind: `ready`, `silence`, `attempts` or `result`.
         value: its value.
     """
     sys.stdout.write(json.dumps({kind: value}) + "\n")
@@ -161,6 +162,7 @@ async def _run_streams(
     stopped = asyncio.create_task(commands)
     while not (await asyncio.wait({stopped}, timeout=REPORT_INTERVAL_SECONDS))[0]:
         emit("silence", {log.name: round(log.silence(clock()), 2) for log in _logs(streams, passive)})
+        emit("attempts", {stream.log.name: stream.log.attempts for stream in streams})
     stop.set()
     await asyncio.gather(*tasks)
     if not stopped.result():

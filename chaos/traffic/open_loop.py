@@ -76,6 +76,11 @@ class StreamLog:
         self.stale += isinstance(error, StaleReadError)
         self.errors[f"{type(error).__name__}: {error}"[:_MAX_ERROR_LENGTH]] += 1
 
+    @property
+    def attempts(self) -> tuple[int, int]:
+        """Number of acknowledged attempts, and of those that failed or were not started."""
+        return len(self.acked), self.failed + self.dropped
+
     def silence(self, now: float) -> float:
         """Return the seconds since the last acknowledgement."""
         return now - (self.acked[-1][2] if self.acked else self.started_at)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
+    from chaos.error_rate import Attempts
     from chaos.traffic.client import Endpoints
 
 START_TIMEOUT_SECONDS = 90.0
@@ -53,11 +54,13 @@ class Traffic:
     Attributes:
         clients: names of the clients.
         started_at: first planned time of an attempt (seconds, monotonic clock of the process).
+        attempts: attempts of each stream since the start; none of streams without own attempts.
     """
 
     def __init__(self, clients: Sequence[str], endpoints: Endpoints, nameservers: Sequence[str]) -> None:
         self._report: tuple[float, dict[str, float]] = (time.monotonic(), {})
         self._is_stopping = False
+        self.attempts: dict[str, Attempts] = {}
         self.clients = tuple(clients)
         self.started_at = 0.0
         self._request = {"clients": list(clients), "endpoints": endpoints.model_dump()}
@@ -175,6 +178,8 @@ class Traffic:
             for kind, value in json.loads(line).items():
                 if kind == "silence":
                     self._report = (time.monotonic(), value)
+                elif kind == "attempts":
+                    self.attempts = {stream: (acked, failed) for stream, (acked, failed) in value.items()}
                 else:
                     self._report = (time.monotonic(), self._report[1])
                     self._messages.put((kind, value))

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
+    from chaos.error_rate import Attempts
+
 
 class RunningTraffic(Protocol):
     """Context manager that runs traffic clients."""
@@ -29,6 +31,11 @@ class RunningTraffic(Protocol):
     @property
     def silence(self) -> dict[str, float]:
         """Seconds since the last acknowledgement of each stream."""
+        ...
+
+    @property
+    def attempts(self) -> dict[str, Attempts]:
+        """Attempts of each stream since the start; none of streams without own attempts."""
         ...
 
     @property
@@ -73,6 +80,11 @@ class CombinedTraffic:
     def silence(self) -> dict[str, float]:
         """See `RunningTraffic.silence`."""
         return {stream: seconds for part in self._parts for stream, seconds in part.silence.items()}
+
+    @property
+    def attempts(self) -> dict[str, Attempts]:
+        """See `RunningTraffic.attempts`."""
+        return {stream: counts for part in self._parts for stream, counts in part.attempts.items()}
 
     @property
     def failure(self) -> str:

@@ -32,6 +32,7 @@ class FakeTraffic:
 
     def __init__(self) -> None:
         self.silence = dict.fromkeys(STREAMS, 0.1)
+        self.attempts = dict.fromkeys(STREAMS, (1, 0))
         self.alive = True
         self.clients = ("edge",)
         self.problems: list[str] = []

@@ -53,6 +53,7 @@ class _Part:
     def __init__(self, client: str, calls: list[str]) -> None:
         self.clients = (client,)
         self.silence = {f"{client}.read": 0.1}
+        self.attempts = {f"{client}.read": (1, 0)}
         self.failure = ""
         self.calls = calls
         self.fails = False
@@ -80,6 +81,7 @@ def test_parts_are_one_traffic() -> None:
     with CombinedTraffic([edge, redis]) as traffic:
         assert traffic.clients == ("edge", "redis")
         assert traffic.silence == {"edge.read": 0.1, "redis.read": 0.1}
+        assert traffic.attempts == {"edge.read": (1, 0), "redis.read": (1, 0)}
         assert traffic.failure == ""
         redis.failure = "gone"
         assert traffic.failure == "gone"

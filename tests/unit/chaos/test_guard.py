@@ -18,6 +18,7 @@ class ReportedSignal:
 
     silence: dict[str, float] = field(default_factory=lambda: {"kafka.write.0": 1.0, "kafka.read.0": 1.0})
     failure: str = ""
+    attempts: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def guard(signal: ReportedSignal) -> Guard:
@@ -60,6 +61,29 @@ def test_missing_signal_is_a_reason(signal: ReportedSignal, reason: str) -> None
     assert reason in guard(signal).find_reason()
     with pytest.raises(NoSignalError, match="nothing was injected"):
         guard(signal).wait_for_signal(0.0)
+
+
+class MostlyFailing(ReportedSignal):
+    """Streams of which four of five attempts fail: none is ever silent."""
+
+    @property
+    def attempts(self) -> dict[str, tuple[int, int]]:  # type: ignore[override]  # grows
+        now = int(time.monotonic() * 1000)
+        return {"kafka.write.0": (now, 4 * now), "unlimited": (0, now)}
+
+    @attempts.setter
+    def attempts(self, _: object) -> None:
+        pass
+
+
+def test_stream_that_mostly_fails_aborts() -> None:
+    reasons: list[str] = []
+    signal = MostlyFailing({"kafka.write.0": 0.0, "kafka.read.0": 0.0})
+    with Guard(signal, ["kafka.read", "kafka.write"], {"kafka": 0.3}, reasons.append):
+        deadline = time.monotonic() + 10
+        while not reasons and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "attempts of kafka.write.0 failed" in reasons[0]
 
 
 def test_guard_that_fails_aborts() -> None:

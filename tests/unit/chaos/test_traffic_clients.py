@@ -48,6 +48,33 @@ async def test_store_that_cannot_be_read_does_not_hide_the_others(monkeypatch: p
     assert problems == ["stored writes of FakeClient: ConnectionError: no primary"]
 
 
+class FailingClient(FakeClient):
+    """Client of a store that accepts no write."""
+
+    def streams(self) -> Sequence[Stream]:
+        """See `Client.streams`."""
+
+        async def fail(sequence: int) -> None:
+            raise ConnectionError(sequence)
+
+        return (Stream(StreamLog("store.write"), fail, period=0.01),)
+
+
+async def test_failed_attempts_are_reported_while_the_traffic_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, reports = asyncio.StreamReader(), []
+
+    def emit(kind: str, value: dict[str, tuple[int, int]]) -> None:
+        reports.append(kind)
+        if kind == "attempts" and value["store.write"][1] > 0:
+            reader.feed_data(b"\n")
+
+    monkeypatch.setattr(traffic, "emit", emit)
+    monkeypatch.setattr(traffic, "REPORT_INTERVAL_SECONDS", 0.05)
+    async with asyncio.timeout(20):
+        await traffic.run([FailingClient()], reader)
+    assert (reports[0], reports[-1]) == ("ready", "result")
+
+
 async def test_clients_delete_their_data_when_the_experiment_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     client, reader = FakeClient(), asyncio.StreamReader()
     reader.feed_eof()
