@@ -21,14 +21,17 @@ if TYPE_CHECKING:
 
 COMPONENT = "kafka"
 READ_ALL_BATCHES = f"""\
-files=$(find {DATA_DIRECTORY} -name '*.log' -size +0 -not -path '*-delete/*' | paste -sd,)
-[ -n "$files" ] || exit 0
-java -Xmx48m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' \\
-    org.apache.kafka.tools.DumpLogSegments --files "$files" 2>&1 |
-    grep -e '^Dumping' -e 'isvalid: false' -e Exception
-echo read
+files=$(find {DATA_DIRECTORY} -name '*.log' -size +0 -not -path '*-delete/*') || exit 1
+{{
+    java -Xmx48m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp '/opt/kafka/libs/*' \\
+        org.apache.kafka.tools.DumpLogSegments --files "$(echo "$files" | paste -sd,)" 2>&1
+    echo "status $?"
+}} | grep -e '^Dumping' -e 'isvalid: false' -e Exception -e Error -e '^status'
 """
-"""Prints the name of each file, and after it its invalid batches."""
+"""Prints the name of each file, after it its invalid batches, and at last the exit status of the reader."""
+_COMPLETE, _FAILED = "status 0\n", "status 1\n"
+_UNREADABLE_BATCH = re.compile(r"\b(CorruptRecordException|InvalidRecordException)\b")
+"""Ends the reader. Other errors, such as a lack of memory, are no damage: a repair would delete intact data."""
 _FILE = re.compile(r"^Dumping .*?([^/]+/[^/]+\.log)")
 _BATCH = re.compile(r"position: (\d+).*isvalid: false")
 _MAIN_PROCESS = "1"
@@ -48,16 +51,17 @@ def scrub(pods: PodClient, pod: str) -> Sequence[Damage]:
         PodUnreachableError: the logs could not be read.
     """
     output = pods.run(pod, COMPONENT, ("sh", "-c", READ_ALL_BATCHES))
-    if not output.endswith("read\n"):
-        raise PodUnreachableError(f"{pod} cannot read its data: {output[-200:].strip()}")
-    file, damages = "", []
+    file, damages, unreadable_batch = "", [], False
     for line in output.splitlines():
         if match := _FILE.search(line):
             file = match[1]
         elif match := _BATCH.search(line):
             damages.append(Damage(pod=pod, location=f"{file}, byte {match[1]}"))
-        elif "Exception" in line:
+        elif file and _UNREADABLE_BATCH.search(line):
             damages.append(Damage(pod=pod, location=f"{file}: {line.strip()[:100]}"))
+            unreadable_batch = True
+    if not output.endswith(_FAILED if unreadable_batch else _COMPLETE):
+        raise PodUnreachableError(f"{pod} cannot read its data: {output[-200:].strip()}")
     return damages
 
 

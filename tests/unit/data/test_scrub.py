@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 BACKUP_WITH_DAMAGE = """\
 WARNING:  checksum verification failed in file "./base/5/2609", block 7: calculated 1 but expected 2
@@ -85,15 +87,53 @@ def test_kafka_names_partition_and_byte() -> None:
 Dumping /var/lib/kafka/data/orders-1/00000000000000000000.log
 Dumping /var/lib/kafka/data/orders-2/00000000000000000007.log
 baseOffset: 9 lastOffset: 9 count: 1 position: 120 CreateTime: 1 size: 70 magic: 2 crc: 3 isvalid: false
-read
+status 0
 """
     damages = kafka.scrub(FakePods({"DumpLogSegments": output}), "kafka-1")
     assert [damage.location for damage in damages] == ["orders-2/00000000000000000007.log, byte 120"]
 
 
-def test_kafka_that_cannot_be_read_is_an_error() -> None:
+UNREADABLE_BATCH = """\
+Dumping /var/lib/kafka/data/orders-1/00000000000000000000.log
+Exception in thread "main" org.apache.kafka.common.errors.CorruptRecordException: Record size 0 is too small
+"""
+
+
+def test_kafka_names_the_file_of_a_batch_that_ends_the_reader() -> None:
+    (damage,) = kafka.scrub(FakePods({"DumpLogSegments": f"{UNREADABLE_BATCH}status 1\n"}), "kafka-1")
+    assert damage.location.startswith("orders-1/00000000000000000000.log: ")
+
+
+FIRST_FILE = "echo Dumping /var/lib/kafka/data/orders-1/0.log\n"
+EXCEPTION = 'echo Exception in thread "main" '
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        "echo Error: Could not create the Java Virtual Machine.\nexit 1",
+        f"{FIRST_FILE}kill -KILL $$",
+        f"{FIRST_FILE}{EXCEPTION}java.lang.OutOfMemoryError: Java heap space\nexit 3",
+        f"{FIRST_FILE}{EXCEPTION}java.nio.file.NoSuchFileException: orders-1/0.log\nexit 1",
+    ],
+)
+def test_kafka_that_cannot_be_read_is_neither_intact_nor_damaged(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A repair would delete intact data."""
+    segment = tmp_path / "data/orders-1/0.log"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"records")
+    java = tmp_path / "java"
+    java.write_text(f"#!/bin/sh\n{reader}\n")
+    java.chmod(0o700)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    pods = FakePods({})
+    script = kafka.READ_ALL_BATCHES.replace(kafka.DATA_DIRECTORY, str(tmp_path / "data"))
+    result = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    pods.answers["DumpLogSegments"] = result.stdout
     with pytest.raises(PodUnreachableError, match="cannot read"):
-        kafka.scrub(FakePods({"DumpLogSegments": "Killed\n"}), "kafka-1")
+        kafka.scrub(pods, "kafka-1")
 
 
 def test_kafka_moves_each_damaged_partition_once_and_stops_the_broker() -> None:
