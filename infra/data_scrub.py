@@ -16,6 +16,7 @@ from infra.components.object_store import scrub as object_store
 from infra.components.object_store import status as object_store_status
 from infra.components.postgres import scrub as postgres
 from infra.components.postgres import status as postgres_status
+from infra.names import STATEFUL_REPLICAS
 from infra.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 SCRUB_TIMEOUT_SECONDS = 600.0
 """Timeout of reading all data of a replica."""
 REPAIR_TIMEOUT_SECONDS = 300.0
+OTHERS_TIMEOUT_SECONDS = 60.0
+"""Timeout of waiting for the other replicas: a repair deletes data that only they have then."""
 _POLL_INTERVAL_SECONDS = 5.0
 
 
@@ -43,6 +46,11 @@ COMPONENTS = {
     object_store.COMPONENT: _Component(object_store.scrub, object_store.repair, object_store_status.collect),
     postgres.COMPONENT: _Component(postgres.scrub, postgres.repair, postgres_status.collect),
 }
+
+
+def replicas() -> list[str]:
+    """Return the pods of all replicas, also of missing ones: their data is not known to be intact."""
+    return [f"{component}-{number}" for component in COMPONENTS for number in range(STATEFUL_REPLICAS)]
 
 
 def scrub(pods: PodClient, pod: str) -> Sequence[Damage]:
@@ -71,9 +79,18 @@ def repair(pods: PodClient, pod: str, damages: Sequence[Damage], step: ProgressS
         step: shows the progress.
 
     Raises:
-        PodUnreachableError: the repair could not be started, or the replica is still not intact.
+        PodUnreachableError: another replica is not healthy, the repair could not be started, or the replica
+            is still not intact.
     """
     component = _component(pod)
+
+    def find_healthy_others() -> bool | None:
+        step.set_status("waiting for the other replicas")
+        others = [replica for replica in component.health(pods).replicas if replica.name != pod]
+        return (len(others) == STATEFUL_REPLICAS - 1 and all(other.healthy for other in others)) or None
+
+    if not wait_for(find_healthy_others, step, OTHERS_TIMEOUT_SECONDS):
+        raise PodUnreachableError(f"{pod} is not repaired: the other replicas are not all healthy")
     component.repair(pods, pod, damages)
 
     def find_intact_replica() -> bool | None:

@@ -14,6 +14,8 @@ from infra.components.scrub import Damage  # noqa: TC001 - pydantic reads the an
 from infra.names import DATA_NAMESPACE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cli.environment import Environment
     from infra.components.component_health import PodClient
     from infra.progress import ProgressReporter, ProgressStep
@@ -43,7 +45,7 @@ class ReplicaScrub(BaseModel):
 
 
 def scrub(environment: Environment, progress: ProgressReporter, *, repair: bool) -> list[ReplicaScrub]:
-    """Scrub one replica after the other, so that the load on the disks is limited.
+    """Scrub one replica after the other, so that the load on the disks is limited; then repair.
 
     Args:
         environment: the environment.
@@ -60,36 +62,69 @@ def scrub(environment: Environment, progress: ProgressReporter, *, repair: bool)
     pods = KubernetesPodClient(
         target.kubeconfig, DATA_NAMESPACE, timeout_seconds=data_scrub.SCRUB_TIMEOUT_SECONDS
     )
-    results = []
-    for name in [pod.name for component in data_scrub.COMPONENTS for pod in pods.list_pods(component)]:
-        with progress.step(name) as step:
-            results.append(scrub_replica(pods, name, step, repair=repair))
-            step.set_result(describe(results[-1]))
-    return results
+    results: dict[str, ReplicaScrub] = {}
+    for pod in data_scrub.replicas():
+        with progress.step(pod) as step:
+            results[pod] = scrub_replica(pods, pod, step)
+            step.set_result(describe(results[pod]))
+    for pod in [pod for pod, result in results.items() if repair and result.damages and not result.intact]:
+        with progress.step(f"repair of {pod}") as step:
+            results[pod] = repair_replica(pods, results[pod], list(results.values()), step)
+            step.set_result(describe(results[pod]))
+    return list(results.values())
 
 
-def scrub_replica(pods: PodClient, pod: str, step: ProgressStep, *, repair: bool) -> ReplicaScrub:
+def scrub_replica(pods: PodClient, pod: str, step: ProgressStep) -> ReplicaScrub:
     """Scrub a replica.
 
     Args:
         pods: access to the pods.
         pod: its pod.
         step: shows the progress.
-        repair: whether it is repaired if it is damaged.
 
     Returns:
         The result; a replica that cannot be read is one.
     """
-    damages: tuple[Damage, ...] = ()
+    step.set_status("reading all data")
     try:
-        step.set_status("reading all data")
         damages = tuple(data_scrub.scrub(pods, pod))
-        damaged = [damage for damage in damages if not damage.repaired]
-        if damaged and repair:
-            data_scrub.repair(pods, pod, damaged, step)
     except PodUnreachableError as error:
-        return ReplicaScrub(pod=pod, damages=damages, problem=error.message)
-    return ReplicaScrub(pod=pod, damages=damages, repaired=bool(damages) and (repair or not damaged))
+        return ReplicaScrub(pod=pod, problem=error.message)
+    repaired = bool(damages) and all(damage.repaired for damage in damages)
+    return ReplicaScrub(pod=pod, damages=damages, repaired=repaired)
+
+
+def repair_replica(
+    pods: PodClient, result: ReplicaScrub, results: Sequence[ReplicaScrub], step: ProgressStep
+) -> ReplicaScrub:
+    """Repair a damaged replica, unless another one of its component is damaged or could not be read.
+
+    The repair deletes data of the replica, which the other one may need.
+
+    Args:
+        pods: access to the pods.
+        result: result of the replica.
+        results: results of all replicas.
+        step: shows the progress.
+
+    Returns:
+        The new result.
+    """
+    component = result.pod.rpartition("-")[0]
+    others = [
+        other.pod
+        for other in results
+        if other.pod != result.pod and other.pod.rpartition("-")[0] == component and not other.intact
+    ]
+    if others:
+        problem = f"not repaired, since {', '.join(others)} may be damaged as well"
+        return result.model_copy(update={"problem": problem})
+    remaining = [damage for damage in result.damages if not damage.repaired]
+    try:
+        data_scrub.repair(pods, result.pod, remaining, step)
+    except PodUnreachableError as error:
+        return result.model_copy(update={"problem": error.message})
+    return result.model_copy(update={"repaired": True})
 
 
 def describe(result: ReplicaScrub) -> str:

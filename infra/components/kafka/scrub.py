@@ -31,7 +31,7 @@ files=$(find {DATA_DIRECTORY} -name '*.log' -size +0 -not -path '*-delete/*') ||
 """Prints the name of each file, after it its invalid batches, and at last the exit status of the reader."""
 _COMPLETE, _FAILED = "status 0\n", "status 1\n"
 _UNREADABLE_BATCH = re.compile(r"\b(CorruptRecordException|InvalidRecordException)\b")
-"""Ends the reader. Other errors, such as a lack of memory, are no damage: a repair would delete intact data."""
+"""Ends the reader. Other errors (a lack of memory) are no damage: a repair would delete intact data."""
 _FILE = re.compile(r"^Dumping .*?([^/]+/[^/]+\.log)")
 _BATCH = re.compile(r"position: (\d+).*isvalid: false")
 _MAIN_PROCESS = "1"

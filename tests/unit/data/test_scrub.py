@@ -166,16 +166,23 @@ def test_object_store_waits_for_its_scrub(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def fake_component(
-    monkeypatch: pytest.MonkeyPatch, scrubs: list[list[Damage]], *, healthy: bool = True
+    monkeypatch: pytest.MonkeyPatch,
+    scrubs: list[list[Damage]],
+    *,
+    healthy: bool = True,
+    others_healthy: bool = True,
 ) -> list[str]:
     """Replace Kafka by a component with these results of its scrubs; return the pods that are repaired."""
     repaired: list[str] = []
-    replica = Replica(name="kafka-0", zone="zone-a", role="broker", state="", healthy=healthy)
+    replicas = [
+        Replica(name=f"kafka-{number}", zone="zone-a", role="broker", state="", healthy=replica_healthy)
+        for number, replica_healthy in enumerate((healthy, True, others_healthy))
+    ]
     component: Any = data_scrub._Component(
         scrub=lambda _pods, _pod: scrubs.pop(0),
         repair=lambda _pods, pod, _damages: repaired.append(pod),
         health=lambda _pods: ComponentHealth(
-            component="kafka", healthy=healthy, summary="", replicas=(replica,)
+            component="kafka", healthy=healthy, summary="", replicas=tuple(replicas)
         ),
     )
     monkeypatch.setitem(data_scrub.COMPONENTS, "kafka", component)
@@ -185,7 +192,10 @@ def fake_component(
 
 def scrub_kafka(*, repair: bool) -> action.ReplicaScrub:
     with RecordingProgress().step("kafka-0") as step:
-        return action.scrub_replica(FakePods({}), "kafka-0", step, repair=repair)
+        result = action.scrub_replica(FakePods({}), "kafka-0", step)
+        if repair and not result.intact:
+            return action.repair_replica(FakePods({}), result, [result], step)
+        return result
 
 
 DAMAGE = Damage(pod="kafka-0", location="orders-2/0.log, byte 0")
@@ -222,3 +232,42 @@ def test_store_that_repaired_itself_is_not_repaired_again(monkeypatch: pytest.Mo
     assert result.intact
     assert result.damages == (COPIED_DAMAGE,)
     assert repaired == []
+
+
+def test_replica_is_not_repaired_while_another_one_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The repair deletes data that only the others have then."""
+    repaired = fake_component(monkeypatch, [[DAMAGE]], others_healthy=False)
+    monkeypatch.setattr(data_scrub, "OTHERS_TIMEOUT_SECONDS", 0.0)
+    result = scrub_kafka(repair=True)
+    assert "the other replicas are not all healthy" in result.problem
+    assert repaired == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [action.ReplicaScrub(pod="kafka-2", damages=(DAMAGE,)), action.ReplicaScrub(pod="kafka-2", problem="no")],
+)
+def test_replica_is_not_repaired_while_another_one_may_be_damaged(
+    other: action.ReplicaScrub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one may need the data that the repair deletes."""
+    repaired = fake_component(monkeypatch, [])
+    damaged = action.ReplicaScrub(pod="kafka-1", damages=(DAMAGE,))
+    with RecordingProgress().step("kafka-1") as step:
+        result = action.repair_replica(FakePods({}), damaged, [damaged, other], step)
+    assert not result.intact
+    assert "kafka-2 may be damaged" in action.describe(result)
+    assert repaired == []
+
+
+def test_missing_replica_is_scrubbed_and_not_intact() -> None:
+    """An environment without pods has no intact data."""
+    assert len(data_scrub.replicas()) == 3 * len(data_scrub.COMPONENTS)
+
+    class NoPods(FakePods):
+        def run(self, pod: str, _container: str, argv: Sequence[str]) -> str:
+            raise PodUnreachableError(f"{pod} is unreachable: {argv[0]}")
+
+    with RecordingProgress().step("scrub") as step:
+        results = [action.scrub_replica(NoPods({}), pod, step) for pod in data_scrub.replicas()]
+    assert not any(result.intact for result in results)
