@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from chaoslib.exceptions import ChaosException
 from chaoslib.experiment import ensure_experiment_is_valid
 from chaoslib.loader import load_experiment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chaos.context import MAX_FAULT_SECONDS
 from chaos.guard import find_limit, stream_names
 from infra.errors import Problem, ProblemsError, UsageError
 from services.contracts.slo import SLO_BY_ID
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
 EXPERIMENTS_DIR = Path(__file__).parent / "experiments"
 RUNBOOKS_DIR = Path(__file__).parents[1] / "runbooks"
 EXTENSION_NAME = "esq"
-CONTROL_NAME = "esq"
 _FILE_SUFFIXES = (".json", ".yaml", ".yml")
 _MAX_NAME_LENGTH = 60
 _RUN_METRICS = ("lost", "duplicated", "failovers", "time_to_full_redundancy")
 
 ClientName = Literal["edge", "kafka", "object-store", "postgres", "redis"]
+Limit = Annotated[float, Field(gt=0, le=MAX_FAULT_SECONDS, allow_inf_nan=False)]
+"""Seconds. A limit that no fault can exceed, or that nothing can, would be no abort condition."""
 
 
 class EsqExtension(BaseModel):
@@ -55,7 +57,7 @@ class EsqExtension(BaseModel):
     edge_timeout_seconds: float = Field(default=2.0, gt=0, le=30)
     campaign_contacts: int = Field(default=0, ge=0, le=100_000)
     slos: dict[str, str] = Field(default_factory=dict)
-    abort_after_silence_seconds: dict[str, float]
+    abort_after_silence_seconds: dict[str, Limit]
 
     @property
     def streams(self) -> list[str]:
@@ -98,9 +100,18 @@ class Experiment(BaseModel):
         return bool(self.extension.runbook)
 
     @property
-    def has_control(self) -> bool:
-        """Whether the document has the control of esq."""
-        return any(control.get("name") == CONTROL_NAME for control in self.document.get("controls", ()))
+    def is_shipped(self) -> bool:
+        """Whether it is an experiment of `chaos/experiments/`, unchanged."""
+        if self.name not in names():
+            return False
+        run_fields = {"dry": None}
+        shipped = load_experiment(str(EXPERIMENTS_DIR / f"{self.name}.yaml"), {})
+        return bool(self.document | run_fields == shipped | run_fields)
+
+    def has_control(self, module: str) -> bool:
+        """Return whether the document has a control of this module; any control may have our name."""
+        providers = (control.get("provider") or {} for control in self.document.get("controls") or ())
+        return any(provider.get("module") == module for provider in providers)
 
     @cached_property
     def runbook(self) -> str:

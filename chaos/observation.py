@@ -23,6 +23,7 @@ from chaos.traffic.in_cluster import ClusterTraffic
 from chaos.traffic.process import Traffic
 from chaos.traffic.running import CombinedTraffic
 from infra.errors import EsqError, UsageError
+from infra.subprocesses import DIE_WITH_PARENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -238,7 +239,7 @@ class Observation:
 
 def _start_campaign(target: Target, contacts: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        target.campaign_command(str(contacts)),
+        [*DIE_WITH_PARENT, *target.campaign_command(str(contacts))],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -57,27 +57,42 @@ def exclusive_run(journal: UndoJournal, experiment: str) -> Iterator[ActiveRun]:
         The run; its id marks its entries in the journal.
 
     Raises:
+        EsqError: the lock cannot be written.
         RunInProgressError: another run uses the environment.
     """
-    journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _open(journal) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _refusal(journal, _read(file)) from None
-        run = ActiveRun(
-            experiment=experiment,
-            run_id=uuid.uuid4().hex[:12],
-            owner=ProcessIdentity.current(),
-            started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        )
-        file.truncate(0)
-        file.write(run.model_dump_json())
-        file.flush()
+    run = ActiveRun(
+        experiment=experiment,
+        run_id=uuid.uuid4().hex[:12],
+        owner=ProcessIdentity.current(),
+        started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+    with ExitStack() as stack:
+        file = _lock(journal, run, stack)
         try:
             yield run
         finally:
             file.truncate(0)
+
+
+def _lock(journal: UndoJournal, run: ActiveRun, stack: ExitStack) -> IO[str]:
+    """Return the file of the lock, which the stack closes."""
+    try:
+        journal.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        file = stack.enter_context(_path(journal).open("a+", encoding="utf-8"))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _refusal(journal, _read(file)) from None
+        file.truncate(0)
+        file.write(run.model_dump_json())
+        file.flush()
+    except OSError as error:
+        raise EsqError(
+            f"the lock of the run cannot be written: {error.strerror}",
+            location=str(_path(journal)),
+            remedy="No fault is injected without it. Repair the file system or its permissions first.",
+        ) from error
+    return file
 
 
 def active_run(journal: UndoJournal) -> ActiveRun | None:
@@ -102,10 +117,6 @@ def _refusal(journal: UndoJournal, other: ActiveRun | None) -> RunInProgressErro
 
 def _path(journal: UndoJournal) -> Path:
     return journal.folder / "run.lock"
-
-
-def _open(journal: UndoJournal) -> IO[str]:
-    return _path(journal).open("a+", encoding="utf-8")
 
 
 def _read(file: IO[str]) -> ActiveRun | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from chaoslib.control import load_global_controls
 from chaoslib.experiment import run_experiment as run_with_chaostoolkit
-from chaoslib.types import Strategy
+from chaoslib.types import Dry, Strategy
 
-from chaos.experiment import CONTROL_NAME, Experiment, find_name, load, parse
+from chaos.experiment import Experiment, find_name, load, parse
 from chaos.html_report import render_report
 from chaos.journal import UndoFailedError
 from chaos.log_progress import LogProgress
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from chaoslib.types import Dry
-
     from chaos.target import Target
     from cli.environment import Environment
     from infra.progress import ProgressReporter
 
+CONTROL_NAME = "esq"
 CONTROL_MODULE = "cli.chaos_control"
 LOG_NAME = "chaostoolkit.log"
 log = logging.getLogger("chaostoolkit")
@@ -88,9 +87,12 @@ class Recorder:
         self._write()
 
     def finish(self) -> tuple[ChaosReport, Path]:
-        """Store the SLO measurements; return the report and its page, or the log if there was no run."""
+        """Store the SLO measurements; return the report and its page, or the log if there was no run.
+
+        A changed document is no evidence for an SLO: its fault may be weaker than the SLO says.
+        """
         report, page = self._write()
-        for evaluation in report.evaluations:
+        for evaluation in report.evaluations if self._experiment.is_shipped else ():
             detail = {"experiment": report.experiment, "report": str(page), "metric": evaluation.metric}
             values = evaluation.distribution.runs
             record_measurement(self._environment, evaluation.slo_id, values, report.command, detail)
@@ -191,7 +193,10 @@ def run_experiment(  # noqa: PLR0913 - one argument per command line option
                     if number > 1:
                         _wait_for_steady_state(target, progress)
                     _run_once(setup, confirmed_name or "", dry)
-                    _raise_failure(setup, is_recorded=recorder.run_count == number)
+                    is_recorded = recorder.run_count == number
+                    _raise_failure(setup, is_recorded=is_recorded)
+                    if not is_recorded and dry not in {Dry.ACTIONS, Dry.ACTIVITIES}:
+                        raise _not_observed(source)
     finally:
         report, page = recorder.finish()
     return report, page
@@ -207,7 +212,7 @@ def _run_once(setup: Setup, confirmed_name: str, dry: Dry | None) -> None:
     arguments = {"environment": environment, "confirm": confirmed_name}
     document = copy.deepcopy(experiment.document) | {"dry": dry}
     provider = {"type": "python", "module": CONTROL_MODULE, "arguments": arguments}
-    controls = {} if experiment.has_control else {CONTROL_NAME: {"provider": provider}}
+    controls = {} if experiment.has_control(CONTROL_MODULE) else {CONTROL_NAME: {"provider": provider}}
     load_global_controls({"controls": controls})
     _prepared.append(setup)
     try:
@@ -238,6 +243,14 @@ def _raise_failure(setup: Setup, *, is_recorded: bool) -> None:
         if not is_recorded or not isinstance(failure, EsqError) or isinstance(failure, UndoFailedError):
             raise failure
     setup.failures.clear()
+
+
+def _not_observed(source: str) -> EsqError:
+    return EsqError(
+        "the document ran, but nothing observed it: the control of esq was not active",
+        location=source,
+        remedy="Check its `controls`: a `scope` or `automatic: false` disables a control.",
+    )
 
 
 def _wait_for_steady_state(target: Target, progress: ProgressReporter) -> None:

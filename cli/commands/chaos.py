@@ -133,7 +133,8 @@ def run(  # noqa: PLR0913 - one argument per option
     """Run an experiment. Exit code 99 if an SLO is violated, 1 if a run is invalid or measured no SLO.
 
     EXPERIMENT is a name of ours, or the path of any document of Chaos Toolkit. One without the extension
-    `esq` has no traffic, so that nothing measures or aborts it: it needs probes of its own.
+    `esq` has no traffic, so that nothing measures or aborts it: it needs probes of its own. Only ours,
+    unchanged, are evidence for SLOs.
 
     When this command is interrupted, it undoes its faults. When it is killed, a watchdog undoes them, or
     `esq chaos rollback ENV`.

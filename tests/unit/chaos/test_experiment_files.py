@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 from pathlib import Path
@@ -19,7 +20,8 @@ COMMAND = "esq chaos run ENV "
 def test_experiment_is_valid_and_activities_accept_its_arguments(name: str) -> None:
     loaded = experiment.load(name)
     assert loaded.runbook.startswith("# ")
-    assert loaded.has_control
+    assert loaded.has_control("cli.chaos_control")
+    assert loaded.is_shipped
     probes = loaded.document["steady-state-hypothesis"]["probes"]
     for activity in [*loaded.document["method"], *loaded.document["rollbacks"], *probes]:
         provider = activity["provider"]
@@ -76,11 +78,33 @@ def test_experiment_of_ours_needs_traffic_and_abort_conditions(missing: str) -> 
     assert missing in error.value.detail
 
 
+@pytest.mark.parametrize("limit", [0, -1, 601, float("inf"), float("nan")])
+def test_limit_that_aborts_nothing_is_refused(limit: float) -> None:
+    extension = {
+        "name": "esq",
+        "runbook": "zone-outage",
+        "traffic": ["edge"],
+        "abort_after_silence_seconds": {"edge": limit},
+    }
+    document = {"title": "t", "description": "d", "method": [], "extensions": [extension]}
+    with pytest.raises(ProblemsError) as error:
+        experiment.parse("invalid", document)
+    assert "abort_after_silence_seconds.edge" in error.value.detail
+
+
+def test_changed_experiment_is_not_shipped() -> None:
+    document = copy.deepcopy(experiment.load("zone-isolated").document)
+    assert experiment.parse("zone-isolated", document | {"dry": None}).is_shipped
+    document["method"][0]["pauses"] = {"after": 1}
+    assert not experiment.parse("zone-isolated", document).is_shipped
+
+
 def test_document_of_others_is_read_from_a_path(tmp_path: Path) -> None:
     file = tmp_path / "others.json"
     file.write_text('{"title": "t", "description": "d", "method": []}')
     loaded = experiment.load(str(file))
-    assert (loaded.name, loaded.has_control, loaded.runbook) == ("others", False, "")
+    assert (loaded.name, loaded.has_control("cli.chaos_control"), loaded.runbook) == ("others", False, "")
+    assert not loaded.is_shipped
     assert loaded.extension is experiment.NO_EXTENSION
 
 

@@ -321,6 +321,12 @@ def test_watchdog_leaves_faults_in_time_to_their_owner(journal: UndoJournal, tmp
     journal.rollback()
 
 
+def test_run_whose_lock_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EsqError, match="the lock of the run cannot be written"):
+        run_lock.exclusive_run(UndoJournal(tmp_path / "file" / "open"), "test").__enter__()
+
+
 def test_damaged_lock_of_a_run_names_nobody_and_excludes_nobody(journal: UndoJournal) -> None:
     journal.folder.mkdir()
     (journal.folder / "run.lock").write_bytes(b'{"run_id": "\xff')

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from chaos import experiment, observation, session, watchdog
 from chaos.observation import Instruments
-from chaos.results import ChaosReport
+from chaos.results import ChaosReport, ExperimentRun
 from chaos.session import Setup
 from cli.actions import chaos, chaos_target
 from cli.commands import chaos as command
@@ -52,10 +52,10 @@ def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeTarget:
     return opened
 
 
-def write(folder: Path, *method: dict[str, Any]) -> str:
+def write(folder: Path, *method: dict[str, Any], **fields: Any) -> str:
     """Write a document of others; return its path."""
     file = folder / "others.yaml"
-    file.write_text(yaml.safe_dump({"title": "t", "description": "d", "method": list(method)}))
+    file.write_text(yaml.safe_dump({"title": "t", "description": "d", "method": list(method), **fields}))
     return str(file)
 
 
@@ -103,6 +103,37 @@ def test_strategies_of_the_document_are_honoured(environment: Environment, tmp_p
     report, _ = run(environment, str(file))
     assert [run.outcome for run in report.runs] == [RunOutcome.VALID]
     assert not (tmp_path / "rolled-back").exists()
+
+
+def test_control_of_others_with_our_name_does_not_replace_ours(
+    environment: Environment, tmp_path: Path
+) -> None:
+    theirs = {"name": "esq", "provider": {"type": "python", "module": "chaoslib"}}
+    report, _ = run(environment, write(tmp_path, action(tmp_path, "touched"), controls=[theirs]))
+    assert [run.outcome for run in report.runs] == [RunOutcome.VALID]
+
+
+def test_run_that_nothing_observed_is_an_error(environment: Environment, tmp_path: Path) -> None:
+    provider = {"type": "python", "module": chaos.CONTROL_MODULE, "arguments": {"environment": "local"}}
+    disabled = {"name": "esq", "scope": "after", "provider": provider}
+    with pytest.raises(EsqError, match="nothing observed it"):
+        run(environment, write(tmp_path, action(tmp_path, "touched"), controls=[disabled]))
+
+
+@pytest.mark.parametrize(("pause", "count"), [(None, 2), (1, 0)])
+def test_only_an_unchanged_experiment_is_evidence(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pause: int | None, count: int
+) -> None:
+    stored: list[str] = []
+    monkeypatch.setattr(chaos, "record_measurement", lambda _, slo_id, *__: stored.append(slo_id))
+    document = yaml.safe_load((experiment.EXPERIMENTS_DIR / "kafka-broker-killed.yaml").read_text())
+    document["method"][0]["pauses"]["after"] = pause or document["method"][0]["pauses"]["after"]
+    (tmp_path / "kafka-broker-killed.yaml").write_text(yaml.safe_dump(document))
+    loaded = experiment.load(str(tmp_path / "kafka-broker-killed.yaml"))
+    recorder = chaos.Recorder(environment, loaded, "esq chaos run")
+    recorder.record(ExperimentRun(started_at=0, ended_at=1), {})
+    recorder.finish()
+    assert len(stored) == count
 
 
 def test_document_of_others_is_shown(tmp_path: Path) -> None:
