@@ -25,8 +25,10 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 # Programs of the project that tests start find its packages, whatever the working directory.
 os.environ.setdefault("PYTHONPATH", str(Path(__file__).resolve().parents[1]))
 
-# A shell without job control starts programs in the background with SIGINT ignored. Tests interrupt themselves.
+# A shell without job control starts programs in the background with SIGINT ignored, and `nohup` does so with
+# SIGHUP. Tests interrupt themselves, and a shell cannot catch what it was started without.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _TOOLS_ON_PATH = "ESQ_TEST_TOOLS_ON_PATH"
 """Set for child processes (pytest-xdist workers), which inherit PATH."""
