@@ -82,8 +82,10 @@ _RIGHTS: dict[Capability, tuple[Right, ...]] = {
         right
         for namespace in _NAMESPACES
         for right in (
-            Right("create", "networking.k8s.io", "networkpolicies", namespace),
-            Right("delete", "networking.k8s.io", "networkpolicies", namespace),
+            *(
+                Right(verb, "networking.k8s.io", "networkpolicies", namespace)
+                for verb in ("create", "list", "delete", "deletecollection")
+            ),
             Right("patch", "", "pods", namespace),
         )
     ),

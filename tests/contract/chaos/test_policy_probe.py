@@ -46,6 +46,21 @@ def test_a_user_without_rights_gets_a_reason(server: ApiServer) -> None:
     assert "cannot be checked" in policy_probe.find_problem(api, "registry.example/esq", timeout_seconds=1)
 
 
+@pytest.mark.usefixtures("_namespace")
+def test_policies_of_others_that_allow_traffic_are_named(core: client.CoreV1Api) -> None:
+    """Policies add up: an isolation would drop nothing that another one permits."""
+    networking = client.NetworkingV1Api(core.api_client)
+    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{}]}
+    networking.create_namespaced_network_policy(
+        SERVICES_NAMESPACE, {"metadata": {"name": "allow-all"}, "spec": spec}
+    )
+    try:
+        problem = policy_probe.find_problem(core.api_client, "registry.example/esq", timeout_seconds=1)
+    finally:
+        networking.delete_namespaced_network_policy("allow-all", SERVICES_NAMESPACE)
+    assert f"{SERVICES_NAMESPACE}/allow-all may allow" in problem
+
+
 def test_own_pods_obey_the_restricted_standard(
     core: client.CoreV1Api, monkeypatch: pytest.MonkeyPatch, namespace: str
 ) -> None:
