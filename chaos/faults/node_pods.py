@@ -69,6 +69,9 @@ def container_kill(kubeconfig: Path, pod: PodLocation, container: str, process: 
 
     Returns:
         The fault; its undo deletes the helper pod.
+
+    Raises:
+        ValueError: the container has no id.
     """
     wait = "--for=jsonpath={.status.phase}=Succeeded"
     return _signal("process-kill", (kubeconfig, pod, container), (_KILL, process), wait)
@@ -84,6 +87,9 @@ def container_freeze(kubeconfig: Path, pod: PodLocation, container: str) -> Faul
 
     Returns:
         The fault; its undo continues the processes.
+
+    Raises:
+        ValueError: the container has no id.
     """
     script = (_FREEZE, str(MAX_SECONDS), _FROZEN)
     return _signal("process-freeze", (kubeconfig, pod, container), script, "--for=condition=Ready")
@@ -114,6 +120,9 @@ def _objects(
     levels = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
     metadata = {"name": _NAME, "namespace": namespace, "labels": labels}
     container_id = pod.containers[container].rpartition("/")[2]
+    if not container_id:
+        # An empty one would match every process of the node.
+        raise ValueError(f"container {container} of {pod} has no id")
     helper = {
         "name": _NAME,
         # The node has it.
@@ -124,6 +133,10 @@ def _objects(
             "runAsUser": 0,
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"], "add": ["KILL"]},
+        },
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "16Mi"},
+            "limits": {"cpu": "500m", "memory": "64Mi"},
         },
         "readinessProbe": {"exec": {"command": ["test", "-e", _FROZEN]}, "periodSeconds": 1},
     }

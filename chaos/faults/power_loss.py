@@ -42,8 +42,26 @@ def power_loss(paths: ClusterPaths, machines: Sequence[str]) -> Fault:
             cut_command([disks.disk_file(paths, machine) for machine in machines]),
             supervisorctl(paths, "stop", *reversed(programs)),
         ),
-        undo=(start_if_running(paths, *programs),),
+        undo=(
+            *(_stop_without_power(paths, machine) for machine in machines),
+            start_if_running(paths, *programs),
+        ),
     )
+
+
+def _stop_without_power(paths: ClusterPaths, machine: str) -> Command:
+    """Return a command that stops a machine which still runs on a disk without power.
+
+    An injection that was killed after the cut leaves one; only its next start mounts the disk again. A sync
+    fails on such a disk, and not on a full one.
+    """
+    programs = reversed(CONTROL_PLANE) if machine == disks.CONTROL_PLANE else [machine]
+    image = shlex.quote(str(disks.disk_file(paths, machine)))
+    script = f"""\
+[ -S {shlex.quote(str(paths.socket))} ] && [ -e {image} ] || exit 0
+mount -o loop {image} /mnt && sync /mnt && exit 0
+exec {shlex.join(supervisorctl(paths, "stop", *programs))}"""
+    return ("unshare", "--mount", "--propagation", "private", "sh", "-c", script)
 
 
 def cut_command(images: Sequence[Path]) -> Command:

@@ -29,20 +29,23 @@ class PoweredDisk:
 
     Args:
         folder: folder of the disk's file.
+
+    Attributes:
+        image: the disk's file.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._image = folder / "disk.img"
+        self.image = folder / "disk.img"
         self._holder: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        disks.create(self._image, SIZE_BYTES)
+        disks.create(self.image, SIZE_BYTES)
         self.power_on()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.power_off()
-        self._image.unlink()
+        self.image.unlink()
 
     @property
     def root(self) -> Path:
@@ -61,7 +64,7 @@ class PoweredDisk:
 
     def power_on(self) -> None:
         """Mount the disk; its journal repairs it after a power cut."""
-        lines = ["set -eu", *disks.mount_lines(self._image, MOUNT_POINT), "echo mounted", "exec cat"]
+        lines = ["set -eu", *disks.mount_lines(self.image, MOUNT_POINT), "echo mounted", "exec cat"]
         self._holder = subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-c", "\n".join(lines)],
             stdin=subprocess.PIPE,
@@ -84,16 +87,14 @@ class PoweredDisk:
 
     def cut_power(self) -> None:
         """Drop everything that was not synced; programs on the disk get errors until they are killed."""
-        run(power_loss.cut_command([self._image]))
+        run(power_loss.cut_command([self.image]))
 
     def power_off(self) -> None:
         """Unmount the disk; all programs on it must have ended."""
         if self._holder is not None:
             self._holder.communicate(timeout=TIMEOUT_SECONDS)
             self._holder = None
-        wait_until(
-            "the disk to detach", lambda: not run(["losetup", "-j", str(self._image)]), TIMEOUT_SECONDS
-        )
+        wait_until("the disk to detach", lambda: not run(["losetup", "-j", str(self.image)]), TIMEOUT_SECONDS)
 
     @property
     def _pid(self) -> int:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
-from chaos.faults import Fault
+from chaos.faults import Fault, power_loss
 from chaos.journal import UndoJournal
+from infra.subprocesses import run
+from infra.zones.paths import ClusterPaths
 from tests.servers.durable_stores import (
     DurableEtcd,
     DurableGarage,
@@ -65,6 +68,25 @@ def test_cut_drops_what_was_not_synced(disk: PoweredDisk) -> None:
     disk.power_on()
     assert (disk.root / "synced").read_text() == "synced"
     assert not (disk.root / "unsynced").exists()
+
+
+def test_undo_stops_a_machine_that_runs_without_power(
+    disk: PoweredDisk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An injection that is killed after the cut has not stopped it, and a start alone has no effect."""
+    monkeypatch.setattr("infra.zones.paths.RUNTIME", tmp_path)
+    paths, stopped = ClusterPaths(tmp_path, "paper"), tmp_path / "stopped"
+    monkeypatch.setattr(power_loss.disks, "disk_file", lambda _paths, _machine: disk.image)
+    monkeypatch.setattr(power_loss, "supervisorctl", lambda *_: ("touch", str(stopped)))
+    paths.socket.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as supervisor:
+        supervisor.bind(str(paths.socket))
+        stop, _ = power_loss.power_loss(paths, ["zone-a"]).undo
+        run(stop)
+        assert not stopped.exists()
+        disk.cut_power()
+        run(stop)
+        assert stopped.exists()
 
 
 @pytest.mark.parametrize("kind", [DurablePostgres, DurableEtcd, DurableKafka, DurableGarage])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,13 @@ def test_fault_survives_serialisation(kind: str) -> None:
     fault = UNDOABLE[kind]
     assert Fault.model_validate_json(fault.model_dump_json()) == fault
     assert len(render(fault.undo).splitlines()) >= len(fault.undo)
+
+
+def test_container_without_an_id_is_no_target_of_signals() -> None:
+    """An empty id would match every process of the node."""
+    ended = replace(POD, containers={"redis": ""})
+    with pytest.raises(ValueError, match="has no id"):
+        node_pods.container_freeze(KUBECONFIG, ended, "redis")
 
 
 def test_kill_and_deletion_have_no_undo() -> None:
