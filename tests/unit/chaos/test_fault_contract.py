@@ -130,7 +130,8 @@ def test_power_loss_cuts_all_disks_before_it_stops_any_machine() -> None:
 def test_power_loss_of_a_zone_leaves_the_control_plane() -> None:
     fault = power_loss.power_loss(PATHS, ["zone-c"])
     assert fault.inject[1][-2:] == ("stop", "zone-c")
-    assert fault.undo[0][-1].endswith(" start zone-c")
+    assert fault.undo[0][-1].endswith(" stop zone-c")
+    assert fault.undo[-1][-1].endswith(" start zone-c")
     assert "etcd.img" not in fault.inject[0][-1]
 
 
