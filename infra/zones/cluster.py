@@ -138,11 +138,12 @@ class Cluster:
 
         Raises:
             ProblemsError: the host does not meet the requirements; nothing was started.
-            UsageError: it was created with another subnet or other zones; nothing was started.
+            UsageError: it was created with another subnet, other zones or by an earlier version; nothing was
+                started.
             EsqError: it did not become ready; the logs contain the reason.
         """
         with steps.step(f"cluster {self.spec.name}") as step, self._locked():
-            self._reject_changed_spec()
+            self._reject_unusable_state()
             problems = self.preflight()
             if problems:
                 raise ProblemsError("this host does not meet the requirements of the zones", problems)
@@ -251,13 +252,22 @@ class Cluster:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _reject_changed_spec(self) -> None:
+    def _reject_unusable_state(self) -> None:
         saved = ClusterSpec.load_saved(self._paths.root)
         if saved is not None and saved != self.spec:
             raise UsageError(
                 f"cluster {saved.name} was created with {saved.subnet} and {', '.join(saved.zones)}",
                 location=f"cluster {saved.name}",
                 remedy="Keep the subnet, or delete the cluster first: `esq cluster down --purge`.",
+            )
+        if (self._paths.etcd / "member").exists():
+            # The disk of the control plane would hide it: an empty cluster would start on volumes with data.
+            raise UsageError(
+                f"cluster {self.spec.name} was created by an earlier version, which had no disk for etcd",
+                location=str(self._paths.etcd),
+                remedy="Take a backup with that version (`esq backup create ENV`), delete the cluster "
+                "(`esq cluster down --purge`), then `esq recover ENV`; without data to keep, "
+                "`esq env rebind ENV --confirm ENV` and a deploy.",
             )
 
     def _nodes(self) -> tuple[NodeStatus, ...]:

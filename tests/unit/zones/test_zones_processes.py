@@ -226,6 +226,18 @@ def test_changed_spec_of_an_existing_cluster_is_rejected(
     assert not created
 
 
+def test_cluster_with_etcd_in_a_folder_is_rejected(
+    spec: ClusterSpec, paths: ClusterPaths, tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new, empty disk would hide the data."""
+    (paths.etcd / "member").mkdir(parents=True)
+    created: list[object] = []
+    monkeypatch.setattr(network, "create", created.append)
+    with pytest.raises(UsageError, match="earlier version"):
+        Cluster(spec, paths.root, tools).up(RecordingProgress())
+    assert not created
+
+
 def test_group_that_cannot_be_removed_is_reported(tmp_path: Path) -> None:
     (tmp_path / "memory").mkdir()
     (tmp_path / "memory" / "cgroup.procs").touch()
