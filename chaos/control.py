@@ -111,7 +111,7 @@ class Control:
             state["status"] = _status(run, state["status"])
 
     def cleanup_control(self) -> None:
-        """Undo what is open if the run was interrupted while it ended."""
+        """Undo and record a run that did not come to its end."""
         session, self._session = self._session, None
         if session is not None:
             session.close()

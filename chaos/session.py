@@ -174,9 +174,19 @@ class Session:
         )
 
     def close(self) -> None:
-        """Undo what a finish that was interrupted left open."""
-        if self.context is not None:
+        """Undo what a run left open that did not come to its end, and record it if it is not recorded."""
+        observation, context = self._observation, self.context
+        if context is not None:
             self._try(self._undo)
+        if observation is not None and context is not None:
+            if not context.abort_reason:
+                self._errors.append("the run did not come to its end")
+            journal = {"status": INTERRUPTED}
+            run = self._result(observation, context, journal, self._try(observation.events))
+            try:
+                self._setup.record(run, journal)
+            except Exception as error:  # noqa: BLE001 - the error that ended the run is raised
+                self.fail(error)
         self._close()
 
     def _close(self) -> None:

@@ -222,6 +222,8 @@ def _run_once(setup: Setup, confirmed_name: str, dry: Dry | None) -> None:
             experiment_vars=(dict(arguments), {}),
             strategy=Strategy.from_string(_strategy(document, "hypothesis", "default")),
         )
+    except SystemExit:  # the guard aborted while Chaos Toolkit ended the run, which is recorded
+        journal = {"status": "aborted"}
     finally:
         _prepared.pop()
     if journal["status"] == INTERRUPTED and not setup.failures:

@@ -137,7 +137,8 @@ def run(  # noqa: PLR0913 - one argument per option
     unchanged, are evidence for SLOs.
 
     When this command is interrupted, it undoes its faults. When it is killed, a watchdog undoes them, or
-    `esq chaos rollback ENV`.
+    `esq chaos rollback ENV`. Actions of other extensions are undone by the rollbacks of their document only,
+    and thus not after a kill.
     """
     from cli.actions import chaos as action  # noqa: PLC0415 - imports clients and SDK
     from cli.environment import load_environment  # noqa: PLC0415 - same

@@ -95,7 +95,8 @@ class ExperimentSuite:
             if name.partition("-")[2] == experiment:
                 with suppress(EsqError):  # written by another version
                     report, page = self._store.read(name)
-                    if report.commit == commit and report.runs and report.all_valid:
+                    is_complete = report.runs and report.all_valid and not report.insufficient
+                    if report.commit == commit and is_complete:
                         return _result(report, page, earlier=True)
                 return None
         return None

@@ -245,6 +245,33 @@ def test_error_of_the_cleanup_loses_no_run(target: FakeTarget) -> None:
     assert [str(failure) for failure in target.setup.failures] == ["planted"]  # type: ignore[union-attr]  # the run opened it
 
 
+def test_error_of_chaos_toolkit_loses_no_run(target: FakeTarget) -> None:
+    rollback = activity("undo") | {"pauses": {"before": "soon"}}
+    with pytest.raises(TypeError):
+        run(document(activity("inject", "a"), rollbacks=[rollback]))
+    (result,) = target.runs
+    assert (result.outcome, result.error) == (RunOutcome.CRASHED, "the run did not come to its end")
+    assert target.open_faults() == []
+
+
+def abort_at_the_end(running: session.Session, _: object) -> None:
+    """Interrupt Chaos Toolkit where it does not expect it any more, as the guard may."""
+    assert running.context is not None
+    running.context.abort("planted")
+    raise SystemExit(20)
+
+
+def test_abort_while_the_experiment_ends_loses_no_run(
+    target: FakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.Session, "finish", abort_at_the_end)
+    with pytest.raises(SystemExit):
+        run(document(activity("inject", "a"), rollbacks=[]))
+    (result,) = target.runs
+    assert (result.outcome, result.abort_reason) == (RunOutcome.ABORTED, "planted")
+    assert target.open_faults() == []
+
+
 def test_second_run_at_the_same_time_is_refused(target: FakeTarget) -> None:
     with exclusive_run(target.journal, "another"):
         journal = run(document(activity("inject", "a")))

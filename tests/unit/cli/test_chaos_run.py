@@ -26,6 +26,7 @@ from infra.measurements.run_values import RunOutcome
 from infra.progress import RecordingProgress
 from tests.unit.chaos import fake_target
 from tests.unit.chaos.fake_target import FakeTarget, FakeTraffic
+from tests.unit.chaos.test_control import abort_at_the_end
 
 TOUCH = {"type": "process", "path": "touch"}
 
@@ -118,6 +119,14 @@ def test_run_that_nothing_observed_is_an_error(environment: Environment, tmp_pat
     disabled = {"name": "esq", "scope": "after", "provider": provider}
     with pytest.raises(EsqError, match="nothing observed it"):
         run(environment, write(tmp_path, action(tmp_path, "touched"), controls=[disabled]))
+
+
+def test_abort_while_the_experiment_ends_is_reported(
+    environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session.Session, "finish", abort_at_the_end)
+    report, _ = run(environment, write(tmp_path, action(tmp_path, "touched")))
+    assert [run.outcome for run in report.runs] == [RunOutcome.ABORTED]
 
 
 @pytest.mark.parametrize(("pause", "count"), [(None, 2), (1, 0)])

@@ -18,6 +18,7 @@ from tests.servers.experiment_suite import ExperimentSuite
 COMMIT = "c0ffee"
 INJECTION = Annotation(at=1.0, description="kill of x", is_injection=True)
 VALID = ExperimentRun(started_at=0.0, ended_at=2.0, annotations=(INJECTION,), failovers=1)
+UNMEASURED = VALID.model_copy(update={"failovers": None})
 INVALID = ExperimentRun(started_at=0.0, ended_at=2.0)
 
 
@@ -38,7 +39,7 @@ def write(
         environment="local",
         started_at="",
         command="",
-        slos={"writes-lost": "lost"},
+        slos={"writes-lost": "failovers"},
         runs=runs,
         host={},
         versions={},
@@ -61,7 +62,7 @@ def printing(document: object, code: int = 0) -> str:
 
 
 def test_result_is_that_of_the_report(store: ReportStore[ChaosReport]) -> None:
-    page = write(store, VALID)
+    page = write(store, UNMEASURED)
     result = suite(store, printing({"page": str(page)}, 1)).run("zone-lost")
     assert (result.experiment, result.outcome, result.page) == ("zone-lost", "valid", str(page))
     assert result.slos == ("writes-lost not measured writes: insufficient",)
@@ -106,6 +107,7 @@ def test_valid_report_of_this_commit_need_not_be_repeated(store: ReportStore[Cha
     ("runs", "commit"),
     [
         ((INVALID,), COMMIT),
+        ((UNMEASURED,), COMMIT),
         ((VALID, INVALID), COMMIT),
         ((), COMMIT),
         ((VALID,), "0ld"),
