@@ -71,14 +71,19 @@ def estimate_offset(round_trips: Iterable[RoundTrip]) -> ClockOffset | None:
 def offset_of_replicas(round_trips: Iterable[RoundTrip]) -> ClockOffset | None:
     """Return an offset that holds for each of several machines, any of which answers; None without answers.
 
-    Every round trip bounds the offset of the machine that answered. Those of the shorter half are joined.
+    Every round trip bounds the offset of the machine that answered. Those of the shorter half are joined, and
+    extended to what the others prove: a slow machine may have another clock.
     """
     shortest_first = sorted(round_trips, key=lambda trip: trip.seconds)
     shorter = shortest_first[: (len(shortest_first) + 1) // 2]
     if not shorter:
         return None
-    low = min(trip.remote - trip.received for trip in shorter)
-    high = max(trip.remote - trip.sent for trip in shorter)
+    lowest, highest = [], []
+    for trip in shortest_first:
+        low, high = trip.remote - trip.received, trip.remote - trip.sent
+        lowest.append(low if trip in shorter else high)
+        highest.append(high if trip in shorter else low)
+    low, high = min(lowest), max(highest)
     return ClockOffset(seconds=(low + high) / 2, uncertainty_seconds=(high - low) / 2)
 
 

@@ -61,7 +61,8 @@ class Messages(BaseModel):
         planned: number of messages, including those of campaigns that were refused.
         received: messages that the provider received.
         failed: messages that the provider finally rejected.
-        lost: messages that were recorded as sent, but not received by the provider.
+        lost: messages that were recorded as sent, but not received by the provider; and recipients of ended
+            campaigns for whom there is no message.
         duplicated: messages that were received more than once.
         uncertain: messages with an unknown outcome.
         latency: time from the instant the creation of the campaign was due until the provider received the
@@ -69,7 +70,7 @@ class Messages(BaseModel):
         duration_seconds: time from the first campaign's due instant to the last receipt; the horizon if
             messages are missing.
         fairness: longest time of a company until a quarter of its messages was received, divided by a quarter
-            of the duration.
+            of the time to the last receipt.
         horizon_seconds: time after which nothing was waited for any more.
         interval_seconds: length of an interval.
         intervals: messages of accepted campaigns by interval of the run; those that were not received are
@@ -184,8 +185,8 @@ class WebhookDrain(BaseModel):
     Attributes:
         messages: messages with a status update.
         updated: messages whose state was updated.
-        drain_seconds: time from the last webhook until the state of every message was updated, or until it
-            was waited for no longer.
+        drain_seconds: time from the end of the load profile until the state of every message was updated, or
+            until it was waited for no longer. An upper bound: the generators end first, which takes seconds.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -60,6 +60,7 @@ def platform_failures(
     """
     failures = [_share_failure("requests were accepted", requests.accepted, requests.offered)]
     if messages is not None:
+        failures.append("" if messages.planned else "no message was planned")
         failures.append(_share_failure("messages were received", messages.received, messages.planned))
         if messages.uncertain > MAX_UNCERTAIN_FRACTION * messages.planned:
             failures.append(
@@ -67,7 +68,7 @@ def platform_failures(
                 f"{100 * MAX_UNCERTAIN_FRACTION:g} % are allowed"
             )
         failures += messages.problems
-    if webhooks is not None and webhooks.updated < webhooks.messages:
+    if webhooks is not None and (webhooks.updated < webhooks.messages or not webhooks.messages):
         failures.append(f"{webhooks.updated} of {webhooks.messages} messages have the state of their webhook")
     return [failure for failure in failures if failure]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cli.actions import send_campaign
+from loadtests.clock_offset import MAX_UNCERTAINTY_SECONDS
 from loadtests.merge import latency_from_samples, percentiles_of_samples
 from loadtests.protocol import interval_seconds
 from loadtests.results import IntervalStats, Messages
@@ -62,6 +63,10 @@ class CampaignOutcome:
         """Return the number of its messages, at least one for each recipient."""
         return max(recipients, self.states.total())
 
+    def unrecorded(self, recipients: int) -> int:
+        """Return the number of recipients without a message, although the campaign has ended: lost ones."""
+        return 0 if self.problem else max(0, recipients - self.states.total())
+
 
 def merge_outcomes(
     outcomes: Sequence[CampaignOutcome], offered: OfferedCampaigns, ended_at: float
@@ -86,18 +91,24 @@ def merge_outcomes(
         planned=planned,
         received=len(latencies),
         failed=states["failed"],
-        lost=sum(outcome.lost for outcome in outcomes),
+        lost=sum(outcome.lost + outcome.unrecorded(offered.recipients) for outcome in outcomes),
         duplicated=sum(outcome.duplicated for outcome in outcomes),
         uncertain=states[send_campaign.UNCERTAIN],
         latency=latency_from_samples(latencies, missing, horizon),
         duration_seconds=duration,
         fairness=_slowest_quantile(outcomes, offered, started_at, horizon)
-        / max(FAIRNESS_QUANTILE * duration, 1e-9),
+        / max(FAIRNESS_QUANTILE * (last - started_at), 1e-9),  # the horizon would flatter
         horizon_seconds=horizon,
         interval_seconds=interval_seconds(ended_at - offered.started_at),
         intervals=_intervals(outcomes, offered, ended_at),
-        problems=_problems(outcomes),
+        problems=(*_problems(outcomes), *_clock_problems(latencies)),
     )
+
+
+def _clock_problems(latencies: Sequence[float]) -> list[str]:
+    """Return a problem if messages were received before their campaign was due: a clock was wrong or set."""
+    early = sum(seconds < -MAX_UNCERTAINTY_SECONDS for seconds in latencies)
+    return [f"{early} messages were received before their campaign was due: a clock is wrong"] * bool(early)
 
 
 def _intervals(

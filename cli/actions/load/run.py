@@ -222,7 +222,8 @@ def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult], start
     if scenario.needs_sent_campaign:
         with run.steps.step("webhooks") as step:
             webhooks = verification.wait_for_read_statuses(
-                run.target, run.access, scenario.drain_seconds, step
+                *(run.target, run.access, start + run.request.profile.duration_seconds),
+                *(scenario.drain_seconds, step),
             )
             step.set_result(
                 f"{webhooks.updated} of {webhooks.messages} messages updated "

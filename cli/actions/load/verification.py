@@ -115,26 +115,28 @@ def _read_messages(outcome: CampaignOutcome, client: PlatformClient, clock_offse
 
 
 def wait_for_read_statuses(
-    target: LoadTarget, access: PlatformAccess, seconds: float, step: ProgressStep
+    target: LoadTarget, access: PlatformAccess, load_ended_at: float, seconds: float, step: ProgressStep
 ) -> WebhookDrain:
     """Wait until every message with a read status is in the state `read`, or the time is over.
 
     Args:
         target: target with the campaign and its sent messages.
         access: access to the platform.
-        seconds: timeout in seconds.
+        load_ended_at: end of the load profile on the monotonic clock.
+        seconds: timeout in seconds, from now.
         step: progress step.
 
     Returns:
-        The number of messages and the time in seconds that was waited.
+        The number of messages, and the seconds since the end of the load profile: what was processed while
+        the generators ended had to wait as well.
     """
-    started, client = time.monotonic(), access.client_for(target.companies[0], seconds)
+    client = access.client_for(target.companies[0], seconds)
     total, read = len(target.sent_messages), 0
     while True:
         with suppress(PlatformUnavailableError):  # after the deadline
             counts = client.call("GET", f"/campaigns/{target.campaign}", "campaigns:read")["counts"]
             read = int(counts.get("read", 0))
         if read >= total or client.clock() > client.deadline:
-            return WebhookDrain(messages=total, updated=read, drain_seconds=time.monotonic() - started)
+            return WebhookDrain(messages=total, updated=read, drain_seconds=time.monotonic() - load_ended_at)
         step.set_status(send_campaign.progress_bar(read, total) + " read")
         client.sleep(READ_POLL_INTERVAL_SECONDS)

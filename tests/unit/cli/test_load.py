@@ -95,7 +95,26 @@ def test_messages_of_refused_campaigns_count_at_the_horizon() -> None:
     messages = merge_outcomes([accepted], offered_campaigns([accepted], refused=1), ended_at=300.0)
     assert (messages.planned, messages.received) == (200, 100)
     assert messages.p99 == pytest.approx(300, rel=0.002)
-    assert messages.fairness == pytest.approx(4)
+    assert messages.fairness >= 4
+
+
+def test_missing_messages_do_not_improve_fairness() -> None:
+    outcomes = [outcome(f"c{number}", sequential_receipts(number)) for number in range(8)]
+    outcomes[0].receipts = outcomes[0].receipts[:-1]
+    messages = merge_outcomes(outcomes, offered_campaigns(outcomes), ended_at=9000.0)
+    assert messages.duration_seconds == 9000
+    assert messages.fairness == pytest.approx(3.6, abs=0.1)
+
+
+def test_recipients_of_an_ended_campaign_without_a_message_are_lost() -> None:
+    outcomes = [outcome("a", [1.0] * 97), outcome("b", [1.0] * 90, problem="it did not end in time")]
+    assert merge_outcomes(outcomes, offered_campaigns(outcomes), ended_at=300.0).lost == 3
+
+
+def test_receipt_before_its_campaign_was_due_is_the_fault_of_a_clock() -> None:
+    outcomes = [outcome("a", [-0.04] + [-0.06] * 2 + [1.0] * 97)]
+    [problem] = merge_outcomes(outcomes, offered_campaigns(outcomes), ended_at=2.0).problems
+    assert problem == "2 messages were received before their campaign was due: a clock is wrong"
 
 
 def test_nothing_arrives_at_all() -> None:
@@ -160,7 +179,7 @@ def test_receipts_are_corrected_by_the_clock_of_the_provider() -> None:
     assert messages.latency.percentiles[0] == pytest.approx(1000.0 - 400.0, rel=0.002)
     assert messages.problems == ()
     skewed = verification.verify_campaigns(offered, SkewedPlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
-    [problem] = skewed.problems
+    problem = skewed.problems[-1]
     assert "the uncertainty of the provider's clock is 0.5" in problem
 
 
@@ -201,8 +220,13 @@ def test_webhooks_that_are_never_applied_are_part_of_the_result() -> None:
     target = LoadTarget(
         url="", tokens={"load": ""}, campaign="endless", sent_messages=(("1", "a"), ("1", "b"))
     )
-    drain = verification.wait_for_read_statuses(target, FailingPlatform(), 0.0, RecordedStep("webhooks"))  # type: ignore[arg-type] # the same method
+    load_ended_at = time.monotonic() - 40.0
+    drain = verification.wait_for_read_statuses(
+        *(target, FailingPlatform(), load_ended_at, 0.0),  # type: ignore[arg-type] # the same method
+        RecordedStep("webhooks"),
+    )
     assert (drain.messages, drain.updated) == (2, 0)
+    assert drain.drain_seconds >= 40, "the end of the generators counts as well"
 
 
 @pytest.mark.parametrize(

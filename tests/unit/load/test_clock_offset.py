@@ -47,6 +47,16 @@ def test_offset_of_replicas_holds_for_those_that_answer_fast(
         assert abs(estimate.seconds - offset) <= estimate.uncertainty_seconds + 1e-9
 
 
+def test_slow_replica_with_another_clock_widens_the_uncertainty() -> None:
+    fast, slow = [round_trip(0.0, 0.001, 0.001)] * 20, [round_trip(5.0, 0.02, 0.02)] * 10
+    estimate = offset_of_replicas(fast + slow)
+    assert estimate is not None
+    assert not estimate.is_usable
+    same_clock = offset_of_replicas(fast + [round_trip(0.0, 0.02, 0.02)] * 10)
+    assert same_clock is not None
+    assert same_clock.uncertainty_seconds == pytest.approx(0.001, abs=1e-6)
+
+
 def test_drift_adds_to_the_uncertainty() -> None:
     first = ClockOffset(seconds=10.0, uncertainty_seconds=0.001)
     assert first.is_usable

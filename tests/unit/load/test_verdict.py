@@ -126,6 +126,11 @@ def test_webhooks_that_were_not_applied_are_a_failure() -> None:
     assert report.reasons == ("9 of 10 messages have the state of their webhook",)
 
 
+def test_run_without_messages_measures_nothing() -> None:
+    assert create_report(messages=delivery(planned=0, received=0)).reasons == ("no message was planned",)
+    assert not create_report(webhooks=WebhookDrain(messages=0, updated=0, drain_seconds=0.1)).valid
+
+
 def test_nothing_was_accepted_at_all() -> None:
     messages = delivery(received=0, duration_seconds=0.0, latency=latency_from_samples([], 1000, 300.0))
     report = create_report(generator_result(0, failed=10), messages)
