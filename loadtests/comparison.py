@@ -48,10 +48,13 @@ def is_comparable(before: LoadReport, after: LoadReport) -> bool:
         after: the later run.
     """
     first, second = (
-        (report.scenario, report.environment, report.profile.model_copy(update={"seed": 0}))
+        (
+            *(report.scenario, report.environment, report.experiment),
+            report.profile.model_copy(update={"seed": 0}),
+        )
         for report in (before, after)
     )
-    return first == second and bool(before.experiment_report) == bool(after.experiment_report)
+    return first == second
 
 
 def compare(before: LoadReport, after: LoadReport) -> list[Difference]:

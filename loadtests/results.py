@@ -265,6 +265,10 @@ class LoadReport(BaseModel):
         resource_usage: usage by component of the platform, highest CPU usage first.
         host_cpu: CPU usage of the host.
         cpu_over_time: CPU usage of the host and of the components over time.
+        is_evidence: whether its values are recorded as measurements of the SLOs: the load was at least
+            that of the scenario, and no experiment ran.
+        experiment: name of the concurrent experiment.
+        experiment_problems: reasons why the run does not show what the experiment does to it.
         annotations: actions of the concurrent experiment.
         experiment_report: HTML report of the concurrent experiment.
         host: facts about the host.
@@ -289,6 +293,9 @@ class LoadReport(BaseModel):
     resource_usage: dict[str, ResourceUsage] = Field(default_factory=dict)
     host_cpu: HostCpu | None = None
     cpu_over_time: CpuOverTime | None = None
+    is_evidence: bool = False
+    experiment: str = ""
+    experiment_problems: tuple[str, ...] = ()
     annotations: tuple[Annotation, ...] = ()
     experiment_report: str = ""
     host: dict[str, Any] = Field(default_factory=dict)
@@ -309,7 +316,7 @@ class LoadReport(BaseModel):
     @property
     def reasons(self) -> tuple[str, ...]:
         """All reasons why the run is not valid; empty for a valid run. Independent of SLOs."""
-        return (*self.generator_problems, *self.failures)
+        return (*self.generator_problems, *self.failures, *self.experiment_problems)
 
     @computed_field  # type: ignore[prop-decorator]  # same
     @property

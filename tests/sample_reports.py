@@ -112,6 +112,7 @@ def load_report(**changes: Any) -> LoadReport:
         },
         "host_cpu": HostCpu(cores=2, used=0.91, steal=0.03),
         "cpu_over_time": _cpu_over_time(),
+        "experiment": "postgres-primary-killed",
         "experiment_report": "/var/lib/esq/local/chaos/reports/20261130T100000Z-postgres-primary-killed/report.html",
         "host": {"cores": 2, "memory_gib": 24.0, "kernel": "6.18.0"},
         "versions": {"locust": "2.47.0", "gevent": "26.9.0"},

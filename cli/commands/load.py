@@ -11,7 +11,7 @@ import typer
 
 from cli import output
 from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
-from infra.errors import ExitCode
+from infra.errors import ExitCode, UsageError
 from loadtests.shapes import Shape, Spacing
 
 if TYPE_CHECKING:
@@ -217,6 +217,12 @@ def compare_runs(
     from cli.commands.load_comparison import print_comparison  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
+    if after <= before:  # names begin with the start of the run
+        raise UsageError(
+            f"`{after}` did not start after `{before}`",
+            location="AFTER",
+            remedy=f"Exchange them: esq load compare {env} {after} {before}",
+        )
     store = report_store(load_environment(env))
     raise typer.Exit(
         print_comparison(
@@ -235,6 +241,8 @@ def _print_report(report: LoadReport, page: Path, *, as_json: bool) -> None:
     typer.echo(f"report   {page}")
     for reason in report.reasons:
         typer.echo(f"✗ {report.outcome}: {reason}")
+    if not report.is_evidence:
+        typer.echo("Not recorded for `esq slo`: less than the scenario's load profile, or an experiment ran.")
     if report.requests.generator_lagged:
         typer.echo("Use more --workers or a lower --rate.")
 

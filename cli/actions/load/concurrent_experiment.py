@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from infra.errors import EsqError
+from infra.measurements.run_values import RunOutcome
 from infra.subprocesses import PYTHON_MODULE
 from loadtests.results import Annotation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
 BASELINE_SECONDS = 10.0
@@ -19,6 +22,21 @@ BASELINE_SECONDS = 10.0
 EXPERIMENT_TIMEOUT_SECONDS = 600.0
 INTERRUPT_TIMEOUT_SECONDS = 60.0
 MAX_ERROR_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What an experiment did to a load test.
+
+    Attributes:
+        annotations: its actions.
+        report: path of its HTML report.
+        problems: reasons why the load test does not show what the fault does to it.
+    """
+
+    annotations: tuple[Annotation, ...] = ()
+    report: str = ""
+    problems: tuple[str, ...] = ()
 
 
 class ConcurrentExperiment:
@@ -72,27 +90,29 @@ class ConcurrentExperiment:
             text=True,
         )
 
-    def wait_for_annotations(self, start: float) -> tuple[tuple[Annotation, ...], str]:
+    def wait_for_result(self, start: float, duration_seconds: float) -> ExperimentResult:
         """Wait for the end of the experiment.
 
         Args:
             start: start of the load profile, on the monotonic clock.
+            duration_seconds: length of the load profile.
 
         Returns:
-            The actions of the experiment, and the path of its HTML report.
+            The result; an empty one without an experiment.
 
         Raises:
             EsqError: the experiment did not start, did not end or has no report.
         """
+        if self._experiment is None:
+            return ExperimentResult()
         if not self._load_started:
-            return (), ""
+            return ExperimentResult(problems=("the load ended before the experiment started",))
         self._timer.join()
         if self._process is None:
             raise EsqError(f"experiment `{self._experiment}` did not start", location="esq chaos run")
         try:
             out, errors = self._process.communicate(timeout=EXPERIMENT_TIMEOUT_SECONDS)
-            report = json.loads(out)
-            actions = [action for run in report["runs"] for action in run["annotations"]]
+            return parse_result(json.loads(out), start, duration_seconds)
         except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
             raise EsqError(
                 f"experiment `{self._experiment}` returned no report",
@@ -100,12 +120,34 @@ class ConcurrentExperiment:
                 remedy=f"Remove faults that may remain: `esq chaos rollback {self._environment}`.",
                 detail="" if isinstance(error, subprocess.TimeoutExpired) else errors[-MAX_ERROR_CHARACTERS:],
             ) from error
-        annotations = (
-            Annotation(
-                at_seconds=action["at"] - start,
-                description=action["description"],
-                is_injection=action["is_injection"],
-            )
-            for action in actions
+
+
+def parse_result(report: Mapping[str, Any], start: float, duration_seconds: float) -> ExperimentResult:
+    """Return the result of an experiment.
+
+    Args:
+        report: what `esq chaos run --json` prints.
+        start: start of the load profile, on the monotonic clock.
+        duration_seconds: length of the load profile.
+    """
+    annotations = tuple(
+        Annotation(
+            at_seconds=action["at"] - start,
+            description=action["description"],
+            is_injection=action["is_injection"],
         )
-        return tuple(annotations), str(report["page"])
+        for run in report["runs"]
+        for action in run["annotations"]
+    )
+    problems = tuple(_problems(report["runs"], annotations, duration_seconds))
+    return ExperimentResult(annotations, str(report["page"]), problems)
+
+
+def _problems(
+    runs: list[Mapping[str, Any]], annotations: tuple[Annotation, ...], duration_seconds: float
+) -> Iterator[str]:
+    for run in runs:
+        if run["outcome"] != RunOutcome.VALID:
+            yield f"the experiment is {run['outcome']}: {'; '.join(run['reasons'])}"
+    if not any(item.is_injection and 0 <= item.at_seconds < duration_seconds for item in annotations):
+        yield "no fault was injected during the load profile: use a longer --duration"

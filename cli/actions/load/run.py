@@ -150,9 +150,13 @@ def run_load_test(
                 step.set_result(str(page))
                 if request.experiment:
                     step.set_status("waiting for the end of the experiment")
-                    annotations, experiment_report = experiment.wait_for_annotations(start)
+                    result = experiment.wait_for_result(start, request.profile.duration_seconds)
                     report = report.model_copy(
-                        update={"annotations": annotations, "experiment_report": experiment_report}
+                        update={
+                            "annotations": result.annotations,
+                            "experiment_report": result.report,
+                            "experiment_problems": result.problems,
+                        }
                     )
                     before = find_previous_report(store, report)
                     store.write(folder, report, render_html(report, before))
@@ -173,6 +177,9 @@ def _create_report(run: _Run, requests: Requests) -> LoadReport:
         started_at=run.started_at.isoformat(timespec="seconds"),
         command=request.command,
         slo_metrics=dict(request.scenario.slo_metrics),
+        is_evidence=request.meets_declared_profile,
+        experiment=request.experiment or "",
+        experiment_problems=("the experiment has not ended",) if request.experiment else (),
         requests=requests,
         host=run.host,
         versions=package_versions(("locust", "gevent")),

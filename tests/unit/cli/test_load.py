@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.actions.load import verification
-from cli.actions.load.concurrent_experiment import ConcurrentExperiment
+from cli.actions.load.concurrent_experiment import ConcurrentExperiment, ExperimentResult, parse_result
 from cli.actions.load.delivery import CampaignOutcome, OfferedCampaigns, merge_outcomes
 from cli.actions.load.run import LoadTestRequest, report_store, run_load_test
 from cli.commands.load import app
@@ -273,14 +273,38 @@ def test_load_and_faults_reach_no_environment_by_accident(
 
 def test_experiment_starts_after_the_load() -> None:
     with ConcurrentExperiment("no such experiment", "local", baseline_seconds=0.1) as experiment:
-        assert experiment.wait_for_annotations(0.0) == ((), "")
+        assert experiment.wait_for_result(0.0, 60.0).problems, "it never started"
         experiment.notify_load_started()
         experiment.notify_load_started()
         with pytest.raises(EsqError, match="returned no report"):
-            experiment.wait_for_annotations(0.0)
+            experiment.wait_for_result(0.0, 60.0)
     with ConcurrentExperiment(None, "local", baseline_seconds=0.0) as no_experiment:
         no_experiment.notify_load_started()
-        assert no_experiment.wait_for_annotations(0.0) == ((), "")
+        assert no_experiment.wait_for_result(0.0, 60.0) == ExperimentResult()
+
+
+@pytest.mark.parametrize(
+    ("injected_at", "outcome", "reasons", "problems"),
+    [
+        (130.0, "valid", [], []),
+        (170.0, "valid", [], ["no fault was injected during the load profile: use a longer --duration"]),
+        (90.0, "valid", [], ["no fault was injected during the load profile: use a longer --duration"]),
+        (130.0, "invalid", ["action `kill` failed"], ["the experiment is invalid: action `kill` failed"]),
+    ],
+)
+def test_fault_that_missed_the_load_makes_the_run_invalid(
+    injected_at: float, outcome: str, reasons: list[str], problems: list[str]
+) -> None:
+    annotations = [
+        {"at": injected_at, "description": "process-kill", "is_injection": True},
+        {"at": 140.0, "description": "process-kill undone", "is_injection": False},
+    ]
+    run = {"outcome": outcome, "reasons": reasons, "annotations": annotations}
+    result = parse_result({"runs": [run], "page": "report.html"}, 100.0, 60.0)
+    assert [item.at_seconds for item in result.annotations] == [injected_at - 100, 40]
+    assert list(result.problems) == problems
+    report = load_report(experiment_problems=result.problems)
+    assert [reason for reason in report.reasons if reason in problems] == problems
 
 
 def test_scenarios_are_listed_and_shown() -> None:
@@ -382,3 +406,4 @@ def test_valid_run_that_meets_its_slos_ends_with_0(monkeypatch: pytest.MonkeyPat
     ended = CliRunner().invoke(app, ["run", "local", "api"])
     assert ended.exit_code == 0, ended.output
     assert "✗" not in ended.stdout
+    assert "Not recorded for `esq slo`" in ended.stdout, "a run with a fault proves no SLO"

@@ -37,7 +37,12 @@ def test_only_runs_with_the_same_load_are_comparable() -> None:
     other_seed = report.profile.model_copy(update={"seed": 7})
     assert is_comparable(report, load_report(commit="other", profile=other_seed))
     other_profile = report.profile.model_copy(update={"rate": 1000.0})
-    for changes in ({"profile": other_profile}, {"scenario": "api"}, {"experiment_report": ""}):
+    for changes in (
+        {"profile": other_profile},
+        {"scenario": "api"},
+        {"experiment": ""},
+        {"experiment": "redis-flushed"},
+    ):
         assert not is_comparable(report, load_report(**changes))
 
 
@@ -52,7 +57,7 @@ def test_previous_report_is_the_last_comparable_one(tmp_path: Path) -> None:
 
     first = write(8)
     assert find_previous_report(store, first) is None
-    write(9, experiment_report="")
+    write(9, experiment="")
     (store.create("end-to-end", dt.datetime(2026, 11, 30, 10, tzinfo=dt.UTC)) / "report.json").write_text(
         "{}"
     )
