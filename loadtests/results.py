@@ -303,6 +303,15 @@ class LoadReport(BaseModel):
     commit: str = ""
 
     @property
+    def busy_seconds(self) -> float:
+        """Time from the start of the load profile until all work was done."""
+        messages, webhooks = self.messages, self.webhooks
+        return max(
+            self.profile.duration_seconds + (webhooks.drain_seconds if webhooks else 0.0),
+            messages.duration_seconds if messages else 0.0,
+        )
+
+    @property
     def generator_problems(self) -> list[str]:
         """Reasons why the run says nothing about the platform."""
         return verdict.generator_problems(self.requests)

@@ -90,12 +90,12 @@ class ConcurrentExperiment:
             text=True,
         )
 
-    def wait_for_result(self, start: float, duration_seconds: float) -> ExperimentResult:
+    def wait_for_result(self, start: float, busy_seconds: float) -> ExperimentResult:
         """Wait for the end of the experiment.
 
         Args:
             start: start of the load profile, on the monotonic clock.
-            duration_seconds: length of the load profile.
+            busy_seconds: time from then until all work was done.
 
         Returns:
             The result; an empty one without an experiment.
@@ -112,7 +112,7 @@ class ConcurrentExperiment:
             raise EsqError(f"experiment `{self._experiment}` did not start", location="esq chaos run")
         try:
             out, errors = self._process.communicate(timeout=EXPERIMENT_TIMEOUT_SECONDS)
-            return parse_result(json.loads(out), start, duration_seconds)
+            return parse_result(json.loads(out), start, busy_seconds)
         except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
             raise EsqError(
                 f"experiment `{self._experiment}` returned no report",
@@ -122,13 +122,13 @@ class ConcurrentExperiment:
             ) from error
 
 
-def parse_result(report: Mapping[str, Any], start: float, duration_seconds: float) -> ExperimentResult:
+def parse_result(report: Mapping[str, Any], start: float, busy_seconds: float) -> ExperimentResult:
     """Return the result of an experiment.
 
     Args:
         report: what `esq chaos run --json` prints.
         start: start of the load profile, on the monotonic clock.
-        duration_seconds: length of the load profile.
+        busy_seconds: time from then until all work was done.
     """
     annotations = tuple(
         Annotation(
@@ -139,15 +139,15 @@ def parse_result(report: Mapping[str, Any], start: float, duration_seconds: floa
         for run in report["runs"]
         for action in run["annotations"]
     )
-    problems = tuple(_problems(report["runs"], annotations, duration_seconds))
+    problems = tuple(_problems(report["runs"], annotations, busy_seconds))
     return ExperimentResult(annotations, str(report["page"]), problems)
 
 
 def _problems(
-    runs: list[Mapping[str, Any]], annotations: tuple[Annotation, ...], duration_seconds: float
+    runs: list[Mapping[str, Any]], annotations: tuple[Annotation, ...], busy_seconds: float
 ) -> Iterator[str]:
     for run in runs:
         if run["outcome"] != RunOutcome.VALID:
             yield f"the experiment is {run['outcome']}: {'; '.join(run['reasons'])}"
-    if not any(item.is_injection and 0 <= item.at_seconds < duration_seconds for item in annotations):
-        yield "no fault was injected during the load profile: use a longer --duration"
+    if not any(item.is_injection and 0 <= item.at_seconds < busy_seconds for item in annotations):
+        yield "no fault was injected before all work was done: use a longer --duration"

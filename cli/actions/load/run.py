@@ -150,7 +150,7 @@ def run_load_test(
                 step.set_result(str(page))
                 if request.experiment:
                     step.set_status("waiting for the end of the experiment")
-                    result = experiment.wait_for_result(start, request.profile.duration_seconds)
+                    result = experiment.wait_for_result(start, report.busy_seconds)
                     report = report.model_copy(
                         update={
                             "annotations": result.annotations,

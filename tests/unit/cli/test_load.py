@@ -287,8 +287,8 @@ def test_experiment_starts_after_the_load() -> None:
     ("injected_at", "outcome", "reasons", "problems"),
     [
         (130.0, "valid", [], []),
-        (170.0, "valid", [], ["no fault was injected during the load profile: use a longer --duration"]),
-        (90.0, "valid", [], ["no fault was injected during the load profile: use a longer --duration"]),
+        (170.0, "valid", [], ["no fault was injected before all work was done: use a longer --duration"]),
+        (90.0, "valid", [], ["no fault was injected before all work was done: use a longer --duration"]),
         (130.0, "invalid", ["action `kill` failed"], ["the experiment is invalid: action `kill` failed"]),
     ],
 )
@@ -305,6 +305,7 @@ def test_fault_that_missed_the_load_makes_the_run_invalid(
     assert list(result.problems) == problems
     report = load_report(experiment_problems=result.problems)
     assert [reason for reason in report.reasons if reason in problems] == problems
+    assert report.busy_seconds == report.messages.duration_seconds > report.profile.duration_seconds
 
 
 def test_scenarios_are_listed_and_shown() -> None:
