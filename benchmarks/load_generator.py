@@ -110,7 +110,7 @@ def measure(checkout: Path, url: str, workers: int) -> dict[str, float]:
 
 
 def punctual_rates(checkout: Path, url: str, workers: int) -> Iterator[int]:
-    """Yield the rates, from low to high, at which at most 1 % of the arrivals are late.
+    """Yield the rates, from low to high, at which all arrivals are accepted and at most 1 % are late.
 
     Args:
         checkout: folder of the project.
@@ -119,7 +119,7 @@ def punctual_rates(checkout: Path, url: str, workers: int) -> Iterator[int]:
     """
     for rate in SEARCH_RATES:
         run = run_generator(checkout, url, rate, SEARCH_SECONDS, workers)
-        if run["late"] > 0.01 * run["offered"]:
+        if run["late"] > 0.01 * run["offered"] or run["accepted"] < run["offered"]:
             return
         yield rate
 

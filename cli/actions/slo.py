@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from infra.errors import Problem
 from infra.measurements.html import render_page
 from infra.measurements.measurements import (
     Measurement,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.environment import Environment
-    from infra.errors import Problem
 
 UNMEASURED = "unmeasured"
 ZERO_TOLERANCE_WINDOW = dt.timedelta(days=30)
@@ -74,7 +74,7 @@ class SloReport:
         distribution: the values of its last runs; without runs if it was never measured.
         measurement: the last one; None when it was never measured.
         age: age of the last measurement.
-        problems: its records that cannot be read.
+        problems: its records that cannot be read, or are in another unit.
     """
 
     slo: Slo
@@ -142,7 +142,9 @@ def evaluate_slos(store: MeasurementStore, now: dt.datetime | None = None) -> li
 
 
 def _evaluate(slo: Slo, store: MeasurementStore, now: dt.datetime) -> SloReport:
-    measurements, problems = store.for_slo(slo.id)
+    records, problems = store.for_slo(slo.id)
+    measurements = [record for record in records if record.unit == slo.unit]
+    problems += [_unit_problem(slo, record) for record in records if record.unit != slo.unit]
     latest = measurements[-1] if measurements else None
     if slo.limit == 0:
         window = [measurement for measurement in measurements if _in_window(measurement, now)]
@@ -151,6 +153,15 @@ def _evaluate(slo: Slo, store: MeasurementStore, now: dt.datetime) -> SloReport:
         evidence = _runs(measurements)[-EVIDENCE_RUNS:]
     age = now - latest.measured_at if latest else None
     return SloReport(slo, Distribution(runs=evidence), latest, age, tuple(problems))
+
+
+def _unit_problem(slo: Slo, record: Measurement) -> Problem:
+    measured_at = record.measured_at.isoformat(timespec="seconds")
+    return Problem(
+        f"the measurement of {measured_at} is in `{record.unit}`, the SLO in `{slo.unit}`",
+        slo.id,
+        "Move its record away and measure again.",
+    )
 
 
 def _in_window(measurement: Measurement, now: dt.datetime) -> bool:

@@ -89,12 +89,29 @@ class Distribution(BaseModel):
     def median(self) -> RunValue:
         """Median of the valid and the aborted runs; censored if the values beyond the lower bounds change it.
 
-        Invalid and crashed runs did not measure the fault, so they have no part in it.
+        Invalid and crashed runs did not measure the fault, so they have no part in it. An aborted run has,
+        also if it has no value: who ends the bad runs early must not improve the median.
         """
-        ranked = [run for run in self.runs if run.outcome in {RunOutcome.VALID, RunOutcome.ABORTED}]
-        lowest = [run.value for run in ranked if run.value is not None]
-        highest = [math.inf if run.censored else run.value for run in ranked if run.value is not None]
-        if not lowest:
+        if not any(run.value is not None for run in self._ranked):
             return NOT_MEASURED
-        median = statistics.median(lowest)
-        return RunValue(value=median, censored=statistics.median(highest) != median)
+        median = statistics.median(run.value or 0.0 for run in self._ranked)
+        return RunValue(value=median, censored=self._highest_median != median)
+
+    def median_is_within(self, bound: float) -> bool:
+        """Return whether the median is at most this, however high the values beyond the lower bounds are."""
+        return self.median.value is not None and self._highest_median <= bound
+
+    @property
+    def _ranked(self) -> list[RunValue]:
+        return [
+            run
+            for run in self.runs
+            if run.outcome is RunOutcome.ABORTED
+            or (run.outcome is RunOutcome.VALID and run.value is not None)
+        ]
+
+    @property
+    def _highest_median(self) -> float:
+        return statistics.median(
+            math.inf if run.censored or run.value is None else run.value for run in self._ranked
+        )

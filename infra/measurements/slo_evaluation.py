@@ -84,10 +84,9 @@ def slo_status(slo: Slo, distribution: Distribution, min_runs: int) -> SloStatus
         distribution: the values of the runs.
         min_runs: number of runs whose value must count.
     """
-    worst, median = distribution.max.value, distribution.median
+    worst = distribution.max.value
     if worst is not None and worst > slo.limit:
         return SloStatus.VIOLATED
-    if distribution.valid_runs < min_runs or median.value is None:
+    if distribution.valid_runs < min_runs or distribution.median.value is None:
         return SloStatus.INSUFFICIENT
-    is_met = median.value <= slo.objective and not median.censored
-    return SloStatus.MET if is_met else SloStatus.MISSED
+    return SloStatus.MET if distribution.median_is_within(slo.objective) else SloStatus.MISSED

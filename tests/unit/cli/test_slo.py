@@ -18,7 +18,7 @@ from infra.measurements.measurements import (
     package_versions,
 )
 from infra.measurements.run_values import Distribution, RunOutcome, RunValue
-from services.contracts.slo import ERROR_BUDGET_SECONDS, EVIDENCE_RUNS, SLOS
+from services.contracts.slo import ERROR_BUDGET_SECONDS, EVIDENCE_RUNS, SLO_BY_ID, SLOS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def measurement(slo: str, *values: float | RunValue, at: dt.datetime = NOW) -> M
         slo_id=slo,
         measured_at=at,
         environment="local",
-        unit="s",
+        unit=SLO_BY_ID[slo].unit,
         distribution=Distribution(runs=tuple(runs)),
         command="esq chaos run local x",
         commit="abc",
@@ -136,6 +136,15 @@ def test_unreadable_record_alone_fails_the_command(
     file.write_text("{")
     assert run(["slo", "local"]) == 1
     assert file.name in capsys.readouterr().out.replace("\n", "")
+
+
+def test_record_in_another_unit_is_named_and_not_used(store: MeasurementStore) -> None:
+    store.add(measurement("kafka-broker-crash", 9.0, at=NOW - dt.timedelta(hours=2)))
+    store.add(measurement("kafka-broker-crash", 9.0).model_copy(update={"unit": "min"}))
+    report = report_of(store, "kafka-broker-crash")
+    assert len(report.distribution.runs) == 1
+    [problem] = report.problems
+    assert "is in `min`, the SLO in `s`" in problem.message
 
 
 def test_age_is_formatted_in_its_largest_unit() -> None:

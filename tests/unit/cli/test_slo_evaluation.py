@@ -35,6 +35,11 @@ def not_valid(outcome: RunOutcome, value: float | None) -> RunValue:
         # The median of four is below the objective, whatever the lower bound stands for.
         ([*valid(1, 2, 3), not_valid(RunOutcome.ABORTED, 4)], SloStatus.MET),
         ([*valid(1, 2, 3), *[not_valid(RunOutcome.ABORTED, 4)] * 3], SloStatus.MISSED),
+        # An aborted run counts without a value too: ending the bad runs early improves nothing.
+        ([*valid(1, 2, 3), *[not_valid(RunOutcome.ABORTED, None)] * 3], SloStatus.MISSED),
+        ([*valid(1, 2, 3), not_valid(RunOutcome.ABORTED, None)], SloStatus.MET),
+        ([*valid(4, 4.5, 5.5), not_valid(RunOutcome.ABORTED, None)], SloStatus.MET),
+        ([*valid(4, 4.6, 5.5), not_valid(RunOutcome.ABORTED, None)], SloStatus.MISSED),
         ([not_valid(RunOutcome.CRASHED, None)], SloStatus.INSUFFICIENT),
         ([], SloStatus.INSUFFICIENT),
     ],
