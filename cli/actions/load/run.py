@@ -13,6 +13,7 @@ from cli.actions.load import setup, verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment
 from cli.actions.load.delivery import OfferedCampaigns
 from cli.actions.load.previous_report import find_previous_report
+from cli.actions.load.provider_clock import measure_provider_clock
 from cli.actions.platform_access import open_platform, require_simulator
 from cli.actions.slo import record_measurement
 from infra.kubernetes import api_client
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from cli.actions.platform_access import PlatformAccess
     from cli.environment import Environment
     from infra.progress import ProgressReporter, ProgressStep
+    from loadtests.clock_offset import ClockOffset
     from loadtests.protocol import GeneratorResult, LoadProfile, LoadTarget, Progress
     from loadtests.results import Requests
     from loadtests.scenarios import Scenario
@@ -83,12 +85,13 @@ class LoadTestRequest:
 
 @dataclass(frozen=True)
 class _Run:
-    """A load test and the environment that it runs against."""
+    """A load test and the environment that it runs against; the provider's clock before the load."""
 
     request: LoadTestRequest
     environment: Environment
     access: PlatformAccess
     target: LoadTarget
+    provider_clock: ClockOffset | None
     steps: ProgressReporter
     started_at: dt.datetime
     host: dict[str, str | float]
@@ -129,7 +132,9 @@ def run_load_test(
         with steps.step("setup") as step:
             token_seconds = request.profile.duration_seconds + MAX_START_SECONDS
             target = setup.create_fixtures(request.scenario, access, token_seconds, step)
-        run = _Run(request, environment, access, target, steps, started_at, host)
+            verifies = request.scenario.verify_delivery
+            clock = measure_provider_clock(access, target.companies[0]) if verifies else None
+        run = _Run(request, environment, access, target, clock, steps, started_at, host)
         with ConcurrentExperiment(request.experiment, environment.name) as experiment:
             api = api_client(access.kubeconfig, timeout_seconds=READ_TIMEOUT_SECONDS, retry_seconds=0)
             with HostCpuMeter() as host_cpu, ResourceMeter(api) as meter:
@@ -243,7 +248,9 @@ def _verify(run: _Run, report: LoadReport, results: list[GeneratorResult], start
     refused = scenario.offered_campaigns(report.requests) - len(created)
     offered = OfferedCampaigns(created, refused, scenario.contacts, start)
     with run.steps.step("ledger") as step:
-        messages = verification.verify_campaigns(offered, run.access, scenario.drain_seconds, step)
+        messages = verification.verify_campaigns(
+            *(offered, run.access, run.provider_clock), *(scenario.drain_seconds, step)
+        )
         step.set_result(
             f"{messages.received} of {messages.planned} messages received, {messages.lost} lost, "
             f"{messages.duplicated} duplicated"

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from cli.actions import send_campaign
 from cli.actions.load.delivery import CampaignOutcome, merge_outcomes
-from cli.actions.load.provider_clock import measure_provider_clock
+from cli.actions.load.provider_clock import find_clock_problem, measure_provider_clock
 from cli.platform_client import PlatformUnavailableError
 from infra.errors import EsqError
+from loadtests.clock_offset import offset_over_run
 from loadtests.results import WebhookDrain
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from cli.actions.platform_access import PlatformAccess
     from cli.platform_client import PlatformClient
     from infra.progress import ProgressStep
+    from loadtests.clock_offset import ClockOffset
     from loadtests.protocol import CreatedCampaign, LoadTarget
     from loadtests.results import Messages
 
@@ -33,13 +35,18 @@ READ_POLL_INTERVAL_SECONDS = 0.1
 
 
 def verify_campaigns(
-    offered: OfferedCampaigns, access: PlatformAccess, seconds: float, step: ProgressStep
+    offered: OfferedCampaigns,
+    access: PlatformAccess,
+    clock_before: ClockOffset | None,
+    seconds: float,
+    step: ProgressStep,
 ) -> Messages:
     """Wait until all campaigns have ended, and reconcile their messages with the ledger.
 
     Args:
         offered: the campaigns.
         access: access to the platform.
+        clock_before: offset of the provider's clock before the load; None if it is unknown.
         seconds: timeout of all campaigns together in seconds.
         step: progress step.
 
@@ -47,7 +54,7 @@ def verify_campaigns(
         The number of messages by outcome and the delays of the campaigns.
     """
     deadline, outcomes, cancelled = time.monotonic() + seconds, [], Event()
-    clock_offset, problems = _clock_offset(offered, access)
+    clock_offset, problems = _clock_offset(offered, access, clock_before)
     with ThreadPoolExecutor(MAX_CONCURRENT_CAMPAIGNS) as pool:
         futures = [
             pool.submit(_verify_campaign, campaign, access, deadline, clock_offset, cancelled)
@@ -64,16 +71,15 @@ def verify_campaigns(
     return messages.model_copy(update={"problems": (*messages.problems, *problems)})
 
 
-def _clock_offset(offered: OfferedCampaigns, access: PlatformAccess) -> tuple[float, list[str]]:
+def _clock_offset(
+    offered: OfferedCampaigns, access: PlatformAccess, before: ClockOffset | None
+) -> tuple[float, list[str]]:
     """Return the provider's clock minus the monotonic one; a problem if latencies cannot rely on it."""
-    same_machine = time.time() - time.monotonic()
     if not offered.created:
-        return same_machine, []
-    try:
-        client = access.client_for(offered.created[0].company, LEDGER_TIMEOUT_SECONDS)
-        return measure_provider_clock(client).seconds, []
-    except EsqError as error:
-        return same_machine, [error.message]
+        return 0.0, []
+    offset = offset_over_run(before, measure_provider_clock(access, offered.created[0].company))
+    problem = find_clock_problem(offset)
+    return offset.seconds if offset else time.time() - time.monotonic(), [problem] if problem else []
 
 
 def _verify_campaign(

@@ -21,11 +21,12 @@ from cli.commands.load import app
 from cli.environment import load_environment as environment
 from infra.errors import EsqError, UsageError
 from infra.progress import RecordedStep, RecordingProgress
+from loadtests.clock_offset import ClockOffset
 from loadtests.generator.recorder import Recorder
 from loadtests.html_report import render_html
 from loadtests.merge import merge_results
 from loadtests.protocol import CreatedCampaign, LoadTarget
-from loadtests.results import HostCpu, LoadReport, ResourceUsage
+from loadtests.results import HostCpu, LoadReport, Messages, ResourceUsage
 from loadtests.scenarios import SCENARIOS, find_scenario
 from loadtests.shapes import Shape, Spacing
 from tests.sample_reports import load_report
@@ -152,10 +153,18 @@ class FakePlatform:
         return {"state": "finished", "planned": 3, "total": 3, "counts": {"sent": 2, "failed": 1}}
 
 
+def verify(
+    offered: OfferedCampaigns, platform: Any, clock_before: float | None = 0.0, seconds: float = 10.0
+) -> Messages:
+    """Verify campaigns, with the offset that the provider's clock had before the load."""
+    before = None if clock_before is None else ClockOffset(seconds=clock_before, uncertainty_seconds=0.001)
+    return verification.verify_campaigns(offered, platform, before, seconds, RecordedStep("ledger"))
+
+
 def test_messages_are_reconciled_with_the_ledger() -> None:
     created = [CreatedCampaign(company="acme", id="one", due_at=0.0)]
     offered = OfferedCampaigns(created, refused=1, recipients=3, started_at=0.0)
-    messages = verification.verify_campaigns(offered, FakePlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    messages = verify(offered, FakePlatform())
     assert (messages.planned, messages.received) == (6, 2)
     assert (messages.failed, messages.lost, messages.duplicated) == (1, 1, 1)
 
@@ -175,12 +184,19 @@ class ShiftedPlatform(FakePlatform):
 def test_receipts_are_corrected_by_the_clock_of_the_provider() -> None:
     created = [CreatedCampaign(company="acme", id="one", due_at=0.0)]
     offered = OfferedCampaigns(created, refused=0, recipients=3, started_at=0.0)
-    messages = verification.verify_campaigns(offered, ShiftedPlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    messages = verify(offered, ShiftedPlatform(), 400.0)
     assert messages.latency.percentiles[0] == pytest.approx(1000.0 - 400.0, rel=0.002)
     assert messages.problems == ()
-    skewed = verification.verify_campaigns(offered, SkewedPlatform(), 10.0, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
-    problem = skewed.problems[-1]
-    assert "the uncertainty of the provider's clock is 0.5" in problem
+    skewed = verify(offered, SkewedPlatform(), 400.5)
+    assert "the uncertainty of the provider's clock is 0.5" in skewed.problems[-1]
+
+
+def test_clock_of_the_provider_that_was_set_during_the_run_is_found() -> None:
+    created = [CreatedCampaign(company="acme", id="one", due_at=0.0)]
+    offered = OfferedCampaigns(created, refused=0, recipients=3, started_at=0.0)
+    [problem] = verify(offered, ShiftedPlatform(), 398.0).problems
+    assert "the uncertainty of the provider's clock is 1.0" in problem
+    assert verify(offered, ShiftedPlatform(), None).problems, "it was not measured before the load"
 
 
 class FailingPlatform(FakePlatform):
@@ -207,7 +223,7 @@ def test_campaigns_without_an_end_are_part_of_the_result() -> None:
         CreatedCampaign(company="acme", id=name, due_at=0.0) for name in ("failed", "endless", "unknown")
     ]
     offered = OfferedCampaigns(created, refused=0, recipients=3, started_at=0.0)
-    messages = verification.verify_campaigns(offered, FailingPlatform(), 0.1, RecordedStep("ledger"))  # type: ignore[arg-type] # the same method
+    messages = verify(offered, FailingPlatform(), seconds=0.1)
     assert (messages.planned, messages.received) == (9, 4)
     assert sorted(messages.problems) == [
         "campaign endless: the campaign did not end in time: 1 queued",
