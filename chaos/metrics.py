@@ -61,8 +61,13 @@ def stream_metric(streams: Mapping[str, StreamStats], name: str) -> RunValue:
 
 
 def lost(streams: Mapping[str, StreamStats]) -> RunValue:
-    """Return the number of acknowledged writes that are missing in the durable stores."""
-    return _sum_of_writers(stats.lost for stats in _writers(streams, DURABLE_STORES))
+    """Return the number of acknowledged writes that are missing in the durable stores, and of damaged reads.
+
+    Damage that is repaired before the stored writes are compared was lost to those who read it.
+    """
+    missing = _sum_of_writers(stats.lost for stats in _writers(streams, DURABLE_STORES))
+    damaged = sum(stats.corrupt for name, stats in streams.items() if name.startswith(DURABLE_STORES))
+    return missing.model_copy(update={"value": (missing.value or 0) + damaged}) if damaged else missing
 
 
 def duplicated(streams: Mapping[str, StreamStats]) -> RunValue:

@@ -111,6 +111,13 @@ def test_writes_lost_by_redis_are_not_counted_as_lost() -> None:
     assert ExperimentRun(started_at=0.0, ended_at=1.0, streams=streams).lost == RunValue(value=1)
 
 
+def test_damaged_reads_count_as_lost_also_if_the_damage_was_repaired() -> None:
+    streams = {"postgres.write": stats(1.0, lost=1), "object-store.read": stats(1.0, corrupt=2)}
+    assert ExperimentRun(started_at=0.0, ended_at=1.0, streams=streams).lost == RunValue(value=3)
+    redis = {"postgres.write": stats(1.0), "redis.read": stats(1.0, corrupt=2)}
+    assert ExperimentRun(started_at=0.0, ended_at=1.0, streams=redis).lost == RunValue(value=0)
+
+
 def test_writes_that_cannot_be_compared_make_losses_a_lower_bound() -> None:
     unknown = stats(1.0).model_copy(update={"lost": None})
     streams = {"edge.write": unknown, "postgres.write": stats(1.0)}
