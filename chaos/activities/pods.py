@@ -105,6 +105,9 @@ def limit_memory(pod: str, headroom_mebibytes: int, container: str = "") -> str:
 def stress_cpu(pod: str, workers: int, container: str = "") -> str:
     """Run busy loops in a container; they share its CPU time with its own processes.
 
+    Without a CPU limit of the container, they also use all spare CPU time of the node: other pods there, also
+    those of others, keep the share of their requests only.
+
     Args:
         pod: name of a pod, or a role.
         workers: number of busy loops.

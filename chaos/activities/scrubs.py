@@ -44,8 +44,7 @@ def repair_damage(pod: str) -> str:
         The name of the pod.
 
     Raises:
-        ActivityFailed: no damage was found.
-        PodUnreachableError: the pod is not repaired.
+        PodUnreachableError: the data could not be read, or the pod is not repaired.
     """
     name, pods = current().target.resolve_pod(pod).pod, _pods()
     damages = [damage for damage in data_scrub.scrub(pods, name) if not damage.repaired]

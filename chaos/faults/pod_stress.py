@@ -1,7 +1,9 @@
 """Pressure on the CPU and memory of a container, by processes that run in it.
 
-They share the limits of the container with its own processes. They end at the undo, which finds them by the
-id of the fault in their command line; with the container; and by themselves after `MAX_SECONDS`.
+They share the limits of the container with its own processes. Containers of the platform have no limit of
+CPU: busy loops then use all spare CPU time of the node, and its other pods keep the share of their requests.
+The processes end at the undo, which finds them by the id of the fault in their command line; with the
+container; and by themselves after `MAX_SECONDS`.
 """
 
 from __future__ import annotations

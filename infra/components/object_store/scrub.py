@@ -25,7 +25,9 @@ _POLL_INTERVAL_SECONDS = 1.0
 _COMPLETED = "scrub-last-completed"
 _DATA_DIRECTORY = "/var/lib/garage/data"
 LIST_DAMAGED_BLOCKS = f"""\
-find {_DATA_DIRECTORY} -name '*.corrupted' | while read -r file; do
+files=$(find {_DATA_DIRECTORY} -name '*.corrupted') || exit 1
+[ -n "$files" ] || exit 0
+echo "$files" | while read -r file; do
     block=$(basename "$file" .corrupted)
     for _ in $(seq 20); do [ ! -e "${{file%.corrupted}}" ] || break; sleep 1; done
     if [ -e "${{file%.corrupted}}" ]; then rm "$file"; echo "repaired $block"; else echo "damaged $block"; fi

@@ -165,6 +165,17 @@ def test_object_store_waits_for_its_scrub(monkeypatch: pytest.MonkeyPatch) -> No
     assert next(completed, None) is None
 
 
+@pytest.mark.parametrize(("exists", "status"), [(True, 0), (False, 1)])
+def test_object_store_without_a_readable_folder_is_an_error(
+    tmp_path: Path, *, exists: bool, status: int
+) -> None:
+    """The status of the list decides: without damage, its output is empty."""
+    folder = tmp_path if exists else tmp_path / "nothing"
+    script = object_store.LIST_DAMAGED_BLOCKS.replace("/var/lib/garage/data", str(folder))
+    result = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (status, "")
+
+
 def fake_component(
     monkeypatch: pytest.MonkeyPatch,
     scrubs: list[list[Damage]],
