@@ -118,14 +118,19 @@ class Context:
         Raises:
             ActivityFailed: the run was aborted, or the guard has no signal.
             CommandFailedError: an injection command failed; the commands before it are undone.
+            UndoFailedError: it failed or was interrupted, and is not undone; nothing more is injected.
         """
         with self._lock:
             self.require_permission()
             self.step.set_status(str(fault))
             started_at = time.monotonic()
-            entry = self.target.journal.inject(
-                fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS, run_id=self.run_id
-            )
+            try:
+                entry = self.target.journal.inject(
+                    fault, experiment=self.experiment, max_seconds=MAX_FAULT_SECONDS, run_id=self.run_id
+                )
+            except UndoFailedError as error:  # it may hide an interruption of the injection
+                self.abort(error.message)
+                raise
             if fault.undo:
                 self._injected[entry.id] = fault
             self.annotations.append(

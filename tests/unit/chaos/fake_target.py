@@ -184,6 +184,11 @@ def inject_without_undo(name: str) -> None:
     current().inject(Fault(kind=name, target="fake", inject=(("true",),), undo=(("false",),)))
 
 
+def inject_and_undo_in_vain(name: str) -> None:
+    """Inject a fault whose injection and undo fail."""
+    current().inject(Fault(kind=name, target="fake", inject=(("false",),), undo=(("false",),)))
+
+
 def note_open() -> list[str]:
     """Return the faults in effect."""
     return target().open_faults()

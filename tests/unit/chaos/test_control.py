@@ -323,6 +323,12 @@ def test_failed_undo_ends_the_experiment_and_is_reported(target: FakeTarget) -> 
     assert any(isinstance(failure, UndoFailedError) for failure in target.setup.failures)  # type: ignore[union-attr]  # the run opened it
 
 
+def test_failed_injection_that_cannot_be_undone_ends_the_experiment(target: FakeTarget) -> None:
+    run(document(activity("inject_and_undo_in_vain", "stuck"), activity("inject", "b")))
+    assert target.injected() == []
+    assert "stuck of fake is not undone" in target.runs[0].abort_reason
+
+
 def test_unreadable_result_of_the_traffic_keeps_the_run_as_crashed(target: FakeTarget) -> None:
     target.traffic.result_error = ValueError("planted")
     journal = run(document(activity("inject", "a"), activity("undo")))
