@@ -201,7 +201,7 @@ class Observation:
         if self._campaign is None:
             return {}
         self._context.step.set_status("waiting for the campaign to end")
-        return {"campaign": _campaign_result(self._campaign)}
+        return {"campaign": _campaign_result(self._campaign, self._experiment.extension.campaign_contacts)}
 
     def failovers(self) -> dict[str, Any]:
         """Return the number of leader changes."""
@@ -254,13 +254,18 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def _campaign_result(process: subprocess.Popen[str]) -> CampaignResult:
+def _campaign_result(process: subprocess.Popen[str], contacts: int) -> CampaignResult:
+    """Return the result of a campaign; a contact for whom there is no message is a lost one."""
     out = errors = ""
     try:
         out, errors = process.communicate(timeout=CAMPAIGN_TIMEOUT_SECONDS)
         report = json.loads(out)
+        unplanned = max(0, contacts - report["planned"])
+        reconciliation = report["reconciliation"]
         return CampaignResult(
-            planned=report["planned"], seconds=report["seconds"], **report["reconciliation"]
+            planned=report["planned"],
+            seconds=report["seconds"],
+            **reconciliation | {"lost": reconciliation["lost"] + unplanned},
         )
     except (subprocess.TimeoutExpired, ValueError, KeyError) as error:
         raise EsqError(

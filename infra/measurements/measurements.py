@@ -39,7 +39,7 @@ class Measurement(BaseModel):
         command: command line of the measurement.
         commit: commit of the code; ends in `+` if files were changed.
         versions: versions of the measured software, by name.
-        host: facts of the machine: cores, memory, kernel, load before the measurement.
+        host: facts of the machine when the record was written: cores, memory, kernel, load.
         detail: further facts, e.g. the path of the report.
     """
 

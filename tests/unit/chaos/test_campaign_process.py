@@ -1,10 +1,12 @@
-"""The campaign that is sent during an experiment ends with a killed experiment."""
+"""The campaign that is sent during an experiment: it ends with a killed one, and every contact counts."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
+from chaos import observation
 from infra.process_identity import read_stat
 from tests.servers.process import wait_until
 
@@ -32,3 +34,13 @@ def test_campaign_ends_with_a_killed_experiment() -> None:
         finally:
             tool.kill()
         wait_until("the campaign has ended", lambda: _name(campaign) == "", seconds=20)
+
+
+def test_contact_without_a_message_is_lost() -> None:
+    report = {
+        "planned": 98,
+        "seconds": 1.0,
+        "reconciliation": {"lost": 1, "duplicated": 0, "uncertain": 0},
+    }
+    with subprocess.Popen(["echo", json.dumps(report)], stdout=subprocess.PIPE, text=True) as process:
+        assert observation._campaign_result(process, contacts=100).lost == 3
