@@ -2,7 +2,9 @@
 
 The kernel delivers neither SIGKILL nor SIGSTOP to the main process of a container from inside of it. A helper
 pod sends them: it shares the process ids of the node and has one capability, KILL. It runs in a namespace of
-its own, which the undo deletes; its deadline ends it without an undo. At its end it resumes what it froze.
+its own, which the undo deletes; its deadline ends it without an undo. At its end it resumes what it froze,
+unless it is killed (SIGKILL): then the container stays frozen until its liveness probe ends it or somebody
+deletes its pod.
 """
 
 from __future__ import annotations
