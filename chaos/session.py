@@ -20,6 +20,7 @@ from chaoslib.types import Dry
 
 from chaos import safety, watchdog
 from chaos.context import Context, activate
+from chaos.journal_entry import FaultState
 from chaos.observation import COOLDOWN_SECONDS, INSTRUMENTS, Instruments, Observation
 from chaos.results import ExperimentRun, activity_results
 from chaos.run_lock import exclusive_run
@@ -118,6 +119,7 @@ class Session:
             self.context.abort(reason)
             log.error("aborting: %s", reason)
             exit_gracefully()
+            self._try(self._stop_injection)
             self._try(self._undo)
 
     def fail(self, error: BaseException) -> None:
@@ -214,6 +216,15 @@ class Session:
         except Exception as error:  # noqa: BLE001 - the other observations are kept
             self.fail(error)
             return {}
+
+    def _stop_injection(self) -> dict[str, Any]:
+        """Stop an injection in the background: the signal does not reach it, the undo would wait for it."""
+        if self.context is not None:
+            run_id, injecting = self.context.run_id, FaultState.INJECTING
+            self._setup.target.journal.rollback(
+                select=lambda fault: fault.run_id == run_id and fault.state is injecting
+            )
+        return {}
 
     def _undo(self) -> dict[str, Any]:
         """Undo all open faults of this run, also one whose injection was interrupted."""

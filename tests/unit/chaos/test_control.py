@@ -197,6 +197,15 @@ def test_guard_interrupts_an_injection_and_undoes_it(target: FakeTarget) -> None
     assert (target.injected(), target.open_faults()) == ([], [])
 
 
+def test_guard_interrupts_an_injection_in_the_background(target: FakeTarget) -> None:
+    started = time.monotonic()
+    slow = activity("inject_slowly", "slow", "edge.read") | {"background": True}
+    run(document(slow, activity("note_open", pause=60)))
+    assert time.monotonic() - started < 30
+    assert target.runs[0].outcome is RunOutcome.ABORTED
+    assert (target.injected(), target.open_faults()) == ([], [])
+
+
 def interrupt_at_check(number: int) -> Callable[[], None]:
     """Return a check of the components at whose call with this number Ctrl-C is pressed."""
     calls = itertools.count(1)
