@@ -17,7 +17,7 @@ from loadtests import generator_processes
 from loadtests.generator_processes import GeneratorFailedError, GeneratorPool
 from loadtests.merge import latency_from_samples, merge_results
 from loadtests.protocol import CONFIG_VARIABLE, LoadConfig, LoadProfile, LoadTarget, Progress
-from loadtests.scenarios import FOLDER
+from loadtests.scenarios import FOLDER, locustfile
 from loadtests.shapes import Shape, Spacing
 from loadtests.verdict import generator_problems
 from tests.integration.load.servers import STALL_SECONDS, StallingServer, running_server
@@ -49,11 +49,14 @@ def profile(rate: float = RATE, seconds: float = SECONDS, spacing: Spacing = Spa
 
 
 def locust_processes() -> list[psutil.Process]:
-    """Return the Locust processes that this test has started, also those whose parent has ended."""
+    """Return the Locust processes that this test has started, also those whose parent has ended.
+
+    Those of another checkout, which tests at the same time, are not this test's to kill.
+    """
     own = []
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "locust" in command and process.pid not in OTHER_PROCESSES:
+        if str(locustfile("self-test")) in command and process.pid not in OTHER_PROCESSES:
             own.append(process)
     return own
 
