@@ -239,6 +239,7 @@ def test_crashed_node_restarts_with_its_disk(host: HostUnderTest) -> None:
 
 def test_power_loss_of_everything_keeps_what_was_acknowledged(host: HostUnderTest) -> None:
     """A node's disk keeps what was synced and nothing else; etcd keeps what the API server acknowledged."""
+    os.sync()  # the files that other tests have deleted would come back
     before, name = host.snapshot(), f"kept-{time.time_ns()}"
     synced, unsynced = host.volumes("zone-a") / "synced", host.volumes("zone-a") / "unsynced"
     synced.write_text("synced")
