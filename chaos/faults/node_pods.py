@@ -25,8 +25,8 @@ MAX_SECONDS = 600
 _NAME = "node-signal"
 _WAIT_SECONDS = 45
 _GRACE_SECONDS = 10
-_FROZEN = "/run/frozen"
-"""File in the helper pod: the processes are frozen."""
+_FROZEN = "/frozen"
+"""File in the helper pod: the processes are frozen. An image may lack any folder but the root."""
 _MEMBERS = """\
 members() { grep -ls -- "$0" /proc/[0-9]*/cgroup | cut -d / -f 3; }
 """

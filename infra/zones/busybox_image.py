@@ -16,7 +16,9 @@ from infra.zones.control_plane import BUSYBOX_IMAGE
 
 BUSYBOX = Path("/bin/busybox")
 """Statically linked, from Debian's busybox-static."""
-_APPLETS = ("sh", "mkdir", "rm", "tail", "chmod")
+_HELPER_APPLETS = ("sh", "mkdir", "rm", "tail", "chmod")
+_SHELL_APPLETS = ("cat", "cut", "grep", "kill", "sed", "sleep", "sort", "test")
+"""Programs that every image with a shell has; faults in pods use them (`chaos/faults/node_pods.py`)."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Names of container images by those of the kernel."""
 _SLEEP_FOREVER = ["/bin/tail", "-f", "/dev/null"]
@@ -45,7 +47,7 @@ def _layer(busybox: bytes) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         _add(tar, "bin/busybox", busybox, 0o755)
-        for applet in _APPLETS:
+        for applet in (*_HELPER_APPLETS, *_SHELL_APPLETS):
             link = tarfile.TarInfo(f"bin/{applet}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
             tar.addfile(link)
