@@ -120,17 +120,8 @@ def code() -> bytes:
     return buffer.getvalue()
 
 
-def job(name: str, image: str) -> dict[str, Any]:
-    """Return the manifest of the Job.
-
-    It has not the label of the platform: a fault must not disturb its own measurement.
-
-    Args:
-        name: name of the Job.
-        image: image of the services.
-    """
-    labels = {FAULT_LABEL: name.rpartition("-")[2]}
-    container = {
+def _container(image: str) -> dict[str, Any]:
+    return {
         "name": "traffic",
         "image": image,
         "command": ["python3", "-c", _PROGRAM],
@@ -150,6 +141,18 @@ def job(name: str, image: str) -> dict[str, Any]:
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
     }
+
+
+def job(name: str, image: str) -> dict[str, Any]:
+    """Return the manifest of the Job.
+
+    It has not the label of the platform: a fault must not disturb its own measurement.
+
+    Args:
+        name: name of the Job.
+        image: image of the services.
+    """
+    labels = {FAULT_LABEL: name.rpartition("-")[2]}
     spec = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -159,7 +162,7 @@ def job(name: str, image: str) -> dict[str, Any]:
             "runAsUser": 1000,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [container],
+        "containers": [_container(image)],
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "16Mi"}}],
     }
     return {

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 app = output.command_group("List, show and create environments; bind one to what its definition says.")
 
 NewEnv = Annotated[str, typer.Argument(metavar="ENV", help="Name of the new environment, e.g. `staging`.")]
+ConfirmedName = Annotated[
+    str | None,
+    typer.Option("--confirm", help="Name of the environment as confirmation.", metavar="ENV"),
+]
 
 
 @app.command("list")
@@ -76,9 +80,7 @@ def init(env: NewEnv, *, json: AsJson = False) -> None:
 @app.command()
 def rebind(
     env: Env,
-    confirm: Annotated[
-        str | None, typer.Option(help="Name of the environment as confirmation.", metavar="ENV")
-    ] = None,
+    confirm: ConfirmedName = None,
     *,
     json: AsJson = False,
 ) -> None:
@@ -99,9 +101,7 @@ def rebind(
 @app.command()
 def forget(
     env: Env,
-    confirm: Annotated[
-        str | None, typer.Option(help="Name of the environment as confirmation.", metavar="ENV")
-    ] = None,
+    confirm: ConfirmedName = None,
     *,
     json: AsJson = False,
 ) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import os
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
-from kubernetes import client
 
-from infra.kubernetes import api_client
 from infra.progress import RecordedStep
-from tests.servers.apiserver import ApiServer, create_namespace, running_api_server
+from tests.servers.apiserver import ApiServer, running_api_server
 from tests.servers.provider import ChildDeploy, new_engine, new_provider
 
 if TYPE_CHECKING:
@@ -27,17 +24,6 @@ if TYPE_CHECKING:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with running_api_server(tmp_path_factory.mktemp("apiserver")) as server:
         yield server
-
-
-@pytest.fixture
-def api(server: ApiServer) -> Iterator[client.ApiClient]:
-    with closing(api_client(server.kubeconfig)) as api:
-        yield api
-
-
-@pytest.fixture
-def namespace(api: client.ApiClient) -> str:
-    return create_namespace(api)
 
 
 @pytest.fixture(scope="session")

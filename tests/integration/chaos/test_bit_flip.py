@@ -18,7 +18,7 @@ from tests.servers.postgres import BINARIES
 from tests.servers.powered_disk import PoweredDisk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from infra.components.component_health import Pod
@@ -50,21 +50,6 @@ class StorePods:
             script = script.replace(text, replacement)
         command = self._store.disk.command(*argv[:-1], script)
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[PoweredDisk]:
-    with PoweredDisk(tmp_path) as disk:
-        yield disk
-
-
-@pytest.fixture
-def stores() -> Iterator[list[DurableStore]]:
-    """Started stores; their processes end before the disk is unmounted."""
-    started: list[DurableStore] = []
-    yield started
-    for store in started:
-        store.server.kill()
 
 
 def test_postgres_names_the_damaged_page(

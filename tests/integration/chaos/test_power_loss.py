@@ -29,7 +29,6 @@ from tests.servers.durable_stores import (
 from tests.servers.powered_disk import PoweredDisk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
@@ -38,21 +37,6 @@ WRITES = {DurablePostgres: 2000, DurableEtcd: 500, DurableKafka: 2000, DurableGa
 
 DAMAGED_START_TIMEOUT_SECONDS = 15.0
 """A store that lost half of its files may wait forever."""
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[PoweredDisk]:
-    with PoweredDisk(tmp_path) as disk:
-        yield disk
-
-
-@pytest.fixture
-def stores() -> Iterator[list[DurableStore]]:
-    """Started stores; their processes end before the disk is unmounted."""
-    started: list[DurableStore] = []
-    yield started
-    for store in started:
-        store.server.kill()
 
 
 def test_cut_drops_what_was_not_synced(disk: PoweredDisk) -> None:
