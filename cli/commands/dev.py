@@ -25,7 +25,7 @@ _COMPILE = (
 _LOCK_SOURCES: dict[str, tuple[str, ...]] = {
     "uv": ("locks/uv.in",),
     "go": ("locks/go.in",),
-    "esq": ("pyproject.toml", "--group", "dev", "--group", "services"),
+    "esq": ("pyproject.toml", "--extra", "audit", "--group", "dev", "--group", "services"),
     # The images run the versions that the tests ran with.
     "services": ("--group", "pyproject.toml:services", "--constraint", "locks/esq.txt"),
     "patroni": ("--group", "pyproject.toml:patroni"),
