@@ -8,7 +8,7 @@ from uuid import UUID
 
 from services.contacts.domain.model import Contact, ContactList
 from services.kit.ids import uuid7
-from services.kit.keyed_lock import KeyedLock
+from services.kit.keyed_limit import KeyedLimit
 from services.kit.postgres.named_queries import load_queries
 
 if TYPE_CHECKING:
@@ -19,10 +19,12 @@ SQL = load_queries(Path(__file__).with_name("queries.sql"))
 MIN_UUID = UUID(int=0)
 MEMBERS_PER_DELETE = 5000
 """A transaction of this size holds its locks for tens of milliseconds."""
-LIST_LOCK_TIMEOUT_SECONDS = 5.0
-"""Time that a batch waits in this process for other imports into the same list. In the database it would wait
-for the row of the list while occupying a connection; many concurrent imports would exhaust the pool."""
-FIRST_BATCH_LOCK_TIMEOUT_SECONDS = 1.0
+CONCURRENT_BATCHES_PER_LIST = 3
+"""Batches of one list that are stored at the same time; only their last statements wait for the list's row.
+More would exhaust the pool of connections while that row is locked."""
+LIST_TIMEOUT_SECONDS = 5.0
+"""Time that a batch waits in this process for other imports into the same list."""
+FIRST_BATCH_TIMEOUT_SECONDS = 1.0
 """The same for the first batch of a file. Callers time out after a few seconds: if all imports waited in
 line, none would finish before its caller's timeout once they arrive faster than they are stored."""
 
@@ -32,13 +34,13 @@ class PostgresContactRepository:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._list_locks = KeyedLock()
+        self._list_limit = KeyedLimit(CONCURRENT_BATCHES_PER_LIST)
 
     async def add_batch(self, batch: ImportBatch) -> int:
         """See `ports.ContactRepository.add_batch`."""
-        seconds = FIRST_BATCH_LOCK_TIMEOUT_SECONDS if batch.is_first else LIST_LOCK_TIMEOUT_SECONDS
-        list_lock = self._list_locks.acquire((batch.company, batch.list_name), seconds)
-        async with list_lock, self._database.transaction() as transaction:
+        seconds = FIRST_BATCH_TIMEOUT_SECONDS if batch.is_first else LIST_TIMEOUT_SECONDS
+        limit = self._list_limit.acquire((batch.company, batch.list_name), seconds)
+        async with limit, self._database.transaction() as transaction:
             list_id = await _get_or_create_list(transaction, batch)
             added = await _merge_contacts(transaction, batch, list_id) if batch.contacts else 0
             await transaction.execute(
@@ -51,6 +53,11 @@ class PostgresContactRepository:
                 rejected=batch.rejected or 0,
                 ended=batch.rejected is not None,
             )
+            if batch.contacts:
+                # Last, because it locks the row of the list: other imports into it wait for the commit only.
+                await transaction.execute(
+                    SQL["increment_member_count"], company=batch.company, id=list_id, added=added
+                )
             await transaction.commit()
         return added
 
@@ -116,6 +123,4 @@ async def _merge_contacts(transaction: Transaction, batch: ImportBatch, list_id:
     records = ((contact.id, contact.phone, contact.name) for contact in batch.contacts)
     await transaction.copy_records("staged_contacts", ("id", "phone", "name"), records)
     await transaction.execute(SQL["merge_contacts"], company=batch.company)
-    added = await transaction.execute(SQL["add_list_members"], company=batch.company, list_id=list_id)
-    await transaction.execute(SQL["increment_member_count"], company=batch.company, id=list_id, added=added)
-    return added
+    return await transaction.execute(SQL["add_list_members"], company=batch.company, list_id=list_id)

@@ -15,7 +15,11 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from services.contacts.adapters import postgres
-from services.contacts.adapters.postgres import LIST_LOCK_TIMEOUT_SECONDS, PostgresContactRepository
+from services.contacts.adapters.postgres import (
+    CONCURRENT_BATCHES_PER_LIST,
+    LIST_TIMEOUT_SECONDS,
+    PostgresContactRepository,
+)
 from services.contacts.bootstrap import build_app
 from services.contacts.commands import ImportContacts
 from services.contacts.fakes import FakeContactRepository
@@ -97,24 +101,26 @@ async def test_locked_list_leaves_connections_to_others_and_refuses_imports_afte
     locking_engine = create_engine(ProcessSettings(service="contacts"), settings)
     async with locking_engine.begin() as pg_connection:
         await pg_connection.execute(text("SELECT 1 FROM lists WHERE name = 'friends' FOR NO KEY UPDATE"))
-        first = asyncio.create_task(import_rows(repository, [f"P,{phone(1)}"]))
-        await wait_for_waiting_lock(pg_connection)
+        admitted = range(1, 1 + CONCURRENT_BATCHES_PER_LIST)
+        first = [asyncio.create_task(import_rows(repository, [f"P,{phone(number)}"])) for number in admitted]
+        # Each has stored its contact and waits for the row of the list.
+        await wait_for_waiting_locks(pg_connection, CONCURRENT_BATCHES_PER_LIST)
         # A file of one batch is stored completely or not at all.
         assert await pg_connection.scalar(text("SELECT count(*) FROM imports")) == 1
-        numbers = range(2, 2 + settings.database_pool_size + 3)
+        numbers = range(admitted.stop, admitted.stop + settings.database_pool_size + 3)
         others = [asyncio.create_task(import_rows(repository, [f"P,{phone(number)}"])) for number in numbers]
         assert [row.name for row in await repository.lists_page("acme", "", 10)] == ["friends"]
-        async with asyncio.timeout(LIST_LOCK_TIMEOUT_SECONDS - 1):
+        async with asyncio.timeout(LIST_TIMEOUT_SECONDS - 1):
             refused = await asyncio.gather(*others, return_exceptions=True)
     assert {type(error) for error in refused} == {TemporaryError}
-    assert (await first).accepted == 1
-    assert set(await names_by_phone(repository)) == {phone(0), phone(1)}
+    assert [result.accepted for result in await asyncio.gather(*first)] == [1] * CONCURRENT_BATCHES_PER_LIST
+    assert set(await names_by_phone(repository)) == {phone(0), *map(phone, admitted)}
     await locking_engine.dispose()
 
 
-async def wait_for_waiting_lock(pg_connection: AsyncConnection) -> None:
+async def wait_for_waiting_locks(pg_connection: AsyncConnection, count: int) -> None:
     async with asyncio.timeout(10):
-        while not await pg_connection.scalar(text(WAITING_LOCKS)):
+        while await pg_connection.scalar(text(WAITING_LOCKS)) != count:
             await asyncio.sleep(0.02)
 
 
@@ -250,7 +256,7 @@ async def test_connection_that_hangs_fails_no_import(test_database: TestDatabase
 
         assert await import_number(0) == 201
         with frozen_sessions(test_database):
-            # The first one holds the lock of the list and hangs; the others wait for the lock.
+            # The first ones hang; the others wait until they are done.
             assert await asyncio.gather(*map(import_number, range(1, 7))) == [201] * 6
     assert len(await names_by_phone(PostgresContactRepository(database))) == 7
     await database.close()
