@@ -1,0 +1,1 @@
+"""Alerts: one table, from which rules, routes, runbooks and tests are made."""
