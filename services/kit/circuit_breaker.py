@@ -17,7 +17,7 @@ from purgatory import SyncCircuitBreakerFactory
 from purgatory.domain.model import CLOSED, HALF_OPENED, OPENED, OpenedState
 
 from services.kit.errors import ServiceError, TemporaryError
-from services.kit.observability.resilience_metrics import (
+from services.kit.observability.metrics import (
     BREAKER_CLOSED,
     BREAKER_HALF_OPEN,
     BREAKER_OPEN,

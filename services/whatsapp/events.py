@@ -6,8 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
+from services.contracts import telemetry
 from services.contracts.topics import MESSAGE_STATUS
 from services.contracts.v1.events_pb2 import (
     STATUS_DELIVERED,
@@ -23,6 +22,7 @@ from services.contracts.v1.events_pb2 import (
     MessageUncertain,
 )
 from services.kit.kafka.envelope import OutboundEvent, batch_by_size
+from services.kit.observability.metrics import counter
 from services.whatsapp.domain.message_states import MessageState
 from services.whatsapp.domain.messages import MessageOutcome
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from services.whatsapp.domain.message_states import DeliveryState
     from services.whatsapp.domain.sending import AttemptResult
 
-RETURNED = Counter("esq_messages_returned", "Unsent messages that were returned or expired", ["state"])
+MESSAGES = counter(telemetry.MESSAGES)
 _PROVIDER_STATUS = {
     MessageState.SENT: STATUS_SENT,
     MessageState.DELIVERED: STATUS_DELIVERED,
@@ -128,5 +128,5 @@ async def publish_returned(outbox: Outbox, outcomes: Sequence[MessageOutcome]) -
         outcomes: the messages.
     """
     for outcome in outcomes:
-        RETURNED.labels(outcome.state.value).inc()
+        MESSAGES.labels(outcome.state.value).inc()
     await outbox.add(to_events(to_status_update(outcome) for outcome in outcomes))

@@ -22,12 +22,12 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
+from services.contracts import telemetry
 from services.kit.errors import TemporaryError
 from services.kit.kafka.envelope import MalformedEventError, UnknownSchemaVersionError, decode
 from services.kit.kafka.failed_records import FailedRecord, Reason, RetryPolicy
 from services.kit.observability import trace_context
+from services.kit.observability.metrics import counter
 from services.kit.retry import backoff_seconds
 
 if TYPE_CHECKING:
@@ -41,11 +41,9 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Sequence[InboundEvent]], Awaitable[None]]
 
-RECORDS = Counter("esq_consumer_records", "Records processed, with any result", ["topic"])
-RETRIES = Counter("esq_consumer_retries", "Records sent to the retry topic", ["topic", "reason"])
-DEAD_LETTERS = Counter(
-    "esq_consumer_dead_letters", "Records sent to the dead-letter topic", ["topic", "reason"]
-)
+RECORDS = counter(telemetry.CONSUMER_RECORDS)
+RETRIES = counter(telemetry.CONSUMER_RETRIES)
+DEAD_LETTERS = counter(telemetry.CONSUMER_DEAD_LETTERS)
 log = logging.getLogger(__name__)
 
 

@@ -16,11 +16,12 @@ import time
 from typing import TYPE_CHECKING
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
-from prometheus_client import Gauge
 
+from services.contracts import telemetry
 from services.contracts.kafka_access import consumer_group
 from services.contracts.topics import retry_topic
 from services.kit.kafka.client import client_config
+from services.kit.observability.metrics import gauge
 from services.kit.retry import sleep_unless_stopped
 
 if TYPE_CHECKING:
@@ -33,16 +34,8 @@ if TYPE_CHECKING:
 
 MEASURE_INTERVAL_SECONDS = 10.0
 CALL_TIMEOUT_SECONDS = 5.0
-LAG = Gauge(
-    "esq_consumer_lag_records",
-    "Unprocessed records of the group; every member exports the same value",
-    ["topic", "group"],
-)
-OLDEST_AGE = Gauge(
-    "esq_consumer_oldest_record_age_seconds",
-    "Upper bound of the age of the oldest unprocessed record of this member",
-    ["topic", "group"],
-)
+LAG = gauge(telemetry.CONSUMER_LAG)
+OLDEST_AGE = gauge(telemetry.CONSUMER_OLDEST_AGE)
 log = logging.getLogger(__name__)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from sqlalchemy import make_url
 
-from services.kit.observability.resilience_metrics import (
+from services.kit.observability.metrics import (
     BREAKER_CLOSED,
     BREAKER_OPEN,
     BREAKER_STATE,

@@ -23,7 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from services.kit.errors import TemporaryError
-from services.kit.observability.resilience_metrics import IN_FLIGHT, REJECTED
+from services.kit.observability.metrics import IN_FLIGHT, REJECTED
 from services.kit.postgres.connection_opener import SingleFlightConnector
 
 if TYPE_CHECKING:

@@ -21,12 +21,13 @@ from collections import Counter as Counts
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from prometheus_client import Counter, Gauge
 from sqlalchemy import text
 
+from services.contracts import telemetry
 from services.kit.errors import TemporaryError
 from services.kit.kafka.client import Record
 from services.kit.observability import trace_context
+from services.kit.observability.metrics import counter, gauge
 from services.kit.postgres.named_queries import load_queries
 from services.kit.retry import sleep_unless_stopped
 
@@ -51,9 +52,9 @@ TRUNCATE_INTERVAL_SECONDS = 5.0
 SET_LOCK_TIMEOUT = text("SET LOCAL lock_timeout = '500ms'")
 """Other relays queue behind a lock request for a segment, so it waits briefly and is repeated later."""
 SQL = load_queries(Path(__file__).with_name("kit.sql"))
-PUBLISHED = Counter("esq_outbox_published_events", "Events published to Kafka")
-PENDING = Gauge("esq_outbox_pending_events", "Unpublished events in the outbox, counted up to 10000")
-OLDEST_AGE = Gauge("esq_outbox_oldest_event_age_seconds", "Age of the oldest unpublished event in the outbox")
+PUBLISHED = counter(telemetry.OUTBOX_PUBLISHED)
+PENDING = gauge(telemetry.OUTBOX_PENDING)
+OLDEST_AGE = gauge(telemetry.OUTBOX_OLDEST_AGE)
 log = logging.getLogger(__name__)
 
 

@@ -6,9 +6,9 @@ import logging
 from collections import Counter as Count
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Gauge, Histogram
-
+from services.contracts import telemetry
 from services.kit.errors import TemporaryError
+from services.kit.observability.metrics import counter, gauge, histogram
 from services.kit.queue.job import Disposition
 from services.kit.retry import sleep_unless_stopped
 
@@ -20,27 +20,17 @@ if TYPE_CHECKING:
     from services.kit.queue.ports import Queue
 
 log = logging.getLogger(__name__)
-LABELS = ("queue", "class")
-_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
-UP = Gauge("esq_queue_up", "1 if Redis answered the last poll", LABELS)
-READY = Gauge("esq_queue_ready_jobs", "Jobs that can run now", [*LABELS, "priority"])
-DELAYED = Gauge("esq_queue_delayed_jobs", "Jobs whose start time has not come", LABELS)
-LEASED = Gauge("esq_queue_leased_jobs", "Jobs held by consumers", LABELS)
-OLDEST_AGE = Gauge("esq_queue_oldest_job_age_seconds", "Time since the oldest ready job became ready", LABELS)
-NEAR_DEADLINE = Gauge("esq_queue_near_deadline_jobs", "Ready jobs close to their deadline", LABELS)
-PAUSED = Gauge("esq_queue_paused", "1 while the queue is paused", LABELS)
-WAIT = Histogram(
-    "esq_queue_wait_seconds",
-    "Time from when a job became ready until it was reserved",
-    LABELS,
-    buckets=_BUCKETS,
-)
-RESERVED = Counter("esq_queue_jobs_reserved", "Jobs reserved, by disposition", [*LABELS, "disposition"])
-COMPLETED = Counter("esq_queue_jobs_completed", "Jobs acknowledged, by result", [*LABELS, "result"])
-REJECTED = Counter(
-    "esq_queue_jobs_rejected", "Jobs rejected: too late for their deadline, queue full or draining", LABELS
-)
+UP = gauge(telemetry.QUEUE_UP)
+READY = gauge(telemetry.QUEUE_READY)
+DELAYED = gauge(telemetry.QUEUE_DELAYED)
+LEASED = gauge(telemetry.QUEUE_LEASED)
+OLDEST_AGE = gauge(telemetry.QUEUE_OLDEST_AGE)
+NEAR_DEADLINE = gauge(telemetry.QUEUE_NEAR_DEADLINE)
+PAUSED = gauge(telemetry.QUEUE_PAUSED)
+WAIT = histogram(telemetry.QUEUE_WAIT)
+RESERVED = counter(telemetry.QUEUE_RESERVED)
+COMPLETED = counter(telemetry.QUEUE_COMPLETED)
+REJECTED = counter(telemetry.QUEUE_REJECTED)
 
 
 def record_reserved(name: QueueName, leases: Sequence[Lease]) -> None:
@@ -117,5 +107,5 @@ def export_stats(name: QueueName, stats: Stats) -> None:
         NEAR_DEADLINE: stats.near_deadline,
         PAUSED: stats.controls.paused,
     }
-    for gauge, value in values.items():
-        gauge.labels(name.domain, name.kind).set(value)
+    for metric, value in values.items():
+        metric.labels(name.domain, name.kind).set(value)

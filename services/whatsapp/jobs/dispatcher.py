@@ -11,9 +11,9 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter, Gauge, Histogram
-
+from services.contracts import telemetry
 from services.kit.errors import TemporaryError
+from services.kit.observability.metrics import counter, gauge, histogram
 from services.kit.retry import backoff_seconds, sleep_unless_stopped
 from services.whatsapp.domain.error_policy import decide
 from services.whatsapp.domain.sending import AttemptResult, Unknown
@@ -38,10 +38,10 @@ RESULT_LINGER_SECONDS = 0.2
 """Time that results wait for others to be written with; no caller waits for them."""
 RESULT_BATCH_SIZE = 500
 """Maximum number of results in one transaction."""
-SEND_ATTEMPTS = Counter("esq_send_attempts", "Send attempts by result", ["result"])
-SEND_DURATION = Histogram("esq_send_duration_seconds", "Duration of calls to the provider")
-IN_FLIGHT = Gauge("esq_send_in_flight_calls", "Calls to the provider in flight")
-FENCED_RESULTS = Counter("esq_send_fenced_results", "Results that a newer epoch or state fenced off")
+SEND_ATTEMPTS = counter(telemetry.SEND_ATTEMPTS)
+SEND_DURATION = histogram(telemetry.SEND_DURATION)
+IN_FLIGHT = gauge(telemetry.SEND_IN_FLIGHT)
+FENCED_RESULTS = counter(telemetry.SEND_FENCED)
 log = logging.getLogger(__name__)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
+from services.contracts import telemetry
+from services.kit.observability.metrics import counter
 from services.kit.retry import sleep_unless_stopped
 from services.whatsapp.events import publish_returned, to_events, to_status_update
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SWEEP_BATCH_SIZE = 500
 """Expired leases, and returned messages, in one transaction."""
 NO_RESULT_REASON = "sent to the provider, and no result was recorded"
-LEASES_EXPIRED = Counter("esq_send_leases_expired", "Send attempts whose lease expired without a result")
+LEASES_EXPIRED = counter(telemetry.LEASES_EXPIRED)
 log = logging.getLogger(__name__)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from prometheus_client import Counter
-
+from services.contracts import telemetry
+from services.kit.observability.metrics import counter
 from services.kit.retry import sleep_unless_stopped
 from services.whatsapp.domain.webhooks import MalformedWebhookError, parse_webhook
 from services.whatsapp.events import from_delivery_state, to_events
@@ -22,7 +22,7 @@ WEBHOOK_BATCH_SIZE = 50
 """Webhooks in one transaction; each may contain many statuses."""
 POLL_INTERVAL_SECONDS = 1.0
 """Statuses of a message that arrive within this time cause one change and one event."""
-STATUSES = Counter("esq_webhook_statuses", "Webhook statuses by result", ["result"])
+STATUSES = counter(telemetry.WEBHOOK_STATUSES)
 log = logging.getLogger(__name__)
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import text
 import services
 from services.kit.errors import TemporaryError
 from services.kit.jobs.migrate import MigrateSettings, migrate
-from services.kit.observability.resilience_metrics import BREAKER_CLOSED, BREAKER_OPEN
+from services.kit.observability.metrics import BREAKER_CLOSED, BREAKER_OPEN
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
 from tests.integration.conftest import apply_accounts, database_urls
