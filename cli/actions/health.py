@@ -18,6 +18,7 @@ from infra import data_layer_health
 from infra.components.backup import status as backup_status
 from infra.components.component_health import PodUnreachableError
 from infra.components.pod_client import LIST_RETRY_SECONDS, KubernetesPodClient
+from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth, ServiceHealth
 from infra.errors import EsqError, UnreachableError
 from infra.kubernetes import API_ERRORS, api_client
 from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
-    from infra.components.backup.status import VerifierReport
     from infra.components.component_health import ComponentHealth, PodClient
     from infra.environment_definition import EnvironmentDefinition
     from infra.processes import Process
@@ -40,54 +40,6 @@ HEALTHY_TIMEOUT_SECONDS = 120.0
 _POLL_INTERVAL_SECONDS = 1.0
 _REQUEST_TIMEOUT_SECONDS = 5.0
 _ZONE_LABEL = "topology.kubernetes.io/zone"
-
-
-@dataclass(frozen=True)
-class NodeHealth:
-    """Health of a node."""
-
-    name: str
-    zone: str
-    ready: bool
-
-
-@dataclass(frozen=True)
-class ServiceHealth:
-    """Health of a process of the application, over its replicas.
-
-    Attributes:
-        name: name of its Deployment.
-        ready: ready replicas.
-        desired: desired replicas.
-        zones: ready replicas by zone.
-    """
-
-    name: str
-    ready: int
-    desired: int
-    zones: dict[str, int]
-
-    @property
-    def healthy(self) -> bool:
-        """Whether all replicas are ready, in more than one zone."""
-        return self.ready >= self.desired and len(self.zones) > 1
-
-
-@dataclass(frozen=True)
-class EndpointCheck:
-    """Check of a public endpoint through the edge; no problem means that it serves."""
-
-    path: str
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class BackupHealth:
-    """Health of the backups: a summary, problems, and the report of the verifier."""
-
-    summary: str
-    problems: tuple[str, ...] = ()
-    report: VerifierReport | None = None
 
 
 @dataclass(frozen=True)

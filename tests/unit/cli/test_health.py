@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cli.actions.health import BackupHealth, Health, ServiceHealth
+from cli.actions.health import Health
+from infra.environment_health import BackupHealth, ServiceHealth
 
 FAILED_DRILL = BackupHealth("drill failed", ("the last drill failed: latest: 3 rows instead of 4",))
 UNAVAILABLE = ServiceHealth("contacts-api", 0, 2, {})
