@@ -30,6 +30,7 @@ PROGRAMS = {
     "postgresql-15": "/usr/lib/postgresql/15/bin/postgres",
     "redis-server": "/usr/bin/redis-server",
     "chromium-headless-shell": "/usr/bin/chromium-headless-shell",
+    "prometheus-alertmanager": "/usr/bin/prometheus-alertmanager",
 }
 """Debian packages of programs that tests start, and a program of each."""
 _PYTEST = (sys.executable, "-u", "-P", "-m", "pytest")
@@ -45,7 +46,7 @@ _WORKERS: dict[str, tuple[str, ...]] = {
 _NO_TESTS_COLLECTED = 5
 _ZONES = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 _TOOLS = {
-    "contract": ("kubernetes", "etcd", "pulumi", "pulumi-kubernetes"),
+    "contract": ("kubernetes", "etcd", "pulumi", "pulumi-kubernetes", "victoria-metrics", "victoria-logs"),
     "integration": ("kubernetes", "etcd", "pulumi", "garage", "kafka"),
     "cluster": _ZONES,
     "e2e": (),

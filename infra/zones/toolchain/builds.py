@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
 from infra.subprocesses import PYTHON_MODULE, CommandFailedError, run
-from infra.zones.toolchain.tools import PINS_FOLDER
+from infra.zones.toolchain.tools import ALL_TOOLS, PINS_FOLDER
 
 if TYPE_CHECKING:
     import threading
@@ -49,8 +49,9 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thread
         cache: cache of the toolchain.
         cancelled: stops the build when it is set.
     """
-    program = target / "bin" / tool.programs[0]
-    binary = target / "bin" / tool.name if len(tool.programs) > 1 else program
+    is_multi_call = len(tool.programs) > 1 and tool.package != ALL_TOOLS
+    binary = target / "bin" / (tool.name if is_multi_call else tool.programs[0])
+    output = f"{binary.parent}/" if tool.package == ALL_TOOLS else str(binary)
     pins, compiler = PINS_FOLDER / "go" / tool.name, find_go(cache)
     env = {"CGO_ENABLED": "0", **_GO_ENVIRONMENT}
     overlay = target / "overlay.json"
@@ -63,11 +64,11 @@ def build_go(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thread
     argv = [
         *(compiler, "build", "-trimpath", "-mod=readonly", _NO_DEBUG_INFORMATION),
         *(("-overlay", str(overlay)) if tool.embeds else ()),
-        *("-ldflags", f"-s -w {tool.flags}".strip(), "-o", str(binary), tool.package),
+        *("-ldflags", f"-s -w {tool.flags}".strip(), "-o", output, tool.package),
     ]
     _build(argv, log, cancelled, cwd=pins, env=env)
     overlay.unlink(missing_ok=True)
-    for name in tool.programs if binary.name != program.name else ():
+    for name in tool.programs if is_multi_call else ():
         (target / "bin" / name).symlink_to(binary.name)
 
 

@@ -29,6 +29,11 @@ _KUBERNETES_FLAGS = " ".join(
         "buildDate": "1970-01-01T00:00:00Z",
     }.items()
 )
+ALL_TOOLS = "tool"
+"""Go's name for all packages that a `go.mod` lists as tools."""
+_BUILD_INFO = "github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo"
+VICTORIA_METRICS, VICTORIA_LOGS = "1.151.0", "1.52.1"
+"""The newest that Go 1.26 compiles."""
 _PROVIDER = "github.com/pulumi/pulumi-kubernetes/provider/v4"
 _PROVIDER_VERSION = "4.34.2"
 """That of the Python package in `locks/esq.txt`: the SDK requires its own version of the provider."""
@@ -43,8 +48,9 @@ class Tool:
         name: name of the tool and of its pins below this folder.
         version: required version.
         kind: build system.
-        programs: names of its programs; several are one multi-call binary.
-        package: Go package to build, or Rust crate to install; the pins' own main package when empty.
+        programs: names of its programs; several are one multi-call binary, except with `ALL_TOOLS`.
+        package: Go package to build, or Rust crate to install; `.` for the pins' own main package,
+            `ALL_TOOLS` for a binary of each `tool` line of the pins.
         flags: linker flags, e.g. the version that the program reports.
         version_args: arguments that print the version; without any, a program on PATH is never used.
         plugin: whether the program is a Pulumi plugin, which reports its version over gRPC.
@@ -98,6 +104,18 @@ TOOLS = (
     Tool(
         *("local-path-provisioner", "0.0.30", "go", ("local-path-provisioner",)),
         package="github.com/rancher/local-path-provisioner",
+    ),
+    Tool(
+        *("victoria-metrics", VICTORIA_METRICS, "go"),
+        ("victoria-metrics", "vmalert", "vmalert-tool", "vmauth"),
+        ALL_TOOLS,
+        flags=f"-X {_BUILD_INFO}.Version=v{VICTORIA_METRICS}",
+        version_args=("--version",),
+    ),
+    Tool(
+        *("victoria-logs", VICTORIA_LOGS, "go", ("victoria-logs", "vlagent"), ALL_TOOLS),
+        flags=f"-X {_BUILD_INFO}.Version=v{VICTORIA_LOGS}",
+        version_args=("--version",),
     ),
     Tool("garage", "2.5.0", "cargo", ("garage",), "garage", version_args=("--version",)),
     Tool("kafka", "4.3.1", "maven", ("kafka",)),

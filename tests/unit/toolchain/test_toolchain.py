@@ -280,7 +280,31 @@ def test_provisioner_uses_the_compiled_packages_of_kubernetes() -> None:
     assert different == set()
 
 
-@pytest.mark.parametrize("name", ["coredns", "local-path-provisioner", "etcd", "pulumi", "kubernetes"])
+GO_FOR_TOOLS = """
+if [ "$1" = version ]; then echo "go version go1.26.8 linux/amd64"; exit; fi
+for last; do :; done
+[ "$last" = tool ] || exit 1
+while [ "$1" != -o ]; do shift; done
+for name in victoria-logs vlagent; do printf '#!/bin/sh\\n' > "$2$name"; chmod 755 "$2$name"; done
+"""
+
+
+def test_several_programs_of_a_module_are_built_together(
+    program: Callable[[str, str], Path], tools: Toolchain
+) -> None:
+    program("go", GO_FOR_TOOLS)
+    tools.ensure(["victoria-logs"])
+    assert tools.path("vlagent").is_file()
+    assert tools.path("victoria-logs").parent == tools.path("vlagent").parent
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("coredns", "local-path-provisioner", "etcd", "pulumi", "kubernetes"),
+        *("victoria-metrics", "victoria-logs"),
+    ],
+)
 def test_reported_version_is_the_pinned_one(name: str) -> None:
     tool = TOOLS_BY_NAME[name]
     pins = (PROJECT / "infra/zones/toolchain/go" / name / "go.mod").read_text()
