@@ -160,11 +160,12 @@ class Cluster:
                 network.reconnect(self.spec, zone)
                 cgroups.thaw(self.spec.namespace(zone))
             self._supervisor.start()
-            write_atomically(self._paths.applied_config, configuration)
             self._supervisor.poll_nodes(self.spec.zones)
             self._api.wait_until_ready(step)
             self._api.apply(bootstrap_manifests.manifests(), bootstrap_manifests.FIELD_MANAGER)
             self._wait_until_healthy(step)
+            # Last: after an interrupted `up` the next one repeats what may be missing.
+            write_atomically(self._paths.applied_config, configuration)
             step.set_result(f"{len(self.spec.zones)} nodes ready")
 
     def down(self, steps: ProgressReporter, *, purge: bool = False) -> None:
@@ -293,7 +294,7 @@ class Cluster:
         orphan_processes.kill_orphans(self.spec, self._paths)
 
     def _is_running(self, configuration: str) -> bool:
-        """Return whether the cluster is healthy with this configuration, as applied and not only written."""
+        """Return whether the cluster is healthy, and the last completed `up` had this configuration."""
         if self._supervisor.pid is None or not network.exists(self.spec):
             return False
         applied = self._paths.applied_config

@@ -78,7 +78,7 @@ class ClusterPaths:
 
     @property
     def applied_config(self) -> Path:
-        """Copy of the configuration that the running supervisor has applied."""
+        """Copy of the configuration of the last `up` that was completed."""
         return self.run / "supervisor.conf"
 
     def node(self, zone: str) -> Path:

@@ -19,6 +19,7 @@ from infra.errors import UsageError
 from infra.progress import RecordingProgress
 from infra.subprocesses import CommandFailedError
 from infra.zones import busybox_image, edge
+from infra.zones.api import Api
 from infra.zones.bootstrap_manifests import STORAGE_CLASS
 from infra.zones.nodes import ZONE_LABEL
 from tests.servers.registry import push
@@ -283,6 +284,22 @@ def test_up_recovers_from_a_killed_supervisor(zones: ZonesUnderTest) -> None:
     zones.up()
     assert zones.pid("/etcd --data-dir=")  # one, not two
     seconds_until(lambda: zones.cluster.status().healthy, timeout=RECOVERY_LIMIT_SECONDS)
+
+
+def test_up_completes_an_interrupted_one(zones: ZonesUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All processes run after the first `up` of a cluster was interrupted, but its objects are missing."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    zones.kubectl("delete", "storageclass", STORAGE_CLASS)
+    zones.cluster.paths.applied_config.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(Api, "apply", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            zones.up()
+    zones.up()
+    assert zones.get("storageclass", STORAGE_CLASS)["metadata"]["name"] == STORAGE_CLASS
 
 
 def test_changed_subnet_is_rejected(zones: ZonesUnderTest) -> None:
