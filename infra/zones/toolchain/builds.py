@@ -84,7 +84,8 @@ def build_cargo(tool: Tool, target: Path, log: Path, cache: Path, cancelled: thr
         cache: cache of the toolchain.
         cancelled: stops the build when it is set.
     """
-    argv = ["cargo", "install", "--locked", "--root", str(target), f"{tool.package}@{tool.version}"]
+    options = ["--locked", "--root", str(target), *tool.flags.split()]
+    argv = ["cargo", "install", *options, f"{tool.package}@{tool.version}"]
     build = cache.parent / "build" / tool.name
     _build(argv, log, cancelled, env={"CARGO_TARGET_DIR": str(build)})
     shutil.rmtree(build, ignore_errors=True)

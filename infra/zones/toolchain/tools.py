@@ -51,7 +51,7 @@ class Tool:
         programs: names of its programs; several are one multi-call binary, except with `ALL_TOOLS`.
         package: Go package to build, or Rust crate to install; `.` for the pins' own main package,
             `ALL_TOOLS` for a binary of each `tool` line of the pins.
-        flags: linker flags, e.g. the version that the program reports.
+        flags: linker flags, e.g. the version that the program reports; for a crate, options of the build.
         version_args: arguments that print the version; without any, a program on PATH is never used.
         plugin: whether the program is a Pulumi plugin, which reports its version over gRPC.
         embeds: a Go module and paths of its files that the pins' main package embeds; empty for none.
@@ -117,7 +117,12 @@ TOOLS = (
         flags=f"-X {_BUILD_INFO}.Version=v{VICTORIA_LOGS}",
         version_args=("--version",),
     ),
-    Tool("garage", "2.5.0", "cargo", ("garage",), "garage", version_args=("--version",)),
+    Tool(
+        *("garage", "2.5.0", "cargo", ("garage",), "garage"),
+        # SQLite and K2V are not used; link-time optimisation takes minutes of the build.
+        flags='--no-default-features --features=bundled-libs,lmdb,metrics --config=profile.release.lto="off"',
+        version_args=("--version",),
+    ),
     Tool("kafka", "4.3.1", "maven", ("kafka",)),
 )
 """In build order: the tools of the cluster first; the provisioner uses packages compiled for Kubernetes."""
