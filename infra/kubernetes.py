@@ -18,7 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionErro
 from infra.errors import EsqError, UnreachableError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 TIMEOUT_SECONDS = 10.0
@@ -174,7 +174,7 @@ def get_json(api: client.ApiClient, path: str) -> dict[str, Any]:
         ApiException: the API server rejects the request.
         UnreachableError: no response.
     """
-    return dict(_get(api, path, response_type="object"))
+    return dict(_call(api, "GET", path, response_type="object"))
 
 
 def get_text(api: client.ApiClient, path: str) -> str:
@@ -188,15 +188,49 @@ def get_text(api: client.ApiClient, path: str) -> str:
         ApiException: the API server rejects the request.
         UnreachableError: no response.
     """
-    response = _get(api, path, _preload_content=False)
+    return send(api, "GET", path)
+
+
+def send(  # noqa: PLR0913 - one per part of a request
+    api: client.ApiClient,
+    method: str,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: object = None,
+) -> str:
+    """Send a request, e.g. through the proxy of the API server, and return the text of the response.
+
+    Args:
+        api: the client.
+        method: HTTP method.
+        path: path on the API server.
+        query: parameters of the query.
+        headers: further headers; the API server passes on all but `Authorization`.
+        body: value that is sent as JSON.
+
+    Raises:
+        ApiException: the request is rejected.
+        UnreachableError: no response.
+    """
+    response = _call(
+        api,
+        method,
+        path,
+        query_params=list((query or {}).items()),
+        header_params={**(headers or {}), **({} if body is None else {"Content-Type": "application/json"})},
+        body=body,
+        _preload_content=False,
+    )
     try:
         return bytes(response.data).decode(errors="replace")
     except HTTPError as error:
         raise to_esq_error(error) from error
 
 
-def _get(api: client.ApiClient, path: str, **options: Any) -> Any:  # noqa: ANN401 - no types
-    return api.call_api(path, "GET", auth_settings=["BearerToken"], _return_http_data_only=True, **options)
+def _call(api: client.ApiClient, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401 - no types
+    return api.call_api(path, method, auth_settings=["BearerToken"], _return_http_data_only=True, **options)
 
 
 def get_or_none(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - the client has no types

@@ -6,6 +6,7 @@ from services.contracts.endpoints import PUBLIC_ENDPOINTS
 
 DATA_NAMESPACE = "esq-data"
 SERVICES_NAMESPACE = "esq-services"
+OBSERVABILITY_NAMESPACE = "esq-observability"
 CLUSTER_DOMAIN = "cluster.local"
 
 NAME_LABEL = "app.kubernetes.io/name"

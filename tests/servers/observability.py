@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import httpx
 
+from infra.components.observability import TOKEN_HEADER
 from tests.servers.process import Server, free_port
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ class ObservabilityServer:
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(self.url + self.ready_path, timeout=2.0).is_success
+            url = self.url + self.ready_path
+            return httpx.get(url, timeout=2.0, verify=False).is_success  # noqa: S501 - only whether it answers
         except httpx.HTTPError:
             return False
 
@@ -93,10 +96,15 @@ class VictoriaMetrics(ObservabilityServer):
         """Add samples and make them visible to queries.
 
         Args:
-            lines: samples in the text format of Prometheus; the optional timestamp is in milliseconds.
+            lines: samples in the text format of Prometheus; the timestamp is in milliseconds, that of a second
+                ago by default, as queries see nothing of the current second.
         """
-        body = "\n".join(lines) + "\n"
-        httpx.post(f"{self.url}/api/v1/import/prometheus", content=body, timeout=10.0).raise_for_status()
+        httpx.post(
+            f"{self.url}/api/v1/import/prometheus",
+            params={"timestamp": str(int((time.time() - 1) * 1000))},
+            content="\n".join(lines) + "\n",
+            timeout=10.0,
+        ).raise_for_status()
         httpx.get(f"{self.url}/internal/force_flush", timeout=10.0).raise_for_status()
 
 
@@ -185,4 +193,35 @@ class Vmalert(ObservabilityServer):
             # By default it evaluates the state of 30 s ago.
             "-rule.evalDelay=0s",
             *self._options,
+        )
+
+
+class Gateway(ObservabilityServer):
+    """A vmauth that serves TLS.
+
+    Args:
+        configuration: text of its configuration file.
+        certificate: folder with `tls.crt` and `tls.key`.
+        host: address that it listens on.
+    """
+
+    program = "vmauth"
+
+    def __init__(self, configuration: str, certificate: Path, host: str) -> None:
+        super().__init__()
+        self.address = f"{host}:{free_port()}"
+        self.url = f"https://{self.address}"
+        self._certificate = certificate
+        (self.folder / "auth.yml").write_text(configuration)
+
+    def arguments(self) -> Sequence[str]:
+        """See `ObservabilityServer`."""
+        return (
+            f"-auth.config={self.folder / 'auth.yml'}",
+            f"-httpListenAddr={self.address}",
+            "-tls",
+            f"-tlsCertFile={self._certificate / 'tls.crt'}",
+            f"-tlsKeyFile={self._certificate / 'tls.key'}",
+            f"-httpAuthHeader={TOKEN_HEADER}",
+            "-httpAuthHeader=Authorization",
         )
