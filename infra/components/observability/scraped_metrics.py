@@ -2,8 +2,8 @@
 
 An alert, a dashboard or a page can use no other metric. Names of exporters are those of their programs; those
 of our own exporters (`redis`, `kafka`, `object-state`, `backup`) follow the same rules: unit in the name,
-`_total` for counters. Every series has the labels `job` and `instance`; those of pods also `namespace`, `pod`,
-`service` (the workload) and `zone`, those of nodes `node` and `zone`.
+`_total` for counters. Every series has the labels `job` and `instance`; those of pods also `namespace`,
+`pod`, `service` (the workload) and `zone`, those of nodes `node` and `zone`.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def test_log_entries_newest_first(layer: Layer) -> None:
         for age in (1, 3, 2)
     ]
     layer.logs.write(*map(json.dumps, entries))
-    found = layer.client.logs_query(f'trace_id:="{TRACE_ID}"', limit=2)
-    assert [entry["_msg"] for entry in found] == ["1 s ago", "2 s ago"]
+    newest = layer.client.logs_query(f'trace_id:="{TRACE_ID}"', limit=2)
+    assert [entry["_msg"] for entry in newest] == ["1 s ago", "2 s ago"]
     old = layer.client.logs_query(f'trace_id:="{TRACE_ID}"', end=now - dt.timedelta(seconds=2.5))
     assert [entry["_msg"] for entry in old] == ["3 s ago"]
 
@@ -95,15 +95,15 @@ def test_silence_suppresses_an_alert(layer: Layer) -> None:
 
 
 @pytest.mark.parametrize(
-    "ask",
+    "query",
     [
         lambda client: client.metrics_query("sum("),
         lambda client: client.logs_query('unfinished:"'),
     ],
 )
-def test_invalid_query_is_rejected_with_the_reason(layer: Layer, ask: object) -> None:
+def test_invalid_query_is_rejected_with_the_reason(layer: Layer, query: object) -> None:
     with pytest.raises(QueryError) as caught:
-        ask(layer.client)  # type: ignore[operator]
+        query(layer.client)  # type: ignore[operator]
     assert "parse" in caught.value.detail
 
 
