@@ -15,13 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from chaos.context import MAX_FAULT_SECONDS
 from chaos.guard import find_limit, stream_names
 from infra.errors import Problem, ProblemsError, UsageError
+from runbooks import page
 from services.contracts.slo import SLO_BY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 EXPERIMENTS_DIR = Path(__file__).parent / "experiments"
-RUNBOOKS_DIR = Path(__file__).parents[1] / "runbooks"
 EXTENSION_NAME = "esq"
 _FILE_SUFFIXES = (".json", ".yaml", ".yml")
 _MAX_NAME_LENGTH = 60
@@ -116,8 +116,7 @@ class Experiment(BaseModel):
     @cached_property
     def runbook(self) -> str:
         """Text of the runbook; empty for other people's documents."""
-        name = self.extension.runbook
-        return (RUNBOOKS_DIR / f"{name}.md").read_text(encoding="utf-8") if name else ""
+        return page.load(self.extension.runbook).text if self.is_ours else ""
 
 
 def names() -> list[str]:
@@ -219,7 +218,7 @@ def _parse_extension(name: str, declared: Mapping[str, Any]) -> tuple[EsqExtensi
 
 def _reference_problems(name: str, extension: EsqExtension) -> Iterator[Problem]:
     """Yield references to runbooks and SLOs that do not exist."""
-    if not (RUNBOOKS_DIR / f"{extension.runbook}.md").is_file():
+    if extension.runbook not in page.names():
         yield Problem(
             f"there is no runbook `{extension.runbook}`",
             f"{name}: runbook",

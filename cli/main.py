@@ -59,6 +59,7 @@ COMMANDS = {
         "cli.commands.slo",
         "Show every SLO with its last measurement; exit code 99 when one is violated.",
     ),
+    "runbook": ("cli.commands.runbook", "Show, check and run the runbooks of the alerts."),
     "chaos": ("cli.commands.chaos", "Run fault injection experiments."),
     "load": ("cli.commands.load", "Run load tests."),
     "cluster": ("cli.commands.cluster", "Manage the local three-zone cluster: up, down, status, logs."),

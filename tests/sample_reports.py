@@ -212,7 +212,7 @@ def chaos_report() -> ChaosReport:
         host={"cores": 2, "memory_gib": 24.0},
         versions={"python": "3.11.2", "postgres": "15.10"},
         commit="13a1fcc",
-        runbook="zone-outage",
+        runbook="zone-down",
     )
 
 

@@ -11,11 +11,16 @@ import typer
 from cli import output
 from cli.actions.test_lanes import Part, PartResult, run_in_foreground, run_lanes
 from infra.errors import ExitCode, UsageError
+from infra.subprocesses import PYTHON_MODULE
 
 app = output.command_group()
 
 CHECKS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "lint": (("ruff", "check", "."), ("ruff", "format", "--check", ".")),
+    "lint": (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        (*PYTHON_MODULE, "cli.main", "runbook", "check"),
+    ),
     "types": (("mypy",),),
     "imports": (("lint-imports",),),
 }

@@ -26,7 +26,7 @@ DOCUMENT = {
     "extensions": [
         {
             "name": "esq",
-            "runbook": "zone-outage",
+            "runbook": "zone-down",
             "traffic": ["edge"],
             "abort_after_silence_seconds": {"edge": 30},
         }

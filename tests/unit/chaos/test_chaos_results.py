@@ -63,7 +63,7 @@ def chaos_report(*runs: ExperimentRun, slos: dict[str, str] | None = None) -> Ch
         host={"cores": 2.0},
         versions={"python": "3.11"},
         commit="abc",
-        runbook="zone-outage",
+        runbook="zone-down",
     )
 
 

@@ -29,7 +29,7 @@ from tests.unit.chaos.fake_target import FakeTarget
 CONTROL = {"provider": {"type": "python", "module": fake_target.__name__}}
 EXTENSION = {
     "name": "esq",
-    "runbook": "zone-outage",
+    "runbook": "zone-down",
     "traffic": ["edge"],
     "abort_after_silence_seconds": {"edge": 30},
 }

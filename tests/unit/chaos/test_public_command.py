@@ -25,7 +25,7 @@ HEALTHY = {
     "extensions": [
         {
             "name": "esq",
-            "runbook": "zone-outage",
+            "runbook": "zone-down",
             "traffic": ["edge"],
             "abort_after_silence_seconds": {"edge": 30},
         }

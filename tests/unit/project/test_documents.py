@@ -11,7 +11,7 @@ from tests.unit.project.source_files import PACKAGES, PROJECT
 
 DOCUMENTS = sorted(
     path
-    for pattern in ("*.md", "docs/**/*.md", "runbooks/*.md", "benchmarks/**/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "runbooks/**/*.md", "benchmarks/**/*.md")
     for path in PROJECT.glob(pattern)
     if "node_modules" not in path.parts
 )
