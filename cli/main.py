@@ -33,6 +33,7 @@ COMMANDS = {
     "preview": ("cli.commands.deploy", "Show what a deploy would change."),
     "deploy": ("cli.commands.deploy", "Deploy an environment."),
     "status": ("cli.commands.status", "Show the health of an environment by component and zone."),
+    "open": ("cli.commands.operations_page", "Serve the operations page of an environment."),
     "config": ("cli.commands.config", "Show and set fields of an environment's definition."),
     "env": ("cli.commands.env", "List, show and create environments; bind one to what its definition says."),
     "state": ("cli.commands.state", "Export, import and unlock the state of an environment's stacks."),

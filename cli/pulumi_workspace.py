@@ -131,7 +131,7 @@ class PulumiWorkspace:
         Raises:
             EsqError: the backend or the secrets provider rejects the request.
         """
-        return self._read(layer, "output", "--json", "--show-secrets")
+        return dict(self._read(layer, "output", "--json", "--show-secrets") or {})
 
     def layers(self) -> frozenset[str]:
         """Return the layers of this environment that have a stack in the backend.
@@ -163,7 +163,21 @@ class PulumiWorkspace:
         Raises:
             EsqError: the backend rejects the request.
         """
-        return dict(self._read(layer, "export").get("deployment") or {})
+        state = self._read(layer, "export") or {}
+        return dict(state.get("deployment") or {})
+
+    def history(self, layer: str, count: int) -> list[dict[str, Any]]:
+        """Return the last runs of the engine in a stack, newest first; empty without the stack.
+
+        Args:
+            layer: name of the layer.
+            count: maximum number of runs.
+
+        Raises:
+            EsqError: the backend rejects the request.
+        """
+        runs = self._read(layer, "history", "--json", "--page-size", str(count), "--page", "1")
+        return list(runs or ())
 
     def import_state(self, layer: str, state: Mapping[str, Any]) -> None:
         """Replace the state of a stack.
@@ -217,14 +231,15 @@ class PulumiWorkspace:
             detail=strip_colours(str(error))[-MAX_DETAIL_LENGTH:],
         )
 
-    def _read(self, layer: str, *command: str) -> dict[str, Any]:
+    def _read(self, layer: str, *command: str) -> Any:  # noqa: ANN401 - any JSON
+        """Return the JSON that a command prints about a stack; None without the stack."""
         key = self._key.existing_variables()
         if key is None:
-            return {}
+            return None
         try:
-            return dict(json.loads(self._query(["stack", *command, "--stack", self.stack_name(layer)], key)))
+            return json.loads(self._query(["stack", *command, "--stack", self.stack_name(layer)], key))
         except StackNotFoundError:
-            return {}
+            return None
         except CommandError as error:
             raise self.failure(error, layer) from error
 

@@ -14,7 +14,7 @@ from chaos.results import ActivityResult, CampaignResult, ChaosReport, Experimen
 from chaos.timeline import Event
 from chaos.traffic.client_stats import StreamStats, compute_stats
 from cli.actions.load.delivery import CampaignOutcome, OfferedCampaigns, merge_outcomes
-from cli.actions.slo import evaluate_slos
+from cli.actions.slo import SloReport, evaluate_slos
 from cli.actions.slo import render_html as render_slo_page
 from infra.measurements.measurements import Measurement, MeasurementStore
 from infra.measurements.run_values import Distribution, RunOutcome, RunValue
@@ -217,13 +217,23 @@ def chaos_report() -> ChaosReport:
 
 
 def slo_page(folder: Path) -> str:
-    """Return the page of all SLOs with measurements that meet, miss, violate and prove nothing.
+    """Return the page of all SLOs.
 
     Args:
         folder: folder for the measurements.
     """
-    store = MeasurementStore(folder)
     now = dt.datetime(2026, 11, 30, 10, tzinfo=dt.UTC)
+    return render_slo_page("local", slo_reports(folder, now), now)
+
+
+def slo_reports(folder: Path, now: dt.datetime) -> list[SloReport]:
+    """Return all SLOs with measurements that meet, miss, violate and prove nothing.
+
+    Args:
+        folder: folder for the measurements.
+        now: time of the measurements.
+    """
+    store = MeasurementStore(folder)
     outcomes = (RunOutcome.VALID, RunOutcome.VALID, RunOutcome.VALID, RunOutcome.INVALID, RunOutcome.ABORTED)
     for number, slo in enumerate(SLOS[:4]):
         value = (slo.objective / 2, slo.limit * 0.99, slo.limit * 2, slo.limit / 2)[number]
@@ -243,4 +253,4 @@ def slo_page(folder: Path) -> str:
         store.add(measurement)
     (folder / SLOS[4].id).mkdir()
     (folder / SLOS[4].id / "broken.json").write_text("{")
-    return render_slo_page("local", evaluate_slos(store, now), now)
+    return evaluate_slos(store, now)

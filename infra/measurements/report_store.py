@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -9,10 +11,25 @@ from pydantic import BaseModel, ValidationError
 from infra.errors import EsqError, UsageError
 
 if TYPE_CHECKING:
-    import datetime as dt
     from pathlib import Path
 
 Report = TypeVar("Report", bound=BaseModel)
+_TIMESTAMP = "%Y%m%dT%H%M%SZ"
+
+
+@dataclass(frozen=True)
+class StoredReport:
+    """A finished report, without its content.
+
+    Attributes:
+        subject: what was run, e.g. the name of an experiment.
+        started_at: start of the run (UTC).
+        written_at: end of its last run (UTC).
+    """
+
+    subject: str
+    started_at: dt.datetime
+    written_at: dt.datetime
 
 
 class ReportStore(Generic[Report]):
@@ -39,7 +56,7 @@ class ReportStore(Generic[Report]):
         Returns:
             The folder.
         """
-        folder = self._folder / f"{now:%Y%m%dT%H%M%SZ}-{name}"
+        folder = self._folder / f"{now:{_TIMESTAMP}}-{name}"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return folder
 
@@ -63,6 +80,16 @@ class ReportStore(Generic[Report]):
     def names(self) -> list[str]:
         """Return the names of all finished reports, oldest first."""
         return sorted(file.parent.name for file in self._folder.glob("*/report.json"))
+
+    def stored(self) -> list[StoredReport]:
+        """Return when each finished report was made, oldest first, without reading any."""
+        return [self._stored(name) for name in self.names()]
+
+    def _stored(self, name: str) -> StoredReport:
+        timestamp, _, subject = name.partition("-")
+        started_at = dt.datetime.strptime(timestamp, _TIMESTAMP).replace(tzinfo=dt.UTC)
+        modified = (self._folder / name / "report.json").stat().st_mtime
+        return StoredReport(subject, started_at, dt.datetime.fromtimestamp(modified, dt.UTC))
 
     def read(self, name: str | None = None) -> tuple[Report, Path]:
         """Return a report and the path of its HTML page; the last report if `name` is None.

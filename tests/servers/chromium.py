@@ -105,11 +105,11 @@ class Chromium:
             self._events.append(message)
         return message
 
-    def open(self, page: Path, width: int, scheme: str) -> list[dict[str, Any]]:
+    def open(self, page: Path | str, width: int, scheme: str) -> list[dict[str, Any]]:
         """Show a page.
 
         Args:
-            page: HTML file.
+            page: HTML file, or URL.
             width: width of the window in CSS pixels.
             scheme: `light` or `dark`.
 
@@ -125,13 +125,34 @@ class Chromium:
         )
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self._events = []
-        self.call("Page.navigate", url=page.as_uri())
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         deadline = time.monotonic() + CALL_TIMEOUT_SECONDS
         while not any(event["method"] == "Page.loadEventFired" for event in self._events):
             assert time.monotonic() < deadline, f"{page} was not loaded"
             self._receive()
         self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return self.events()
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return requests, console messages and errors since the page was opened."""
         return [event for event in self._events if event["method"] in _EVENTS]
+
+    def press(self, key: str, text: str = "") -> None:
+        """Press and release a key.
+
+        Args:
+            key: its name, e.g. `Tab`, `Enter`.
+            text: the text that it enters.
+        """
+        codes = {"Tab": 9, "Enter": 13}
+        for kind in ("keyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                text=text,
+                windowsVirtualKeyCode=codes.get(key, 0),
+            )
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression in the page."""

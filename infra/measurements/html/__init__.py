@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -17,6 +18,10 @@ _SIGNS = {
 """Sign beside each status, so that none is told by its colour only."""
 
 
+STYLE = Path(__file__).with_name("style.css")
+"""The look of all pages."""
+
+
 def render_page(template: Path, **values: object) -> str:
     """Render an HTML page; all text is escaped.
 
@@ -27,8 +32,14 @@ def render_page(template: Path, **values: object) -> str:
     Returns:
         The HTML text.
     """
+    return _environment(template.parent).get_template(template.name).render(values)
+
+
+@cache
+def _environment(folder: Path) -> Environment:
+    """Return the environment of the templates in a folder; it keeps them compiled."""
     environment = Environment(
-        loader=FileSystemLoader([template.parent, Path(__file__).parent]),
+        loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -42,7 +53,7 @@ def render_page(template: Path, **values: object) -> str:
         "format_value": format_value,
         "sign": lambda status: _SIGNS.get(status, ""),
     }
-    return environment.get_template(template.name).render(values)
+    return environment
 
 
 def format_number(value: float | RunValue | None) -> str:

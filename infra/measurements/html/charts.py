@@ -6,6 +6,7 @@ itself in words, and the template prints its values as a table.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 import statistics
 from dataclasses import dataclass
@@ -74,12 +75,14 @@ class TimeAxis:
         marks: moments that every chart shows, in order.
         left: horizontal position of its start.
         width: its width.
+        starts_at: time of its start; None for an axis of seconds since the start.
     """
 
     seconds: float
     marks: tuple[Mark, ...] = ()
     left: int = LEFT
     width: int = WIDTH
+    starts_at: dt.datetime | None = None
 
     def x(self, seconds: float) -> float:
         """Return the horizontal position of a time."""
@@ -90,7 +93,19 @@ class TimeAxis:
         """Position and label of each tick."""
         fitting = (step for step in _TIME_STEPS if self.seconds / step <= _MAX_TIME_TICKS)
         step = next(fitting, math.ceil(self.seconds / _MAX_TIME_TICKS))
-        return [(self.x(second), f"{second} s") for second in range(0, int(self.seconds) + 1, step)]
+        seconds = range(self._first_tick(step), int(self.seconds) + 1, step)
+        return [(self.x(second), self.label(second)) for second in seconds]
+
+    def label(self, seconds: float) -> str:
+        """Return a time as text: `600 s` since the start, or `21:50`, `21:50:05`."""
+        if self.starts_at is None:
+            return f"{seconds:.6g} s"
+        moment = self.starts_at + dt.timedelta(seconds=seconds)
+        return moment.strftime("%H:%M:%S" if moment.second else "%H:%M")
+
+    def _first_tick(self, step: int) -> int:
+        """Return the first second at which the clock shows a multiple of the step."""
+        return 0 if self.starts_at is None else -int(self.starts_at.timestamp()) % step
 
     @property
     def placed_marks(self) -> list[tuple[float, int, Mark]]:

@@ -17,6 +17,7 @@ import pulumi_kubernetes as k8s
 import pytest
 from kubernetes import client
 
+from cli.actions.deploy_history import parse_run
 from cli.engine_results import DeployFailedError
 from infra.errors import UsageError
 from infra.names import PART_OF_LABEL, PRODUCT
@@ -111,6 +112,11 @@ def test_second_run_changes_nothing_and_secrets_are_encrypted(
     assert engine.up("data", program, step).counts == {"create": 10}
     assert engine.preview("data", program, step).changes == ()
     unchanged = engine.up("data", program, step)
+    assert [str(parse_run("data", run)) for run in engine.workspace.history("data", 5)] == [
+        "deploy of data: succeeded, 0 changes",
+        "deploy of data: succeeded, 10 changes",
+    ]
+    assert engine.workspace.history("services", 5) == []
     assert unchanged.counts == {"same": 10}
     assert unchanged.warnings == ()
     assert engine.drift("data", step).changes == ()

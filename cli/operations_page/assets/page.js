@@ -1,0 +1,104 @@
+// Polls the snapshot and shows it. The address's fragment is `#token=...` once, then a view, e.g. `#/runbook/NAME`.
+
+import { show } from "./morph.js";
+
+const POLL_MS = 3_000;
+const FIRST_POLL_MS = 500; // while panels are read for the first time
+const TIMEOUT_MS = 10_000;
+const TOKEN = "esq-token";
+const VIEWS = { runbook: "Runbook" };
+const byId = (id) => document.getElementById(id);
+let lastUpdate = null;
+
+class Rejected extends Error {}
+
+async function read(path) {
+  const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN) ?? ""}` };
+  const response = await fetch(path, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  if (response.status === 401) throw new Rejected();
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return response.json();
+}
+
+function takeToken() {
+  const match = location.hash.match(/^#token=([\w-]+)$/);
+  if (!match) return false;
+  sessionStorage.setItem(TOKEN, match[1]);
+  history.replaceState(null, "", "/"); // neither the address bar nor the history keeps it
+  return true;
+}
+
+function section(panel) {
+  const present = byId(`panel-${panel.id}`);
+  if (present) return present;
+  const created = document.createElement("section");
+  created.id = `panel-${panel.id}`;
+  created.setAttribute("aria-labelledby", `heading-${panel.id}`);
+  byId("panels").append(created);
+  const link = document.createElement("a");
+  link.href = `#panel-${panel.id}`;
+  link.textContent = panel.title;
+  byId("contents").append(link);
+  return created;
+}
+
+function connection(state, text) {
+  if (byId("connection").textContent !== text) byId("connection").textContent = text;
+  document.body.dataset.state = state;
+}
+
+async function update() {
+  try {
+    const snapshot = await read("/snapshot.json");
+    document.title = snapshot.title;
+    show(byId("banner"), snapshot.banner);
+    for (const panel of snapshot.panels) show(section(panel), panel.html);
+    lastUpdate = new Date();
+    connection("connected", "Updated every 3 s.");
+    return snapshot.is_complete ? POLL_MS : FIRST_POLL_MS;
+  } catch (error) {
+    const since = lastUpdate ? `Everything below is of ${lastUpdate.toLocaleTimeString()}.` : "";
+    if (error instanceof Rejected) connection("denied", `Access denied: open the address that esq open printed. ${since}`);
+    else connection("disconnected", `No connection to esq open: it may have ended. ${since}`);
+    document.title = "✗ not updated";
+    return POLL_MS;
+  }
+}
+
+async function poll() {
+  const pause = document.hidden ? POLL_MS : await update();
+  setTimeout(poll, pause);
+}
+
+function currentView() {
+  const [name, ...argument] = location.hash.split("/").slice(1);
+  return name in VIEWS ? { name, argument: decodeURIComponent(argument.join("/")) } : null;
+}
+
+async function showView() {
+  const view = currentView();
+  byId("view").hidden = !view;
+  if (!view) return;
+  byId("view-heading").textContent = `${VIEWS[view.name]}: ${view.argument}`;
+  show(byId("view-content"), "<p>reading…</p>");
+  byId("view-heading").focus();
+  const path = `/views/${view.name}?argument=${encodeURIComponent(view.argument)}`;
+  const answer = await read(path).catch((error) => ({ html: null, error: String(error.message || "access denied") }));
+  const latest = currentView();
+  if (latest?.name !== view.name || latest.argument !== view.argument) return;
+  if (answer.error) {
+    const problem = document.createElement("p");
+    problem.className = "error";
+    problem.textContent = `✗ cannot be read: ${answer.error}`;
+    byId("view-content").replaceChildren(problem);
+  } else show(byId("view-content"), answer.html);
+}
+
+addEventListener("hashchange", () => {
+  if (takeToken()) update();
+  else showView();
+});
+document.addEventListener("visibilitychange", () => document.hidden || update());
+takeToken();
+showView();
+poll();
