@@ -28,6 +28,8 @@ SERVICES = ("campaigns", "contacts", "simulator", "whatsapp")
 STATEFUL_REPLICAS = 3
 """Replicas of each stateful component: one per zone. Two of three are the quorum of all four components."""
 
+QUORUM = STATEFUL_REPLICAS // 2 + 1
+
 MEDIA_BUCKET = "media"
 BACKUP_BUCKET = "backups"
 """Bucket in the environment's own object store: the first repository of its backups."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth, ServiceHealth
     from runbooks.readings import (
         ActiveAlert,
-        CertificateState,
         Deploy,
         FaultState,
         LogLine,
@@ -53,6 +52,10 @@ class CheckContext(Protocol):
     @property
     def environment(self) -> str:
         """Name of the environment."""
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether its cluster is the embedded one of this machine."""
 
     @property
     def now(self) -> dt.datetime:
@@ -85,9 +88,6 @@ class CheckContext(Protocol):
     def usage(self) -> Sequence[NodeUsage]:
         """Return the use of resources, from the kubelets that answer."""
 
-    def certificates(self) -> Sequence[CertificateState]:
-        """Return the certificates of the platform."""
-
     def name_resolution(self) -> Mapping[str, str]:
         """Return by zone why a pod there does not resolve names; empty text where it does."""
 
@@ -118,7 +118,10 @@ class CheckContext(Protocol):
         """Return the open faults of experiments, from the journal of this machine."""
 
     def deploys(self) -> Sequence[Deploy]:
-        """Return the last run of the engine by layer."""
+        """Return the command that changes the environment, and the last one if it did not complete."""
+
+    def damage(self) -> Sequence[str]:
+        """Return the damage that the last scrub left, one line each."""
 
     def slos(self) -> Sequence[SloState]:
         """Return the SLOs with their last evaluation."""
@@ -164,6 +167,7 @@ class Action:
         command: arguments of `esq` or `kubectl`, with its name; `{env}` stands for the environment.
         risk: what it may cost.
         dry_run: the same without effect; None if there is no such command.
+        embedded_only: whether it works on the embedded cluster only.
     """
 
     id: str
@@ -171,6 +175,7 @@ class Action:
     command: tuple[str, ...]
     risk: Risk
     dry_run: tuple[str, ...] | None = None
+    embedded_only: bool = False
 
     def argv(self, environment: str, *, dry: bool = False) -> tuple[str, ...]:
         """Return the command for an environment.

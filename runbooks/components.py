@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infra.components.component_health import PRIMARY
 from runbooks.check import Finding
 
 if TYPE_CHECKING:
@@ -12,24 +13,37 @@ if TYPE_CHECKING:
     from infra.components.component_health import ComponentHealth, Replica
     from runbooks.check import CheckContext
 
-_PRIMARY = "primary"
 _UNKNOWN = "unknown"
 
 
-def primary_lost(context: CheckContext, component: str) -> Finding | None:
-    """Return a finding if a component has no working primary.
+def outage(context: CheckContext, component: str) -> Finding | None:
+    """Return a finding if a component does not serve.
 
     Args:
         context: the environment.
-        component: `postgres` or `redis`.
+        component: `postgres`, `redis`, `kafka` or `object-store`.
     """
     health = context.component(component)
-    if any(replica.healthy and replica.role == _PRIMARY for replica in health.replicas):
+    if not health.outage:
         return None
-    if len(primaries(health)) > 1:  # a finding of its own
+    # A replica that follows nobody is a consequence of the leader that is lost.
+    lost = [
+        replica for replica in health.unhealthy if replica.role in {PRIMARY, _UNKNOWN} or not _runs(replica)
+    ]
+    return _finding(f"{component}: {health.outage}", health, lost or health.unhealthy)
+
+
+def lost_redundancy(context: CheckContext, component: str) -> Finding | None:
+    """Return a finding if a component serves, and a replica does not work.
+
+    Args:
+        context: the environment.
+        component: `postgres`, `redis`, `kafka` or `object-store`.
+    """
+    health = context.component(component)
+    if health.healthy or health.outage:
         return None
-    lost = [replica for replica in health.replicas if replica.role in {_PRIMARY, _UNKNOWN}]
-    return _finding(f"{component} has no working primary", health, lost)
+    return _finding(f"{component}: {health.summary}", health, health.unhealthy)
 
 
 def several_primaries(context: CheckContext, component: str) -> Finding | None:
@@ -40,80 +54,40 @@ def several_primaries(context: CheckContext, component: str) -> Finding | None:
         component: `postgres` or `redis`.
     """
     health = context.component(component)
-    acting = primaries(health)
+    acting = [replica for replica in health.replicas if replica.role == PRIMARY]
     if len(acting) < 2:  # noqa: PLR2004 - one primary is normal
         return None
-    return _finding(f"{component} has {len(acting)} primaries", health, acting)
-
-
-def replica_behind(context: CheckContext, component: str) -> Finding | None:
-    """Return a finding if there is a primary, and another replica does not follow it.
-
-    Args:
-        context: the environment.
-        component: `postgres` or `redis`.
-    """
-    health = context.component(component)
-    behind = unhealthy(health)
-    if not behind or len(primaries(health)) != 1 or primaries(health)[0] in behind:
-        return None
     return _finding(
-        f"{component}: {len(behind)} of {len(health.replicas)} replicas do not follow", health, behind
+        f"{component}: {', '.join(replica.name for replica in acting)} act as primary", health, acting
     )
 
 
-def member_lost(context: CheckContext, component: str) -> Finding | None:
-    """Return a finding if a member does not run, and others do.
-
-    Args:
-        context: the environment.
-        component: `kafka` or `object-store`.
-    """
-    health = context.component(component)
-    lost = [replica for replica in unhealthy(health) if _has_ended(replica)]
-    if not lost:
-        return None if health.replicas else _finding(f"{component} has no pods", health, ())
-    return _finding(f"{component}: {len(lost)} of {len(health.replicas)} members do not run", health, lost)
-
-
-def member_behind(context: CheckContext, component: str) -> Finding | None:
-    """Return a finding if a member runs and is not in sync.
-
-    Args:
-        context: the environment.
-        component: `kafka` or `object-store`.
-    """
-    health = context.component(component)
-    behind = [replica for replica in unhealthy(health) if not _has_ended(replica)]
-    if not behind:
+def no_quorum_leader(context: CheckContext) -> Finding | None:
+    """Return a finding if a broker of Kafka answers, and no controller leads the quorum."""
+    health = context.component("kafka")
+    known = [replica for replica in health.replicas if replica.role != _UNKNOWN]
+    if not known or any("leads" in replica.role for replica in known):
         return None
-    return _finding(
-        f"{component}: {len(behind)} of {len(health.replicas)} members are not in sync", health, behind
-    )
+    return _finding("kafka: no controller leads the quorum", health, health.unhealthy)
 
 
-def primaries(health: ComponentHealth) -> list[Replica]:
-    """Return the replicas that act as the primary."""
-    return [replica for replica in health.replicas if replica.role == _PRIMARY]
-
-
-def unhealthy(health: ComponentHealth) -> list[Replica]:
-    """Return the replicas that do not work."""
-    return [replica for replica in health.replicas if not replica.healthy]
-
-
-def _has_ended(replica: Replica) -> bool:
-    """Return whether a member does not run, as the others or Kubernetes see it."""
+def _runs(replica: Replica) -> bool:
+    """Return whether the pod of a replica runs, as the others or Kubernetes see it."""
     state, _, pod_problem = replica.state.partition(", ")
-    ended = replica.role == _UNKNOWN or state in {"fenced", "down"}
-    return ended or bool(pod_problem and not pod_problem.startswith("assigned"))
+    return state not in {"fenced", "down"} and not pod_problem
 
 
 def _finding(reason: str, health: ComponentHealth, replicas: Iterable[Replica]) -> Finding:
-    zones = {replica.zone for replica in replicas}
     lines = [
         f"{replica.name} ({replica.zone or 'no zone'}, {replica.role}): {replica.state}"
         for replica in health.replicas
     ]
-    known = frozenset(zone for zone in zones if zone) if None not in zones else frozenset()
-    return Finding(reason, tuple(lines) or (health.summary,), known)
+    return Finding(
+        reason, tuple(lines) or (health.summary,), known_zones(replica.zone for replica in replicas)
+    )
+
+
+def known_zones(zones: Iterable[str | None]) -> frozenset[str]:
+    """Return the zones of something; none if one of them is not known."""
+    names = set(zones)
+    return frozenset(zone for zone in names if zone) if all(names) else frozenset()

@@ -9,13 +9,13 @@ from infra.components.component_health import Replica, component_health
 from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth, ServiceHealth
 from infra.processes import PROCESSES, REPLICAS
 from runbooks.check import UnavailableError
-from runbooks.readings import CertificateState, Deploy, NodeUsage, PodState
+from runbooks.readings import NodeUsage, PodState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from infra.components.component_health import ComponentHealth
-    from runbooks.readings import ActiveAlert, FaultState, LogLine, Sample, SloState
+    from runbooks.readings import ActiveAlert, Deploy, FaultState, LogLine, Sample, SloState
 
 NOW = dt.datetime(2026, 1, 5, 3, 0, tzinfo=dt.UTC)
 """Time of the readings: an incident at night."""
@@ -45,11 +45,12 @@ def replicas(component: str) -> tuple[Replica, ...]:
     )
 
 
-def component(name: str, **states: str) -> ComponentHealth:
+def component(name: str, outage: str = "", **states: str) -> ComponentHealth:
     """Return the health of a data component.
 
     Args:
         name: its name.
+        outage: why it does not serve; empty if it serves.
         states: state of each unhealthy replica by its number, e.g. `r0="stopped"`.
     """
     changed = [
@@ -58,10 +59,30 @@ def component(name: str, **states: str) -> ComponentHealth:
         else replica
         for number, replica in enumerate(replicas(name))
     ]
-    return component_health(name, changed, "healthy")
+    return component_health(name, changed, "healthy", outage)
 
 
-def _pods() -> tuple[PodState, ...]:
+def service(name: str, *zones: str) -> ServiceHealth:
+    """Return the health of a process type.
+
+    Args:
+        name: name of its Deployment.
+        zones: zones of its ready replicas; the normal ones by default.
+    """
+    ready = zones or ZONES[:REPLICAS]
+    return ServiceHealth(name, len(ready), REPLICAS, {zone: ready.count(zone) for zone in ready})
+
+
+def without(name: str) -> tuple[ServiceHealth, ...]:
+    """Return the health of all process types, with none of the replicas of one of them ready."""
+    return tuple(
+        ServiceHealth(name, 0, REPLICAS, {}) if process.name == name else service(process.name)
+        for process in PROCESSES
+    )
+
+
+def pods() -> tuple[PodState, ...]:
+    """Return the healthy pods of all workloads."""
     data = [
         PodState("esq-data", r.name, name, r.zone or "", ready=True)
         for name in _ROLES
@@ -80,23 +101,12 @@ def _healthy() -> dict[str, Any]:
         "control_plane": dict.fromkeys(("apiserver", "controller-manager", "scheduler"), ""),
         "nodes": tuple(NodeHealth(zone, zone, ready=True) for zone in ZONES),
         "components": {name: component(name) for name in _ROLES},
-        "services": tuple(
-            ServiceHealth(process.name, REPLICAS, REPLICAS, dict.fromkeys(ZONES[:REPLICAS], 1))
-            for process in PROCESSES
-        ),
+        "services": tuple(service(process.name) for process in PROCESSES),
         "endpoints": (EndpointCheck("/contacts"), EndpointCheck("/campaigns")),
         "backups": BackupHealth("newest 2 h old"),
         "unfinished_restore": "",
-        "pods": _pods(),
+        "pods": pods(),
         "usage": tuple(NodeUsage(zone, 20 * _GIBIBYTE, 15 * _GIBIBYTE, 4 * _GIBIBYTE, 0.0) for zone in ZONES),
-        "certificates": (
-            CertificateState(
-                "esq-data/postgres", is_authority=False, expires_at=NOW + dt.timedelta(days=300)
-            ),
-            CertificateState(
-                "esq-data/postgres", is_authority=True, expires_at=NOW + dt.timedelta(days=3000)
-            ),
-        ),
         "name_resolution": dict.fromkeys(ZONES, ""),
         "round_trips": dict.fromkeys(ZONES, (0.004, 0.005, 0.004)),
         "error_lines": (),
@@ -105,7 +115,8 @@ def _healthy() -> dict[str, Any]:
         "logs": UnavailableError("the observability layer is not deployed"),
         "alerts": UnavailableError("the observability layer is not deployed"),
         "faults": (),
-        "deploys": tuple(Deploy(layer, "succeeded") for layer in ("cluster", "data", "services")),
+        "deploys": (),
+        "damage": (),
         "slos": (),
     }
 
@@ -121,6 +132,7 @@ class FakeContext:
 
     def __init__(self, **readings: Any) -> None:  # noqa: ANN401 - a value for each method
         self.environment = "local"
+        self.is_embedded = bool(readings.pop("is_embedded", True))
         self.now = NOW
         changed = readings.pop("component", ())
         self._readings = _healthy() | readings
@@ -175,10 +187,6 @@ class FakeContext:
         """See `CheckContext`."""
         return tuple(self._read("usage"))
 
-    def certificates(self) -> Sequence[CertificateState]:
-        """See `CheckContext`."""
-        return tuple(self._read("certificates"))
-
     def name_resolution(self) -> Mapping[str, str]:
         """See `CheckContext`."""
         return dict(self._read("name_resolution"))
@@ -215,6 +223,10 @@ class FakeContext:
     def deploys(self) -> Sequence[Deploy]:
         """See `CheckContext`."""
         return tuple(self._read("deploys"))
+
+    def damage(self) -> Sequence[str]:
+        """See `CheckContext`."""
+        return tuple(self._read("damage"))
 
     def slos(self) -> Sequence[SloState]:
         """See `CheckContext`."""

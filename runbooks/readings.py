@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt  # noqa: TC003 - dataclasses of other modules are built from these
 from collections.abc import Mapping  # noqa: TC003 - same
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -116,21 +117,6 @@ class NodeUsage:
 
 
 @dataclass(frozen=True)
-class CertificateState:
-    """A certificate that the platform presents or trusts.
-
-    Attributes:
-        name: where it is stored: namespace and Secret.
-        is_authority: whether it signs others.
-        expires_at: end of its validity (UTC).
-    """
-
-    name: str
-    is_authority: bool
-    expires_at: dt.datetime
-
-
-@dataclass(frozen=True)
 class FaultState:
     """A fault of an experiment that is not undone.
 
@@ -151,21 +137,19 @@ class FaultState:
 
 @dataclass(frozen=True)
 class Deploy:
-    """The last run of the engine in a layer.
+    """The command that changes the environment, or the last one if it did not complete.
 
     Attributes:
-        layer: the layer.
-        result: `succeeded`, `failed` or `in-progress`.
-        started_at: its start (UTC).
-        message: what it did, or why it failed.
-        locked_by: who holds the lock of the layer; empty if nobody does.
+        command: the command, e.g. `deploy`; empty if it is not known.
+        state: `running`; `left`, if its process has ended and its lock is not released; `incomplete`.
+        holder: user, machine and process that hold the lock; empty if nobody does.
+        started_at: its start (UTC); None if it is not known.
     """
 
-    layer: str
-    result: str
+    command: str
+    state: Literal["running", "left", "incomplete"]
+    holder: str = ""
     started_at: dt.datetime | None = None
-    message: str = ""
-    locked_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import TYPE_CHECKING, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.daemon_calls import start
 from infra.errors import UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
+
+
+PRIMARY = "primary"
+"""Role of the replica that accepts the writes of Postgres or Redis."""
+HEDGE_SECONDS = 1.0
+"""A pod that does not answer within this time no longer delays the question to the next one."""
 
 
 class Pod(BaseModel):
@@ -61,6 +71,7 @@ class ComponentHealth(BaseModel):
         component: name of the component: `postgres`, `redis`, `kafka` or `object-store`.
         healthy: whether all replicas work, and losing a zone would cost neither data nor service.
         summary: sentence with the state or the problems.
+        outage: why it does not serve now; empty if it serves, perhaps with fewer replicas.
         replicas: all replicas, sorted by name.
     """
 
@@ -70,6 +81,12 @@ class ComponentHealth(BaseModel):
     healthy: bool
     summary: str
     replicas: tuple[Replica, ...]
+    outage: str = ""
+
+    @property
+    def unhealthy(self) -> tuple[Replica, ...]:
+        """The replicas that do not work."""
+        return tuple(replica for replica in self.replicas if not replica.healthy)
 
 
 class PodUnreachableError(UnreachableError):
@@ -156,25 +173,50 @@ def unreachable_component(component: str, pods: Sequence[Pod], error: PodUnreach
         error: error of the last pod.
     """
     replicas = tuple(unreachable_replica(pod) for pod in pods)
-    return ComponentHealth(component=component, healthy=False, summary=error.message, replicas=replicas)
+    return ComponentHealth(
+        component=component, healthy=False, summary=error.message, replicas=replicas, outage=error.message
+    )
 
 
-def component_health(component: str, replicas: Sequence[Replica], healthy_summary: str) -> ComponentHealth:
+def component_health(
+    component: str, replicas: Sequence[Replica], healthy_summary: str, outage: str = ""
+) -> ComponentHealth:
     """Return the health of a component.
 
     Args:
         component: name of the component.
         replicas: its replicas.
         healthy_summary: summary if all replicas are healthy; otherwise it lists the problems.
+        outage: why it does not serve now; empty if it serves.
     """
-    problems = [f"{replica.name}: {replica.state}" for replica in replicas if not replica.healthy]
+    problems = [outage] if outage else []
+    problems += [f"{replica.name}: {replica.state}" for replica in replicas if not replica.healthy]
     healthy = bool(replicas) and not problems
     summary = healthy_summary if healthy else "; ".join(problems) or "no pods"
-    return ComponentHealth(component=component, healthy=healthy, summary=summary, replicas=tuple(replicas))
+    return ComponentHealth(
+        component=component,
+        healthy=healthy,
+        summary=summary,
+        replicas=tuple(replicas),
+        outage=outage if replicas else "no pods",
+    )
+
+
+def primary_outage(replicas: Sequence[Replica], pods: Sequence[Pod]) -> str:
+    """Return why no primary accepts writes; empty if one does, or several claim to.
+
+    Args:
+        replicas: the replicas; a primary that works has a state that starts with `running`.
+        pods: their pods.
+    """
+    ready = {pod.name for pod in pods if pod.ready}
+    primaries = [replica for replica in replicas if replica.role == PRIMARY]
+    works = any(primary.name in ready and primary.state.startswith("running") for primary in primaries)
+    return "" if works or len(primaries) > 1 else "no primary accepts writes"
 
 
 def query_first_reachable(pods: Sequence[Pod], query: PodQuery) -> str:
-    """Return the response of the first reachable pod; ready pods are queried first.
+    """Return the response of the first pod that answers; ready pods are queried first.
 
     Args:
         pods: the candidates.
@@ -183,10 +225,18 @@ def query_first_reachable(pods: Sequence[Pod], query: PodQuery) -> str:
     Raises:
         PodUnreachableError: no pod is reachable; the error of the last one.
     """
-    errors = [PodUnreachableError("no pods")]
-    for pod in sorted(pods, key=lambda pod: not pod.ready):
-        try:
-            return query(pod.name)
-        except PodUnreachableError as error:
-            errors.append(error)
-    raise errors[-1]
+    pending: set[Future[str]] = set()
+    failure = PodUnreachableError("no pods")
+    candidates = deque(sorted(pods, key=lambda pod: not pod.ready))
+    while candidates or pending:
+        if candidates:
+            pending.add(start(query, candidates.popleft().name))
+        done, pending = wait(pending, HEDGE_SECONDS if candidates else None, FIRST_COMPLETED)
+        for future in done:
+            error = future.exception()
+            if error is None:
+                return future.result()
+            if not isinstance(error, PodUnreachableError):
+                raise error
+            failure = error
+    raise failure

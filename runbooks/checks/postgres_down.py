@@ -1,21 +1,18 @@
-"""Postgres has no working primary: writes fail."""
+"""No Postgres server accepts writes."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from runbooks.check import Action, Check, change_steps, read_steps, verify_steps
-from runbooks.components import primary_lost
+from runbooks.actions import START_CLUSTER, WATCH, hand_over, read_logs
+from runbooks.check import Check, change_steps, read_steps, verify_steps
+from runbooks.components import outage
 
 CHECK = Check(
-    "postgres-down",
-    "Whether Postgres has no working primary.",
-    partial(primary_lost, component="postgres"),
+    "postgres-down", "Whether no Postgres server accepts writes.", partial(outage, component="postgres")
 )
-WAIT = Action(
-    "wait-for-failover",
-    "Patroni restarts a crashed primary within 10 s, or promotes a standby within 30 s: wait for it first.",
-    ("esq", "status", "{env}"),
-    "safe",
+STEPS = (
+    *read_steps(CHECK),
+    *change_steps(WATCH, START_CLUSTER, read_logs("postgres"), hand_over()),
+    *verify_steps(CHECK),
 )
-STEPS = (*read_steps(CHECK), *change_steps(WAIT), *verify_steps(CHECK))

@@ -1,34 +1,37 @@
-"""A zone is lost: its node reports nothing, or takes no pods."""
+"""Nothing in a zone answers, or its node takes no pods while pods wait for it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runbooks.check import Action, Check, Finding, change_steps, read_steps, verify_steps
+from runbooks.actions import START_CLUSTER, UNDO_FAULTS, WATCH
+from runbooks.check import Check, Finding, change_steps, read_steps, verify_steps
 
 if TYPE_CHECKING:
+    from infra.environment_health import NodeHealth
     from runbooks.check import CheckContext
 
 
 def find(context: CheckContext) -> Finding | None:
-    """Return the zones whose nodes are not ready."""
-    nodes = context.nodes()
-    lost = [node for node in nodes if not node.ready]
+    """Return the zones whose nodes are lost or cordoned."""
+    lost = {node: "is not ready" for node in context.nodes() if not node.ready}
+    lost |= dict.fromkeys(_cordoned(context), "is cordoned, and pods wait")
     if not lost:
         return None
-    zones = frozenset(node.zone for node in lost)
-    evidence = tuple(f"node {node.name} ({node.zone}) is not ready" for node in lost)
-    return Finding(
-        f"{len(lost)} of {len(nodes)} nodes are not ready: {', '.join(sorted(zones))}", evidence, zones
-    )
+    problems = tuple(f"node {node.name} {problem}" for node, problem in lost.items())
+    return Finding("; ".join(problems), problems, frozenset(node.zone for node in lost))
 
 
-CHECK = Check("zone-down", "Whether a node is not ready.", find)
-START = Action(
-    "start-zones",
-    "Starts what does not run of the embedded cluster, and restores its network links.",
-    ("esq", "cluster", "up"),
-    "safe",
-    dry_run=("esq", "cluster", "status"),
+def _cordoned(context: CheckContext) -> list[NodeHealth]:
+    cordoned = [node for node in context.nodes() if node.ready and not node.schedulable]
+    if not cordoned or all(pod.zone for pod in context.pods()):
+        return []
+    return cordoned
+
+
+CHECK = Check("zone-down", "Whether nothing in a zone answers.", find)
+STEPS = (
+    *read_steps(CHECK),
+    *change_steps(START_CLUSTER, UNDO_FAULTS, WATCH),
+    *verify_steps(CHECK),
 )
-STEPS = (*read_steps(CHECK), *change_steps(START), *verify_steps(CHECK))

@@ -31,7 +31,14 @@ def collect(pods: PodClient) -> ComponentHealth:
     summary = (
         f"{len(kafka_pods)} brokers, all {count} partitions in sync, quorum led by kafka-{_leader(report)}"
     )
-    return component_health("kafka", replicas, summary)
+    return component_health("kafka", replicas, summary, _outage(report))
+
+
+def _outage(report: dict[str, Any]) -> str:
+    """Return why Kafka does not accept all events; empty if it does."""
+    metadata = report["metadata"]
+    leaderless = [part for part in metadata["partitions"] if part["leader"] not in metadata["brokers"]]
+    return f"{len(leaderless)} partitions have no leader" if leaderless else ""
 
 
 def _leader(report: dict[str, Any]) -> int:

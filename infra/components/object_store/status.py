@@ -13,6 +13,7 @@ from infra.components.component_health import (
     unreachable_component,
     unreachable_replica,
 )
+from infra.names import QUORUM
 
 if TYPE_CHECKING:
     from infra.components.component_health import ComponentHealth, Pod, PodClient
@@ -30,7 +31,9 @@ def collect(pods: PodClient) -> ComponentHealth:
     nodes = {node["hostname"]: node for node in status["nodes"] if node.get("hostname")}
     replicas = [_replica(pod, nodes.get(pod.name)) for pod in store_pods]
     summary = f"{len(store_pods)} nodes, a copy of every object in each zone"
-    return component_health("object-store", replicas, summary)
+    up = sum(replica.state.startswith("up") for replica in replicas)
+    outage = "" if up >= QUORUM else f"{up} of {len(replicas)} nodes are up: no quorum"
+    return component_health("object-store", replicas, summary, outage)
 
 
 def _replica(pod: Pod, node: dict[str, Any] | None) -> Replica:

@@ -9,6 +9,7 @@ from infra.components.component_health import (
     PodUnreachableError,
     Replica,
     component_health,
+    primary_outage,
     query_first_reachable,
     unreachable_component,
     unreachable_replica,
@@ -37,7 +38,7 @@ def collect(pods: PodClient) -> ComponentHealth:
     replicas = [_replica(pod, members.get(pod.name), credentials) for pod in postgres_pods]
     standbys = STATEFUL_REPLICAS - 1
     summary = f"primary {_leader(members)}, {standbys} standbys streaming, commits wait for one"
-    return component_health("postgres", replicas, summary)
+    return component_health("postgres", replicas, summary, primary_outage(replicas, postgres_pods))
 
 
 def _leader(members: dict[str, Any]) -> str:

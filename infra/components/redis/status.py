@@ -9,6 +9,7 @@ from infra.components.component_health import (
     PodUnreachableError,
     Replica,
     component_health,
+    primary_outage,
     unreachable_replica,
 )
 
@@ -43,7 +44,8 @@ def collect(pods: PodClient) -> ComponentHealth:
     primaries = [replica.name for replica in replicas if replica.role == "primary"]
     if len(primaries) > 1:
         replicas = [replica.model_copy(update={"healthy": False}) for replica in replicas]
-    return component_health("redis", replicas, f"primary {', '.join(primaries)}, its replicas connected")
+    summary = f"primary {', '.join(primaries)}, its replicas connected"
+    return component_health("redis", replicas, summary, primary_outage(replicas, redis_pods))
 
 
 def _replication_state(pods: PodClient, pod: Pod) -> Mapping[str, str]:

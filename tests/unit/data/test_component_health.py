@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cli.actions.applied_credentials import wait_until_applied
+from infra.components import component_health
 from infra.components.component_health import Pod, PodUnreachableError
 from infra.data_layer_health import collect
 from infra.errors import EsqError
@@ -195,3 +197,75 @@ def test_component_with_a_pod_that_is_not_ready_is_unhealthy(pods: FakePodClient
     health = {entry.component: entry for entry in collect(pods)}
     assert not health[component].healthy
     assert "ContainersNotReady" in health[component].summary
+
+
+OUTAGES = [
+    (
+        "postgres",
+        {"postgres": {"members": [member(1, "quorum_standby", "streaming")]}},
+        "no primary accepts writes",
+    ),
+    ("postgres", {"postgres": {"members": [member(0, "leader", "starting")]}}, "no primary accepts writes"),
+    ("redis", {"redis-0": info("slave", 1, link="down")}, "no primary accepts writes"),
+    (
+        "kafka",
+        {
+            "kafka": {
+                "metadata": {"brokers": [1, 2], "partitions": [partition([1, 2]) | {"leader": -1}]},
+                "quorum": {"leader": 1, "voters": []},
+            }
+        },
+        "1 partitions have no leader",
+    ),
+    ("object-store", {"object-store": {"nodes": [node(0, "zone-a")]}}, "1 of 3 nodes are up: no quorum"),
+    ("kafka", {"kafka": None}, "kafka-2 is unreachable"),
+]
+
+
+@pytest.mark.parametrize(("component", "responses", "outage"), OUTAGES)
+def test_component_that_does_not_serve_has_an_outage(
+    pods: FakePodClient, component: str, responses: dict[str, Any], outage: str
+) -> None:
+    pods.responses = {
+        key: value for key, value in {**pods.responses, **responses}.items() if value is not None
+    }
+    health = {entry.component: entry for entry in collect(pods)}
+    assert health[component].outage == outage
+    assert outage in health[component].summary
+
+
+def test_component_that_lacks_a_replica_has_no_outage(pods: FakePodClient) -> None:
+    pods.not_ready = {"postgres-1", "redis-1", "kafka-1", "object-store-1"}
+    assert {entry.outage for entry in collect(pods)} == {""}
+
+
+def test_primary_that_applies_credentials_serves(pods: FakePodClient) -> None:
+    pods.responses["postgres"]["members"][0] = member(0, "leader", "running", "previous")
+    health = {entry.component: entry for entry in collect(pods)}["postgres"]
+    assert not health.healthy
+    assert not health.outage
+
+
+def test_pod_that_hangs_does_not_delay_the_question_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component_health, "HEDGE_SECONDS", 0.01)
+    released = threading.Event()
+
+    def query(pod: str) -> str:
+        if pod != "kafka-2":
+            released.wait(30)
+        return pod
+
+    try:
+        assert (
+            component_health.query_first_reachable(FakePodClient({}).list_pods("kafka"), query) == "kafka-2"
+        )
+    finally:
+        released.set()
+
+
+def test_defect_of_a_query_is_not_taken_for_an_unreachable_pod() -> None:
+    def query(pod: str) -> str:
+        raise KeyError(pod)
+
+    with pytest.raises(KeyError):
+        component_health.query_first_reachable(FakePodClient({}).list_pods("kafka"), query)

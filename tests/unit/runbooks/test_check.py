@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
+from infra.components.component_health import ComponentHealth, component_health
+from infra.environment_health import BackupHealth
 from infra.errors import UsageError
 from runbooks import checks
 from runbooks.check import Action, Check, Step, UnavailableError
-from runbooks.fakes import FakeContext, component
+from runbooks.fakes import NOW, ZONES, FakeContext, component, replicas, service, without
+from runbooks.readings import ActiveAlert, Deploy, Sample
+from services.contracts.telemetry import CERTIFICATE_EXPIRY, CONNECTIONS, PLANNING_AGE, QUEUE_OLDEST_AGE
+
+
+def leaderless() -> ComponentHealth:
+    voters = [replica.model_copy(update={"role": "broker, votes"}) for replica in replicas("kafka")]
+    return component_health("kafka", voters, "healthy")
+
 
 CHECKS = {check.id: check for check in checks.all_checks()}
 
@@ -48,11 +59,71 @@ def test_component_that_cannot_be_read_is_an_error() -> None:
 
 
 def test_lost_primary_names_its_zone_and_all_replicas() -> None:
-    finding = CHECKS["postgres-down"].function(FakeContext(component=component("postgres", r0="stopped")))
+    health = component("postgres", "no primary accepts writes", r0="stopped", r2="running")
+    finding = CHECKS["postgres-down"].function(FakeContext(component=health))
     assert finding is not None
-    assert finding.reason == "postgres has no working primary"
+    assert finding.reason == "postgres: no primary accepts writes"
     assert finding.zones == {"zone-a"}
     assert "postgres-0 (zone-a, primary): stopped" in finding.evidence
+
+
+COMPONENTS = ("postgres", "redis", "kafka", "object-store")
+STATES = (component(name, r1="link down") for name in COMPONENTS)
+OUTAGES = (component(name, "does not serve", r0="down", r1="down") for name in COMPONENTS)
+DOUBLE = (
+    component_health(name, [replica.model_copy(update={"role": "primary"}) for replica in replicas(name)], "")
+    for name in ("postgres", "redis")
+)
+
+
+@pytest.mark.parametrize(
+    "health", [*STATES, *OUTAGES], ids=lambda health: f"{health.component}-{health.outage}"
+)
+def test_component_that_is_not_healthy_has_exactly_one_finding(health: ComponentHealth) -> None:
+    checks_of = [check for slug, check in CHECKS.items() if slug.startswith(health.component)]
+    context = FakeContext(component=health, alerts=())
+    assert len([check for check in checks_of if check.function(context)]) == 1
+
+
+@pytest.mark.parametrize("health", [*DOUBLE], ids=lambda health: health.component)
+def test_several_primaries_are_a_split_brain(health: ComponentHealth) -> None:
+    finding = CHECKS[f"{health.component}-split-brain"].function(FakeContext(component=health))
+    assert finding is not None
+    assert finding.zones == set(ZONES)
+
+
+@pytest.mark.parametrize(
+    ("slug", "readings"),
+    [
+        (
+            "backup-stale",
+            {"backups": BackupHealth("old", ("the newest backup in the off-site store is 3 days old",))},
+        ),
+        ("backup-drill-failed", {"backups": BackupHealth("old", ("the last drill failed: 3 rows",))}),
+        ("engine-locked", {"deploys": (Deploy("deploy", "left", "ada@host, process 7"),)}),
+        ("deploy-failed", {"deploys": (Deploy("deploy", "incomplete"),)}),
+        ("connection-banned", {"samples": {CONNECTIONS.name: (Sample({"state": "banned"}, 2),)}}),
+        ("connection-throttled", {"samples": {CONNECTIONS.name: (Sample({"state": "throttled"}, 2),)}}),
+        ("connection-logged-out", {"samples": {CONNECTIONS.name: (Sample({"state": "logged_out"}, 2),)}}),
+        (
+            "queue-backlog",
+            {"samples": {QUEUE_OLDEST_AGE.name: (Sample({"queue": "whatsapp.dispatch"}, 61),)}},
+        ),
+        ("campaign-stuck", {"samples": {PLANNING_AGE.name: (Sample({}, 61),)}}),
+        (
+            "ca-expiring",
+            {"samples": {CERTIFICATE_EXPIRY.name: (Sample({"certificate": "ca"}, NOW.timestamp()),)}},
+        ),
+        ("recovery-slow", {"services": (service("contacts-api", "zone-a", "zone-a"),)}),
+        ("dispatcher-down", {"services": without("whatsapp-dispatcher")}),
+        ("service-down", {"services": without("contacts-api")}),
+        ("unknown-outage", {"alerts": (ActiveAlert("HouseOnFire", NOW, {"severity": "page"}),)}),
+        ("kafka-quorum-lost", {"component": leaderless()}),
+    ],
+)
+def test_reading_leads_to_the_finding_of_its_check_only(slug: str, readings: dict[str, Any]) -> None:
+    context = FakeContext(**{"alerts": (), **readings})
+    assert [check.id for check in CHECKS.values() if check.function(context)] == [slug]
 
 
 def test_action_contains_the_environment() -> None:

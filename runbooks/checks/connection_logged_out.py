@@ -1,0 +1,17 @@
+"""Connections are logged out."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from runbooks.actions import read_logs
+from runbooks.check import Check, change_steps, read_steps, verify_steps
+from runbooks.gauges import above
+from services.contracts.telemetry import CONNECTIONS
+
+CHECK = Check(
+    "connection-logged-out",
+    "Whether connections are logged out.",
+    partial(above, metric=CONNECTIONS, limit=0, reason="connections are logged out", state="logged_out"),
+)
+STEPS = (*read_steps(CHECK), *change_steps(read_logs("whatsapp-dispatcher")), *verify_steps(CHECK))

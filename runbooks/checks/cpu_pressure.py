@@ -1,0 +1,42 @@
+"""A pod waits for CPU time."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from runbooks.actions import UNDO_FAULTS, WATCH, hand_over
+from runbooks.check import Check, Finding, change_steps, read_steps, verify_steps
+
+if TYPE_CHECKING:
+    from runbooks.check import CheckContext
+    from runbooks.readings import ContainerUsage
+
+MAX_STALLED = 0.5
+"""Share of the time in which a process of the container waits for CPU time."""
+FACTOR = 2.0
+"""How many times longer than most containers it must wait: on a busy host all of them wait."""
+
+
+def find(context: CheckContext) -> Finding | None:
+    """Return the containers that wait for CPU time, and far longer than the others."""
+    known = [use for usage in context.usage() for use in usage.containers if use.cpu_stalled is not None]
+    usual = statistics.median([_stalled(use) for use in known]) if known else 0.0
+    waiting = [use for use in known if _stalled(use) > max(MAX_STALLED, FACTOR * usual)]
+    if not waiting:
+        return None
+    evidence = tuple(
+        f"{use.pod}/{use.container} ({use.zone}): waits {_stalled(use):.0%} of the time" for use in waiting
+    )
+    zones = frozenset(use.zone for use in waiting)
+    return Finding(
+        f"pods wait for CPU time: {'; '.join(evidence)}", (*evidence, f"usual: {usual:.0%}"), zones
+    )
+
+
+def _stalled(use: ContainerUsage) -> float:
+    return use.cpu_stalled or 0.0
+
+
+CHECK = Check("cpu-pressure", "Whether a pod waits for CPU time far longer than the others.", find)
+STEPS = (*read_steps(CHECK), *change_steps(UNDO_FAULTS, WATCH, hand_over()), *verify_steps(CHECK))

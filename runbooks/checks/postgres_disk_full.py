@@ -1,0 +1,15 @@
+"""The volume of a Postgres server is almost full."""
+
+from __future__ import annotations
+
+from runbooks.actions import FREE_SPACE, read_logs
+from runbooks.check import change_steps, read_steps, verify_steps
+from runbooks.checks.disk_pressure import CHECK as DISK
+from runbooks.rules import rule_check
+
+CHECK = rule_check("postgres-disk-full", "Whether the volume of a Postgres server is almost full.")
+STEPS = (
+    *read_steps(CHECK, DISK),
+    *change_steps(FREE_SPACE, read_logs("postgres", "backup-verifier")),
+    *verify_steps(CHECK),
+)
