@@ -63,6 +63,10 @@ COMMANDS = {
     "runbook": ("cli.commands.runbook", "Show, check and run the runbooks of the alerts."),
     "chaos": ("cli.commands.chaos", "Run fault injection experiments."),
     "load": ("cli.commands.load", "Run load tests."),
+    "audit": (
+        "cli.commands.audit",
+        "Audit statements, dependencies and the cost of services; exit code 99 over a limit.",
+    ),
     "cluster": ("cli.commands.cluster", "Manage the local three-zone cluster: up, down, status, logs."),
     "images": ("cli.commands.images", "List, build, push and prune the images of the platform."),
     "cache": ("cli.commands.cache", "Prune tools, environments and images that nothing uses."),

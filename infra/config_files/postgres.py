@@ -40,6 +40,9 @@ RETRY_TIMEOUT = 5
 HANDOVER_TIMEOUT_SECONDS = 10
 """Longest wait for a new primary before a primary is stopped, within the grace period of its pod."""
 
+MAJOR_VERSION = 15
+"""Version of Debian's Postgres."""
+BINARIES = f"/usr/lib/postgresql/{MAJOR_VERSION}/bin"
 PORT = 5432
 REST_PORT = 8008
 
@@ -62,6 +65,11 @@ ACCOUNTS_SCRIPT = "/etc/esq/patroni/accounts.sh"
 RECOVERY_TARGET_DIRECTORY = "/etc/esq/recovery-target"
 """Folder of a requested restore: a file `arguments` for pgBackRest, one argument per line."""
 
+PLANNER_PARAMETERS = {
+    # Short statements only: JIT compilation costs more than it saves.
+    "jit": "off",
+}
+"""Parameters that decide the plans of statements; `esq audit sql` runs with them."""
 _PARAMETERS = {
     # A commit waits up to this long (microseconds) to share its flush, if this many transactions are active:
     # each flush is one here and one on every standby.
@@ -75,8 +83,7 @@ _PARAMETERS = {
     "wal_receiver_timeout": "10s",
     # An abandoned transaction delays vacuum and the locks of a migration.
     "idle_in_transaction_session_timeout": "60s",
-    # Short statements only: JIT compilation costs more than it saves.
-    "jit": "off",
+    **PLANNER_PARAMETERS,
     # The first change of a page after a checkpoint logs the whole page: a third of the WAL where campaigns
     # run with a checkpoint every two minutes. A standby is promoted without replaying the WAL in between.
     "max_wal_size": "1GB",
@@ -182,7 +189,7 @@ def _postgresql_section(shared_buffers: str) -> dict[str, object]:
         "use_unix_socket": True,
         "use_unix_socket_repl": True,
         "data_dir": "/var/lib/postgresql/data/pgdata",
-        "bin_dir": "/usr/lib/postgresql/15/bin",
+        "bin_dir": BINARIES,
         "pgpass": "/run/postgresql/pgpass",
         "parameters": {"shared_buffers": shared_buffers, **_PARAMETERS, **ARCHIVE_PARAMETERS},
         "pg_hba": list(_HBA),

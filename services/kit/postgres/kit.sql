@@ -66,6 +66,11 @@ FROM (
 SELECT segment FROM (SELECT (extract(epoch FROM clock_timestamp())::bigint / 20 + 1) % 3 AS segment) AS next
 WHERE EXISTS (SELECT FROM outbox o WHERE o.segment = next.segment)
 
+-- name: outbox_unpublished
+-- An event of a segment that is not published, if there is one.
+SELECT o.id FROM outbox o JOIN outbox_shard s ON s.shard = o.shard
+WHERE o.segment = :segment AND NOT pg_visible_in_snapshot(o.xid, s.published_snapshot) LIMIT 1
+
 -- name: inbox_add
 -- Record events; return the ids of new ones. Inserted in one order everywhere, so that two consumers never deadlock.
 INSERT INTO inbox (company, event_id)

@@ -167,24 +167,21 @@ class OutboxRelay:
             row = await transaction.fetch_one(SQL["outbox_oldest_segment"])
         if row is None:
             return False
-        segment = f"outbox_{row.segment}"
         try:
-            return await self._truncate_if_published(segment)
+            return await self._truncate_if_published(row.segment)
         except TemporaryError as error:
-            log.info("%s not truncated yet: %s", segment, error, extra={"action": "truncate_segment"})
+            log.info(
+                "Segment %d not truncated yet: %s", row.segment, error, extra={"action": "truncate_segment"}
+            )
             return False
 
-    async def _truncate_if_published(self, segment: str) -> bool:
+    async def _truncate_if_published(self, number: int) -> bool:
+        segment = f"outbox_{number}"
         async with self._database.transaction() as transaction:
             await transaction.execute(SET_LOCK_TIMEOUT)
             # No transaction writes to the segment from here on, so no further row becomes visible in it.
             await transaction.execute(text(f"LOCK TABLE {segment} IN ACCESS EXCLUSIVE MODE"))
-            unpublished = await transaction.fetch_one(
-                text(
-                    f"SELECT o.id FROM {segment} o JOIN outbox_shard s ON s.shard = o.shard"  # noqa: S608 - an internal name
-                    " WHERE NOT pg_visible_in_snapshot(o.xid, s.published_snapshot) LIMIT 1"
-                )
-            )
+            unpublished = await transaction.fetch_one(SQL["outbox_unpublished"], segment=number)
             if unpublished is None:
                 await transaction.execute(text(f"TRUNCATE {segment}"))
                 await transaction.commit()

@@ -18,7 +18,10 @@ def test_queries_are_loaded_by_name(tmp_path: Path) -> None:
         "-- All: here.\n\n-- name: one\n-- What it does: this.\nSELECT :a;\n\n-- name: two\nSELECT 2\n"
     )
     queries = load_queries(file)
-    assert {name: str(query) for name, query in queries.items()} == {"one": "SELECT :a", "two": "SELECT 2"}
+    assert {name: str(query) for name, query in queries.items()} == {
+        "one": "/* one */ SELECT :a",
+        "two": "/* two */ SELECT 2",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Audit of every SQL statement of the services on a generated data set."""

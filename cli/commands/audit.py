@@ -1,0 +1,67 @@
+"""`esq audit sql`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import output
+from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
+from infra.errors import ExitCode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cli.actions.audit.sql.report import SqlReport
+
+app = output.command_group("Audit the statements, the dependencies, and the cost of the services.")
+MAX_SHOWN_STATEMENTS = 15
+Rows = Annotated[
+    int, typer.Option(help="Messages of the data set; it is generated once for each number.", min=1000)
+]
+AcceptPlans = Annotated[
+    bool, typer.Option("--accept-plans", help="Write the plans to the files that later audits compare with.")
+]
+
+
+@app.callback()
+def audit() -> None:
+    """Audit the statements, the dependencies, and the cost of the services."""
+
+
+@app.command()
+def sql(rows: Rows = 10_000_000, *, accept_plans: AcceptPlans = False, json: AsJson = False) -> None:
+    """Run every statement of the services on generated data. Exit code 99 if one exceeds its limits.
+
+    The first run generates the data: 10 million messages take half an hour and 20 GB of disk.
+    """
+    from cli.actions.audit.sql.audit import accept_plans as write_plans  # noqa: PLC0415 - not for help
+    from cli.actions.audit.sql.audit import audit_sql  # noqa: PLC0415 - same
+
+    report, page = audit_sql(rows, shlex.join(["esq", *sys.argv[1:]]), output.progress_reporter(as_json=json))
+    if json:
+        document = report.model_dump(mode="json")
+        output.print_json({**document, "violations": report.violations, "page": page})
+    else:
+        _print_sql(report, page)
+    if accept_plans:
+        write_plans(report)
+    if report.violations:
+        raise typer.Exit(ExitCode.SLO_VIOLATED)
+
+
+def _print_sql(report: SqlReport, page: Path) -> None:
+    table = output.table("statement", "ms", "blocks", "discarded", "status")
+    for item in report.statements[:MAX_SHOWN_STATEMENTS]:
+        status = "[red]violated[/]" if item.violations else "[green]met[/]"
+        table.add_row(item.id, f"{item.min_ms:.1f}", str(item.blocks), str(item.discarded_rows), status)
+    output.print_table(table)
+    console = output.console()
+    for text in report.violations:
+        console.print(f"[red]✗[/] {text}", markup=True)
+    if not report.has_committed_plans:
+        console.print(f"Plans were not compared: there are none for {report.rows} messages.")
+    console.print(f"{len(report.statements)} cases; all of them: {page}", soft_wrap=True)
