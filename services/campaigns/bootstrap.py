@@ -17,6 +17,7 @@ from services.kit.background_tasks import BackgroundTask
 from services.kit.http.app import create_app
 from services.kit.http.auth import JwtTokens
 from services.kit.observability.health import Health
+from services.kit.observability.measurements import PeriodicMeasurement
 from services.kit.postgres.database import open_database
 from services.kit.runtime import ServiceComponents
 from services.kit.settings import secret_values
@@ -101,8 +102,10 @@ async def build_planner(settings: PlannerSettings, stack: AsyncExitStack) -> Ser
     health.add("database", database.readiness_problem)
     uow_factory, relay = PostgresUnitOfWorkFactory(database), OutboxRelay(database, publisher)
     command = PlanNextChunk(settings.plan_chunk, settings.plan_lease_seconds)
+    planner = Planner(command, uow_factory, contacts, relay.notify)
     tasks = [
-        BackgroundTask("planner", Planner(command, uow_factory, contacts, relay.notify).run),
+        BackgroundTask("planner", planner.run),
+        BackgroundTask("gauges", PeriodicMeasurement(planner.measure).run),
         BackgroundTask("scheduler", Scheduler(uow_factory, partial(datetime.now, UTC)).run),
         BackgroundTask("relay", relay.run),
     ]

@@ -131,6 +131,19 @@ class PlanLease:
 
 
 @dataclass(frozen=True)
+class PlanningLoad:
+    """Planning of all campaigns.
+
+    Attributes:
+        campaigns: number of campaigns that are being planned.
+        age_seconds: longest time that one of them made no progress.
+    """
+
+    campaigns: int
+    age_seconds: float
+
+
+@dataclass(frozen=True)
 class OutstandingWork:
     """Outstanding work of a resumed campaign.
 

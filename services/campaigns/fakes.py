@@ -17,6 +17,7 @@ from services.campaigns.commands import (
     MessageResult,
     OutstandingWork,
     PlanLease,
+    PlanningLoad,
     UnconfirmedMessage,
 )
 from services.campaigns.domain.lifecycle import RequestedState, effective_state
@@ -283,6 +284,10 @@ class FakePlanRepository:
             row.cursor, row.list_exhausted = None, True
             row.lease_expires_at = time.monotonic() + delay_seconds
         return row is not None
+
+    async def load(self) -> PlanningLoad:
+        """See `ports.PlanRepository.load`; fakes keep no time."""
+        return PlanningLoad(sum(not row.ended for row in self._tables.plans.values()), 0.0)
 
     async def set_total(self, campaign: Campaign, total: int) -> None:
         """See `ports.PlanRepository.set_total`."""

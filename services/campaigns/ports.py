@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         MessageResult,
         OutstandingWork,
         PlanLease,
+        PlanningLoad,
         UnconfirmedMessage,
     )
     from services.campaigns.domain.lifecycle import RequestedState
@@ -187,6 +188,10 @@ class PlanRepository(Protocol):
         Returns:
             False when the lease is lost.
         """
+        ...
+
+    async def load(self) -> PlanningLoad:
+        """Return the number of campaigns that are being planned, and the longest time without progress."""
         ...
 
     async def set_total(self, campaign: Campaign, total: int) -> None:

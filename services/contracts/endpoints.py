@@ -38,3 +38,6 @@ DEAD_LETTERS_PATH = "/dead-letters"
 
 LIVENESS_PATH = "/health/live"
 """Returns 200 while the process itself is healthy, whatever the state of its dependencies."""
+
+METRICS_PATH = "/metrics"
+"""Returns the metrics of the process; their names are in `telemetry.py`."""

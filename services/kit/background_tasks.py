@@ -7,7 +7,9 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.contracts import telemetry
 from services.kit.errors import TemporaryError
+from services.kit.observability.metrics import counter
 from services.kit.retry import backoff_seconds, sleep_unless_stopped
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 BACKOFF_RESET_SECONDS = 30.0
 """A task that ran longer than this has recovered: its next failure counts as the first."""
+FAILURES = counter(telemetry.TASK_FAILURES)
 log = logging.getLogger(__name__)
 
 
@@ -47,6 +50,7 @@ async def supervise(task: BackgroundTask, stop: asyncio.Event, health: Health) -
         failure = await _run_once(task, stop)
         if failure is None:
             return
+        FAILURES.labels(task.name).inc()
         recovered = asyncio.get_running_loop().time() - started_at > BACKOFF_RESET_SECONDS
         failures = 1 if recovered else failures + 1
         health.set_problem(task.name, f"{task.name} is down: {failure}")

@@ -17,6 +17,7 @@ import uvloop
 
 from services.kit.background_tasks import BackgroundTask, supervise
 from services.kit.observability import json_logging
+from services.kit.observability.certificates import export_certificate_expiry
 from services.kit.settings import ProcessSettings, SettingsError, load
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run_service(
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_INVALID_SETTINGS) from None
     json_logging.configure(settings.service, settings.log_level)
+    export_certificate_expiry(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, build))
 

@@ -17,6 +17,7 @@ from services.kit.kafka.consumer_lag import ConsumerLagMonitor
 from services.kit.kafka.dead_letter_route import dead_letter_router
 from services.kit.kafka.kafka_consumer import open_kafka_consumer
 from services.kit.observability.health import Health
+from services.kit.observability.measurements import PeriodicMeasurement
 from services.kit.postgres.database import open_database
 from services.kit.postgres.inbox import InboxPurger
 from services.kit.postgres.outbox import OutboxRelay
@@ -32,6 +33,7 @@ from services.whatsapp.adapters.message_leases import PostgresMessageLeases
 from services.whatsapp.adapters.postgres import PostgresUnitOfWorkFactory
 from services.whatsapp.adapters.ready_connections import PostgresReadyConnections
 from services.whatsapp.adapters.ready_queue import DISPATCH, QUEUES, RedisReadyQueue
+from services.whatsapp.adapters.sending_statistics import PostgresSendingStatistics
 from services.whatsapp.api import routes_connections, routes_replies, routes_webhooks
 from services.whatsapp.api.dependencies import ApiDependencies
 from services.whatsapp.api.routes_webhooks import MAX_WEBHOOK_BYTES, WEBHOOK_PATH
@@ -39,6 +41,7 @@ from services.whatsapp.consumers.send_requests import SendRequestHandler
 from services.whatsapp.jobs.dispatcher import Dispatcher
 from services.whatsapp.jobs.purger import Purger
 from services.whatsapp.jobs.ready_queue_reconciler import ReadyQueueReconciler
+from services.whatsapp.jobs.sending_gauges import SendingGauges
 from services.whatsapp.jobs.sweeper import Sweeper
 from services.whatsapp.jobs.webhook_processor import WebhookProcessor
 
@@ -133,6 +136,7 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
     reconciler = ReadyQueueReconciler(PostgresReadyConnections(database), ready_queue)
     sweeper = Sweeper(uow_factory, interval_seconds=settings.sweep_interval_seconds)
     relay = OutboxRelay(database, publisher, poll_interval_seconds=STATUS_RELAY_INTERVAL_SECONDS)
+    gauges = SendingGauges(PostgresSendingStatistics(database))
     tasks = (
         BackgroundTask("send requests", consumer.run),
         BackgroundTask("consumer lag", lag_monitor.run),
@@ -140,6 +144,7 @@ async def build_worker(settings: WorkerSettings, stack: AsyncExitStack) -> Servi
         BackgroundTask("sweeper", sweeper.run),
         BackgroundTask("outbox relay", relay.run),
         BackgroundTask("inbox purger", InboxPurger(database).run),
+        BackgroundTask("gauges", PeriodicMeasurement(gauges.measure).run),
     )
     app = create_app("esq whatsapp worker", health, routers=[dead_letter_router(settings, settings)])
     return ServiceComponents(app, health, tasks)
@@ -165,8 +170,10 @@ async def build_webhook_processor(
     health.add("database", database.readiness_problem)
     retention_seconds = settings.webhook_retention_days * DAY_SECONDS
     purger = Purger(uow_factory, webhook_retention_seconds=retention_seconds)
+    processor = WebhookProcessor(uow_factory)
     tasks = (
-        BackgroundTask("webhook processor", WebhookProcessor(uow_factory).run),
+        BackgroundTask("webhook processor", processor.run),
+        BackgroundTask("gauges", PeriodicMeasurement(processor.measure).run),
         BackgroundTask("purger", purger.run),
     )
     return ServiceComponents(create_app("esq whatsapp webhooks", health), health, tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,17 @@ class StatusUpdate:
     company: str
     campaign_id: str
     update: MessageStatusUpdate
+
+
+def priority_label(*, is_reply: bool) -> str:
+    """Return the value of the label `priority`."""
+    return "reply" if is_reply else "campaign"
+
+
+def count_states(states: Iterable[MessageState]) -> None:
+    """Count messages that reached these states."""
+    for state, count in Counter(states).items():
+        MESSAGES.labels(state.value).inc(count)
 
 
 def to_events(updates: Iterable[StatusUpdate]) -> list[OutboundEvent]:
@@ -127,6 +138,5 @@ async def publish_returned(outbox: Outbox, outcomes: Sequence[MessageOutcome]) -
         outbox: outbox of the transaction that returned them.
         outcomes: the messages.
     """
-    for outcome in outcomes:
-        MESSAGES.labels(outcome.state.value).inc()
+    count_states(outcome.state for outcome in outcomes)
     await outbox.add(to_events(to_status_update(outcome) for outcome in outcomes))

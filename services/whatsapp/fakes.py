@@ -332,6 +332,10 @@ class FakeWebhookRepository:
         pending = [(index, body) for index, body in enumerate(self.bodies) if index not in self.parse_errors]
         return pending[:limit]
 
+    async def oldest_pending_age_seconds(self) -> float:
+        """See `ports.WebhookRepository.oldest_pending_age_seconds`; 0 or 1, without times."""
+        return float(len(self.bodies) > len(self.parse_errors))
+
     async def mark_processed(self, parse_errors: Mapping[int, str | None]) -> None:
         """See `ports.WebhookRepository.mark_processed`."""
         self.parse_errors |= parse_errors

@@ -5,9 +5,13 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
+from services.contracts import telemetry
 from services.kit.errors import ConflictError, ForbiddenError, NotFoundError, UnauthorisedError
+from services.kit.observability.metrics import counter, gauge
+from services.whatsapp.domain.message_states import MessageState
 from services.whatsapp.domain.sending import ReadyConnection
 from services.whatsapp.domain.signature import SIGNATURE_HEADER, verify
+from services.whatsapp.events import count_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from services.whatsapp.domain.connections import ConnectionDetails
     from services.whatsapp.domain.messages import MessageRecord
     from services.whatsapp.ports import ReadyQueue, UnitOfWorkFactory
+
+RECEIVED = counter(telemetry.WEBHOOKS_RECEIVED)
+LAST_RECEIVED = gauge(telemetry.WEBHOOK_LAST_RECEIVED)
 
 
 async def put_connection(command: PutConnection, uow_factory: UnitOfWorkFactory) -> None:
@@ -90,6 +97,7 @@ async def send_reply(
         await uow.commit()
     await ready_queue.push([(ReadyConnection(command.company, command.connection, replies=True), 0.0)])
     if added:
+        count_states([MessageState.QUEUED])
         return command.message_id
     # A concurrent request with the same key was first.
     return await send_reply(command, uow_factory, ready_queue, default_rate)
@@ -145,12 +153,16 @@ async def receive_webhook(
         ForbiddenError: the signature is invalid.
     """
     if command.signature is None:
+        RECEIVED.labels("rejected").inc()
         raise UnauthorisedError(f"{SIGNATURE_HEADER} is missing")
     if not verify(app_secrets, command.body, command.signature):
+        RECEIVED.labels("rejected").inc()
         raise ForbiddenError(f"{SIGNATURE_HEADER} does not match the body")
     async with uow_factory() as uow:
         await uow.webhooks.store(command.body)
         await uow.commit()
+    RECEIVED.labels("stored").inc()
+    LAST_RECEIVED.set_to_current_time()
 
 
 def _check_same(command: SendReply, existing: MessageRecord) -> UUID:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         LeasedMessage,
         LeaseResult,
         ReadyConnection,
+        SendingLoad,
         SendOutcome,
     )
     from services.whatsapp.domain.webhooks import WebhookStatus
@@ -94,6 +95,14 @@ class MessageLeases(Protocol):
 
     async def record_results(self, results: Sequence[AttemptResult]) -> int:
         """Save results of attempts with their events; return how many were not fenced by a newer epoch."""
+        ...
+
+
+class SendingStatistics(Protocol):
+    """Numbers for the operators. Raises `TemporaryError` without the database."""
+
+    async def measure(self) -> SendingLoad:
+        """Return the state of the connections and of the queued messages."""
         ...
 
 
@@ -221,6 +230,10 @@ class WebhookRepository(Protocol):
 
     async def lock_pending(self, limit: int) -> list[tuple[int, bytes]]:
         """Lock the oldest unprocessed webhooks; return their ids and bodies."""
+        ...
+
+    async def oldest_pending_age_seconds(self) -> float:
+        """Return the age of the oldest unprocessed webhook; 0 without any."""
         ...
 
     async def mark_processed(self, parse_errors: Mapping[int, str | None]) -> None:

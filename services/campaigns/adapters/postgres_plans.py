@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.campaigns.adapters.row_mappers import campaign_from_row
-from services.campaigns.commands import PlanLease
+from services.campaigns.commands import PlanLease, PlanningLoad
 from services.kit.postgres.named_queries import load_queries
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ class PostgresPlanRepository:
             await self._transaction.execute(SQL["schedule_list_pass"], seconds=delay_seconds, **_lease(plan))
             == 1
         )
+
+    async def load(self) -> PlanningLoad:
+        """See `ports.PlanRepository.load`."""
+        row = await self._transaction.fetch_one(SQL["planning_load"])
+        return PlanningLoad(row.campaigns, float(row.age_seconds)) if row else PlanningLoad(0, 0.0)
 
     async def set_total(self, campaign: Campaign, total: int) -> None:
         """See `ports.PlanRepository.set_total`."""

@@ -87,7 +87,7 @@ SET messages = campaign_state_counts.messages + excluded.messages
 -- returned messages are requested again.
 INSERT INTO campaign_plans AS p (company, campaign_id) VALUES (:company, :campaign_id)
 ON CONFLICT (company, campaign_id) DO UPDATE
-SET list_exhausted = p.list_exhausted OR p.ended_at IS NOT NULL,
+SET list_exhausted = p.list_exhausted OR p.ended_at IS NOT NULL, progressed_at = now(),
     cursor = CASE WHEN p.list_exhausted OR p.ended_at IS NOT NULL THEN NULL ELSE p.cursor END,
     ended_at = NULL, lease_expires_at = now(), epoch = p.epoch + 1
 
@@ -110,7 +110,8 @@ RETURNING c.company, c.id, c.name, c.list_name, c.text, c.text_variants, c.varia
 
 -- name: advance_plan
 -- Store the cursor and renew the lease, unless the lease is lost.
-UPDATE campaign_plans SET cursor = :cursor, lease_expires_at = now() + make_interval(secs => :seconds)
+UPDATE campaign_plans SET cursor = :cursor, lease_expires_at = now() + make_interval(secs => :seconds),
+    progressed_at = CASE WHEN cursor IS DISTINCT FROM :cursor THEN now() ELSE progressed_at END
 WHERE company = :company AND campaign_id = :campaign_id AND epoch = :epoch AND ended_at IS NULL
 
 -- name: finish_plan
@@ -120,14 +121,19 @@ WHERE company = :company AND campaign_id = :campaign_id AND epoch = :epoch AND e
 
 -- name: start_list_pass
 -- Start another pass over the list for returned messages, unless the lease is lost.
-UPDATE campaign_plans SET pass_started_at = now()
+UPDATE campaign_plans SET pass_started_at = now(), progressed_at = now()
 WHERE company = :company AND campaign_id = :campaign_id AND epoch = :epoch AND ended_at IS NULL
 
 -- name: schedule_list_pass
 -- End a pass and schedule the next one, unless the lease is lost.
 UPDATE campaign_plans
-SET cursor = NULL, list_exhausted = true, lease_expires_at = now() + make_interval(secs => :seconds)
+SET cursor = NULL, list_exhausted = true, progressed_at = now(), lease_expires_at = now() + make_interval(secs => :seconds)
 WHERE company = :company AND campaign_id = :campaign_id AND epoch = :epoch AND ended_at IS NULL
+
+-- name: planning_load
+-- Number of campaigns that are being planned, and the longest time without progress in seconds.
+SELECT count(*) AS campaigns, coalesce(max(extract(epoch FROM now() - progressed_at)), 0) AS age_seconds
+FROM campaign_plans WHERE ended_at IS NULL AND lease_expires_at < 'infinity'
 
 -- name: set_plan_total
 UPDATE campaign_plans SET total = :total WHERE company = :company AND campaign_id = :campaign_id

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.scheduling import run_scheduled_transition
+from services.contracts import telemetry
+from services.kit.observability.metrics import counter, gauge
 from services.kit.retry import sleep_unless_stopped
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ PLAN_POLL_INTERVAL_SECONDS = 0.5
 """Pause of the planner while no campaign waits for planning."""
 SCHEDULE_POLL_INTERVAL_SECONDS = 1.0
 """Pause of the scheduler while no campaign is due."""
+PLANNED = counter(telemetry.PLANNED_MESSAGES)
+PLANNING_AGE = gauge(telemetry.PLANNING_AGE)
+PLANNING_CAMPAIGNS = gauge(telemetry.PLANNING_CAMPAIGNS)
 
 
 class Planner:
@@ -51,7 +56,19 @@ class Planner:
             if planned is None:
                 await sleep_unless_stopped(stop, PLAN_POLL_INTERVAL_SECONDS)
             elif planned:
+                PLANNED.inc(planned)
                 self._notify_relay()
+
+    async def measure(self) -> None:
+        """Export the progress of planning.
+
+        Raises:
+            TemporaryError: the database is unavailable.
+        """
+        async with self._uow_factory() as uow:
+            load = await uow.plans.load()
+        PLANNING_CAMPAIGNS.set(load.campaigns)
+        PLANNING_AGE.set(load.age_seconds)
 
 
 class Scheduler:

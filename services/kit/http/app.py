@@ -12,9 +12,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from services.contracts.endpoints import LIVENESS_PATH, READINESS_PATH
+from services.contracts.endpoints import LIVENESS_PATH, METRICS_PATH, READINESS_PATH
 from services.kit.errors import InvalidError, OverloadedError, ServiceError, TemporaryError, TooLargeError
-from services.kit.observability import trace_context
+from services.kit.http.telemetry_middleware import TelemetryMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ def create_app(
     app.add_exception_handler(ClientDisconnect, _client_disconnected)
     app.add_exception_handler(Exception, _unexpected_error)
     app.add_middleware(BodyLimitMiddleware, limits=dict(max_body_bytes or {}))
-    app.add_middleware(TraceMiddleware)
+    app.add_middleware(TelemetryMiddleware)
     return app
 
 
@@ -106,7 +106,7 @@ def _add_health(app: FastAPI, health: Health) -> None:
 
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    for path, endpoint in ((LIVENESS_PATH, live), (READINESS_PATH, ready), ("/metrics", metrics)):
+    for path, endpoint in ((LIVENESS_PATH, live), (READINESS_PATH, ready), (METRICS_PATH, metrics)):
         app.add_api_route(path, endpoint, include_in_schema=False, response_model=None)
 
 
@@ -155,19 +155,6 @@ async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
         extra={"action": "handle_request", "method": request.method, "path": request.url.path},
     )
     return problem_response(500, ServiceError.title, "an unexpected error; it has been logged")
-
-
-class TraceMiddleware:
-    """Runs each request in the caller's trace, or in a new one."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Forward the request."""
-        traceparent = dict(scope.get("headers", ())).get(trace_context.TRACEPARENT_HEADER.encode(), b"")
-        with trace_context.trace_scope(traceparent.decode("latin-1")):
-            await self._app(scope, receive, send)
 
 
 class BodyLimitMiddleware:

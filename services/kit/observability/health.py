@@ -11,11 +11,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from services.contracts import telemetry
+from services.kit.observability.metrics import gauge
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     Check = Callable[[], Awaitable[str | None]]
 
+DEPENDENCY_UP = gauge(telemetry.DEPENDENCY_UP)
 CACHE_SECONDS = 1.0
 """Results younger than this are reused, so that several probes cost one round of checks."""
 
@@ -68,6 +72,8 @@ class Health:
         if time.monotonic() - self._checked_at > CACHE_SECONDS:
             self._checked_at = time.monotonic()
             results = {name: await check() for name, check in self._checks.items()}
+            for name, problem in results.items():
+                DEPENDENCY_UP.labels(name).set(problem is None)
             self._passed_once |= {name for name, problem in results.items() if problem is None}
             self._failed_checks = {name: problem for name, problem in results.items() if problem}
         shared = self._shared & self._passed_once

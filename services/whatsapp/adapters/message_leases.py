@@ -18,7 +18,7 @@ from services.kit.postgres.outbox import PostgresOutbox
 from services.whatsapp.adapters.locked_connections import lock_connections, save_limits
 from services.whatsapp.domain.rate_limit import MIN_THROTTLE_FACTOR, allocate_fairly
 from services.whatsapp.domain.sending import LeasedMessage, LeaseResult
-from services.whatsapp.events import from_attempt, to_events
+from services.whatsapp.events import count_states, from_attempt, to_events
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,6 +99,7 @@ class PostgresMessageLeases:
             await _throttle_connections(transaction, results)
             await _suspend_connections(transaction, results)
             await transaction.commit()
+        count_states(result.decision.update.state for result in saved)
         return len(saved)
 
 
@@ -113,6 +114,7 @@ def _leased_message_from_row(row: Row[Any]) -> LeasedMessage:
         text=row.text,
         epoch=row.epoch,
         attempts=row.attempts,
+        waited_seconds=float(row.waited_seconds),
     )
 
 
@@ -138,18 +140,19 @@ async def _throttle_connections(transaction: Transaction, results: Sequence[Atte
 
 async def _suspend_connections(transaction: Transaction, results: Sequence[AttemptResult]) -> None:
     """Suspend connections whose credential, account or number is rejected, each for the longest time."""
-    suspensions: dict[tuple[str, str], float] = {}
+    suspensions: dict[tuple[str, str], tuple[float, int]] = {}
     for result in results:
         if result.decision.suspend_seconds:
-            key = _connection_key(result)
-            suspensions[key] = max(result.decision.suspend_seconds, suspensions.get(key, 0.0))
+            key, code = _connection_key(result), result.decision.update.code or 0
+            suspensions[key] = max((result.decision.suspend_seconds, code), suspensions.get(key, (0.0, 0)))
     if suspensions:
         keys = sorted(suspensions)
         await transaction.execute(
             SQL["suspend_connections"],
             companies=[company for company, _ in keys],
             names=[name for _, name in keys],
-            seconds=[suspensions[key] for key in keys],
+            seconds=[suspensions[key][0] for key in keys],
+            codes=[suspensions[key][1] for key in keys],
         )
 
 

@@ -117,6 +117,11 @@ class PostgresWebhookRepository:
         rows = await self._transaction.fetch_all(SQL["lock_pending_webhooks"], batch_size=limit)
         return [(row.id, row.body) for row in rows]
 
+    async def oldest_pending_age_seconds(self) -> float:
+        """See `ports.WebhookRepository.oldest_pending_age_seconds`."""
+        row = await self._transaction.fetch_one(SQL["oldest_pending_webhook"])
+        return float(row.age_seconds) if row else 0.0
+
     async def mark_processed(self, parse_errors: Mapping[int, str | None]) -> None:
         """See `ports.WebhookRepository.mark_processed`."""
         await self._transaction.execute(

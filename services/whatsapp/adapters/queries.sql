@@ -131,7 +131,7 @@ SET state = 'leased', epoch = m.epoch + 1, attempted_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + make_interval(secs => :lease_seconds)
 FROM picked p WHERE m.company = p.company AND m.message_id = p.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.connection, p.phone_number_id, m.recipient, m.text, m.epoch,
-          m.attempts, m.priority
+          m.attempts, m.priority, extract(epoch FROM clock_timestamp() - m.due_at) AS waited_seconds
 
 -- name: record_daily_recipients
 -- Record the recipients that connections with a quota are about to contact.
@@ -204,8 +204,10 @@ WHERE c.company = s.company AND c.name = s.name AND c.throttled_at < now() - int
 
 -- name: suspend_connections
 -- Suspend sending from these connections.
-UPDATE connections c SET suspended_until = greatest(c.suspended_until, now() + make_interval(secs => h.seconds))
-FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:seconds AS float8[])) AS h (company, name, seconds)
+UPDATE connections c SET suspended_until = greatest(c.suspended_until, now() + make_interval(secs => h.seconds)),
+    suspension_code = h.code
+FROM unnest(CAST(:companies AS text[]), CAST(:names AS text[]), CAST(:seconds AS float8[]), CAST(:codes AS int[]))
+    AS h (company, name, seconds, code)
 WHERE c.company = h.company AND c.name = h.name
 
 -- name: mark_expired_uncertain
@@ -235,7 +237,7 @@ JOIN phone_numbers n ON n.phone_number_id = r.phone_number_id
 -- name: lock_delivery_states
 -- Lock messages and return their delivery states. One lock order everywhere prevents deadlocks.
 SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m.sent_at, m.delivered_at, m.read_at,
-       m.failed_at
+       m.failed_at, extract(epoch FROM clock_timestamp() - m.attempted_at) AS attempt_age_seconds
 FROM messages m
 JOIN unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS r (company, message_id) USING (company, message_id)
 ORDER BY m.company, m.message_id FOR UPDATE OF m
@@ -251,6 +253,35 @@ FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:states AS te
             CAST(:read AS timestamptz[]), CAST(:failed AS timestamptz[]))
     AS r (company, message_id, state, provider_id, code, sent_at, delivered_at, read_at, failed_at)
 WHERE m.company = r.company AND m.message_id = r.message_id
+
+-- name: oldest_pending_webhook
+-- Age of the oldest unprocessed webhook in seconds.
+SELECT extract(epoch FROM now() - received_at) AS age_seconds
+FROM webhook_deliveries WHERE processed_at IS NULL ORDER BY id LIMIT 1
+
+-- name: connection_states
+-- Connections by the code of the error that suspends them, and by whether they were throttled lately.
+SELECT CASE WHEN suspended_until > now() THEN coalesce(suspension_code, 0) END AS suspension_code,
+       throttle_factor < 1 AND throttled_at > now() - interval '5 minutes' AS throttled, count(*) AS connections
+FROM connections GROUP BY 1, 2
+
+-- name: oldest_due_messages
+-- The longest waiting reply and campaign message of the connections that may send, and the longest time since such a
+-- connection was last leased from.
+SELECT coalesce(max(r.age), 0) AS reply_age, coalesce(max(m.age), 0) AS campaign_age,
+       coalesce(max(least(greatest(r.age, m.age), extract(epoch FROM now() - c.refilled_at)))
+                FILTER (WHERE r.age IS NOT NULL OR m.age IS NOT NULL), 0) AS connection_wait
+FROM connections c
+LEFT JOIN LATERAL (
+    SELECT extract(epoch FROM now() - q.queued_due_at) AS age FROM messages q
+    WHERE q.company = c.company AND q.connection = c.name AND q.priority = 1 AND q.queued_due_at <= now()
+    ORDER BY q.queued_due_at LIMIT 1) r ON true
+LEFT JOIN LATERAL (
+    SELECT extract(epoch FROM now() - q.queued_due_at) AS age FROM messages q
+    WHERE q.company = c.company AND q.connection = c.name AND q.priority = 0 AND q.queued_due_at <= now()
+      AND (c.recipients_per_day IS NULL OR c.recipients_left > 0)
+    ORDER BY q.queued_due_at LIMIT 1) m ON true
+WHERE c.suspended_until IS NULL OR c.suspended_until <= now()
 
 -- name: mark_webhooks_processed
 -- Mark webhooks as processed; `parse_error` is set for malformed ones.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from services.contracts.v1.events_pb2 import CampaignRunStopped, MessagesRequested
+from services.whatsapp.domain.message_states import MessageState
 from services.whatsapp.domain.sending import ReadyConnection
-from services.whatsapp.events import publish_returned, to_events, to_status_update
+from services.whatsapp.events import count_states, publish_returned, to_events, to_status_update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,7 +58,9 @@ class SendRequestHandler:
 
 async def _queue(uow: UnitOfWork, requests: Mapping[MessageKey, MessageRequested]) -> None:
     """Queue messages; publish the states of those that left the queue, as their events may have been lost."""
-    if await uow.messages.queue_requested(requests) == len(requests):
+    queued = await uow.messages.queue_requested(requests)
+    count_states([MessageState.QUEUED] * queued)
+    if queued == len(requests):
         return
     outcomes = await uow.messages.list_outcomes(requests)
     await uow.outbox.add(to_events(to_status_update(outcome) for outcome in outcomes))

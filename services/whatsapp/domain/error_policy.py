@@ -14,6 +14,7 @@ from services.whatsapp.domain.message_states import MessageState
 from services.whatsapp.domain.sending import (
     Accepted,
     AttemptDecision,
+    ConnectionState,
     MessageUpdate,
     NotSent,
     Rejected,
@@ -24,6 +25,25 @@ if TYPE_CHECKING:
     from random import Random
 
     from services.whatsapp.domain.sending import SendOutcome
+
+
+class ErrorClass(StrEnum):
+    """Class of an error; a metric label, so there are few values."""
+
+    CREDENTIAL = "credential"
+    """The token or the registration of the number is rejected: the number is logged out."""
+    ACCOUNT = "account"
+    """The account is locked, restricted or not paid for: the number is banned."""
+    LIMIT = "limit"
+    """A limit of the provider is exceeded."""
+    TRANSIENT = "transient"
+    """The provider failed."""
+    MESSAGE = "message"
+    """The message or its recipient is rejected; codes without a rule belong here too."""
+    NOT_SENT = "not_sent"
+    """The provider could not be reached."""
+    UNKNOWN = "unknown"
+    """The provider did not answer: the outcome is unknown."""
 
 
 class Reaction(StrEnum):
@@ -44,41 +64,72 @@ class Rule:
     """A reaction and its backoff.
 
     Attributes:
+        error_class: class of the error.
         reaction: what to do.
         delay_seconds: first delay.
         backoff_factor: growth of the delay per attempt.
     """
 
+    error_class: ErrorClass
     reaction: Reaction
     delay_seconds: float = 0.0
     backoff_factor: float = 2.0
 
 
-_CREDENTIAL = Rule(Reaction.SUSPEND, 60)
-_TRANSIENT = Rule(Reaction.RETRY, 1)
+_CREDENTIAL = Rule(ErrorClass.CREDENTIAL, Reaction.SUSPEND, 60)
+_TRANSIENT = Rule(ErrorClass.TRANSIENT, Reaction.RETRY, 1)
 
 RULES: dict[int, Rule] = {
     # Errors of the credential: every message of the number would be rejected, so no attempt is counted.
     **dict.fromkeys((0, 190, 3, 10, *range(200, 300), 131005), _CREDENTIAL),
     # Errors and limits of the account.
-    **dict.fromkeys((131031, 368, 131042, 131064), Rule(Reaction.SUSPEND, 600)),
-    **dict.fromkeys((4, 80007), Rule(Reaction.SUSPEND, 5)),
+    **dict.fromkeys((131031, 368, 131042, 131064), Rule(ErrorClass.ACCOUNT, Reaction.SUSPEND, 600)),
+    **dict.fromkeys((4, 80007), Rule(ErrorClass.LIMIT, Reaction.SUSPEND, 5)),
     # Errors and limits of the number.
-    130429: Rule(Reaction.THROTTLE, 1),
-    131048: Rule(Reaction.SUSPEND, 3600),
-    133016: Rule(Reaction.SUSPEND, 3600),
-    131057: Rule(Reaction.SUSPEND, 60),
-    **dict.fromkeys((131037, 131045), Rule(Reaction.SUSPEND, 600)),
+    130429: Rule(ErrorClass.LIMIT, Reaction.THROTTLE, 1),
+    131048: Rule(ErrorClass.LIMIT, Reaction.SUSPEND, 3600),
+    133016: Rule(ErrorClass.LIMIT, Reaction.SUSPEND, 3600),
+    131057: Rule(ErrorClass.TRANSIENT, Reaction.SUSPEND, 60),
+    **dict.fromkeys((131037, 131045), Rule(ErrorClass.CREDENTIAL, Reaction.SUSPEND, 600)),
     # Rate limit of a pair of number and recipient.
-    131056: Rule(Reaction.RETRY, 1, backoff_factor=4),
+    131056: Rule(ErrorClass.LIMIT, Reaction.RETRY, 1, backoff_factor=4),
     # Transient errors of the provider.
     **dict.fromkeys((1, 2, 131000, 131016, 135000), _TRANSIENT),
 }
 """Codes without a rule fail the message: invalid requests, recipients, templates, and unknown codes."""
 
-_PERMANENT = Rule(Reaction.FAIL)
-_NOT_SENT = Rule(Reaction.RETRY, 0.5)
+_PERMANENT = Rule(ErrorClass.MESSAGE, Reaction.FAIL)
+_NOT_SENT = Rule(ErrorClass.NOT_SENT, Reaction.RETRY, 0.5)
 _MAX_DELAY_SECONDS = 300.0
+
+
+def error_class(outcome: SendOutcome) -> ErrorClass | None:
+    """Return the class of the error of an attempt; None when the message was accepted."""
+    match outcome:
+        case Accepted():
+            return None
+        case Unknown():
+            return ErrorClass.UNKNOWN
+        case NotSent():
+            return ErrorClass.NOT_SENT
+        case Rejected(code):
+            return RULES.get(code, _PERMANENT).error_class
+
+
+def connection_state(suspension_code: int | None, *, throttled: bool) -> ConnectionState:
+    """Return the state of a connection.
+
+    Args:
+        suspension_code: code of the error that suspends it; None when it is not suspended.
+        throttled: whether its rate was lowered in the last minutes.
+    """
+    if suspension_code is None:
+        return ConnectionState.THROTTLED if throttled else ConnectionState.ACTIVE
+    states = {
+        ErrorClass.CREDENTIAL: ConnectionState.LOGGED_OUT,
+        ErrorClass.ACCOUNT: ConnectionState.BANNED,
+    }
+    return states.get(RULES.get(suspension_code, _PERMANENT).error_class, ConnectionState.LIMITED)
 
 
 def decide(outcome: SendOutcome, attempts: int, max_attempts: int, rng: Random) -> AttemptDecision:

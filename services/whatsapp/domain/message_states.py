@@ -82,6 +82,7 @@ class DeliveryState:
         provider_id: the wamid, once known.
         code: error code of a failure.
         status_times: time of each status, as the provider reported it first.
+        attempt_age_seconds: time since the last send attempt; None if there was none.
     """
 
     company: str
@@ -91,6 +92,7 @@ class DeliveryState:
     provider_id: str | None
     code: int | None
     status_times: Mapping[DeliveryStatus, datetime]
+    attempt_age_seconds: float | None = None
 
     def apply_status(
         self, status: DeliveryStatus, occurred_at: datetime, provider_id: str, code: int | None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from uuid import UUID
 
     from services.whatsapp.domain.message_states import MessageState
@@ -40,6 +42,7 @@ class LeasedMessage:
         text: text of the message, at most 4096 characters.
         epoch: number of leases of this message; a write with an older epoch changes nothing.
         attempts: calls so far that ended with a definite "not accepted".
+        waited_seconds: time since the message became due.
     """
 
     company: str
@@ -51,6 +54,12 @@ class LeasedMessage:
     text: str
     epoch: int
     attempts: int
+    waited_seconds: float = 0.0
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether the message belongs to no campaign."""
+        return not self.campaign_id
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,37 @@ class LeaseResult:
 
     messages: list[LeasedMessage] = field(default_factory=list)
     requeue: list[tuple[ReadyConnection, float]] = field(default_factory=list)
+
+
+class ConnectionState(StrEnum):
+    """Whether a connection sends, and why not; a metric label."""
+
+    ACTIVE = "active"
+    THROTTLED = "throttled"
+    """It sends more slowly, after rate limit errors in the last minutes."""
+    LOGGED_OUT = "logged_out"
+    """Suspended: the token or the registration is rejected."""
+    BANNED = "banned"
+    """Suspended: the account is locked, restricted or not paid for."""
+    LIMITED = "limited"
+    """Suspended for another reason, mostly a limit of the provider."""
+
+
+@dataclass(frozen=True)
+class SendingLoad:
+    """State of the connections and of the queued messages, of all companies.
+
+    Attributes:
+        connections: number of connections by state.
+        reply_age_seconds: time since the oldest due reply became due, of connections that may send.
+        campaign_age_seconds: the same for campaign messages.
+        connection_wait_seconds: longest time that a connection with due messages was not leased from.
+    """
+
+    connections: Mapping[ConnectionState, int]
+    reply_age_seconds: float
+    campaign_age_seconds: float
+    connection_wait_seconds: float
 
 
 @dataclass(frozen=True)

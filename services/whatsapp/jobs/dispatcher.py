@@ -15,8 +15,9 @@ from services.contracts import telemetry
 from services.kit.errors import TemporaryError
 from services.kit.observability.metrics import counter, gauge, histogram
 from services.kit.retry import backoff_seconds, sleep_unless_stopped
-from services.whatsapp.domain.error_policy import decide
+from services.whatsapp.domain.error_policy import decide, error_class
 from services.whatsapp.domain.sending import AttemptResult, Unknown
+from services.whatsapp.events import priority_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,8 @@ SEND_ATTEMPTS = counter(telemetry.SEND_ATTEMPTS)
 SEND_DURATION = histogram(telemetry.SEND_DURATION)
 IN_FLIGHT = gauge(telemetry.SEND_IN_FLIGHT)
 FENCED_RESULTS = counter(telemetry.SEND_FENCED)
+PROVIDER_ERRORS = counter(telemetry.PROVIDER_ERRORS)
+WAIT = histogram(telemetry.MESSAGE_WAIT)
 log = logging.getLogger(__name__)
 
 
@@ -109,6 +112,7 @@ class Dispatcher:
     async def _attempt(self, message: LeasedMessage) -> None:
         """Make one attempt and keep its result for `write_results`."""
         started_at = asyncio.get_running_loop().time()
+        WAIT.labels(priority_label(is_reply=message.is_reply)).observe(message.waited_seconds)
         try:
             outcome = await self._sender.send(message)
         except Exception as error:
@@ -116,6 +120,8 @@ class Dispatcher:
             log.exception("The sender failed on message %s", message.message_id, extra=extra)
             outcome = Unknown(f"the sender failed: {type(error).__name__}")
         SEND_DURATION.observe(asyncio.get_running_loop().time() - started_at)
+        if failure := error_class(outcome):
+            PROVIDER_ERRORS.labels(failure.value).inc()
         decision = decide(outcome, message.attempts, self._settings.max_attempts, self._rng)
         SEND_ATTEMPTS.labels(decision.update.state.value).inc()
         if decision.suspend_seconds:

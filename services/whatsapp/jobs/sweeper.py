@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from services.contracts import telemetry
 from services.kit.observability.metrics import counter
 from services.kit.retry import sleep_unless_stopped
-from services.whatsapp.events import publish_returned, to_events, to_status_update
+from services.whatsapp.events import count_states, publish_returned, to_events, to_status_update
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,6 +49,7 @@ class Sweeper:
             await uow.outbox.add(to_events(to_status_update(outcome) for outcome in uncertain))
             await uow.commit()
         LEASES_EXPIRED.inc(len(uncertain))
+        count_states(outcome.state for outcome in uncertain)
         if uncertain:
             log.warning("%d attempts are uncertain", len(uncertain), extra={"action": "expire_leases"})
         return len(uncertain)

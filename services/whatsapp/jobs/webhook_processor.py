@@ -6,15 +6,17 @@ import logging
 from typing import TYPE_CHECKING
 
 from services.contracts import telemetry
-from services.kit.observability.metrics import counter
+from services.kit.observability.metrics import counter, gauge, histogram
 from services.kit.retry import sleep_unless_stopped
+from services.whatsapp.domain.message_states import DeliveryStatus, MessageState
 from services.whatsapp.domain.webhooks import MalformedWebhookError, parse_webhook
-from services.whatsapp.events import from_delivery_state, to_events
+from services.whatsapp.events import count_states, from_delivery_state, priority_label, to_events
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Sequence
 
+    from services.whatsapp.domain.message_states import DeliveryState
     from services.whatsapp.domain.webhooks import WebhookStatus
     from services.whatsapp.ports import UnitOfWork, UnitOfWorkFactory
 
@@ -23,6 +25,9 @@ WEBHOOK_BATCH_SIZE = 50
 POLL_INTERVAL_SECONDS = 1.0
 """Statuses of a message that arrive within this time cause one change and one event."""
 STATUSES = counter(telemetry.WEBHOOK_STATUSES)
+DUPLICATED = counter(telemetry.MESSAGES_DUPLICATED)
+DELIVERY = histogram(telemetry.MESSAGE_DELIVERY)
+OLDEST_AGE = gauge(telemetry.WEBHOOK_OLDEST_AGE)
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +42,11 @@ class WebhookProcessor:
         while not stop.is_set():
             if await self.process_batch() < WEBHOOK_BATCH_SIZE:
                 await sleep_unless_stopped(stop, POLL_INTERVAL_SECONDS)
+
+    async def measure(self) -> None:
+        """Export the age of the oldest webhook that is not processed."""
+        async with self._uow_factory() as uow:
+            OLDEST_AGE.set(await uow.webhooks.oldest_pending_age_seconds())
 
     async def process_batch(self) -> int:
         """Process the oldest webhooks; return how many."""
@@ -79,10 +89,24 @@ async def _apply(uow: UnitOfWork, statuses: Sequence[WebhookStatus]) -> None:
             STATUSES.labels("unknown").inc()
             continue
         updated = state.apply_status(status.status, status.occurred_at, status.provider_id, status.code)
-        STATUSES.labels("duplicate" if updated is state else "applied").inc()
+        _measure(status, state, is_new=updated is not state)
         new_states[keys[index]] = updated
     await uow.delivery_states.save(
         [state for key, state in new_states.items() if state is not previous_states[key]]
     )
     changed = [state for key, state in new_states.items() if state.state is not previous_states[key].state]
     await uow.outbox.add(to_events(from_delivery_state(state) for state in changed))
+
+
+def _measure(status: WebhookStatus, state: DeliveryState, *, is_new: bool) -> None:
+    """Count a status of a known message, and measure the time until its delivery."""
+    STATUSES.labels("applied" if is_new else "duplicate").inc()
+    is_other_message = state.provider_id not in {None, status.provider_id}
+    if is_other_message and status.status is DeliveryStatus.SENT:
+        DUPLICATED.inc()
+    if not is_new:
+        return
+    count_states([MessageState(status.status.value)])
+    if status.status is DeliveryStatus.DELIVERED and state.attempt_age_seconds is not None:
+        priority = priority_label(is_reply=not state.campaign_id)
+        DELIVERY.labels(priority).observe(state.attempt_age_seconds)

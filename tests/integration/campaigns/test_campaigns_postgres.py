@@ -17,6 +17,7 @@ from services.campaigns.domain.lifecycle import CampaignState
 from services.campaigns.domain.model import MessageState, Recipient
 from services.campaigns.fakes import FakeContactsClient
 from services.campaigns.handlers import create_campaign, get_campaign_progress, list_messages
+from services.campaigns.jobs.background import Planner
 from services.campaigns.jobs.planning import plan_next_chunk
 from services.campaigns.jobs.republish import republish_requests
 from services.contracts.v1 import events_pb2 as v1
@@ -24,6 +25,7 @@ from services.kit.ids import uuid7
 from services.kit.kafka.envelope import InboundEvent, decode
 from services.kit.postgres.database import Database, create_engine
 from services.kit.settings import DatabaseSettings, ProcessSettings
+from tests.metrics import metric
 from tests.servers.event_batches import flatten, statuses_updated
 
 if TYPE_CHECKING:
@@ -189,3 +191,26 @@ async def test_unconfirmed_messages_are_republished(
     requests = flatten(decode(bytes.fromhex(line)).event for line in lines)
     unconfirmed = {str(message.message_id) for message in messages[20:]}
     assert {request.message_id for request in requests} == unconfirmed
+
+
+async def test_planning_without_progress_is_measured(
+    test_database: TestDatabase, uow_factory: PostgresUnitOfWorkFactory
+) -> None:
+    recipients = [Recipient(uuid7(), uuid7(), f"+55119{n:08d}", "P") for n in range(120)]
+    contacts = FakeContactsClient({("acme", "friends"): recipients})
+    planner = Planner(CHUNK, uow_factory, contacts, lambda: None)
+    await create_campaign(COMMAND, uow_factory)
+    test_database.execute("UPDATE campaigns.campaign_plans SET progressed_at = now() - interval '1 minute'")
+    await planner.measure()
+    assert metric("esq_planning_campaigns") == 1
+    assert (metric("esq_planning_age_seconds") or 0) >= 60
+
+    await plan_next_chunk(CHUNK, uow_factory, contacts)
+    await planner.measure()
+    assert metric("esq_planning_campaigns") == 1
+    assert (metric("esq_planning_age_seconds") or 0) < 60
+
+    while await plan_next_chunk(CHUNK, uow_factory, contacts) is not None:
+        continue
+    await planner.measure()
+    assert metric("esq_planning_campaigns") == metric("esq_planning_age_seconds") == 0
