@@ -9,12 +9,12 @@ from chaos import experiment
 from cli.actions.runbook_pages import UNFILLED
 from cli.documented_commands import command_problems
 from infra.alerts.catalog import ALERT_BY_SLUG
+from infra.components.observability.scraped_metrics import SCRAPED_METRICS
 from infra.errors import Problem, ProblemsError
 from infra.validation import suggest
 from runbooks import page, references
 from runbooks.rehearsals import is_tolerated, rehearsal_problem
 from services.contracts.slo import SLO_BY_ID
-from services.contracts.telemetry import METRICS
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from runbooks.page import Runbook
 
-SCRAPE_METRICS = frozenset(("up",))
-"""Metrics that the scraper writes itself."""
 _CATALOG = "infra/alerts/catalog.py"
 
 
@@ -119,7 +117,7 @@ def _expected_fields(slug: str) -> dict[str, str | None]:
 
 
 def _reference_problems(file: Path, source: str) -> Iterator[Problem]:
-    """Yield dead links, commands that do not parse and metrics that nothing exports."""
+    """Yield dead links, commands that do not parse and metrics that are not scraped."""
     for link in references.dead_links(file):
         target = f"{link.target}#{link.anchor}" if link.anchor else link.target
         yield Problem(f"the link to `{target}` is dead", source, "Write the path of a file, or its heading.")
@@ -128,14 +126,9 @@ def _reference_problems(file: Path, source: str) -> Iterator[Problem]:
         for message in command_problems(line):
             yield Problem(message, f"{source}: {line}", "Write a command that exists.")
     for query in references.queries(text, "promql"):
-        for metric in sorted(references.metrics(query) - known_metrics()):
-            remedy = f"{suggest(metric, known_metrics())}Export and scrape it, or use another one."
-            yield Problem(f"nothing exports the metric `{metric}`", f"{source}: {query}", remedy)
-
-
-def known_metrics() -> frozenset[str]:
-    """Return the names of all time series that the observability layer stores."""
-    return SCRAPE_METRICS.union(*(metric.series for metric in METRICS))
+        for metric in sorted(references.metrics(query) - SCRAPED_METRICS):
+            remedy = f"{suggest(metric, SCRAPED_METRICS)}Export and scrape it, or use another one."
+            yield Problem(f"the metric `{metric}` is not scraped", f"{source}: {query}", remedy)
 
 
 def _rehearsal(runbook: Runbook, message: str) -> Problem:

@@ -70,7 +70,7 @@ def test_all_problems_of_all_pages_are_reported_at_once(folder: Path) -> None:
         "runbooks/power-loss.md: the link to `../docs/fault-injection-results.md#power-loss` is dead",
         "runbooks/api-latency.md: esq statuss ENV: there is no command `statuss`",
         "kubectl does not name the kubeconfig",
-        "nothing exports the metric `esq_queue_stopped`",
+        "the metric `esq_queue_stopped` is not scraped",
         "runbooks/procedures/stop-campaign.md: esq campaign halt",
     ):
         assert problem in reported
