@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,3 +34,18 @@ def start(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Fut
 
     threading.Thread(target=run, name=getattr(function, "__name__", "call"), daemon=True).start()
     return future
+
+
+def call_all(functions: Mapping[str, Callable[[], T]], timeout_seconds: float) -> dict[str, Future[T]]:
+    """Call functions at the same time, and wait for them.
+
+    Args:
+        functions: the functions by name.
+        timeout_seconds: time after which none is waited for.
+
+    Returns:
+        The futures of their results by name; one that is not done has not answered in time.
+    """
+    calls = {name: start(function) for name, function in functions.items()}
+    wait(calls.values(), timeout_seconds)
+    return calls

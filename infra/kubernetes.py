@@ -28,6 +28,8 @@ RETRY_SECONDS = 30.0
 API_ERRORS = (ApiException, UnreachableError)
 """All errors of a request."""
 
+_MAX_CONNECTIONS = 64
+"""Connections that a client keeps: all parts of a status are read at the same time."""
 _MIN_BACKOFF_SECONDS, _MAX_BACKOFF_SECONDS = 0.25, 4.0
 _MAX_RETRY_AFTER_SECONDS = 10.0
 _NO_RESPONSE, _NOT_FOUND, _TOO_MANY_REQUESTS = 0, 404, 429
@@ -122,6 +124,7 @@ def _configuration(kubeconfig: Path) -> client.Configuration:
                 configuration = client.Configuration()
                 # Retries are those of the client; the ones of urllib3 have no delays.
                 configuration.retries = False
+                configuration.connection_pool_maxsize = _MAX_CONNECTIONS
                 config.load_kube_config(
                     str(kubeconfig), client_configuration=configuration, persist_config=False
                 )

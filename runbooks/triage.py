@@ -177,15 +177,13 @@ def run_checks(
 
 
 def _problem(call: Future[Finding | None]) -> str:
-    """Return why a check could not be made; empty if it could. A defect of a check is raised."""
+    """Return why a check could not be made; empty if it could. A defect of one must not hide the others."""
     if not call.done():
         return "no answer in time"
     error = call.exception()
     if error is None:
         return ""
-    if isinstance(error, EsqError):
-        return error.message
-    raise error
+    return error.message if isinstance(error, EsqError) else f"internal error: {error!r}"
 
 
 def find_causes(findings: Mapping[str, Finding]) -> tuple[Cause, ...]:

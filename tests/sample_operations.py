@@ -93,6 +93,7 @@ def health(*, lost_zone: str = "zone-b") -> Health:
             EndpointCheck("/campaigns"),
             EndpointCheck("/webhooks", "status 503" if lost_zone else ""),
         ),
+        outages=(f"node node-{lost_zone} is not ready", "edge /webhooks: status 503") if lost_zone else (),
     )
 
 

@@ -9,6 +9,7 @@ from chaoslib.exceptions import ActivityFailed
 from chaos.context import current
 from infra import data_scrub
 from infra.components.pod_client import KubernetesPodClient
+from infra.components.scrub import record_damage
 from infra.names import DATA_NAMESPACE
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def find_damage(pod: str) -> list[str]:
     Raises:
         ActivityFailed: no damage was found.
     """
-    return [str(damage) for damage in _find(_pods(), current().target.resolve_pod(pod).pod)]
+    name = current().target.resolve_pod(pod).pod
+    damages = _find(_pods(), name)
+    record_damage(current().target.environment_folder, name, damages)
+    return [str(damage) for damage in damages]
 
 
 def repair_damage(pod: str) -> str:
@@ -50,6 +54,7 @@ def repair_damage(pod: str) -> str:
     damages = [damage for damage in data_scrub.scrub(pods, name) if not damage.repaired]
     if damages:
         data_scrub.repair(pods, name, damages, current().step)
+    record_damage(current().target.environment_folder, name, ())
     current().annotate(f"{name} repaired", is_injection=False)
     return name
 

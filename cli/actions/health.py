@@ -1,45 +1,37 @@
-"""Health of an environment: nodes, data layer, backups, services and edge, collected concurrently."""
+"""Health of an environment: what its readings show, and the problems that the steady state finds in them."""
 
 from __future__ import annotations
 
-import datetime as dt
-import ssl
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import httpx
-from kubernetes import client
-
-from cli.actions.restore_operations import read_request
-from infra import data_layer_health
-from infra.components.backup import status as backup_status
-from infra.components.component_health import PodUnreachableError
-from infra.components.pod_client import LIST_RETRY_SECONDS, KubernetesPodClient
-from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth, ServiceHealth
-from infra.errors import EsqError, UnreachableError
-from infra.kubernetes import API_ERRORS, api_client
-from infra.names import DATA_NAMESPACE, SERVICES_NAMESPACE
+from cli.actions.environment_context import EnvironmentContext
+from infra.components.pod_client import LIST_RETRY_SECONDS
+from infra.environment_health import BackupHealth
+from infra.errors import EsqError
 from infra.waiting import wait_for
+from runbooks import steady_state
+from runbooks.check import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
+    from collections.abc import Callable
 
     from cli.actions.deployment_target import DeploymentTarget
     from cli.environment import Environment
-    from infra.components.component_health import ComponentHealth, PodClient
-    from infra.environment_definition import EnvironmentDefinition
-    from infra.processes import Process
+    from infra.components.component_health import ComponentHealth
+    from infra.environment_health import EndpointCheck, NodeHealth, ServiceHealth
     from infra.progress import ProgressStep
+    from runbooks.check import CheckContext
 
+T = TypeVar("T")
 HEALTHY_TIMEOUT_SECONDS = 120.0
 """After a deploy everything must be healthy within this time."""
 _POLL_INTERVAL_SECONDS = 1.0
-_REQUEST_TIMEOUT_SECONDS = 5.0
-_ZONE_LABEL = "topology.kubernetes.io/zone"
+_DEADLINE_SECONDS = 20.0
+_REQUEST_TIMEOUT_SECONDS = 3.0
+_COMPONENTS = ("postgres", "redis", "kafka", "object-store")
 
 
 @dataclass(frozen=True)
@@ -53,28 +45,16 @@ class Health:
     endpoints: tuple[EndpointCheck, ...]
     unfinished_restore: str = ""
     """Command that resumes an interrupted in-place restore; empty when there is none."""
+    outages: tuple[str, ...] = ()
+    """Problems that can end by themselves, one sentence each."""
+    warnings: tuple[str, ...] = ()
+    """Problems that last, e.g. old backups."""
 
     @property
     def problems(self) -> list[str]:
         """All problems, one sentence each."""
         restore = f"an in-place restore is not complete; to resume: {self.unfinished_restore}"
-        return [
-            *([restore] if self.unfinished_restore else []),
-            *self.outages,
-            *(f"backups: {problem}" for problem in self.backups.problems),
-        ]
-
-    @property
-    def outages(self) -> list[str]:
-        """Problems of nodes, data, services and endpoints; unlike old backups, they can end by themselves."""
-        outages = [f"node {node.name} is not ready" for node in self.nodes if not node.ready]
-        outages += [f"{report.component}: {report.summary}" for report in self.data if not report.healthy]
-        outages += [
-            f"{service.name}: {service.ready} of {service.desired} ready in {len(service.zones)} zones"
-            for service in self.services
-            if not service.healthy
-        ]
-        return outages + [f"edge {check.path}: {check.problem}" for check in self.endpoints if check.problem]
+        return [*([restore] if self.unfinished_restore else []), *self.outages, *self.warnings]
 
     @property
     def healthy(self) -> bool:
@@ -120,27 +100,52 @@ def collect_health(target: DeploymentTarget) -> Health:
     Raises:
         EsqError: the environment is not deployed, or the cluster is unreachable.
     """
-    kubeconfig = target.kubeconfig
-    if not kubeconfig.is_file():
+    if not target.kubeconfig.is_file():
         raise EsqError(
             f"`{target.environment.name}` is not deployed",
-            location=str(kubeconfig),
+            location=str(target.kubeconfig),
             remedy=f"Deploy it: `esq deploy {target.environment.name}`.",
         )
-    services = KubernetesPodClient(kubeconfig, SERVICES_NAMESPACE)
-    processes = target.environment.definition.processes
-    api = api_client(kubeconfig, timeout_seconds=_REQUEST_TIMEOUT_SECONDS, retry_seconds=LIST_RETRY_SECONDS)
-    with ThreadPoolExecutor(6) as pool:
-        nodes = pool.submit(_nodes, api, kubeconfig)
-        restore = pool.submit(_unfinished_restore, api, target.environment.name)
-        data = pool.submit(data_layer_health.collect, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
-        backups = pool.submit(_backups, KubernetesPodClient(kubeconfig, DATA_NAMESPACE))
-        endpoints = pool.submit(_check_endpoints, target)
-        counted = pool.map(partial(_service, services, target.environment.definition), processes)
-        return Health(
-            *(nodes.result(), data.result(), backups.result()),
-            *(tuple(counted), endpoints.result(), restore.result()),
-        )
+    context = EnvironmentContext(
+        target,
+        deadline_seconds=_DEADLINE_SECONDS,
+        request_timeout_seconds=_REQUEST_TIMEOUT_SECONDS,
+        retry_seconds=LIST_RETRY_SECONDS,
+    )
+    return assess(context)
+
+
+def assess(context: CheckContext) -> Health:
+    """Return the health that the readings of an environment show.
+
+    Raises:
+        UnavailableError: its nodes cannot be read: the cluster is unreachable.
+    """
+    outages = steady_state.find_problems(context, steady_state.OUTAGES)
+    warnings = steady_state.find_problems(context, steady_state.WARNINGS)
+    components = [_read(partial(_component, context, name), None) for name in _COMPONENTS]
+    return Health(
+        nodes=tuple(context.nodes()),
+        data=tuple(health for health in components if health is not None),
+        backups=_read(context.backups, BackupHealth("cannot be read")),
+        services=tuple(_read(context.services, ())),
+        endpoints=tuple(_read(context.endpoints, ())),
+        unfinished_restore=_read(context.unfinished_restore, ""),
+        outages=tuple(outages),
+        warnings=tuple(warnings),
+    )
+
+
+def _component(context: CheckContext, name: str) -> ComponentHealth | None:
+    return context.component(name)
+
+
+def _read(read: Callable[[], T], missing: T) -> T:
+    """Return a reading; `missing` if it is unavailable, which the steady state reports."""
+    try:
+        return read()
+    except UnavailableError:
+        return missing
 
 
 def wait_until_healthy(
@@ -183,69 +188,3 @@ def wait_until_healthy(
             detail="\n".join(f"- {outage}" for outage in outages),
         )
     return health
-
-
-def _nodes(api: client.ApiClient, kubeconfig: Path) -> tuple[NodeHealth, ...]:
-    try:
-        nodes = client.CoreV1Api(api).list_node().items
-    except API_ERRORS as error:
-        raise UnreachableError(
-            "the cluster is unreachable",
-            location=str(kubeconfig),
-            remedy="See `esq cluster status`; `esq cluster up` starts what is not running.",
-            detail=str(error)[:500],
-        ) from error
-    return tuple(
-        NodeHealth(
-            node.metadata.name,
-            node.metadata.labels.get(_ZONE_LABEL, ""),
-            any(c.type == "Ready" and c.status == "True" for c in node.status.conditions or []),
-        )
-        for node in nodes
-    )
-
-
-def _unfinished_restore(api: client.ApiClient, environment: str) -> str:
-    request = read_request(api)
-    return request.command(environment) if request else ""
-
-
-def _backups(pods: PodClient) -> BackupHealth:
-    now = dt.datetime.now(dt.UTC)
-    try:
-        report = backup_status.read_report(pods)
-    except PodUnreachableError as error:
-        return BackupHealth("verifier unreachable", (error.message,))
-    return BackupHealth(
-        backup_status.summary(report, now), tuple(backup_status.problems(report, now)), report
-    )
-
-
-def _service(pods: PodClient, definition: EnvironmentDefinition, process: Process) -> ServiceHealth:
-    ready = [pod for pod in pods.list_pods(process.name) if pod.ready]
-    zones: dict[str, int] = {}
-    for pod in ready:
-        zones[pod.zone or "?"] = zones.get(pod.zone or "?", 0) + 1
-    return ServiceHealth(process.name, len(ready), definition.replicas_of(process), zones)
-
-
-def _check_endpoints(target: DeploymentTarget) -> tuple[EndpointCheck, ...]:
-    """Send a request to every public endpoint; any response of a service shows that it serves."""
-    ca = target.edge_ca
-    if not target.address or (ca is not None and not ca.is_file()):
-        return ()
-    processes = target.environment.definition.processes
-    endpoints = [process.public_endpoint for process in processes if process.public_endpoint]
-    paths: Sequence[str] = [prefix for endpoint in endpoints for prefix in endpoint.path_prefixes]
-    context = ssl.create_default_context(cafile=str(ca) if ca else None)
-    with httpx.Client(verify=context, timeout=_REQUEST_TIMEOUT_SECONDS) as http:
-        return tuple(EndpointCheck(path, _check_endpoint(http, target.address + path)) for path in paths)
-
-
-def _check_endpoint(http: httpx.Client, url: str) -> str:
-    try:
-        response = http.get(url)
-    except httpx.HTTPError as error:
-        return f"{type(error).__name__}: {error}"
-    failed = response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
-    return f"status {response.status_code}" if failed else ""

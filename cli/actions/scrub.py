@@ -10,7 +10,7 @@ from cli.actions.deployment_target import open_deployed_target
 from infra import data_scrub
 from infra.components.component_health import PodUnreachableError
 from infra.components.pod_client import KubernetesPodClient
-from infra.components.scrub import Damage  # noqa: TC001 - pydantic reads the annotations
+from infra.components.scrub import Damage, record_damage
 from infra.names import DATA_NAMESPACE
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ def scrub(environment: Environment, progress: ProgressReporter, *, repair: bool)
         with progress.step(f"repair of {pod}") as step:
             results[pod] = repair_replica(pods, results[pod], list(results.values()), step)
             step.set_result(describe(results[pod]))
+    for pod, result in results.items():
+        if not result.problem:
+            record_damage(environment.folder, pod, () if result.repaired else result.damages)
     return list(results.values())
 
 

@@ -1,4 +1,4 @@
-"""`esq runbook list | show | check`."""
+"""`esq runbook list | show | check | triage`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.commands import triage
 from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode
 
@@ -82,6 +83,9 @@ def _summary(runbook: Runbook) -> Iterator[tuple[str, str]]:
     yield "SLO", fields.slo or "none"
     yield "experiments", ", ".join(dict.fromkeys([*rehearsing, *causes])) or "none"
     yield "rehearsed", rehearsal_text(fields, _today())
+
+
+app.add_typer(triage.app)
 
 
 @app.command()

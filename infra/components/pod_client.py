@@ -34,17 +34,26 @@ class KubernetesPodClient:
         kubeconfig: path of the kubeconfig.
         namespace: name of the namespace.
         timeout_seconds: timeout of each query.
+        retry_seconds: time after which no further attempt of a question to the API server itself starts.
     """
 
-    def __init__(self, kubeconfig: Path, namespace: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        namespace: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        retry_seconds: float = LIST_RETRY_SECONDS,
+    ) -> None:
         self.namespace = namespace
         self._timeout_seconds = timeout_seconds
+        self._retry_seconds = retry_seconds
         self._kubeconfig = kubeconfig
         self._zones: dict[str, str] | None = None
 
     @cached_property
     def _core(self) -> client.CoreV1Api:
-        return client.CoreV1Api(self._client(LIST_RETRY_SECONDS))
+        return client.CoreV1Api(self._client(self._retry_seconds))
 
     @cached_property
     def _pods(self) -> client.ApiClient:
@@ -128,5 +137,5 @@ def _short_error(error: Exception) -> str:
         document = json.loads(body)
         # The API server says `message`, a service (RFC 9457) `detail`.
         return str(document.get("message") or document["detail"])[:_MAX_ERROR_CHARACTERS]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return str(getattr(error, "reason", None) or error)[:_MAX_ERROR_CHARACTERS]

@@ -1,29 +1,69 @@
-"""Problems of backups are reported, but a deploy does not wait for them."""
+"""The health consists of readings and of the findings of the steady state; a deploy does not wait for backups."""
 
 from __future__ import annotations
 
-from cli.actions.health import Health
-from infra.environment_health import BackupHealth, ServiceHealth
+import pytest
+
+from cli.actions.health import assess
+from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth
+from runbooks.check import UnavailableError
+from runbooks.fakes import ZONES, FakeContext, component, without
 
 FAILED_DRILL = BackupHealth("drill failed", ("the last drill failed: latest: 3 rows instead of 4",))
-UNAVAILABLE = ServiceHealth("contacts-api", 0, 2, {})
+
+
+def test_healthy_environment_has_no_problems() -> None:
+    health = assess(FakeContext())
+    assert health.healthy
+    assert health.summary == "3 nodes, 12 data replicas, 18 service replicas, edge: healthy"
 
 
 def test_failed_drill_is_a_problem_but_not_an_outage() -> None:
-    health = Health((), (), FAILED_DRILL, (), ())
+    health = assess(FakeContext(backups=FAILED_DRILL))
     assert not health.healthy
     assert health.problems == ["backups: the last drill failed: latest: 3 rows instead of 4"]
-    assert health.outages == []
+    assert health.outages == ()
     assert health.to_dict()["backups"]["problems"] == list(FAILED_DRILL.problems)
 
 
 def test_outage_is_a_problem() -> None:
-    health = Health((), (), BackupHealth("healthy"), (UNAVAILABLE,), ())
-    assert health.outages == health.problems == ["contacts-api: 0 of 2 ready in 0 zones"]
+    health = assess(FakeContext(services=without("contacts-api")))
+    assert list(health.outages) == health.problems == ["contacts-api: 0 of 2 ready in 0 zones"]
+
+
+@pytest.mark.parametrize(
+    ("readings", "problem"),
+    [
+        ({"component": component("postgres", r1="starting")}, "postgres: postgres-1: starting"),
+        (
+            {"component": component("kafka", "3 partitions have no leader")},
+            "kafka: 3 partitions have no leader",
+        ),
+        ({"endpoints": (EndpointCheck("/contacts", "status 503"),)}, "edge /contacts: status 503"),
+        (
+            {"nodes": tuple(NodeHealth(zone, zone, ready=zone != "zone-b") for zone in ZONES)},
+            "node zone-b is not ready",
+        ),
+    ],
+)
+def test_every_part_is_checked(readings: dict, problem: str) -> None:
+    assert assess(FakeContext(**readings)).problems == [problem]
 
 
 def test_unfinished_restore_is_a_problem_with_the_command_that_resumes_it() -> None:
     command = "esq backup restore local --target latest --in-place"
-    health = Health((), (), BackupHealth("healthy"), (), (), unfinished_restore=command)
+    health = assess(FakeContext(unfinished_restore=command))
     assert health.problems == [f"an in-place restore is not complete; to resume: {command}"]
-    assert health.outages == []
+    assert health.outages == ()
+
+
+def test_component_that_cannot_be_read_is_an_outage() -> None:
+    health = assess(FakeContext(component=UnavailableError("no answer within 20 s")))
+    assert not health.healthy
+    assert health.data == ()
+    assert "no answer within 20 s: cannot tell postgres-down" in health.outages[0]
+
+
+def test_unreachable_cluster_is_an_error() -> None:
+    with pytest.raises(UnavailableError, match="does not answer"):
+        assess(FakeContext(nodes=UnavailableError("the API server does not answer")))

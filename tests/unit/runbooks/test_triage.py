@@ -118,12 +118,15 @@ def test_containers_that_restarted_together_were_a_lost_zone() -> None:
     assert diagnosis.recovered[0].finding.zones == {"zone-a"}
 
 
-def test_defect_of_a_check_is_not_hidden() -> None:
+def test_defect_of_a_check_is_reported_and_does_not_hide_the_others() -> None:
     def broken(_: Any) -> Finding | None:
         raise KeyError("leader")
 
-    with pytest.raises(KeyError, match="leader"):
-        diagnose(FakeContext(), (Check("zone-down", "Whether.", broken),))
+    context = FakeContext(endpoints=symptoms.FAILED_EDGE)
+    working = checks.find_check("api-availability")
+    diagnosis = diagnose(context, (Check("zone-down", "Whether.", broken), working))
+    assert diagnosis.unread == {"internal error: KeyError('leader')": ("zone-down",)}
+    assert diagnosis.named == {"api-availability"}
 
 
 def test_no_two_problems_explain_each_other() -> None:
