@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,19 @@ from cli.actions.deploy_history import StackRun
 from cli.actions.health import Health
 from cli.actions.open_faults import FaultStatus, JournalStatus
 from cli.actions.queue import QueueRow
-from cli.operations_page.fakes import FakeSources
+from cli.observability_client import FiringAlert, Series
+from cli.operations_page.fakes import FakeSources, FakeTelemetry
 from infra.components.component_health import ComponentHealth, Replica
+from infra.components.observability.spans import Span
+from infra.dashboards.graphs import DATA_LAYER, DELIVERY, GOLDEN_SIGNALS, PROVIDER, Query
 from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth, ServiceHealth
 from infra.errors import Problem
 from infra.measurements.report_store import StoredReport
 from infra.process_identity import ProcessIdentity
 from tests.sample_reports import slo_reports
 
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+GRAPHS = (*GOLDEN_SIGNALS, *DELIVERY, *PROVIDER, *DATA_LAYER)
 ZONES = ("zone-a", "zone-b", "zone-c")
 HOSTILE = "<img src=x onerror=alert(1)>"
 """Text that a careless page would run."""
@@ -54,7 +60,93 @@ def sample_sources(folder: Path, **replaced: Any) -> FakeSources:
             StackRun("services", "deploy", "in-progress", now - dt.timedelta(seconds=20), None, 0),
         ],
     }
+    values |= {
+        "telemetry": telemetry(now),
+        "runbooks": {"postgres-down": "# Postgres down\n\nesq status local"},
+    }
     return FakeSources(values | replaced)
+
+
+def telemetry(now: dt.datetime) -> FakeTelemetry:
+    """Return an observability layer with values for all graphs, alerts, a trace and log lines."""
+    return FakeTelemetry(
+        series={query.expression: graph_series(query, now) for graph in GRAPHS for query in graph.queries},
+        entries=log_entries(now),
+        spans=spans(now.timestamp()),
+        firing=firing_alerts(now),
+    )
+
+
+def graph_series(query: Query, now: dt.datetime) -> list[Series]:
+    """Return two series of the last hour for a query with labels in its legend, else one."""
+    start = now.timestamp() - 3600
+    names = re.findall(r"\{\{(\w+)\}\}", query.legend)
+    values = ("first", HOSTILE) if names else ("",)
+    return [
+        Series(
+            dict.fromkeys(names, value),
+            tuple((start + 60 * step, (number + 1) * 20 + step % 30) for step in range(61)),
+        )
+        for number, value in enumerate(values)
+    ]
+
+
+def firing_alerts(now: dt.datetime) -> list[FiringAlert]:
+    """Return a page, a ticket, and an alert that another one inhibits."""
+    page = FiringAlert(
+        {"alertname": "PostgresDown", "severity": "page"},
+        {"summary": "Postgres has no primary"},
+        now - dt.timedelta(minutes=2),
+        "active",
+    )
+    ticket = FiringAlert(
+        {"alertname": "DiskPressure", "severity": "ticket", "node": "node-a"},
+        {"summary": "The disk of node-a is 85 % full"},
+        now - dt.timedelta(hours=2),
+        "active",
+    )
+    inhibited = FiringAlert(
+        {"alertname": "PostgresSlow", "severity": "page"},
+        {"summary": "slow"},
+        now - dt.timedelta(minutes=1),
+        "suppressed",
+        inhibited_by=("1",),
+    )
+    return [ticket, inhibited, page]
+
+
+def spans(started_at: float) -> list[Span]:
+    """Return a trace with nested spans, a failed one, and one whose parent is missing."""
+    rows = (
+        (1, "", "POST /campaigns", 0.0, 0.2),
+        (3, f"{2:016x}", "INSERT campaigns", 0.05, 0.1),
+        (2, f"{1:016x}", "create campaign", 0.02, 0.15),
+        (4, f"{9:016x}", "send", 0.18, 0.8),
+    )
+    return [
+        Span(
+            trace_id=TRACE_ID,
+            span_id=f"{number:016x}",
+            parent_id=parent_id,
+            name=name,
+            service="campaigns-api",
+            started_at=started_at + offset,
+            seconds=seconds,
+            status="error" if name == "send" else "ok",
+            attributes={"http.route": HOSTILE} if number == 1 else {},
+        )
+        for number, parent_id, name, offset, seconds in rows
+    ]
+
+
+def log_entries(now: dt.datetime) -> list[dict[str, str]]:
+    """Return log lines, of which two belong to the trace."""
+    common = {"_time": now.isoformat(), "service": "campaigns-api", "level": "info"}
+    return [
+        {**common, "_msg": "campaign created", "trace_id": TRACE_ID},
+        {**common, "_msg": HOSTILE, "level": "error", "trace_id": TRACE_ID},
+        {**common, "_msg": "unrelated", "trace_id": ""},
+    ]
 
 
 def health(*, lost_zone: str = "zone-b") -> Health:

@@ -10,7 +10,7 @@ from cli.operations_page.rendering import render, snapshot_json
 from cli.operations_page.server import OperationsApp, OperationsServer
 from cli.operations_page.snapshot import Snapshot
 from cli.operations_page.sources import EnvironmentSources
-from cli.operations_page.views import Views, runbook_view
+from cli.operations_page.views import Views
 from infra.errors import EsqError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def build_app(sources: OperationsSources) -> OperationsApp:
     return OperationsApp(
         render("page", environment=sources.environment),
         lambda: snapshot_json(sources.environment, snapshot.views()),
-        Views({"runbook": runbook_view}).view_json,
+        Views(sources).view_json,
     )
 
 

@@ -45,7 +45,12 @@ def snapshot_json(environment: str, views: Sequence[PanelView]) -> dict[str, Any
         "is_complete": is_complete,
         "banner": _banner(problems, is_complete=is_complete),
         "panels": [
-            {"id": view.panel.id, "title": view.panel.title, "html": render("panel", view=view)}
+            {
+                "id": view.panel.id,
+                "title": view.panel.title,
+                "html": render("panel", view=view),
+                "age_seconds": None if view.age_seconds is None else round(view.age_seconds),
+            }
             for view in views
         ],
     }

@@ -12,7 +12,9 @@ from cli.actions.deployment_target import open_deployed_target
 from cli.actions.health import collect_health
 from cli.actions.platform_access import open_platform
 from cli.actions.queue import OPERATOR_TENANT, list_queues, queue_row
+from cli.actions.runbook_pages import environment_values, find_page, page_text
 from cli.actions.slo import evaluate_slos, measurement_store
+from cli.observability_client import ObservabilityClient
 from cli.operations_page.panel import NotDeployedError
 from cli.operations_page.shared_reading import FirstSuccess, SharedReading
 from infra.progress import RecordingProgress
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from cli.actions.queue import QueueRow
     from cli.actions.slo import SloReport
     from cli.environment import Environment
+    from cli.operations_page.telemetry import Telemetry
     from cli.platform_client import PlatformClient
     from infra.measurements.report_store import StoredReport
 
@@ -65,6 +68,12 @@ class OperationsSources(Protocol):
     def deploys(self) -> Sequence[StackRun]:
         """Return the last runs of the engine."""
 
+    def telemetry(self) -> Telemetry:
+        """Return the observability layer; raises NotDeployedError without one."""
+
+    def runbook(self, name: str) -> str:
+        """Return the text of a runbook, with the names of the environment."""
+
 
 class EnvironmentSources:
     """A real environment.
@@ -82,6 +91,7 @@ class EnvironmentSources:
         self._platform = FirstSuccess(
             lambda: closing.enter_context(open_platform(environment, RecordingProgress()))
         )
+        self._telemetry = FirstSuccess(self._open_telemetry)
         self._health = SharedReading(lambda: collect_health(self._target()), HEALTH_INTERVAL_SECONDS)
 
     @property
@@ -121,6 +131,23 @@ class EnvironmentSources:
     def deploys(self) -> Sequence[StackRun]:
         """See `OperationsSources.deploys`."""
         return deploy_history(self._target())
+
+    def telemetry(self) -> Telemetry:
+        """See `OperationsSources.telemetry`."""
+        return self._telemetry()
+
+    def runbook(self, name: str) -> str:
+        """See `OperationsSources.runbook`."""
+        return page_text(find_page(name), environment_values(self.environment))
+
+    def _open_telemetry(self) -> Telemetry:
+        client = ObservabilityClient(self._target().kubeconfig)
+        if not client.is_deployed():
+            raise NotDeployedError(
+                "the observability layer is not deployed",
+                remedy=f"Deploy it: `esq deploy {self.environment} --layer observability`.",
+            )
+        return client
 
     def _client(self, company: str) -> PlatformClient:
         return self._platform().client_for(company, REQUEST_TIMEOUT_SECONDS)

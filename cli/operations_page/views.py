@@ -1,37 +1,42 @@
-"""What the page shows on demand: a runbook."""
+"""What the page shows on demand: a trace, log lines, a runbook."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
-import runbooks
+from cli.operations_page.log_search import search_logs
 from cli.operations_page.rendering import render
+from cli.operations_page.waterfall import require_trace_id, trace_html
 from infra.errors import UsageError
-from infra.validation import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_RUNBOOKS = Path(runbooks.__file__).parent
+    from cli.operations_page.sources import OperationsSources
 
 
 class Views:
     """The views of a page, by name.
 
     Args:
-        views: each returns the HTML for its argument; may raise an EsqError.
+        sources: the environment.
     """
 
-    def __init__(self, views: Mapping[str, Callable[[str], str]]) -> None:
-        self._views = views
+    def __init__(self, sources: OperationsSources) -> None:
+        self._sources = sources
+        self._views: Mapping[str, Callable[[str], str]] = {
+            "trace": self._trace,
+            "logs": self._logs,
+            "runbook": self._runbook,
+        }
 
     def view_json(self, name: str, argument: str) -> dict[str, Any]:
         """Return a view as the page reads it.
 
         Args:
             name: name of the view.
-            argument: what it shows, e.g. the name of a runbook.
+            argument: what it shows, e.g. the id of a trace.
 
         Raises:
             UsageError: there is no such view.
@@ -41,14 +46,12 @@ class Views:
             raise UsageError(f"there is no view `{name}`")
         return {"html": self._views[name](argument)}
 
+    def _trace(self, argument: str) -> str:
+        trace_id = require_trace_id(argument)
+        return trace_html(trace_id, self._sources.telemetry().trace(trace_id))
 
-def runbook_view(name: str) -> str:
-    """Return the HTML of a runbook.
+    def _logs(self, argument: str) -> str:
+        return search_logs(self._sources.telemetry(), argument, dt.datetime.now(dt.UTC))
 
-    Raises:
-        UsageError: there is no such runbook.
-    """
-    names = sorted(path.stem for path in _RUNBOOKS.glob("*.md"))
-    if name not in names:
-        raise UsageError(f"there is no runbook `{name}`", remedy=suggest(name, names))
-    return render("runbook", text=(_RUNBOOKS / f"{name}.md").read_text(encoding="utf-8"))
+    def _runbook(self, argument: str) -> str:
+        return render("runbook", text=self._sources.runbook(argument))

@@ -1,4 +1,4 @@
-// Polls the snapshot and shows it. The address's fragment is `#token=...` once, then a view, e.g. `#/runbook/NAME`.
+// Polls the snapshot and shows it. The address's fragment is `#token=...` once, then a view, e.g. `#/trace/ID`.
 
 import { show } from "./morph.js";
 
@@ -6,8 +6,9 @@ const POLL_MS = 3_000;
 const FIRST_POLL_MS = 500; // while panels are read for the first time
 const TIMEOUT_MS = 10_000;
 const TOKEN = "esq-token";
-const VIEWS = { runbook: "Runbook" };
+const VIEWS = { trace: "Trace", logs: "Log lines", runbook: "Runbook" };
 const byId = (id) => document.getElementById(id);
+const shown = new Map(); // HTML by panel: most of it stays the same from poll to poll
 let lastUpdate = null;
 
 class Rejected extends Error {}
@@ -28,18 +29,25 @@ function takeToken() {
   return true;
 }
 
-function section(panel) {
-  const present = byId(`panel-${panel.id}`);
-  if (present) return present;
+function createPanel(panel) {
   const created = document.createElement("section");
   created.id = `panel-${panel.id}`;
   created.setAttribute("aria-labelledby", `heading-${panel.id}`);
+  created.append(document.createElement("div"), document.createElement("p"));
+  created.lastChild.className = "age";
   byId("panels").append(created);
   const link = document.createElement("a");
   link.href = `#panel-${panel.id}`;
   link.textContent = panel.title;
   byId("contents").append(link);
   return created;
+}
+
+function showPanel(panel) {
+  const [content, age] = (byId(`panel-${panel.id}`) ?? createPanel(panel)).children;
+  if (shown.get(panel.id) !== panel.html) show(content, panel.html);
+  shown.set(panel.id, panel.html);
+  age.textContent = panel.age_seconds === null ? "" : `read ${panel.age_seconds} s ago`;
 }
 
 function connection(state, text) {
@@ -52,7 +60,7 @@ async function update() {
     const snapshot = await read("/snapshot.json");
     document.title = snapshot.title;
     show(byId("banner"), snapshot.banner);
-    for (const panel of snapshot.panels) show(section(panel), panel.html);
+    snapshot.panels.forEach(showPanel);
     lastUpdate = new Date();
     connection("connected", "Updated every 3 s.");
     return snapshot.is_complete ? POLL_MS : FIRST_POLL_MS;
@@ -94,6 +102,11 @@ async function showView() {
   } else show(byId("view-content"), answer.html);
 }
 
+byId("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = byId("find-text").value.trim();
+  location.hash = `#/${event.submitter?.value ?? "trace"}/${encodeURIComponent(text)}`;
+});
 addEventListener("hashchange", () => {
   if (takeToken()) update();
   else showView();

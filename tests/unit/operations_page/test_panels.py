@@ -7,10 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from cli.operations_page import service_map, timeline, work
-from cli.operations_page.panel import Content, PanelState
+from cli.operations_page.panel import Content, NotDeployedError, PanelState
 from cli.operations_page.panels import build_panels
 from cli.operations_page.rendering import snapshot_json
 from cli.operations_page.snapshot import Snapshot
@@ -18,6 +16,10 @@ from cli.operations_page.timeline import Lane, Period
 from infra.errors import EsqError
 from tests.sample_operations import HOSTILE, health, healthy, queue, quiet_journal, sample_sources
 
+PANELS = (
+    *("alerts", "map", "signals", "timeline", "queues", "delivery", "campaigns", "replication", "data"),
+    *("provider", "faults", "slos"),
+)
 NOW = dt.datetime(2026, 11, 30, 3, tzinfo=dt.UTC)
 
 
@@ -48,12 +50,18 @@ def test_banner_lists_problems_with_links_to_their_panels(tmp_path: Path) -> Non
     assert snapshot["is_complete"]
     assert snapshot["title"].startswith("✗")
     assert '<a href="#panel-map">Service map</a>: node node-zone-b is not ready' in snapshot["banner"]
-    assert "problems" in snapshot["banner"]
+    assert '<a href="#panel-alerts">Alerts</a>: PostgresDown: Postgres has no primary' in snapshot["banner"]
 
 
 def test_quiet_environment_has_no_problems(tmp_path: Path) -> None:
     snapshot = complete_snapshot(
-        tmp_path, health=healthy(), queues=[queue()], campaigns={"acme": []}, journal=quiet_journal(), slos=[]
+        tmp_path,
+        health=healthy(),
+        queues=[queue()],
+        campaigns={"acme": []},
+        journal=quiet_journal(),
+        slos=[],
+        telemetry=NotDeployedError("no layer"),
     )
     assert snapshot["title"].startswith("✓")
     assert "no problems" in snapshot["banner"]
@@ -132,8 +140,18 @@ def test_left_fault_is_a_problem_with_the_command_that_undoes_it(tmp_path: Path)
     assert "no fault is open" in timeline.faults_content(quiet_journal(), "local").html
 
 
-@pytest.mark.parametrize("name", ["map", "timeline", "queues", "replication", "campaigns", "faults", "slos"])
-def test_page_has_the_panel(tmp_path: Path, name: str) -> None:
-    [html] = [panel["html"] for panel in complete_snapshot(tmp_path)["panels"] if panel["id"] == name]
-    assert f'id="heading-{name}"' in html
-    assert "style=" not in html  # the Content-Security-Policy refuses it
+def test_page_has_every_panel(tmp_path: Path) -> None:
+    panels = {panel["id"]: panel["html"] for panel in complete_snapshot(tmp_path)["panels"]}
+    assert tuple(panels) == PANELS
+    for name, html in panels.items():
+        assert f'id="heading-{name}"' in html
+        assert "style=" not in html  # the Content-Security-Policy refuses it
+
+
+def test_panels_without_observability_layer_say_so(tmp_path: Path) -> None:
+    snapshot = complete_snapshot(tmp_path, telemetry=NotDeployedError("no layer", remedy="Deploy it."))
+    panels = {panel["id"]: panel["html"] for panel in snapshot["panels"]}
+    for name in ("alerts", "signals", "delivery", "data", "provider"):
+        assert "not deployed" in panels[name]
+        assert "no layer. Deploy it" in panels[name]
+    assert "no layer" not in snapshot["banner"]  # a choice of the environment, not a problem

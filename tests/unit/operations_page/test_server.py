@@ -48,7 +48,7 @@ def test_listens_on_loopback_only(server: OperationsServer) -> None:
     assert len(server.access.token) >= 43
 
 
-@pytest.mark.parametrize("path", ["/snapshot.json", "/views/runbook?argument=fault-left", "/nothing"])
+@pytest.mark.parametrize("path", ["/snapshot.json", "/views/runbook?argument=postgres-down", "/nothing"])
 @pytest.mark.parametrize("token", ["", "Bearer ", "Bearer x", "Basic TOKEN", "TOKEN", "Bearer \xe9"])
 def test_data_needs_the_token(server: OperationsServer, path: str, token: str) -> None:
     value = token.replace("TOKEN", server.access.token)
@@ -66,7 +66,7 @@ def test_snapshot_with_the_token(server: OperationsServer) -> None:
     assert (status, headers["Content-Type"]) == (200, "application/json")
     snapshot = json.loads(body)
     assert snapshot["environment"] == "local"
-    assert [panel["id"] for panel in snapshot["panels"]][:2] == ["map", "timeline"]
+    assert [panel["id"] for panel in snapshot["panels"]][:2] == ["alerts", "map"]
 
 
 @pytest.mark.parametrize("host", ["attacker.example", "127.0.0.1", "127.0.0.1:1", "", "[::1]:PORT"])
@@ -118,5 +118,5 @@ def test_unknown_view_is_an_error(server: OperationsServer, path: str, reason: s
 
 
 def test_runbook(server: OperationsServer) -> None:
-    _, _, body = request(server, "/views/runbook?argument=fault-left", Authorization=bearer(server))
-    assert "esq chaos rollback" in json.loads(body)["html"]
+    _, _, body = request(server, "/views/runbook?argument=postgres-down", Authorization=bearer(server))
+    assert "esq status local" in json.loads(body)["html"]

@@ -1,0 +1,1 @@
+"""Graphs of an environment's metrics: one table for the operations page and for Grafana."""
