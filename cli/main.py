@@ -61,6 +61,7 @@ COMMANDS = {
         "Show every SLO with its last measurement; exit code 99 when one is violated.",
     ),
     "runbook": ("cli.commands.runbook", "Show, check and run the runbooks of the alerts."),
+    "dashboards": ("cli.commands.dashboards", "Dashboards for Grafana: export them, or apply them to one."),
     "chaos": ("cli.commands.chaos", "Run fault injection experiments."),
     "load": ("cli.commands.load", "Run load tests."),
     "audit": (
