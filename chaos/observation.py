@@ -22,8 +22,10 @@ from chaos.traffic.client_stats import compute_stats
 from chaos.traffic.in_cluster import ClusterTraffic
 from chaos.traffic.process import Traffic
 from chaos.traffic.running import CombinedTraffic
+from chaos.triage_watch import TriageWatch
 from infra.errors import EsqError, UsageError
 from infra.subprocesses import DIE_WITH_PARENT
+from runbooks.triage import diagnose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from chaos.target import Target
     from chaos.traffic.client import Endpoints
     from chaos.traffic.running import RunningTraffic
+    from runbooks.triage import Diagnosis
 
 CAMPAIGN_TIMEOUT_SECONDS = 600.0
 BASELINE_SECONDS = 3.0
@@ -44,6 +47,11 @@ FRESH_TIMEOUT_SECONDS = 30.0
 Leaders = dict[str, tuple[str, int]]
 
 
+def run_triage(target: Target) -> Diagnosis:
+    """Return what the checks of the runbooks tell about the target now."""
+    return diagnose(target.open_context())
+
+
 @dataclass(frozen=True)
 class Instruments:
     """How a target is observed.
@@ -52,11 +60,13 @@ class Instruments:
         start_traffic: returns the clients of an experiment, started when entered; None without traffic.
         sample_cluster: returns the function that samples the state of the cluster.
         read_leaders: returns the leader of each replicated component with the number of its election.
+        diagnose: runs a triage of the target.
     """
 
     start_traffic: Callable[[Target, Experiment], RunningTraffic | None]
     sample_cluster: Callable[[Target], Callable[[], Mapping[str, str]]]
     read_leaders: Callable[[Target], Leaders]
+    diagnose: Callable[[Target], Diagnosis] = run_triage
 
 
 def start_traffic(target: Target, experiment: Experiment) -> RunningTraffic | None:
@@ -135,6 +145,9 @@ class Observation:
         self._abort = abort
         self._stack = ExitStack()
         self._timeline = Timeline(instruments.sample_cluster(context.target))
+        self._triage = TriageWatch(
+            experiment.name, self._first_injection_at, lambda: instruments.diagnose(context.target)
+        )
         self._campaign: subprocess.Popen[str] | None = None
         self._guard: Guard | None = None
         self.problems: list[str] = []
@@ -158,6 +171,7 @@ class Observation:
         context.step.set_status("waiting for the clients to connect")
         clients = self._instruments.start_traffic(context.target, self._experiment)
         stack.enter_context(self._timeline)
+        stack.enter_context(self._triage)
         self.started_at = time.monotonic()
         if clients is not None:
             context.traffic = stack.enter_context(clients)
@@ -166,6 +180,10 @@ class Observation:
             self._campaign = _start_campaign(context.target, extension.campaign_contacts)
             stack.callback(_end, self._campaign)
         context.wait(BASELINE_SECONDS, "traffic before the fault")
+
+    def _first_injection_at(self) -> float | None:
+        injections = [entry.at for entry in tuple(self._context.annotations) if entry.is_injection]
+        return min(injections, default=None)
 
     def _watch(self, traffic: RunningTraffic, stack: ExitStack) -> None:
         """Start the guard once every stream of the traffic is acknowledged."""
@@ -230,8 +248,9 @@ class Observation:
         }
 
     def events(self) -> dict[str, Any]:
-        """Return the state changes of the cluster."""
+        """Return the state changes of the cluster, and the result of the triage."""
         return {
+            "triage": self._triage.result,
             "events": tuple(event for event in self._timeline.events if event.at >= self.started_at),
             "last_reading_at": self._timeline.last_reading_at,
         }

@@ -10,6 +10,7 @@ from chaos import metrics
 from chaos.context import Annotation  # noqa: TC001 - pydantic reads the annotations when the class is created
 from chaos.timeline import Event, time_to_full_redundancy
 from chaos.traffic.client_stats import StreamStats  # noqa: TC001 - same
+from chaos.triage_watch import TriageResult  # noqa: TC001 - same
 from infra.measurements.run_values import RunOutcome, RunValue
 from infra.measurements.slo_evaluation import SloEvaluation, evaluate
 from services.contracts.slo import ERROR_BUDGET_SECONDS, SloStatus
@@ -92,6 +93,7 @@ class ExperimentRun(BaseModel):
         campaign: result of the campaign, if one was sent.
         last_reading_at: time of the last reading of the cluster's state; None if there was none.
         failovers: number of leader changes of Postgres, Redis and Kafka; None if it is not known.
+        triage: which causes a triage named; None if none was due.
         status: status from Chaos Toolkit: `completed`, `failed`, `aborted`, `interrupted`.
         deviated: whether the system was not healthy again in time.
         problems: further reasons why the run is invalid, e.g. a precondition that did not hold.
@@ -110,6 +112,7 @@ class ExperimentRun(BaseModel):
     campaign: CampaignResult | None = None
     last_reading_at: float | None = None
     failovers: int | None = None
+    triage: TriageResult | None = None
     status: str = "completed"
     deviated: bool = False
     problems: tuple[str, ...] = ()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from infra.components.component_health import Pod
     from infra.credentials import Credentials
     from infra.zones import Cluster
+    from runbooks.check import CheckContext
 
 _SENTINEL = (
     *("redis-cli", "-e", "--user", "probe", "--tls", "--cacert", "/etc/esq/tls/ca.crt", "-p", "26379"),
@@ -49,6 +50,7 @@ class Target:
         cluster: the zones; None for an external cluster, which accepts only faults through its API.
         credentials: credentials of the platform.
         find_problems: checks every component; returns one sentence per problem.
+        open_context: reads the environment for the checks of the runbooks, once for each call.
         endpoints: returns the endpoints and credentials for the clients of the run with this name.
         campaign_command: returns the command that sends a campaign to this number of contacts and prints the
             reconciliation with the ledger as JSON.
@@ -64,6 +66,7 @@ class Target:
     cluster: Cluster | None
     credentials: Credentials = field(repr=False)
     find_problems: Callable[[], list[str]]
+    open_context: Callable[[], CheckContext]
     endpoints: Callable[[str], Endpoints]
     campaign_command: Callable[[str], list[str]]
     rotation_command: tuple[str, ...]

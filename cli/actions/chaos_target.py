@@ -12,6 +12,7 @@ from chaos.target import Target
 from chaos.traffic.client import Endpoints
 from cli.actions import health
 from cli.actions.deployment_target import open_deployed_target
+from cli.actions.environment_context import EnvironmentContext
 from cli.actions.stack_config import load_credentials
 from cli.environment_lease import EnvironmentLease
 from infra.config_files import garage, kafka, postgres, redis
@@ -75,6 +76,7 @@ def open_experiment_target(
         cluster=target.cluster,
         credentials=access,
         find_problems=lambda: _health_problems(target),
+        open_context=partial(EnvironmentContext, target),
         endpoints=partial(_endpoints, target, access),
         campaign_command=partial(_campaign_command, environment),
         rotation_command=_rotation_command(environment),

@@ -36,6 +36,7 @@ def target(server: ApiServer, tmp_path: Path) -> Target:
         cluster=None,
         credentials=unused,
         find_problems=list,
+        open_context=unused,
         endpoints=unused,
         campaign_command=unused,
         rotation_command=(),
