@@ -122,12 +122,14 @@ class PlanLease:
         epoch: fencing token; only the holder of the current epoch may write.
         list_exhausted: whether each contact of the list has its message; later passes only request returned
             messages again.
+        traceparent: trace of the request that started or resumed the plan; may be empty.
     """
 
     campaign: Campaign
     cursor: UUID | None
     epoch: int
     list_exhausted: bool = False
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from services.campaigns.domain.lifecycle import RequestedState, effective_state
 from services.campaigns.domain.model import UNCONFIRMED_STATES, MessageState
 from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.fakes import FakeInbox, FakeOutbox
+from services.kit.observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -70,6 +71,7 @@ class PlanRow:
     list_exhausted: bool = False
     failure: str | None = None
     total: int | None = None
+    traceparent: str = ""
 
 
 @dataclass
@@ -237,6 +239,7 @@ class FakePlanRepository:
         row.list_exhausted = row.list_exhausted or row.ended
         row.cursor = None if row.list_exhausted else row.cursor
         row.ended, row.lease_expires_at, row.epoch = False, 0.0, row.epoch + 1
+        row.traceparent = tracing.current_traceparent()
 
     async def suspend(self, campaign: Campaign) -> None:
         """See `ports.PlanRepository.suspend`."""
@@ -255,7 +258,7 @@ class FakePlanRepository:
         key = min(waiting, key=lambda key: self._tables.plans[key].lease_expires_at)
         row, campaign = self._tables.plans[key], self._tables.campaigns[key].campaign
         row.epoch, row.lease_expires_at = row.epoch + 1, now + lease_seconds
-        return PlanLease(campaign, row.cursor, row.epoch, row.list_exhausted)
+        return PlanLease(campaign, row.cursor, row.epoch, row.list_exhausted, row.traceparent)
 
     async def advance(self, plan: PlanLease, cursor: UUID | None, lease_seconds: float) -> bool:
         """See `ports.PlanRepository.advance`."""

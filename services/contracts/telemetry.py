@@ -289,8 +289,10 @@ NAMESPACE = "esq"
 class SpanName(StrEnum):
     """Names of spans, apart from HTTP spans (`METHOD route`) and Kafka spans (`operation topic`)."""
 
+    SCHEDULE = "schedule campaign"
     PLAN = "plan campaign"
-    LEASE = "lease messages"
+    WAIT = "wait in queue"
     SEND = "send message"
+    RECORD = "record results"
     PROCESS_WEBHOOKS = "process webhooks"
     APPLY_STATUS = "apply status"

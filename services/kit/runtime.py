@@ -83,10 +83,19 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
+        _export_spans(settings, stack)
         components = await build(settings, stack)
         gc.freeze()  # objects allocated so far are permanent: exclude them from later collections
         gc.set_threshold(GC_THRESHOLD)
         await serve_until_stopped(settings, components, stop)
+
+
+def _export_spans(settings: ProcessSettings, stack: AsyncExitStack) -> None:
+    """Export spans if a collector is set, until the stack is closed."""
+    if settings.traces_endpoint is not None:
+        from services.kit.observability.span_export import start_export  # noqa: PLC0415 - loads the SDK
+
+        stack.callback(start_export(settings))
 
 
 async def serve_until_stopped(

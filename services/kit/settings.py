@@ -10,7 +10,15 @@ import re
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotation when it runs
 from typing import TYPE_CHECKING, Annotated, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from services.contracts.endpoints import HTTP_PORT
@@ -59,6 +67,21 @@ class ProcessSettings(SettingsGroup):
     """Name of the service; also of its schema, role, consumer group and log lines."""
     environment: str = "local"
     """Name of the environment; used in logs only."""
+    process: str = ""
+    """Name of the process, e.g. `whatsapp-dispatcher`; used in traces only."""
+    instance: str = ""
+    """Name of this replica, used in traces only; the host name by default."""
+    zone: str = ""
+    """Zone of this replica; used in traces only."""
+    traces_endpoint: AnyHttpUrl | None = None
+    """OTLP/HTTP address of the collector of traces, without path; unset means that no spans are recorded."""
+    traces_password: SecretStr | None = None
+    """Password of the account `esq` of the collector; unset means no login."""
+    traces_ratio: float = Field(default=0.05, ge=0, le=1)
+    """Share of the traces that are recorded, of those that start here: a caller's trace is recorded if the
+    caller records it."""
+    traces_queue_size: int = Field(default=2048, ge=1, le=65_536)
+    """Finished spans that wait for their export; further ones are dropped. A span takes about 2 KB."""
     log_level: str = "INFO"
     """Lowest level that is logged."""
     host: str = "0.0.0.0"  # noqa: S104 - a pod's address is not known before it runs

@@ -15,6 +15,7 @@ from services.whatsapp.domain.connections import ConnectionDetails
 from services.whatsapp.domain.message_states import DeliveryState, MessageState
 from services.whatsapp.domain.messages import MessageOutcome, MessageRecord, ReplyLoad
 from services.whatsapp.domain.sending import Accepted, LeaseResult
+from services.whatsapp.domain.webhooks import PendingWebhook
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -183,6 +184,7 @@ class FakeMessageRepository:
         self._connections = connections
         self.messages: dict[MessageKey, StoredMessage] = {}
         self.halted_runs: dict[RunKey, int] = {}
+        self.traceparents: dict[MessageKey, str] = {}
 
     async def find(self, company: str, message_id: UUID) -> MessageRecord | None:
         """See `ports.MessageRepository.find`."""
@@ -213,8 +215,11 @@ class FakeMessageRepository:
         self.messages[key] = StoredMessage(record, priority=1)
         return True
 
-    async def queue_requested(self, requests: Mapping[MessageKey, MessageRequested]) -> int:
+    async def queue_requested(
+        self, requests: Mapping[MessageKey, MessageRequested], traceparents: Mapping[MessageKey, str]
+    ) -> int:
         """See `ports.MessageRepository.queue_requested`."""
+        self.traceparents |= traceparents
         queued = 0
         for key, request in requests.items():
             existing = self.messages.get(key)
@@ -327,9 +332,13 @@ class FakeWebhookRepository:
         """See `ports.WebhookRepository.store`."""
         self.bodies.append(body)
 
-    async def lock_pending(self, limit: int) -> list[tuple[int, bytes]]:
+    async def lock_pending(self, limit: int) -> list[PendingWebhook]:
         """See `ports.WebhookRepository.lock_pending`."""
-        pending = [(index, body) for index, body in enumerate(self.bodies) if index not in self.parse_errors]
+        pending = [
+            PendingWebhook(index, body, "")
+            for index, body in enumerate(self.bodies)
+            if index not in self.parse_errors
+        ]
         return pending[:limit]
 
     async def oldest_pending_age_seconds(self) -> float:

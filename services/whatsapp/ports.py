@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         SendingLoad,
         SendOutcome,
     )
-    from services.whatsapp.domain.webhooks import WebhookStatus
+    from services.whatsapp.domain.webhooks import PendingWebhook, WebhookStatus
 
 RESYNC_INTERVAL_SECONDS = 2.0
 """The ready queue receives all connections with due messages this often."""
@@ -164,8 +164,17 @@ class MessageRepository(Protocol):
         """Queue a reply; return False when it exists."""
         ...
 
-    async def queue_requested(self, requests: Mapping[MessageKey, MessageRequested]) -> int:
-        """Queue requested messages; return how many are queued or were queued again under a later run.
+    async def queue_requested(
+        self, requests: Mapping[MessageKey, MessageRequested], traceparents: Mapping[MessageKey, str]
+    ) -> int:
+        """Queue requested messages.
+
+        Args:
+            requests: the requests.
+            traceparents: trace of those messages whose attempts and statuses are recorded in it.
+
+        Returns:
+            How many are queued, or were queued again under a later run.
 
         Raises:
             ValueError: a text is too long.
@@ -225,11 +234,11 @@ class WebhookRepository(Protocol):
     """Raw webhooks, inside a unit of work."""
 
     async def store(self, body: bytes) -> None:
-        """Store a webhook as received."""
+        """Store a webhook as received, with the current trace."""
         ...
 
-    async def lock_pending(self, limit: int) -> list[tuple[int, bytes]]:
-        """Lock the oldest unprocessed webhooks; return their ids and bodies."""
+    async def lock_pending(self, limit: int) -> list[PendingWebhook]:
+        """Lock the oldest unprocessed webhooks and return them."""
         ...
 
     async def oldest_pending_age_seconds(self) -> float:

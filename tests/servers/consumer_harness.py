@@ -14,7 +14,7 @@ from services.kit.kafka.consumer import EventConsumer
 from services.kit.kafka.consumer_lag import ConsumerLagMonitor
 from services.kit.kafka.envelope import InboundEvent, OutboundEvent
 from services.kit.kafka.kafka_consumer import open_kafka_consumer
-from services.kit.observability import trace_context
+from services.kit.observability import tracing
 from services.kit.postgres.inbox import PostgresInbox
 from services.kit.settings import ProcessSettings
 from tests.servers.event_batches import flatten, statuses_updated
@@ -109,5 +109,5 @@ class RecordingHandler:
                 self.attempts += [time.monotonic()] if len(fresh) == 1 else []
                 raise LookupError("poison event")
             await transaction.commit()
-        self.traces.append(getattr(trace_context.current_trace(), "trace_id", ""))
+        self.traces.append(tracing.current_trace_id())
         self.handled += [(update.message_id, int(update.provider_id)) for update in updates]

@@ -6,16 +6,18 @@ import json
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from uuid import UUID
 
 import aiohttp
 
 from services.campaigns.domain.model import Recipient
+from services.contracts.telemetry import Attribute
 from services.kit.circuit_breaker import CircuitBreaker
 from services.kit.errors import NotFoundError, TemporaryError
 from services.kit.http.client import open_http_client
 from services.kit.ids import uuid7
+from services.kit.observability import tracing
 from services.kit.retry import retry_bounded
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class HttpContactsClient:
     def __init__(self, client: aiohttp.ClientSession, base_url: str, tokens: JwtTokens) -> None:
         self._client = client
         self._base_url = base_url
+        self._server = urlsplit(base_url).hostname or ""
         self._tokens = tokens
         self._breaker = CircuitBreaker("contacts.page", max_concurrent=MAX_CONCURRENT_CALLS)
 
@@ -61,11 +64,13 @@ class HttpContactsClient:
 
     async def _get(self, url: str, query: dict[str, str], token: str) -> dict[str, Any]:
         """Send one request."""
-        headers = {"Authorization": f"Bearer {token}"}
         async with self._breaker.call():
             try:
-                async with self._client.get(url, params=query, headers=headers) as response:
-                    content = await response.read()
+                with tracing.client_span("GET", self._server) as span:
+                    headers = {"Authorization": f"Bearer {token}", **tracing.trace_headers()}
+                    async with self._client.get(url, params=query, headers=headers) as response:
+                        span.set_attribute(Attribute.STATUS, response.status)
+                        content = await response.read()
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise TemporaryError("the contacts service does not respond") from error
             if response.status == HTTPStatus.NOT_FOUND:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.campaigns.adapters.row_mappers import campaign_from_row
 from services.campaigns.commands import PlanLease, PlanningLoad
+from services.kit.observability import tracing
 from services.kit.postgres.named_queries import load_queries
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ class PostgresPlanRepository:
 
     async def start_or_resume(self, campaign: Campaign) -> None:
         """See `ports.PlanRepository.start_or_resume`."""
-        await self._transaction.execute(SQL["start_or_resume_plan"], **_key(campaign))
+        await self._transaction.execute(
+            SQL["start_or_resume_plan"], traceparent=tracing.current_traceparent(), **_key(campaign)
+        )
 
     async def suspend(self, campaign: Campaign) -> None:
         """See `ports.PlanRepository.suspend`."""
@@ -35,7 +38,9 @@ class PostgresPlanRepository:
     async def claim(self, lease_seconds: float) -> PlanLease | None:
         """See `ports.PlanRepository.claim`."""
         row = await self._transaction.fetch_one(SQL["claim_plan"], seconds=lease_seconds)
-        return PlanLease(campaign_from_row(row), row.cursor, row.epoch, row.list_exhausted) if row else None
+        if row is None:
+            return None
+        return PlanLease(campaign_from_row(row), row.cursor, row.epoch, row.list_exhausted, row.traceparent)
 
     async def advance(self, plan: PlanLease, cursor: UUID | None, lease_seconds: float) -> bool:
         """See `ports.PlanRepository.advance`."""

@@ -85,9 +85,9 @@ SET messages = campaign_state_counts.messages + excluded.messages
 -- name: start_or_resume_plan
 -- Create the plan of a campaign that starts, or resume it. A plan that has ended has exhausted its list: only
 -- returned messages are requested again.
-INSERT INTO campaign_plans AS p (company, campaign_id) VALUES (:company, :campaign_id)
+INSERT INTO campaign_plans AS p (company, campaign_id, traceparent) VALUES (:company, :campaign_id, :traceparent)
 ON CONFLICT (company, campaign_id) DO UPDATE
-SET list_exhausted = p.list_exhausted OR p.ended_at IS NOT NULL, progressed_at = now(),
+SET traceparent = excluded.traceparent, list_exhausted = p.list_exhausted OR p.ended_at IS NOT NULL, progressed_at = now(),
     cursor = CASE WHEN p.list_exhausted OR p.ended_at IS NOT NULL THEN NULL ELSE p.cursor END,
     ended_at = NULL, lease_expires_at = now(), epoch = p.epoch + 1
 
@@ -106,7 +106,7 @@ WHERE (p.company, p.campaign_id) = (
     ORDER BY lease_expires_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ) AND c.company = p.company AND c.id = p.campaign_id
 RETURNING c.company, c.id, c.name, c.list_name, c.text, c.text_variants, c.variables, c.connection, c.run,
-          c.window_closes_at, c.expires_at, p.cursor, p.epoch, p.list_exhausted
+          c.window_closes_at, c.expires_at, p.cursor, p.epoch, p.list_exhausted, p.traceparent
 
 -- name: advance_plan
 -- Store the cursor and renew the lease, unless the lease is lost.

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from services.campaigns.domain.model import MessageState
 from services.campaigns.events import request_events
+from services.contracts.telemetry import Attribute, SpanName
 from services.kit.errors import NotFoundError, TemporaryError
+from services.kit.observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +52,18 @@ async def plan_next_chunk(
         await uow.commit()
     if plan is None:
         return None
+    attributes = {Attribute.CAMPAIGN: str(plan.campaign.id)}
+    with tracing.span(SpanName.PLAN, plan.traceparent, attributes=attributes) as span:
+        planned = await _plan(plan, command.chunk_size, uow_factory, contacts)
+        span.set_attribute(Attribute.MESSAGES, planned)
+    return planned
+
+
+async def _plan(plan: PlanLease, size: int, uow_factory: UnitOfWorkFactory, contacts: ContactsClient) -> int:
+    """Plan the next chunk of a leased plan; return the number of planned messages."""
     if plan.list_exhausted and plan.cursor is None and not await _start_pass_if_needed(plan, uow_factory):
         return 0
-    campaign, size = plan.campaign, command.chunk_size
+    campaign = plan.campaign
     try:
         # One contact more than a chunk shows whether there is a next one: saves a request for most lists.
         total, page = await contacts.fetch_page(campaign.company, campaign.list_name, plan.cursor, size + 1)

@@ -10,6 +10,8 @@ from services.campaigns.domain.lifecycle import CampaignState, RequestedState
 from services.campaigns.domain.model import MessageState
 from services.campaigns.domain.schedule_rules import next_transition
 from services.campaigns.events import run_stopped_event
+from services.contracts.telemetry import Attribute, SpanName
+from services.kit.observability import tracing
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,24 +41,30 @@ async def run_scheduled_transition(now: datetime, uow_factory: UnitOfWorkFactory
         current = await uow.campaigns.lock_next_due(now)
         if current is None:
             return None
-        transition = next_transition(
-            current.requested_state,
-            current.state,
-            current.campaign.window_closes_at,
-            current.schedule,
-            now,
-        )
-        state = transition.requested_state
-        campaign = await _apply_transition(current, transition, uow)
-        unfinished = state is RequestedState.CANCELLED and not await _cancel_batch(current, uow)
-        if unfinished:
-            transition = replace(transition, next_check_at=now)
-        await uow.campaigns.apply_transition(campaign, transition)
-        await uow.commit()
+        with tracing.span(SpanName.SCHEDULE, "", attributes={Attribute.CAMPAIGN: str(current.campaign.id)}):
+            await _check(current, now, uow)
+    return current.campaign.id
+
+
+async def _check(current: CampaignProgress, now: datetime, uow: UnitOfWork) -> None:
+    """Apply the due transition of a campaign and commit."""
+    transition = next_transition(
+        current.requested_state,
+        current.state,
+        current.campaign.window_closes_at,
+        current.schedule,
+        now,
+    )
+    state = transition.requested_state
+    campaign = await _apply_transition(current, transition, uow)
+    unfinished = state is RequestedState.CANCELLED and not await _cancel_batch(current, uow)
+    if unfinished:
+        transition = replace(transition, next_check_at=now)
+    await uow.campaigns.apply_transition(campaign, transition)
+    await uow.commit()
     if state is not current.requested_state:
         extra = {"action": "schedule_campaign", "campaign": campaign.id}
         log.info("Campaign changed to %s", state.value, extra=extra)
-    return campaign.id
 
 
 async def _apply_transition(

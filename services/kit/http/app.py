@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 
 from services.contracts.endpoints import LIVENESS_PATH, METRICS_PATH, READINESS_PATH
 from services.kit.errors import InvalidError, OverloadedError, ServiceError, TemporaryError, TooLargeError
-from services.kit.http.telemetry_middleware import TelemetryMiddleware
+from services.kit.http.telemetry_middleware import SCOPE_KEY, TelemetryMiddleware
+from services.kit.observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +71,7 @@ def create_app(
 
 
 def problem_response(status: int, title: str, detail: str, **extensions: object) -> JSONResponse:
-    """Return a problem details response (RFC 9457).
+    """Return a problem details response (RFC 9457) with the id of the current trace.
 
     Args:
         status: HTTP status code.
@@ -82,6 +83,8 @@ def problem_response(status: int, title: str, detail: str, **extensions: object)
         The response.
     """
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, **extensions}
+    if trace_id := tracing.current_trace_id():
+        content["trace_id"] = trace_id
     return JSONResponse(content, status, media_type="application/problem+json")
 
 
@@ -148,13 +151,14 @@ async def _client_disconnected(_request: Request, _error: Exception) -> Response
 
 
 async def _unexpected_error(request: Request, error: Exception) -> JSONResponse:
-    """Log the error; return no internal details."""
-    log.error(
-        "A request failed unexpectedly",
-        exc_info=error,
-        extra={"action": "handle_request", "method": request.method, "path": request.url.path},
-    )
-    return problem_response(500, ServiceError.title, "an unexpected error; it has been logged")
+    """Log the error; return no internal details. The framework calls this outside of all middleware."""
+    with tracing.resumed(request.scope.get(SCOPE_KEY, "")):
+        log.error(
+            "A request failed unexpectedly",
+            exc_info=error,
+            extra={"action": "handle_request", "method": request.method, "path": request.url.path},
+        )
+        return problem_response(500, ServiceError.title, "an unexpected error; it has been logged")
 
 
 class BodyLimitMiddleware:

@@ -10,13 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from confluent_kafka import KafkaException, Producer
+from opentelemetry.trace import SpanKind
 
+from services.contracts.telemetry import Attribute
 from services.kit.errors import TemporaryError
+from services.kit.observability import tracing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from confluent_kafka import KafkaError, Message
+    from opentelemetry.trace import Span
 
     from services.kit.settings import KafkaSettings, ProcessSettings
 
@@ -77,6 +82,41 @@ class Record:
     headers: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
+def header_text(headers: Mapping[str, str | bytes], name: str) -> str:
+    """Return a record header as text; empty when it is missing.
+
+    Args:
+        headers: headers of the record.
+        name: name of the header.
+    """
+    value = headers.get(name, "")
+    return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def messaging_span(
+    operation: str, topics: Sequence[str], traceparents: Sequence[str], kind: SpanKind
+) -> AbstractContextManager[Span]:
+    """Return the span of a batch of records.
+
+    Args:
+        operation: `send` or `process`.
+        topics: topics of the records.
+        traceparents: what caused each record.
+        kind: kind of the span.
+
+    Returns:
+        Context manager; see `tracing.batch_span`.
+    """
+    destination = ",".join(topics)
+    attributes: dict[Attribute, str | int] = {
+        Attribute.MESSAGING_SYSTEM: "kafka",
+        Attribute.OPERATION: operation,
+        Attribute.DESTINATION: destination,
+        Attribute.BATCH: len(traceparents),
+    }
+    return tracing.batch_span(f"{operation} {destination}", traceparents, kind=kind, attributes=attributes)
+
+
 class Publisher(Protocol):
     """Port: publishes records."""
 
@@ -108,10 +148,13 @@ class KafkaPublisher:
     async def publish(self, records: Sequence[Record]) -> None:
         """See `Publisher.publish`."""
         loop = asyncio.get_running_loop()
-        acknowledged, problem = await loop.run_in_executor(self._thread, self._publish, records)
-        if acknowledged < len(records):
-            missing = len(records) - acknowledged
-            raise TemporaryError(f"{missing} of {len(records)} records not acknowledged: {problem}")
+        traceparents = [header_text(record.headers, tracing.TRACEPARENT_HEADER) for record in records]
+        topics = sorted({record.topic for record in records})
+        with messaging_span("send", topics, traceparents, SpanKind.PRODUCER):
+            acknowledged, problem = await loop.run_in_executor(self._thread, self._publish, records)
+            if acknowledged < len(records):
+                missing = len(records) - acknowledged
+                raise TemporaryError(f"{missing} of {len(records)} records not acknowledged: {problem}")
 
     def _publish(self, records: Sequence[Record]) -> tuple[int, str]:
         """Produce and wait; return the number of acknowledged records, and the first problem."""

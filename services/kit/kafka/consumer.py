@@ -22,11 +22,13 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from opentelemetry.trace import SpanKind
+
 from services.contracts import telemetry
 from services.kit.errors import TemporaryError
+from services.kit.kafka.client import messaging_span
 from services.kit.kafka.envelope import MalformedEventError, UnknownSchemaVersionError, decode
 from services.kit.kafka.failed_records import FailedRecord, Reason, RetryPolicy
-from services.kit.observability import trace_context
 from services.kit.observability.metrics import counter
 from services.kit.retry import backoff_seconds
 
@@ -133,7 +135,7 @@ class EventConsumer:
         """Handle the batch at once or, when that fails permanently, one by one; return the failed records."""
         decoded, failed_records = _decode_records(records)
         try:
-            await self._invoke_handler([event for _, event in decoded])
+            await self._invoke_handler(decoded)
         except TemporaryError:
             raise
         except Exception:
@@ -149,18 +151,19 @@ class EventConsumer:
     async def _handle_one(self, record: ConsumedRecord, event: InboundEvent) -> FailedRecord | None:
         """Handle one event; return the failed record, if it failed."""
         try:
-            await self._invoke_handler([event])
+            await self._invoke_handler([(record, event)])
         except TemporaryError:
             raise
         except Exception as error:  # noqa: BLE001 - on any error the record is retried and the others proceed
             return FailedRecord(record, Reason.FAILED, f"{type(error).__name__} in the handler")
         return None
 
-    async def _invoke_handler(self, events: Sequence[InboundEvent]) -> None:
-        if events:
-            traceparent = trace_context.common_traceparent(event.traceparent for event in events)
-            with trace_context.trace_scope(traceparent):
-                await self._handler(events)
+    async def _invoke_handler(self, decoded: Sequence[tuple[ConsumedRecord, InboundEvent]]) -> None:
+        if decoded:
+            topics = sorted({record.topic for record, _ in decoded})
+            traceparents = [event.traceparent for _, event in decoded]
+            with messaging_span("process", topics, traceparents, SpanKind.CONSUMER):
+                await self._handler([event for _, event in decoded])
 
     async def _publish_failed(self, failed_records: Sequence[FailedRecord]) -> None:
         """Publish failed records to their retry or dead-letter topics."""

@@ -28,7 +28,7 @@ from services.kit.kafka.failed_records import (
     ConsumedRecord,
 )
 from services.kit.kafka.kafka_consumer import to_consumed_record
-from services.kit.observability.trace_context import TRACEPARENT_HEADER
+from services.kit.observability.tracing import TRACEPARENT_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -17,7 +17,7 @@ from services.contracts.v1.events_pb2 import (
     MessageStatusesUpdated,
 )
 from services.kit.ids import uuid7
-from services.kit.observability.trace_context import current_traceparent
+from services.kit.observability.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from services.contracts.topics import dead_letter_topic_name, retry_topic_name
 from services.kit.kafka.client import Record
-from services.kit.observability.trace_context import TRACEPARENT_HEADER
+from services.kit.observability.tracing import TRACEPARENT_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

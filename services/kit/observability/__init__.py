@@ -1,1 +1,1 @@
-"""Observability: JSON logs, trace context, health checks and metrics of circuit breakers and bulkheads."""
+"""Observability: JSON logs, traces, health checks and metrics of circuit breakers and bulkheads."""

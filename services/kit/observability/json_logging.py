@@ -13,7 +13,7 @@ import re
 import sys
 from datetime import UTC, datetime
 
-from services.kit.observability import trace_context
+from services.kit.observability import tracing
 
 _STANDARD_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
@@ -53,8 +53,8 @@ class JsonFormatter(logging.Formatter):
             "source": record.name,
             "message": record.getMessage(),
         }
-        if trace := trace_context.current_trace():
-            line["trace_id"] = trace.trace_id
+        if trace_id := tracing.current_trace_id():
+            line["trace_id"] = trace_id
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES})
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)

@@ -26,7 +26,7 @@ from sqlalchemy import text
 from services.contracts import telemetry
 from services.kit.errors import TemporaryError
 from services.kit.kafka.client import Record
-from services.kit.observability import trace_context
+from services.kit.observability import tracing
 from services.kit.observability.metrics import counter, gauge
 from services.kit.postgres.named_queries import load_queries
 from services.kit.retry import sleep_unless_stopped
@@ -84,7 +84,7 @@ class PostgresOutbox:
             topics=[event.topic.name for event in events],
             keys=[event.key for event in events],
             payloads=[event.encode() for event in events],
-            traceparent=trace_context.current_traceparent(),
+            traceparent=tracing.current_traceparent(),
         )
 
 
@@ -228,5 +228,5 @@ def _columns(rows: Sequence[Row[Any]]) -> tuple[list[int], list[str]]:
 
 def _record(row: Row[Any]) -> Record:
     """Convert an outbox row to a Kafka record."""
-    headers = {trace_context.TRACEPARENT_HEADER: row.traceparent} if row.traceparent else {}
+    headers = {tracing.TRACEPARENT_HEADER: row.traceparent} if row.traceparent else {}
     return Record(row.topic, row.key, row.payload, headers)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from services.contracts.telemetry import Attribute
 from services.kit.http.client import CONNECT_ERRORS
+from services.kit.observability import tracing
 from services.whatsapp.domain.sending import Accepted, NotSent, Rejected, Unknown
 
 if TYPE_CHECKING:
@@ -35,14 +38,18 @@ class CloudApiSender:
         """
         self._client = client
         self._base_url = base_url.rstrip("/")
+        self._server = urlsplit(base_url).hostname or ""
         self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     async def send(self, message: LeasedMessage) -> SendOutcome:
         """See `ports.MessageSender.send`."""
         url = f"{self._base_url}/{message.phone_number_id}/messages"
         try:
-            async with self._client.post(url, data=_request_body(message), headers=self._headers) as response:
-                return parse_response(response.status, await response.read())
+            with tracing.client_span("POST", self._server) as span:
+                headers = self._headers | tracing.trace_headers()
+                async with self._client.post(url, data=_request_body(message), headers=headers) as response:
+                    span.set_attribute(Attribute.STATUS, response.status)
+                    return parse_response(response.status, await response.read())
         except CONNECT_ERRORS as error:
             return NotSent(_reason(error))
         except (aiohttp.ClientError, TimeoutError) as error:

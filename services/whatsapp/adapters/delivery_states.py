@@ -81,4 +81,5 @@ def _state_from_row(row: Row[Any]) -> DeliveryState:
         code=row.code,
         status_times={status: time for status, time in times.items() if time is not None},
         attempt_age_seconds=None if row.attempt_age_seconds is None else float(row.attempt_age_seconds),
+        traceparent=row.traceparent or "",
     )

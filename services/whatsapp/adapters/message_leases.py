@@ -115,6 +115,7 @@ def _leased_message_from_row(row: Row[Any]) -> LeasedMessage:
         epoch=row.epoch,
         attempts=row.attempts,
         waited_seconds=float(row.waited_seconds),
+        traceparent=row.traceparent or "",
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.contracts.v1.events_pb2 import PRIORITY_REPLY
 from services.contracts.validation import MAX_TEXT_LENGTH
+from services.kit.observability import tracing
 from services.kit.postgres.named_queries import load_queries
 from services.whatsapp.domain.message_states import MessageState
 from services.whatsapp.domain.messages import MessageOutcome, MessageRecord, ReplyLoad
@@ -58,6 +59,7 @@ class PostgresMessageRepository:
 
     async def add_reply(self, command: SendReply) -> bool:
         """See `ports.MessageRepository.add_reply`."""
+        traceparent = tracing.current_traceparent()
         added = await self._transaction.execute(
             SQL["add_reply"],
             company=command.company,
@@ -67,12 +69,17 @@ class PostgresMessageRepository:
             text=command.text,
             priority=PRIORITY_REPLY,
             ttl_seconds=command.ttl_seconds,
+            traceparent=traceparent if tracing.is_sampled(traceparent) else None,
         )
         return added == 1
 
-    async def queue_requested(self, requests: Mapping[MessageKey, MessageRequested]) -> int:
+    async def queue_requested(
+        self, requests: Mapping[MessageKey, MessageRequested], traceparents: Mapping[MessageKey, str]
+    ) -> int:
         """See `ports.MessageRepository.queue_requested`."""
-        return await self._transaction.execute(SQL["store_requested"], **_request_columns(requests))
+        columns = _request_columns(requests)
+        columns["traceparents"] = [traceparents.get(key) for key in sorted(requests)]
+        return await self._transaction.execute(SQL["store_requested"], **columns)
 
     async def list_outcomes(self, keys: Iterable[MessageKey]) -> list[MessageOutcome]:
         """See `ports.MessageRepository.list_outcomes`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.kit.observability import tracing
 from services.kit.postgres.inbox import PostgresInbox
 from services.kit.postgres.named_queries import load_queries
 from services.kit.postgres.outbox import PostgresOutbox
@@ -12,6 +13,7 @@ from services.kit.postgres.unit_of_work import TransactionalFactory
 from services.whatsapp.adapters.delivery_states import PostgresDeliveryStateRepository
 from services.whatsapp.adapters.messages import COUNT_LIMIT, PostgresMessageRepository
 from services.whatsapp.domain.connections import ConnectionDetails
+from services.whatsapp.domain.webhooks import PendingWebhook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,12 +112,14 @@ class PostgresWebhookRepository:
 
     async def store(self, body: bytes) -> None:
         """See `ports.WebhookRepository.store`."""
-        await self._transaction.execute(SQL["store_webhook"], body=body)
+        await self._transaction.execute(
+            SQL["store_webhook"], body=body, traceparent=tracing.current_traceparent()
+        )
 
-    async def lock_pending(self, limit: int) -> list[tuple[int, bytes]]:
+    async def lock_pending(self, limit: int) -> list[PendingWebhook]:
         """See `ports.WebhookRepository.lock_pending`."""
         rows = await self._transaction.fetch_all(SQL["lock_pending_webhooks"], batch_size=limit)
-        return [(row.id, row.body) for row in rows]
+        return [PendingWebhook(row.id, row.body, row.traceparent) for row in rows]
 
     async def oldest_pending_age_seconds(self) -> float:
         """See `ports.WebhookRepository.oldest_pending_age_seconds`."""

@@ -28,13 +28,14 @@ FROM connections c WHERE c.company = :company AND c.name = :name
 -- name: store_requested
 -- Queue requested messages. An existing one changes only if it is unsent and requested under a later run.
 INSERT INTO messages AS m (company, message_id, campaign_id, contact_id, connection, recipient, text, run, priority,
-                           send_before, expires_at)
+                           send_before, expires_at, traceparent)
 SELECT * FROM unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[]), CAST(:campaigns AS text[]),
                      CAST(:contacts AS text[]), CAST(:connections AS text[]), CAST(:recipients AS text[]),
                      CAST(:texts AS text[]), CAST(:runs AS int[]), CAST(:priorities AS smallint[]),
-                     CAST(:send_befores AS timestamptz[]), CAST(:expiries AS timestamptz[]))
+                     CAST(:send_befores AS timestamptz[]), CAST(:expiries AS timestamptz[]),
+                     CAST(:traceparents AS text[]))
 ON CONFLICT (company, message_id) DO UPDATE
-SET state = 'queued', run = excluded.run, send_before = excluded.send_before, expires_at = excluded.expires_at,
+SET state = 'queued', traceparent = excluded.traceparent, run = excluded.run, send_before = excluded.send_before, expires_at = excluded.expires_at,
     due_at = now(), reason = NULL
 WHERE m.state IN ('queued', 'returned') AND m.run < excluded.run
 
@@ -131,7 +132,7 @@ SET state = 'leased', epoch = m.epoch + 1, attempted_at = clock_timestamp(),
     lease_expires_at = clock_timestamp() + make_interval(secs => :lease_seconds)
 FROM picked p WHERE m.company = p.company AND m.message_id = p.message_id
 RETURNING m.company, m.message_id, m.campaign_id, m.connection, p.phone_number_id, m.recipient, m.text, m.epoch,
-          m.attempts, m.priority, extract(epoch FROM clock_timestamp() - m.due_at) AS waited_seconds
+          m.attempts, m.priority, m.traceparent, extract(epoch FROM clock_timestamp() - m.due_at) AS waited_seconds
 
 -- name: record_daily_recipients
 -- Record the recipients that connections with a quota are about to contact.
@@ -155,8 +156,10 @@ FROM connections c WHERE c.company = :company AND c.name = :connection
 
 -- name: add_reply
 -- Queue a reply unless it exists.
-INSERT INTO messages (company, message_id, campaign_id, contact_id, connection, recipient, text, priority, expires_at)
-VALUES (:company, :id, '', '', :connection, :recipient, :text, :priority, now() + make_interval(secs => :ttl_seconds))
+INSERT INTO messages (company, message_id, campaign_id, contact_id, connection, recipient, text, priority, expires_at,
+                      traceparent)
+VALUES (:company, :id, '', '', :connection, :recipient, :text, :priority, now() + make_interval(secs => :ttl_seconds),
+        :traceparent)
 ON CONFLICT (company, message_id) DO NOTHING
 
 -- name: select_message
@@ -221,11 +224,12 @@ RETURNING m.company, m.message_id, m.campaign_id
 
 -- name: store_webhook
 -- Store a webhook as received.
-INSERT INTO webhook_deliveries (body) VALUES (:body)
+INSERT INTO webhook_deliveries (body, traceparent) VALUES (:body, :traceparent)
 
 -- name: lock_pending_webhooks
 -- Lock the oldest unprocessed webhooks that no other processor has locked.
-SELECT id, body FROM webhook_deliveries WHERE processed_at IS NULL ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
+SELECT id, body, traceparent FROM webhook_deliveries
+WHERE processed_at IS NULL ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
 
 -- name: resolve_webhook_statuses
 -- The message of each status whose phone number is known, by the client reference that the provider echoes.
@@ -237,7 +241,7 @@ JOIN phone_numbers n ON n.phone_number_id = r.phone_number_id
 -- name: lock_delivery_states
 -- Lock messages and return their delivery states. One lock order everywhere prevents deadlocks.
 SELECT m.company, m.message_id, m.campaign_id, m.state, m.provider_id, m.code, m.sent_at, m.delivered_at, m.read_at,
-       m.failed_at, extract(epoch FROM clock_timestamp() - m.attempted_at) AS attempt_age_seconds
+       m.failed_at, m.traceparent, extract(epoch FROM clock_timestamp() - m.attempted_at) AS attempt_age_seconds
 FROM messages m
 JOIN unnest(CAST(:companies AS text[]), CAST(:ids AS uuid[])) AS r (company, message_id) USING (company, message_id)
 ORDER BY m.company, m.message_id FOR UPDATE OF m

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from services.contracts.v1.events_pb2 import CampaignRunStopped, MessagesRequested
+from services.kit.observability import tracing
 from services.whatsapp.domain.message_states import MessageState
 from services.whatsapp.domain.sending import ReadyConnection
 from services.whatsapp.events import count_states, publish_returned, to_events, to_status_update
@@ -49,16 +50,18 @@ class SendRequestHandler:
                 await uow.messages.halt_runs(halted_runs)
             requests = _latest_requests(new_events)
             if requests:
-                await _queue(uow, requests)
+                await _queue(uow, requests, _recorded_messages(new_events))
                 await publish_returned(uow.outbox, await uow.messages.return_if_halted(requests))
             await uow.commit()
         connections = _ready_connections(requests)
         await self._ready_queue.push([(connection, 0.0) for connection in connections])
 
 
-async def _queue(uow: UnitOfWork, requests: Mapping[MessageKey, MessageRequested]) -> None:
+async def _queue(
+    uow: UnitOfWork, requests: Mapping[MessageKey, MessageRequested], traceparents: Mapping[MessageKey, str]
+) -> None:
     """Queue messages; publish the states of those that left the queue, as their events may have been lost."""
-    queued = await uow.messages.queue_requested(requests)
+    queued = await uow.messages.queue_requested(requests, traceparents)
     count_states([MessageState.QUEUED] * queued)
     if queued == len(requests):
         return
@@ -77,6 +80,21 @@ def _latest_requests(events: Iterable[InboundEvent]) -> dict[MessageKey, Message
             if key not in latest or latest[key].run < request.run:
                 latest[key] = request
     return latest
+
+
+def _recorded_messages(events: Iterable[InboundEvent]) -> dict[MessageKey, str]:
+    """Return the first message of each event of a sampled trace, with the trace.
+
+    Its attempts and statuses are recorded; those of the other messages are alike. So the trace of a campaign
+    of 100,000 messages has about a thousand of them.
+    """
+    return {
+        (inbound.company, UUID(inbound.event.requests[0].message_id)): inbound.traceparent
+        for inbound in events
+        if tracing.is_sampled(inbound.traceparent)
+        and isinstance(inbound.event, MessagesRequested)
+        and inbound.event.requests
+    }
 
 
 def _latest_halted_runs(events: Iterable[InboundEvent]) -> dict[RunKey, int]:

@@ -83,6 +83,7 @@ class DeliveryState:
         code: error code of a failure.
         status_times: time of each status, as the provider reported it first.
         attempt_age_seconds: time since the last send attempt; None if there was none.
+        traceparent: sampled trace of the request, in which statuses are recorded; empty for none.
     """
 
     company: str
@@ -93,6 +94,7 @@ class DeliveryState:
     code: int | None
     status_times: Mapping[DeliveryStatus, datetime]
     attempt_age_seconds: float | None = None
+    traceparent: str = ""
 
     def apply_status(
         self, status: DeliveryStatus, occurred_at: datetime, provider_id: str, code: int | None

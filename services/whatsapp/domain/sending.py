@@ -43,6 +43,7 @@ class LeasedMessage:
         epoch: number of leases of this message; a write with an older epoch changes nothing.
         attempts: calls so far that ended with a definite "not accepted".
         waited_seconds: time since the message became due.
+        traceparent: sampled trace of the request, in which this attempt is recorded; empty for none.
     """
 
     company: str
@@ -55,6 +56,7 @@ class LeasedMessage:
     epoch: int
     attempts: int
     waited_seconds: float = 0.0
+    traceparent: str = ""
 
     @property
     def is_reply(self) -> bool:

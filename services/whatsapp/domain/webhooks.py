@@ -28,6 +28,21 @@ class MalformedWebhookError(Exception):
 
 
 @dataclass(frozen=True)
+class PendingWebhook:
+    """A stored webhook that is not processed.
+
+    Attributes:
+        id: its id.
+        body: its body as received.
+        traceparent: trace of the request that brought it.
+    """
+
+    id: int
+    body: bytes
+    traceparent: str
+
+
+@dataclass(frozen=True)
 class WebhookStatus:
     """Status of one message.
 

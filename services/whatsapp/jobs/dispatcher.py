@@ -12,7 +12,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from services.contracts import telemetry
+from services.contracts.telemetry import Attribute, SpanName
 from services.kit.errors import TemporaryError
+from services.kit.observability import tracing
 from services.kit.observability.metrics import counter, gauge, histogram
 from services.kit.retry import backoff_seconds, sleep_unless_stopped
 from services.whatsapp.domain.error_policy import decide, error_class
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from random import Random
 
-    from services.whatsapp.domain.sending import LeasedMessage, ReadyConnection
+    from services.whatsapp.domain.sending import AttemptDecision, LeasedMessage, ReadyConnection
     from services.whatsapp.ports import MessageLeases, MessageSender, ReadyQueue
     from services.whatsapp.settings import DispatcherSettings
 
@@ -92,7 +94,7 @@ class Dispatcher:
             limit = self._permits(min(free_slots, self._settings.batch)) if free_slots > 0 else 0
             ready = await self._ready_queue.pop(max(1, limit // MESSAGES_PER_CONNECTION)) if limit > 0 else []
             for message in await self._lease(ready, limit) if ready else []:
-                call = asyncio.create_task(self._attempt(message))
+                call = asyncio.create_task(self._traced_attempt(message))
                 self._calls.add(call)
                 call.add_done_callback(self._on_attempt_done)
             if limit > 0 and not ready:
@@ -109,7 +111,18 @@ class Dispatcher:
         await self._ready_queue.push(result.requeue)
         return result.messages
 
-    async def _attempt(self, message: LeasedMessage) -> None:
+    async def _traced_attempt(self, message: LeasedMessage) -> None:
+        """Make one attempt, in the trace of the request if that is recorded."""
+        if not message.traceparent:
+            await self._attempt(message)
+            return
+        attributes = {Attribute.CAMPAIGN: message.campaign_id, Attribute.MESSAGE: str(message.message_id)}
+        with tracing.span(SpanName.SEND, message.traceparent, attributes=attributes) as span:
+            tracing.record_span(SpanName.WAIT, message.traceparent, message.waited_seconds)
+            decision = await self._attempt(message)
+            span.set_attribute(Attribute.OUTCOME, decision.update.state.value)
+
+    async def _attempt(self, message: LeasedMessage) -> AttemptDecision:
         """Make one attempt and keep its result for `write_results`."""
         started_at = asyncio.get_running_loop().time()
         WAIT.labels(priority_label(is_reply=message.is_reply)).observe(message.waited_seconds)
@@ -138,6 +151,7 @@ class Dispatcher:
             )
         self._results.append(AttemptResult(message, decision))
         self._has_results.set()
+        return decision
 
     def _on_attempt_done(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
@@ -153,7 +167,8 @@ class Dispatcher:
                 continue
             await asyncio.sleep(RESULT_LINGER_SECONDS)
             batch = self._results[:RESULT_BATCH_SIZE]
-            await self._write_until_stored(batch)
+            with tracing.batch_span(SpanName.RECORD, _sampled_traces(batch)):
+                await self._write_until_stored(batch)
             del self._results[: len(batch)]
             if not self._results:
                 self._has_results.clear()
@@ -171,3 +186,8 @@ class Dispatcher:
             else:
                 FENCED_RESULTS.inc(len(batch) - written)
                 return
+
+
+def _sampled_traces(results: Sequence[AttemptResult]) -> list[str]:
+    """Return the traces in which attempts of a batch are recorded."""
+    return [result.message.traceparent for result in results if result.message.traceparent]

@@ -6,6 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from services.contracts import telemetry
+from services.contracts.telemetry import Attribute, SpanName
+from services.kit.observability import tracing
 from services.kit.observability.metrics import counter, gauge, histogram
 from services.kit.retry import sleep_unless_stopped
 from services.whatsapp.domain.message_states import DeliveryStatus, MessageState
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.whatsapp.domain.message_states import DeliveryState
-    from services.whatsapp.domain.webhooks import WebhookStatus
+    from services.whatsapp.domain.webhooks import PendingWebhook, WebhookStatus
     from services.whatsapp.ports import UnitOfWork, UnitOfWorkFactory
 
 WEBHOOK_BATCH_SIZE = 50
@@ -54,27 +56,34 @@ class WebhookProcessor:
             webhooks = await uow.webhooks.lock_pending(WEBHOOK_BATCH_SIZE)
             if not webhooks:
                 return 0
-            statuses, parse_errors = _parse_all(webhooks)
-            if statuses:
-                await _apply(uow, statuses)
-            await uow.webhooks.mark_processed(parse_errors)
-            await uow.commit()
+            traceparents = [webhook.traceparent for webhook in webhooks]
+            with tracing.batch_span(SpanName.PROCESS_WEBHOOKS, traceparents):
+                await _process(uow, webhooks)
         return len(webhooks)
 
 
+async def _process(uow: UnitOfWork, webhooks: Sequence[PendingWebhook]) -> None:
+    """Apply the statuses of webhooks and commit."""
+    statuses, parse_errors = _parse_all(webhooks)
+    if statuses:
+        await _apply(uow, statuses)
+    await uow.webhooks.mark_processed(parse_errors)
+    await uow.commit()
+
+
 def _parse_all(
-    webhooks: Sequence[tuple[int, bytes]],
+    webhooks: Sequence[PendingWebhook],
 ) -> tuple[list[WebhookStatus], dict[int, str | None]]:
     """Return the statuses in order, and the parse error of each webhook, if any."""
     statuses: list[WebhookStatus] = []
     parse_errors: dict[int, str | None] = {}
-    for webhook_id, body in webhooks:
+    for webhook in webhooks:
         try:
-            statuses += parse_webhook(body)
-            parse_errors[webhook_id] = None
+            statuses += parse_webhook(webhook.body)
+            parse_errors[webhook.id] = None
         except MalformedWebhookError as error:
-            parse_errors[webhook_id] = str(error)
-            log.warning("Webhook %d skipped: %s", webhook_id, error, extra={"action": "parse_webhook"})
+            parse_errors[webhook.id] = str(error)
+            log.warning("Webhook %d skipped: %s", webhook.id, error, extra={"action": "parse_webhook"})
     return statuses, parse_errors
 
 
@@ -107,6 +116,9 @@ def _measure(status: WebhookStatus, state: DeliveryState, *, is_new: bool) -> No
     if not is_new:
         return
     count_states([MessageState(status.status.value)])
+    if state.traceparent:
+        attributes = {Attribute.OUTCOME: status.status.value, Attribute.CAMPAIGN: state.campaign_id}
+        tracing.record_span(SpanName.APPLY_STATUS, state.traceparent, 0.0, attributes)
     if status.status is DeliveryStatus.DELIVERED and state.attempt_age_seconds is not None:
         priority = priority_label(is_reply=not state.campaign_id)
         DELIVERY.labels(priority).observe(state.attempt_age_seconds)

@@ -22,8 +22,8 @@ from services.kit.kafka.dead_letter_route import dead_letter_router
 from services.kit.kafka.dead_letters import REPLAYED, KafkaDeadLetterStore, resolve_dead_letters
 from services.kit.kafka.envelope import SCHEMA_VERSION
 from services.kit.kafka.failed_records import RetryPolicy
+from services.kit.observability import tracing
 from services.kit.observability.health import Health
-from services.kit.observability.trace_context import trace_scope
 from services.kit.settings import KafkaSettings
 from tests.metrics import metric
 from tests.servers.consumer_harness import PROCESS, RecordingHandler, numbered_event, run_consumer, wait_until
@@ -103,7 +103,8 @@ async def test_failed_event_is_retried_later_without_delaying_others(
 async def test_dead_letter_after_max_attempts_has_all_facts(clean_kafka: Kafka, database: Database) -> None:
     effects = RecordingHandler(database)
     effects.poison = {"bad"}
-    with trace_scope("") as trace:
+    with tracing.span("request", ""):
+        trace_id = tracing.current_trace_id()
         produce(clean_kafka, numbered_event("bad", 1).encode())
     async with run_consumer(clean_kafka, effects, SHORT_RETRIES):
         await wait_until(lambda: len(list_dead_letters(clean_kafka)) == 1)
@@ -117,7 +118,7 @@ async def test_dead_letter_after_max_attempts_has_all_facts(clean_kafka: Kafka, 
     assert summary["failed_at"] <= summary["dead_at"]
     redacted = dead_letter.redacted()
     assert (redacted["key"], redacted["company"]) == ("key", "acme")
-    assert redacted["envelope"]["traceparent"].split("-")[1] == trace.trace_id
+    assert redacted["envelope"]["traceparent"].split("-")[1] == trace_id
 
 
 @pytest.mark.parametrize("unknown", ["version", "event"])
@@ -216,12 +217,13 @@ async def test_replayed_dead_letter_has_its_effect_once_and_discarded_one_has_no
 
 
 async def test_handler_runs_in_the_trace_of_its_event(clean_kafka: Kafka, database: Database) -> None:
-    with trace_scope("") as trace:
+    with tracing.span("request", ""):
+        trace_id = tracing.current_trace_id()
         produce(clean_kafka, numbered_event("a", 1).encode())
     effects = RecordingHandler(database)
     async with run_consumer(clean_kafka, effects):
         await wait_until(lambda: len(effects.handled) == 1)
-    assert effects.traces == [trace.trace_id]
+    assert effects.traces == [trace_id]
 
 
 def test_retry_and_dead_letter_topics_exist_as_declared(kafka: Kafka) -> None:
