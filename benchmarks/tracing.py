@@ -255,7 +255,12 @@ async def _post(app: ASGIApp, path: str, body: bytes, headers: list[tuple[bytes,
 
 @contextmanager
 def recording(ratio: float | None, server: str) -> Iterator[None]:
-    """Record spans for the duration of the block."""
+    """Record spans for the duration of the block.
+
+    Args:
+        ratio: ratio of recorded traces; None for no tracer.
+        server: URL of the collector.
+    """
     if ratio is None:
         yield
         return
@@ -268,7 +273,15 @@ def recording(ratio: float | None, server: str) -> Iterator[None]:
 
 
 async def measure(urls: dict[str, str], server: str) -> dict[str, list[float]]:
-    """Return the CPU microseconds per message of each mode's rounds."""
+    """Measure all rounds.
+
+    Args:
+        urls: database URL by service.
+        server: URL of the provider.
+
+    Returns:
+        CPU microseconds per message of each mode's rounds.
+    """
     microseconds: dict[str, list[float]] = defaultdict(list)
     async with AsyncExitStack() as stack:
         service = Service(urls, server)

@@ -32,7 +32,7 @@ LIST = "friends"
 PATH_OF_A_MESSAGE = {
     "campaigns-api": {"POST /campaigns"},
     "campaigns-planner": {"plan campaign", "GET", "send message.requested"},
-    "contacts-api": {"GET /contacts/lists/{list_name}/contacts"},
+    "contacts-api": {"GET /contacts/lists/{name}/contacts"},
     "whatsapp-worker": {"process message.requested", "send message.status"},
     "whatsapp-dispatcher": {"wait in queue", "send message", "POST", "record results"},
     "whatsapp-webhooks": {"apply status"},
@@ -144,11 +144,11 @@ def test_trace_of_a_campaign_reaches_from_the_request_to_the_last_status(
         campaign = created.raise_for_status().json()["id"]
 
     def missing() -> dict[str, set[str]]:
-        found = span_names(collector.trace(TRACE_ID))
+        received = span_names(collector.trace(TRACE_ID))
         return {
-            process: names - found.get(process, set())
+            process: names - received.get(process, set())
             for process, names in PATH_OF_A_MESSAGE.items()
-            if names - found.get(process, set())
+            if names - received.get(process, set())
         }
 
     try:
