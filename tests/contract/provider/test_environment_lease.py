@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import uuid
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,9 @@ pytestmark = [
 ]
 
 RENEW_INTERVAL_SECONDS = 0.2
-REMOTE = LockHolder("ann@elsewhere", 4242, 1.0, "of-another-machine", "pid:[1]").identity
-DEAD = LockHolder.of_this_process().identity.replace(str(LockHolder.of_this_process().pid), str(1 << 22), 1)
+REMOTE = "ann@elsewhere 4242 1 of-another-machine pid:[1]"
+_PROCESS = LockHolder.of_this_process()
+DEAD = replace(_PROCESS, process=_PROCESS.process.model_copy(update={"pid": 1 << 22})).identity
 
 
 @pytest.fixture

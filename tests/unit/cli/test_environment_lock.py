@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -137,7 +138,7 @@ def test_owner_is_gone_only_on_this_machine_and_without_its_process(holder: subp
     assert not is_running(holder.pid, before=0)
     holder.kill()
     holder.wait()
-    assert not is_running(holder.pid, before=identity.started + 10**6)
+    assert not is_running(holder.pid, before=time.time() + 10**6)
 
 
 def test_identity_of_a_holder_is_complete() -> None:
@@ -145,9 +146,13 @@ def test_identity_of_a_holder_is_complete() -> None:
     assert LockHolder.parse(holder.identity) is not None
     assert not holder.is_gone
     assert holder.is_alive
-    gone = replace(holder, pid=1 << 22)
+    process = holder.process
+    gone = replace(holder, process=process.model_copy(update={"pid": 1 << 22}))
     assert gone.is_gone
-    assert not replace(gone, boot_id="of-another-machine").is_gone
+    reused = process.model_copy(update={"start_ticks": process.start_ticks - 1})
+    assert replace(holder, process=reused).is_gone, "a later process has the same id"
+    elsewhere = gone.process.model_copy(update={"boot_id": "of-another-machine"})
+    assert not replace(gone, process=elsewhere).is_gone
     in_another_container = replace(gone, pid_namespace="pid:[1]")
     assert not in_another_container.is_gone
     assert not in_another_container.is_alive
