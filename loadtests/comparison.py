@@ -77,7 +77,7 @@ def _figures(report: LoadReport) -> Iterator[tuple[tuple[str, str], float]]:
     for name in ("offered", "accepted", "failed", "dropped", "unresolved"):
         yield (f"requests {name}", ""), getattr(requests, name)
     for name, latency in report.latencies.items():
-        for percentile, seconds in zip(PERCENTILES, latency.percentiles, strict=True):
+        for percentile, seconds in zip(PERCENTILES, latency.percentiles or (), strict=False):
             yield (f"{name}, p{percentile:g}", "s"), seconds
     if messages := report.messages:
         for name in ("planned", "received", "lost", "duplicated", "uncertain"):

@@ -19,6 +19,7 @@ MAX_COMPONENTS = 5
 """Components in the chart, the busiest ones; the table has all."""
 _TEMPLATE = Path(__file__).with_name("report.html.j2")
 _SHOWN_PERCENTILES = (50.0, 99.0, 100.0)
+_NO_PERCENTILES = (None,) * len(PERCENTILES)
 
 
 def render_html(report: LoadReport, before: LoadReport | None = None) -> str:
@@ -100,7 +101,8 @@ def _charts(noun: str, intervals: Sequence[IntervalStats], seconds: int, axis: T
 def _latency(intervals: Sequence[IntervalStats], percentile: float) -> Series:
     position = PERCENTILES.index(percentile)
     name = "maximum" if percentile == PERCENTILES[-1] else f"p{percentile:g}"
-    return _series(name, intervals, lambda interval: interval.percentiles[position] or None)
+    # The axis is logarithmic: it has no place for 0.
+    return _series(name, intervals, lambda interval: (interval.percentiles or _NO_PERCENTILES)[position] or None)
 
 
 def _series(

@@ -33,9 +33,11 @@ def latency_from_samples(seconds: Iterable[float], failed: int = 0, horizon_seco
     return _latency(histogram, failed)
 
 
-def percentiles_of_samples(seconds: Iterable[float]) -> tuple[float, ...]:
-    """Return the exact percentiles of a few latencies (nearest rank), seconds; zeros if there are none."""
-    ordered = sorted(seconds) or [0.0]
+def percentiles_of_samples(seconds: Iterable[float]) -> tuple[float, ...] | None:
+    """Return the exact percentiles of a few latencies (nearest rank), seconds; None if there are none."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return None
     ranks = (math.ceil(round(percentile * len(ordered) / 100, 6)) for percentile in PERCENTILES)
     return tuple(ordered[rank - 1] for rank in ranks)
 
@@ -111,10 +113,10 @@ def _interval(results: Sequence[IntervalResult]) -> IntervalStats:
     return IntervalStats(**counts, percentiles=_percentiles(histogram))
 
 
-def _percentiles(histogram: HdrHistogram) -> tuple[float, ...]:
-    """Return the percentiles of a histogram, seconds; zeros if it is empty."""
+def _percentiles(histogram: HdrHistogram) -> tuple[float, ...] | None:
+    """Return the percentiles of a histogram, seconds; None if it is empty."""
     if not histogram.get_total_count():
-        return (0.0,) * len(PERCENTILES)
+        return None
     values = histogram.get_percentile_to_value_dict(PERCENTILES)
     return tuple(values[percentile] / 1e6 for percentile in PERCENTILES)
 

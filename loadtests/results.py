@@ -24,7 +24,7 @@ class Latency(BaseModel):
     Attributes:
         count: number of requests, successful or not.
         failed: how many of them did not succeed.
-        percentiles: values in the order of `PERCENTILES`.
+        percentiles: values in the order of `PERCENTILES`; None without any request.
         histogram: latencies in microseconds, encoded by HdrHistogram: runs can be merged and compared.
     """
 
@@ -32,26 +32,26 @@ class Latency(BaseModel):
 
     count: int
     failed: int = 0
-    percentiles: tuple[float, ...]
+    percentiles: tuple[float, ...] | None
     histogram: str = ""
 
     @property
-    def p99(self) -> float:
-        """99th percentile, seconds."""
-        return self.percentiles[PERCENTILES.index(99.0)]
+    def p99(self) -> float | None:
+        """99th percentile, seconds; None without any request."""
+        return self.percentiles[PERCENTILES.index(99.0)] if self.percentiles else None
 
 
 class IntervalStats(IntervalResult):
     """Arrivals that were due in one interval of the run, merged over all generators.
 
     Attributes:
-        percentiles: latencies of the accepted requests in the order of `PERCENTILES`, seconds; zeros if there
+        percentiles: latencies of the accepted requests in the order of `PERCENTILES`, seconds; None if there
             are none.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    percentiles: tuple[float, ...]
+    percentiles: tuple[float, ...] | None
 
 
 class Messages(BaseModel):
@@ -95,8 +95,8 @@ class Messages(BaseModel):
     problems: tuple[str, ...] = ()
 
     @property
-    def p99(self) -> float:
-        """99th percentile of the latency, seconds."""
+    def p99(self) -> float | None:
+        """99th percentile of the latency, seconds; None without messages."""
         return self.latency.p99
 
     @property
@@ -169,8 +169,8 @@ class Requests(BaseModel):
         return verdict.is_lagging(self.late, self.offered)
 
     @property
-    def p99(self) -> float:
-        """99th percentile of the latency of all arrivals, seconds."""
+    def p99(self) -> float | None:
+        """99th percentile of the latency of all arrivals, seconds; None without arrivals."""
         return self.all.p99
 
     @property
@@ -358,14 +358,14 @@ class LoadReport(BaseModel):
         latencies = {"all requests": self.requests.all, **self.requests.by_name}
         return {**latencies, "messages": self.messages.latency} if self.messages else latencies
 
-    def metric(self, name: str) -> float:
-        """Return a metric by name: `requests.p99`, `messages.lost`, ...
+    def metric(self, name: str) -> float | None:
+        """Return a metric by name: `requests.p99`, `messages.lost`, ...; None if nothing was measured.
 
         Raises:
             EsqError: this run has no such metric.
         """
         section, _, attribute = name.partition(".")
-        value = getattr(getattr(self, section, None), attribute, None)
-        if not isinstance(value, int | float):
+        value = getattr(getattr(self, section, None), attribute, name)
+        if value is not None and not isinstance(value, int | float):
             raise EsqError(f"this run has no metric `{name}`", location=self.scenario)
-        return float(value)
+        return None if value is None else float(value)

@@ -284,7 +284,7 @@ def _latency_table(report: LoadReport) -> Table:
     headings = (f"p{percentile:g}" for percentile in PERCENTILES)
     table = output.table("seconds from the due instant", "count", "failed", *headings)
     for name, latency in report.latencies.items():
-        percentiles = (f"{seconds:.3f}" for seconds in latency.percentiles)
+        percentiles = (f"{seconds:.3f}" for seconds in latency.percentiles or ())
         table.add_row(name, str(latency.count), str(latency.failed), *percentiles)
     return table
 
