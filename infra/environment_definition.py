@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from infra.errors import Problem, ProblemsError
+from infra.names import LOAD_IMAGE
 from infra.platform_settings import PlatformSettings
 from infra.sizes import LOCAL_SIZES
 from infra.stack_settings import IMAGES, ImageReference
@@ -121,7 +122,9 @@ class EnvironmentDefinition(PlatformSettings):
     images: dict[str, ImageReference] | None = Field(
         default=None,
         description="Image references by digest, REPOSITORY@sha256:DIGEST, that the cluster can pull.",
-        json_schema_extra={"propertyNames": {"enum": [name for names in IMAGES.values() for name in names]}},
+        json_schema_extra={
+            "propertyNames": {"enum": [*(name for names in IMAGES.values() for name in names), LOAD_IMAGE]}
+        },
         validate_default=True,
     )
     offsite_store: OffsiteStore | None = Field(
@@ -146,7 +149,7 @@ class EnvironmentDefinition(PlatformSettings):
             return images
         wrong = {
             "missing": [name for name in names if name not in (images or {})],
-            "unknown": [name for name in images or {} if name not in names],
+            "unknown": [name for name in images or {} if name not in (*names, LOAD_IMAGE)],
         }
         if any(wrong.values()):
             lists = "; ".join(f"{kind}: {', '.join(listed)}" for kind, listed in wrong.items() if listed)

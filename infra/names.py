@@ -25,6 +25,9 @@ PRODUCT = "esq"
 SERVICES = ("campaigns", "contacts", "simulator", "whatsapp")
 """Services of the application: each has its own database role and certificate."""
 
+LOAD_IMAGE = "loadtests"
+"""Image of the load generators; only `esq load run --in-cluster` requires it."""
+
 STATEFUL_REPLICAS = 3
 """Replicas of each stateful component: one per zone. Two of three are the quorum of all four components."""
 

@@ -102,7 +102,9 @@ def _latency(intervals: Sequence[IntervalStats], percentile: float) -> Series:
     position = PERCENTILES.index(percentile)
     name = "maximum" if percentile == PERCENTILES[-1] else f"p{percentile:g}"
     # The axis is logarithmic: it has no place for 0.
-    return _series(name, intervals, lambda interval: (interval.percentiles or _NO_PERCENTILES)[position] or None)
+    return _series(
+        name, intervals, lambda interval: (interval.percentiles or _NO_PERCENTILES)[position] or None
+    )
 
 
 def _series(

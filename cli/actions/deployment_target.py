@@ -19,9 +19,10 @@ from cli.environment_check import require_unchanged
 from cli.provider_process import PROGRAM, ProviderProcess
 from infra.cluster_identity import cluster_uid, deployed_environment
 from infra.environment_record import EnvironmentRecord
-from infra.errors import EsqError, Problem, ProblemsError
+from infra.errors import EsqError, Problem, ProblemsError, UsageError
 from infra.files import write_atomically
 from infra.kubeconfig import select_context
+from infra.names import LOAD_IMAGE
 from infra.progress import RecordingProgress
 from infra.version import version
 
@@ -41,6 +42,7 @@ CONTROL_TOOLS = ("pulumi", "pulumi-kubernetes")
 """Tools of a deploy to any cluster."""
 CLUSTER_TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 """Tools of the local cluster."""
+LOAD_RECIPE = "infra/zones/images/loadtests"
 ZONE_TOOLS = (*CLUSTER_TOOLS, *CONTROL_TOOLS, "garage", "kafka")
 """The same, and the programs that the images contain."""
 
@@ -161,10 +163,27 @@ class DeploymentTarget:
         """Return image references by name; builds and pushes missing images for the local cluster."""
         if self.cluster is None:
             return dict(self.environment.definition.images or {})
+        from infra.zones.images import Images, contexts  # noqa: PLC0415 - only the local cluster builds images
+
+        images = Images(cache=cache_dir(), tools=self.tools)
+        return images.push(self.cluster.registry_access, progress, contexts.platform_images())
+
+    def push_load_image(self, progress: ProgressReporter) -> str:
+        """Return the reference of the image of the load generators.
+
+        Args:
+            progress: reports the build for the local cluster.
+
+        Raises:
+            UsageError: the definition of an environment with an existing cluster names none.
+        """
+        if self.cluster is None:
+            return _load_image_of(self.environment)
         from infra.zones.images import Images  # noqa: PLC0415 - only the local cluster builds images
 
         images = Images(cache=cache_dir(), tools=self.tools)
-        return images.push(self.cluster.registry_access, progress)
+        names = ("base", LOAD_IMAGE)
+        return images.push(self.cluster.registry_access, progress, names)[LOAD_IMAGE]
 
     def find_images(self) -> dict[str, str | None]:
         """Return image references by name; None for an image that `push_images` would build or push.
@@ -176,8 +195,22 @@ class DeploymentTarget:
         from infra.zones.images import Images, contexts  # noqa: PLC0415 - only the local cluster builds images
 
         if self.tools.missing(contexts.TOOLS):
-            return dict.fromkeys(contexts.image_names())
-        return Images(cache=cache_dir(), tools=self.tools).find(self.cluster.registry_access)
+            return dict.fromkeys(contexts.platform_images())
+        images = Images(cache=cache_dir(), tools=self.tools)
+        return images.find(self.cluster.registry_access, contexts.platform_images())
+
+
+def _load_image_of(environment: Environment) -> str:
+    """Return the image of the load generators that a definition names."""
+    try:
+        return (environment.definition.images or {})[LOAD_IMAGE]
+    except KeyError:
+        raise UsageError(
+            f"`{environment.name}` names no image of the load generators",
+            location=f"{environment.name}.yaml: images",
+            remedy=f"Build it from {LOAD_RECIPE}, push it to a registry of the cluster, and add "
+            f"`{LOAD_IMAGE}: REPOSITORY@sha256:DIGEST`.",
+        ) from None
 
 
 def write_kubeconfig(environment: Environment, cluster: ExistingCluster) -> Path:

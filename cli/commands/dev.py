@@ -28,6 +28,7 @@ _LOCK_SOURCES: dict[str, tuple[str, ...]] = {
     "esq": ("pyproject.toml", "--extra", "audit", "--group", "dev", "--group", "services"),
     # The images run the versions that the tests ran with.
     "services": ("--group", "pyproject.toml:services", "--constraint", "locks/esq.txt"),
+    "loadtests": ("locks/loadtests.in", "--constraint", "locks/esq.txt"),
     "patroni": ("--group", "pyproject.toml:patroni"),
     "benchmarks": ("--group", "pyproject.toml:benchmarks"),
     "benchmarks-arq": ("--group", "pyproject.toml:benchmarks-arq"),

@@ -56,10 +56,11 @@ def build(env: Env, *, json: AsJson = False) -> None:
 def push(env: Env, *, json: AsJson = False) -> None:
     """Push images that the registry of the environment lacks; build them if needed."""
     from cli.actions.caches import open_images  # noqa: PLC0415 - help needs none of it
+    from infra.zones.images.contexts import image_names  # noqa: PLC0415 - same
 
     cluster = _local_cluster(env)
     progress = output.progress_reporter(as_json=json)
-    references = open_images(progress).push(cluster.registry_access, progress)
+    references = open_images(progress).push(cluster.registry_access, progress, image_names())
     if json:
         output.print_json({"environment": env, "images": references})
         return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.errors import EsqError
+from infra.names import LOAD_IMAGE
 from infra.subprocesses import PYTHON_MODULE, run
 from infra.zones import packages
 from infra.zones.packages import SUITE
@@ -27,6 +28,12 @@ APT_SETTINGS = Path("/etc/apt")
 PYTHON = "3.11"
 TOOLS = ("garage", "kafka")
 """Tools whose programs are content of images: without them, no key is known."""
+LOADTEST_SOURCES = (
+    *("loadtests", "infra/__init__.py", "infra/errors.py"),
+    *(f"infra/measurements/{name}.py" for name in ("__init__", "run_values", "slo_evaluation")),
+    *("services/__init__.py", "services/contracts"),
+)
+"""What the locustfiles import; a test runs them with nothing else."""
 _BUILD_TIMEOUT_SECONDS = 900.0
 _IGNORE_NON_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
 
@@ -70,7 +77,12 @@ def build_contexts(tools: Tools, package_versions: str) -> list[BuildContext]:
             _hash(hashlib.sha256(garage.read_bytes()).hexdigest()),
             lambda folder: _binary(garage, folder),
         ),
-        BuildContext("services", _hash(_lock_text("services"), *_source_digests()), _application),
+        BuildContext("services", _hash(_lock_text("services"), *_source_digests("services")), _application),
+        BuildContext(
+            LOAD_IMAGE,
+            _hash(_lock_text("loadtests"), *_source_digests(*LOADTEST_SOURCES)),
+            _load_generators,
+        ),
     ]
 
 
@@ -86,6 +98,11 @@ def debian_packages() -> list[str]:
 def image_names() -> list[str]:
     """Return the names of all images."""
     return sorted(path.parent.name for path in FOLDER.glob("*/Containerfile"))
+
+
+def platform_images() -> list[str]:
+    """Return the names of the images that a deploy needs, with their parents."""
+    return [name for name in image_names() if name != LOAD_IMAGE]
 
 
 def sources_file() -> Path:
@@ -165,10 +182,29 @@ def _application(folder: Path) -> None:
     compileall.compile_dir(folder / "services", quiet=1, stripdir=str(folder), prependdir="/opt/esq/app")
 
 
-def _source_digests() -> list[str]:
+def _load_generators(folder: Path) -> None:
+    _libraries("loadtests", folder)
+    copy_load_generators(folder / "app")
+
+
+def copy_load_generators(folder: Path) -> None:
+    """Copy the locustfiles and what they import into a folder."""
+    for name in LOADTEST_SOURCES:
+        source, target = PROJECT / name, folder / name
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=_IGNORE_NON_CODE)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    compileall.compile_dir(folder, quiet=1, stripdir=str(folder), prependdir="/opt/esq/app")
+
+
+def _source_digests(*names: str) -> list[str]:
+    """Return the names and hashes of files, and of all files in folders."""
     paths = sorted(
         path
-        for path in (PROJECT / "services").rglob("*")
+        for name in names
+        for path in ((PROJECT / name).rglob("*") if (PROJECT / name).is_dir() else [PROJECT / name])
         if path.is_file() and "__pycache__" not in path.parts
     )
     return [f"{path.relative_to(PROJECT)}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in paths]

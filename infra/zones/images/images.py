@@ -26,7 +26,7 @@ from infra.zones.images.contexts import (
 from infra.zones.images.package_versions import MAX_AGE_SECONDS, PackageVersions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from infra.progress import ProgressReporter, ProgressStep
     from infra.zones.control_plane import Tools
@@ -112,12 +112,13 @@ class Images:
             step.set_result(f"{len(missing)} built" if missing else "unchanged")
         return missing
 
-    def push(self, access: RegistryAccess, steps: ProgressReporter) -> dict[str, str]:
+    def push(self, access: RegistryAccess, steps: ProgressReporter, names: Collection[str]) -> dict[str, str]:
         """Build and push missing images.
 
         Args:
             access: write access to the registry.
             steps: progress reporter.
+            names: the needed images, with their parents.
 
         Returns:
             References with digests by image name.
@@ -129,6 +130,8 @@ class Images:
         with steps.step("images") as step, self.locked(), registry_client(access) as client:
             pushed = 0
             for version in self.versions():
+                if version.image not in names:
+                    continue
                 digest = self.digest(version)
                 if digest is None or not self.is_pushed(version, client):
                     pushed += 1
@@ -137,15 +140,18 @@ class Images:
             step.set_result(f"{pushed} of {len(references)} new" if pushed else "unchanged")
         return references
 
-    def find(self, access: RegistryAccess) -> dict[str, str | None]:
+    def find(self, access: RegistryAccess, names: Collection[str]) -> dict[str, str | None]:
         """Return references with digests by image name; None for an image that the registry lacks.
 
         Args:
             access: access to the registry.
+            names: the needed images.
         """
         references: dict[str, str | None] = {}
         with registry_client(access) as client:
             for version in self.versions():
+                if version.image not in names:
+                    continue
                 digest = self.digest(version)
                 pushed = digest is not None and self.is_pushed(version, client)
                 references[version.image] = _reference(access, version, str(digest)) if pushed else None

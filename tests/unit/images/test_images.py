@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import ssl
+import sys
 import threading
 import time
 from pathlib import Path
@@ -14,12 +15,13 @@ import pytest
 from infra.certificate_authority import Usage, create_ca, issue_certificate
 from infra.errors import EsqError
 from infra.progress import RecordingProgress
-from infra.subprocesses import CommandFailedError
+from infra.subprocesses import CommandFailedError, run
 from infra.zones import packages
 from infra.zones.images import Images, contexts, images
 from infra.zones.images.package_versions import MAX_AGE_SECONDS
 from infra.zones.images.prune import prune, registry_tags
 from infra.zones.registry import RegistryAccess
+from loadtests.scenarios import SCENARIOS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,19 +123,36 @@ def log_lines(tmp_path: Path, action: str) -> list[str]:
 def test_every_image_is_built_and_pushed(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    references = built_images.push(registry, RecordingProgress())
+    references = built_images.push(registry, RecordingProgress(), contexts.platform_images())
     assert set(references) == {"base", "postgres", "redis", "kafka", "garage", "services"}
     assert references["kafka"] == f"{registry.address}/esq/kafka@sha256:{1:064d}"
     assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
 
 
+def test_image_of_the_load_generators_is_pushed_only_for_a_load_test(
+    built_images: Images, registry: RegistryAccess
+) -> None:
+    references = built_images.push(registry, RecordingProgress(), ("base", "loadtests"))
+    assert set(references) == {"base", "loadtests"}
+    assert "loadtests" in contexts.image_names()
+    assert "loadtests" not in contexts.platform_images()
+
+
+def test_image_of_the_load_generators_holds_all_that_its_locustfiles_import(tmp_path: Path) -> None:
+    contexts.copy_load_generators(tmp_path)
+    program = "import importlib, sys; [importlib.import_module(f'loadtests.{name}') for name in sys.argv[1:]]"
+    names = [scenario.name.replace("-", "_") for scenario in SCENARIOS]
+    run([sys.executable, "-P", "-c", program, *names], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)})
+    assert not list(tmp_path.rglob("*.proto"))
+
+
 def test_images_in_the_registry_are_not_pushed_again(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    built_images.push(registry, RecordingProgress())
+    built_images.push(registry, RecordingProgress(), contexts.platform_images())
     _Registry.has_images = True
     steps = RecordingProgress()
-    built_images.push(registry, steps)
+    built_images.push(registry, steps, contexts.platform_images())
     assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
     assert steps.steps[0].results == ["unchanged"]
 
@@ -142,16 +161,16 @@ def test_empty_registry_is_filled_without_a_build(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        built_images.push(registry, RecordingProgress())
+        built_images.push(registry, RecordingProgress(), contexts.platform_images())
     assert len(log_lines(tmp_path, "built")) == 6
     assert len(log_lines(tmp_path, "pushed")) == 12
 
 
 def test_new_jar_rebuilds_only_kafka(built_images: Images, registry: RegistryAccess, tmp_path: Path) -> None:
-    built_images.push(registry, RecordingProgress())
+    built_images.push(registry, RecordingProgress(), contexts.platform_images())
     _Registry.has_images = True
     (tmp_path / "kafka" / "two-1.0.jar").touch()
-    built_images.push(registry, RecordingProgress())
+    built_images.push(registry, RecordingProgress(), contexts.platform_images())
     assert len(log_lines(tmp_path, "built")) == 7
     assert log_lines(tmp_path, "pushed")[-1].startswith(f"{registry.address}/esq/kafka:")
 
@@ -169,17 +188,17 @@ def test_every_image_has_a_containerfile_and_an_unprivileged_user(tmp_path: Path
 def test_security_update_rebuilds_all_images(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    built_images.push(registry, RecordingProgress())
+    built_images.push(registry, RecordingProgress(), contexts.platform_images())
     (tmp_path / "log.versions").write_text(VERSIONS.replace("2.36-9", "2.36-9+deb12u1"))
     assert built_images.build(RecordingProgress()), "`esq images build` notices updates at once"
-    assert len(log_lines(tmp_path, "built")) == 12
+    assert len(log_lines(tmp_path, "built")) == 6 + 7
     assert built_images.build(RecordingProgress()) == []
 
 
 def test_deploy_uses_package_versions_of_the_last_days(
     built_images: Images, registry: RegistryAccess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built_images.push(registry, RecordingProgress())
+    built_images.push(registry, RecordingProgress(), contexts.platform_images())
     (tmp_path / "log.versions").write_text(VERSIONS.replace("2.36-9", "2.36-9+deb12u1"))
     keys = [version.key for version in built_images.versions()]
     assert [version.key for version in built_images.versions()] == keys
