@@ -10,18 +10,19 @@ import json
 import ssl
 import time
 from collections import defaultdict
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-from websocket import ABNF, WebSocket
+from websocket import ABNF, WebSocket, WebSocketConnectionClosedException
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from kubernetes.client import ApiClient, Configuration
 
-_STDOUT, _STDERR, _STATUS = 1, 2, 3
+_STDIN, _STDOUT, _STDERR, _STATUS = 0, 1, 2, 3
 """Channels of the protocol: the first byte of each frame."""
 _PROTOCOL = "v4.channel.k8s.io"
 
@@ -59,9 +60,67 @@ def run_in_container(
         WebSocketException: the API server rejects the request, ends the connection early, or the time is up.
         OSError: the API server is unreachable.
     """
-    namespace, pod, container = address
     deadline = time.monotonic() + timeout_seconds
-    options = [("container", container), ("stdout", "true"), ("stderr", "true")]
+    with _connection(api, address, argv, timeout_seconds, ("stdout", "stderr")) as websocket:
+        channels = _receive_all(websocket, deadline)
+    # A program may print bytes that are no text, e.g. of a log that is cut in the middle of a character.
+    output, errors = (channels[channel].decode(errors="replace") for channel in (_STDOUT, _STDERR))
+    return Execution(output, errors, _problem(channels[_STATUS]))
+
+
+class Dialogue:
+    """A program in a container that answers each line of its standard input with a line.
+
+    Args:
+        api: the client.
+        address: namespace, pod and container.
+        argv: program and arguments.
+        timeout_seconds: limit for the connection, and for each answer.
+    """
+
+    def __init__(
+        self, api: ApiClient, address: tuple[str, str, str], argv: Sequence[str], timeout_seconds: float
+    ) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._stack = ExitStack()
+        connection = _connection(api, address, argv, timeout_seconds, ("stdin", "stdout"))
+        self._websocket = self._stack.enter_context(connection)
+        self._output = bytearray()
+
+    def exchange_line(self, line: str = "") -> str:
+        """Send a line and return the next line of the program.
+
+        Raises:
+            WebSocketException: the program has ended, or does not answer in time.
+            OSError: the API server is unreachable.
+        """
+        deadline = time.monotonic() + self._timeout_seconds
+        self._websocket.send(bytes([_STDIN]) + line.encode() + b"\n", ABNF.OPCODE_BINARY)
+        while b"\n" not in self._output:
+            self._websocket.settimeout(max(deadline - time.monotonic(), 0.001))
+            opcode, frame = self._websocket.recv_data()
+            if opcode == ABNF.OPCODE_CLOSE:
+                raise WebSocketConnectionClosedException("the program has ended")
+            self._output += frame[1:] if frame[0] == _STDOUT else b""
+        answer, _, self._output = self._output.partition(b"\n")
+        return answer.decode(errors="replace")
+
+    def close(self) -> None:
+        """End the program: its standard input ends."""
+        self._stack.close()
+
+
+@contextmanager
+def _connection(
+    api: ApiClient,
+    address: tuple[str, str, str],
+    argv: Sequence[str],
+    timeout_seconds: float,
+    streams: Sequence[str],
+) -> Iterator[WebSocket]:
+    """Start a program in a container and connect some of its standard streams."""
+    namespace, pod, container = address
+    options = [("container", container), *((stream, "true") for stream in streams)]
     query = urlencode([*options, *(("command", argument) for argument in argv)])
     path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/exec?{query}"
     configuration = api.configuration
@@ -72,12 +131,9 @@ def run_in_container(
             header=_headers(configuration),
             timeout=timeout_seconds,
         )
-        channels = _receive_all(websocket, deadline)
+        yield websocket
     finally:
         websocket.shutdown()  # type: ignore[no-untyped-call]  # same
-    # A program may print bytes that are no text, e.g. of a log that is cut in the middle of a character.
-    output, errors = (channels[channel].decode(errors="replace") for channel in (_STDOUT, _STDERR))
-    return Execution(output, errors, _problem(channels[_STATUS]))
 
 
 def _receive_all(websocket: WebSocket, deadline: float) -> dict[int, bytearray]:

@@ -49,7 +49,7 @@ def is_comparable(before: LoadReport, after: LoadReport) -> bool:
     """
     first, second = (
         (
-            *(report.scenario, report.environment, report.experiment),
+            *(report.scenario, report.environment, report.experiment, report.in_cluster),
             report.profile.model_copy(update={"seed": 0}),
         )
         for report in (before, after)

@@ -7,7 +7,6 @@ master listens on loopback; workers on other machines connect through a tunnel.
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import socket
 import subprocess
@@ -17,9 +16,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from infra.errors import EsqError
 from infra.subprocesses import PYTHON_MODULE
-from loadtests.protocol import CONFIG_VARIABLE, GeneratorMessage, LoadConfig
+from loadtests.master_messages import GeneratorFailedError, MasterMessages
+from loadtests.protocol import CONFIG_VARIABLE, LoadConfig
 from loadtests.scenarios import FOLDER, locustfile
 
 if TYPE_CHECKING:
@@ -32,19 +31,10 @@ START_TIMEOUT_SECONDS = 60
 """Until all local workers are connected; the load profile starts after that."""
 REMOTE_START_TIMEOUT_SECONDS = 600
 """Until the workers on other machines are connected, which a person starts."""
-SPAWN_TIMEOUT_SECONDS = 30
-"""From the connection of the last worker to the start of the load profile."""
-RESULT_TIMEOUT_SECONDS = 120.0
-"""After the load profile, for open arrivals and for the results."""
-POLL_INTERVAL_SECONDS = 0.5
 EXIT_TIMEOUT_SECONDS = 10.0
 """From the end of a run, and from each signal, until a process has ended."""
 MAX_ERROR_CHARACTERS = 2000
 _DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "TERM", "--")
-
-
-class GeneratorFailedError(EsqError):
-    """Locust exited or did not send its results in time."""
 
 
 class GeneratorPool:
@@ -57,9 +47,6 @@ class GeneratorPool:
         count: number of workers on this machine.
         remote_count: number of workers that are started on other machines.
         port: port of the master on loopback; 0 for any.
-
-    Attributes:
-        start: start of the load profile on the monotonic clock, seconds; 0 before it.
     """
 
     def __init__(  # noqa: PLR0913 - one per property of a run
@@ -72,13 +59,18 @@ class GeneratorPool:
         remote_count: int = 0,
         port: int = 0,
     ) -> None:
-        self.start = 0.0
         self._scenario, self._count, self._remote_count = scenario, count, remote_count
         self._config = LoadConfig(profile=profile, target=target)
         self._port = port or _free_port()
         self._start_timeout = REMOTE_START_TIMEOUT_SECONDS if remote_count else START_TIMEOUT_SECONDS
-        self._messages: queue.Queue[GeneratorMessage | None] = queue.Queue()
+        self._messages = MasterMessages(profile, self._start_timeout)
         self._processes: list[subprocess.Popen[str]] = []
+        self._secret_file = -1
+
+    @property
+    def start(self) -> float:
+        """Start of the load profile on the monotonic clock, seconds; 0 before it."""
+        return self._messages.start
 
     def __enter__(self) -> Self:
         """Start the processes."""
@@ -90,14 +82,12 @@ class GeneratorPool:
             *("--expect-workers-max-wait", str(self._start_timeout)),
         )
         workers = ("--worker", "--master-host", LOOPBACK, "--master-port", str(self._port))
-        config = _secret_file(self._config.model_dump_json())
-        try:
-            self._processes = [
-                self._start_locust(master, config),
-                self._start_locust((*workers, "--processes", str(self._count)), config),
-            ]
-        finally:
-            os.close(config)
+        self._secret_file = _secret_file()
+        self._write_config()
+        self._processes = [
+            self._start_locust(master),
+            self._start_locust((*workers, "--processes", str(self._count))),
+        ]
         self._reader = threading.Thread(target=self._read_messages, daemon=True)
         self._reader.start()
         return self
@@ -114,6 +104,7 @@ class GeneratorPool:
         for process in self._processes:
             process.__exit__(None, None, None)
         self._errors.close()
+        os.close(self._secret_file)
 
     def run(self, on_progress: Callable[[Progress], None]) -> list[GeneratorResult]:
         """Run the load profile to its end.
@@ -127,27 +118,34 @@ class GeneratorPool:
         Raises:
             GeneratorFailedError: Locust failed.
         """
-        deadline = time.monotonic() + self._start_timeout + SPAWN_TIMEOUT_SECONDS
-        while True:
-            message = self._next_message(deadline)
-            if message.start is not None:
-                self.start = message.start
-                seconds = self._config.profile.duration_seconds
-                deadline = message.start + seconds + RESULT_TIMEOUT_SECONDS
-            if message.progress is not None:
-                on_progress(message.progress)
-            if message.results is not None:
-                return message.results
+        return self._messages.wait_for_results(on_progress, self._require_start, self._failure)
 
-    def _start_locust(self, options: tuple[str, ...], config: int) -> subprocess.Popen[str]:
+    def replace_tokens(self, tokens: dict[str, str]) -> None:
+        """Send further requests of the local workers with other bearer tokens.
+
+        Args:
+            tokens: bearer token of each company.
+        """
+        if self._config.target is not None:
+            target = self._config.target.model_copy(update={"tokens": tokens})
+            self._config = self._config.model_copy(update={"target": target})
+            self._write_config()
+
+    def _write_config(self) -> None:
+        """Write the configuration; a worker that reads an incomplete one reads it again."""
+        text = self._config.model_dump_json().encode()
+        os.ftruncate(self._secret_file, 0)
+        os.pwrite(self._secret_file, text, 0)
+
+    def _start_locust(self, options: tuple[str, ...]) -> subprocess.Popen[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
         return subprocess.Popen(
             [
                 *(*_DIE_WITH_PARENT, *PYTHON_MODULE, "locust", "--skip-log-setup"),
                 *("--locustfile", str(locustfile(self._scenario)), *options),
             ],
-            env={**environment, CONFIG_VARIABLE: f"/proc/self/fd/{config}"},
-            pass_fds=(config,),
+            env={**environment, CONFIG_VARIABLE: f"/proc/self/fd/{self._secret_file}"},
+            pass_fds=(self._secret_file,),
             cwd=FOLDER.parent,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -158,22 +156,12 @@ class GeneratorPool:
 
     def _read_messages(self) -> None:
         for line in self._processes[0].stdout or ():
-            self._messages.put(GeneratorMessage.model_validate_json(line))
-        self._messages.put(None)
+            self._messages.add(line)
+        self._messages.end()
 
-    def _next_message(self, deadline: float) -> GeneratorMessage:
-        while True:
-            try:
-                message = self._messages.get(timeout=POLL_INTERVAL_SECONDS)
-            except queue.Empty:
-                if time.monotonic() > deadline:
-                    raise self._failure("it sent no message in time") from None
-                if self.start == 0 and any(process.poll() for process in self._processes):
-                    raise self._failure("a process exited") from None
-                continue
-            if message is None:
-                raise self._failure("the master exited")
-            return message
+    def _require_start(self) -> None:
+        if self.start == 0 and any(process.poll() for process in self._processes):
+            raise self._failure("a process exited")
 
     def _failure(self, reason: str) -> GeneratorFailedError:
         self._errors.seek(0)
@@ -191,11 +179,9 @@ def _free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _secret_file(text: str) -> int:
+def _secret_file() -> int:
     """Return a descriptor of a file in memory: secrets are on no disk and on no command line."""
-    descriptor = os.memfd_create("esq-load", 0)
-    os.write(descriptor, text.encode())
-    return descriptor
+    return os.memfd_create("esq-load", 0)
 
 
 def _signal_group(process: subprocess.Popen[str], number: int | None) -> None:

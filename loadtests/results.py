@@ -255,6 +255,7 @@ class LoadReport(BaseModel):
         unit: unit that the rate counts, e.g. messages.
         profile: load profile, with its rate in units.
         generators: number of generator processes.
+        in_cluster: whether they ran in the cluster.
         environment: name of the environment.
         started_at: start of the run (UTC, ISO 8601).
         command: command line.
@@ -283,6 +284,7 @@ class LoadReport(BaseModel):
     unit: str
     profile: LoadProfile
     generators: int
+    in_cluster: bool = False
     environment: str
     started_at: str
     command: str

@@ -39,6 +39,8 @@ class PlatformAccess:
         kubeconfig: kubeconfig of its cluster.
         credentials: keys that sign tokens and webhooks.
         read_token_key: returns the key of bearer tokens that is used now.
+        push_load_image: returns the reference of the image of the load generators; builds and pushes it for
+            the local cluster.
     """
 
     environment: str
@@ -48,6 +50,7 @@ class PlatformAccess:
     kubeconfig: Path
     credentials: ApplicationCredentials = field(repr=False)
     read_token_key: Callable[[], str]
+    push_load_image: Callable[[], str]
 
     def client_for(self, company: str, timeout_seconds: float) -> PlatformClient:
         """Return a client for one company.
@@ -122,6 +125,7 @@ def open_platform(environment: Environment, progress: ProgressReporter) -> Itera
             *(ca, target.kubeconfig),
             credentials=credentials,
             read_token_key=lambda: read_credentials().token_key,
+            push_load_image=lambda: target.push_load_image(progress),
         )
 
 

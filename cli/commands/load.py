@@ -1,4 +1,4 @@
-"""`esq load list | show | run | prepare | report | compare`."""
+"""`esq load list | show | run | stop | prepare | report | compare`."""
 
 from __future__ import annotations
 
@@ -32,6 +32,9 @@ Duration = Annotated[float | None, typer.Option(help="Length of the run, seconds
 Arrivals = Annotated[Spacing | None, typer.Option("--spacing", help="How arrivals are spaced at the rate.")]
 Seed = Annotated[int, typer.Option(help="Seed of random arrivals: the same seed gives the same arrivals.")]
 Workers = Annotated[int, typer.Option(help="Locust workers that share the load.", min=1, max=64)]
+InCluster = Annotated[
+    bool, typer.Option("--in-cluster", help="Run master and workers in the cluster, as Jobs.")
+]
 RemoteWorkers = Annotated[
     int, typer.Option(help="Further workers, on other machines: docs/load-tests.md.", min=0, max=1000)
 ]
@@ -111,6 +114,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     with_chaos: Experiment = None,
     confirm: Confirm = None,
     *,
+    in_cluster: InCluster = False,
     json: AsJson = False,
 ) -> None:
     """Run a load test. Exit code 99 if an SLO is violated, 1 if the run is not valid.
@@ -118,10 +122,17 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     A run is valid if the generators kept to the load profile, 99 % of the requests were accepted, and 99 % of
     the messages were received.
     """
-    from cli.actions.load.run import LoadTestRequest, run_load_test  # noqa: PLC0415 - imports clients and SDK
+    from cli.actions.load.request import LoadTestRequest  # noqa: PLC0415 - not needed for help
+    from cli.actions.load.run import run_load_test  # noqa: PLC0415 - imports clients and SDK
     from cli.environment import load_environment  # noqa: PLC0415 - same
     from loadtests.scenarios import find_scenario  # noqa: PLC0415 - same
 
+    if in_cluster and (remote_workers or port):
+        raise UsageError(
+            "the workers in the cluster have their own master",
+            location="--in-cluster",
+            remedy="Leave out --remote-workers and --port.",
+        )
     scenario = find_scenario(name)
     request = LoadTestRequest(
         scenario=scenario,
@@ -130,6 +141,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         ),
         workers=workers,
         remote_workers=remote_workers,
+        in_cluster=in_cluster,
         port=port,
         experiment=with_chaos,
         confirmed_name=confirm,
@@ -141,6 +153,19 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         raise typer.Exit(ExitCode.SLO_VIOLATED)
     if not report.valid:
         raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def stop(env: Env, *, json: AsJson = False) -> None:
+    """End the load tests of an environment: of this machine, and those that run in the cluster."""
+    from cli.actions.load.stop import stop_load  # noqa: PLC0415 - imports clients and SDK
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    ended = stop_load(load_environment(env), output.progress_reporter(as_json=json))
+    if json:
+        output.print_json({"environment": env, "ended": ended})
+        return
+    typer.echo("\n".join(f"ended {load}" for load in ended) or f"no load test runs on {env}")
 
 
 @app.command()
@@ -188,7 +213,7 @@ def show_report(
     json: AsJson = False,
 ) -> None:
     """Show the report of a run and the path of its HTML page."""
-    from cli.actions.load.run import report_store  # noqa: PLC0415 - not needed for help
+    from cli.actions.load.reporting import report_store  # noqa: PLC0415 - not needed for help
     from cli.environment import load_environment  # noqa: PLC0415 - same
 
     store = report_store(load_environment(env))
@@ -213,7 +238,7 @@ def compare_runs(
 
     Exit code 99 if a latency increased by more than `--max-increase`, 1 if a run is not valid.
     """
-    from cli.actions.load.run import report_store  # noqa: PLC0415 - not needed for help
+    from cli.actions.load.reporting import report_store  # noqa: PLC0415 - not needed for help
     from cli.commands.load_comparison import print_comparison  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
 

@@ -19,6 +19,7 @@ from loadtests import verdict
 from loadtests.generator.configuration import chosen_profile
 from loadtests.generator.scheduler import DRAIN_SECONDS
 from loadtests.generator.worker_run import REPORT_KEY, START_MESSAGE, STOP_MESSAGE
+from loadtests.master_messages import START_DELAY_SECONDS
 from loadtests.merge import merge_results
 from loadtests.protocol import GeneratorMessage, GeneratorPlan, GeneratorResult, Progress
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from loadtests.generator.worker_run import WorkerRun
     from loadtests.protocol import LoadProfile
 
-START_DELAY_SECONDS = 1.0
-"""Between the plan and the start of the load profile: plans reach all workers before it."""
 RESULT_TIMEOUT_SECONDS = 30.0
 """After the drain time, for the results to arrive."""
 MISSING_SECONDS = 10.0

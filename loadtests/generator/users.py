@@ -11,6 +11,7 @@ from locust.exception import StopTest
 from loadtests.generator.configuration import read_configuration
 from loadtests.generator.open_loop import OpenLoopMixin
 from loadtests.generator.scheduler import MAX_OPEN_ARRIVALS
+from loadtests.generator.tokens import token_file
 from loadtests.protocol import CONFIG_VARIABLE, LoadTarget
 
 if TYPE_CHECKING:
@@ -48,14 +49,14 @@ class PlatformUser(OpenLoopHttpUser):
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
-        self._tokens = tuple(self.target.tokens.items())
-        if not self._tokens:
+        if not token_file().read():
             raise StopTest(f"{CONFIG_VARIABLE} names no access: esq load prepare ENV SCENARIO FILE")
 
     @property
     def company(self) -> str:
         """Company on whose behalf the arrival makes its request."""
-        return self._tokens[self.arrival.number % len(self._tokens)][0]
+        tokens = token_file().read()
+        return tokens[self.arrival.number % len(tokens)][0]
 
     @property
     def run_name(self) -> str:
@@ -80,8 +81,8 @@ class PlatformUser(OpenLoopHttpUser):
         Returns:
             The JSON of a successful response, None otherwise: also if its connection was closed early.
         """
-        number = self.arrival.number
-        headers = {"Authorization": f"Bearer {self._tokens[number % len(self._tokens)][1]}"}
+        number, tokens = self.arrival.number, token_file().read()
+        headers = {"Authorization": f"Bearer {tokens[number % len(tokens)][1]}"}
         if method == "POST":
             headers["Idempotency-Key"] = f"{self.run_name}-{number}"
         response = self.client.request(method, path, name=name, json=body, headers=headers)

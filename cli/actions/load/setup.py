@@ -13,7 +13,7 @@ from cli.platform_client import RequestRejectedError
 from loadtests.protocol import LoadTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from cli.actions.platform_access import PlatformAccess
     from cli.platform_client import PlatformClient
@@ -61,7 +61,7 @@ def create_fixtures(
     return LoadTarget(
         url=access.url,
         ca_file=str(access.ca_file) if access.ca_file else None,
-        tokens={company: _token(company, access, token_seconds) for company in companies},
+        tokens=create_tokens(companies, access.credentials.token_key, token_seconds),
         app_secret=access.credentials.app_secret if scenario.needs_sent_campaign else "",
         connection=CONNECTION,
         list_name=list_name,
@@ -70,9 +70,18 @@ def create_fixtures(
     )
 
 
-def _token(company: str, access: PlatformAccess, seconds: float) -> str:
-    claims = {"sub": "esq", "company": company, "scope": SCOPES, "exp": time.time() + seconds}
-    return jwt.encode(claims, access.credentials.token_key, algorithm="HS256")
+def create_tokens(companies: Iterable[str], key: str, seconds: float) -> dict[str, str]:
+    """Return a bearer token of each company.
+
+    Args:
+        companies: names of the companies.
+        key: key that signs the tokens.
+        seconds: lifetime of the tokens.
+    """
+    claims = {"sub": "esq", "scope": SCOPES, "exp": time.time() + seconds}
+    return {
+        company: jwt.encode({**claims, "company": company}, key, algorithm="HS256") for company in companies
+    }
 
 
 def _create_company(client: PlatformClient, list_name: str, scenario: Scenario) -> None:

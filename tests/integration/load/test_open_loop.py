@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from loadtests import generator_processes
-from loadtests.generator_processes import GeneratorFailedError, GeneratorPool
+from loadtests.generator_processes import GeneratorPool
+from loadtests.master_messages import GeneratorFailedError
 from loadtests.merge import latency_from_samples, merge_results
 from loadtests.protocol import CONFIG_VARIABLE, LoadConfig, LoadProfile, LoadTarget, Progress
 from loadtests.scenarios import FOLDER, locustfile

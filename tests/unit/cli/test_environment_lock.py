@@ -151,8 +151,8 @@ def test_identity_of_a_holder_is_complete() -> None:
     assert gone.is_gone
     reused = process.model_copy(update={"start_ticks": process.start_ticks - 1})
     assert replace(holder, process=reused).is_gone, "a later process has the same id"
-    elsewhere = gone.process.model_copy(update={"boot_id": "of-another-machine"})
-    assert not replace(gone, process=elsewhere).is_gone
+    on_other_machine = gone.process.model_copy(update={"boot_id": "of-another-machine"})
+    assert not replace(gone, process=on_other_machine).is_gone
     in_another_container = replace(gone, pid_namespace="pid:[1]")
     assert not in_another_container.is_gone
     assert not in_another_container.is_alive

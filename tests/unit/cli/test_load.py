@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from cli.actions.load import verification
 from cli.actions.load.concurrent_experiment import ConcurrentExperiment, ExperimentResult, parse_result
 from cli.actions.load.delivery import CampaignOutcome, OfferedCampaigns, merge_outcomes
-from cli.actions.load.run import LoadTestRequest, report_store, run_load_test
+from cli.actions.load.reporting import report_store
+from cli.actions.load.request import LoadTestRequest
+from cli.actions.load.run import run_load_test
 from cli.commands.load import app
 from cli.environment import load_environment as environment
 from infra.errors import EsqError, UsageError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from cli.actions.load.run import report_store
+from cli.actions.load.reporting import report_store
 from cli.commands.load import app
 from cli.environment import load_environment
 from infra.errors import UsageError
