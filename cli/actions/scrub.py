@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
@@ -11,7 +12,9 @@ from infra import data_scrub
 from infra.components.component_health import PodUnreachableError
 from infra.components.pod_client import KubernetesPodClient
 from infra.components.scrub import Damage, record_damage
+from infra.kubernetes import api_client
 from infra.names import DATA_NAMESPACE
+from infra.scrub_record import new_record, save_scrub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from cli.environment import Environment
     from infra.components.component_health import PodClient
     from infra.progress import ProgressReporter, ProgressStep
+    from infra.scrub_record import ScrubRecord
 
 
 class ReplicaScrub(BaseModel):
@@ -47,6 +51,8 @@ class ReplicaScrub(BaseModel):
 def scrub(environment: Environment, progress: ProgressReporter, *, repair: bool) -> list[ReplicaScrub]:
     """Scrub one replica after the other, so that the load on the disks is limited; then repair.
 
+    The result is kept in the cluster, for `esq status`.
+
     Args:
         environment: the environment.
         progress: reports a step per replica.
@@ -74,7 +80,19 @@ def scrub(environment: Environment, progress: ProgressReporter, *, repair: bool)
     for pod, result in results.items():
         if not result.problem:
             record_damage(environment.folder, pod, () if result.repaired else result.damages)
+    with closing(api_client(target.kubeconfig)) as api:
+        save_scrub(api, to_record(list(results.values())))
     return list(results.values())
+
+
+def to_record(results: Sequence[ReplicaScrub]) -> ScrubRecord:
+    """Return the record of a scrub that ends now: what is not intact."""
+    damaged = [result for result in results if not result.repaired]
+    return new_record(
+        damage=[str(damage) for result in damaged for damage in result.damages if not damage.repaired],
+        unread=[f"{result.pod}: {result.problem}" for result in results if result.problem],
+        replicas=len(results),
+    )
 
 
 def scrub_replica(pods: PodClient, pod: str, step: ProgressStep) -> ReplicaScrub:

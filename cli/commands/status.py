@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     from cli.actions.health import Health
     from cli.actions.open_faults import JournalStatus
+    from infra.scrub_record import ScrubRecord
 
 app = output.command_group()
 
@@ -24,27 +27,30 @@ app = output.command_group()
 def status(env: Env, *, json: AsJson = False) -> None:
     """Show the health of an environment by component and zone, and faults that an experiment left.
 
-    Exit code 1 when it is not healthy, or a fault is left.
+    Exit code 1 when it is not healthy, a fault is left, or the last scrub left damage.
     """
     from cli.actions import open_faults  # noqa: PLC0415 - not needed for help
     from cli.actions.credentials import find_rotation  # noqa: PLC0415 - imports the whole SDK
     from cli.actions.deployment_target import open_deployed_target  # noqa: PLC0415 - same
     from cli.actions.health import collect_health  # noqa: PLC0415 - same
     from cli.environment import load_environment  # noqa: PLC0415 - same
+    from infra.kubernetes import api_client  # noqa: PLC0415 - same
+    from infra.scrub_record import read_scrub  # noqa: PLC0415 - same
 
     environment, progress = load_environment(env), output.progress_reporter(as_json=True)
     target = open_deployed_target(environment, progress)
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, closing(api_client(target.kubeconfig)) as api:
         reading = pool.submit(find_rotation, environment, progress)
-        health, rotation = collect_health(target), reading.result()
+        health, scrub, rotation = collect_health(target), read_scrub(api), reading.result()
     journal = open_faults.journal_status(open_faults.open_journal(environment))
-    problems = [*health.problems, *_fault_problems(env, journal)]
+    problems = [*health.problems, *_fault_problems(env, journal), *_scrub_problems(env, scrub)]
     if json:
         summary = {"healthy": not problems, "problems": problems}
         summary |= {"rotation": rotation.phase, "chaos": journal.to_dict()}
+        summary |= {"scrub": scrub.model_dump(mode="json") if scrub else None}
         output.print_json({"environment": env, **health.to_dict(), **summary})
     else:
-        _print_health(health, problems, rotation.notice)
+        _print_health(health, problems, rotation.notice, _scrub_summary(scrub))
         if journal.run:
             typer.echo(f"an experiment runs: {journal.run}; see `esq chaos status {env}`")
     if problems:
@@ -56,7 +62,19 @@ def _fault_problems(env: str, journal: JournalStatus) -> list[str]:
     return [f"faults left by an experiment: {left}; see `esq chaos status {env}`"] if left else []
 
 
-def _print_health(health: Health, problems: list[str], notice: str) -> None:
+def _scrub_problems(env: str, scrub: ScrubRecord | None) -> list[str]:
+    return [f"{problem}; see `esq scrub {env}`" for problem in scrub.problems] if scrub else []
+
+
+def _scrub_summary(scrub: ScrubRecord | None) -> str:
+    """Return the mark, time and result of the last scrub."""
+    if scrub is None:
+        return f"{_mark(ok=False)} never"
+    now = dt.datetime.now(dt.UTC)
+    return f"{_mark(ok=not scrub.problems and not scrub.is_old(now))} {scrub.describe(now)}"
+
+
+def _print_health(health: Health, problems: list[str], notice: str, scrub: str) -> None:
     from rich.markup import escape  # noqa: PLC0415 - not needed for JSON
 
     console = output.console()
@@ -65,6 +83,7 @@ def _print_health(health: Health, problems: list[str], notice: str) -> None:
     nodes = ", ".join(f"{node.name} {_mark(ok=node.ready)}" for node in health.nodes)
     console.print(f"nodes  {nodes}")
     console.print(f"backups {_mark(ok=not health.backups.problems)} {health.backups.summary}")
+    console.print(f"scrub  {scrub}")
     endpoints = ", ".join(f"{check.path} {_mark(ok=not check.problem)}" for check in health.endpoints)
     if endpoints:
         console.print(f"edge   {endpoints}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import subprocess
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from infra.components.object_store import scrub as object_store
 from infra.components.postgres import scrub as postgres
 from infra.components.scrub import Damage
 from infra.progress import RecordingProgress
+from infra.scrub_record import MAX_AGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -282,3 +284,20 @@ def test_missing_replica_is_scrubbed_and_not_intact() -> None:
     with RecordingProgress().step("scrub") as step:
         results = [action.scrub_replica(NoPods({}), pod, step) for pod in data_scrub.replicas()]
     assert not any(result.intact for result in results)
+
+
+def test_record_says_what_is_not_intact() -> None:
+    damage = Damage(pod="kafka-0", location="log, offset 7")
+    results = [
+        action.ReplicaScrub(pod="kafka-0", damages=(damage,)),
+        action.ReplicaScrub(pod="postgres-0", damages=(damage,), repaired=True),
+        action.ReplicaScrub(pod="postgres-1", problem="it does not answer"),
+        action.ReplicaScrub(pod="postgres-2"),
+    ]
+    record = action.to_record(results)
+    assert record.problems == ["damaged data: kafka-0: log, offset 7", "postgres-1: it does not answer"]
+    assert record.describe(record.at).endswith("4 replicas: 2 problems")
+    later = record.at + MAX_AGE + dt.timedelta(seconds=1)
+    assert (record.is_old(record.at), record.is_old(later)) == (False, True)
+    assert "one a week is due" in record.describe(later)
+    assert action.to_record([results[1], results[3]]).problems == []
