@@ -11,6 +11,7 @@ from chaoslib.exceptions import ActivityFailed
 
 from chaos.context import current
 from chaos.faults import render
+from infra.subprocesses import DIE_WITH_PARENT
 
 __all__ = ["rotate_credentials"]
 
@@ -21,6 +22,9 @@ INTERRUPT_TIMEOUT_SECONDS = 120.0
 
 def rotate_credentials() -> str:
     """Replace the certificate authority and all keys and passwords, as an operator does.
+
+    A rotation ends with the tool, also when this is killed: nobody would watch what it does. Its phase is
+    saved, and `esq credentials rotate ENV` or a repeated experiment continues with it.
 
     Returns:
         The command.
@@ -33,7 +37,9 @@ def rotate_credentials() -> str:
     with tempfile.TemporaryFile(mode="w+") as errors:
         context.require_permission()
         context.annotate("rotation of all credentials", is_injection=True, commands=render((command,)))
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, text=True)
+        process = subprocess.Popen(
+            [*DIE_WITH_PARENT, *command], stdout=subprocess.DEVNULL, stderr=errors, text=True
+        )
         try:
             _follow(process)
         finally:
