@@ -6,12 +6,14 @@ import copy
 import importlib
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chaos import experiment
+from chaos.guard import find_limit
 from infra.errors import ProblemsError, UsageError
-from services.contracts.slo import SLOS
+from services.contracts.slo import SLO_BY_ID, SLOS
 
 COMMAND = "esq chaos run ENV "
 
@@ -71,6 +73,30 @@ def test_experiment_of_ours_needs_traffic_and_abort_conditions(missing: str) -> 
     with pytest.raises(ProblemsError, match="invalid") as error:
         experiment.parse("invalid", document)
     assert missing in error.value.detail
+
+
+SLOW_ACTIONS = frozenset({"rotate_credentials", "find_damage", "lose_power"})
+"""Their methods take minutes beside the pauses."""
+
+
+def pause_seconds(activities: list[dict[str, Any]]) -> float:
+    """Return the total of the pauses in a method."""
+    return sum(sum(activity.get("pauses", {}).values()) for activity in activities)
+
+
+@pytest.mark.parametrize("name", experiment.names())
+def test_limit_ends_a_run_before_its_method_would_and_not_before_its_slo(name: str) -> None:
+    loaded = experiment.load(name)
+    method, extension = loaded.document["method"], loaded.extension
+    if not SLOW_ACTIONS & {activity["provider"]["func"] for activity in method}:
+        longest = max(extension.abort_after_silence_seconds.values())
+        assert longest < pause_seconds(method), "the fault would end before the limit"
+    for slo_id, metric in extension.slos.items():
+        stream, _, field = metric.rpartition(".")
+        if field == "max_unavailability_seconds":
+            limit = find_limit(stream, extension.abort_after_silence_seconds)
+            assert limit is not None
+            assert limit > SLO_BY_ID[slo_id].limit, "the run would end before it violates its SLO"
 
 
 @pytest.mark.parametrize("limit", [0, -1, 601, float("inf"), float("nan")])
