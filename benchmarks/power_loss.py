@@ -2,7 +2,7 @@
 
     benchmarks/power_loss.py [--writes 100000] [--store kafka] [--unsafe]
 
-Each store of `tests.servers.durable_stores` runs on a disk of its own, with the durability settings of the
+Each store of `tests.servers.durable` runs on a disk of its own, with the durability settings of the
 platform. Concurrent writers write until their share is acknowledged, and go on while the power is cut. The
 store starts again from its disk, and every acknowledged write is looked up. With `--unsafe` the stores do not
 sync: the rates show the cost of the syncs, and the losses show that the cut is real.
@@ -19,11 +19,16 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.servers.durable_stores import STORES, stored_after_restart, write_until_power_loss
+from tests.servers.durable.etcd import DurableEtcd
+from tests.servers.durable.garage import DurableGarage
+from tests.servers.durable.kafka import DurableKafka
+from tests.servers.durable.postgres import DurablePostgres
+from tests.servers.durable.redis import DurableRedis
+from tests.servers.durable.store import stored_after_restart, write_until_power_loss
 from tests.servers.powered_disk import PoweredDisk
 
 if TYPE_CHECKING:
-    from tests.servers.durable_stores import DurableStore
+    from tests.servers.durable.store import DurableStore
 
 SHARES = {"postgres": 0.3, "etcd": 0.1, "kafka": 0.5, "object-store": 0.02, "redis": 0.08}
 """Share of the writes by store; objects are slow to write, records are not."""
@@ -70,7 +75,7 @@ def main() -> None:
     parser.add_argument("--unsafe", action="store_true", help="do not sync")
     arguments = parser.parse_args()
     results: dict[str, object] = {}
-    for kind in STORES:
+    for kind in (DurablePostgres, DurableEtcd, DurableKafka, DurableGarage, DurableRedis):
         if kind.name not in (arguments.store or SHARES):
             continue
         writes = round(arguments.writes * SHARES[kind.name])

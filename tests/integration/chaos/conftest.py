@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.servers.durable_stores import DurableStore
+    from tests.servers.durable.store import DurableStore
 
 
 @pytest.fixture

@@ -12,7 +12,9 @@ from infra.components.component_health import PodUnreachableError
 from infra.components.kafka import scrub as kafka
 from infra.components.postgres import scrub as postgres
 from infra.config_files import kafka as kafka_config
-from tests.servers.durable_stores import DurableKafka, DurablePostgres, DurableStore
+from tests.servers.durable.kafka import DurableKafka
+from tests.servers.durable.postgres import DurablePostgres
+from tests.servers.durable.store import DurableStore
 from tests.servers.kafka import kafka_libraries
 from tests.servers.postgres import BINARIES
 from tests.servers.powered_disk import PoweredDisk

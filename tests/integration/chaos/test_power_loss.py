@@ -16,16 +16,12 @@ from chaos.faults import Fault, power_loss
 from chaos.journal import UndoJournal
 from infra.subprocesses import run
 from infra.zones.paths import ClusterPaths
-from tests.servers.durable_stores import (
-    DurableEtcd,
-    DurableGarage,
-    DurableKafka,
-    DurablePostgres,
-    DurableRedis,
-    DurableStore,
-    stored_after_restart,
-    write_until_power_loss,
-)
+from tests.servers.durable.etcd import DurableEtcd
+from tests.servers.durable.garage import DurableGarage
+from tests.servers.durable.kafka import DurableKafka
+from tests.servers.durable.postgres import DurablePostgres
+from tests.servers.durable.redis import DurableRedis
+from tests.servers.durable.store import DurableStore, stored_after_restart, write_until_power_loss
 from tests.servers.powered_disk import PoweredDisk
 
 if TYPE_CHECKING:
