@@ -121,11 +121,22 @@ def _objects(
     # The process ids of a node require the lowest level of pod security.
     levels = {f"pod-security.kubernetes.io/{mode}": "privileged" for mode in ("enforce", "audit", "warn")}
     metadata = {"name": _NAME, "namespace": namespace, "labels": labels}
+    namespace_metadata = {"name": namespace, "labels": {**labels, **levels}}
+    spec = _pod_spec(pod, _helper(pod, container, script))
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": namespace_metadata},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec},
+    ]
+
+
+def _helper(pod: PodLocation, container: str, script: tuple[str, ...]) -> dict[str, Any]:
+    """Return the container that runs the script on the processes of another container."""
     container_id = pod.containers[container].rpartition("/")[2]
     if not container_id:
         # An empty one would match every process of the node.
         raise ValueError(f"container {container} of {pod} has no id")
-    helper = {
+    return {
         "name": _NAME,
         # The node has it.
         "image": pod.images[container],
@@ -142,7 +153,11 @@ def _objects(
         },
         "readinessProbe": {"exec": {"command": ["test", "-e", _FROZEN]}, "periodSeconds": 1},
     }
-    spec = {
+
+
+def _pod_spec(pod: PodLocation, helper: dict[str, Any]) -> dict[str, Any]:
+    """Return the spec of a helper pod on the node of another pod."""
+    return {
         "nodeName": pod.node,
         "hostPID": True,
         "restartPolicy": "Never",
@@ -153,12 +168,3 @@ def _objects(
         "tolerations": [{"operator": "Exists"}],
         "containers": [helper],
     }
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": namespace, "labels": {**labels, **levels}},
-        },
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
-        {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec},
-    ]

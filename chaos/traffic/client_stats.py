@@ -146,9 +146,7 @@ def compute_stats(
     longest, unavailable_from = longest_gap(
         started_at, [at for at in acked_at if started_at < at < ended_at], max(ended_at, started_at)
     )
-    latencies = sorted(done - planned for _, planned, done in acked)
     lost, duplicated, reordered = (None, None, None) if stored is None else compare(acked, stored)
-    series = _series(started_at, ended_at, acked)
     due = _due(started_at, ended_at, log["period"])
     attempts = len(acked) + failed + dropped
     return StreamStats(
@@ -164,16 +162,21 @@ def compute_stats(
         max_unavailability_seconds=round(longest, 3),
         unavailable_from=unavailable_from,
         unavailable_until_end=longest > MAX_OPEN_GAP_SECONDS and unavailable_from + longest >= ended_at,
-        latency_median=percentile(latencies, 0.5),
-        latency_p99=percentile(latencies, 0.99),
-        latency_max=percentile(latencies, 1.0),
+        **_latencies(acked),
         errors=dict(log["errors"]),
         lost=lost,
         duplicated=duplicated,
         reordered=reordered,
-        series=series,
+        series=_series(started_at, ended_at, acked),
         due=tuple(due),
     )
+
+
+def _latencies(acked: Sequence[tuple[int, float, float]]) -> dict[str, float | None]:
+    """Return the latencies of acknowledged attempts, from their planned times."""
+    latencies = sorted(done - planned for _, planned, done in acked)
+    fractions = {"latency_median": 0.5, "latency_p99": 0.99, "latency_max": 1.0}
+    return {name: percentile(latencies, fraction) for name, fraction in fractions.items()}
 
 
 def _due(started_at: float, ended_at: float, period: float | None) -> list[int]:

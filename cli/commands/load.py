@@ -127,12 +127,7 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     from cli.environment import load_environment  # noqa: PLC0415 - same
     from loadtests.scenarios import find_scenario  # noqa: PLC0415 - same
 
-    if in_cluster and (remote_workers or port):
-        raise UsageError(
-            "the workers in the cluster have their own master",
-            location="--in-cluster",
-            remedy="Leave out --remote-workers and --port.",
-        )
+    _require_one_master(in_cluster=in_cluster, is_remote=bool(remote_workers or port))
     scenario = find_scenario(name)
     request = LoadTestRequest(
         scenario=scenario,
@@ -149,10 +144,22 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     )
     report, page = run_load_test(load_environment(env), request, output.progress_reporter(as_json=json))
     _print_report(report, page, as_json=json)
+    raise typer.Exit(_exit_code(report))
+
+
+def _require_one_master(*, in_cluster: bool, is_remote: bool) -> None:
+    if in_cluster and is_remote:
+        raise UsageError(
+            "the workers in the cluster have their own master",
+            location="--in-cluster",
+            remedy="Leave out --remote-workers and --port.",
+        )
+
+
+def _exit_code(report: LoadReport) -> ExitCode:
     if report.violated:
-        raise typer.Exit(ExitCode.SLO_VIOLATED)
-    if not report.valid:
-        raise typer.Exit(ExitCode.FAILED)
+        return ExitCode.SLO_VIOLATED
+    return ExitCode.OK if report.valid else ExitCode.FAILED
 
 
 @app.command()
