@@ -130,6 +130,7 @@ class Observation:
 
     Attributes:
         problems: reasons why the run is invalid, e.g. stored writes that could not be read.
+        logs: raw logs of the traffic with the stored writes; empty before its end.
     """
 
     def __init__(
@@ -151,6 +152,7 @@ class Observation:
         self._campaign: subprocess.Popen[str] | None = None
         self._guard: Guard | None = None
         self.problems: list[str] = []
+        self.logs: dict[str, Any] = {}
         self.started_at = self.ended_at = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -228,22 +230,39 @@ class Observation:
         leaders = self._instruments.read_leaders(self._context.target)
         return {"failovers": sum(leaders.get(name) != leader for name, leader in self._leaders.items())}
 
-    def streams(self) -> dict[str, Any]:
+    def streams_until_interruption(self) -> dict[str, Any]:
+        """Stop the traffic without reading stored writes, and return the statistics of its clients.
+
+        Without them the interrupted run is still what it is: an aborted one.
+        """
+        try:
+            return self.streams(reads_stored=False)
+        except EsqError as error:
+            self.problems.append(f"the values of the streams are not known: {error.message}")
+            return {}
+
+    def streams(self, *, reads_stored: bool = True) -> dict[str, Any]:
         """Stop the traffic and return the statistics of its clients.
+
+        Args:
+            reads_stored: whether acknowledged writes are compared with stored ones.
 
         Raises:
             TrafficFailedError: there is no result in time.
         """
-        self.ended_at = time.monotonic()
         if self._context.traffic is None:
+            self.ended_at = time.monotonic()
             return {}
-        self._context.step.set_status("reading the stored writes")
-        result = self._context.traffic.result()
-        self.problems += result["problems"]
+        if not self.logs:
+            self.ended_at = time.monotonic()
+            status = "reading the stored writes" if reads_stored else "ending the traffic"
+            self._context.step.set_status(status)
+            self.logs = self._context.traffic.result(reads_stored=reads_stored)
+            self.problems += self.logs["problems"]
         return {
             "streams": {
-                name: compute_stats(log, self.ended_at, result["stored"].get(name))
-                for name, log in result["streams"].items()
+                name: compute_stats(log, self.ended_at, self.logs["stored"].get(name))
+                for name, log in self.logs["streams"].items()
             }
         }
 

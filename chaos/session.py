@@ -46,7 +46,7 @@ class Setup:
         experiment: the experiment.
         target: environment to run it on.
         progress: receives the steps.
-        record: stores the result and the journal of Chaos Toolkit.
+        record: stores the result, the journal of Chaos Toolkit, and the raw logs of the traffic.
         instruments: how the target is observed.
         failures: errors of the hooks so far, which Chaos Toolkit would ignore.
     """
@@ -54,7 +54,7 @@ class Setup:
     experiment: Experiment
     target: Target
     progress: ProgressReporter
-    record: Callable[[ExperimentRun, Mapping[str, Any]], None]
+    record: Callable[[ExperimentRun, Mapping[str, Any], Mapping[str, Any]], None]
     instruments: Instruments = INSTRUMENTS
     failures: list[BaseException] = field(default_factory=list)
 
@@ -148,10 +148,10 @@ class Session:
             facts = self._collect(observation, context, journal)
         except (KeyboardInterrupt, SystemExit):  # of a person, or of the loss of the watchdog
             context.abort("interrupted while it ended")
-            facts = self._try(self._undo)
+            facts = self._try(self._undo) | self._try(observation.streams_until_interruption)
         run = self._result(observation, context, journal, facts)
         try:
-            self._setup.record(run, journal)
+            self._setup.record(run, journal, observation.logs)
             context.step.set_result(summary(run))
         finally:
             self._close()
@@ -184,9 +184,10 @@ class Session:
             if not context.abort_reason:
                 self._errors.append("the run did not come to its end")
             journal = {"status": INTERRUPTED}
-            run = self._result(observation, context, journal, self._try(observation.events))
+            facts = self._try(observation.streams_until_interruption) | self._try(observation.events)
+            run = self._result(observation, context, journal, facts)
             try:
-                self._setup.record(run, journal)
+                self._setup.record(run, journal, observation.logs)
             except Exception as error:  # noqa: BLE001 - the error that ended the run is raised
                 self.fail(error)
         self._close()
@@ -202,7 +203,9 @@ class Session:
         """Return the observations; one that fails is missing, and makes the run a crashed one."""
         facts = self._try(self._undo)
         is_interrupted = journal.get("status") == INTERRUPTED and not context.abort_reason
-        if self._is_observing and not is_interrupted:  # who presses Ctrl-C does not wait for a recovery
+        if self._is_observing and is_interrupted:  # who presses Ctrl-C does not wait for a recovery
+            facts |= self._try(observation.streams_until_interruption)
+        elif self._is_observing:
             self._try(observation.wait_until_healthy)
             facts |= self._try(observation.campaign)
             facts |= self._try(observation.failovers)

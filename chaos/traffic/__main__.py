@@ -1,8 +1,10 @@
 """Traffic process: reads commands from standard input and writes results to standard output.
 
 Input: one line of JSON with the endpoints and the requested clients, then lines with a new key of the bearer
-tokens, then an empty line to stop the traffic. An end of input without that line means that the parent is
-gone. Output, one line of JSON each: `ready`, then periodically `silence` with the seconds since the last
+tokens, then an empty line to stop the traffic, or `interrupt` to stop it without reading the stored writes,
+which may take minutes. An end of input without these lines means that the parent is gone.
+
+Output, one line of JSON each: `ready`, then periodically `silence` with the seconds since the last
 acknowledgement of each stream and `attempts` with their numbers of acknowledged and failed attempts, then
 `result`. However the traffic ends, the clients delete what they created.
 """
@@ -14,6 +16,7 @@ import contextlib
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum, auto
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
@@ -31,6 +34,7 @@ OPEN_TIMEOUT_SECONDS = 30.0
 HISTORY_TIMEOUT_SECONDS = 60.0
 """After a fault a service may need this long before the stored writes can be read."""
 CLOSE_TIMEOUT_SECONDS = 30.0
+INTERRUPT = b"interrupt"
 _RETRY_INTERVAL_SECONDS = 0.5
 _THREADS = 64
 _CLASSES = {
@@ -41,6 +45,16 @@ _CLASSES = {
     "redis": ("chaos.traffic.redis", "RedisTraffic"),
 }
 Result = TypeVar("Result")
+
+
+class Ending(Enum):
+    """How the traffic ends."""
+
+    STOPPED = auto()
+    INTERRUPTED = auto()
+    """The stored writes are not read."""
+    ABANDONED = auto()
+    """The parent is gone."""
 
 
 def clients(names: Sequence[str], endpoints: Endpoints) -> list[Client]:
@@ -121,8 +135,8 @@ async def run(opened: Sequence[Client], reader: asyncio.StreamReader) -> None:
             await retry_until(OPEN_TIMEOUT_SECONDS, type(client).__name__, client.open)
         streams = [stream for client in opened for stream in client.streams()]
         passive = [log for client in opened for log in client.passive]
-        await _run_streams(streams, passive, _read_commands(reader, opened))
-        stored, problems = await _stored_sequences(opened)
+        ending = await _run_streams(streams, passive, _read_commands(reader, opened))
+        stored, problems = await _stored_sequences(opened) if ending is Ending.STOPPED else ({}, [])
         logs = {log.name: _log_to_json(log) for log in _logs(streams, passive)}
         emit("result", {"streams": logs, "stored": stored, "problems": problems})
     finally:
@@ -136,19 +150,21 @@ async def _close(client: Client) -> None:
             await client.close()
 
 
-async def _read_commands(reader: asyncio.StreamReader, opened: Sequence[Client]) -> bool:
-    """Pass new keys to the clients until the traffic stops; return whether the parent stopped it."""
+async def _read_commands(reader: asyncio.StreamReader, opened: Sequence[Client]) -> Ending:
+    """Pass new keys to the clients until the traffic ends; return how."""
     while (line := await reader.readline()).strip():
+        if line.strip() == INTERRUPT:
+            return Ending.INTERRUPTED
         for client in opened:
             if isinstance(client, TokenClient):
                 client.use_token_key(json.loads(line)["token_key"])
-    return bool(line)
+    return Ending.STOPPED if line else Ending.ABANDONED
 
 
 async def _run_streams(
-    streams: Sequence[Stream], passive: Sequence[StreamLog], commands: Coroutine[None, None, bool]
-) -> None:
-    """Run all streams until the commands end.
+    streams: Sequence[Stream], passive: Sequence[StreamLog], commands: Coroutine[None, None, Ending]
+) -> Ending:
+    """Run all streams until the commands end; return how.
 
     Raises:
         SystemExit: standard input ended without the command to stop.
@@ -165,8 +181,9 @@ async def _run_streams(
         emit("attempts", {stream.log.name: stream.log.attempts for stream in streams})
     stop.set()
     await asyncio.gather(*tasks)
-    if not stopped.result():
+    if stopped.result() is Ending.ABANDONED:
         raise SystemExit(1)
+    return stopped.result()
 
 
 async def _stored_sequences(opened: Sequence[Client]) -> tuple[dict[str, Sequence[int]], list[str]]:

@@ -88,9 +88,9 @@ class ClusterTraffic(Traffic):
         super().__exit__()
         self._remove()
 
-    def result(self) -> dict[str, Any]:
+    def result(self, *, reads_stored: bool = True) -> dict[str, Any]:
         """See `Traffic.result`; times are those of this machine."""
-        result = super().result()
+        result = super().result(reads_stored=reads_stored)
         for log in result["streams"].values():
             log["started_at"] += self._clock_offset
             log["acked"] = [

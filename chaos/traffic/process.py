@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_SECONDS = 90.0
 RESULT_TIMEOUT_SECONDS = 240.0
+INTERRUPT_TIMEOUT_SECONDS = 30.0
+"""For open attempts to end: a person waits for it."""
 STOP_TIMEOUT_SECONDS = 60.0
 MAX_REPORT_AGE_SECONDS = 10.0
 """The process reports twice a second. Without a report for this long it measures nothing."""
@@ -153,15 +155,19 @@ class Traffic:
         """Sign the bearer tokens of new attempts with this key."""
         self._send(json.dumps({"token_key": key}))
 
-    def result(self) -> dict[str, Any]:
+    def result(self, *, reads_stored: bool = True) -> dict[str, Any]:
         """Stop the traffic, and return the logs of all streams, the stored writes and problems.
+
+        Args:
+            reads_stored: whether to read the stored writes, which may take minutes after a fault.
 
         Raises:
             TrafficFailedError: there is no result in time.
         """
         self._is_stopping = True
-        self._send("")
-        result: dict[str, Any] = self._wait_for("result", RESULT_TIMEOUT_SECONDS)
+        self._send("" if reads_stored else "interrupt")
+        seconds = RESULT_TIMEOUT_SECONDS if reads_stored else INTERRUPT_TIMEOUT_SECONDS
+        result: dict[str, Any] = self._wait_for("result", seconds)
         return result
 
     def _send(self, line: str) -> None:

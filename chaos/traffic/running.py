@@ -47,7 +47,7 @@ class RunningTraffic(Protocol):
         """Sign the bearer tokens of new attempts with this key."""
         ...
 
-    def result(self) -> dict[str, Any]:
+    def result(self, *, reads_stored: bool = True) -> dict[str, Any]:
         """Stop the clients, and return the logs of all streams, the stored writes and problems."""
         ...
 
@@ -96,10 +96,10 @@ class CombinedTraffic:
         for part in self._parts:
             part.use_token_key(key)
 
-    def result(self) -> dict[str, Any]:
+    def result(self, *, reads_stored: bool = True) -> dict[str, Any]:
         """See `RunningTraffic.result`."""
         combined: dict[str, Any] = {"streams": {}, "stored": {}, "problems": []}
-        for result in [part.result() for part in self._parts]:
+        for result in [part.result(reads_stored=reads_stored) for part in self._parts]:
             combined["streams"] |= result["streams"]
             combined["stored"] |= result["stored"]
             combined["problems"] += result["problems"]

@@ -20,6 +20,7 @@ from chaos.log_progress import LogProgress
 from chaos.results import ChaosReport, ExperimentRun
 from chaos.safety import wait_until_healthy
 from chaos.session import INTERRUPTED, Setup
+from chaos.stream_logs import write_stream_logs
 from cli.actions.chaos_target import chaos_dir, open_experiment_target
 from cli.actions.slo import record_measurement
 from cli.environment import load_environment
@@ -74,16 +75,19 @@ class Recorder:
         """Number of stored runs."""
         return len(self._runs)
 
-    def record(self, run: ExperimentRun, journal: Mapping[str, Any]) -> None:
+    def record(self, run: ExperimentRun, journal: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
         """Store a run.
 
         Args:
             run: the result.
             journal: the journal of Chaos Toolkit.
+            logs: raw logs of the traffic; empty without them.
         """
         self._runs.append(run)
         text = json.dumps(journal, indent=2, default=str)
         (self.folder / f"journal-{len(self._runs)}.json").write_text(text, encoding="utf-8")
+        if logs:
+            write_stream_logs(self.folder / f"streams-{len(self._runs)}.json.gz", logs)
         self._write()
 
     def finish(self) -> tuple[ChaosReport, Path]:
@@ -145,9 +149,9 @@ def open_setup(document: dict[str, Any], arguments: Mapping[str, Any]) -> Setup:
     target = open_experiment_target(environment, str(arguments.get("confirm", "")), progress := LogProgress())
     recorder = Recorder(environment, experiment, f"chaos run {experiment.name}")
 
-    def record_and_finish(run: ExperimentRun, journal: Mapping[str, Any]) -> None:
+    def record_and_finish(run: ExperimentRun, journal: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
         """See `Setup.record`."""
-        recorder.record(run, journal)
+        recorder.record(run, journal, logs)
         _, page = recorder.finish()
         log.info("report: %s", page)
 

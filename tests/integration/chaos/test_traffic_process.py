@@ -121,6 +121,11 @@ def test_a_new_token_key_does_not_stop_the_traffic() -> None:
         assert traffic.result() == {"streams": {}, "stored": {}, "problems": []}
 
 
+def test_interrupted_traffic_returns_its_logs_at_once() -> None:
+    with Traffic([], UNREACHABLE, [NAMESERVER]) as traffic:
+        assert traffic.result(reads_stored=False) == {"streams": {}, "stored": {}, "problems": []}
+
+
 async def test_an_error_of_the_edge_traffic_names_status_and_reason() -> None:
     client = EdgeTraffic(UNREACHABLE.model_copy(update={"token_key": "k" * 36, "edge_ca_certificate": CA}))
     response = httpx.Response(503, text="<h1>503</h1>\nNo server is available")

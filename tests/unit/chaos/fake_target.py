@@ -38,6 +38,7 @@ class FakeTraffic:
         self.problems: list[str] = []
         self.exit_error: Exception | None = None
         self.result_error: Exception | None = None
+        self.has_read_stored = False
 
     @property
     def failure(self) -> str:
@@ -50,7 +51,8 @@ class FakeTraffic:
         if self.exit_error is not None:
             raise self.exit_error
 
-    def result(self) -> dict[str, Any]:
+    def result(self, *, reads_stored: bool = True) -> dict[str, Any]:
+        self.has_read_stored = reads_stored
         if self.result_error is not None:
             raise self.result_error
         now = time.monotonic()
@@ -81,6 +83,7 @@ class FakeTarget:
     on_check: Callable[[], None] = lambda: None
     runs: list[ExperimentRun] = field(default_factory=list)
     journals: list[Mapping[str, Any]] = field(default_factory=list)
+    logs: list[Mapping[str, Any]] = field(default_factory=list)
     setup: Setup | None = None
     edge_url: str = ""
     locked_by: str = ""
@@ -116,8 +119,9 @@ class FakeTarget:
         """Return the names of the faults that are in effect."""
         return sorted(file.name for file in (self.folder / "faults").glob("*"))
 
-    def record(self, run: ExperimentRun, journal: Mapping[str, Any]) -> None:
+    def record(self, run: ExperimentRun, journal: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
         self.runs.append(run)
+        self.logs.append(logs)
         self.journals.append(journal)
 
 

@@ -70,7 +70,8 @@ class _Part:
     def use_token_key(self, key: str) -> None:
         self.calls.append(f"key {key}")
 
-    def result(self) -> dict[str, Any]:
+    def result(self, *, reads_stored: bool = True) -> dict[str, Any]:
+        assert reads_stored
         (client,) = self.clients
         return {"streams": {f"{client}.read": {}}, "stored": {f"{client}.write": [1]}, "problems": [client]}
 

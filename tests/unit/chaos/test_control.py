@@ -21,10 +21,11 @@ from chaos import control, observation, session, watchdog
 from chaos.activities import rollbacks
 from chaos.journal import UndoFailedError
 from chaos.run_lock import exclusive_run
+from chaos.traffic.process import TrafficFailedError
 from infra.errors import ProblemsError
 from infra.measurements.run_values import RunOutcome
 from tests.unit.chaos import fake_target
-from tests.unit.chaos.fake_target import FakeTarget
+from tests.unit.chaos.fake_target import STREAMS, FakeTarget
 
 CONTROL = {"provider": {"type": "python", "module": fake_target.__name__}}
 EXTENSION = {
@@ -187,6 +188,18 @@ def test_signal_during_an_action_ends_the_experiment(target: FakeTarget, number:
     assert (result.outcome, result.status) == (RunOutcome.ABORTED, "interrupted")
     assert (target.injected(), target.open_faults()) == (["a"], [])
     assert journal["status"] == "interrupted"
+    assert {name: stats.acked for name, stats in result.streams.items()} == dict.fromkeys(STREAMS, 1)
+    assert result.lost.value is None, "who interrupts a run does not wait for the stored writes"
+    assert not target.traffic.has_read_stored
+    assert [set(logs["streams"]) for logs in target.logs] == [set(STREAMS)], "the raw logs are kept"
+
+
+def test_interrupted_run_whose_traffic_has_ended_as_well_is_an_aborted_one(target: FakeTarget) -> None:
+    target.traffic.result_error = TrafficFailedError("the traffic process failed: it has exited")
+    run(document(activity("inject", "a"), activity("send_signal", int(signal.SIGINT), pause=60)))
+    (result,) = target.runs
+    assert (result.outcome, result.streams) == (RunOutcome.ABORTED, {})
+    assert any("values of the streams are not known" in reason for reason in result.reasons)
 
 
 def test_guard_interrupts_an_injection_and_undoes_it(target: FakeTarget) -> None:
@@ -229,6 +242,7 @@ def test_interrupt_of_the_end_undoes_and_keeps_the_run(target: FakeTarget) -> No
     run(document(activity("inject", "a"), rollbacks=[]))
     (result,) = target.runs
     assert (result.outcome, result.abort_reason) == (RunOutcome.ABORTED, "interrupted while it ended")
+    assert set(result.streams) == set(STREAMS)
     assert target.open_faults() == []
     assert not any((target.folder / "open").glob("*.json"))
 

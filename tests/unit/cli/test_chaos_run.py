@@ -140,7 +140,7 @@ def test_only_an_unchanged_experiment_is_evidence(
     (tmp_path / "kafka-broker-killed.yaml").write_text(yaml.safe_dump(document))
     loaded = experiment.load(str(tmp_path / "kafka-broker-killed.yaml"))
     recorder = chaos.Recorder(environment, loaded, "esq chaos run")
-    recorder.record(ExperimentRun(started_at=0, ended_at=1), {})
+    recorder.record(ExperimentRun(started_at=0, ended_at=1), {}, {})
     recorder.finish()
     assert len(stored) == count
 
