@@ -47,7 +47,7 @@ class ScrubRecord(BaseModel):
     @property
     def problems(self) -> list[str]:
         """What is not intact, one line each."""
-        return [*(f"damaged data: {place}" for place in self.damage), *self.unread]
+        return [*(f"damaged data: {location}" for location in self.damage), *self.unread]
 
     def is_old(self, now: dt.datetime) -> bool:
         """Return whether the next scrub is overdue."""

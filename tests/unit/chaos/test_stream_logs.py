@@ -31,8 +31,8 @@ def test_statistics_can_be_computed_again(tmp_path: Path) -> None:
     path = tmp_path / "streams-1.json.gz"
     write_stream_logs(path, RESULT)
     logs = read_stream_logs(path)
-    again = compute_stats(logs["streams"]["edge.write"], 300.0, logs["stored"]["edge.write"])
-    assert again == compute_stats(LOG, 300.0, range(1000))
+    recomputed = compute_stats(logs["streams"]["edge.write"], 300.0, logs["stored"]["edge.write"])
+    assert recomputed == compute_stats(LOG, 300.0, range(1000))
     assert logs["streams"]["edge.write"]["omitted"] == 0
     assert path.stat().st_size < 20_000
     assert path.stat().st_mode & 0o077 == 0
