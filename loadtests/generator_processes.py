@@ -105,6 +105,7 @@ class GeneratorPool:
             process.__exit__(None, None, None)
         self._errors.close()
         os.close(self._secret_file)
+        self._secret_file = -1  # another file may get the number
 
     def run(self, on_progress: Callable[[Progress], None]) -> list[GeneratorResult]:
         """Run the load profile to its end.

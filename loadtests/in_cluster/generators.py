@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import uuid
 from collections import deque
 from contextlib import suppress
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from loadtests.protocol import GeneratorResult, LoadProfile, LoadTarget, Progress
 
 RECONNECT_SECONDS = 1.0
+PODS_INTERVAL_SECONDS = 5.0
+FATAL_REASONS = (
+    *("ImagePullBackOff", "InvalidImageName", "CreateContainerError", "RunContainerError"),
+    "exit code",
+)
+"""In the problems of pods: a run that has not started will not start."""
 EXIT_TIMEOUT_SECONDS = 10.0
 MAX_ERROR_LINES = 40
 CLOCK_ERROR = "the clock offset between the master and this machine is unknown or too uncertain"
@@ -104,6 +111,7 @@ class ClusterGenerators:
         self._messages = MasterMessages(profile, START_TIMEOUT_SECONDS)
         self._clock = MasterClock(lambda: cluster.open_clock(self.run_in_cluster))
         self._errors: deque[str] = deque(maxlen=MAX_ERROR_LINES)
+        self._next_check_at = 0.0
         self._has_left = threading.Event()
         self._reader = threading.Thread(target=self._follow, name="load log", daemon=True)
 
@@ -147,7 +155,7 @@ class ClusterGenerators:
             self._clock.measure()
             on_progress(progress)
 
-        results = self._messages.wait_for_results(measure_clock, lambda: None, self._failure)
+        results = self._messages.wait_for_results(measure_clock, self._require_pods, self._failure)
         return [_on_this_clock(result, self._clock.offset) for result in results]
 
     def replace_tokens(self, tokens: dict[str, str]) -> None:
@@ -158,6 +166,23 @@ class ClusterGenerators:
         """
         self._target = self._target.model_copy(update={"tokens": tokens})
         self._cluster.replace_config(self.run_in_cluster, self._target, self._ca)
+
+    def _require_pods(self) -> None:
+        """Require that the pods of a run that has not started may still start.
+
+        Raises:
+            GeneratorFailedError: one of them cannot, or has ended.
+        """
+        now = time.monotonic()
+        if self._messages.start or now < self._next_check_at:
+            return
+        self._next_check_at = now + PODS_INTERVAL_SECONDS
+        try:
+            problems = self._cluster.problems(self.run_in_cluster)
+        except EsqError:  # an outage: the next check tries it
+            return
+        if any(reason in problem for problem in problems for reason in FATAL_REASONS):
+            raise self._failure("a pod cannot start")
 
     def _delete(self) -> None:
         # What cannot be deleted now ends by its own limit, and `esq load stop` names it.

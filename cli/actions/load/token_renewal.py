@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INTERVAL_SECONDS = 10.0
 """Less than a phase of a rotation takes, so that new tokens are used before the old key is retired."""
+EXIT_TIMEOUT_SECONDS = 30.0
 SECRET, VARIABLE = "campaigns-api", "ESQ_TOKEN_KEYS"
 """Where the cluster has the accepted keys, of which the first one is used. Cheaper to read than the backend,
 and without CPU on the machine that measures."""
@@ -45,8 +46,9 @@ class TokenRenewal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
+        """Stop, and wait for a renewal in progress: the generators end next."""
         self._has_left.set()
+        self._thread.join(EXIT_TIMEOUT_SECONDS)
 
     def _watch(self) -> None:
         while not self._has_left.wait(INTERVAL_SECONDS):
@@ -60,7 +62,7 @@ class TokenRenewal:
             EsqError: the key cannot be read, or the tokens cannot be replaced.
             ApiException: the API server rejects the request.
         """
-        if (key := self._read_key()) != self._key:
+        if (key := self._read_key()) != self._key and not self._has_left.is_set():
             self._renew(key)
             self._key = key
 

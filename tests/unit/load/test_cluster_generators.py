@@ -87,6 +87,7 @@ class FakeCluster:
         self.log, self.breaks = log, iter(breaks)
         self.runs: dict[str, LoadTarget] = {}
         self.clock = FakeClock(answers=clock_answers)
+        self.is_ended = True
 
     def create(self, run: ClusterRun, target: LoadTarget, ca: str | None) -> None:
         assert ca is None
@@ -108,7 +109,7 @@ class FakeCluster:
 
     def has_ended(self, run: ClusterRun) -> bool:
         assert run.name in self.runs
-        return True
+        return self.is_ended
 
     def problems(self, run: ClusterRun) -> list[str]:
         return [f"{run.name}-x: ImagePullBackOff: no such image"]
@@ -169,6 +170,16 @@ def test_master_without_results_is_an_error_that_names_pods_and_log() -> None:
     assert "the master exited; " in caught.value.message
     assert "ImagePullBackOff: no such image" in caught.value.message
     assert caught.value.detail.endswith("KeyError: 'x'")
+    assert cluster.runs == {}
+
+
+def test_image_that_cannot_be_pulled_ends_the_run_long_before_its_deadline() -> None:
+    cluster = FakeCluster([])
+    cluster.is_ended = False
+    started = time.monotonic()
+    with generators(cluster) as pool, pytest.raises(GeneratorFailedError, match="a pod cannot start"):
+        pool.run(lambda _: None)
+    assert time.monotonic() - started < 60
     assert cluster.runs == {}
 
 
