@@ -75,7 +75,7 @@ class ContainerUsage:
         pod: its pod.
         container: its name.
         zone: zone of its node.
-        memory_bytes: memory that cannot be reclaimed at once (working set).
+        memory_bytes: anonymous memory, which the kernel cannot reclaim; caches are not counted.
         memory_limit_bytes: limit; None without one.
         cpu_stalled: share of the last 10 s in which a process of it waited for CPU time; None if not known.
         memory_stalled: same, for memory.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING
 
 from runbooks.actions import UNDO_FAULTS, WATCH, hand_over
@@ -12,17 +11,20 @@ if TYPE_CHECKING:
     from runbooks.check import CheckContext
     from runbooks.readings import ContainerUsage
 
-MAX_STALLED = 0.5
+MAX_STALLED = 0.7
 """Share of the time in which a process of the container waits for CPU time."""
-FACTOR = 2.0
-"""How many times longer than most containers it must wait: on a busy host all of them wait."""
+FACTOR = 1.3
+"""How many times longer than busy containers it must wait: on a busy host all of them wait."""
+BUSY_QUANTILE = 0.9
+"""Share of the containers that wait less than a busy one."""
 
 
 def find(context: CheckContext) -> Finding | None:
     """Return the containers that wait for CPU time, and far longer than the others."""
     known = [use for usage in context.usage() for use in usage.containers if use.cpu_stalled is not None]
-    usual = statistics.median([_stalled(use) for use in known]) if known else 0.0
-    waiting = [use for use in known if _stalled(use) > max(MAX_STALLED, FACTOR * usual)]
+    ordered = sorted(_stalled(use) for use in known)
+    busy = ordered[int(BUSY_QUANTILE * (len(ordered) - 1))] if ordered else 0.0
+    waiting = [use for use in known if _stalled(use) > max(MAX_STALLED, FACTOR * busy)]
     if not waiting:
         return None
     evidence = tuple(
@@ -30,7 +32,9 @@ def find(context: CheckContext) -> Finding | None:
     )
     zones = frozenset(use.zone for use in waiting)
     return Finding(
-        f"pods wait for CPU time: {'; '.join(evidence)}", (*evidence, f"usual: {usual:.0%}"), zones
+        f"pods wait for CPU time: {'; '.join(evidence)}",
+        (*evidence, f"a busy container waits {busy:.0%} of the time"),
+        zones,
     )
 
 

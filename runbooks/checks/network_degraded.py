@@ -22,7 +22,8 @@ SLOW_FACTOR = 4.0
 """How many times slower than the other zones it must be."""
 RETRANSMISSION_SECONDS = 0.19
 """The kernel sends a lost packet again after 200 ms."""
-MIN_LOST_SHARE = 0.25
+MIN_LOST_SHARE = 0.3
+"""Share of the requests to a zone that are lost or repeated, while none to another zone is."""
 MIN_COMPONENTS = 3
 """Components that lack their replica in one zone, when that zone is cut off."""
 COMPONENTS = ("postgres", "redis", "kafka", "object-store")
@@ -44,8 +45,8 @@ def find_slow_zone(round_trips: Mapping[str, Sequence[float | None]]) -> Finding
         others = [other for name, other in reachable.items() if name != zone]
         if others and time > max(MIN_SLOW_SECONDS, SLOW_FACTOR * statistics.median(others)):
             slow[zone] = f"the fastest request takes {time * 1000:.0f} ms"
-        elif _lossy(round_trips[zone]) and not any(
-            _lossy(round_trips[name]) for name in reachable if name != zone
+        elif _lost_share(round_trips[zone]) >= MIN_LOST_SHARE and not any(
+            _lost_share(round_trips[name]) for name in reachable if name != zone
         ):
             slow[zone] = "requests are lost or repeated"
     if not slow:
@@ -55,9 +56,9 @@ def find_slow_zone(round_trips: Mapping[str, Sequence[float | None]]) -> Finding
     return Finding(f"the network of a zone is degraded: {reason}", evidence, frozenset(slow))
 
 
-def _lossy(times: Sequence[float | None]) -> bool:
-    bad = sum(time is None or time > RETRANSMISSION_SECONDS for time in times)
-    return bool(times) and bad / len(times) >= MIN_LOST_SHARE
+def _lost_share(times: Sequence[float | None]) -> float:
+    lost = sum(time is None or time > RETRANSMISSION_SECONDS for time in times)
+    return lost / len(times) if times else 0.0
 
 
 def _milliseconds(times: Sequence[float | None]) -> str:

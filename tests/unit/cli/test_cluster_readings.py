@@ -122,7 +122,7 @@ def test_usage_has_disk_limits_and_pressure() -> None:
                     {
                         "name": "main",
                         "cpu": {"psi": {"some": {"avg10": 80.0}}},
-                        "memory": {"workingSetBytes": 500 << 20},
+                        "memory": {"rssBytes": 500 << 20},
                     }
                 ],
             }

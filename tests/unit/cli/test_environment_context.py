@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from chaos.faults import Fault
+from cli.actions import environment_context
 from cli.actions import triage as triage_action
 from cli.actions.deployment_target import DeploymentTarget
 from cli.actions.environment_context import EnvironmentContext
@@ -206,3 +209,12 @@ def test_triage_without_a_kubeconfig_names_the_command_that_deploys(
     with pytest.raises(EsqError, match="`local` is not deployed") as caught:
         triage_action.triage(target.environment, RecordingProgress())
     assert "esq deploy local" in caught.value.remedy
+
+
+def test_program_that_resolves_a_name_prints_the_problem_only() -> None:
+    def resolve(name: str) -> str:
+        argv = [sys.executable, "-c", environment_context._RESOLVE, name]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    assert resolve("localhost") == ""
+    assert resolve("no-such-host.invalid") != ""

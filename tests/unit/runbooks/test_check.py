@@ -13,7 +13,7 @@ from infra.errors import UsageError
 from runbooks import checks
 from runbooks.check import Action, Check, Step, UnavailableError
 from runbooks.fakes import NOW, ZONES, FakeContext, component, replicas, service, without
-from runbooks.readings import ActiveAlert, Deploy, Sample
+from runbooks.readings import ActiveAlert, ContainerUsage, Deploy, NodeUsage, Sample
 from services.contracts.telemetry import CERTIFICATE_EXPIRY, CONNECTIONS, PLANNING_AGE, QUEUE_OLDEST_AGE
 
 
@@ -146,3 +146,33 @@ def test_step_needs_the_part_of_its_kind() -> None:
             Step(**parts)
     with pytest.raises(dataclasses.FrozenInstanceError):
         Step("look", check=check).kind = "act"  # type: ignore[misc]
+
+
+def containers(*stalled: float) -> tuple[NodeUsage, ...]:
+    usage = tuple(
+        ContainerUsage(f"pod-{n}", "main", "zone-a", cpu_stalled=value) for n, value in enumerate(stalled)
+    )
+    return (NodeUsage("zone-a", 100, 50, containers=usage),)
+
+
+@pytest.mark.parametrize(
+    ("stalled", "is_found"),
+    [((0.1,) * 10 + (0.9,), True), ((0.75,) * 5 + (0.1,) * 5 + (0.9,), False), ((0.1,) * 10 + (0.6,), False)],
+)
+def test_pod_must_wait_longer_than_busy_pods_do(stalled: tuple[float, ...], *, is_found: bool) -> None:
+    assert bool(CHECKS["cpu-pressure"].function(FakeContext(usage=containers(*stalled)))) is is_found
+
+
+@pytest.mark.parametrize(
+    ("zone_a", "others", "is_found"),
+    [
+        ((0.2, 0.3, 0.01, 0.01), (0.01,) * 4, True),
+        ((0.2, 0.3, 0.01, 0.01), (0.01, 0.01, 0.2, 0.01), False),
+        ((0.2, 0.01, 0.01, 0.01), (0.01,) * 4, False),
+    ],
+)
+def test_lost_requests_count_while_none_to_other_zones_is_lost(
+    zone_a: tuple[float, ...], others: tuple[float, ...], *, is_found: bool
+) -> None:
+    round_trips = dict.fromkeys(ZONES, others) | {"zone-a": zone_a}
+    assert bool(CHECKS["network-degraded"].function(FakeContext(round_trips=round_trips))) is is_found
