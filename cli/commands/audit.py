@@ -1,9 +1,10 @@
-"""`esq audit sql`."""
+"""`esq audit sql | deps`."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +14,7 @@ from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from cli.actions.audit.deps.report import DepsReport
     from cli.actions.audit.sql.report import SqlReport
 
 app = output.command_group("Audit the statements, the dependencies, and the cost of the services.")
@@ -22,14 +22,13 @@ MAX_SHOWN_STATEMENTS = 15
 Rows = Annotated[
     int, typer.Option(help="Messages of the data set; it is generated once for each number.", min=1000)
 ]
+Advisories = Annotated[
+    Path | None,
+    typer.Option(help="Advisories in the OSV format: a `.zip` of OSV, or a folder of PyPA.", exists=True),
+]
 AcceptPlans = Annotated[
     bool, typer.Option("--accept-plans", help="Write the plans to the files that later audits compare with.")
 ]
-
-
-@app.callback()
-def audit() -> None:
-    """Audit the statements, the dependencies, and the cost of the services."""
 
 
 @app.command()
@@ -65,3 +64,36 @@ def _print_sql(report: SqlReport, page: Path) -> None:
     if not report.has_committed_plans:
         console.print(f"Plans were not compared: there are none for {report.rows} messages.")
     console.print(f"{len(report.statements)} cases; all of them: {page}", soft_wrap=True)
+
+
+@app.command()
+def deps(advisories: Advisories = None, *, json: AsJson = False) -> None:
+    """Inspect all dependencies, and write SBOMs. Exit code 99 if the policy does not accept something.
+
+    What is inspected: known vulnerabilities (only with --advisories), licences, sizes, imports, duplicates.
+    """
+    from cli.actions.audit.deps.audit import audit_deps  # noqa: PLC0415 - not needed for help
+
+    command = shlex.join(["esq", *sys.argv[1:]])
+    report, page = audit_deps(advisories, command, output.progress_reporter(as_json=json))
+    if json:
+        output.print_json({**report.model_dump(mode="json"), "page": page})
+    else:
+        _print_deps(report, page)
+    if report.violations:
+        raise typer.Exit(ExitCode.SLO_VIOLATED)
+
+
+def _print_deps(report: DepsReport, page: Path) -> None:
+    table = output.table("part", "packages", "MB", "limit")
+    for part in report.parts:
+        sizes = ("" if value is None else f"{value:.0f}" for value in (part.megabytes, part.max_megabytes))
+        table.add_row(part.name, str(part.components), *sizes)
+    output.print_table(table)
+    console = output.console()
+    for text in report.violations:
+        console.print(f"[red]✗[/] {text}")
+    console.print(f"Known vulnerabilities: {report.advisories.status}")
+    if report.advisories.unchecked_ecosystems:
+        console.print(f"Not checked: {', '.join(report.advisories.unchecked_ecosystems)}")
+    console.print(f"Report and SBOMs: {page}", soft_wrap=True)

@@ -1,0 +1,1 @@
+"""Audit of the dependencies: vulnerabilities, licences, sizes, imports, duplicates and SBOMs."""
