@@ -361,9 +361,9 @@ class FakeMessageRepository:
             [row for row in rows if row.state is MessageState.PENDING and not row.returned_in_pass]
         )
 
-    async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:
+    async def outstanding_work(self, plan: PlanLease) -> OutstandingWork:
         """See `ports.MessageRepository.outstanding_work`."""
-        rows = self._rows(*campaign.key).values()
+        campaign, rows = plan.campaign, self._rows(*plan.campaign.key).values()
         return OutstandingWork(
             to_requeue=any(row.state is MessageState.PENDING for row in rows),
             in_flight=any(row.state is MessageState.QUEUED and row.run < campaign.run for row in rows),

@@ -275,7 +275,7 @@ class MessageRepository(Protocol):
         """
         ...
 
-    async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:
+    async def outstanding_work(self, plan: PlanLease) -> OutstandingWork:
         """Return the outstanding work of a resumed campaign."""
         ...
 

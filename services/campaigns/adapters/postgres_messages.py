@@ -13,6 +13,7 @@ from services.kit.postgres.named_queries import load_queries
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from services.campaigns.commands import PlanLease
     from services.campaigns.domain.model import Campaign, Recipient, StateTransition
     from services.kit.postgres.database import Transaction
 
@@ -90,10 +91,14 @@ class PostgresMessageRepository:
         """See `ports.MessageRepository.cancel_orphaned`."""
         return await self._transaction.execute(SQL["cancel_orphaned_messages"], **_key(campaign))
 
-    async def outstanding_work(self, campaign: Campaign) -> OutstandingWork:
+    async def outstanding_work(self, plan: PlanLease) -> OutstandingWork:
         """See `ports.MessageRepository.outstanding_work`."""
-        row = await self._transaction.fetch_one(SQL["outstanding_work"], run=campaign.run, **_key(campaign))
-        return OutstandingWork(bool(row and row.to_requeue), bool(row and row.in_flight))
+        key = _key(plan.campaign)
+        pending = await self._transaction.fetch_one(SQL["has_pending_messages"], **key)
+        queued = await self._transaction.fetch_one(
+            SQL["find_in_flight"], run=plan.campaign.run, epoch=plan.epoch, **key
+        )
+        return OutstandingWork(bool(pending and pending.to_requeue), bool(queued and queued.in_flight))
 
     async def find_unconfirmed(
         self, campaign: Campaign, contact_ids: Sequence[UUID]

@@ -60,12 +60,13 @@ FROM campaigns c LEFT JOIN campaign_plans p ON p.company = c.company AND p.campa
 WHERE c.company = :company AND c.id < :before ORDER BY c.id DESC LIMIT :limit
 
 -- name: campaigns_with_unconfirmed_messages
--- Campaigns with messages in one of the given states.
+-- Campaigns with messages in one of the given states, as their counts say.
 SELECT company, id, name, list_name, text, text_variants, variables, connection, run, requested_state,
        window_closes_at, expires_at
 FROM campaigns c
-WHERE EXISTS (SELECT FROM messages m
-              WHERE m.company = c.company AND m.campaign_id = c.id AND m.state = ANY(CAST(:states AS smallint[])))
+WHERE EXISTS (SELECT FROM campaign_state_counts s
+              WHERE s.company = c.company AND s.campaign_id = c.id AND s.messages > 0
+                AND s.state = ANY(CAST(:states AS smallint[])))
 ORDER BY company, id
 
 -- name: state_counts
@@ -89,7 +90,7 @@ INSERT INTO campaign_plans AS p (company, campaign_id, traceparent) VALUES (:com
 ON CONFLICT (company, campaign_id) DO UPDATE
 SET traceparent = excluded.traceparent, list_exhausted = p.list_exhausted OR p.ended_at IS NOT NULL, progressed_at = now(),
     cursor = CASE WHEN p.list_exhausted OR p.ended_at IS NOT NULL THEN NULL ELSE p.cursor END,
-    ended_at = NULL, lease_expires_at = now(), epoch = p.epoch + 1
+    ended_at = NULL, lease_expires_at = now(), epoch = p.epoch + 1, in_flight_from = NULL
 
 -- name: suspend_plan
 -- Stop planning a paused or cancelled campaign; the next epoch invalidates the current lease.
@@ -160,23 +161,29 @@ FROM unnest(CAST(:companies AS text[]), CAST(:campaign_ids AS uuid[]), CAST(:mes
 WHERE m.company = r.company AND m.campaign_id = r.campaign_id AND m.message_id = r.message_id
 
 -- name: return_unsent_messages
--- Take queued messages out of the queue that are still requested under the reported run.
+-- Take queued messages out of the queue that are still requested under the reported run. LATERAL looks each one up by
+-- its key: with a join, the plan for all values reads the whole campaign for each.
 WITH locked AS (
-    SELECT m.message_id FROM messages m
-    JOIN unnest(CAST(:message_ids AS uuid[]), CAST(:runs AS int[])) AS r (message_id, run)
-      ON r.message_id = m.message_id AND r.run = m.run
-    WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.state = 0
-    ORDER BY m.message_id FOR UPDATE OF m)
+    SELECT m.message_id FROM (
+        SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:runs AS int[])) AS u (message_id, run)
+        ORDER BY message_id) AS r
+    CROSS JOIN LATERAL (
+        SELECT m.message_id FROM messages m
+        WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = r.message_id
+          AND m.run = r.run AND m.state = 0 FOR UPDATE) AS m)
 UPDATE messages m SET state = :state, state_changed_at = now()
 FROM locked l WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = l.message_id
 
 -- name: requeue_pending_messages
--- Queue the pending messages of contacts under another run.
+-- Queue the pending messages of contacts under another run. LATERAL looks each one up by its contact: a paused campaign
+-- may have many more that are pending.
 WITH locked AS (
-    SELECT message_id FROM messages
-    WHERE company = :company AND campaign_id = :campaign_id AND pending
-      AND contact_id = ANY(CAST(:contact_ids AS uuid[]))
-    ORDER BY message_id FOR UPDATE)
+    SELECT m.message_id FROM (
+        SELECT contact_id FROM unnest(CAST(:contact_ids AS uuid[])) AS u (contact_id) ORDER BY contact_id) AS r
+    CROSS JOIN LATERAL (
+        SELECT m.message_id FROM messages m
+        WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.contact_id = r.contact_id
+          AND m.pending FOR UPDATE) AS m)
 UPDATE messages m SET state = 0, run = :run, state_changed_at = now()
 FROM locked l WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = l.message_id
 RETURNING m.contact_id, m.message_id
@@ -199,12 +206,21 @@ WITH locked AS (
 UPDATE messages m SET state = 25, state_changed_at = now()
 FROM locked l WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = l.message_id
 
--- name: outstanding_work
--- Whether messages have to be requested again, and whether messages of an earlier run may still be returned.
+-- name: has_pending_messages
 SELECT EXISTS (SELECT FROM messages m
-               WHERE company = :company AND campaign_id = :campaign_id AND m.pending) AS to_requeue,
-       EXISTS (SELECT FROM messages
-               WHERE company = :company AND campaign_id = :campaign_id AND state = 0 AND run < :run) AS in_flight
+               WHERE company = :company AND campaign_id = :campaign_id AND m.pending) AS to_requeue
+
+-- name: find_in_flight
+-- Store the first message that is queued under an earlier run, and so may still be returned; unless the lease is lost.
+-- None is added before it, so each check continues where the last one stopped: together they read the campaign once.
+UPDATE campaign_plans p SET in_flight_from = (
+    SELECT m.message_id FROM messages m
+    WHERE m.company = p.company AND m.campaign_id = p.campaign_id
+      AND m.message_id >= coalesce(p.in_flight_from, '00000000-0000-0000-0000-000000000000')
+      AND m.state = 0 AND m.run < :run
+    ORDER BY m.message_id LIMIT 1)
+WHERE company = :company AND campaign_id = :campaign_id AND epoch = :epoch AND ended_at IS NULL
+RETURNING in_flight_from IS NOT NULL AS in_flight
 
 -- name: find_messages_by_contacts
 -- Messages of contacts in one of the given states.

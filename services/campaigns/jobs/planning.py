@@ -77,7 +77,7 @@ async def _plan(plan: PlanLease, size: int, uow_factory: UnitOfWorkFactory, cont
 async def _start_pass_if_needed(plan: PlanLease, uow_factory: UnitOfWorkFactory) -> bool:
     """Start a pass if messages were returned; finish the plan when none can be returned any more."""
     async with uow_factory() as uow:
-        outstanding = await uow.messages.outstanding_work(plan.campaign)
+        outstanding = await uow.messages.outstanding_work(plan)
         started = False
         if outstanding.to_requeue:
             started = await uow.plans.start_pass(plan)

@@ -63,8 +63,9 @@ FROM (
 
 -- name: outbox_oldest_segment
 -- The segment that is written next, unless it is empty: its events are at least 20 seconds old.
+-- LATERAL reads the first event of that segment; EXISTS reads all events of all segments.
 SELECT segment FROM (SELECT (extract(epoch FROM clock_timestamp())::bigint / 20 + 1) % 3 AS segment) AS next
-WHERE EXISTS (SELECT FROM outbox o WHERE o.segment = next.segment)
+CROSS JOIN LATERAL (SELECT FROM outbox o WHERE o.segment = next.segment LIMIT 1) AS event
 
 -- name: outbox_unpublished
 -- An event of a segment that is not published, if there is one.

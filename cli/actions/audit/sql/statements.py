@@ -40,6 +40,7 @@ class _Entry(BaseModel):
     cases: dict[str, dict[str, str | int | float]] = Field(default={"": {}})
     setup: tuple[str, ...] = ()
     limits: tuple[float, int] | None = None
+    case_limits: dict[str, tuple[float, int]] = Field(default_factory=dict)
     accepts: str = ""
     utility: bool = False
 
@@ -156,9 +157,9 @@ def _cases(  # noqa: PLR0913, PLR0917 - all of it describes one statement
 ) -> list[Statement]:
     entry = document.statements[name]
     sql, names = number_parameters(query)
-    max_milliseconds, max_blocks = entry.limits or (None, None)
     statements = []
     for case, values in entry.cases.items():
+        max_milliseconds, max_blocks = entry.case_limits.get(case) or entry.limits or (None, None)
         expressions: dict[str, Any] = {**document.defaults, **entry.parameters, **values}
         location = f"{source}: {name}"
         problems += [

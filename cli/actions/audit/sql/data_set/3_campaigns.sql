@@ -28,5 +28,11 @@ SELECT c.company, c.id, audit.uuid7(c.started_ms + i, 'message' || c.number || '
 FROM (SELECT * FROM audit.campaigns ORDER BY number OFFSET 0) c CROSS JOIN LATERAL generate_series(0, c.size - 1) i;
 CALL audit.create_indexes('messages');
 
+-- The last check of the largest campaign found the first message of its queue.
+UPDATE campaign_plans p SET in_flight_from = (
+    SELECT min(message_id::text)::uuid FROM messages m
+    WHERE m.company = p.company AND m.campaign_id = p.campaign_id AND m.state = 0)
+FROM audit.largest c WHERE p.company = c.company AND p.campaign_id = c.id;
+
 INSERT INTO campaign_state_counts (company, campaign_id, state, messages)
 SELECT company, campaign_id, state, count(*) FROM messages GROUP BY 1, 2, 3;
