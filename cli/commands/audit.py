@@ -1,4 +1,4 @@
-"""`esq audit sql | deps`."""
+"""`esq audit baseline | sql | deps`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
+from cli.output import AsJson, Env  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode
 
 if TYPE_CHECKING:
+    from cli.actions.audit.baseline.report import BaselineReport
     from cli.actions.audit.deps.report import DepsReport
     from cli.actions.audit.sql.report import SqlReport
 
@@ -26,9 +27,50 @@ Advisories = Annotated[
     Path | None,
     typer.Option(help="Advisories in the OSV format: a `.zip` of OSV, or a folder of PyPA.", exists=True),
 ]
+Scenario = Annotated[str, typer.Option(help="Load scenario to record, see `esq load list`.")]
+MaxIncrease = Annotated[
+    float, typer.Option(help="Limit of an increase over the last baseline, in percent.", min=0)
+]
 AcceptPlans = Annotated[
     bool, typer.Option("--accept-plans", help="Write the plans to the files that later audits compare with.")
 ]
+
+
+@app.command()
+def baseline(
+    env: Env, scenario: Scenario = "campaigns", max_increase: MaxIncrease = 20, *, json: AsJson = False
+) -> None:
+    """Record CPU, memory, allocations and I/O of every service under load. Exit code 99 if a cost increased.
+
+    Only of an environment on this machine, as root. The report has flame graphs of each process.
+    """
+    from cli.actions.audit.baseline.audit import audit_baseline  # noqa: PLC0415 - not needed for help
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    command = shlex.join(["esq", *sys.argv[1:]])
+    steps = output.progress_reporter(as_json=json)
+    report, page = audit_baseline(load_environment(env), scenario, max_increase, command, steps)
+    if json:
+        output.print_json({**report.model_dump(mode="json"), "page": page})
+    else:
+        _print_baseline(report, page)
+    if report.violations:
+        raise typer.Exit(ExitCode.SLO_VIOLATED)
+
+
+def _print_baseline(report: BaselineReport, page: Path) -> None:
+    table = output.table("process", "cores", "MiB", "allocated,\nMiB", "costliest function")
+    for process in report.processes:
+        costliest = process.functions[0].name if process.functions else ""
+        allocated = "" if process.allocated_mib is None else f"{process.allocated_mib:.0f}"
+        sizes = (f"{process.cores:.3f}", f"{process.resident_mib:.0f}", allocated)
+        table.add_row(process.name, *sizes, costliest)
+    output.print_table(table)
+    console = output.console()
+    for text in report.violations:
+        console.print(f"[red]✗[/] {text}")
+    console.print(f"Compared with: {report.compared_with or 'no earlier baseline'}")
+    console.print(f"Report and flame graphs: {page}", soft_wrap=True)
 
 
 @app.command()
