@@ -33,11 +33,15 @@ class LogLine:
         source: the workload that wrote it.
         level: its level in lower case; empty if it has none.
         message: its text.
+        at: its time, as its source writes it; empty if it has none.
+        trace_id: id of its trace; empty if it has none.
     """
 
     source: str
     level: str
     message: str
+    at: str = ""
+    trace_id: str = ""
 
 
 def read_logs(kubeconfig: Path, workloads: Sequence[Workload], since_seconds: int) -> Iterator[LogLine]:
@@ -95,7 +99,7 @@ def _decode(line: bytes) -> str:
 
 
 def parse_line(source: str, text: str) -> LogLine:
-    """Return a line: its message and level if it is a JSON object of a service, else the whole text.
+    """Return a line: its fields if it is a JSON object of a service, else the whole text.
 
     Args:
         source: the workload that wrote it.
@@ -104,7 +108,13 @@ def parse_line(source: str, text: str) -> LogLine:
     if text.startswith("{"):
         try:
             fields = json.loads(text)
-            return LogLine(source, str(fields.get("level", "")).lower(), str(fields["message"]))
+            return LogLine(
+                source,
+                str(fields.get("level", "")).lower(),
+                str(fields["message"]),
+                at=str(fields.get("time", "")),
+                trace_id=str(fields.get("trace_id", "")),
+            )
         except (ValueError, KeyError):
             pass
     return LogLine(source, "", text)

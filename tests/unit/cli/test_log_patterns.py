@@ -160,8 +160,8 @@ def test_other_text_is_no_age(text: str) -> None:
 
 
 def test_lines_of_services_are_json_and_others_are_text() -> None:
-    line = json.dumps({"level": "WARNING", "message": "slow", "trace_id": "1"})
-    assert parse_line("a", line) == LogLine("a", "warning", "slow")
+    line = json.dumps({"time": "10:00", "level": "WARNING", "message": "slow", "trace_id": "1"})
+    assert parse_line("a", line) == LogLine("a", "warning", "slow", at="10:00", trace_id="1")
     assert parse_line("a", "{not json") == LogLine("a", "", "{not json")
     assert parse_line("a", '{"x": 1}') == LogLine("a", "", '{"x": 1}')
     assert parse_line("postgres", "LOG: checkpoint") == LogLine("postgres", "", "LOG: checkpoint")
