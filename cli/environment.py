@@ -14,6 +14,8 @@ from infra.environment_definition import LOCAL_DEFINITION, EnvironmentDefinition
 from infra.environment_record import EnvironmentRecord
 from infra.errors import UsageError
 from infra.files import write_atomically
+from infra.observability_settings import ObservabilitySettings
+from infra.stack_settings import Layer
 from infra.validation import suggest
 
 LOCAL = "local"
@@ -29,6 +31,7 @@ class EnvironmentSettings(BaseSettings):
     Attributes:
         local_cluster: name of the local cluster; the environment's name when unset.
         local_subnet: addresses of the local cluster, a /16.
+        local_observability: whether a deploy of `local` includes the observability layer.
         environments_dir: folder of the definitions of environments.
     """
 
@@ -36,6 +39,7 @@ class EnvironmentSettings(BaseSettings):
 
     local_cluster: str | None = None
     local_subnet: str = Field(default="10.90.0.0/16")
+    local_observability: bool = False
     environments_dir: Path = DEFINITIONS_DIR
 
 
@@ -91,6 +95,12 @@ class Environment:
         return self.clusters_dir.parent / "offsite-stores" / self.cluster
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers of a deploy that names none."""
+        chosen = self.definition.observability.enabled
+        return tuple(layer for layer in Layer if chosen or layer is not Layer.OBSERVABILITY)
+
+    @property
     def is_local_cluster(self) -> bool:
         """Whether this environment uses a local cluster."""
         return self.definition.existing_cluster is None
@@ -137,7 +147,7 @@ def load_environment(name: str) -> Environment:
     cluster = settings.local_cluster or name
     return Environment(
         name=name,
-        definition=_definition(name, settings.environments_dir / f"{name}.yaml"),
+        definition=_definition(name, settings),
         folder=state_dir() / "environments" / _folder_name(name, cluster),
         clusters_dir=state_dir() / "clusters",
         cluster=cluster,
@@ -150,10 +160,12 @@ def _folder_name(name: str, cluster: str) -> str:
     return f"{name}.{cluster}" if name == LOCAL and cluster != LOCAL else name
 
 
-def _definition(name: str, file: Path) -> EnvironmentDefinition:
+def _definition(name: str, settings: EnvironmentSettings) -> EnvironmentDefinition:
+    file = settings.environments_dir / f"{name}.yaml"
     if name == LOCAL:
         _require_no_file(file)
-        return LOCAL_DEFINITION
+        observability = ObservabilitySettings(enabled=settings.local_observability)
+        return LOCAL_DEFINITION.model_copy(update={"observability": observability})
     if not file.is_file():
         names = environment_names()
         raise UsageError(

@@ -12,7 +12,7 @@ from infra.errors import UsageError
 from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from rich.console import Console
     from rich.table import Table
@@ -248,8 +248,12 @@ def parse_targets(names: list[str] | None, layers: list[Layer]) -> tuple[str, ..
     return tuple(names or ())
 
 
-def parse_layers(names: list[str] | None) -> list[Layer]:
-    """Return the layers of these names, in deployment order; all layers by default.
+def parse_layers(names: list[str] | None, default: Collection[Layer] | None = None) -> list[Layer]:
+    """Return the layers of these names, in deployment order.
+
+    Args:
+        names: names of layers; None or empty for the default.
+        default: layers without a name; all if None.
 
     Raises:
         UsageError: unknown name.
@@ -264,4 +268,5 @@ def parse_layers(names: list[str] | None) -> list[Layer]:
             location="--layer",
             remedy=f"The layers are {', '.join(known_layers)}.",
         )
-    return [layer for layer in Layer if not names or layer.value in names]
+    selected = names or (default if default is not None else known_layers)
+    return [layer for layer in Layer if layer.value in selected]

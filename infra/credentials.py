@@ -234,6 +234,18 @@ class ApplicationCredentials(FrozenModel):
     verify_token: Secret = Field(default_factory=_password)
 
 
+class ObservabilityCredentials(FrozenModel):
+    """Password and token of the observability layer.
+
+    Attributes:
+        password: password of the servers among themselves.
+        token: token of the gateway, for people and for the toolkit.
+    """
+
+    password: Secret = Field(default_factory=_password)
+    token: Secret = Field(default_factory=_password)
+
+
 class RotationPhase(StrEnum):
     """Phase of a rotation; each is deployed completely before the next one starts."""
 
@@ -260,6 +272,7 @@ class Credentials(FrozenModel):
         backup: passphrases of the backups.
         offsite_store: store of the backups that must outlive the environment; None if there is none.
         application: keys and tokens of the services.
+        observability: password and token of the observability layer.
         generation: suffix of account names on servers with one password per account; changed by a rotation.
         alternate: the other generation during a rotation, which servers accept too; it has no alternate.
         rotation: phase of the rotation that is in progress; None if there is none.
@@ -274,6 +287,7 @@ class Credentials(FrozenModel):
     backup: BackupCredentials = Field(default_factory=BackupCredentials)
     offsite_store: OffsiteStoreAccess | None = None
     application: ApplicationCredentials = Field(default_factory=ApplicationCredentials)
+    observability: ObservabilityCredentials = Field(default_factory=ObservabilityCredentials)
     generation: Literal["a", "b"] = "a"
     alternate: Credentials | None = None
     rotation: RotationPhase | None = None

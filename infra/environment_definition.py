@@ -26,9 +26,10 @@ from infra.errors import Problem, ProblemsError
 from infra.names import LOAD_IMAGE
 from infra.platform_settings import PlatformSettings
 from infra.sizes import LOCAL_SIZES
-from infra.stack_settings import IMAGES, ImageReference
+from infra.stack_settings import IMAGES, ImageReference, Layer
 from infra.validation import problems_of
 
+_IMAGE_NAMES = (*dict.fromkeys(name for names in IMAGES.values() for name in names), LOAD_IMAGE)
 EMBEDDED: Final = "embedded"
 PASSPHRASE = "passphrase"  # noqa: S105 - the name of a secrets provider
 _EXISTING = "existing"
@@ -122,9 +123,7 @@ class EnvironmentDefinition(PlatformSettings):
     images: dict[str, ImageReference] | None = Field(
         default=None,
         description="Image references by digest, REPOSITORY@sha256:DIGEST, that the cluster can pull.",
-        json_schema_extra={
-            "propertyNames": {"enum": [*(name for names in IMAGES.values() for name in names), LOAD_IMAGE]}
-        },
+        json_schema_extra={"propertyNames": {"enum": list[Any](_IMAGE_NAMES)}},
         validate_default=True,
     )
     offsite_store: OffsiteStore | None = Field(
@@ -144,12 +143,14 @@ class EnvironmentDefinition(PlatformSettings):
     @field_validator("images")
     @classmethod
     def _require_images(cls, images: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
-        names = [name for layer_names in IMAGES.values() for name in layer_names]
         if info.data.get("cluster") == EMBEDDED:
             return images
+        settings = info.data.get("observability")
+        optional = () if settings and settings.enabled else IMAGES[Layer.OBSERVABILITY]
+        required = [name for names in IMAGES.values() if names is not optional for name in names]
         wrong = {
-            "missing": [name for name in names if name not in (images or {})],
-            "unknown": [name for name in images or {} if name not in (*names, LOAD_IMAGE)],
+            "missing": [name for name in required if name not in (images or {})],
+            "unknown": [name for name in images or {} if name not in _IMAGE_NAMES],
         }
         if any(wrong.values()):
             lists = "; ".join(f"{kind}: {', '.join(listed)}" for kind, listed in wrong.items() if listed)

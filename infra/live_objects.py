@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _RBAC = "/apis/rbac.authorization.k8s.io/v1"
 LIST_PATHS = {
+    "apps/v1:DaemonSet": "/apis/apps/v1/daemonsets",
     "apps/v1:Deployment": "/apis/apps/v1/deployments",
     "apps/v1:StatefulSet": "/apis/apps/v1/statefulsets",
     "batch/v1:CronJob": "/apis/batch/v1/cronjobs",

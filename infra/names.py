@@ -7,6 +7,8 @@ from services.contracts.endpoints import PUBLIC_ENDPOINTS
 DATA_NAMESPACE = "esq-data"
 SERVICES_NAMESPACE = "esq-services"
 OBSERVABILITY_NAMESPACE = "esq-observability"
+NODE_AGENTS_NAMESPACE = "esq-node-agents"
+"""Namespace of pods that mount folders of their node, which the others must not."""
 CLUSTER_DOMAIN = "cluster.local"
 
 NAME_LABEL = "app.kubernetes.io/name"
@@ -19,6 +21,8 @@ DIGEST_ANNOTATION = "esq/configuration"
 whose users load a change."""
 ZONE_LABEL = "topology.kubernetes.io/zone"
 """Label of a node: its failure domain."""
+DNS_HEALTH_PORT_LABEL = "esq/dns-health-port"
+"""Label of a node whose DNS server is no pod: the port of its health check."""
 PRODUCT = "esq"
 """Value of `PART_OF_LABEL` on all objects of the platform."""
 
@@ -99,6 +103,13 @@ def _service_names(service: str) -> tuple[str, ...]:
     return ("localhost", service, *aliases)
 
 
+def _layer_names(*services: str) -> tuple[str, ...]:
+    names = (name for service in services for name in _dns_aliases(service, OBSERVABILITY_NAMESPACE))
+    return ("localhost", *names)
+
+
+OBSERVABILITY = "observability"
+"""Certificate of all servers of the observability layer."""
 BACKUP_CLIENT = "backup"
 """Certificate that the backup server beside each Postgres requires."""
 OBJECT_STORE_ADMIN = "object-store-admin"
@@ -112,6 +123,9 @@ CERTIFICATE_NAMES: dict[str, tuple[str, ...]] = {
     "kafka": _data_layer_names("kafka"),
     "object-store": _data_layer_names("object-store", "object-store-nodes"),
     **{service: _service_names(service) for service in SERVICES},
+    OBSERVABILITY: _layer_names(
+        *("victoria-metrics", "victoria-logs", "traces", "alertmanager", "gateway", "object-state")
+    ),
     # Clients have no names that a server would verify.
     **dict.fromkeys(sorted(CLIENT_CERTIFICATES), ()),
 }

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from infra.names import STATEFUL_REPLICAS
+from infra.observability_settings import ObservabilitySettings
 from infra.processes import PROCESSES, REPLICAS, Process
 from infra.sizes import DEFAULT_PROFILE, PROFILES, Sizes, apply_profile, sizes_schema
 from infra.validation import suggest
@@ -32,6 +33,7 @@ class PlatformSettings(BaseModel):
         replicas: replicas by process, where they differ from `infra.processes.REPLICAS`.
         simulator: whether the simulator is deployed and receives all messages.
         cloud_api_url: URL of the WhatsApp Cloud API that receives all messages without the simulator.
+        observability: the observability layer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,6 +61,9 @@ class PlatformSettings(BaseModel):
         default=CLOUD_API_URL,
         pattern=r"^https://[^\s]+$",
         description="URL of the WhatsApp Cloud API; not used with the simulator.",
+    )
+    observability: ObservabilitySettings = Field(
+        default=ObservabilitySettings(), description="Metrics, logs, traces and alerts of the environment."
     )
 
     @field_validator("zones")

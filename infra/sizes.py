@@ -30,6 +30,30 @@ class Size(BaseModel):
     storage: str = Field(default="1Gi", pattern=r"^\d+(Mi|Gi)$")
 
 
+class ObservabilitySizes(BaseModel):
+    """Sizes of the parts of the observability layer.
+
+    Attributes:
+        metrics: VictoriaMetrics.
+        rules: vmalert.
+        alertmanager: Alertmanager.
+        gateway: vmauth.
+        logs: VictoriaLogs.
+        log_agent: vlagent, on every node.
+        exporter: an exporter or a receiver of our own, in Python.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: Size
+    rules: Size
+    alertmanager: Size
+    gateway: Size
+    logs: Size
+    log_agent: Size
+    exporter: Size
+
+
 class Sizes(BaseModel):
     """Sizes of one environment.
 
@@ -53,6 +77,7 @@ class Sizes(BaseModel):
         backup_retention_days: any second of this many days can be restored.
         service: a replica of an application process.
         job: a migration or similar job, while it runs.
+        observability: the parts of the observability layer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +100,7 @@ class Sizes(BaseModel):
     backup_retention_days: int = Field(ge=1)
     service: Size
     job: Size
+    observability: ObservabilitySizes
 
 
 LOCAL_SIZES = Sizes(
@@ -100,6 +126,16 @@ LOCAL_SIZES = Sizes(
     # Half of a broker: services must not starve while all pods of a returned zone start.
     service=Size(cpu="50m", memory="80Mi", memory_limit="256Mi"),
     job=Size(cpu="20m", memory="64Mi", memory_limit="256Mi"),
+    # The limits add up to 700 MiB with two replicas of what pages and an agent on each of three nodes.
+    observability=ObservabilitySizes(
+        metrics=Size(cpu="30m", memory="64Mi", memory_limit="104Mi", storage="2Gi"),
+        rules=Size(cpu="10m", memory="16Mi", memory_limit="32Mi"),
+        alertmanager=Size(cpu="10m", memory="20Mi", memory_limit="40Mi", storage="1Gi"),
+        gateway=Size(cpu="10m", memory="10Mi", memory_limit="24Mi"),
+        logs=Size(cpu="20m", memory="48Mi", memory_limit="88Mi", storage="2Gi"),
+        log_agent=Size(cpu="10m", memory="16Mi", memory_limit="30Mi"),
+        exporter=Size(cpu="10m", memory="40Mi", memory_limit="60Mi"),
+    ),
 )
 
 PRODUCTION_SIZES = Sizes(
@@ -121,6 +157,15 @@ PRODUCTION_SIZES = Sizes(
     backup_retention_days=7,
     service=Size(cpu="250m", memory="256Mi", memory_limit="512Mi"),
     job=Size(cpu="100m", memory="128Mi", memory_limit="512Mi"),
+    observability=ObservabilitySizes(
+        metrics=Size(cpu="500m", memory="1Gi", memory_limit="2Gi", storage="50Gi"),
+        rules=Size(cpu="100m", memory="64Mi", memory_limit="256Mi"),
+        alertmanager=Size(cpu="50m", memory="64Mi", memory_limit="256Mi", storage="1Gi"),
+        gateway=Size(cpu="50m", memory="32Mi", memory_limit="128Mi"),
+        logs=Size(cpu="500m", memory="1Gi", memory_limit="2Gi", storage="50Gi"),
+        log_agent=Size(cpu="50m", memory="64Mi", memory_limit="256Mi"),
+        exporter=Size(cpu="50m", memory="64Mi", memory_limit="256Mi"),
+    ),
 )
 
 PROFILES = {"local": LOCAL_SIZES, "production": PRODUCTION_SIZES}

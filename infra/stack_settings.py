@@ -25,12 +25,15 @@ class Layer(StrEnum):
     """Postgres, Redis, Kafka, object store: must not lose data."""
     SERVICES = "services"
     """The application; may be destroyed and created again at any time."""
+    OBSERVABILITY = "observability"
+    """Metrics, logs, traces and alerts; the platform works without it."""
 
 
 IMAGES: dict[Layer, tuple[str, ...]] = {
     Layer.CLUSTER: (),
     Layer.DATA: ("postgres", "redis", "kafka", "garage"),
     Layer.SERVICES: ("services",),
+    Layer.OBSERVABILITY: ("observability", "services"),
 }
 """Required images of each layer."""
 
@@ -69,7 +72,7 @@ class StackSettings(PlatformSettings):
     def _require_credentials(
         cls, credentials: Credentials | None, info: ValidationInfo
     ) -> Credentials | None:
-        if credentials is None and info.data.get("layer") in (Layer.DATA, Layer.SERVICES):
+        if credentials is None and info.data.get("layer") not in (None, Layer.CLUSTER):
             raise ValueError("missing; `esq deploy` creates and stores them")
         return credentials
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from infra.credentials import RotationPhase
     from infra.progress import ProgressReporter, ProgressStep
 
-LAYERS = (Layer.DATA, Layer.SERVICES)
+LAYERS = (Layer.DATA, Layer.SERVICES, Layer.OBSERVABILITY)
 """Layers with credentials."""
 
 
@@ -89,13 +89,15 @@ def rotate(environment: Environment, progress: ProgressReporter) -> RotationResu
         target = provision_target(environment, progress)
         engine = open_engine(target, lock, progress).engine
         store = EnvironmentStore(engine)
+        deployed = engine.workspace.layers()
+        layers = [layer for layer in LAYERS if layer in deployed]
         if store.require().credentials.rotation is None:
             with progress.step("health before the rotation") as step:
                 step.set_result(wait_until_healthy(environment, target, step).summary)
 
         def deploy_phase() -> None:
-            images = push_images(target, LAYERS, progress)
-            loaded = load_layer_settings(engine, store.load(), target, images, LAYERS, progress)
+            images = push_images(target, layers, progress)
+            loaded = load_layer_settings(engine, store.load(), target, images, layers, progress)
             save_environment(engine, loaded, progress)
             deploy_layers(target, engine, loaded.settings, progress)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.actions import stack_config, unchanged_deploy
 from cli.actions.applied_credentials import wait_until_applied
-from cli.actions.deployment_target import DeploymentTarget, provision_target
+from cli.actions.deployment_target import OBSERVABILITY_TOOLS, DeploymentTarget, provision_target
 from cli.actions.health import Health, wait_until_healthy
 from cli.actions.restore_operations import require_no_restore
 from cli.environment_check import require_unchanged
@@ -80,6 +80,11 @@ def layer_program(settings: StackSettings) -> Callable[[], None]:
     return partial(importlib.import_module(f"stacks.layers.{settings.layer}").program, settings)
 
 
+def image_names(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Return the names of the images that layers need."""
+    return tuple(dict.fromkeys(name for layer in layers for name in IMAGES[layer]))
+
+
 def push_images(
     target: DeploymentTarget, layers: Sequence[Layer], progress: ProgressReporter
 ) -> dict[str, str]:
@@ -90,10 +95,13 @@ def push_images(
         layers: the layers that need images.
         progress: reports steps.
     """
-    if not any(IMAGES[layer] for layer in layers):
+    names = image_names(layers)
+    if not names:
         return {}
+    if target.cluster is not None and Layer.OBSERVABILITY in layers:
+        target.tools.ensure(OBSERVABILITY_TOOLS, progress)
     with progress.step("images") as step:
-        images = target.push_images(progress)
+        images = target.push_images(names, progress)
         step.set_result(f"{len(images)} by digest")
     return images
 
@@ -238,7 +246,7 @@ def deploy(
         engine = opened.engine
         images = push_images(target, layers, progress)
         loaded = load_layer_settings(engine, opened.stored, target, images, layers, progress)
-        is_complete = not targets and set(layers) == set(Layer)
+        is_complete = not targets and set(layers) >= set(environment.layers)
         if is_complete and loaded.current == loaded.stored:
             with progress.step("comparison with the last deploy") as step:
                 unchanged = unchanged_deploy.unchanged_layers(target, loaded.settings)

@@ -45,6 +45,8 @@ CLUSTER_TOOLS = ("kubernetes", "etcd", "coredns", "local-path-provisioner")
 LOAD_RECIPE = "infra/zones/images/loadtests"
 ZONE_TOOLS = (*CLUSTER_TOOLS, *CONTROL_TOOLS, "garage", "kafka")
 """The same, and the programs that the images contain."""
+OBSERVABILITY_TOOLS = ("victoria-metrics", "victoria-logs")
+"""Tools of the observability layer: its image contains them, and only its deploy builds them."""
 
 
 def cache_dir() -> Path:
@@ -159,14 +161,19 @@ class DeploymentTarget:
             self.environment, path=self.path, kubeconfig=self.kubeconfig, provider=self._provider
         )
 
-    def push_images(self, progress: ProgressReporter) -> dict[str, str]:
-        """Return image references by name; builds and pushes missing images for the local cluster."""
+    def push_images(self, names: Collection[str], progress: ProgressReporter) -> dict[str, str]:
+        """Return image references by name; builds and pushes missing images for the local cluster.
+
+        Args:
+            names: names of the images.
+            progress: reports steps.
+        """
         if self.cluster is None:
             return dict(self.environment.definition.images or {})
-        from infra.zones.images import Images, contexts  # noqa: PLC0415 - only the local cluster builds images
+        from infra.zones.images import Images  # noqa: PLC0415 - only the local cluster builds images
 
         images = Images(cache=cache_dir(), tools=self.tools)
-        return images.push(self.cluster.registry_access, progress, contexts.platform_images())
+        return images.push(self.cluster.registry_access, progress, names)
 
     def push_load_image(self, progress: ProgressReporter) -> str:
         """Return the reference of the image of the load generators.
@@ -182,22 +189,26 @@ class DeploymentTarget:
         from infra.zones.images import Images  # noqa: PLC0415 - only the local cluster builds images
 
         images = Images(cache=cache_dir(), tools=self.tools)
-        names = ("base", LOAD_IMAGE)
+        names = (LOAD_IMAGE,)
         return images.push(self.cluster.registry_access, progress, names)[LOAD_IMAGE]
 
-    def find_images(self) -> dict[str, str | None]:
+    def find_images(self, names: Collection[str]) -> dict[str, str | None]:
         """Return image references by name; None for an image that `push_images` would build or push.
 
         Without the tools that images contain, that is all of them.
+
+        Args:
+            names: names of the images.
         """
         if self.cluster is None:
             return {**(self.environment.definition.images or {})}
         from infra.zones.images import Images, contexts  # noqa: PLC0415 - only the local cluster builds images
 
         if self.tools.missing(contexts.TOOLS):
-            return dict.fromkeys(contexts.platform_images())
+            return dict.fromkeys(names)
         images = Images(cache=cache_dir(), tools=self.tools)
-        return images.find(self.cluster.registry_access, contexts.platform_images())
+        references = images.find(self.cluster.registry_access, names)
+        return {name: references.get(name) for name in names}
 
 
 def _load_image_of(environment: Environment) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from infra.progress import ProgressReporter, ProgressStep
 
 JOB_TIMEOUT_SECONDS = 1800.0
+_LAYERS = (Layer.CLUSTER, Layer.DATA, Layer.SERVICES)
 REPUBLISH_JOB = "republish-requests"
 """Job template of the services layer."""
 
@@ -73,8 +74,9 @@ def recover_environment(
                 location="offsite_store",
                 remedy=f"Restore with `esq backup restore {environment.name} --target TARGET`.",
             )
-        images = deploy.push_images(target, list(Layer), progress)
-        loaded = deploy.load_layer_settings(engine, stored, target, images, list(Layer), progress)
+        # The observability layer is deployed anew: nothing of it is restored.
+        images = deploy.push_images(target, _LAYERS, progress)
+        loaded = deploy.load_layer_settings(engine, stored, target, images, _LAYERS, progress)
         deploy.trust_services_ca(target, loaded.settings)
         return _run_steps(target, engine, loaded, recovery_target, arguments, progress) | {
             "seconds": round(time.monotonic() - started, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cli.actions.deployment_target import open_deployed_target
+from infra.stack_settings import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,21 +13,23 @@ if TYPE_CHECKING:
     from cli.environment import Environment
     from cli.pulumi_events import ResourceChange
     from infra.progress import ProgressReporter
-    from infra.stack_settings import Layer
 
 
 def detect_drift(
-    environment: Environment, layers: Sequence[Layer], progress: ProgressReporter
+    environment: Environment, layers: Sequence[Layer] | None, progress: ProgressReporter
 ) -> list[tuple[str, ResourceChange]]:
     """Return the differences by layer; changes nothing.
 
     Args:
         environment: the environment.
-        layers: the layers to compare.
+        layers: the layers to compare; None for those of the environment and others that are deployed.
         progress: reports one step per layer.
     """
     engine = open_deployed_target(environment, progress).engine()
     changes: list[tuple[str, ResourceChange]] = []
+    if layers is None:
+        deployed = engine.workspace.layers()
+        layers = [layer for layer in Layer if layer in environment.layers or layer in deployed]
     for layer in layers:
         with progress.step(f"compare {layer}") as step:
             result = engine.drift(layer, step)

@@ -8,16 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cli.actions.deploy import load_layer_settings, preview_layers
+from cli.actions.deploy import image_names, load_layer_settings, preview_layers
 from cli.actions.deployment_target import (
     CONTROL_TOOLS,
+    OBSERVABILITY_TOOLS,
     ZONE_TOOLS,
     check_existing_cluster,
     open_target,
 )
 from cli.environment_store import EnvironmentStore
 from infra.environment_record import OFFSITE_STORE
-from infra.stack_settings import IMAGES
+from infra.stack_settings import Layer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from cli.engine_results import StackResult
     from cli.environment import Environment
     from infra.progress import ProgressReporter
-    from infra.stack_settings import Layer
 
 _NEW_DIGEST = f"sha256:{'0' * 64}"
 """Stands for the digest of an image that a deploy would build: everything that uses it would change."""
@@ -65,7 +65,7 @@ def preview(
         targets: names of the only resources to deploy; empty for all.
     """
     target = open_target(environment, progress)
-    preparations = _host_preparations(target)
+    preparations = _host_preparations(target, layers)
     if target.cluster is not None and not target.cluster.status().running:
         return DeployPreview([*preparations, f"start the cluster `{environment.cluster}`"], None)
     if target.cluster is None:
@@ -81,18 +81,18 @@ def preview(
     return DeployPreview(preparations, preview_layers(engine, loaded.settings, progress, targets))
 
 
-def _host_preparations(target: DeploymentTarget) -> list[str]:
+def _host_preparations(target: DeploymentTarget, layers: Sequence[Layer]) -> list[str]:
     if target.cluster is None:
         return []
     from infra.zones import packages  # noqa: PLC0415 - an existing cluster needs none of it
 
     statuses = target.tools.list()
-    tools = [tool.name for tool in statuses if tool.origin == "missing" and tool.name in ZONE_TOOLS]
+    needed = (*ZONE_TOOLS, *(OBSERVABILITY_TOOLS if Layer.OBSERVABILITY in layers else ()))
+    tools = [tool.name for tool in statuses if tool.origin == "missing" and tool.name in needed]
     missing = {"install Debian packages": packages.missing(), "build tools": tools}
     return [f"{action}: {', '.join(names)}" for action, names in missing.items() if names]
 
 
 def _image_references(target: DeploymentTarget, layers: Sequence[Layer]) -> dict[str, str | None]:
-    if not any(IMAGES[layer] for layer in layers):
-        return {}
-    return target.find_images()
+    names = image_names(layers)
+    return target.find_images(names) if names else {}

@@ -14,8 +14,6 @@ from runbooks import page
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cli.actions.deployment_target import DeploymentTarget
-
 UNFILLED = {"env": "ENV", "kubectl": "kubectl --kubeconfig KUBECONFIG", "url": "https://EDGE"}
 """Values of the placeholders where no environment is named."""
 
@@ -61,11 +59,6 @@ def environment_values(env: str) -> dict[str, str]:
     target = open_target(load_environment(env), RecordingProgress())
     return {
         "env": env,
-        "kubectl": kubectl_command(target),
+        "kubectl": f"kubectl --kubeconfig {shlex.quote(str(target.kubeconfig))}",
         "url": target.address or UNFILLED["url"],
     }
-
-
-def kubectl_command(target: DeploymentTarget) -> str:
-    """Return kubectl with the kubeconfig of a deployment target, to paste."""
-    return f"kubectl --kubeconfig {shlex.quote(str(target.kubeconfig))}"

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 SETTINGS_KEY = "settings"
 """Configuration key of all values that are not secret, as JSON."""
 
-_LAYERS_WITH_CREDENTIALS = (Layer.DATA, Layer.SERVICES)
-
 
 @dataclass
 class LoadedSettings:
@@ -104,7 +102,7 @@ def load_settings(
         values: dict[str, object] = {"environment": environment.name, "layer": layer}
         values |= environment.definition.platform_settings
         values["images"] = {name: images[name] for name in IMAGES[layer] if name in images}
-        values["credentials"] = credentials if layer in _LAYERS_WITH_CREDENTIALS else None
+        values["credentials"] = None if layer is Layer.CLUSTER else credentials
         loaded.settings.append(parse_settings(values))
     return loaded
 

@@ -35,7 +35,7 @@ def preview(
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
-    layers = output.parse_layers(layer)
+    layers = output.parse_layers(layer, environment.layers)
     result = action.preview(environment, layers, progress, output.parse_targets(target, layers))
     if json:
         output.print_json({"environment": env, **result.to_dict(), "steps": output.timings(progress)})
@@ -68,7 +68,7 @@ def deploy(
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
-    layers = output.parse_layers(layer)
+    layers = output.parse_layers(layer, environment.layers)
     targets = output.parse_targets(target, layers)
     result = action.deploy(environment, layers, progress, None if yes else _confirm, targets)
     if json:

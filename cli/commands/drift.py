@@ -24,7 +24,7 @@ def drift(
 
     progress = output.progress_reporter(as_json=json)
     environment = load_environment(env)
-    changes = action.detect_drift(environment, output.parse_layers(layer), progress)
+    changes = action.detect_drift(environment, output.parse_layers(layer) if layer else None, progress)
     if json:
         rows = [{"layer": name, **vars(change)} for name, change in changes]
         output.print_json({"environment": env, "changes": rows, "steps": output.timings(progress)})

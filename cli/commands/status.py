@@ -27,9 +27,11 @@ app = output.command_group()
 def status(env: Env, *, json: AsJson = False) -> None:
     """Show the health of an environment by component and zone, and faults that an experiment left.
 
+    Also targets and alerts of the observability layer, where it is deployed.
+
     Exit code 1 when it is not healthy, a fault is left, or the last scrub left damage.
     """
-    from cli.actions import open_faults  # noqa: PLC0415 - not needed for help
+    from cli.actions import observability_status, open_faults  # noqa: PLC0415 - not needed for help
     from cli.actions.credentials import find_rotation  # noqa: PLC0415 - imports the whole SDK
     from cli.actions.deployment_target import open_deployed_target  # noqa: PLC0415 - same
     from cli.actions.health import collect_health  # noqa: PLC0415 - same
@@ -39,18 +41,27 @@ def status(env: Env, *, json: AsJson = False) -> None:
 
     environment, progress = load_environment(env), output.progress_reporter(as_json=True)
     target = open_deployed_target(environment, progress)
-    with ThreadPoolExecutor(1) as pool, closing(api_client(target.kubeconfig)) as api:
+    with ThreadPoolExecutor(2) as pool, closing(api_client(target.kubeconfig)) as api:
         reading = pool.submit(find_rotation, environment, progress)
+        layer = pool.submit(observability_status.collect, target.kubeconfig)
         health, scrub, rotation = collect_health(target), read_scrub(api), reading.result()
+        observability = layer.result()
     journal = open_faults.journal_status(open_faults.open_journal(environment))
-    problems = [*health.problems, *_fault_problems(env, journal), *_scrub_problems(env, scrub)]
+    layer_problems = observability.problems if observability else []
+    problems = [
+        *(*health.problems, *layer_problems),
+        *(*_fault_problems(env, journal), *_scrub_problems(env, scrub)),
+    ]
     if json:
         summary = {"healthy": not problems, "problems": problems}
         summary |= {"rotation": rotation.phase, "chaos": journal.to_dict()}
         summary |= {"scrub": scrub.model_dump(mode="json") if scrub else None}
+        summary |= {"observability": observability.to_dict() if observability else None}
         output.print_json({"environment": env, **health.to_dict(), **summary})
     else:
-        _print_health(health, problems, rotation.notice, _scrub_summary(scrub))
+        notices = [f"observability  {observability.summary}"] if observability else []
+        notices += [rotation.notice] if rotation.notice else []
+        _print_health(health, problems, notices, _scrub_summary(scrub))
         if journal.run:
             typer.echo(f"an experiment runs: {journal.run}; see `esq chaos status {env}`")
     if problems:
@@ -74,7 +85,7 @@ def _scrub_summary(scrub: ScrubRecord | None) -> str:
     return f"{_mark(ok=not scrub.problems and not scrub.is_old(now))} {scrub.describe(now)}"
 
 
-def _print_health(health: Health, problems: list[str], notice: str, scrub: str) -> None:
+def _print_health(health: Health, problems: list[str], notices: list[str], scrub: str) -> None:
     from rich.markup import escape  # noqa: PLC0415 - not needed for JSON
 
     console = output.console()
@@ -87,7 +98,7 @@ def _print_health(health: Health, problems: list[str], notice: str, scrub: str) 
     endpoints = ", ".join(f"{check.path} {_mark(ok=not check.problem)}" for check in health.endpoints)
     if endpoints:
         console.print(f"edge   {endpoints}")
-    if notice:
+    for notice in notices:
         console.print(escape(notice))
     for problem in problems:
         console.print(f"[red]✗[/] {escape(problem)}")

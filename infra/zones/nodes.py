@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.files import write_atomically
+from infra.names import DNS_HEALTH_PORT_LABEL
 from infra.subprocesses import HIGH_PRIORITY_PREFIX
 from infra.zones import cgroups, disks
 from infra.zones.control_plane import BUSYBOX_IMAGE, proxy_config
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 ZONE_LABEL = "topology.kubernetes.io/zone"
+DNS_HEALTH_PORT = 8053
 REGION_LABEL = "topology.kubernetes.io/region"
 _MEMORY_DIVISOR = 3
 """The three nodes share one machine; each offers a third of its memory to pods."""
@@ -191,7 +193,7 @@ def node_programs(spec: ClusterSpec, paths: ClusterPaths, tools: Tools, zone: st
         f"--kubeconfig={paths.pki / zone}.kubeconfig",
         f"--hostname-override={zone}",
         f"--node-ip={spec.node(zone)}",
-        f"--node-labels={ZONE_LABEL}={zone},{REGION_LABEL}={REGION}",
+        f"--node-labels={ZONE_LABEL}={zone},{REGION_LABEL}={REGION},{DNS_HEALTH_PORT_LABEL}={DNS_HEALTH_PORT}",
         # Interval of container statistics: evictions collect their own, and load tests measure over minutes.
         "--housekeeping-interval=30s",
     ]
@@ -352,7 +354,7 @@ def corefile(spec: ClusterSpec, paths: ClusterPaths, zone: str) -> str:
 .:53 {{
     bind {spec.node(zone)}
     errors
-    health {spec.node(zone)}:8053
+    health {spec.node(zone)}:{DNS_HEALTH_PORT}
     kubernetes cluster.local in-addr.arpa {{
         kubeconfig "{paths.pki}/dns.kubeconfig" {spec.name}
         pods insecure

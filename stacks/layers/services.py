@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from infra.components.observability import TRACES, TRACES_PORT
 from infra.components.service import ProgramArgs, ServiceArgs
 from infra.components.service.jobs import KubernetesJob, KubernetesJobTemplate
 from infra.components.service.kubernetes import KubernetesService
@@ -14,6 +15,7 @@ from infra.names import (
     DATA_NAMESPACE,
     DATABASE,
     KAFKA_ADMIN,
+    OBSERVABILITY_NAMESPACE,
     SERVICES,
     SERVICES_NAMESPACE,
     STATEFUL_REPLICAS,
@@ -181,8 +183,17 @@ def _environment(settings: StackSettings, process: Process) -> dict[str, str]:
         "simulator-api": {"ESQ_WEBHOOK_URL": f"{_service_url('whatsapp-api')}/webhooks/cloud"},
     }
     values = {**_base_environment(settings, process.service), **urls.get(process.name, {})}
+    values |= _traces_environment(settings, process) if settings.observability.enabled else {}
     values |= _kafka_environment() if process.kafka else {}
     return values | (_redis_environment(process.service) if process.redis else {})
+
+
+def _traces_environment(settings: StackSettings, process: Process) -> dict[str, str]:
+    return {
+        "ESQ_PROCESS": process.name,
+        "ESQ_TRACES_ENDPOINT": f"https://{service_dns(TRACES, OBSERVABILITY_NAMESPACE)}:{TRACES_PORT}",
+        "ESQ_TRACES_RATIO": str(settings.observability.trace_sample_ratio),
+    }
 
 
 def _cloud_api_url(settings: StackSettings) -> str:
@@ -194,6 +205,8 @@ def _secrets(settings: StackSettings, process: Process) -> dict[str, str]:
     values = {"ESQ_DATABASE_URL": _database_url(settings, process.service)}
     if process.process_type == "api":
         values["ESQ_DATABASE_STANDBY_URL"] = _database_url(settings, process.service, "postgres-replica")
+    if settings.observability.enabled:
+        values["ESQ_TRACES_PASSWORD"] = credentials.observability.password
     if process.kafka:
         values |= _kafka_login(settings, process.service)
     if process.redis:

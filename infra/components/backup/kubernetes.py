@@ -18,6 +18,7 @@ from pulumi_kubernetes.meta import v1 as meta
 
 from infra.components import backup as names
 from infra.components import pod_spec, workload
+from infra.components.pod_programs import probe_server
 from infra.components.postgres.kubernetes import TLS_FILES
 from infra.config_files import pgbackrest
 from infra.config_files import postgres as postgres_config
@@ -42,6 +43,7 @@ _FILES = (
     *sorted(Path(__file__).resolve().with_name("pod_programs").glob("*.py")),
     Path(backup_verification.__file__).resolve(),
     Path(topics.__file__).resolve(),
+    Path(probe_server.__file__).resolve(),
 )
 _PROGRAM_PACKAGE = "infra.components.backup.pod_programs"
 

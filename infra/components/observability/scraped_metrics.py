@@ -67,7 +67,7 @@ REDIS = Job(
         *("redis_replication_offset_bytes", "redis_memory_used_bytes", "redis_memory_max_bytes"),
         *("redis_connected_clients", "redis_blocked_clients", "redis_commands_processed_total"),
         *("redis_rejected_connections_total", "redis_evicted_keys_total", "redis_uptime_seconds"),
-        *("redis_last_append_ok", "redis_ping_seconds", "redis_sentinel_quorum_ok"),
+        *("redis_last_append_ok", "redis_request_seconds", "redis_sentinel_quorum_ok"),
     ),
 )
 KAFKA = Job(
@@ -109,7 +109,7 @@ OBJECT_STATE = Job(
             "kube_pod_restarts_total",
             "kube_pod_waiting",
             "kube_job_failed",
-            "kube_cronjob_last_success_seconds",
+            "kube_cronjob_last_success_timestamp_seconds",
         ),
         *("node_filesystem_avail_bytes", "node_filesystem_size_bytes", "node_memory_available_bytes"),
         *("kubelet_volume_stats_used_bytes", "kubelet_volume_stats_capacity_bytes", "esq_fault_objects"),

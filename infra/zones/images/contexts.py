@@ -17,7 +17,7 @@ from infra.zones import packages
 from infra.zones.packages import SUITE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from infra.zones.control_plane import Tools
 
@@ -34,6 +34,7 @@ LOADTEST_SOURCES = (
     *("services/__init__.py", "services/contracts"),
 )
 """What the locustfiles import; a test runs them with nothing else."""
+OBSERVABILITY_PROGRAMS = ("victoria-metrics", "vmalert", "vmauth", "victoria-logs", "vlagent")
 _BUILD_TIMEOUT_SECONDS = 900.0
 _IGNORE_NON_CODE = shutil.ignore_patterns("__pycache__", "*.pyc", "*.proto", "*.pyi")
 
@@ -83,7 +84,18 @@ def build_contexts(tools: Tools, package_versions: str) -> list[BuildContext]:
             _hash(_lock_text("loadtests"), *_source_digests(*LOADTEST_SOURCES)),
             _load_generators,
         ),
+        *_observability(tools),
     ]
+
+
+def _observability(tools: Tools) -> list[BuildContext]:
+    """Return the context of the image of the observability layer; nothing before its programs are built."""
+    try:
+        programs = [tools.path(name) for name in OBSERVABILITY_PROGRAMS]
+    except EsqError:
+        return []
+    digests = [hashlib.sha256(program.read_bytes()).hexdigest() for program in programs]
+    return [BuildContext("observability", _hash(*digests), lambda folder: _binaries(programs, folder))]
 
 
 def debian_packages() -> list[str]:
@@ -98,11 +110,6 @@ def debian_packages() -> list[str]:
 def image_names() -> list[str]:
     """Return the names of all images."""
     return sorted(path.parent.name for path in FOLDER.glob("*/Containerfile"))
-
-
-def platform_images() -> list[str]:
-    """Return the names of the images that a deploy needs, with their parents."""
-    return [name for name in image_names() if name != LOAD_IMAGE]
 
 
 def sources_file() -> Path:
@@ -174,6 +181,12 @@ def _jars(libs: Path, folder: Path) -> None:
 
 def _binary(path: Path, folder: Path) -> None:
     shutil.copy2(path, folder / path.name)
+
+
+def _binaries(paths: Sequence[Path], folder: Path) -> None:
+    (folder / "bin").mkdir()
+    for path in paths:
+        _binary(path, folder / "bin")
 
 
 def _application(folder: Path) -> None:

@@ -26,7 +26,7 @@ from infra.zones.images.contexts import (
 from infra.zones.images.package_versions import MAX_AGE_SECONDS, PackageVersions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from infra.progress import ProgressReporter, ProgressStep
     from infra.zones.control_plane import Tools
@@ -118,7 +118,7 @@ class Images:
         Args:
             access: write access to the registry.
             steps: progress reporter.
-            names: the needed images, with their parents.
+            names: names of the images; their parents are pushed too.
 
         Returns:
             References with digests by image name.
@@ -129,9 +129,7 @@ class Images:
         references: dict[str, str] = {}
         with steps.step("images") as step, self.locked(), registry_client(access) as client:
             pushed = 0
-            for version in self.versions():
-                if version.image not in names:
-                    continue
+            for version in _with_parents(self.versions(), names):
                 digest = self.digest(version)
                 if digest is None or not self.is_pushed(version, client):
                     pushed += 1
@@ -247,6 +245,13 @@ def registry_client(access: RegistryAccess) -> httpx.Client:
     context = ssl.create_default_context(cafile=str(access.ca))
     context.load_cert_chain(access.certificate, access.key)
     return httpx.Client(base_url=f"https://{access.address}", verify=context, timeout=10.0)
+
+
+def _with_parents(versions: Sequence[ImageVersion], names: Collection[str]) -> list[ImageVersion]:
+    parents = {version.image: version.context.parent for version in versions}
+    needed = set(names)
+    needed |= {parent for name in needed if (parent := parents.get(name)) is not None}
+    return [version for version in versions if version.image in needed]
 
 
 def _reference(access: RegistryAccess, version: ImageVersion, digest: str) -> str:

@@ -12,7 +12,7 @@ from kubernetes import client
 from cli.observability_client import LayerUnavailableError, ObservabilityClient
 from infra.certificate_authority import create_ca, issue_certificate
 from infra.components import observability
-from infra.config_files import observability as configuration
+from infra.components.observability.gateway_config import render_gateway
 from infra.kubernetes import api_client, get_or_none
 from infra.names import OBSERVABILITY_NAMESPACE
 from tests.servers.apiserver import ApiServer, running_api_server
@@ -60,7 +60,7 @@ class Layer:
         pair = issue_certificate(create_ca(), "gateway", ("localhost",))
         for name, text in (("tls.crt", pair.certificate), ("tls.key", pair.key)):
             (folder / name).write_text(text)
-        text = configuration.render_gateway(backends, TOKEN, password="unused")
+        text = render_gateway(backends, TOKEN, password="unused")
         self.gateway = stack.enter_context(Gateway(text, folder, host_address()))
         publish_gateway(server, self.gateway.address)
         self.client = ObservabilityClient(server.kubeconfig)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from cli.actions import observability_status
 from cli.observability_client import LayerUnavailableError, ObservabilityClient, QueryError
 from infra.components import observability
 from tests.servers.process import wait_until
@@ -31,6 +32,7 @@ def test_layer_that_is_not_deployed_is_unavailable(server: ApiServer) -> None:
     """This test comes first: the fixture `layer` deploys."""
     client = ObservabilityClient(server.kubeconfig)
     assert not client.is_deployed()
+    assert observability_status.collect(server.kubeconfig) is None
     with pytest.raises(LayerUnavailableError, match="not deployed"):
         client.metrics_query("up")
 
@@ -112,6 +114,23 @@ def test_gateway_requires_its_token(layer: Layer) -> None:
     for headers in ({}, {observability.TOKEN_HEADER: "Bearer other"}):
         with httpx.Client(verify=False) as http:  # noqa: S501 - the certificate is not what this tests
             assert http.get(url, params={"query": "up"}, headers=headers).status_code == 401
+
+
+def test_status_counts_targets_and_names_alerts(layer: Layer, server: ApiServer) -> None:
+    layer.metrics.write('up{job="a"} 1', 'up{job="b"} 0', 'esq_test_up{zone="c"} 0')
+
+    def has_alert() -> bool:
+        status = observability_status.collect(server.kubeconfig)
+        return status is not None and "PostgresDown" in status.alerts
+
+    wait_until("the alert", has_alert, TIMEOUT_SECONDS)
+    status = observability_status.collect(server.kubeconfig)
+    assert status is not None
+    assert (status.targets_up, status.targets, status.problems) == (1, 2, [])
+    with layer.metrics.server.frozen():
+        status = observability_status.collect(server.kubeconfig)
+    assert status is not None
+    assert status.problems
 
 
 def test_layer_that_does_not_answer_is_unavailable(layer: Layer) -> None:

@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from infra.components.kafka import KafkaAccounts
 from infra.components.kafka.pod_programs import probe
+from infra.components.observability import scraped_metrics
 from infra.config_files import kafka as kafka_config
 from infra.credentials import Credentials, complete_credentials
 from tests.servers.kafka import kafka_libraries
@@ -188,6 +189,7 @@ def test_service_without_permissions_sees_and_creates_no_topic(broker: Broker) -
 def write_probe(broker: Broker, folder: Path) -> None:
     """Write the probe as mounted in a pod, with this broker's port and CA file."""
     script = Path(probe.__file__).read_text().replace("PORT = 9092", f"PORT = {broker.port}")
+    script = script.replace('int(socket.gethostname().rpartition("-")[2])', "1")
     (folder / "probe.py").write_text(script.replace("/etc/esq/tls", str(broker.folder)))
 
 
@@ -197,8 +199,11 @@ def test_probe_server_with_probe(broker: Broker, tmp_path: Path) -> None:
     with run_probe_server(tmp_path, login) as client:
         assert client.get("/live").status_code == HTTPStatus.OK
         assert client.get("/unknown").status_code == HTTPStatus.NOT_FOUND
+        names = {line.split()[0].partition("{")[0] for line in client.get("/metrics").text.splitlines()}
+        assert names == set(scraped_metrics.KAFKA.metrics)
     with run_probe_server(tmp_path, {**login, "ESQ_KAFKA_PASSWORD": "wrong"}) as client:
         response = client.get("/live")
+        assert client.get("/metrics").text == "kafka_up 0\n"
     assert response.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert "login refused" in response.text
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infra.components.observability import scraped_metrics
 from infra.components.redis.pod_programs import probe, write_config
 from infra.config_files import redis as redis_config
 from infra.credentials import complete_credentials
@@ -117,6 +118,35 @@ def test_replica_without_primary_is_live_but_not_ready(folder: PodFolder) -> Non
         ready = client.get("/redis/ready")
     assert ready.status_code == HTTPStatus.SERVICE_UNAVAILABLE
     assert ready.text == "a replica without a link to its primary"
+
+
+def metrics_of(client: httpx.Client) -> dict[str, float]:
+    response = client.get("/metrics")
+    assert response.status_code == HTTPStatus.OK
+    return {name: float(value) for name, value in map(str.rsplit, response.text.splitlines())}
+
+
+def test_metrics_tell_the_role_and_whether_the_server_answers(folder: PodFolder) -> None:
+    with (
+        folder.redis("--maxmemory", "32mb") as redis,
+        folder.sentinel(redis),
+        folder.probe_client() as client,
+    ):
+        metrics = metrics_of(client)
+        redis.kill()
+        assert metrics_of(client)["redis_up"] == 0
+    assert metrics["redis_up"] == metrics["redis_sentinel_quorum_ok"] == 1
+    assert metrics['redis_instance_info{role="master"}'] == 1
+    assert metrics["redis_memory_max_bytes"] == 32 * 1024 * 1024
+    assert "redis_master_link_up" not in metrics
+    assert {name.partition("{")[0] for name in metrics} <= set(scraped_metrics.REDIS.metrics)
+
+
+def test_metrics_of_a_replica_without_its_primary(folder: PodFolder) -> None:
+    with folder.redis("--replicaof", f"127.0.0.1 {free_port()}"), folder.probe_client() as client:
+        metrics = metrics_of(client)
+    assert metrics['redis_instance_info{role="slave"}'] == 1
+    assert metrics["redis_master_link_up"] == metrics["redis_sentinel_quorum_ok"] == 0
 
 
 def test_wrong_password_is_reported(folder: PodFolder) -> None:

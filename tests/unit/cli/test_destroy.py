@@ -105,9 +105,13 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Environment:
 @pytest.mark.parametrize(
     ("layers", "options", "deleted"),
     [
-        (list(Layer), {"purge": True}, ["services", "data", "cluster", "environment"]),
-        (list(Layer), {"purge": True, "keep_backups": True}, ["services", "data", "cluster"]),
-        (list(Layer), {"purge": False}, ["services", "data", "cluster"]),
+        (list(Layer), {"purge": True}, ["observability", "services", "data", "cluster", "environment"]),
+        (
+            list(Layer),
+            {"purge": True, "keep_backups": True},
+            ["observability", "services", "data", "cluster"],
+        ),
+        (list(Layer), {"purge": False}, ["observability", "services", "data", "cluster"]),
         ([Layer.DATA], {"purge": False}, ["data"]),
     ],
     ids=["everything", "--keep-backups", "--keep-cluster", "--layer data"],

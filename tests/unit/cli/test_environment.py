@@ -146,7 +146,8 @@ def test_sizes_are_those_of_the_profile_with_what_differs(state: Path) -> None:
 
 
 def test_layers_are_in_deployment_order() -> None:
-    assert parse_layers(None) == [Layer.CLUSTER, Layer.DATA, Layer.SERVICES]
+    assert parse_layers(None) == list(Layer)
+    assert parse_layers(None, (Layer.SERVICES, Layer.DATA)) == [Layer.DATA, Layer.SERVICES]
     assert parse_layers(["services", "data"]) == [Layer.DATA, Layer.SERVICES]
 
 

@@ -28,7 +28,7 @@ def state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def test_preview_without_a_cluster_names_what_a_deploy_would_do(state: Path) -> None:
     progress = RecordingProgress()
-    result = preview(load_environment("local"), list(Layer), progress)
+    result = preview(load_environment("local"), load_environment("local").layers, progress)
     assert result.layers is None
     (tools,) = [text for text in result.preparations if text.startswith("build tools: ")]
     assert set(tools.removeprefix("build tools: ").split(", ")) == set(ZONE_TOOLS)
@@ -37,14 +37,27 @@ def test_preview_without_a_cluster_names_what_a_deploy_would_do(state: Path) -> 
     assert not (state / "cache" / "esq" / "images").exists()
 
 
+def test_preview_of_the_observability_layer_names_its_tools() -> None:
+    result = preview(load_environment("local"), [Layer.OBSERVABILITY], RecordingProgress())
+    (tools,) = [text for text in result.preparations if text.startswith("build tools: ")]
+    assert {"victoria-metrics", "victoria-logs"} <= set(tools.removeprefix("build tools: ").split(", "))
+
+
+def test_observability_layer_is_no_part_of_a_deploy_unless_it_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert Layer.OBSERVABILITY not in load_environment("local").layers
+    monkeypatch.setenv("ESQ_LOCAL_OBSERVABILITY", "true")
+    assert load_environment("local").layers == tuple(Layer)
+
+
 def test_preview_refuses_an_unknown_layer() -> None:
     assert run(["preview", "local", "--layer", "servces"]) == 2
 
 
 def test_without_the_tools_of_images_nothing_fails(capsys: pytest.CaptureFixture[str], state: Path) -> None:
     target = open_target(load_environment("local"), RecordingProgress())
-    assert set(target.find_images()) == {"base", "postgres", "redis", "kafka", "garage", "services"}
-    assert set(target.find_images().values()) == {None}
+    assert target.find_images(("postgres", "services")) == {"postgres": None, "services": None}
     assert run(["images", "list", "local", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["images"]
     assert all(row["missing_tools"] == ["garage", "kafka"] and not row["built"] for row in rows)

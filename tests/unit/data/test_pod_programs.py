@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import pytest
 
+from infra.components.backup.pod_programs import report_metrics
 from infra.components.kafka.pod_programs import probe
 from infra.components.object_store.pod_programs import layout
 from infra.components.redis.pod_programs import write_config
@@ -170,3 +172,42 @@ def test_keys_of_all_accepted_generations_are_allowed_and_others_deleted() -> No
 def test_missing_node_is_named_in_the_timeout() -> None:
     with pytest.raises(TimeoutError, match="n1"):
         layout.wait_for_nodes(FakeGarage([]), {"n0", "n1"}, deadline=layout.time.monotonic() + 0.01)
+
+
+def test_metrics_of_a_broker_count_what_it_leads() -> None:
+    partitions = [
+        probe.Partition("events", 0, leader=1, replicas=[0, 1, 2], in_sync=[0, 1]),
+        probe.Partition("events", 1, leader=0, replicas=[0, 1, 2], in_sync=[0]),
+        probe.Partition("events", 2, leader=-1, replicas=[0, 1, 2], in_sync=[]),
+    ]
+    quorum = probe.Quorum(1, [probe.Voter(0, 0), probe.Voter(2, 7)])
+    lines = probe.render_metrics(1, probe.Metadata([0, 1], partitions), quorum, 0.25).splitlines()
+    assert {
+        "kafka_led_partitions 1",
+        "kafka_under_replicated_partitions 1",
+        "kafka_offline_partitions 1",
+        "kafka_active_controller 1",
+        'kafka_quorum_voter_lag_records{voter="2"} 7',
+    } <= set(lines)
+
+
+def test_ages_of_a_backup_report_and_of_a_drill() -> None:
+    now = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
+    report = {
+        "reported_at": "2026-01-01T23:59:00+00:00",
+        "timeline_start": "2026-01-01T00:00:00+00:00",
+        "last_archived_at": None,
+        "repositories": [{"problem": ""}, {"problem": "no connection"}],
+        "backups": [],
+        "drill": {"finished_at": "2026-01-01T12:00:00+00:00", "succeeded": False},
+    }
+    lines = report_metrics.render(report, now).splitlines()
+    assert lines == [
+        "esq_backup_report_age_seconds 60",
+        "esq_backup_age_seconds 86400",
+        "esq_backup_repositories_failed 1",
+        "esq_backup_drill_age_seconds 43200",
+        "esq_backup_drill_failed 1",
+    ]
+    newer = {**report, "backups": [{"finished_at": "2026-01-01T23:00:00+00:00"}], "drill": None}
+    assert "esq_backup_age_seconds 3600" in report_metrics.render(newer, now)

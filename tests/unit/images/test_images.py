@@ -39,6 +39,8 @@ case $verb in
   push) echo "$target" >> "$LOG.pushed"; printf 'sha256:%064d' 1 > "$file";;
 esac
 """
+PLATFORM = ("postgres", "redis", "kafka", "garage", "services")
+"""Images of a deploy without the observability layer."""
 APT = """
 case "$*" in *--simulate*) echo "Reading package lists..."; cat "$LOG.versions";; esac
 """
@@ -54,7 +56,10 @@ class PathTools:
         self._folder = folder
 
     def path(self, name: str) -> Path:
-        return self._folder / name
+        path = self._folder / name
+        if not path.exists():
+            raise EsqError(f"no program {name}")
+        return path
 
 
 class _Registry(http.server.BaseHTTPRequestHandler):
@@ -123,7 +128,7 @@ def log_lines(tmp_path: Path, action: str) -> list[str]:
 def test_every_image_is_built_and_pushed(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    references = built_images.push(registry, RecordingProgress(), contexts.platform_images())
+    references = built_images.push(registry, RecordingProgress(), PLATFORM)
     assert set(references) == {"base", "postgres", "redis", "kafka", "garage", "services"}
     assert references["kafka"] == f"{registry.address}/esq/kafka@sha256:{1:064d}"
     assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
@@ -132,10 +137,9 @@ def test_every_image_is_built_and_pushed(
 def test_image_of_the_load_generators_is_pushed_only_for_a_load_test(
     built_images: Images, registry: RegistryAccess
 ) -> None:
-    references = built_images.push(registry, RecordingProgress(), ("base", "loadtests"))
+    references = built_images.push(registry, RecordingProgress(), ("loadtests",))
     assert set(references) == {"base", "loadtests"}
     assert "loadtests" in contexts.image_names()
-    assert "loadtests" not in contexts.platform_images()
 
 
 def test_image_of_the_load_generators_holds_all_that_its_locustfiles_import(tmp_path: Path) -> None:
@@ -146,13 +150,25 @@ def test_image_of_the_load_generators_holds_all_that_its_locustfiles_import(tmp_
     assert not list(tmp_path.rglob("*.proto"))
 
 
+def test_image_of_the_observability_layer_needs_its_programs_and_a_deploy_of_the_layer(
+    built_images: Images, registry: RegistryAccess, tmp_path: Path
+) -> None:
+    assert "observability" not in {version.image for version in built_images.versions()}
+    for name in contexts.OBSERVABILITY_PROGRAMS:
+        (tmp_path / name).write_text("program")
+    built_images.push(registry, RecordingProgress(), ("services",))
+    assert len(log_lines(tmp_path, "built")) == 2, "with its parent"
+    references = built_images.push(registry, RecordingProgress(), ("observability",))
+    assert set(references) == {"base", "observability"}
+
+
 def test_images_in_the_registry_are_not_pushed_again(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    built_images.push(registry, RecordingProgress(), contexts.platform_images())
+    built_images.push(registry, RecordingProgress(), PLATFORM)
     _Registry.has_images = True
     steps = RecordingProgress()
-    built_images.push(registry, steps, contexts.platform_images())
+    built_images.push(registry, steps, PLATFORM)
     assert len(log_lines(tmp_path, "built")) == len(log_lines(tmp_path, "pushed")) == 6
     assert steps.steps[0].results == ["unchanged"]
 
@@ -161,24 +177,27 @@ def test_empty_registry_is_filled_without_a_build(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        built_images.push(registry, RecordingProgress(), contexts.platform_images())
+        built_images.push(registry, RecordingProgress(), PLATFORM)
     assert len(log_lines(tmp_path, "built")) == 6
     assert len(log_lines(tmp_path, "pushed")) == 12
 
 
 def test_new_jar_rebuilds_only_kafka(built_images: Images, registry: RegistryAccess, tmp_path: Path) -> None:
-    built_images.push(registry, RecordingProgress(), contexts.platform_images())
+    built_images.push(registry, RecordingProgress(), PLATFORM)
     _Registry.has_images = True
     (tmp_path / "kafka" / "two-1.0.jar").touch()
-    built_images.push(registry, RecordingProgress(), contexts.platform_images())
+    built_images.push(registry, RecordingProgress(), PLATFORM)
     assert len(log_lines(tmp_path, "built")) == 7
     assert log_lines(tmp_path, "pushed")[-1].startswith(f"{registry.address}/esq/kafka:")
 
 
 def test_every_image_has_a_containerfile_and_an_unprivileged_user(tmp_path: Path) -> None:
-    garage = tmp_path / "garage"
-    garage.touch()
-    for context in contexts.build_contexts(PathTools(garage.parent), ""):
+    (tmp_path / "kafka").mkdir()
+    for name in ("garage", *contexts.OBSERVABILITY_PROGRAMS):
+        (tmp_path / name).touch()
+    built = contexts.build_contexts(PathTools(tmp_path), "")
+    assert {context.image for context in built} == set(contexts.image_names())
+    for context in built:
         recipe = (contexts.FOLDER / context.image / "Containerfile").read_text()
         users = [line.split()[1] for line in recipe.splitlines() if line.startswith("USER ")]
         assert not users or users[-1] in ("999", "1000"), context.image
@@ -188,7 +207,7 @@ def test_every_image_has_a_containerfile_and_an_unprivileged_user(tmp_path: Path
 def test_security_update_rebuilds_all_images(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
-    built_images.push(registry, RecordingProgress(), contexts.platform_images())
+    built_images.push(registry, RecordingProgress(), PLATFORM)
     (tmp_path / "log.versions").write_text(VERSIONS.replace("2.36-9", "2.36-9+deb12u1"))
     assert built_images.build(RecordingProgress()), "`esq images build` notices updates at once"
     assert len(log_lines(tmp_path, "built")) == 6 + 7
@@ -198,7 +217,7 @@ def test_security_update_rebuilds_all_images(
 def test_deploy_uses_package_versions_of_the_last_days(
     built_images: Images, registry: RegistryAccess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    built_images.push(registry, RecordingProgress(), contexts.platform_images())
+    built_images.push(registry, RecordingProgress(), PLATFORM)
     (tmp_path / "log.versions").write_text(VERSIONS.replace("2.36-9", "2.36-9+deb12u1"))
     keys = [version.key for version in built_images.versions()]
     assert [version.key for version in built_images.versions()] == keys

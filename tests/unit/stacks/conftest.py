@@ -59,5 +59,14 @@ def service_settings() -> StackSettings:
 
 
 @pytest.fixture(scope="session")
+def observability_layer(credentials: Credentials) -> Recording:
+    images = {name: f"10.95.0.1:5000/esq/{name}@{DIGEST}" for name in ("observability", "services")}
+    settings = StackSettings(
+        environment="local", layer=Layer.OBSERVABILITY, images=images, credentials=credentials, **LOCAL
+    )
+    return record("observability", settings)
+
+
+@pytest.fixture(scope="session")
 def services_layer(service_settings: StackSettings) -> Recording:
     return record("services", service_settings)

@@ -9,7 +9,7 @@ from infra.names import PART_OF_LABEL, PRODUCT
 from tests.unit.stacks.pulumi_recorder import Recording
 
 
-@pytest.mark.parametrize("layer", ["cluster_layer", "data_layer", "services_layer"])
+@pytest.mark.parametrize("layer", ["cluster_layer", "data_layer", "services_layer", "observability_layer"])
 def test_every_object_has_a_fixed_name_and_our_label(layer: str, request: pytest.FixtureRequest) -> None:
     recording: Recording = request.getfixturevalue(layer)
     objects = [
@@ -28,11 +28,14 @@ def test_every_object_has_a_fixed_name_and_our_label(layer: str, request: pytest
 
 
 def test_digest_of_live_objects_covers_exactly_the_declared_kinds(
-    cluster_layer: Recording, data_layer: Recording, services_layer: Recording
+    cluster_layer: Recording,
+    data_layer: Recording,
+    services_layer: Recording,
+    observability_layer: Recording,
 ) -> None:
     declared = {
         token.removeprefix("kubernetes:")
-        for layer in (cluster_layer, data_layer, services_layer)
+        for layer in (cluster_layer, data_layer, services_layer, observability_layer)
         for token, _, _ in layer.resources
         if token.startswith("kubernetes:")
     }

@@ -10,6 +10,7 @@ import pytest
 from cli.actions.workloads import WORKLOADS
 from infra.credentials import complete_credentials
 from infra.names import NAME_LABEL, SERVICES
+from infra.observability_settings import ObservabilitySettings
 from infra.processes import PROCESSES
 from services.contracts.endpoints import HTTP_PORT, LIVENESS_PATH, PUBLIC_ENDPOINTS, READINESS_PATH
 from tests.unit.stacks.pulumi_recorder import DIGEST, record
@@ -274,3 +275,18 @@ def test_every_workload_that_esq_reaches_by_name_has_pods(
         for container in pod["spec"]["containers"]
     }
     assert {(workload.name, workload.container) for workload in WORKLOADS.values()} <= containers
+
+
+def test_services_send_traces_where_the_observability_layer_is_chosen(
+    service_settings: StackSettings, services_layer: Recording
+) -> None:
+    chosen = service_settings.model_copy(update={"observability": ObservabilitySettings(enabled=True)})
+    layer = record("services", chosen)
+    for name in NAMES:
+        variables = {
+            item["name"]: item.get("value") for item in _container(layer.pods()[f"Deployment {name}"])["env"]
+        }
+        assert variables["ESQ_TRACES_ENDPOINT"] == "https://traces.esq-observability.svc.cluster.local:4318"
+        assert (variables["ESQ_PROCESS"], variables["ESQ_TRACES_RATIO"]) == (name, "0.1")
+        assert layer.named("Secret", name)["stringData"]["value"]["ESQ_TRACES_PASSWORD"]
+    assert "ESQ_TRACES_ENDPOINT" not in str(services_layer.pods())

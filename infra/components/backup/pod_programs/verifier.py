@@ -2,7 +2,7 @@
 
 Every ten seconds it writes a heartbeat row, which shows how far a restored database reaches. Once a minute it
 records, outside of Postgres, the checksums of minutes to which no transaction can add rows any more, and
-writes a report to its disk for `esq status`.
+writes a report to its disk for `esq status`, and serves it as metrics.
 
 The watermark of the recorded checksums is stored in the database itself: after a restore to an earlier time
 the watermark is of that time too, and the checksums of the abandoned timeline are overwritten.
@@ -17,13 +17,21 @@ import sys
 import threading
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
 
-from infra.components.backup.pod_programs import backup_selection, checksum_log, commands, s3
+from infra.components.backup.pod_programs import (
+    backup_selection,
+    checksum_log,
+    commands,
+    report_metrics,
+    s3,
+)
 from infra.components.backup.pod_programs import database as db
+from infra.components.pod_programs import probe_server
 from services.contracts.backup_verification import HEARTBEAT_INTERVAL_SECONDS, SCHEMA
 
 if TYPE_CHECKING:
@@ -227,6 +235,9 @@ def main() -> None:
     # Exit on unexpected errors; a partial verifier must not report.
     threading.excepthook = lambda args: (threading.__excepthook__(args), os._exit(1))[0]
     threading.Thread(target=retry_forever, args=(verifier.run_heartbeat,), name="heartbeat").start()
+    certificate = ("/etc/esq/tls/tls.crt", "/etc/esq/tls/tls.key")
+    metrics = partial(report_metrics.read, REPORT)
+    threading.Thread(target=probe_server.serve, args=({}, metrics, *certificate), name="metrics").start()
     retry_forever(verifier.run_checks)
 
 

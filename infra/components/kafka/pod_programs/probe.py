@@ -16,6 +16,7 @@ import socket
 import ssl
 import struct
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -326,7 +327,50 @@ def check_readiness() -> str | None:
     """
     with _logged_in() as client:
         metadata, quorum = client.metadata(), client.quorum()
-    return readiness_problem(int(socket.gethostname().rpartition("-")[2]), metadata, quorum)
+    return readiness_problem(_node_id(), metadata, quorum)
+
+
+def render_metrics(node_id: int, metadata: Metadata, quorum: Quorum, seconds: float) -> str:
+    """Return the metrics of a node, as it knows its cluster, in the text format of Prometheus.
+
+    Args:
+        node_id: id of the node.
+        metadata: brokers and partitions.
+        quorum: metadata quorum.
+        seconds: duration of connection, login and both queries.
+    """
+    led = [partition for partition in metadata.partitions if partition.leader == node_id]
+    values = {
+        "kafka_up": 1,
+        "kafka_brokers": len(metadata.brokers),
+        "kafka_partitions": len(metadata.partitions),
+        "kafka_offline_partitions": sum(item.leader == _NO_LEADER for item in metadata.partitions),
+        "kafka_led_partitions": len(led),
+        "kafka_under_replicated_partitions": sum(len(item.in_sync) < len(item.replicas) for item in led),
+        "kafka_active_controller": int(quorum.leader == node_id),
+        "kafka_request_seconds": round(seconds, 6),
+    }
+    lines = [f"{name} {value}" for name, value in values.items()]
+    lines += [
+        f'kafka_quorum_voter_lag_records{{voter="{voter.number}"}} {voter.lag_records}'
+        for voter in quorum.voters
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def metrics() -> str:
+    """Return the metrics; `kafka_up 0` alone if the node does not answer."""
+    started = time.monotonic()
+    try:
+        with _logged_in() as client:
+            metadata, quorum = client.metadata(), client.quorum()
+    except OSError:
+        return "kafka_up 0\n"
+    return render_metrics(_node_id(), metadata, quorum, time.monotonic() - started)
+
+
+def _node_id() -> int:
+    return int(socket.gethostname().rpartition("-")[2])
 
 
 def print_report() -> None:
@@ -336,6 +380,7 @@ def print_report() -> None:
     sys.stdout.write(json.dumps({"metadata": asdict(metadata), "quorum": asdict(quorum)}) + "\n")
 
 
+METRICS = metrics
 CHECKS = {"/live": check_liveness, "/ready": check_readiness}
 
 if __name__ == "__main__":

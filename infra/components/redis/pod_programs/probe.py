@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import ssl
+import time
 from functools import cache
 from pathlib import Path
 
@@ -100,6 +101,57 @@ def check_sentinel_quorum(port: int, password: str, master_name: str) -> str | N
     return None if reply.startswith("+OK") else reply
 
 
+_GAUGES = {
+    "used_memory": "redis_memory_used_bytes",
+    "maxmemory": "redis_memory_max_bytes",
+    "connected_clients": "redis_connected_clients",
+    "blocked_clients": "redis_blocked_clients",
+    "connected_slaves": "redis_connected_replicas",
+    "total_commands_processed": "redis_commands_processed_total",
+    "rejected_connections": "redis_rejected_connections_total",
+    "evicted_keys": "redis_evicted_keys_total",
+    "uptime_in_seconds": "redis_uptime_seconds",
+}
+"""Metric by field of `INFO`."""
+
+
+def render_metrics(info: str, *, seconds: float, quorum_problem: str | None) -> str:
+    """Return the metrics of a server and of the Sentinel beside it, in the text format of Prometheus.
+
+    Args:
+        info: reply to `INFO`; empty if the server did not answer.
+        seconds: duration of connection, login and reply.
+        quorum_problem: see `check_sentinel_quorum`.
+    """
+    fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+    role = fields.get("role", "")
+    lines = [f"redis_up {int(bool(role))}", f"redis_sentinel_quorum_ok {int(quorum_problem is None)}"]
+    if role:
+        offset = fields["master_repl_offset" if role == "master" else "slave_repl_offset"]
+        lines += [f"{metric} {fields[name]}" for name, metric in _GAUGES.items() if name in fields]
+        lines += [f'redis_instance_info{{role="{role}"}} 1', f"redis_replication_offset_bytes {offset}"]
+        lines.append(f"redis_last_append_ok {int(fields.get('aof_last_write_status') == 'ok')}")
+        lines.append(f"redis_request_seconds {seconds:.6f}")
+    if role == "slave":
+        lines.append(f"redis_master_link_up {int(fields['master_link_status'] == 'up')}")
+    return "\n".join(lines) + "\n"
+
+
+def metrics() -> str:
+    """Return the metrics; those of a server that does not answer are missing, and `redis_up` is 0."""
+    started = time.monotonic()
+    try:
+        info = send_command(*_redis(), "INFO")
+    except OSError:
+        info = ""
+    seconds = time.monotonic() - started
+    try:
+        problem = check_sentinel_quorum(*_sentinel(), os.environ["ESQ_MASTER_NAME"])
+    except OSError as error:
+        problem = str(error)
+    return render_metrics(info, seconds=seconds, quorum_problem=problem)
+
+
 def _redis() -> tuple[int, str]:
     return PORT, os.environ["ESQ_PROBE_PASSWORD"]
 
@@ -108,6 +160,7 @@ def _sentinel() -> tuple[int, str]:
     return SENTINEL_PORT, os.environ["ESQ_PROBE_PASSWORD"]
 
 
+METRICS = metrics
 CHECKS = {
     "/redis/live": lambda: check_liveness(*_redis()),
     "/redis/ready": lambda: check_readiness(*_redis()),

@@ -1,19 +1,16 @@
-"""Configuration files of the observability layer."""
+"""Configuration of the gateway of the observability layer."""
 
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
-from infra.components.observability import PATHS
+from infra.components.observability import ACCOUNT, PATHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-ACCOUNT = "esq"
-"""Account of all servers of the layer."""
 
 
 def render_gateway(backends: Mapping[str, Sequence[str]], token: str, password: str) -> str:
@@ -36,8 +33,5 @@ def render_gateway(backends: Mapping[str, Sequence[str]], token: str, password: 
         }
         for part, urls in backends.items()
     ]
-    return _yaml({"users": [{"bearer_token": token, "url_map": routes}]})
-
-
-def _yaml(document: Any) -> str:  # noqa: ANN401 - any document
+    document = {"users": [{"bearer_token": token, "url_map": routes}]}
     return str(yaml.safe_dump(document, sort_keys=False, width=1000))

@@ -1,0 +1,1 @@
+"""Programs that run inside pods of the observability layer."""
