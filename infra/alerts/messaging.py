@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infra.alerts.alert import Alert, Owner, Severity
+from infra.alerts.alert import Alert, Owner, Severity, Source
 
 _EDGE = (
     Alert(
@@ -40,16 +40,16 @@ _MESSAGES = (
         "DeliveryLatency",
         Severity.PAGE,
         Owner.MESSAGING,
-        "Messages are late: the budget of late messages burns {{ $labels.burn }} times too fast",
-        "Recipients get messages later than promised.",
-        experiment="dispatcher-killed",
+        "Replies are late: the budget of late replies burns {{ $labels.burn }} times too fast",
+        "People in conversations wait; campaigns are sent after replies, so that they are late too.",
+        unproven="the traffic of experiments holds no replies",
         slo="end-to-end-latency-p99",
     ),
     Alert(
         "MessagesLost",
         Severity.PAGE,
         Owner.MESSAGING,
-        "{{ $value }} messages have had no outcome for longer than any retry",
+        "A message has been due for {{ $value | humanizeDuration }}, on a connection that may send",
         "Recipients do not get these messages.",
         slo="messages-lost",
         unproven="no fault may lose a message: its metric is tested with a synthetic series",
@@ -76,7 +76,7 @@ _MESSAGES = (
         "CampaignStuck",
         Severity.PAGE,
         Owner.MESSAGING,
-        "{{ $value }} running campaigns make no progress",
+        "A campaign has made no progress for {{ $value | humanizeDuration }}",
         "Messages of these campaigns are not sent.",
         experiment="pipeline-sequential-kill",
         for_seconds=60,
@@ -156,19 +156,19 @@ _ANOMALIES = (
         "ProcessingAnomaly",
         Severity.TICKET,
         Owner.MESSAGING,
-        "{{ $labels.signal }} differs from the same hour of former days",
+        "{{ $labels.signal }}: {{ $value | humanize }}, unlike the same hour of former days",
         "Something changed that no other alert describes: compare the dashboards.",
-        experiment="dispatcher-killed",
+        unproven="four days of history are needed",
         for_seconds=300,
     ),
     Alert(
         "LogPatternExploded",
         Severity.TICKET,
         Owner.MESSAGING,
-        "{{ $labels.service }} logs one pattern {{ $value }} times as often as before",
+        "A service logs one pattern much more often than before",
         "Often the first sign of a fault that no other alert describes.",
         experiment="postgres-primary-frozen",
-        for_seconds=15,
+        source=Source.COMMAND,
     ),
 )
 
