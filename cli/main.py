@@ -60,6 +60,7 @@ COMMANDS = {
         "cli.commands.slo",
         "Show every SLO with its last measurement; exit code 99 when one is violated.",
     ),
+    "alerts": ("cli.commands.alerts", "List, silence and test the alerts of an environment."),
     "runbook": ("cli.commands.runbook", "Show, check and run the runbooks of the alerts."),
     "dashboards": ("cli.commands.dashboards", "Dashboards for Grafana: export them, or apply them to one."),
     "chaos": ("cli.commands.chaos", "Run fault injection experiments."),

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import logging
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from chaoslib.control import load_global_controls
@@ -21,6 +22,7 @@ from chaos.results import ChaosReport, ExperimentRun
 from chaos.safety import wait_until_healthy
 from chaos.session import INTERRUPTED, Setup
 from chaos.stream_logs import write_stream_logs
+from cli.actions.alert_detection import Detection, read_detections, write_detections
 from cli.actions.chaos_target import chaos_dir, open_experiment_target
 from cli.actions.slo import record_measurement
 from cli.environment import load_environment
@@ -29,7 +31,7 @@ from infra.measurements.measurements import current_commit, host_facts, package_
 from infra.measurements.report_store import ReportStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from chaos.target import Target
@@ -58,10 +60,18 @@ class Recorder:
         environment: the environment.
         experiment: the experiment.
         command: command line, for the report.
+        read_alerts: returns the alerts that fired during a run.
     """
 
-    def __init__(self, environment: Environment, experiment: Experiment, command: str) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        experiment: Experiment,
+        command: str,
+        read_alerts: Callable[[ExperimentRun], Sequence[Detection]],
+    ) -> None:
         self._environment = environment
+        self._read_alerts = read_alerts
         self._experiment = experiment
         self._command = command
         self._started_at = dt.datetime.now(dt.UTC)
@@ -89,6 +99,8 @@ class Recorder:
         if logs:
             write_stream_logs(self.folder / f"streams-{len(self._runs)}.json.gz", logs)
         self._write()
+        if detections := self._read_alerts(run):
+            write_detections(self.folder, len(self._runs), self._experiment.name, detections)
 
     def finish(self) -> tuple[ChaosReport, Path]:
         """Store the SLO measurements; return the report and its page, or the log if there was no run.
@@ -147,7 +159,8 @@ def open_setup(document: dict[str, Any], arguments: Mapping[str, Any]) -> Setup:
     experiment = parse(find_name(document), document, is_running=True)
     environment = load_environment(str(arguments["environment"]))
     target = open_experiment_target(environment, str(arguments.get("confirm", "")), progress := LogProgress())
-    recorder = Recorder(environment, experiment, f"chaos run {experiment.name}")
+    command = f"chaos run {experiment.name}"
+    recorder = Recorder(environment, experiment, command, partial(read_detections, target.kubeconfig))
 
     def record_and_finish(run: ExperimentRun, journal: Mapping[str, Any], logs: Mapping[str, Any]) -> None:
         """See `Setup.record`."""
@@ -188,7 +201,7 @@ def run_experiment(  # noqa: PLR0913 - one argument per command line option
     """
     experiment = load(source)
     target = open_experiment_target(environment, confirmed_name, progress)
-    recorder = Recorder(environment, experiment, command)
+    recorder = Recorder(environment, experiment, command, partial(read_detections, target.kubeconfig))
     setup = Setup(experiment, target, progress, recorder.record)
     try:
         with _chaostoolkit_log(recorder.folder / LOG_NAME):

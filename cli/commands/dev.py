@@ -53,13 +53,17 @@ def lock() -> None:
 
 @app.command()
 def generate() -> None:
-    """Regenerate what comes from Protobuf schemas and topics, and the schema of environments."""
+    """Regenerate what comes from Protobuf schemas, topics and alerts, and the schema of environments."""
     from cli.actions import environments, generated_contracts  # noqa: PLC0415 - imports what is generated first
 
     generate_into(PROJECT / SCHEMAS)
     typer.echo(str(SCHEMAS))
     for path in [*generated_contracts.regenerate(PROJECT), environments.write_schema(PROJECT)]:
         typer.echo(str(path))
+    from infra.alerts.document import DOCUMENT, render_document  # noqa: PLC0415 - as above
+
+    (PROJECT / DOCUMENT).write_text(render_document(), encoding="utf-8")
+    typer.echo(DOCUMENT)
 
 
 def generate_into(folder: Path) -> None:

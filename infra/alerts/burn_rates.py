@@ -99,9 +99,9 @@ INDICATORS = (
     Indicator(
         "ApiLatency",
         _SLOW_SHARE,
-        f"{_HTTP}_count",
+        f'{_HTTP}_count{{status_class!="5xx"}}',
         telemetry.HTTP_IN_FLIGHT.name,
-        within=f'{_HTTP}_bucket{{le=~"1|1.0"}}',
+        within=f'{_HTTP}_bucket{{status_class!="5xx", le=~"1|1.0"}}',
     ),
     Indicator(
         "DeliveryLatency",
@@ -111,7 +111,8 @@ INDICATORS = (
         within=f'{_WAIT}_bucket{{priority="reply", le="2.5"}}',
     ),
 )
-"""Replies stand for the time from acceptance to the provider: campaigns wait for their rate on purpose."""
+"""Failed requests count once, as unavailable. Replies stand for the time from acceptance to the provider:
+campaigns wait for their rate on purpose."""
 
 BAD_PER_MINUTE, ALL_PER_MINUTE = "esq:bad_events:1m", "esq:events:1m"
 """Recorded each minute, with the label `indicator`: three days of raw counters would be too much to read."""

@@ -42,7 +42,7 @@ REACH_ALL, REACH_SLOW = "all", "slow_burn"
 _KEEP_INHIBITING_SECONDS = {REACH_ALL: 330, REACH_SLOW: 1860}
 """A burn rate goes on for the length of its short window after its cause: 5 and 30 minutes."""
 
-_BURN_ALERTS = {indicator.alert for indicator in INDICATORS}
+BURN_ALERTS = frozenset(indicator.alert for indicator in INDICATORS)
 SLOW_BURN = next(window for window in WINDOWS if window is not FAST).label
 
 
@@ -120,7 +120,7 @@ def _rule(alert: Alert, environment: str, expression: str, window: Window | None
 
 def _inhibitions(alert: Alert, environment: str) -> Iterator[dict[str, Any]]:
     """Yield the companions of an alert with consequences."""
-    reaches = [REACH_ALL, REACH_SLOW] if _BURN_ALERTS.intersection(alert.inhibits) else [REACH_ALL]
+    reaches = [REACH_ALL, REACH_SLOW] if BURN_ALERTS.intersection(alert.inhibits) else [REACH_ALL]
     for reach in reaches if alert.inhibits else ():
         # vmalert writes the time since when an alert is active; it is absent in the first evaluation.
         age = f'min(time() - ALERTS_FOR_STATE{{alertname="{alert.name}"}})'

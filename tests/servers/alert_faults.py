@@ -45,7 +45,7 @@ FAULTS = (
     Fault("KafkaSlow", {"esq_outbox_oldest_event_age_seconds": 8}),
     Fault("KafkaDiskFull", _volume("data-kafka-0"), {"persistentvolumeclaim": "data-kafka-0"}),
     Fault("KafkaUnderReplicated", _in("kafka_under_replicated_partitions", "kafka-0", 12)),
-    Fault("KafkaQuorumLost", {"kafka_active_controller": None}),
+    Fault("KafkaQuorumLost", {"kafka_active_controller": 0}),
     Fault("ObjectStoreDown", {"cluster_available": 0}),
     Fault("ObjectStoreSlow", _in("api_s3_request_duration_sum", "store-0", 3), {"pod": "object-store-0"}),
     Fault(
@@ -81,7 +81,7 @@ FAULTS = (
     Fault("CpuPressure", _in("container_cpu_cfs_throttled_periods_total", _POD_0, 9), {"pod": "postgres-0"}),
     Fault("FaultLeft", {"esq_fault_objects": 2}, seconds=2400),
     Fault("TelemetryMissing", _in("up", 'job="redis"', 0), {"job": "redis"}),
-    Fault("ApiAvailability", {_5XX: 0.05, _2XX: 0.0}, {"burn": "14.4"}, recovery_seconds=480),
+    Fault("ApiAvailability", {_5XX: 2.0, _2XX: 0.0}, {"burn": "14.4"}, recovery_seconds=480),
     Fault("ApiLatency", {_2XX_FAST: 0.0}, {"burn": "14.4"}, seconds=900, recovery_seconds=480),
     Fault("DeliveryLatency", {_REPLY_WAIT: 0.0}, {"burn": "14.4"}, seconds=900, recovery_seconds=480),
     Fault(

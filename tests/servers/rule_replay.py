@@ -37,12 +37,12 @@ class Replay:
     """A past of an environment.
 
     Args:
-        series: its series; they keep their values.
-        seconds: length of the past, which ends now.
+        phases: seconds, and the series during them; the last phase ends now.
     """
 
-    def __init__(self, series: Sequence[Series], seconds: int) -> None:
-        self._series = series
+    def __init__(self, phases: Sequence[tuple[int, Sequence[Series]]]) -> None:
+        self._phases = phases
+        seconds = sum(seconds for seconds, _ in phases)
         self._stack = ExitStack()
         self._start = (int(time.time()) - seconds) // 60 * 60
         self._end = self._start + seconds
@@ -51,9 +51,8 @@ class Replay:
     def __enter__(self) -> Self:
         """Start VictoriaMetrics and write the samples."""
         self._stack.enter_context(self._metrics)
-        for entry in self._series:
-            if entry.value is not None:
-                self._post("/api/v1/import", json.dumps(self._document(entry)))
+        for document in self._documents():
+            self._post("/api/v1/import", json.dumps(document))
         self._flush()
         return self
 
@@ -80,14 +79,17 @@ class Replay:
                 *("-replay.disableProgressBar", "-replay.rulesDelay=0s", "-loggerLevel=ERROR"),
             ],
             check=True,
+            stdout=subprocess.DEVNULL,
             timeout=TIMEOUT_SECONDS,
         )
         self._flush()
 
-    def firing_evaluations(self) -> dict[str, float]:
-        """Return in how many evaluations each alert fired; those that did not are absent."""
-        rows = self._query('sum by (alertname) (count_over_time(ALERTS{alertstate="firing"}[1y]))')
-        return {row["metric"]["alertname"]: float(row["value"][1]) for row in rows}
+    def firing(self) -> list[tuple[dict[str, str], list[int]]]:
+        """Return for each alert its labels, and the seconds since the start at which it fired."""
+        parameters = {"match[]": 'ALERTS{alertstate="firing"}'}
+        response = httpx.get(f"{self._metrics.url}/api/v1/export", params=parameters, timeout=TIMEOUT_SECONDS)
+        rows = [json.loads(line) for line in response.raise_for_status().text.splitlines()]
+        return [(row["metric"], [at // 1000 - self._start for at in row["timestamps"]]) for row in rows]
 
     def recorded(self, metric: str) -> float:
         """Return the number of recorded samples of a metric."""
@@ -105,18 +107,27 @@ class Replay:
     def _flush(self) -> None:
         httpx.get(f"{self._metrics.url}/internal/force_flush", timeout=TIMEOUT_SECONDS).raise_for_status()
 
-    def _document(self, series: Series) -> dict[str, Any]:
-        samples = list(self._samples(series))
-        name, labels = _SERIES.fullmatch(series.name).groups()  # type: ignore[union-attr]  # names are constants
-        return {
-            "metric": {"__name__": name, **dict(_LABEL.findall(labels or ""))},
-            "values": [value for _, value in samples],
-            "timestamps": [at * 1000 for at, _ in samples],
-        }
+    def _documents(self) -> Iterator[dict[str, Any]]:
+        """Yield each series with its samples, as VictoriaMetrics imports them."""
+        by_name = [{entry.name: entry for entry in series} for _, series in self._phases]
+        for name, first in by_name[0].items():
+            history = [series[name] for series in by_name]
+            samples = list(self._samples(history))
+            metric, labels = _SERIES.fullmatch(name).groups()  # type: ignore[union-attr]  # names are constants
+            if samples:
+                yield {
+                    "metric": {"__name__": metric, **dict(_LABEL.findall(labels or ""))},
+                    "values": [value + (self._start if first.since_now else 0) for _, value in samples],
+                    "timestamps": [at * 1000 for at, _ in samples],
+                }
 
-    def _samples(self, series: Series) -> Iterator[tuple[int, float]]:
-        value = series.value or 0.0
-        step = SCRAPE_SECONDS if series.counter else _CONSTANT_SECONDS
-        for at in range(self._start, self._end, step):
-            grown = value * (at - self._start) // 1 if series.counter else value
-            yield at, grown + (self._start if series.since_now else 0)
+    def _samples(self, history: Sequence[Series]) -> Iterator[tuple[int, float]]:
+        is_constant = len({entry.value for entry in history}) == 1 and not history[0].counter
+        step = _CONSTANT_SECONDS if is_constant else SCRAPE_SECONDS
+        at, grown = self._start, 0.0
+        for entry, (seconds, _) in zip(history, self._phases, strict=True):
+            for _ in range(0, seconds, step):
+                if entry.value is not None:
+                    grown += entry.value * step
+                    yield at, grown // 1 if entry.counter else entry.value
+                at += step

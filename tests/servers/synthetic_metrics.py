@@ -109,12 +109,15 @@ def _data_services() -> list[Series]:
     return [*series, Series('redis_instance_info{pod="redis-1",role="master"}', None)]
 
 
+_WORKLOADS = {SERVICES.name: ("campaigns-api", DISPATCHER)}
+
+
 def _platform() -> list[Series]:
     series = []
     for number, zone in enumerate(ZONES):
-        for job in JOBS:
-            service = DISPATCHER if job is SERVICES else job.name
-            labels = f'{{job="{job.name}",service="{service}",pod="{job.name}-{number}",zone="{zone}"}}'
+        workloads = [(job, service) for job in JOBS for service in _WORKLOADS.get(job.name, (job.name,))]
+        for job, service in workloads:
+            labels = f'{{job="{job.name}",service="{service}",pod="{service}-{number}",zone="{zone}"}}'
             series += [gauge(f"up{labels}", 1), gauge(f"scrape_duration_seconds{labels}", 0.02)]
         pod = f'{{pod="postgres-{number}"}}'
         series += [

@@ -19,6 +19,7 @@ from chaos.observation import Instruments
 from chaos.results import ChaosReport, ExperimentRun
 from chaos.session import Setup
 from cli.actions import chaos, chaos_target
+from cli.actions.alert_detection import Detection, stored_detections
 from cli.commands import chaos as command
 from cli.environment import Environment, load_environment
 from infra.errors import EsqError, UsageError
@@ -139,10 +140,20 @@ def test_only_an_unchanged_experiment_is_evidence(
     document["method"][0]["pauses"]["after"] = pause or document["method"][0]["pauses"]["after"]
     (tmp_path / "kafka-broker-killed.yaml").write_text(yaml.safe_dump(document))
     loaded = experiment.load(str(tmp_path / "kafka-broker-killed.yaml"))
-    recorder = chaos.Recorder(environment, loaded, "esq chaos run")
+    recorder = chaos.Recorder(environment, loaded, "esq chaos run", lambda _: [])
     recorder.record(ExperimentRun(started_at=0, ended_at=1), {}, {})
     recorder.finish()
     assert len(stored) == count
+
+
+def test_alerts_of_a_run_are_stored_beside_its_report(environment: Environment) -> None:
+    loaded = experiment.load("kafka-broker-killed")
+    detection = Detection("KafkaDown", "page", "", 9.0, 4.0)
+    recorder = chaos.Recorder(environment, loaded, "esq chaos run", lambda _: [detection])
+    recorder.record(ExperimentRun(started_at=0, ended_at=1), {}, {})
+    assert stored_detections(recorder.folder.parent) == [
+        {**detection.to_dict(), "experiment": "kafka-broker-killed"}
+    ]
 
 
 def test_document_of_others_is_shown(tmp_path: Path) -> None:
