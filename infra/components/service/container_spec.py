@@ -7,6 +7,7 @@ from pulumi_kubernetes.core import v1 as core
 
 from infra.components import pod_spec, workload
 from infra.components.service import ProgramArgs  # noqa: TC001 - shown in signatures
+from infra.names import ZONE_LABEL
 
 UID = 1000
 """`esq` in the image."""
@@ -17,6 +18,8 @@ _TLS_ENVIRONMENT = {
     "ESQ_TLS_CERT": f"{_TLS}/tls.crt",
     "ESQ_TLS_KEY": f"{_TLS}/tls.key",
 }
+_ZONE_OF_POD = f"metadata.labels['{ZONE_LABEL}']"
+"""Kubernetes copies it from the node from 1.35 on (KEP 4742); before, the variable is empty."""
 
 
 def tls_secret(args: ProgramArgs) -> str:
@@ -65,7 +68,10 @@ def container(args: ProgramArgs) -> core.ContainerArgs:
         name="main",
         image=args.image,
         command=["python3", *args.argv],
-        env=[pod_spec.env(name, value) for name, value in sorted(settings.items())],
+        env=[
+            *(pod_spec.env(name, value) for name, value in sorted(settings.items())),
+            pod_spec.env_field("ESQ_ZONE", _ZONE_OF_POD),
+        ],
         env_from=[core.EnvFromSourceArgs(secret_ref=core.SecretEnvSourceArgs(name=args.name))],
         resources=workload.resources(args.size),
         security_context=workload.restricted_container_security(),
