@@ -13,6 +13,7 @@ import pytest
 
 from chaos.html_report import render_report
 from loadtests.html_report import render_html
+from tests import sample_audits
 from tests.sample_reports import chaos_report, load_report, slo_page
 from tests.servers.chromium import Chromium
 
@@ -26,6 +27,9 @@ PAGES: dict[str, Callable[[Path], str]] = {
     "load": lambda _: render_html(load_report(), load_report(commit="2395177")),
     "chaos": lambda _: render_report(chaos_report(), "# Zone outage\n\nSee `esq status ENV` <first>."),
     "slo": slo_page,
+    "audit-sql": lambda _: sample_audits.sql_page(),
+    "audit-deps": lambda _: sample_audits.deps_page(),
+    "audit-baseline": lambda _: sample_audits.baseline_page(),
 }
 _CHECKS = (Path(__file__).parent / "page_checks.js").read_text()
 

@@ -140,7 +140,7 @@ def record_baseline(
         name, earlier = before
         violations = tuple(increases(earlier, report, request.max_increase))
         report = report.model_copy(update={"compared_with": name, "violations": violations})
-    return report, store.write(folder, report, _render(report, recordings, allocations))
+    return report, store.write(folder, report, render_html(report, recordings, allocations))
 
 
 def _last_report(
@@ -190,11 +190,18 @@ def _merged(recordings: Iterable[Recording]) -> Counter[tuple[str, ...]]:
     return sum((recording.stacks for recording in recordings), Counter())
 
 
-def _render(
+def render_html(
     report: BaselineReport,
-    recordings: Sequence[Recording],
+    recordings: Iterable[Recording],
     allocations: Mapping[str, Counter[tuple[str, ...]]],
 ) -> str:
+    """Return the HTML page of a report.
+
+    Args:
+        report: the report.
+        recordings: the recordings, those of a process type after each other.
+        allocations: bytes by stack of each process type.
+    """
     graphs = {}
     for name, group in itertools.groupby(recordings, lambda recording: recording.process.name):
         graphs[name] = [("CPU", flame_graph(_merged(group)))]

@@ -76,7 +76,12 @@ def audit_deps(
     folder = store.create("deps", started_at)
     for part, part_report in zip(parts, report.parts, strict=True):
         (folder / part_report.sbom).write_text(render_sbom(part, licences), encoding="utf-8")
-    return report, store.write(folder, report, render_page(_TEMPLATE, report=report))
+    return report, store.write(folder, report, render_html(report))
+
+
+def render_html(report: DepsReport) -> str:
+    """Return the HTML page of a report."""
+    return render_page(_TEMPLATE, report=report)
 
 
 def _check_advisories(
