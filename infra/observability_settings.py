@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.alerts.receivers import ReceiverSettings
+
 
 class ObservabilitySettings(BaseModel):
     """Settings of the layer.
@@ -14,6 +16,7 @@ class ObservabilitySettings(BaseModel):
         logs_retention_days: logs and spans are kept this long.
         logs_max_gib: and no more than this (GiB): the oldest are deleted earlier.
         trace_sample_ratio: share of the traces that are stored; those with errors count like all others.
+        receivers: who receives alerts; without any, the layer only stores what it would send.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,4 +33,8 @@ class ObservabilitySettings(BaseModel):
     )
     trace_sample_ratio: float = Field(
         default=0.1, ge=0, le=1, description="Share of the traces that are stored."
+    )
+    receivers: ReceiverSettings = Field(
+        default=ReceiverSettings(),
+        description="Who receives alerts. You create the Secret alert-receivers with their secrets.",
     )

@@ -38,6 +38,7 @@ class ObservabilitySizes(BaseModel):
         rules: vmalert.
         alertmanager: Alertmanager.
         gateway: vmauth.
+        alert_receiver: the store of what was sent, without other receivers.
         logs: VictoriaLogs.
         log_agent: vlagent, on every node.
         exporter: an exporter or a receiver of our own, in Python.
@@ -49,6 +50,7 @@ class ObservabilitySizes(BaseModel):
     rules: Size
     alertmanager: Size
     gateway: Size
+    alert_receiver: Size
     logs: Size
     log_agent: Size
     exporter: Size
@@ -128,12 +130,13 @@ LOCAL_SIZES = Sizes(
     job=Size(cpu="20m", memory="64Mi", memory_limit="256Mi"),
     # The limits add up to 700 MiB with two replicas of what pages and an agent on each of three nodes.
     observability=ObservabilitySizes(
-        metrics=Size(cpu="30m", memory="64Mi", memory_limit="104Mi", storage="2Gi"),
-        rules=Size(cpu="10m", memory="16Mi", memory_limit="32Mi"),
-        alertmanager=Size(cpu="10m", memory="20Mi", memory_limit="40Mi", storage="1Gi"),
-        gateway=Size(cpu="10m", memory="10Mi", memory_limit="24Mi"),
-        logs=Size(cpu="20m", memory="48Mi", memory_limit="88Mi", storage="2Gi"),
-        log_agent=Size(cpu="10m", memory="16Mi", memory_limit="30Mi"),
+        metrics=Size(cpu="30m", memory="64Mi", memory_limit="96Mi", storage="2Gi"),
+        rules=Size(cpu="10m", memory="16Mi", memory_limit="30Mi"),
+        alertmanager=Size(cpu="10m", memory="20Mi", memory_limit="38Mi", storage="1Gi"),
+        gateway=Size(cpu="10m", memory="10Mi", memory_limit="22Mi"),
+        alert_receiver=Size(cpu="10m", memory="14Mi", memory_limit="20Mi"),
+        logs=Size(cpu="20m", memory="48Mi", memory_limit="84Mi", storage="2Gi"),
+        log_agent=Size(cpu="10m", memory="16Mi", memory_limit="28Mi"),
         exporter=Size(cpu="10m", memory="40Mi", memory_limit="60Mi"),
     ),
 )
@@ -162,6 +165,7 @@ PRODUCTION_SIZES = Sizes(
         rules=Size(cpu="100m", memory="64Mi", memory_limit="256Mi"),
         alertmanager=Size(cpu="50m", memory="64Mi", memory_limit="256Mi", storage="1Gi"),
         gateway=Size(cpu="50m", memory="32Mi", memory_limit="128Mi"),
+        alert_receiver=Size(cpu="10m", memory="24Mi", memory_limit="64Mi"),
         logs=Size(cpu="500m", memory="1Gi", memory_limit="2Gi", storage="50Gi"),
         log_agent=Size(cpu="50m", memory="64Mi", memory_limit="256Mi"),
         exporter=Size(cpu="50m", memory="64Mi", memory_limit="256Mi"),

@@ -59,6 +59,4 @@ def _arguments(settings: StackSettings) -> ObservabilityArgs:
         certificate=credentials.certificates[OBSERVABILITY],
         object_store_certificate=credentials.certificates[OBJECT_STORE_ADMIN],
         ca_bundle=credentials.ca_bundle,
-        rules="groups: []\n",
-        alertmanager="route: {receiver: none}\nreceivers: [{name: none}]\n",
     )

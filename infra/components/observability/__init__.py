@@ -3,7 +3,7 @@
 | workload | programs | replicas |
 |---|---|---|
 | `victoria-metrics` | VictoriaMetrics, which scrapes; vmalert, which evaluates rules | 2, each complete |
-| `alertmanager` | Alertmanager; the gateway (vmauth) in front of the whole layer | 2 |
+| `alertmanager` | Alertmanager; the gateway (vmauth) of the layer; a store of what was sent | 2 |
 | `victoria-logs` | VictoriaLogs: logs and spans | 1 |
 | `traces` | the receiver of spans (OTLP over HTTP) | 1 |
 | `object-state` | the exporter of the state of Kubernetes objects | 1 |
@@ -44,6 +44,8 @@ LOG_AGENT_PORT = 9429
 TRACES_PORT = 4318
 ALERTMANAGER_PORT = 9093
 GOSSIP_PORT = 9094
+ALERT_RECEIVER_PORT = 9095
+"""Loopback of the pods with Alertmanager."""
 GATEWAY_PORT = 8427
 OBJECT_STATE_PORT = 8082
 
@@ -82,8 +84,6 @@ class ObservabilityArgs(BaseModel):
         certificate: certificate of all servers of the layer.
         object_store_certificate: client certificate that the admin API of the object store requires.
         ca_bundle: PEM of the trusted certificate authorities.
-        rules: rules of vmalert (YAML).
-        alertmanager: configuration of Alertmanager (YAML).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -102,5 +102,3 @@ class ObservabilityArgs(BaseModel):
     certificate: KeyPair
     object_store_certificate: KeyPair
     ca_bundle: str
-    rules: str
-    alertmanager: str = Field(repr=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infra.alerts.rules import render_rules
 from infra.components import observability, pod_spec
 from infra.components.observability import parts
 from infra.components.observability.scrape_config import OBJECT_STORE_CLIENT_FOLDER, render_scrape_config
@@ -36,7 +37,11 @@ def part(args: ObservabilityArgs) -> parts.Part:
     return parts.Part(
         observability.METRICS,
         [server, rules],
-        {"scrape.yml": render_scrape_config(), "rules.yml": args.rules, "token": args.token},
+        {
+            "scrape.yml": render_scrape_config(),
+            "rules.yml": render_rules(args.environment),
+            "token": args.token,
+        },
         {"https": observability.METRICS_PORT, "rules": observability.RULES_PORT},
         storage=args.sizes.metrics,
         replicas=observability.REPLICAS,

@@ -6,11 +6,15 @@ The two replicas tell each other which pages are sent; when they cannot, both se
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi_kubernetes.core import v1 as core
 
+from infra.alerts.pod_programs import alert_receiver
+from infra.alerts.receivers import SECRETS_FOLDER, ReceiverSettings
+from infra.alerts.routing import render_alertmanager
 from infra.components import observability, pod_spec, workload
 from infra.components.observability import parts
 from infra.components.observability.gateway_config import render_gateway
@@ -20,11 +24,16 @@ from infra.names import service_dns
 if TYPE_CHECKING:
     from infra.components.observability import ObservabilityArgs
 
+RECEIVER_SECRET = "alert-receivers"  # noqa: S105 - the name of a Secret
+"""Secret with the keys, URLs and passwords of receivers."""
+_LOCAL_RECEIVER = f"http://127.0.0.1:{observability.ALERT_RECEIVER_PORT}/"
 _LOOPBACK = f"http://127.0.0.1:{observability.ALERTMANAGER_PORT}"
 
 
 def part(args: ObservabilityArgs) -> parts.Part:
     """Return the workload."""
+    receivers = args.settings.receivers
+    stores = receivers == ReceiverSettings()
     gateway = parts.container(
         observability.GATEWAY,
         args.image,
@@ -34,14 +43,36 @@ def part(args: ObservabilityArgs) -> parts.Part:
     )
     return parts.Part(
         observability.ALERTMANAGER,
-        [_alertmanager(args), gateway],
+        [_alertmanager(args), gateway, *([_receiver(args)] if stores else [])],
         {
-            "alertmanager.yml": args.alertmanager,
+            "alertmanager.yml": render_alertmanager(receivers, _LOCAL_RECEIVER if stores else ""),
+            **({"alert_receiver.py": Path(alert_receiver.__file__).read_text()} if stores else {}),
             "gateway.yml": render_gateway(_backends(args.namespace), args.token, args.password),
         },
         {"https": observability.GATEWAY_PORT, "gossip": observability.GOSSIP_PORT},
         storage=args.sizes.alertmanager,
         replicas=observability.REPLICAS,
+        volumes=[_receiver_secrets()],
+    )
+
+
+def _receiver_secrets() -> core.VolumeArgs:
+    """Return the volume with the secrets of receivers, which belong to the user and not to the stack."""
+    source = core.SecretVolumeSourceArgs(secret_name=RECEIVER_SECRET, optional=True, default_mode=0o440)
+    return core.VolumeArgs(name="receivers", secret=source)
+
+
+def _receiver(args: ObservabilityArgs) -> core.ContainerArgs:
+    """Return the container that stores what Alertmanager sends, where nobody else receives it."""
+    program = parts.program_command("alert_receiver")
+    return core.ContainerArgs(
+        name="alert-receiver",
+        image=args.image,
+        command=[*program, "127.0.0.1", str(observability.ALERT_RECEIVER_PORT), f"{parts.DATA}/alerts.jsonl"],
+        env=[pod_spec.env("PYTHONPATH", observability.CONFIGURATION)],
+        resources=workload.resources(args.sizes.alert_receiver),
+        security_context=workload.restricted_container_security(),
+        volume_mounts=[*parts.mounts(), pod_spec.mount("data", parts.DATA)],
     )
 
 
@@ -120,5 +151,9 @@ def _alertmanager(args: ObservabilityArgs) -> core.ContainerArgs:
         resources=workload.resources(args.sizes.alertmanager),
         security_context=workload.restricted_container_security(),
         liveness_probe=pod_spec.tcp_probe(observability.GOSSIP_PORT, period=30, failures=4),
-        volume_mounts=[*parts.mounts(), pod_spec.mount("data", parts.DATA)],
+        volume_mounts=[
+            *parts.mounts(),
+            pod_spec.mount("data", parts.DATA),
+            pod_spec.mount("receivers", SECRETS_FOLDER, read_only=True),
+        ],
     )

@@ -36,15 +36,19 @@ def arguments() -> ObservabilityArgs:
         certificate=credentials.certificates[OBSERVABILITY],
         object_store_certificate=credentials.certificates[OBJECT_STORE_ADMIN],
         ca_bundle=credentials.ca_bundle,
-        rules="",
-        alertmanager="",
     )
 
 
 def commands() -> list[Sequence[str]]:
     args = arguments()
     parts = (metrics.part(args), pages.part(args), logs.part(args))
-    containers = [container for part in parts for container in part.containers]
+    # Programs in Python have no options.
+    containers = [
+        container
+        for part in parts
+        for container in part.containers
+        if next(iter(container.command)) != "python3"
+    ]
     return [list(container.command) for container in (*containers, logs.agent(args))]
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from infra.alerts.alert import Source
+from infra.alerts.catalog import ALERTS
 from infra.components import observability
 from infra.components.observability import scraped_metrics
 from infra.components.observability.scrape_config import render_scrape_config
@@ -117,9 +119,12 @@ def test_every_server_has_the_password_of_the_layer(observability_layer: Recordi
 
 
 def test_rules_and_configuration_of_alertmanager_are_mounted(observability_layer: Recording) -> None:
-    assert "groups" in yaml.safe_load(secret(observability_layer, observability.METRICS)["rules.yml"])
+    rules = yaml.safe_load(secret(observability_layer, observability.METRICS)["rules.yml"])
+    names = {rule.get("alert") for group in rules["groups"] for rule in group["rules"]}
+    assert {alert.name for alert in ALERTS if alert.source is Source.RULE} <= names
     pages = yaml.safe_load(secret(observability_layer, observability.ALERTMANAGER)["alertmanager.yml"])
-    assert {"route", "receivers"} <= set(pages)
+    (page,) = (receiver for receiver in pages["receivers"] if receiver["name"] == "page")
+    assert [webhook["url"] for webhook in page["webhook_configs"]] == ["http://127.0.0.1:9095/"]
 
 
 def test_gateway_passes_on_to_every_part(observability_layer: Recording) -> None:
