@@ -18,13 +18,16 @@ from cli.actions.open_faults import FaultStatus, JournalStatus
 from cli.actions.queue import QueueRow
 from cli.observability_client import FiringAlert, Series
 from cli.operations_page.fakes import FakeSources, FakeTelemetry
+from infra.alerts.burn_rates import INDICATORS, WINDOWS
 from infra.components.component_health import ComponentHealth, Replica
 from infra.components.observability.spans import Span
+from infra.dashboards.burn_graphs import burn_query
 from infra.dashboards.graphs import DATA_LAYER, DELIVERY, GOLDEN_SIGNALS, PROVIDER, Query
 from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth, ServiceHealth
 from infra.errors import Problem
 from infra.measurements.report_store import StoredReport
 from infra.process_identity import ProcessIdentity
+from runbooks.readings import Sample
 from tests.sample_reports import slo_reports
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -70,6 +73,9 @@ def sample_sources(folder: Path, **replaced: Any) -> FakeSources:
 def telemetry(now: dt.datetime) -> FakeTelemetry:
     """Return an observability layer with values for all graphs, alerts, a trace and log lines."""
     return FakeTelemetry(
+        samples={
+            burn_query(indicator, window): [Sample({}, 2.0)] for indicator in INDICATORS for window in WINDOWS
+        },
         series={query.expression: graph_series(query, now) for graph in GRAPHS for query in graph.queries},
         entries=log_entries(now),
         spans=spans(now.timestamp()),

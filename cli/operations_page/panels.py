@@ -6,7 +6,7 @@ import datetime as dt
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cli.operations_page import alerts, service_map, signals, timeline, work
+from cli.operations_page import alerts, budgets, service_map, signals, timeline, work
 from cli.operations_page.panel import Content, Panel
 from cli.operations_page.shared_reading import SharedReading
 from cli.operations_page.timeline import Lane, Period
@@ -34,6 +34,13 @@ def build_panels(sources: OperationsSources) -> list[Panel]:
         Panel("alerts", "Alerts", lambda: alerts.alerts_content(sources.telemetry().alerts())),
         _health_panel("map", "Service map", lambda: service_map.map_content(sources.health())),
         _signals_panel("signals", "Golden signals", GOLDEN_SIGNALS, sources, lanes),
+        Panel(
+            "budgets",
+            "Error budgets",
+            lambda: budgets.budgets_content(sources.telemetry()),
+            SIGNALS_INTERVAL_SECONDS,
+            SIGNALS_DEADLINE_SECONDS,
+        ),
         _timeline_panel(lanes),
         Panel("queues", "Queues", lambda: work.queues_content(sources.queues())),
         _signals_panel("delivery", "Delivery", DELIVERY, sources, lanes),

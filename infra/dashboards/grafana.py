@@ -14,6 +14,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement, VisibilityMode
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef
 
+from infra.dashboards.burn_graphs import BURN_RATES
 from infra.dashboards.graphs import DATA_LAYER, DELIVERY, GOLDEN_SIGNALS, PROVIDER
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ DASHBOARDS = (
     Dashboard("esq-services", "esq / Services", (("Golden signals", GOLDEN_SIGNALS),)),
     Dashboard("esq-data-layer", "esq / Data layer", (("Data layer", DATA_LAYER),)),
     Dashboard("esq-delivery", "esq / Delivery", (("Messages", DELIVERY), ("Provider", PROVIDER))),
+    Dashboard("esq-slo-burn", "esq / SLO burn", (("Burn rate of the error budgets", BURN_RATES),)),
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
 
+from infra.alerts.burn_rates import ALL_PER_MINUTE, BAD_PER_MINUTE
 from infra.components.observability.scraped_metrics import SCRAPED_METRICS
 from infra.dashboards.grafana import DASHBOARDS, Dashboard, dashboard_json
 from infra.dashboards.graphs import Graph, Query
@@ -36,6 +37,8 @@ FUNCTIONS = frozenset(
     ]
 )
 """Functions and keywords of MetricsQL in the queries; every other name is a metric or a label."""
+RECORDED_METRICS = frozenset({ALL_PER_MINUTE, BAD_PER_MINUTE})
+"""Written by the rules of the alerts."""
 TARGET_LABELS = frozenset({"job", "instance", "namespace", "pod", "service", "zone", "node"})
 """Labels that the scraper adds."""
 _LABELS = re.compile(r"\{([^}]*)\}|by \(([^)]*)\)")
@@ -56,9 +59,11 @@ def labels_of(expression: str) -> set[str]:
 
 def unknown_metrics(graphs: list[Graph]) -> set[str]:
     """Return the metrics of graphs that nothing scrapes."""
-    return {
-        metric for graph in graphs for query in graph.queries for metric in metrics_of(query.expression)
-    } - SCRAPED_METRICS
+    return (
+        {metric for graph in graphs for query in graph.queries for metric in metrics_of(query.expression)}
+        - SCRAPED_METRICS
+        - RECORDED_METRICS
+    )
 
 
 def test_every_metric_is_scraped() -> None:
@@ -76,7 +81,7 @@ def test_labels_exist(query: Query) -> None:
     by_series = {name: set(metric.labels) for metric in METRICS for name in metric.series}
     known = set(TARGET_LABELS)
     for metric in metrics_of(query.expression):
-        known |= by_series.get(metric, {"persistentvolumeclaim"})
+        known |= by_series.get(metric, {"persistentvolumeclaim", "indicator"})
     assert labels_of(query.expression) <= known
     assert set(re.findall(r"\{\{(\w+)\}\}", query.legend)) <= labels_of(query.expression)
 

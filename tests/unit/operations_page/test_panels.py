@@ -17,7 +17,18 @@ from infra.errors import EsqError
 from tests.sample_operations import HOSTILE, health, healthy, queue, quiet_journal, sample_sources
 
 PANELS = (
-    *("alerts", "map", "signals", "timeline", "queues", "delivery", "campaigns", "replication", "data"),
+    *(
+        "alerts",
+        "map",
+        "signals",
+        "budgets",
+        "timeline",
+        "queues",
+        "delivery",
+        "campaigns",
+        "replication",
+        "data",
+    ),
     *("provider", "faults", "slos"),
 )
 NOW = dt.datetime(2026, 11, 30, 3, tzinfo=dt.UTC)
@@ -151,7 +162,7 @@ def test_page_has_every_panel(tmp_path: Path) -> None:
 def test_panels_without_observability_layer_say_so(tmp_path: Path) -> None:
     snapshot = complete_snapshot(tmp_path, telemetry=NotDeployedError("no layer", remedy="Deploy it."))
     panels = {panel["id"]: panel["html"] for panel in snapshot["panels"]}
-    for name in ("alerts", "signals", "delivery", "data", "provider"):
+    for name in ("alerts", "signals", "budgets", "delivery", "data", "provider"):
         assert "not deployed" in panels[name]
         assert "no layer. Deploy it" in panels[name]
     assert "no layer" not in snapshot["banner"]  # a choice of the environment, not a problem
