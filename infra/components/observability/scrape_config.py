@@ -26,7 +26,8 @@ from services.contracts.endpoints import HTTP_PORT
 
 OBJECT_STORE_CLIENT_FOLDER = "/etc/esq/object-store-client"
 """Folder with the certificate for the admin API of the object store."""
-_TIMEOUT = "3s"
+_TIMEOUT_SHARE = 0.6
+"""Timeout of a scrape as a share of its interval."""
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 _CLUSTER_CA = f"{_SERVICE_ACCOUNT}/ca.crt"
 _CLUSTER_LOGIN = {"credentials_file": f"{_SERVICE_ACCOUNT}/token"}
@@ -56,11 +57,7 @@ def render_scrape_config() -> str:
         _layer(),
         _alertmanager(),
     ]
-    return str(
-        yaml.safe_dump(
-            {"global": {"scrape_timeout": _TIMEOUT}, "scrape_configs": jobs}, sort_keys=False, width=1000
-        )
-    )
+    return str(yaml.safe_dump({"scrape_configs": jobs}, sort_keys=False, width=1000))
 
 
 def _job(job: scraped_metrics.Job, suffix: str = "", **options: Any) -> dict[str, Any]:  # noqa: ANN401 - any option
@@ -68,6 +65,7 @@ def _job(job: scraped_metrics.Job, suffix: str = "", **options: Any) -> dict[str
     return {
         "job_name": f"{job.name}{suffix}",
         "scrape_interval": f"{job.interval_seconds}s",
+        "scrape_timeout": f"{job.interval_seconds * _TIMEOUT_SHARE:g}s",
         "scheme": "https",
         **options,
         "metric_relabel_configs": [

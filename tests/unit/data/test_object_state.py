@@ -123,3 +123,20 @@ def test_api_server_that_does_not_answer_is_an_error() -> None:
 
     with pytest.raises(TimeoutError):
         object_state.read_lists(read)
+
+
+def test_scrapes_of_two_replicas_share_a_reading() -> None:
+    now, reads = [0.0], []
+
+    def read(path: str) -> dict[str, Any]:
+        reads.append(path)
+        return {"items": []}
+
+    reading = object_state.SharedReading(read, lambda: now[0])
+    first = reading.metrics()
+    now[0] = object_state.MAX_AGE_SECONDS - 0.1
+    assert reading.metrics() == first
+    assert len(reads) == len(object_state.PATHS)
+    now[0] = object_state.MAX_AGE_SECONDS
+    reading.metrics()
+    assert len(reads) == 2 * len(object_state.PATHS)

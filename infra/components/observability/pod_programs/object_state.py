@@ -2,7 +2,7 @@
 
 It is what alerts need of kube-state-metrics, with names of its own where a series is a summary. Mounted into
 a pod as a file: it imports the standard library and `https_server` only. It reads the API server and the
-kubelets at each scrape, so that nothing is older than the scrape; without the API server it answers 503.
+kubelets for a scrape, so that nothing is older than `MAX_AGE_SECONDS`; without the API server it answers 503.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import datetime as dt
 import json
 import os
 import ssl
+import threading
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     Read = Callable[[str], dict[str, Any]]
 
 REQUEST_TIMEOUT_SECONDS = 2.0
+MAX_AGE_SECONDS = 4.0
+"""Less than the interval of the scrapes."""
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 ZONE_LABEL, NAME_LABEL = "topology.kubernetes.io/zone", "app.kubernetes.io/name"
 PART_OF = quote("app.kubernetes.io/part-of=esq")
@@ -189,20 +193,48 @@ def cluster_reader() -> Read:
     return read
 
 
+class SharedReading:
+    """One reading for all scrapes within `MAX_AGE_SECONDS`: each replica of VictoriaMetrics scrapes.
+
+    Args:
+        read: see `read_lists`.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, read: Read, clock: Callable[[], float] = time.monotonic) -> None:
+        self._read = read
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._text, self._read_at = "", -MAX_AGE_SECONDS
+
+    def metrics(self) -> str:
+        """Return the metrics.
+
+        Raises:
+            OSError: the API server does not answer.
+        """
+        with self._lock:
+            if self._clock() - self._read_at >= MAX_AGE_SECONDS:
+                started_at = self._clock()
+                self._text = render(samples(read_lists(self._read)))
+                self._read_at = started_at
+            return self._text
+
+
 class Handler(https_server.Handler):
     """Handler of requests.
 
     Attributes:
-        read: see `read_lists`.
+        reading: see `SharedReading`.
     """
 
-    read: Read
+    reading: SharedReading
 
     def metrics(self) -> str:
         """See `https_server.Handler`."""
-        return render(samples(read_lists(type(self).read)))
+        return self.reading.metrics()
 
 
 if __name__ == "__main__":
-    Handler.read = staticmethod(cluster_reader())
+    Handler.reading = SharedReading(cluster_reader())
     https_server.serve(Handler)
