@@ -51,6 +51,7 @@ COMMANDS = {
     "recover": ("cli.commands.recover", "Recover a lost environment from its off-site store."),
     "campaign": ("cli.commands.campaign", "Send, operate and export campaigns."),
     "logs": ("cli.commands.access", "Print or follow the logs of parts of an environment."),
+    "log-patterns": ("cli.commands.log_patterns", "Show new and exploded patterns of log lines."),
     "exec": ("cli.commands.access", "Run a command in a pod of an environment."),
     "port-forward": ("cli.commands.access", "Forward a local port to a pod of an environment."),
     "psql": ("cli.commands.access", "Open psql on the primary of Postgres."),

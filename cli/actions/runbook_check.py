@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from chaos import experiment
+from cli.actions.runbook_operators import pasteable
 from cli.actions.runbook_pages import UNFILLED
 from cli.documented_commands import command_problems
 from infra.alerts.catalog import ALERT_BY_SLUG
 from infra.components.observability.scraped_metrics import SCRAPED_METRICS
 from infra.errors import Problem, ProblemsError
 from infra.validation import suggest
-from runbooks import page, references
+from runbooks import checks, page, references
 from runbooks.rehearsals import is_tolerated, rehearsal_problem
 from services.contracts.slo import SLO_BY_ID
 
@@ -55,7 +57,7 @@ def check_runbooks(folder: Path, today: dt.date) -> RunbookReport:
         today: the current day (UTC).
     """
     names = page.names(folder)
-    problems = [*_missing(names)]
+    problems = [*_missing(names), *_step_problems()]
     runbooks: list[Runbook] = []
     for name in names:
         try:
@@ -83,6 +85,20 @@ def _missing(names: list[str]) -> Iterator[Problem]:
         if name not in ALERT_BY_SLUG:
             remedy = f"{suggest(name, ALERT_BY_SLUG)}Rename it, or move it to runbooks/procedures/."
             yield Problem("no alert has this runbook", f"runbooks/{name}.md", remedy)
+
+
+def _step_problems() -> Iterator[Problem]:
+    """Yield alerts whose runbook cannot run, and actions whose commands do not parse."""
+    for slug, alert in ALERT_BY_SLUG.items():
+        if slug not in checks.slugs():
+            remedy = f"Write runbooks/checks/{slug.replace('-', '_')}.py."
+            yield Problem(f"the runbook of `{alert.name}` has no steps", _CATALOG, remedy)
+    for slug in checks.slugs():
+        for action in (step.action for step in checks.find_steps(slug) if step.action):
+            for dry in (False, True) if action.dry_run else (False,):
+                line = pasteable(shlex.join(action.argv("ENV", dry=dry)), UNFILLED["kubectl"])
+                for message in command_problems(line):
+                    yield Problem(message, f"runbooks/checks: {slug}: {line}", "Write a command that exists.")
 
 
 def _catalog_problems(runbook: Runbook) -> Iterator[Problem]:

@@ -14,6 +14,8 @@ from runbooks import page
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cli.actions.deployment_target import DeploymentTarget
+
 UNFILLED = {"env": "ENV", "kubectl": "kubectl --kubeconfig KUBECONFIG", "url": "https://EDGE"}
 """Values of the placeholders where no environment is named."""
 
@@ -59,6 +61,11 @@ def environment_values(env: str) -> dict[str, str]:
     target = open_target(load_environment(env), RecordingProgress())
     return {
         "env": env,
-        "kubectl": f"kubectl --kubeconfig {shlex.quote(str(target.kubeconfig))}",
+        "kubectl": kubectl_command(target),
         "url": target.address or UNFILLED["url"],
     }
+
+
+def kubectl_command(target: DeploymentTarget) -> str:
+    """Return kubectl with the kubeconfig of a deployment target, to paste."""
+    return f"kubectl --kubeconfig {shlex.quote(str(target.kubeconfig))}"

@@ -29,16 +29,22 @@ def triage(environment: Environment, progress: ProgressReporter) -> Diagnosis:
     """
     target = open_target(environment, progress)
     if not target.kubeconfig.is_file():
-        raise _not_deployed(environment, str(target.kubeconfig))
+        raise not_deployed(environment, str(target.kubeconfig))
     owner = start(deployed_environment, target.kubeconfig)
     diagnosis = diagnose(EnvironmentContext(target, deadline_seconds=DEADLINE_SECONDS))
     # A cluster that does not answer cannot say whose it is, and is what a triage is for.
     if owner.done() and owner.exception() is None and owner.result() != environment.name:
-        raise _not_deployed(environment, str(target.kubeconfig))
+        raise not_deployed(environment, str(target.kubeconfig))
     return diagnosis
 
 
-def _not_deployed(environment: Environment, location: str) -> EsqError:
+def not_deployed(environment: Environment, location: str) -> EsqError:
+    """Return the error of an environment that its cluster does not hold.
+
+    Args:
+        environment: the environment.
+        location: its kubeconfig.
+    """
     return EsqError(
         f"`{environment.name}` is not deployed",
         location=location,

@@ -1,4 +1,4 @@
-"""`esq runbook list | show | check | triage`."""
+"""`esq runbook list | show | check`; the others are in `runbook_runs` and `triage`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
-from cli.commands import triage
+from cli.commands import runbook_runs, triage
+from cli.commands.runbook_runs import Name  # noqa: TC001 - Typer reads annotations
 from cli.output import AsJson  # noqa: TC001 - Typer reads annotations
 from infra.errors import ExitCode
 
@@ -18,20 +19,20 @@ if TYPE_CHECKING:
     from cli.actions.runbook_check import RunbookReport
     from runbooks.page import Runbook
 
-app = output.command_group("Runbooks: one page for each alert.")
+app = output.command_group("Runbooks: one page for each alert, and its steps.")
 
 _MAX_TEXT_COLUMNS = 100
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of a runbook or of its alert, e.g. `postgres-down`.")
-]
-OptionalEnv = Annotated[
-    str | None, typer.Argument(metavar="ENV", help="Environment whose names are filled in.")
-]
+_MAX_RUNS = 20
+"""Runs in the table, the newest ones."""
+OptionalEnv = Annotated[str | None, typer.Argument(metavar="ENV", help="Name of an environment.")]
 
 
 @app.command("list")
-def list_runbooks(*, json: AsJson = False) -> None:
-    """List the runbooks with the experiment that rehearses each, and its last rehearsal."""
+def list_runbooks(env: OptionalEnv = None, *, json: AsJson = False) -> None:
+    """List the runbooks with their last rehearsals; with an environment, its runs instead."""
+    if env:
+        _list_runs(env, as_json=json)
+        return
     from runbooks import page  # noqa: PLC0415 - not needed for help
     from runbooks.rehearsals import rehearsal_text  # noqa: PLC0415 - same
 
@@ -49,6 +50,24 @@ def list_runbooks(*, json: AsJson = False) -> None:
         table.add_row(item.name, fields.severity, rehearsal_text(fields, today), fields.experiment or "")
     output.print_table(table, wraps_last=True)
     typer.echo(f"procedures  {', '.join(page.procedures())}")
+
+
+def _list_runs(env: str, *, as_json: bool) -> None:
+    from cli.actions.runbook_run import run_store  # noqa: PLC0415 - not needed for help
+    from cli.environment import load_environment  # noqa: PLC0415 - same
+
+    records = run_store(load_environment(env)).records()
+    if as_json:
+        rows = [{**record.model_dump(mode="json"), "state": record.state} for record in records]
+        output.print_json({"environment": env, "runs": rows})
+        return
+    table = output.table("started", "runbook", "state", "steps", "alerts")
+    for record in records[-_MAX_RUNS:]:
+        alerts = ", ".join(dict.fromkeys(alert.name for alert in record.alerts))
+        table.add_row(
+            f"{record.started_at:%m-%d %H:%M}", record.runbook, record.state, record.progress, alerts
+        )
+    output.print_table(table, wraps_last=True)
 
 
 @app.command()
@@ -93,7 +112,7 @@ def check(*, json: AsJson = False) -> None:
     """Check that every alert has a true runbook. Exit code 99 when something must be repaired.
 
     Reports alerts without a runbook and runbooks without an alert, dead links, commands that do not parse,
-    metrics that nothing exports, missing experiments and overdue rehearsals.
+    metrics that are not scraped, missing experiments and overdue rehearsals.
     """
     from cli.actions.runbook_check import check_runbooks  # noqa: PLC0415 - not needed for help
     from runbooks import page  # noqa: PLC0415 - same
@@ -116,6 +135,9 @@ def _print_report(report: RunbookReport) -> None:
         f"{report.alerts} alerts, {report.runbooks} runbooks: {len(report.problems)} problems,"
         f" {len(report.warnings)} warnings"
     )
+
+
+app.add_typer(runbook_runs.app)
 
 
 def _today() -> dt.date:

@@ -9,11 +9,12 @@ from infra.errors import EsqError, UsageError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cli.actions.deploy_history import StackRun
     from cli.actions.health import Health
     from cli.actions.open_faults import JournalStatus
+    from cli.actions.pod_logs import LogLine
     from cli.actions.queue import QueueRow
     from cli.actions.slo import SloReport
     from cli.observability_client import FiringAlert, Series
@@ -125,6 +126,11 @@ class FakeSources:
     def telemetry(self) -> Telemetry:
         """See `OperationsSources.telemetry`."""
         return self._value("telemetry")  # type: ignore[no-any-return]  # same
+
+    def log_lines(self, age: dt.timedelta) -> Iterable[LogLine]:
+        """See `OperationsSources.log_lines`; ignores the age."""
+        del age
+        return self._value("log_lines")  # type: ignore[no-any-return]  # same
 
     def runbook(self, name: str) -> str:
         """See `OperationsSources.runbook`."""

@@ -11,21 +11,25 @@ from cli.actions.deploy_history import deploy_history
 from cli.actions.deployment_target import open_deployed_target
 from cli.actions.health import collect_health
 from cli.actions.platform_access import open_platform
+from cli.actions.pod_logs import read_logs
 from cli.actions.queue import OPERATOR_TENANT, list_queues, queue_row
 from cli.actions.runbook_pages import environment_values, find_page, page_text
 from cli.actions.slo import evaluate_slos, measurement_store
+from cli.actions.workloads import find_workloads
 from cli.observability_client import ObservabilityClient
 from cli.operations_page.panel import NotDeployedError
 from cli.operations_page.shared_reading import FirstSuccess, SharedReading
 from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    import datetime as dt
+    from collections.abc import Iterable, Mapping, Sequence
     from contextlib import ExitStack
 
     from cli.actions.deploy_history import StackRun
     from cli.actions.health import Health
     from cli.actions.open_faults import JournalStatus
+    from cli.actions.pod_logs import LogLine
     from cli.actions.queue import QueueRow
     from cli.actions.slo import SloReport
     from cli.environment import Environment
@@ -70,6 +74,9 @@ class OperationsSources(Protocol):
 
     def telemetry(self) -> Telemetry:
         """Return the observability layer; raises NotDeployedError without one."""
+
+    def log_lines(self, age: dt.timedelta) -> Iterable[LogLine]:
+        """Return the log lines of the services' pods, not older than an age."""
 
     def runbook(self, name: str) -> str:
         """Return the text of a runbook, with the names of the environment."""
@@ -135,6 +142,10 @@ class EnvironmentSources:
     def telemetry(self) -> Telemetry:
         """See `OperationsSources.telemetry`."""
         return self._telemetry()
+
+    def log_lines(self, age: dt.timedelta) -> Iterable[LogLine]:
+        """See `OperationsSources.log_lines`."""
+        return read_logs(self._target().kubeconfig, find_workloads([]), round(age.total_seconds()))
 
     def runbook(self, name: str) -> str:
         """See `OperationsSources.runbook`."""

@@ -5,6 +5,7 @@ import { show } from "./morph.js";
 const POLL_MS = 3_000;
 const FIRST_POLL_MS = 500; // while panels are read for the first time
 const TIMEOUT_MS = 10_000;
+const VIEW_TIMEOUT_MS = 60_000;
 const TOKEN = "esq-token";
 const VIEWS = { trace: "Trace", logs: "Log lines", runbook: "Runbook" };
 const byId = (id) => document.getElementById(id);
@@ -13,9 +14,9 @@ let lastUpdate = null;
 
 class Rejected extends Error {}
 
-async function read(path) {
+async function read(path, timeoutMs = TIMEOUT_MS) {
   const headers = { Authorization: `Bearer ${sessionStorage.getItem(TOKEN) ?? ""}` };
-  const response = await fetch(path, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+  const response = await fetch(path, { headers, signal: AbortSignal.timeout(timeoutMs) });
   if (response.status === 401) throw new Rejected();
   if (!response.ok) throw new Error(`status ${response.status}`);
   return response.json();
@@ -45,7 +46,10 @@ function createPanel(panel) {
 
 function showPanel(panel) {
   const [content, age] = (byId(`panel-${panel.id}`) ?? createPanel(panel)).children;
+  const scrolled = content.querySelector(".charts") !== null;
   if (shown.get(panel.id) !== panel.html) show(content, panel.html);
+  // Where a chart is wider than the screen, its newest values come first.
+  if (!scrolled) for (const chart of content.querySelectorAll(".charts figure > .scroll")) chart.scrollLeft = chart.scrollWidth;
   shown.set(panel.id, panel.html);
   age.textContent = panel.age_seconds === null ? "" : `read ${panel.age_seconds} s ago`;
 }
@@ -91,7 +95,7 @@ async function showView() {
   show(byId("view-content"), "<p>reading…</p>");
   byId("view-heading").focus();
   const path = `/views/${view.name}?argument=${encodeURIComponent(view.argument)}`;
-  const answer = await read(path).catch((error) => ({ html: null, error: String(error.message || "access denied") }));
+  const answer = await read(path, VIEW_TIMEOUT_MS).catch((error) => ({ html: null, error: String(error.message || "access denied") }));
   const latest = currentView();
   if (latest?.name !== view.name || latest.argument !== view.argument) return;
   if (answer.error) {

@@ -83,9 +83,9 @@ def test_page_is_readable_and_accessible(
     assert {url for url in urls if not url.startswith((origin, "data:"))} == set()
     assert not any(server.access.token in url.partition("#")[0] for url in urls)
     assert [event for event in browser.events() if event["method"] != "Network.requestWillBeSent"] == []
-    checks = browser.evaluate(_CHECKS)
     if pictures := os.environ.get(SCREENSHOTS):
         browser.screenshot(Path(pictures) / f"operations-{scheme}-{width}.png")
+    checks = browser.evaluate(_CHECKS)
     assert checks["texts"] > 100
     assert checks["page_width"] <= width
     assert checks["overflowing"] == []
@@ -159,6 +159,18 @@ def test_page_says_when_its_server_has_ended(browser: Chromium, sources: Any) ->
     assert browser.evaluate("document.title") == "✗ not updated"
 
 
+def test_narrow_screen_starts_with_the_newest_values_of_a_chart(
+    browser: Chromium, server: OperationsServer
+) -> None:
+    open_page(browser, server, 360)
+    left, total, width = browser.evaluate(
+        """(() => { const chart = document.querySelector(".charts figure > .scroll");
+        return [chart.scrollLeft, chart.scrollWidth, chart.clientWidth]; })()"""
+    )
+    assert total > width
+    assert left >= total - width - 1
+
+
 def test_runbook_opens_beside_the_panels(browser: Chromium, server: OperationsServer) -> None:
     open_page(browser, server)
     browser.evaluate("document.querySelector('#panel-alerts td a').focus()")
@@ -181,9 +193,9 @@ def test_trace_and_its_log_lines_are_found_by_id(
     browser.call("Input.insertText", text=TRACE_ID)
     browser.press("Enter", "\r")
     wait_for(lambda: "INSERT campaigns" in text(browser, "#view-content"))
-    checks = browser.evaluate(_CHECKS)
     if pictures := os.environ.get(SCREENSHOTS):
         browser.screenshot(Path(pictures) / f"trace-{width}.png")
+    checks = browser.evaluate(_CHECKS)
     assert (checks["overflowing"], checks["low_contrast"], checks["unnamed"]) == ([], [], [])
     assert checks["page_width"] <= width
     browser.evaluate(f"{_AXE}; undefined")

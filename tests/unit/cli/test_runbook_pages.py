@@ -13,6 +13,8 @@ from cli.actions.runbook_check import RunbookReport, check_runbooks
 from cli.main import run
 from cli.markdown_text import wrap
 from infra.errors import ExitCode
+from runbooks import checks
+from runbooks.check import Action, change_steps
 from runbooks.page import RUNBOOKS_DIR
 from runbooks.rehearsals import REHEARSED_BY
 
@@ -74,6 +76,21 @@ def test_all_problems_of_all_pages_are_reported_at_once(folder: Path) -> None:
         "runbooks/procedures/stop-campaign.md: esq campaign halt",
     ):
         assert problem in reported
+
+
+def test_alert_without_steps_and_action_that_does_not_parse_are_problems(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = Action("x", "d", ("esq", "statuss", "{env}"), "safe", ("kubectl", "gets", "pods"))
+    monkeypatch.setattr(checks, "slugs", lambda: ("zone-down",))
+    monkeypatch.setattr(checks, "find_steps", lambda _: change_steps(action))
+
+    reported = texts(check_runbooks(folder, TODAY))
+
+    assert "the runbook of `PostgresDown` has no steps. Write runbooks/checks/postgres_down.py." in reported
+    assert "runbooks/checks: zone-down: esq statuss ENV: there is no command `statuss`" in reported
+    assert "kubectl has no verb `gets`" in reported
+    assert "does not name the kubeconfig" not in reported
 
 
 def test_runbook_without_rehearsal_is_a_warning_until_the_limit_date(folder: Path) -> None:

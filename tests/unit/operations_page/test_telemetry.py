@@ -5,20 +5,27 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cli.actions.pod_logs import LogLine
 from cli.observability_client import Series
+from cli.operations_page import views
 from cli.operations_page.alerts import alerts_content
 from cli.operations_page.fakes import FakeTelemetry
 from cli.operations_page.log_search import logs_query, search_logs
+from cli.operations_page.panel import NotDeployedError
 from cli.operations_page.signals import signals_content
 from cli.operations_page.timeline import Period
+from cli.operations_page.views import Views
 from cli.operations_page.waterfall import require_trace_id, trace_html, waterfall
 from infra.components.observability.spans import Span
 from infra.dashboards.graphs import GOLDEN_SIGNALS, Graph, Query
-from infra.errors import UsageError
-from tests.sample_operations import HOSTILE, TRACE_ID, firing_alerts, spans, telemetry
+from infra.errors import EsqError, UsageError
+from tests.sample_operations import HOSTILE, TRACE_ID, firing_alerts, sample_sources, spans, telemetry
 
 NOW = dt.datetime(2026, 11, 30, 3, 0, 10, tzinfo=dt.UTC)
 GRAPH = Graph("Traffic", "requests per second", (Query("sum(x)", "{{service}}"),))
@@ -137,7 +144,51 @@ def test_logs_of_a_trace() -> None:
 
 
 def test_text_cannot_leave_its_place_in_the_query() -> None:
-    assert logs_query('a" or _msg:"b') == '_msg:"a\\" or _msg:\\"b" !{store="spans"}'
-    assert logs_query(TRACE_ID) == f'(trace_id:="{TRACE_ID}" or _msg:"{TRACE_ID}") !{{store="spans"}}'
+    assert logs_query('a" or _msg:"b') == '_msg:"a\\" or _msg:\\"b" !store:="spans"'
+    assert logs_query(TRACE_ID) == f'(trace_id:="{TRACE_ID}" or _msg:"{TRACE_ID}") !store:="spans"'
     with pytest.raises(UsageError, match="no text"):
         logs_query("  ")
+
+
+def test_logs_without_observability_layer_are_those_of_the_pods(tmp_path: Path) -> None:
+    lines = [
+        LogLine("api", "info", "old", at="10:00", trace_id=TRACE_ID),
+        LogLine("api", "info", "unrelated", at="10:01"),
+        LogLine("api", "error", HOSTILE, at="10:02", trace_id=TRACE_ID),
+    ]
+    sources = sample_sources(tmp_path, telemetry=NotDeployedError("no layer"), log_lines=lines)
+    html = Views(sources).view_json("logs", TRACE_ID)["html"]
+    assert "only lines of the present pods" in html
+    assert "unrelated" not in html
+    assert html.index("&lt;img") < html.index("old")
+    assert "unrelated" in Views(sources).view_json("logs", "relat")["html"]
+    with pytest.raises(UsageError, match="no text"):
+        Views(sources).view_json("logs", " ")
+
+
+def test_views_at_the_same_time_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(views, "MAX_WAIT_SECONDS", 0.05)
+    started, may_answer = threading.Semaphore(0), threading.Event()
+
+    def slow_lines() -> Iterator[LogLine]:
+        started.release()
+        assert may_answer.wait(60)
+        yield LogLine("api", "info", "line")
+
+    sources = sample_sources(tmp_path, telemetry=NotDeployedError("no layer"))
+    monkeypatch.setattr(sources, "log_lines", lambda _: slow_lines())
+    page_views = Views(sources)
+    threads = [
+        threading.Thread(target=page_views.view_json, args=("logs", "x"))
+        for _ in range(views.MAX_CONCURRENT_VIEWS)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in threads:
+        assert started.acquire(timeout=60)
+    with pytest.raises(EsqError, match="other requests"):
+        page_views.view_json("logs", "x")
+    may_answer.set()
+    for thread in threads:
+        thread.join(60)
+    assert "line" in page_views.view_json("logs", "line")["html"]
