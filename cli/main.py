@@ -62,6 +62,7 @@ COMMANDS = {
         "Show every SLO with its last measurement; exit code 99 when one is violated.",
     ),
     "alerts": ("cli.commands.alerts", "List, silence and test the alerts of an environment."),
+    "incident": ("cli.commands.incident", "Show incidents with their timelines; draft postmortems."),
     "runbook": ("cli.commands.runbook", "Show, check and run the runbooks of the alerts."),
     "dashboards": ("cli.commands.dashboards", "Dashboards for Grafana: export them, or apply them to one."),
     "chaos": ("cli.commands.chaos", "Run fault injection experiments."),

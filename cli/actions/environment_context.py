@@ -128,8 +128,11 @@ class EnvironmentContext:
         return items
 
     def control_plane(self) -> Mapping[str, str]:
-        """See `CheckContext`."""
-        return self._reads.get("control plane", self._read_control_plane)
+        """See `CheckContext`. An API server that does not answer in time is what this tells."""
+        try:
+            return self._reads.get("control plane", self._read_control_plane)
+        except UnavailableError as error:
+            return {"apiserver": error.message}
 
     def _read_control_plane(self) -> Mapping[str, str]:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from cli.actions.deployment_target import open_target
@@ -10,15 +12,19 @@ from infra.cluster_identity import deployed_environment
 from infra.daemon_calls import start
 from infra.errors import EsqError
 from runbooks.triage import diagnose
+from runbooks.triage_record import store_diagnosis
 
 if TYPE_CHECKING:
     from cli.environment import Environment
     from infra.progress import ProgressReporter
     from runbooks.triage import Diagnosis
 
+TRIAGE_FOLDER = "triage"
+"""Of the diagnoses, in the folder of an environment."""
+
 
 def triage(environment: Environment, progress: ProgressReporter) -> Diagnosis:
-    """Return what is wrong with an environment now.
+    """Return what is wrong with an environment now, and keep it for the timelines of incidents.
 
     Args:
         environment: the environment.
@@ -35,6 +41,8 @@ def triage(environment: Environment, progress: ProgressReporter) -> Diagnosis:
     # A cluster that does not answer cannot say whose it is, and is what a triage is for.
     if owner.done() and owner.exception() is None and owner.result() != environment.name:
         raise not_deployed(environment, str(target.kubeconfig))
+    with suppress(OSError):  # a full disk must not hide the diagnosis that tells of it
+        store_diagnosis(environment.folder / TRIAGE_FOLDER, diagnosis, dt.datetime.now(dt.UTC))
     return diagnosis
 
 

@@ -26,6 +26,7 @@ from infra.progress import RecordingProgress
 from runbooks.check import UnavailableError
 from runbooks.fakes import ZONES
 from runbooks.triage import diagnose
+from runbooks.triage_record import read_diagnoses
 from services.contracts.endpoints import HTTP_PORT
 from services.contracts.telemetry import CONNECTIONS
 from tests.servers.cluster_api import running_cluster_api
@@ -196,6 +197,9 @@ def test_triage_of_another_environments_cluster_is_refused(
 ) -> None:
     monkeypatch.setattr(triage_action, "open_target", lambda *_: target)
     assert triage_action.triage(target.environment, RecordingProgress()).environment == "local"
+    assert [record.environment for record in read_diagnoses(target.environment.folder / "triage")] == [
+        "local"
+    ]
     api.answers["/api/v1/namespaces/esq-data"]["metadata"]["labels"]["esq/environment"] = "staging"
     with pytest.raises(EsqError, match="`local` is not deployed"):
         triage_action.triage(target.environment, RecordingProgress())
