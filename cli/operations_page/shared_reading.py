@@ -30,7 +30,7 @@ class SharedReading(Generic[Value]):
         self._interval_seconds = interval_seconds
         self._clock = clock
         self._lock = threading.Lock()
-        self._started_at: float | None = None
+        self._read_at: float | None = None
         self._outcome: tuple[Value | None, EsqError | None] = (None, None)
 
     def __call__(self) -> Value:
@@ -40,10 +40,10 @@ class SharedReading(Generic[Value]):
             EsqError: the function failed, in this call or within the interval.
         """
         with self._lock:
-            now = self._clock()
-            if self._started_at is None or now - self._started_at >= self._interval_seconds:
+            if self._read_at is None or self._clock() - self._read_at >= self._interval_seconds:
                 self._outcome = self._attempt()
-                self._started_at = now
+                # Its end counts: whoever waited for a slow failure must not repeat it.
+                self._read_at = self._clock()
             value, error = self._outcome
         if error is not None:
             raise error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from cli.actions import open_faults
 from cli.actions.campaign_admin import list_campaigns
@@ -23,7 +23,7 @@ from infra.progress import RecordingProgress
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import ExitStack
 
     from cli.actions.deploy_history import StackRun
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 HEALTH_INTERVAL_SECONDS = 4.0
 """One reading of the health serves all of its panels."""
+FAILURE_INTERVAL_SECONDS = 4.0
+"""Time until a failed attempt to open the environment is repeated."""
 REQUEST_TIMEOUT_SECONDS = 5.0
 MAX_CAMPAIGNS = 10
 """Campaigns per company, the newest ones."""
@@ -82,6 +84,14 @@ class OperationsSources(Protocol):
         """Return the text of a runbook, with the names of the environment."""
 
 
+Opened = TypeVar("Opened")
+
+
+def _opened(function: Callable[[], Opened]) -> FirstSuccess[Opened]:
+    """Return what a function opens, once it succeeds; callers share a failure and do not repeat it."""
+    return FirstSuccess(SharedReading(function, FAILURE_INTERVAL_SECONDS))
+
+
 class EnvironmentSources:
     """A real environment.
 
@@ -94,11 +104,11 @@ class EnvironmentSources:
     def __init__(self, environment: Environment, companies: Sequence[str], closing: ExitStack) -> None:
         self._environment = environment
         self._companies = companies
-        self._target = FirstSuccess(lambda: open_deployed_target(environment, RecordingProgress()))
-        self._platform = FirstSuccess(
+        self._target = _opened(lambda: open_deployed_target(environment, RecordingProgress()))
+        self._platform = _opened(
             lambda: closing.enter_context(open_platform(environment, RecordingProgress()))
         )
-        self._telemetry = FirstSuccess(self._open_telemetry)
+        self._telemetry = _opened(self._open_telemetry)
         self._health = SharedReading(lambda: collect_health(self._target()), HEALTH_INTERVAL_SECONDS)
 
     @property

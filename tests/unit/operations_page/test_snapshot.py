@@ -171,6 +171,21 @@ def test_shared_reading_reads_once_per_interval_and_repeats_its_error(clock: Clo
     assert shared() == 2
 
 
+def test_those_who_wait_for_a_slow_failure_do_not_repeat_it(clock: Clock) -> None:
+    attempts = []
+
+    def fail_slowly() -> None:
+        attempts.append(clock.now)
+        clock.now += 30
+        raise EsqError("gone")
+
+    opened = FirstSuccess(SharedReading(fail_slowly, 4.0, clock))
+    for _ in range(3):
+        with pytest.raises(EsqError, match="gone"):
+            opened()
+    assert len(attempts) == 1
+
+
 def test_first_success_is_tried_until_it_succeeds() -> None:
     results: list[int | EsqError] = [EsqError("gone"), 1, 2]
 
