@@ -161,8 +161,8 @@ FROM unnest(CAST(:companies AS text[]), CAST(:campaign_ids AS uuid[]), CAST(:mes
 WHERE m.company = r.company AND m.campaign_id = r.campaign_id AND m.message_id = r.message_id
 
 -- name: return_unsent_messages
--- Take queued messages out of the queue that are still requested under the reported run. LATERAL looks each one up by
--- its key: with a join, the plan for all values reads the whole campaign for each.
+-- Take queued messages out of the queue that are still requested under the reported run. LATERAL and ANY look each one
+-- up by its key: with joins, the plan for all values reads the whole campaign.
 WITH locked AS (
     SELECT m.message_id FROM (
         SELECT * FROM unnest(CAST(:message_ids AS uuid[]), CAST(:runs AS int[])) AS u (message_id, run)
@@ -172,20 +172,20 @@ WITH locked AS (
         WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = r.message_id
           AND m.run = r.run AND m.state = 0 FOR UPDATE) AS m)
 UPDATE messages m SET state = :state, state_changed_at = now()
-FROM locked l WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = l.message_id
+WHERE m.company = :company AND m.campaign_id = :campaign_id
+  AND m.message_id = ANY(ARRAY(SELECT message_id FROM locked))
 
 -- name: requeue_pending_messages
--- Queue the pending messages of contacts under another run. LATERAL looks each one up by its contact: a paused campaign
--- may have many more that are pending.
+-- Queue the pending messages of contacts under another run. Not by `pending`, whose index would read all those of the
+-- campaign; and not by a join, whose plan for all values reads the whole campaign.
 WITH locked AS (
-    SELECT m.message_id FROM (
-        SELECT contact_id FROM unnest(CAST(:contact_ids AS uuid[])) AS u (contact_id) ORDER BY contact_id) AS r
-    CROSS JOIN LATERAL (
-        SELECT m.message_id FROM messages m
-        WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.contact_id = r.contact_id
-          AND m.pending FOR UPDATE) AS m)
+    SELECT message_id FROM messages
+    WHERE company = :company AND campaign_id = :campaign_id AND state = -10
+      AND contact_id = ANY(CAST(:contact_ids AS uuid[]))
+    ORDER BY message_id FOR UPDATE)
 UPDATE messages m SET state = 0, run = :run, state_changed_at = now()
-FROM locked l WHERE m.company = :company AND m.campaign_id = :campaign_id AND m.message_id = l.message_id
+WHERE m.company = :company AND m.campaign_id = :campaign_id
+  AND m.message_id = ANY(ARRAY(SELECT message_id FROM locked))
 RETURNING m.contact_id, m.message_id
 
 -- name: cancel_pending_messages
