@@ -74,7 +74,7 @@ _REDIS = {
         f"max({telemetry.QUEUE_UP.name}) < 1"
         ' or ((count(redis_instance_info{role="master"}) or sum(up{job="redis"}) * 0) < 1)'
     ),
-    "RedisSlow": "max by (pod) (avg_over_time(redis_ping_seconds[1m])) > 0.1",
+    "RedisSlow": "max by (pod) (avg_over_time(redis_request_seconds[1m])) > 0.1",
     "RedisMemoryFull": "max by (pod) (redis_memory_used_bytes / (redis_memory_max_bytes > 0)) > 0.9",
     "RedisReplicationLag": "min by (pod) (redis_master_link_up) < 1",
     "RedisSplitBrain": 'count(redis_instance_info{role="master"}) > 1',

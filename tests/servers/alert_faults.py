@@ -37,7 +37,7 @@ FAULTS = (
     ),
     Fault("PostgresSplitBrain", {'patroni_primary{pod="postgres-1"}': 1}),
     Fault("RedisDown", {"esq_queue_up": 0}),
-    Fault("RedisSlow", _in("redis_ping_seconds", "redis-0", 2), {"pod": "redis-0"}),
+    Fault("RedisSlow", _in("redis_request_seconds", "redis-0", 2), {"pod": "redis-0"}),
     Fault("RedisMemoryFull", _in("redis_memory_used_bytes", "redis-0", 99e6), {"pod": "redis-0"}),
     Fault("RedisReplicationLag", _in("redis_master_link_up", "redis-1", 0), {"pod": "redis-1"}),
     Fault("RedisSplitBrain", {'redis_instance_info{pod="redis-1",role="master"}': 1}),

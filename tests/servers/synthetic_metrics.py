@@ -84,7 +84,7 @@ def _data_services() -> list[Series]:
             gauge(f"patroni_xlog_received_location{{{pod}}}", 1e9 * (not role)),
             gauge(f'redis_instance_info{{pod="redis-{number}",role="{"master" if role else "slave"}"}}', 1),
             gauge(f'redis_memory_used_bytes{{pod="redis-{number}"}}', 50e6),
-            gauge(f'redis_ping_seconds{{pod="redis-{number}"}}', 0.001),
+            gauge(f'redis_request_seconds{{pod="redis-{number}"}}', 0.001),
             gauge(f'redis_memory_max_bytes{{pod="redis-{number}"}}', 100e6),
             gauge(f'kafka_offline_partitions{{pod="kafka-{number}"}}', 0),
             gauge(f'kafka_under_replicated_partitions{{pod="kafka-{number}"}}', 0),

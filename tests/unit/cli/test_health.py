@@ -67,3 +67,10 @@ def test_component_that_cannot_be_read_is_an_outage() -> None:
 def test_unreachable_cluster_is_an_error() -> None:
     with pytest.raises(UnavailableError, match="does not answer"):
         assess(FakeContext(nodes=UnavailableError("the API server does not answer")))
+
+
+def test_outage_does_not_hide_what_cannot_be_read() -> None:
+    failing = (EndpointCheck("/contacts", "status 503"),)
+    health = assess(FakeContext(component=UnavailableError("no answer within 20 s"), endpoints=failing))
+    assert health.outages[0] == "edge /contacts: status 503"
+    assert "no answer within 20 s" in health.outages[1]

@@ -14,7 +14,7 @@ from runbooks.check import Check, Finding, UnavailableError
 from runbooks.fakes import NOW, ZONES, FakeContext, component, without
 from runbooks.readings import ActiveAlert, FaultState
 from runbooks.score import TRUTHS, score
-from runbooks.triage import diagnose, find_causes
+from runbooks.triage import Cause, diagnose, find_causes, first_action
 from tests.unit.runbooks import symptoms
 
 PROJECT = Path(__file__).parents[3]
@@ -150,3 +150,19 @@ def test_result_can_be_stored_as_json() -> None:
 def test_busy_host_is_no_degraded_network(zone: str) -> None:
     slow = dict.fromkeys(ZONES, (0.2, 0.3, 0.25)) | {zone: (0.3, 0.4, 0.35)}
     assert diagnose(FakeContext(round_trips=slow)).causes == ()
+
+
+def test_what_an_alert_inhibits_in_the_catalog_is_its_symptom() -> None:
+    findings = {"provider-outage": Finding("rejects"), "connection-throttled": Finding("throttled")}
+    (cause,) = find_causes(findings)
+    assert (cause.check, set(cause.symptoms)) == ("provider-outage", {"connection-throttled"})
+
+
+@pytest.mark.parametrize("slug", checks.slugs())
+@pytest.mark.parametrize("is_embedded", [True, False])
+def test_safe_action_is_proposed_before_others(slug: str, *, is_embedded: bool) -> None:
+    action = first_action([Cause(slug, Finding("broken"))], is_embedded=is_embedded)
+    assert action is not None
+    risks = {step.action.risk for step in checks.find_steps(slug) if step.action}
+    assert action.risk == "safe" or "safe" not in risks
+    assert is_embedded or not action.embedded_only
