@@ -9,6 +9,7 @@ recorded alternate.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import statistics
@@ -34,6 +35,7 @@ from services.kit.kafka.failed_records import ConsumedRecord
 from services.kit.observability import tracing
 from services.kit.observability.span_export import start_export
 from services.kit.postgres.database import open_database
+from services.kit.runtime import GC_THRESHOLD
 from services.kit.settings import ProcessSettings
 from services.whatsapp.adapters.cloud_api_sender import CloudApiSender
 from services.whatsapp.adapters.message_leases import PostgresMessageLeases
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from services.kit.kafka.client import Publisher
     from services.kit.kafka.kafka_consumer import KafkaConsumer
 
-ROUNDS = 7
+ROUNDS = 9
 MESSAGES = 960
 MESSAGES_PER_EVENT = 96
 STATUSES_PER_WEBHOOK = 10
@@ -287,10 +289,13 @@ async def measure(urls: dict[str, str], server: str) -> dict[str, list[float]]:
         service = Service(urls, server)
         await service.open(stack)
         await service.handle_messages()  # warms caches up
+        gc.freeze()  # as the runtime of a service does
+        gc.set_threshold(GC_THRESHOLD)
         for number in range(ROUNDS):
             order = list(MODES) if number % 2 else list(reversed(MODES))
             for mode in order:
                 with recording(MODES[mode], server):
+                    gc.collect()
                     started_at = time.process_time()
                     await service.handle_messages()
                     used = time.process_time() - started_at
