@@ -232,7 +232,10 @@ class EnvironmentContext:
         results = _answers(
             {zone: partial(self._resolve, pod) for zone, pod in by_zone.items()}, 2 * self._timeout
         )
-        return {zone: problem for zone, problem in results.items() if problem is not None}
+        known = {zone: problem for zone, problem in results.items() if problem is not None}
+        if not known:
+            raise UnavailableError("no pod could be asked to resolve a name", location=SERVICES_NAMESPACE)
+        return known
 
     def _resolve(self, pod: str) -> str:
         """Return why a pod does not resolve the name of a service; empty if it does."""

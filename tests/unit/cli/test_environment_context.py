@@ -222,3 +222,8 @@ def test_program_that_resolves_a_name_prints_the_problem_only() -> None:
 
     assert resolve("localhost") == ""
     assert resolve("no-such-host.invalid") != ""
+
+
+def test_names_that_no_pod_could_be_asked_for_are_unavailable(target: DeploymentTarget) -> None:
+    with pytest.raises(UnavailableError, match="no pod could be asked"):
+        context_of(target).name_resolution()
