@@ -1,4 +1,4 @@
-"""What a Markdown page refers to: commands, queries, metrics, links and anchors."""
+"""What a Markdown page refers to: commands, queries, links and anchors."""
 
 from __future__ import annotations
 
@@ -17,10 +17,6 @@ _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(#[^)\s]*)?\)")
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
-_STRING = re.compile(r"\"(?:\\.|[^\"])*\"|'(?:\\.|[^'])*'")
-_LABELS = re.compile(r"\{[^}]*\}|\[[^\]]*\]|\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)")
-_METRIC = re.compile(r"(?<![\w.:])([a-zA-Z_:][\w:]*)(?!\s*\()(?![\w:])")
-_QUERY_WORDS = frozenset(("and", "or", "unless", "offset", "bool", "default", "if", "ifnot", "inf", "nan"))
 
 
 @dataclass(frozen=True)
@@ -53,12 +49,6 @@ def queries(text: str, language: str) -> list[str]:
     """
     lines = [line.strip() for body in _blocks(text, language) for line in body.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]
-
-
-def metrics(query: str) -> set[str]:
-    """Return the names of the metrics in a query of MetricsQL."""
-    expression = _LABELS.sub(" ", _STRING.sub("", query))
-    return {name for name in _METRIC.findall(expression) if name.lower() not in _QUERY_WORDS}
 
 
 def links(text: str) -> list[Link]:

@@ -10,8 +10,8 @@ from chaos import experiment
 from cli.actions.runbook_operators import pasteable
 from cli.actions.runbook_pages import UNFILLED
 from cli.documented_commands import command_problems
-from infra.alerts.catalog import ALERT_BY_SLUG
-from infra.components.observability.scraped_metrics import SCRAPED_METRICS
+from infra.alerts.catalog import ALERT_BY_SLUG, ALERTS
+from infra.alerts.lint import KNOWN_METRICS, find_problems, metrics_of
 from infra.errors import Problem, ProblemsError
 from infra.validation import suggest
 from runbooks import checks, page, references
@@ -57,7 +57,7 @@ def check_runbooks(folder: Path, today: dt.date) -> RunbookReport:
         today: the current day (UTC).
     """
     names = page.names(folder)
-    problems = [*_missing(names), *_step_problems()]
+    problems = [*find_problems(ALERTS, experiment.names()), *_missing(names), *_step_problems()]
     runbooks: list[Runbook] = []
     for name in names:
         try:
@@ -142,8 +142,8 @@ def _reference_problems(file: Path, source: str) -> Iterator[Problem]:
         for message in command_problems(line):
             yield Problem(message, f"{source}: {line}", "Write a command that exists.")
     for query in references.queries(text, "promql"):
-        for metric in sorted(references.metrics(query) - SCRAPED_METRICS):
-            remedy = f"{suggest(metric, SCRAPED_METRICS)}Export and scrape it, or use another one."
+        for metric in sorted(metrics_of(query) - KNOWN_METRICS):
+            remedy = f"{suggest(metric, KNOWN_METRICS)}Export and scrape it, or use another one."
             yield Problem(f"the metric `{metric}` is not scraped", f"{source}: {query}", remedy)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from cli.actions import runbook_check
 from cli.actions.runbook_check import RunbookReport, check_runbooks
 from cli.main import run
 from cli.markdown_text import wrap
+from infra.alerts.catalog import ALERT_BY_NAME
 from infra.errors import ExitCode
 from runbooks import checks
 from runbooks.check import Action, change_steps
@@ -91,6 +94,14 @@ def test_alert_without_steps_and_action_that_does_not_parse_are_problems(
     assert "runbooks/checks: zone-down: esq statuss ENV: there is no command `statuss`" in reported
     assert "kubectl has no verb `gets`" in reported
     assert "does not name the kubeconfig" not in reported
+
+
+def test_alert_whose_metric_is_not_scraped_is_a_problem(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alert = replace(ALERT_BY_NAME["RedisDown"], expression="no_such_metric == 0")
+    monkeypatch.setattr(runbook_check, "ALERTS", (alert,))
+    assert "no_such_metric" in texts(check_runbooks(folder, TODAY))
 
 
 def test_runbook_without_rehearsal_is_a_warning_until_the_limit_date(folder: Path) -> None:

@@ -1,10 +1,8 @@
-"""References of pages: commands, queries with their metrics, links and anchors."""
+"""References of pages: commands, queries, links and anchors."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-import pytest
 
 from runbooks import references
 from runbooks.references import Link
@@ -34,20 +32,6 @@ def test_commands_come_from_blocks_and_backquotes() -> None:
 def test_queries_are_the_lines_of_their_blocks() -> None:
     assert references.queries(PAGE, "promql") == ["sum(up)"]
     assert references.queries(PAGE, "logsql") == []
-
-
-@pytest.mark.parametrize(
-    ("query", "metrics"),
-    [
-        ("up == 0", {"up"}),
-        ("sum by (route) (rate(a_total{route=~\"b|c\", d='e'}[5m])) / 2e3", {"a_total"}),
-        ("histogram_quantile(0.99, sum by (le) (rate(a_bucket[5m:1m] offset 1h)))", {"a_bucket"}),
-        ("a and on(zone) b unless ignoring (x) c or (time() - d) > 1.5", {"a", "b", "c", "d"}),
-        ("count without (pod) (a:b:c) default 0", {"a:b:c"}),
-    ],
-)
-def test_metrics_of_a_query_are_names_without_functions_and_labels(query: str, metrics: set[str]) -> None:
-    assert references.metrics(query) == metrics
 
 
 def test_links_to_missing_files_and_headings_are_dead(tmp_path: Path) -> None:
