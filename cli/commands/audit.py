@@ -77,7 +77,7 @@ def _print_baseline(report: BaselineReport, page: Path) -> None:
 def sql(rows: Rows = 10_000_000, *, accept_plans: AcceptPlans = False, json: AsJson = False) -> None:
     """Run every statement of the services on generated data. Exit code 99 if one exceeds its limits.
 
-    The first run generates the data: 10 million messages take half an hour and 20 GB of disk.
+    The first run generates the data: 10 million messages take ten minutes or more and 20 GB of disk.
     """
     from cli.actions.audit.sql.audit import accept_plans as write_plans  # noqa: PLC0415 - not for help
     from cli.actions.audit.sql.audit import audit_sql  # noqa: PLC0415 - same
