@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 OBJECT_STORE_CLIENT = "object-store-client"
 """Secret with the certificate for the admin API of the object store."""
+_AFTER_FIRST_SCRAPES = ("sh", "-c", 'sleep 15; exec "$@"', "sh")
+"""A store that has just started has seen some replicas of a server and not yet the others: a rule would find
+that there is no primary. After two intervals of the scrapes it knows all."""
 _CACHE = "-memory.allowedPercent=50"
 """Of the memory limit."""
 
@@ -77,6 +80,7 @@ def _rules_command(args: ObservabilityArgs) -> list[str]:
         f"-notifier.url=https://{host}:{alertmanager}" for host in alertmanager_hosts(args.namespace)
     ]
     return [
+        *_AFTER_FIRST_SCRAPES,
         "vmalert",
         f"-httpListenAddr=:{observability.RULES_PORT}",
         *parts.SERVER_OPTIONS,

@@ -35,8 +35,8 @@ _ENVIRONMENT_TLS = {"ca_file": f"{FILES}/ca.crt", "server_name": "localhost"}
 _LAYER_LOGIN = {"username": ACCOUNT, "password_file": f"{FILES}/password"}
 _NAME_LABEL = "__meta_kubernetes_pod_label_app_kubernetes_io_name"
 _NODE_ZONE = f"__meta_kubernetes_node_label_{ZONE_LABEL.translate(str.maketrans('./', '__'))}"
-_LAYER_PORTS = "https|gateway|victoria-metrics|vmalert|victoria-logs|traces|object-state|log-agent"
-"""Names of the container ports that serve metrics of the layer itself."""
+_LAYER_CONTAINERS = "gateway|victoria-metrics|vmalert|victoria-logs|traces|log-agent"
+"""Containers of the layer that serve metrics of themselves."""
 
 
 def render_scrape_config() -> str:
@@ -198,7 +198,7 @@ def _layer() -> dict[str, Any]:
         kubernetes_sd_configs=discoveries,
         relabel_configs=[
             *_running(),
-            _require("__meta_kubernetes_pod_container_port_name", _LAYER_PORTS),
+            _require("__meta_kubernetes_pod_container_name", _LAYER_CONTAINERS),
             *_pod_labels(),
         ],
     )

@@ -43,7 +43,7 @@ SERVICES = Job(
     (
         *(name for metric in telemetry.METRICS for name in metric.series),
         *_PROCESS,
-        *("process_open_fds", "process_max_fds", "python_gc_collections_total", "esq_event_loop_lag_seconds"),
+        *("process_open_fds", "process_max_fds", "python_gc_collections_total"),
     ),
 )
 POSTGRES = Job(

@@ -54,7 +54,7 @@ VOLUME = {"name": "data", "pvcRef": {"name": "data-redis-0"}, "usedBytes": 25, "
 SUMMARY = {
     "node": {
         "nodeName": "node-1",
-        "fs": {"availableBytes": 10, "capacityBytes": 40},
+        "fs": {"availableBytes": 10, "usedBytes": 30, "capacityBytes": 50},
         "memory": {"availableBytes": 7},
     },
     "pods": [{"volume": [VOLUME, {"name": "tmp", "usedBytes": 1, "capacityBytes": 2}]}],

@@ -110,7 +110,8 @@ def _disk(summary: dict[str, Any], zones: dict[str, str]) -> Iterator[Sample]:
     disk, memory = summary["node"].get("fs", {}), summary["node"].get("memory", {})
     if "availableBytes" in disk:
         yield "node_filesystem_avail_bytes", labels, float(disk["availableBytes"])
-        yield "node_filesystem_size_bytes", labels, float(disk["capacityBytes"])
+        # Without what the file system reserves, as `df` computes the used share.
+        yield "node_filesystem_size_bytes", labels, float(disk["usedBytes"] + disk["availableBytes"])
     if "availableBytes" in memory:
         yield "node_memory_available_bytes", labels, float(memory["availableBytes"])
     for pod in summary.get("pods", []):
