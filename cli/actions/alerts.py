@@ -26,8 +26,13 @@ MAX_SILENCE_SECONDS = 7 * 86_400
 TEST_TIMEOUT_SECONDS = 90.0
 """A group of tickets waits 30 s, and the counters are scraped every 15 s by each VictoriaMetrics."""
 _POLL_INTERVAL_SECONDS = 2.0
-_SENT = "sum by (integration) (alertmanager_notifications_total)"
-_FAILED = "sum by (integration) (alertmanager_notifications_failed_total)"
+_COUNTERS = (
+    "alertmanager_notifications_total",
+    "alertmanager_notification_requests_total",
+    "alertmanager_notification_requests_failed_total",
+)
+"""Notifications that were begun, attempts that ended, and those of them that failed: a notification counts as
+failed only after all of its attempts, minutes later."""
 
 
 class AlertsClient(Protocol):
@@ -172,7 +177,8 @@ def send_test(
         sleep: waits, in seconds.
 
     Returns:
-        By integration how many notifications were sent and how many failed since the alert.
+        By integration how many attempts succeeded and how many failed since the alert; neither for one that
+        has not answered in time.
 
     Raises:
         EsqError: nothing was sent in time.
@@ -195,34 +201,41 @@ def send_test(
     ]
     client.request("POST", ALERTMANAGER, "/api/v2/alerts", body=body)
     deadline = clock() + TEST_TIMEOUT_SECONDS
-    while not (rows := _differences(before, _counts(client))):
-        if clock() > deadline:
-            raise EsqError(
-                f"no receiver was told of the test alert within {TEST_TIMEOUT_SECONDS:.0f} s",
-                location=ALERTMANAGER,
-                remedy=f"Read its log: `esq logs {environment} alertmanager`.",
-            )
+    while not _is_complete(rows := _differences(before, _counts(client))) and clock() <= deadline:
         sleep(_POLL_INTERVAL_SECONDS)
+    if not rows:
+        raise EsqError(
+            f"no receiver was told of the test alert within {TEST_TIMEOUT_SECONDS:.0f} s",
+            location=ALERTMANAGER,
+            remedy=f"Read its log: `esq logs {environment} alertmanager`.",
+        )
     return rows
 
 
-def _counts(client: AlertsClient) -> dict[str, tuple[float, float]]:
-    """Return sent and failed notifications by integration."""
-    sent, failed = (
-        {sample.labels["integration"]: sample.value for sample in client.metrics_query(query)}
-        for query in (_SENT, _FAILED)
-    )
-    return {name: (value, failed.get(name, 0.0)) for name, value in sent.items()}
+def _is_complete(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether every integration that was told has answered."""
+    return bool(rows) and all(row["sent"] or row["failed"] for row in rows)
+
+
+def _counts(client: AlertsClient) -> list[dict[str, float]]:
+    """Return the value of each of `_COUNTERS` by integration."""
+    return [
+        {
+            sample.labels["integration"]: sample.value
+            for sample in client.metrics_query(f"sum by (integration) ({counter})")
+        }
+        for counter in _COUNTERS
+    ]
 
 
 def _differences(
-    before: Mapping[str, Sequence[float]], after: Mapping[str, Sequence[float]]
+    before: Sequence[Mapping[str, float]], after: Sequence[Mapping[str, float]]
 ) -> list[dict[str, Any]]:
     rows = []
-    for name, (sent, failed) in sorted(after.items()):
-        sent_before, failed_before = before.get(name, (0.0, 0.0))
-        if sent > sent_before or failed > failed_before:
-            rows.append(
-                {"integration": name, "sent": int(sent - sent_before), "failed": int(failed - failed_before)}
-            )
+    for name in sorted(after[0]):
+        begun, ended, failed = (
+            int(new.get(name, 0.0) - old.get(name, 0.0)) for old, new in zip(before, after, strict=True)
+        )
+        if begun or ended:
+            rows.append({"integration": name, "sent": ended - failed, "failed": failed})
     return rows

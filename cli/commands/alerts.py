@@ -97,7 +97,7 @@ def send_test_alert(env: Env, severity: ReceiversOf = Receivers.PAGE, *, json: A
         for row in rows:
             table.add_row(row["integration"], str(row["sent"]), str(row["failed"]))
         output.print_table(table)
-    if any(row["failed"] for row in rows):
+    if any(row["failed"] or not row["sent"] for row in rows):
         raise typer.Exit(ExitCode.FAILED)
 
 

@@ -150,6 +150,7 @@ LAYER = Job(
         *("vm_promscrape_targets", "vm_cache_entries", "vmalert_alerts_firing", "vmalert_alerts_sent_total"),
         *("vmalert_alerts_send_errors_total", "vmalert_alerting_rules_errors_total"),
         *("vmalert_iteration_missed_total", "alertmanager_notifications_total"),
+        *("alertmanager_notification_requests_total", "alertmanager_notification_requests_failed_total"),
         *("alertmanager_notifications_failed_total", "alertmanager_alerts", "alertmanager_silences"),
         *("alertmanager_cluster_members", "vl_rows_ingested_total", "vl_data_size_bytes"),
         *("vl_rows_dropped_total", "vlagent_remotewrite_pending_data_bytes", "esq_spans_stored_total"),

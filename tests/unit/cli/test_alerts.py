@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cli.actions import alerts
+from cli.commands import alerts as commands
 from cli.commands.alerts import parse_duration
 from cli.main import run
 from cli.observability_client import FiringAlert
@@ -24,23 +25,29 @@ class FakeLayer:
     def __init__(self, *firing: FiringAlert) -> None:
         self.firing = list(firing)
         self.requests: list[tuple[str, str, Any]] = []
-        self.sent = {"webhook": 3.0, "slack": 1.0, "email": 0.0}
+        self.begun = {"webhook": 3.0, "slack": 1.0, "email": 0.0}
+        self.ended = dict(self.begun)
         self.failed = {"webhook": 0.0, "slack": 1.0, "email": 0.0}
         self.is_sending = True
+        self.answering = ("webhook", "slack")
 
     def alerts(self) -> list[FiringAlert]:
         return self.firing
 
     def metrics_query(self, query: str) -> list[Sample]:
-        counts = self.failed if "failed" in query else self.sent
+        counts = self.begun
+        if "requests" in query:
+            counts = self.failed if "failed" in query else self.ended
         return [Sample({"integration": name}, count) for name, count in counts.items()]
 
     def request(self, method: str, _part: str, path: str, *, body: Any = None, **_: Any) -> str:
         self.requests.append((method, path, body))
         if path == "/api/v2/alerts" and self.is_sending:
             for name in ("webhook", "slack"):
-                self.sent[name] += 1
-            self.failed["slack"] += 1
+                self.begun[name] += 1
+            for name in self.answering:
+                self.ended[name] += 1
+            self.failed["slack"] += "slack" in self.answering
         return '{"silenceID": "abc"}'
 
 
@@ -86,22 +93,47 @@ def test_silence_has_a_limit() -> None:
 
 def test_receivers_that_fail_are_reported() -> None:
     assert alerts.send_test(FakeLayer(), "local", "page") == [
-        {"integration": "slack", "sent": 1, "failed": 1},
+        {"integration": "slack", "sent": 0, "failed": 1},
         {"integration": "webhook", "sent": 1, "failed": 0},
     ]
 
 
+class Clock:
+    """Time that passes by sleeping only."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def test_receiver_that_does_not_answer_has_taken_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer, clock = FakeLayer(), Clock()
+    layer.answering = ("webhook",)
+    rows = alerts.send_test(layer, "local", "page", clock=clock, sleep=clock.sleep)
+    assert rows == [
+        {"integration": "slack", "sent": 0, "failed": 0},
+        {"integration": "webhook", "sent": 1, "failed": 0},
+    ]
+    assert clock.now >= alerts.TEST_TIMEOUT_SECONDS
+    monkeypatch.setattr(commands, "_client", lambda _: layer)
+    monkeypatch.setattr(alerts, "send_test", lambda *_: rows)
+    assert run(["alerts", "test", "local", "--json"]) == ExitCode.FAILED
+    assert json.loads(capsys.readouterr().out)["receivers"] == rows
+
+
 def test_missing_notification_is_an_error_after_the_timeout() -> None:
-    layer = FakeLayer()
+    layer, clock = FakeLayer(), Clock()
     layer.is_sending = False
-    time = [0.0]
-
-    def sleep(seconds: float) -> None:
-        time[0] += seconds
-
     with pytest.raises(EsqError, match="no receiver was told"):
-        alerts.send_test(layer, "local", "page", clock=lambda: time[0], sleep=sleep)
-    assert time[0] >= alerts.TEST_TIMEOUT_SECONDS
+        alerts.send_test(layer, "local", "page", clock=clock, sleep=clock.sleep)
+    assert clock.now >= alerts.TEST_TIMEOUT_SECONDS
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("30s", 30), ("30m", 1800), ("2h", 7200), ("1d", 86_400)])
