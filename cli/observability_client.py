@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from infra.alerts.rules import INHIBITION
 from infra.components import observability
 from infra.components.observability.spans import Span, parse_span
 from infra.errors import EsqError, UnreachableError
@@ -24,7 +25,7 @@ from runbooks.check import UnavailableError
 from runbooks.readings import Sample
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 TIMEOUT_SECONDS = 5.0
@@ -196,7 +197,7 @@ class ObservabilityClient:
         Raises:
             LayerUnavailableError: the layer is not deployed, or does not answer.
         """
-        return [_alert(row) for row in self._get_json(observability.ALERTMANAGER, "/api/v2/alerts")]
+        return parse_alerts(self._get_json(observability.ALERTMANAGER, "/api/v2/alerts"))
 
     def request(
         self,
@@ -273,6 +274,11 @@ def _raise_error(error: ApiException) -> NoReturn:
         remedy="See `esq status ENV`.",
         detail=body or cause.detail,
     ) from error
+
+
+def parse_alerts(rows: Iterable[Mapping[str, Any]]) -> list[FiringAlert]:
+    """Return the alerts of a response of Alertmanager, without those that only suppress others."""
+    return [_alert(row) for row in rows if row["labels"].get("alertname") != INHIBITION]
 
 
 def _alert(row: Mapping[str, Any]) -> FiringAlert:

@@ -79,7 +79,6 @@ def alert_rows(client: AlertsClient) -> list[dict[str, Any]]:
             "inhibited_by": list(alert.inhibited_by),
         }
         for alert in client.alerts()
-        if alert.labels.get("severity") != "none"
     ]
     return sorted(rows, key=lambda row: (row["severity"] != "page", row["started_at"]))
 

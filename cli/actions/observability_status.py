@@ -6,12 +6,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from cli.observability_client import ObservabilityClient
+from infra.components.observability import RULES_PORT
+from infra.components.observability.scraped_metrics import LAYER
 from infra.errors import EsqError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _UP, _ALL = "sum(up)", "count(up)"
+_EVALUATORS = f'sum(up{{job="{LAYER.name}", instance=~".+:{RULES_PORT}"}})'
+_FAILED = "sum(increase(alertmanager_notification_requests_failed_total[5m]))"
 
 
 @dataclass(frozen=True)
@@ -22,12 +27,16 @@ class LayerStatus:
         targets_up: targets whose last scrape succeeded.
         targets: all targets.
         alerts: names of the alerts that fire and are not suppressed.
+        evaluators: programs that evaluate the rules and answer; without any, no alert can fire.
+        failed_notifications: attempts to tell a receiver that failed within five minutes.
         problem: why the layer cannot be read; empty if it can.
     """
 
     targets_up: int = 0
     targets: int = 0
     alerts: tuple[str, ...] = ()
+    evaluators: int = 0
+    failed_notifications: int = 0
     problem: str = ""
 
     @property
@@ -41,7 +50,18 @@ class LayerStatus:
     @property
     def problems(self) -> list[str]:
         """Problems of the layer itself; an alert is not one."""
-        return [f"observability: {self.problem}"] if self.problem else []
+        return [f"observability: {problem}" for problem in self._problems()]
+
+    def _problems(self) -> Iterator[str]:
+        if self.problem:
+            yield self.problem
+            return
+        if not self.targets_up:
+            yield "nothing is scraped, so that no alert can fire"
+        elif not self.evaluators:
+            yield "nobody evaluates the rules, so that no alert can fire"
+        if self.failed_notifications:
+            yield f"{self.failed_notifications} attempts to tell a receiver of alerts failed within 5 min"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
@@ -59,7 +79,9 @@ def collect(kubeconfig: Path) -> LayerStatus | None:
         if not client.is_deployed():
             return None
         alerts = [alert.name for alert in client.alerts() if alert.state == "active"]
-        return LayerStatus(_value(client, _UP), _value(client, _ALL), tuple(sorted(set(alerts))))
+        values = (_value(client, query) for query in (_UP, _ALL, _EVALUATORS, _FAILED))
+        targets_up, targets, evaluators, failed = values
+        return LayerStatus(targets_up, targets, tuple(sorted(set(alerts))), evaluators, failed)
     except EsqError as error:
         return LayerStatus(problem=error.message)
 

@@ -126,11 +126,19 @@ def test_status_counts_targets_and_names_alerts(layer: Layer, server: ApiServer)
     wait_until("the alert", has_alert, TIMEOUT_SECONDS)
     status = observability_status.collect(server.kubeconfig)
     assert status is not None
-    assert (status.targets_up, status.targets, status.problems) == (1, 2, [])
+    assert (status.targets_up, status.targets) == (1, 2)
+    assert status.problems == ["observability: nobody evaluates the rules, so that no alert can fire"]
+    layer.metrics.write('up{job="observability",instance="10.0.0.1:8880"} 1')
+    wait_until("the evaluator", lambda: not _problems(server), TIMEOUT_SECONDS)
     with layer.metrics.server.frozen():
         status = observability_status.collect(server.kubeconfig)
     assert status is not None
     assert status.problems
+
+
+def _problems(server: ApiServer) -> list[str]:
+    status = observability_status.collect(server.kubeconfig)
+    return status.problems if status else ["not deployed"]
 
 
 def test_layer_that_does_not_answer_is_unavailable(layer: Layer) -> None:
