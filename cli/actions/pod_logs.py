@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 
 from infra.kubernetes import API_ERRORS, api_client, to_esq_error
 from infra.names import NAME_LABEL
@@ -68,19 +70,32 @@ def read_logs(kubeconfig: Path, workloads: Sequence[Workload], since_seconds: in
 
 
 def _read_pod(core: client.CoreV1Api, workload: Workload, pod: str, since_seconds: int) -> Iterator[LogLine]:
-    response = core.read_namespaced_pod_log(
-        pod,
-        workload.namespace,
-        container=workload.container,
-        since_seconds=since_seconds,
-        tail_lines=MAX_LINES_PER_POD,
-        _preload_content=False,
-    )
+    try:
+        response = core.read_namespaced_pod_log(
+            pod,
+            workload.namespace,
+            container=workload.container,
+            since_seconds=since_seconds,
+            tail_lines=MAX_LINES_PER_POD,
+            _preload_content=False,
+        )
+    except ApiException as error:
+        if _has_no_log(error):
+            return
+        raise
     try:
         for line in split_lines(response.stream(_CHUNK_BYTES)):
             yield parse_line(workload.name, line)
     finally:
         response.release_conn()
+
+
+def _has_no_log(error: ApiException) -> bool:
+    """Return whether a pod is gone since it was listed, or its container has not started yet."""
+    text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body)
+    return error.status == HTTPStatus.NOT_FOUND or (
+        error.status == HTTPStatus.BAD_REQUEST and "is waiting to start" in text
+    )
 
 
 def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:

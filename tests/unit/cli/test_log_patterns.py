@@ -219,12 +219,17 @@ class ApiServer(ThreadingHTTPServer):
 
     daemon_threads = True
     queries: ClassVar[list[dict[str, list[str]]]] = []
+    failure: ClassVar[tuple[int, str]] = (0, "")
+    """Status and text for the log of the first pod; its log if 0."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
-        if path.endswith("/log"):
+        status, text = ApiServer.failure if path.endswith("-1/log") else (0, "")
+        if status:
+            content = json.dumps({"message": text}).encode()
+        elif path.endswith("/log"):
             ApiServer.queries.append(parse_qs(query))
             content = (
                 json.dumps({"level": "info", "message": f"of {path.split('/')[-2]}"}) + "\n"
@@ -232,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             names = ["campaigns-api-1", "campaigns-api-2"]
             content = json.dumps({"items": [{"metadata": {"name": name}} for name in names]}).encode()
-        self.send_response(200)
+        self.send_response(status or 200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -253,16 +258,45 @@ def write_kubeconfig(file: Path, url: str) -> Path:
     return file
 
 
-@pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning")
-def test_lines_of_all_pods_are_read_with_bounds(tmp_path: Path) -> None:
+def read_messages(folder: Path) -> list[str]:
+    """Return the messages of the two pods of the API server."""
     ApiServer.queries.clear()
     with ApiServer(("127.0.0.1", 0), _Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        kubeconfig = write_kubeconfig(tmp_path / "kubeconfig", f"http://127.0.0.1:{server.server_port}")
-        lines = list(pod_logs.read_logs(kubeconfig, [WORKLOADS["campaigns-api"]], 600))
-        server.shutdown()
-        thread.join(20)
-    assert [line.message for line in lines] == [f"of campaigns-api-{number}" for number in (1, 1, 2, 2)]
+        try:
+            kubeconfig = write_kubeconfig(folder / "kubeconfig", f"http://127.0.0.1:{server.server_port}")
+            lines = list(pod_logs.read_logs(kubeconfig, [WORKLOADS["campaigns-api"]], 600))
+        finally:
+            server.shutdown()
+            thread.join(20)
+    return [line.message for line in lines]
+
+
+@pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning")
+def test_lines_of_all_pods_are_read_with_bounds(tmp_path: Path) -> None:
+    assert read_messages(tmp_path) == [f"of campaigns-api-{number}" for number in (1, 1, 2, 2)]
     for query in ApiServer.queries:
         assert query == {"container": ["main"], "sinceSeconds": ["600"], "tailLines": ["20000"]}
+
+
+@pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning")
+@pytest.mark.parametrize(
+    "failure",
+    [
+        (400, 'container "main" in pod "campaigns-api-1" is waiting to start: ContainerCreating'),
+        (404, "gone"),
+    ],
+)
+def test_pod_that_has_no_log_yet_does_not_hide_those_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: tuple[int, str]
+) -> None:
+    monkeypatch.setattr(ApiServer, "failure", failure)
+    assert read_messages(tmp_path) == ["of campaigns-api-2"] * 2
+
+
+@pytest.mark.filterwarnings("ignore:HTTPResponse.getheaders:DeprecationWarning")
+def test_log_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ApiServer, "failure", (400, "container main is not valid"))
+    with pytest.raises(EsqError):
+        read_messages(tmp_path)
