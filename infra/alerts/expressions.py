@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from infra.alerts.anomalies import anomaly_expression
 from infra.components.backup.status import ARCHIVE_STALE_SECONDS, REPORT_STALE_SECONDS
+from infra.components.observability.scraped_metrics import API_SERVER, FAST_SECONDS, JOBS
 from infra.processes import PROCESSES
 from services.contracts import telemetry
 from services.contracts.backup_verification import MAX_BACKUP_AGE_SECONDS
@@ -26,7 +27,12 @@ _MIN_SENDS = 20
 """Attempts within the window of a share; fewer say nothing about the provider."""
 
 _REPLICA = "max by (pod) (patroni_replica) == 1"
-_ZONE_UP = 'max by (zone) (up{zone!="", job!="kube-apiserver"})'
+_FAST_JOBS = "|".join(
+    job.name for job in JOBS if job.interval_seconds == FAST_SECONDS and job is not API_SERVER
+)
+_ZONE_UP = f'max by (zone) (up{{zone!="", job=~"{_FAST_JOBS}"}})'
+"""Targets that are scraped less often count as up for longer: the page of a lost zone would come after those
+of its consequences."""
 _ZONE_SECONDS = "median by (zone) (scrape_duration_seconds)"
 """An evaluator that is cut off sees all other zones down or slow: only a minority can be."""
 _SERVICES = "|".join(process.name for process in PROCESSES)

@@ -33,13 +33,15 @@ class Job:
     metrics: tuple[str, ...]
 
 
-_FAST, _SLOW = 5, 15
+FAST_SECONDS = 5
+"""Interval of what pages are made of."""
+_SLOW = 15
 _PROCESS = ("process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds")
 _GO_PROCESS = (*_PROCESS, "process_open_fds", "go_goroutines")
 
 SERVICES = Job(
     "services",
-    _FAST,
+    FAST_SECONDS,
     (
         *(name for metric in telemetry.METRICS for name in metric.series),
         *_PROCESS,
@@ -48,7 +50,7 @@ SERVICES = Job(
 )
 POSTGRES = Job(
     "postgres",
-    _FAST,
+    FAST_SECONDS,
     (
         *("patroni_postgres_running", "patroni_primary", "patroni_replica", "patroni_quorum_standby"),
         *("patroni_sync_standby", "patroni_standby_leader", "patroni_postgres_streaming"),
@@ -61,7 +63,7 @@ POSTGRES = Job(
 )
 REDIS = Job(
     "redis",
-    _FAST,
+    FAST_SECONDS,
     (
         *("redis_up", "redis_instance_info", "redis_master_link_up", "redis_connected_replicas"),
         *("redis_replication_offset_bytes", "redis_memory_used_bytes", "redis_memory_max_bytes"),
@@ -72,7 +74,7 @@ REDIS = Job(
 )
 KAFKA = Job(
     "kafka",
-    _FAST,
+    FAST_SECONDS,
     (
         *("kafka_up", "kafka_brokers", "kafka_partitions", "kafka_offline_partitions"),
         *("kafka_under_replicated_partitions", "kafka_led_partitions", "kafka_active_controller"),
@@ -81,7 +83,7 @@ KAFKA = Job(
 )
 OBJECT_STORE = Job(
     "object-store",
-    _FAST,
+    FAST_SECONDS,
     (
         *("cluster_healthy", "cluster_available", "cluster_known_nodes", "cluster_connected_nodes"),
         *("cluster_storage_nodes", "cluster_storage_nodes_ok", "cluster_partitions"),
@@ -102,7 +104,7 @@ BACKUP = Job(
 )
 OBJECT_STATE = Job(
     "object-state",
-    _FAST,
+    FAST_SECONDS,
     (
         *("kube_workload_replicas", "kube_workload_ready_replicas", "kube_node_ready", "kube_pod_ready"),
         *(
@@ -126,12 +128,12 @@ CONTAINERS = Job(
 )
 KUBELET = Job(
     "kubelet",
-    _FAST,
+    FAST_SECONDS,
     ("kubelet_running_pods", "kubelet_runtime_operations_errors_total", "kubelet_node_name", *_GO_PROCESS),
 )
 API_SERVER = Job(
     "kube-apiserver",
-    _FAST,
+    FAST_SECONDS,
     (
         *("apiserver_current_inflight_requests", "apiserver_request_total", "apiserver_storage_objects"),
         *("etcd_requests_total", "etcd_request_errors_total", *_GO_PROCESS),
@@ -139,7 +141,7 @@ API_SERVER = Job(
 )
 DNS = Job(
     "dns",
-    _FAST,
+    FAST_SECONDS,
     ("coredns_dns_requests_total", "coredns_dns_responses_total", "coredns_panics_total", *_GO_PROCESS),
 )
 LAYER = Job(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from infra.alerts.catalog import ALERT_BY_NAME
-from infra.alerts.rules import INHIBITION, render_rules, rule_groups
+from infra.alerts.rules import INHIBITION, PAGE_INTERVAL_SECONDS, render_rules, rule_groups
+from infra.components.observability.scraped_metrics import JOBS
 
 
 def _group(name: str) -> dict[str, Any]:
@@ -19,6 +21,13 @@ def test_what_pages_is_evaluated_every_5_seconds() -> None:
     assert pages["interval"] == "5s"
     assert {rule["labels"]["severity"] for rule in pages["rules"]} == {"page", "none"}
     assert {rule["labels"]["severity"] for rule in _group("tickets")["rules"]} == {"ticket"}
+
+
+def test_lost_zone_is_known_as_soon_as_its_consequences() -> None:
+    jobs = re.search(r'job=~"([^"]+)"', ALERT_BY_NAME["ZoneDown"].expression)
+    assert jobs is not None
+    intervals = {job.interval_seconds for job in JOBS if job.name in jobs[1].split("|")}
+    assert intervals == {PAGE_INTERVAL_SECONDS}
 
 
 def test_causes_are_evaluated_before_their_consequences() -> None:

@@ -20,8 +20,8 @@ from cli.observability_client import parse_alerts
     ],
 )
 def test_layer_that_cannot_page_has_a_problem(status: LayerStatus, problem: str) -> None:
-    (found,) = status.problems
-    assert problem in found
+    (text,) = status.problems
+    assert problem in text
 
 
 def test_layer_that_pages_has_none() -> None:
