@@ -79,6 +79,16 @@ SLOW_ACTIONS = frozenset({"rotate_credentials", "find_damage", "lose_power"})
 """Their methods take minutes beside the pauses."""
 
 
+SILENT_UNTIL_UNDONE = {
+    "disk-full": {"edge", "postgres"},
+    "zone-bandwidth-limit": {"edge", "postgres"},
+    "zone-latency": {"edge", "postgres"},
+    "zone-one-way-partition": {"redis"},
+    "zone-partition-from-zones": {"redis"},
+}
+"""Limits of streams that a valid run finds silent until the undo: a shorter limit would abort each run."""
+
+
 def pause_seconds(activities: list[dict[str, Any]]) -> float:
     """Return the total of the pauses in a method."""
     return sum(sum(activity.get("pauses", {}).values()) for activity in activities)
@@ -89,8 +99,11 @@ def test_limit_ends_a_run_before_its_method_would_and_not_before_its_slo(name: s
     loaded = experiment.load(name)
     method, extension = loaded.document["method"], loaded.extension
     if not SLOW_ACTIONS & {activity["provider"]["func"] for activity in method}:
-        longest = max(extension.abort_after_silence_seconds.values())
-        assert longest < pause_seconds(method), "the fault would end before the limit"
+        pauses, silent = pause_seconds(method), SILENT_UNTIL_UNDONE.get(name, set())
+        for stream, seconds in extension.abort_after_silence_seconds.items():
+            is_shorter = seconds < pauses
+            assert is_shorter != (stream in silent), f"limit of {stream}, beside pauses of {pauses} s"
+            assert is_shorter or seconds >= 2 * pauses, f"{stream} recovers after the undo"
     for slo_id, metric in extension.slos.items():
         stream, _, field = metric.rpartition(".")
         if field == "max_unavailability_seconds":
