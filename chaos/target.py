@@ -79,11 +79,6 @@ class Target:
         return UndoJournal(self.folder / "open", self.environment)
 
     @property
-    def environment_folder(self) -> Path:
-        """Folder of the environment, which contains that of its experiments."""
-        return self.folder.parent
-
-    @property
     def zones(self) -> Cluster:
         """The zones.
 

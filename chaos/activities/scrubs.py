@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from chaoslib.exceptions import ActivityFailed
@@ -9,8 +10,9 @@ from chaoslib.exceptions import ActivityFailed
 from chaos.context import current
 from infra import data_scrub
 from infra.components.pod_client import KubernetesPodClient
-from infra.components.scrub import record_damage
+from infra.kubernetes import api_client
 from infra.names import DATA_NAMESPACE
+from infra.scrub_record import record_replica
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +36,7 @@ def find_damage(pod: str) -> list[str]:
     """
     name = current().target.resolve_pod(pod).pod
     damages = _find(_pods(), name)
-    record_damage(current().target.environment_folder, name, damages)
+    _record(name, damages)
     return [str(damage) for damage in damages]
 
 
@@ -54,7 +56,7 @@ def repair_damage(pod: str) -> str:
     damages = [damage for damage in data_scrub.scrub(pods, name) if not damage.repaired]
     if damages:
         data_scrub.repair(pods, name, damages, current().step)
-    record_damage(current().target.environment_folder, name, ())
+    _record(name, ())
     current().annotate(f"{name} repaired", is_injection=False)
     return name
 
@@ -65,6 +67,11 @@ def _find(pods: KubernetesPodClient, pod: str) -> Sequence[Damage]:
     if not damages:
         raise ActivityFailed(f"expected damage in the data of {pod}, found none")
     return damages
+
+
+def _record(pod: str, damages: Sequence[Damage]) -> None:
+    with closing(api_client(current().target.kubeconfig)) as api:
+        record_replica(api, pod, damages)
 
 
 def _pods() -> KubernetesPodClient:

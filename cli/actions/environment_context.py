@@ -31,12 +31,12 @@ from infra.components.object_store import status as object_store_status
 from infra.components.pod_client import KubernetesPodClient
 from infra.components.postgres import status as postgres_status
 from infra.components.redis import status as redis_status
-from infra.components.scrub import read_damage
 from infra.daemon_calls import call_all
 from infra.environment_health import BackupHealth
 from infra.errors import EsqError
 from infra.kubernetes import api_client, get_json, get_text, to_esq_error
 from infra.names import DATA_NAMESPACE, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPACE, service_dns
+from infra.scrub_record import read_scrub
 from runbooks.check import UnavailableError
 from runbooks.readings import ActiveAlert, Deploy, FaultState, LogLine, Sample, SloState
 from services.contracts.endpoints import HTTP_PORT
@@ -357,7 +357,11 @@ class EnvironmentContext:
 
     def damage(self) -> Sequence[str]:
         """See `CheckContext`."""
-        return self._reads.get("damage", lambda: read_damage(self._target.environment.folder))
+        return self._reads.get("damage", self._read_damage)
+
+    def _read_damage(self) -> Sequence[str]:
+        record = read_scrub(self._api)
+        return record.damage if record else ()
 
     def slos(self) -> Sequence[SloState]:
         """See `CheckContext`."""

@@ -11,16 +11,16 @@ from cli.actions.deployment_target import open_deployed_target
 from infra import data_scrub
 from infra.components.component_health import PodUnreachableError
 from infra.components.pod_client import KubernetesPodClient
-from infra.components.scrub import Damage, record_damage
 from infra.kubernetes import api_client
 from infra.names import DATA_NAMESPACE
-from infra.scrub_record import new_record, save_scrub
+from infra.scrub_record import new_record, read_scrub, save_scrub
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cli.environment import Environment
     from infra.components.component_health import PodClient
+    from infra.components.scrub import Damage
     from infra.progress import ProgressReporter, ProgressStep
     from infra.scrub_record import ScrubRecord
 
@@ -51,7 +51,7 @@ class ReplicaScrub(BaseModel):
 def scrub(environment: Environment, progress: ProgressReporter, *, repair: bool) -> list[ReplicaScrub]:
     """Scrub one replica after the other, so that the load on the disks is limited; then repair.
 
-    The result is kept in the cluster, for `esq status`.
+    The result is kept in the cluster, for `esq status` and triage.
 
     Args:
         environment: the environment.
@@ -77,21 +77,24 @@ def scrub(environment: Environment, progress: ProgressReporter, *, repair: bool)
         with progress.step(f"repair of {pod}") as step:
             results[pod] = repair_replica(pods, results[pod], list(results.values()), step)
             step.set_result(describe(results[pod]))
-    for pod, result in results.items():
-        if not result.problem:
-            record_damage(environment.folder, pod, () if result.repaired else result.damages)
     with closing(api_client(target.kubeconfig)) as api:
-        save_scrub(api, to_record(list(results.values())))
+        save_scrub(api, to_record(list(results.values()), read_scrub(api)))
     return list(results.values())
 
 
-def to_record(results: Sequence[ReplicaScrub]) -> ScrubRecord:
-    """Return the record of a scrub that ends now: what is not intact."""
-    damaged = [result for result in results if not result.repaired]
+def to_record(results: Sequence[ReplicaScrub], before: ScrubRecord | None) -> ScrubRecord:
+    """Return the record of a scrub that ends now: what is not intact.
+
+    Args:
+        results: results of all replicas.
+        before: the record before.
+    """
+    read = [result for result in results if result.damages or not result.problem]
     return new_record(
-        damage=[str(damage) for result in damaged for damage in result.damages if not damage.repaired],
+        {result.pod: () if result.repaired else result.damages for result in read},
         unread=[f"{result.pod}: {result.problem}" for result in results if result.problem],
         replicas=len(results),
+        before=before.damage if before else (),
     )
 
 

@@ -19,10 +19,11 @@ from cli.actions.deployment_target import DeploymentTarget
 from cli.actions.environment_context import EnvironmentContext
 from cli.actions.open_faults import open_journal
 from cli.environment import load_environment
-from infra.components.scrub import Damage, record_damage
+from infra.components.scrub import Damage
 from infra.errors import EsqError
 from infra.processes import PROCESSES
 from infra.progress import RecordingProgress
+from infra.scrub_record import new_record
 from runbooks.check import UnavailableError
 from runbooks.fakes import ZONES
 from runbooks.triage import diagnose
@@ -146,17 +147,23 @@ def test_metrics_of_processes_are_read_without_the_observability_layer(
         context_of(target).alerts()
 
 
-def test_open_fault_and_damage_of_this_machine_are_read(target: DeploymentTarget) -> None:
+def test_open_fault_of_this_machine_is_read(target: DeploymentTarget) -> None:
     journal = open_journal(target.environment)
     fault = Fault(kind="freeze", target="postgres-0", inject=(("true",),), undo=(("true",),))
     journal.inject(fault, experiment="test", max_seconds=600)
-    record_damage(target.environment.folder, "kafka-1", [Damage(pod="kafka-1", location="batch 3")])
-    context = context_of(target)
-    assert [(state.experiment, state.is_left) for state in context.faults()] == [("test", False)]
-    assert context.damage() == ["kafka-1: batch 3"]
+    assert [(state.experiment, state.is_left) for state in context_of(target).faults()] == [("test", False)]
     journal.rollback()
-    record_damage(target.environment.folder, "kafka-1", [])
-    assert context_of(target).damage() == []
+
+
+def test_damage_that_a_scrub_of_any_machine_left_is_read(api: ClusterApi, target: DeploymentTarget) -> None:
+    assert context_of(target).damage() == ()
+    damages = {"kafka-1": [Damage(pod="kafka-1", location="batch 3")]}
+    record = new_record(damages, unread=[], replicas=9)
+    api.answers[f"{DATA}/configmaps/esq-scrub"] = {"data": {"record": record.model_dump_json()}}
+    assert context_of(target).damage() == ("kafka-1: batch 3",)
+    api.hanging = (f"{DATA}/configmaps",)
+    with pytest.raises(UnavailableError):
+        context_of(target, DEADLINE_SECONDS).damage()
 
 
 def test_half_of_the_cluster_that_hangs_does_not_delay_the_rest(

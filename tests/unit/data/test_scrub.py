@@ -18,7 +18,7 @@ from infra.components.object_store import scrub as object_store
 from infra.components.postgres import scrub as postgres
 from infra.components.scrub import Damage
 from infra.progress import RecordingProgress
-from infra.scrub_record import MAX_AGE
+from infra.scrub_record import MAX_AGE, MAX_PLACES, replace_damage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -294,10 +294,27 @@ def test_record_says_what_is_not_intact() -> None:
         action.ReplicaScrub(pod="postgres-1", problem="it does not answer"),
         action.ReplicaScrub(pod="postgres-2"),
     ]
-    record = action.to_record(results)
+    record = action.to_record(results, None)
     assert record.problems == ["damaged data: kafka-0: log, offset 7", "postgres-1: it does not answer"]
     assert record.describe(record.at).endswith("4 replicas: 2 problems")
     later = record.at + MAX_AGE + dt.timedelta(seconds=1)
     assert (record.is_old(record.at), record.is_old(later)) == (False, True)
     assert "one a week is due" in record.describe(later)
-    assert action.to_record([results[1], results[3]]).problems == []
+    assert action.to_record([results[1], results[3]], record).damage == ("kafka-0: log, offset 7",)
+    assert action.to_record([results[1], results[3]], None).problems == []
+
+
+def test_damage_of_a_replica_that_cannot_be_read_remains() -> None:
+    before = action.to_record([action.ReplicaScrub(pod="kafka-0", damages=(DAMAGE,))], None)
+    unread = action.ReplicaScrub(pod="kafka-0", problem="it does not answer")
+    assert action.to_record([unread], before).damage == (str(DAMAGE),)
+    assert action.to_record([action.ReplicaScrub(pod="kafka-0")], before).problems == []
+
+
+def test_record_of_a_broken_disk_fits_into_the_cluster() -> None:
+    """All of its places are still replaced when the replica is intact."""
+    damages = tuple(Damage(pod="kafka-0", location=f"log, byte {byte}") for byte in range(50_000))
+    record = action.to_record([action.ReplicaScrub(pod="kafka-0", damages=damages)], None)
+    assert len(record.damage) == MAX_PLACES + 1
+    assert record.damage[-1] == "kafka-0: 49980 more places"
+    assert replace_damage(record.damage, {"kafka-0": ()}) == ()
