@@ -140,8 +140,8 @@ def replace_damage(before: Iterable[str], damages: Mapping[str, Sequence[Damage]
         damages: damage of these replicas, by pod.
     """
     lines = [line for line in before if line.partition(": ")[0] not in damages]
-    for pod, found in damages.items():
-        left = [str(damage) for damage in found if not damage.repaired]
+    for pod in damages:
+        left = [str(damage) for damage in damages[pod] if not damage.repaired]
         lines += left[:MAX_PLACES]
         lines += [f"{pod}: {len(left) - MAX_PLACES} more places"] if len(left) > MAX_PLACES else []
     return tuple(lines)
