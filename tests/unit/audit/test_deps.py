@@ -173,6 +173,12 @@ def test_database_without_advisories_is_a_usage_error(tmp_path: Path) -> None:
         ("GPL OR MIT", True),
         ("MIT AND GPL", False),
         ("MIT/GPL", True),
+        ("(MIT OR Apache-2.0) AND GPL", False),
+        ("GPL AND (Apache-2.0 OR MIT)", False),
+        ("GPL OR (MIT AND AGPL)", False),
+        ("(GPL OR MIT) AND (MIT OR ISC)", True),
+        ("MIT WITH exception", False),
+        ("MIT WITH exception OR MIT", True),
         ("", False),
     ],
 )

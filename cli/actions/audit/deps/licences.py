@@ -39,7 +39,9 @@ _TEXTS = (
     ("Unlicense", r"This is free and unencumbered software"),
 )
 """A phrase of each text, the most specific first: some texts quote others."""
-_SEPARATORS = re.compile(r"\s+(?:AND|OR|WITH)\s+|[()/]", re.IGNORECASE)
+_AND = re.compile(r"\s+AND\s+", re.IGNORECASE)
+_OR = re.compile(r"\s+OR\s+|/", re.IGNORECASE)
+_WITH = re.compile(r"\s+WITH\s+", re.IGNORECASE)
 
 
 def find_licence(component: Component, names: Mapping[str, str]) -> str | None:
@@ -65,15 +67,22 @@ def find_licence(component: Component, names: Mapping[str, str]) -> str | None:
 def is_allowed(expression: str, allowed: AbstractSet[str]) -> bool:
     """Return whether a licence is allowed: of alternatives one, of a conjunction each.
 
+    Every part between two `AND` needs an allowed alternative. Alternatives that are conjunctions themselves,
+    such as `A OR (B AND C)`, are so judged too strictly, and never too mildly.
+
     Args:
         expression: SPDX expression.
         allowed: allowed identifiers.
     """
     if expression in allowed:
         return True
-    parts = [part.strip() for part in _SEPARATORS.split(expression) if part.strip()]
-    is_choice = " or " in expression.lower() or "/" in expression
-    return bool(parts) and (any if is_choice else all)(part in allowed for part in parts)
+    parts = _AND.split(expression.replace("(", "").replace(")", ""))
+    return all(any(_is_allowed_term(term, allowed) for term in _OR.split(part)) for part in parts)
+
+
+def _is_allowed_term(term: str, allowed: AbstractSet[str]) -> bool:
+    """Return whether a licence, and its exception if it has one, are allowed."""
+    return all(name.strip() in allowed for name in _WITH.split(term))
 
 
 def classify(text: str) -> str:
