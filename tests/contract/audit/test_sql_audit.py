@@ -61,6 +61,16 @@ def test_data_set_is_generated_once_and_scans_are_reported(cache: Path) -> None:
     assert "UndefinedColumnError" in failed.error
 
 
+def test_statement_without_a_result_in_time_fails_alone(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.actions.audit.sql.measurement.STATEMENT_TIMEOUT_SECONDS", 1.0)
+    endless = Statement("campaigns", "endless", "", "/* endless */ SELECT pg_sleep($1)", ("60",))
+
+    with open_data_set(cache, ROWS, RecordingProgress()) as server:
+        (failed,), _ = measure_all(server, [endless], lambda _: None)
+
+    assert failed.error == "no result within 1 s"
+
+
 def test_second_audit_of_the_same_data_is_refused(cache: Path) -> None:
     with (
         open_data_set(cache, ROWS, RecordingProgress()),

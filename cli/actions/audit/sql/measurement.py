@@ -25,7 +25,7 @@ EXECUTIONS = 7
 """Postgres plans the first five executions of a prepared statement for their values, and then compares."""
 SLOW_SECONDS = 2.0
 """A statement that takes longer is not repeated: what it writes is rolled back, but its tables grow."""
-STATEMENT_TIMEOUT_SECONDS = 300
+STATEMENT_TIMEOUT_SECONDS = 300.0
 CONNECT_TIMEOUT_SECONDS = 10.0
 _EXPLAIN_SETTINGS = {
     "auto_explain.log_analyze": "on",
@@ -96,6 +96,8 @@ async def _measure(server: AuditServer, statement: Statement) -> Measured:
         return await _Session(pg_connection, statement).measure()
     except asyncpg.PostgresError as error:
         return Measured(error=f"{type(error).__name__}: {error}")
+    except TimeoutError:  # what a changed plan may need is a finding, not the end of the audit
+        return Measured(error=f"no result within {STATEMENT_TIMEOUT_SECONDS:g} s")
     finally:
         await pg_connection.close(timeout=CONNECT_TIMEOUT_SECONDS)
 
