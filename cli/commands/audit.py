@@ -43,6 +43,9 @@ def baseline(
     """Record CPU, memory, allocations and I/O of every service under load. Exit code 99 if a cost increased.
 
     Only of an environment on this machine, as root. The report has flame graphs of each process.
+
+    It is compared with the last one without violations. To accept an increase, run with a higher
+    --max-increase.
     """
     from cli.actions.audit.baseline.audit import audit_baseline  # noqa: PLC0415 - not needed for help
     from cli.environment import load_environment  # noqa: PLC0415 - same

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cli.actions.audit.baseline.allocations import isolated_settings
+from cli.actions.audit.baseline.audit import last_accepted
 from cli.actions.audit.baseline.processes import process_name
 from cli.actions.audit.baseline.report import BaselineReport, ProcessCost, increases
 from cli.actions.audit.baseline.stacks import (
@@ -17,7 +20,11 @@ from cli.actions.audit.baseline.stacks import (
     parse_stacks,
     render_stacks,
 )
+from cli.actions.audit.report_stores import report_store
 from infra.processes import PROCESSES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 STACKS = Counter({("main (a.py)", "work (b.py)"): 6, ("main (a.py)", "wait (c.py)"): 3, ("main (a.py)",): 1})
 
@@ -88,6 +95,19 @@ def test_small_and_unknown_increases_are_none(after: BaselineReport) -> None:
 
 def test_increase_below_the_noise_is_none() -> None:
     assert list(increases(report(cores=0.001), report(cores=0.02), 20)) == []
+
+
+def test_report_with_violations_is_no_baseline(tmp_path: Path) -> None:
+    """Else a second run would accept what the first one reported."""
+    store = report_store("baseline", BaselineReport, tmp_path)
+    assert last_accepted(store, "campaigns") is None
+    for day, violations in ((1, ()), (2, ()), (3, ("CPU increased",))):
+        folder = store.create("campaigns", dt.datetime(2026, 11, day, tzinfo=dt.UTC))
+        store.write(folder, report().model_copy(update={"violations": violations}), "")
+    last = last_accepted(store, "campaigns")
+    assert last is not None
+    assert last[0] == "20261102T000000Z-campaigns"
+    assert last_accepted(store, "api") is None
 
 
 def test_second_process_reaches_no_server() -> None:

@@ -117,7 +117,7 @@ def record_baseline(
     """
     started_at = dt.datetime.now(dt.UTC)
     store = report_store("baseline", BaselineReport, request.folder)
-    before = _last_report(store, request)
+    before = last_accepted(store, request.scenario)
     folder = store.create(request.scenario, started_at)
     with progress.step("CPU, memory and I/O under load") as step:
         with recorded(processes, folder) as recordings:
@@ -143,12 +143,18 @@ def record_baseline(
     return report, store.write(folder, report, render_html(report, recordings, allocations))
 
 
-def _last_report(
-    store: ReportStore[BaselineReport], request: BaselineRequest
-) -> tuple[str, BaselineReport] | None:
-    """Return the last report of the same scenario and its name."""
-    names = [name for name in store.names() if name.endswith(f"-{request.scenario}")]
-    return (names[-1], store.read(names[-1])[0]) if names else None
+def last_accepted(store: ReportStore[BaselineReport], scenario: str) -> tuple[str, BaselineReport] | None:
+    """Return the last report of a scenario without violations, and its name; None if there is none.
+
+    One with violations is no baseline: a second run would accept what the first one reported.
+
+    Args:
+        store: the reports.
+        scenario: name of the scenario.
+    """
+    names = [name for name in reversed(store.names()) if name.endswith(f"-{scenario}")]
+    reports = ((name, store.read(name)[0]) for name in names)
+    return next(((name, report) for name, report in reports if not report.violations), None)
 
 
 def _record_allocations(
