@@ -59,6 +59,19 @@ def _expires(certificate: str, *, days: int) -> str:
     return f"min({expiry}) - time() < {days * _DAY}"
 
 
+def _none(servers: str, workload: str) -> str:
+    """Return the expression of a workload without any server of a kind.
+
+    Servers that do not answer send nothing, and pods that do not run are no targets: Kubernetes knows them.
+
+    Args:
+        servers: expression of their number.
+        workload: name of the workload and of the job.
+    """
+    no_replica = f'sum(kube_workload_ready_replicas{{service="{workload}"}}) == 0'
+    return f'({servers} or sum(up{{job="{workload}"}}) * 0 or ({no_replica})) < 1'
+
+
 def _newly(state: str) -> str:
     """Return the expression of how many more connections are in a state than an hour ago, at most."""
     connections = f'{telemetry.CONNECTIONS.name}{{state="{state}"}}'
@@ -66,7 +79,7 @@ def _newly(state: str) -> str:
 
 
 _POSTGRES = {
-    "PostgresDown": '(sum(patroni_primary) or sum(up{job="postgres"}) * 0) < 1',
+    "PostgresDown": _none("sum(patroni_primary)", "postgres"),
     "PostgresSlow": _slow("postgres"),
     "PostgresDiskFull": _volume("data-postgres-.+"),
     "PostgresReplicationLag": (
@@ -77,8 +90,9 @@ _POSTGRES = {
 }
 _REDIS = {
     "RedisDown": (
-        f"max({telemetry.QUEUE_UP.name}) < 1"
-        ' or ((count(redis_instance_info{role="master"}) or sum(up{job="redis"}) * 0) < 1)'
+        f"max({telemetry.QUEUE_UP.name}) < 1 or ("
+        + _none('count(redis_instance_info{role="master"})', "redis")
+        + ")"
     ),
     "RedisSlow": "max by (pod) (avg_over_time(redis_request_seconds[1m])) > 0.1",
     "RedisMemoryFull": "max by (pod) (redis_memory_used_bytes / (redis_memory_max_bytes > 0)) > 0.9",
@@ -90,10 +104,10 @@ _KAFKA = {
     "KafkaSlow": f"max({telemetry.OUTBOX_OLDEST_AGE.name}) > 5",
     "KafkaDiskFull": _volume("data-kafka-.+"),
     "KafkaUnderReplicated": "sum(kafka_under_replicated_partitions) > 0",
-    "KafkaQuorumLost": '(sum(kafka_active_controller) or sum(up{job="kafka"}) * 0) < 1',
+    "KafkaQuorumLost": _none("sum(kafka_active_controller)", "kafka"),
 }
 _OBJECT_STORE = {
-    "ObjectStoreDown": '(max(cluster_available) or sum(up{job="object-store"}) * 0) < 1',
+    "ObjectStoreDown": _none("max(cluster_available)", "object-store"),
     "ObjectStoreSlow": (
         "max by (pod) (sum by (pod) (rate(api_s3_request_duration_sum[1m]))"
         " / (sum by (pod) (rate(api_s3_request_duration_count[1m])) > 0.1)) > 1"

@@ -126,7 +126,7 @@ def _platform() -> list[Series]:
             counter(f"container_cpu_cfs_throttled_periods_total{pod}", 0.1),
             counter(f"container_cpu_cfs_periods_total{pod}", 10),
         ]
-    for service in ("campaigns-api", "whatsapp-dispatcher"):
+    for service in ("campaigns-api", "whatsapp-dispatcher", "postgres", "redis", "kafka", "object-store"):
         labels = f'{{service="{service}"}}'
         series += [
             gauge(f"kube_workload_replicas{labels}", 2),

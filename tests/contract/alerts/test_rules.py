@@ -68,6 +68,22 @@ def test_each_alert_fires_for_its_fault_and_ends_after_it(tmp_path: Path) -> Non
     run_rule_tests([_test_of(fault) for fault in FAULTS], tmp_path, INTERVAL_SECONDS)
 
 
+def test_data_service_without_any_pod_pages(tmp_path: Path) -> None:
+    """Pods that do not run are no targets: nothing says that they are down."""
+    alerts = {
+        "PostgresDown": ("postgres", "patroni_primary"),
+        "RedisDown": ("redis", "redis_instance_info"),
+        "KafkaQuorumLost": ("kafka", "kafka_active_controller"),
+        "ObjectStoreDown": ("object-store", "cluster_available"),
+    }
+    tests = []
+    for alert, (workload, metric) in alerts.items():
+        gone = {entry.name: None for entry in HEALTHY if f'job="{workload}"' in entry.name}
+        ready = {f'kube_workload_ready_replicas{{service="{workload}"}}': 0.0}
+        tests.append(_test_of(Fault(alert, {**gone, **ready, metric: None})))
+    run_rule_tests(tests, tmp_path, INTERVAL_SECONDS)
+
+
 def test_consequences_are_inhibited_while_their_cause_is_new(tmp_path: Path) -> None:
     alert, fault, hour = ALERT_BY_NAME["ZoneDown"], FAULT_BY_ALERT["ZoneDown"], 3600
     (group,) = [group for group in rule_groups(ENVIRONMENT, [alert]) if group["name"] == PAGES]
