@@ -14,6 +14,7 @@ from chaos.journal_entry import FaultState, OpenFault, seconds_since_boot
 from chaos.run_lock import ActiveRun
 from cli.actions.deploy_history import StackRun
 from cli.actions.health import Health
+from cli.actions.observability_status import EVALUATORS, UP
 from cli.actions.open_faults import FaultStatus, JournalStatus
 from cli.actions.queue import QueueRow
 from cli.observability_client import FiringAlert, Series
@@ -73,14 +74,19 @@ def sample_sources(folder: Path, **replaced: Any) -> FakeSources:
 def telemetry(now: dt.datetime) -> FakeTelemetry:
     """Return an observability layer with values for all graphs, alerts, a trace and log lines."""
     return FakeTelemetry(
-        samples={
-            burn_query(indicator, window): [Sample({}, 2.0)] for indicator in INDICATORS for window in WINDOWS
-        },
+        samples=burn_samples() | {query: [Sample({}, 2.0)] for query in (UP, EVALUATORS)},
         series={query.expression: graph_series(query, now) for graph in GRAPHS for query in graph.queries},
         entries=log_entries(now),
         spans=spans(now.timestamp()),
         firing=firing_alerts(now),
     )
+
+
+def burn_samples() -> dict[str, list[Sample]]:
+    """Return a burn rate of 2 for all windows."""
+    return {
+        burn_query(indicator, window): [Sample({}, 2.0)] for indicator in INDICATORS for window in WINDOWS
+    }
 
 
 def graph_series(query: Query, now: dt.datetime) -> list[Series]:

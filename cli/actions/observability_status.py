@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from cli.observability_client import ObservabilityClient
 from infra.components.observability import RULES_PORT
@@ -11,12 +11,21 @@ from infra.components.observability.scraped_metrics import LAYER
 from infra.errors import EsqError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-_UP, _ALL = "sum(up)", "count(up)"
-_EVALUATORS = f'sum(up{{job="{LAYER.name}", instance=~".+:{RULES_PORT}"}})'
+    from runbooks.readings import Sample
+
+UP, _ALL = "sum(up)", "count(up)"
+EVALUATORS = f'sum(up{{job="{LAYER.name}", instance=~".+:{RULES_PORT}"}})'
 _FAILED = "sum(increase(alertmanager_notification_requests_failed_total[5m]))"
+
+
+class MetricsClient(Protocol):
+    """What is needed of the observability layer."""
+
+    def metrics_query(self, query: str) -> Sequence[Sample]:
+        """Return the result of a query (MetricsQL) now."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,8 @@ class LayerStatus:
         if self.problem:
             yield self.problem
             return
-        if not self.targets_up:
-            yield "nothing is scraped, so that no alert can fire"
-        elif not self.evaluators:
-            yield "nobody evaluates the rules, so that no alert can fire"
+        if reason := _blindness(self.targets_up, self.evaluators):
+            yield reason
         if self.failed_notifications:
             yield f"{self.failed_notifications} attempts to tell a receiver of alerts failed within 5 min"
 
@@ -79,13 +86,27 @@ def collect(kubeconfig: Path) -> LayerStatus | None:
         if not client.is_deployed():
             return None
         alerts = [alert.name for alert in client.alerts() if alert.state == "active"]
-        values = (_value(client, query) for query in (_UP, _ALL, _EVALUATORS, _FAILED))
+        values = (_value(client, query) for query in (UP, _ALL, EVALUATORS, _FAILED))
         targets_up, targets, evaluators, failed = values
         return LayerStatus(targets_up, targets, tuple(sorted(set(alerts))), evaluators, failed)
     except EsqError as error:
         return LayerStatus(problem=error.message)
 
 
-def _value(client: ObservabilityClient, query: str) -> int:
+def blindness(client: MetricsClient) -> str:
+    """Return why no alert can fire, or why that is not known; empty if they can."""
+    try:
+        return _blindness(_value(client, UP), _value(client, EVALUATORS))
+    except EsqError as error:
+        return f"it is not known whether alerts can fire: {error.message}"
+
+
+def _blindness(targets_up: int, evaluators: int) -> str:
+    if not targets_up:
+        return "nothing is scraped, so that no alert can fire"
+    return "" if evaluators else "nobody evaluates the rules, so that no alert can fire"
+
+
+def _value(client: MetricsClient, query: str) -> int:
     samples = client.metrics_query(query)
     return int(samples[0].value) if samples else 0

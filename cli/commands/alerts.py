@@ -43,21 +43,28 @@ def alerts() -> None:
 
 @app.command("list")
 def list_(env: Env, *, json: AsJson = False) -> None:
-    """List what fires, with its runbook. Exit code 1 when a page fires that nothing suppresses."""
-    from cli.actions.alerts import alert_rows  # noqa: PLC0415 - not for help
+    """List what fires, with its runbook.
 
-    rows = alert_rows(_client(env))
+    Exit code 1 when a page fires that nothing suppresses, or when no alert can fire.
+    """
+    from cli.actions.alerts import alert_rows  # noqa: PLC0415 - not for help
+    from cli.actions.observability_status import blindness  # noqa: PLC0415 - same
+
+    client = _client(env)
+    rows, problem = alert_rows(client), blindness(client)
     if json:
-        output.print_json({"environment": env, "alerts": rows})
+        output.print_json({"environment": env, "problem": problem, "alerts": rows})
     elif not rows:
-        typer.echo("No alert fires.")
+        typer.echo(problem or "No alert fires.")
     else:
         table = output.table("alert", "severity", "state", "since (UTC)", "summary", "runbook")
         for row in rows:
             columns = ("alert", "severity", "state", "started_at", "summary", "runbook")
             table.add_row(*(str(row[column]) for column in columns))
         output.print_table(table)
-    if any(row["severity"] == "page" and row["state"] == "active" for row in rows):
+        if problem:
+            typer.echo(problem)
+    if problem or any(row["severity"] == "page" and row["state"] == "active" for row in rows):
         raise typer.Exit(ExitCode.FAILED)
 
 

@@ -48,13 +48,18 @@ class AlertRow:
         return self.severity == Severity.PAGE and not self.suppressed
 
 
-def alerts_content(alerts: Sequence[FiringAlert]) -> Content:
-    """Return the panel: pages first, then tickets, then what is suppressed; the newest first."""
+def alerts_content(alerts: Sequence[FiringAlert], blindness: str = "") -> Content:
+    """Return the panel: pages first, then tickets, then what is suppressed; the newest first.
+
+    Args:
+        alerts: the firing alerts.
+        blindness: why no alert can fire; empty if they can.
+    """
     newest = sorted((_row(alert) for alert in alerts), key=lambda row: row.started_at, reverse=True)
     rows = sorted(newest, key=lambda row: (bool(row.suppressed), not row.is_page))
-    return Content(
-        render("alerts", rows=rows), tuple(f"{row.name}: {row.summary}" for row in rows if row.is_page)
-    )
+    problems = [blindness] if blindness else []
+    problems += [f"{row.name}: {row.summary}" for row in rows if row.is_page]
+    return Content(render("alerts", rows=rows, is_blind=bool(blindness)), tuple(problems))
 
 
 def _row(alert: FiringAlert) -> AlertRow:

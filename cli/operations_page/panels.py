@@ -6,6 +6,7 @@ import datetime as dt
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cli.actions.observability_status import blindness
 from cli.operations_page import alerts, budgets, service_map, signals, timeline, work
 from cli.operations_page.panel import Content, Panel
 from cli.operations_page.shared_reading import SharedReading
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cli.operations_page.sources import OperationsSources
+    from cli.operations_page.telemetry import Telemetry
     from infra.dashboards.graphs import Graph
 
 HEALTH_DEADLINE_SECONDS = 20.0
@@ -31,7 +33,7 @@ def build_panels(sources: OperationsSources) -> list[Panel]:
     """Return all panels, in the order of the page."""
     name, lanes = sources.environment, _lanes(sources)
     return [
-        Panel("alerts", "Alerts", lambda: alerts.alerts_content(sources.telemetry().alerts())),
+        Panel("alerts", "Alerts", lambda: _alerts_content(sources.telemetry())),
         _health_panel("map", "Service map", lambda: service_map.map_content(sources.health())),
         _signals_panel("signals", "Golden signals", GOLDEN_SIGNALS, sources, lanes),
         Panel(
@@ -53,6 +55,10 @@ def build_panels(sources: OperationsSources) -> list[Panel]:
         Panel("faults", "Faults", lambda: timeline.faults_content(sources.journal(), name)),
         Panel("slos", "SLOs", lambda: work.slos_content(sources.slos(), name), 30.0),
     ]
+
+
+def _alerts_content(telemetry: Telemetry) -> Content:
+    return alerts.alerts_content(telemetry.alerts(), blindness(telemetry))
 
 
 def _health_panel(panel_id: str, title: str, read: Callable[[], Content]) -> Panel:

@@ -37,13 +37,14 @@ def snapshot_json(environment: str, views: Sequence[PanelView]) -> dict[str, Any
     """
     problems = [(view.panel, problem) for view in views for problem in _problems(view)]
     states = {view.state for view in views}
+    not_deployed = [view.panel.title for view in views if view.state is PanelState.NOT_DEPLOYED]
     is_complete = PanelState.READING not in states
     sign = ("✗" if problems else "✓") if is_complete or problems else "…"
     return {
         "environment": environment,
         "title": f"{sign} {environment} · operations",
         "is_complete": is_complete,
-        "banner": _banner(problems, is_complete=is_complete),
+        "banner": _banner(problems, not_deployed, is_complete=is_complete),
         "panels": [
             {
                 "id": view.panel.id,
@@ -62,12 +63,13 @@ def _problems(view: PanelView) -> list[str]:
     return list(view.content.problems)
 
 
-def _banner(problems: list[Any], *, is_complete: bool) -> str:
+def _banner(problems: list[Any], not_deployed: list[str], *, is_complete: bool) -> str:
     count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     if problems:
         shown = problems[:MAX_BANNER_PROBLEMS]
         summary = count if shown == problems else f"{count}, the first {MAX_BANNER_PROBLEMS} of them"
         return render("banner", style="error", sign="✗", summary=summary, problems=shown)
     if is_complete:
-        return render("banner", style="ok", sign="✓", summary="no problems", problems=[])
+        unknown = f"; not shown: {', '.join(not_deployed)}" if not_deployed else ""
+        return render("banner", style="ok", sign="✓", summary=f"no problems{unknown}", problems=[])
     return render("banner", style="unmeasured", sign="…", summary="reading", problems=[])

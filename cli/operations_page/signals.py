@@ -48,7 +48,11 @@ def signals_content(
     end = now.replace(second=now.second - now.second % int(STEP_SECONDS), microsecond=0)
     axis = TimeAxis(PERIOD.total_seconds(), _marks(periods, end), starts_at=end - PERIOD)
     charts = [_chart(telemetry, graph, axis, end) for graph in graphs]
-    without_data = [f"{chart.graph.title}: no data" for chart in charts if chart.chart is None]
+    without_data = [
+        f"{chart.graph.title}: no data"
+        for chart in charts
+        if chart.chart is None and not chart.graph.needs_events
+    ]
     return Content(render("signals", charts=charts, axis=axis), tuple(without_data))
 
 

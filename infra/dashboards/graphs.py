@@ -39,12 +39,14 @@ class Graph:
         unit: unit of its values, in words.
         queries: its queries.
         description: how to read it.
+        needs_events: whether it has no series while nothing happens, e.g. without requests or errors.
     """
 
     title: str
     unit: str
     queries: tuple[Query, ...]
     description: str = ""
+    needs_events: bool = False
 
 
 def _rate(metric: Metric, by: str = "", selector: str = "", suffix: str = "") -> str:
@@ -78,11 +80,13 @@ GOLDEN_SIGNALS = (
         "% of the requests",
         (Query(f"100 * ({_FAILED_REQUESTS} default 0) / {_ALL_REQUESTS}", "answered with 5xx"),),
         "The SLO allows 0.01 % over 30 days.",
+        needs_events=True,
     ),
     Graph(
         "Latency",
         "seconds",
         (Query(_quantile(0.5, _HTTP), "median"), Query(_quantile(0.99, _HTTP), "99th percentile")),
+        needs_events=True,
     ),
     Graph(
         "Saturation",
@@ -101,12 +105,18 @@ GOLDEN_SIGNALS = (
 )
 
 DELIVERY = (
-    Graph("Messages", "messages per second", (Query(_rate(telemetry.MESSAGES, "state"), "{{state}}"),)),
+    Graph(
+        "Messages",
+        "messages per second",
+        (Query(_rate(telemetry.MESSAGES, "state"), "{{state}}"),),
+        needs_events=True,
+    ),
     Graph(
         "Time until delivery",
         "seconds, 95th percentile",
         (Query(_quantile(0.95, telemetry.MESSAGE_DELIVERY, "priority"), "{{priority}}"),),
         "From the attempt until the phone confirms.",
+        needs_events=True,
     ),
     Graph(
         "Oldest due message",
@@ -125,17 +135,20 @@ PROVIDER = (
             Query(_quantile(0.5, telemetry.SEND_DURATION), "median"),
             Query(_quantile(0.99, telemetry.SEND_DURATION), "99th percentile"),
         ),
+        needs_events=True,
     ),
     Graph(
         "Errors of the provider",
         "errors per second",
         (Query(_rate(telemetry.PROVIDER_ERRORS, "class"), "{{class}}"),),
+        needs_events=True,
     ),
     Graph("Connections", "connections", (Query(_largest(telemetry.CONNECTIONS, "state"), "{{state}}"),)),
     Graph(
         "Webhooks",
         "webhooks per second",
         (Query(_rate(telemetry.WEBHOOKS_RECEIVED, "result"), "{{result}}"),),
+        needs_events=True,
     ),
 )
 

@@ -63,6 +63,26 @@ def test_pages_are_listed_before_tickets() -> None:
     assert rows[0]["runbook"] == "postgres-down"
 
 
+def test_list_of_a_layer_that_cannot_page_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    layer = FakeLayer()
+    monkeypatch.setattr(commands, "_client", lambda _: layer)
+    monkeypatch.setattr(layer, "metrics_query", lambda query: [Sample({}, float("instance" not in query))])
+    assert run(["alerts", "list", "local"]) == ExitCode.FAILED
+    assert capsys.readouterr().out == "nobody evaluates the rules, so that no alert can fire\n"
+
+    def fail(_: str) -> list[Sample]:
+        raise EsqError("no answer")
+
+    monkeypatch.setattr(layer, "metrics_query", fail)
+    layer.firing.append(_alert("DiskPressure", "ticket", 0))
+    assert run(["alerts", "list", "local"]) == ExitCode.FAILED
+    text = capsys.readouterr().out
+    assert "DiskPressure" in text
+    assert "not known whether alerts can fire: no answer" in text
+
+
 def test_silence_names_the_alert_and_its_end() -> None:
     layer = FakeLayer()
     assert alerts.silence(layer, "PostgresDown", 3600, "maintenance") == "abc"

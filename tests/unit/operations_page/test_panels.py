@@ -75,7 +75,7 @@ def test_quiet_environment_has_no_problems(tmp_path: Path) -> None:
         telemetry=NotDeployedError("no layer"),
     )
     assert snapshot["title"].startswith("✓")
-    assert "no problems" in snapshot["banner"]
+    assert "no problems; not shown: Alerts, Golden signals" in snapshot["banner"]
 
 
 def test_unreadable_source_is_a_problem_and_never_an_empty_panel(tmp_path: Path) -> None:

@@ -18,12 +18,13 @@ from cli.operations_page.alerts import alerts_content
 from cli.operations_page.fakes import FakeTelemetry
 from cli.operations_page.log_search import logs_query, search_logs
 from cli.operations_page.panel import NotDeployedError
+from cli.operations_page.panels import build_panels
 from cli.operations_page.signals import signals_content
 from cli.operations_page.timeline import Period
 from cli.operations_page.views import Views
 from cli.operations_page.waterfall import require_trace_id, trace_html, waterfall
 from infra.components.observability.spans import Span
-from infra.dashboards.graphs import GOLDEN_SIGNALS, Graph, Query
+from infra.dashboards.graphs import DELIVERY, GOLDEN_SIGNALS, PROVIDER, Graph, Query
 from infra.errors import EsqError, UsageError
 from tests.sample_operations import HOSTILE, TRACE_ID, firing_alerts, sample_sources, spans, telemetry
 
@@ -43,6 +44,13 @@ def test_pages_come_before_tickets_and_suppressed_alerts() -> None:
 
 def test_no_alert_is_said_in_words() -> None:
     assert "No alert fires." in alerts_content([]).html
+
+
+def test_silence_of_a_layer_that_cannot_page_is_a_problem(tmp_path: Path) -> None:
+    panel = build_panels(sample_sources(tmp_path, telemetry=FakeTelemetry()))[0]
+    content = panel.read()
+    assert content.problems == ("nothing is scraped, so that no alert can fire",)
+    assert "No alert fires." not in content.html
 
 
 def test_alert_outside_of_the_catalog_is_shown_without_runbook() -> None:
@@ -70,6 +78,13 @@ def test_graph_without_series_is_a_problem_and_not_an_empty_chart() -> None:
     assert content.problems == ("Traffic: no data",)
     assert '<svg class="chart"' not in content.html
     assert "no data" in content.html
+
+
+def test_hour_without_errors_and_messages_is_no_problem() -> None:
+    graphs = (*GOLDEN_SIGNALS, *DELIVERY, *PROVIDER)
+    problems = signals_content(FakeTelemetry(), graphs, [], NOW).problems
+    without_data = {problem.partition(":")[0] for problem in problems}
+    assert without_data == {"Traffic", "Saturation", "Oldest due message", "Ready jobs", "Connections"}
 
 
 def test_values_are_at_their_time_and_gaps_stay_gaps() -> None:
