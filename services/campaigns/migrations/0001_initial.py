@@ -48,7 +48,6 @@ STATEMENTS = (
         lease_expires_at timestamptz NOT NULL DEFAULT now(),
         list_exhausted boolean NOT NULL DEFAULT false,
         pass_started_at timestamptz,
-        in_flight_from uuid,
         ended_at timestamptz,
         failure text,
         PRIMARY KEY (company, campaign_id),
