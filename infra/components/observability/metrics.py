@@ -18,7 +18,7 @@ OBJECT_STORE_CLIENT = "object-store-client"
 _AFTER_FIRST_SCRAPES = ("sh", "-c", 'sleep 15; exec "$@"', "sh")
 """A store that has just started has seen some replicas of a server and not yet the others: a rule would find
 that there is no primary. After two intervals of the scrapes it knows all."""
-_CACHE = "-memory.allowedPercent=50"
+_CACHE = "-memory.allowedPercent=30"
 """Of the memory limit."""
 
 
@@ -68,7 +68,7 @@ def _server_command(args: ObservabilityArgs) -> list[str]:
         "-promscrape.suppressScrapeErrors",
         # Queries see the samples of the last second, not those of 30 s ago.
         "-search.latencyOffset=1s",
-        "-search.maxConcurrentRequests=4",
+        "-search.maxConcurrentRequests=2",
         _CACHE,
     ]
 

@@ -147,6 +147,7 @@ def _alertmanager(args: ObservabilityArgs) -> core.ContainerArgs:
             "--cluster.settle-timeout=5s",
             "--data.retention=120h",
         ],
+        env=[parts.go_memory_limit(args.sizes.alertmanager)],
         ports=[core.ContainerPortArgs(name="gossip", container_port=observability.GOSSIP_PORT)],
         resources=workload.resources(args.sizes.alertmanager),
         security_context=workload.restricted_container_security(),

@@ -25,6 +25,8 @@ _PACKAGE = "infra.components.observability.pod_programs"
 _LIBRARIES = "/opt/esq/libraries"
 """Folder of the libraries in the services image."""
 _POD_PROGRAMS = Path(__file__).with_name("pod_programs")
+_GO_MEMORY_SHARE = 0.8
+"""The rest is for what Go does not count: mapped files and buffers outside of its heap."""
 UID = 1000
 """`esq` in the image."""
 SECRET = "observability"  # noqa: S105 - the name of a Secret
@@ -112,6 +114,7 @@ def container(  # noqa: PLR0913 - the differences between the containers
         name=name,
         image=image,
         command=list(argv),
+        env=[go_memory_limit(size)],
         ports=[core.ContainerPortArgs(name=name[:15], container_port=port)],
         resources=workload.resources(size),
         security_context=workload.restricted_container_security(),
@@ -143,6 +146,12 @@ def program_environment(port: int) -> list[core.EnvVarArgs]:
 def _file_path(name: str) -> str:
     """Return the path of a file in the folder of the configuration; programs are in their package."""
     return f"{_PACKAGE.replace('.', '/')}/{name}" if name.endswith(".py") else name
+
+
+def go_memory_limit(size: Size) -> core.EnvVarArgs:
+    """Return the variable that lets a program in Go collect garbage before it reaches its memory limit."""
+    mib = int(size.memory_limit[:-2]) * (1024 if size.memory_limit.endswith("Gi") else 1)
+    return pod_spec.env("GOMEMLIMIT", f"{int(mib * _GO_MEMORY_SHARE)}MiB")
 
 
 def mounts() -> list[core.VolumeMountArgs]:
