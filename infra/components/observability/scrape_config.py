@@ -26,6 +26,8 @@ from services.contracts.endpoints import HTTP_PORT
 
 OBJECT_STORE_CLIENT_FOLDER = "/etc/esq/object-store-client"
 """Folder with the certificate for the admin API of the object store."""
+_NOTHING = "^$"
+"""Pattern of no name."""
 _TIMEOUT_SHARE = 0.6
 """Timeout of a scrape as a share of its interval."""
 _SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -51,7 +53,8 @@ def render_scrape_config() -> str:
         _object_state(),
         _containers(),
         _kubelet(scraped_metrics.KUBELET, "/metrics"),
-        _api_server(),
+        _api_server(scraped_metrics.API_SERVER, metrics_path="/livez"),
+        _api_server(scraped_metrics.API_SERVER_METRICS, stream_parse=True),
         _node_dns(),
         _pod_dns(),
         _layer(),
@@ -69,7 +72,7 @@ def _job(job: scraped_metrics.Job, suffix: str = "", **options: Any) -> dict[str
         "scheme": "https",
         **options,
         "metric_relabel_configs": [
-            {"source_labels": ["__name__"], "action": "keep", "regex": "|".join(job.metrics)}
+            {"source_labels": ["__name__"], "action": "keep", "regex": "|".join(job.metrics) or _NOTHING}
         ],
     }
 
@@ -139,6 +142,8 @@ def _kubelet(job: scraped_metrics.Job, path: str) -> dict[str, Any]:
         job,
         metrics_path=path,
         honor_timestamps=False,
+        # Otherwise all samples of a page are in memory before most of them are dropped.
+        stream_parse=True,
         tls_config={"ca_file": _CLUSTER_CA},
         authorization=_CLUSTER_LOGIN,
         kubernetes_sd_configs=[{"role": "node"}],
@@ -146,14 +151,15 @@ def _kubelet(job: scraped_metrics.Job, path: str) -> dict[str, Any]:
     )
 
 
-def _api_server() -> dict[str, Any]:
+def _api_server(job: scraped_metrics.Job, **options: Any) -> dict[str, Any]:  # noqa: ANN401 - any option
     names = ["__meta_kubernetes_service_name", "__meta_kubernetes_endpoint_port_name"]
     return _job(
-        scraped_metrics.API_SERVER,
+        job,
         tls_config={"ca_file": _CLUSTER_CA, "server_name": "kubernetes"},
         authorization=_CLUSTER_LOGIN,
         kubernetes_sd_configs=[_discovery("endpoints", "default")],
         relabel_configs=[{"source_labels": names, "action": "keep", "regex": "kubernetes;https"}],
+        **options,
     )
 
 

@@ -128,12 +128,14 @@ CONTAINERS = Job(
 )
 KUBELET = Job(
     "kubelet",
-    FAST_SECONDS,
+    _SLOW,
     ("kubelet_running_pods", "kubelet_runtime_operations_errors_total", "kubelet_node_name", *_GO_PROCESS),
 )
-API_SERVER = Job(
-    "kube-apiserver",
-    FAST_SECONDS,
+API_SERVER = Job("kube-apiserver", FAST_SECONDS, ())
+"""Its health check, a page without samples: its metrics are megabytes."""
+API_SERVER_METRICS = Job(
+    "kube-apiserver-metrics",
+    _SLOW,
     (
         *("apiserver_current_inflight_requests", "apiserver_request_total", "apiserver_storage_objects"),
         *("etcd_requests_total", "etcd_request_errors_total", *_GO_PROCESS),
@@ -162,7 +164,7 @@ LAYER = Job(
 
 JOBS = (
     *(SERVICES, POSTGRES, REDIS, KAFKA, OBJECT_STORE, BACKUP, OBJECT_STATE),
-    *(CONTAINERS, KUBELET, API_SERVER, DNS, LAYER),
+    *(CONTAINERS, KUBELET, API_SERVER, API_SERVER_METRICS, DNS, LAYER),
 )
 
 SCRAPED_METRICS = frozenset({*OF_EVERY_TARGET, *OF_RULES, *(name for job in JOBS for name in job.metrics)})

@@ -145,7 +145,7 @@ def test_only_metrics_of_the_table_are_kept() -> None:
         ]
         job = by_job[labels[0] if labels else entry["job_name"]]
         rule = entry["metric_relabel_configs"][0]
-        assert (rule["action"], set(rule["regex"].split("|"))) == ("keep", set(job.metrics))
+        assert (rule["action"], set(rule["regex"].split("|"))) == ("keep", set(job.metrics or ("^$",)))
         assert entry["scrape_interval"] == f"{job.interval_seconds}s"
         jobs[job.name] = entry
     assert set(jobs) == set(by_job)
