@@ -131,14 +131,14 @@ LOCAL_SIZES = Sizes(
     # The limits add up to 700 MiB with two replicas of what pages and an agent on each of three nodes. At
     # rest the layer uses 373 MiB, almost half of it VictoriaMetrics.
     observability=ObservabilitySizes(
-        metrics=Size(cpu="40m", memory="100Mi", memory_limit="162Mi", storage="2Gi"),
-        rules=Size(cpu="10m", memory="16Mi", memory_limit="28Mi"),
-        alertmanager=Size(cpu="10m", memory="20Mi", memory_limit="32Mi", storage="1Gi"),
-        gateway=Size(cpu="10m", memory="8Mi", memory_limit="16Mi"),
-        alert_receiver=Size(cpu="10m", memory="10Mi", memory_limit="16Mi"),
-        logs=Size(cpu="20m", memory="36Mi", memory_limit="64Mi", storage="2Gi"),
-        log_agent=Size(cpu="10m", memory="14Mi", memory_limit="22Mi"),
-        exporter=Size(cpu="10m", memory="20Mi", memory_limit="30Mi"),
+        metrics=Size(cpu="40m", memory="120Mi", memory_limit="182Mi", storage="2Gi"),
+        rules=Size(cpu="10m", memory="16Mi", memory_limit="26Mi"),
+        alertmanager=Size(cpu="10m", memory="20Mi", memory_limit="28Mi", storage="1Gi"),
+        gateway=Size(cpu="10m", memory="8Mi", memory_limit="14Mi"),
+        alert_receiver=Size(cpu="10m", memory="10Mi", memory_limit="14Mi"),
+        logs=Size(cpu="20m", memory="36Mi", memory_limit="56Mi", storage="2Gi"),
+        log_agent=Size(cpu="10m", memory="14Mi", memory_limit="20Mi"),
+        exporter=Size(cpu="10m", memory="20Mi", memory_limit="28Mi"),
     ),
 )
 

@@ -18,7 +18,9 @@ OBJECT_STORE_CLIENT = "object-store-client"
 _AFTER_FIRST_SCRAPES = ("sh", "-c", 'sleep 15; exec "$@"', "sh")
 """A store that has just started has seen some replicas of a server and not yet the others: a rule would find
 that there is no primary. After two intervals of the scrapes it knows all."""
-_CACHE = "-memory.allowedPercent=30"
+_HEAP_SHARE = 0.55
+"""A third of the memory is outside of the heap of Go: caches and buffers of the storage."""
+_CACHE = "-memory.allowedPercent=20"
 """Of the memory limit."""
 
 
@@ -32,6 +34,7 @@ def part(args: ObservabilityArgs) -> parts.Part:
         port=observability.METRICS_PORT,
         has_data=True,
     )
+    server.env = [parts.go_memory_limit(args.sizes.metrics, _HEAP_SHARE)]
     client = pod_spec.mount("object-store-client", OBJECT_STORE_CLIENT_FOLDER, read_only=True)
     server.volume_mounts = [*parts.mounts(), pod_spec.mount("data", parts.DATA), client]
     rules = parts.container(

@@ -148,10 +148,15 @@ def _file_path(name: str) -> str:
     return f"{_PACKAGE.replace('.', '/')}/{name}" if name.endswith(".py") else name
 
 
-def go_memory_limit(size: Size) -> core.EnvVarArgs:
-    """Return the variable that lets a program in Go collect garbage before it reaches its memory limit."""
+def go_memory_limit(size: Size, share: float = _GO_MEMORY_SHARE) -> core.EnvVarArgs:
+    """Return the variable that lets a program in Go collect garbage before it reaches its memory limit.
+
+    Args:
+        size: resources of the container.
+        share: part of its limit that the program may use for its heap.
+    """
     mib = int(size.memory_limit[:-2]) * (1024 if size.memory_limit.endswith("Gi") else 1)
-    return pod_spec.env("GOMEMLIMIT", f"{int(mib * _GO_MEMORY_SHARE)}MiB")
+    return pod_spec.env("GOMEMLIMIT", f"{int(mib * share)}MiB")
 
 
 def mounts() -> list[core.VolumeMountArgs]:
