@@ -7,6 +7,7 @@ Run it as `alert_receiver.py ADDRESS PORT FILE`.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import threading
 import time
@@ -112,4 +113,6 @@ def make_server(address: str, port: int, file: Path) -> ThreadingHTTPServer:
 
 
 if __name__ == "__main__":
+    # The first process of a container is terminated only by signals that it handles.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     make_server(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])).serve_forever()
