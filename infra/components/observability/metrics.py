@@ -8,6 +8,7 @@ from infra.alerts.rules import render_rules
 from infra.components import observability, pod_spec
 from infra.components.observability import parts
 from infra.components.observability.scrape_config import OBJECT_STORE_CLIENT_FOLDER, render_scrape_config
+from infra.components.observability.scraped_metrics import FAST_SECONDS
 from infra.names import pod_dns
 
 if TYPE_CHECKING:
@@ -15,9 +16,10 @@ if TYPE_CHECKING:
 
 OBJECT_STORE_CLIENT = "object-store-client"
 """Secret with the certificate for the admin API of the object store."""
-_AFTER_FIRST_SCRAPES = ("sh", "-c", 'sleep 15; exec "$@"', "sh")
+RULES_DELAY_SECONDS = 3 * FAST_SECONDS
 """A store that has just started has seen some replicas of a server and not yet the others: a rule would find
 that there is no primary. After two intervals of the scrapes it knows all."""
+_AFTER_FIRST_SCRAPES = ("sh", "-c", f'sleep {RULES_DELAY_SECONDS}; exec "$@"', "sh")
 _HEAP_SHARE = 0.55
 """A third of the memory is outside of the heap of Go: caches and buffers of the storage."""
 _CACHE = "-memory.allowedPercent=20"

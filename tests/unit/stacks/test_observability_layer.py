@@ -127,6 +127,16 @@ def test_rules_and_configuration_of_alertmanager_are_mounted(observability_layer
     assert [webhook["url"] for webhook in page["webhook_configs"]] == ["http://127.0.0.1:9095/"]
 
 
+def test_rules_are_evaluated_when_a_new_store_has_seen_every_target_twice(
+    observability_layer: Recording,
+) -> None:
+    pod = observability_layer.pods()[f"StatefulSet {observability.METRICS}"]["spec"]
+    (rules,) = (container for container in pod["containers"] if container["name"] == "vmalert")
+    shell, _, script, *_ = rules["command"]
+    delay = int(re.fullmatch(r'sleep (\d+); exec "\$@"', script)[1])
+    assert (shell, delay >= 2 * scraped_metrics.FAST_SECONDS) == ("sh", True)
+
+
 def test_gateway_passes_on_to_every_part(observability_layer: Recording) -> None:
     document = yaml.safe_load(secret(observability_layer, observability.ALERTMANAGER)["gateway.yml"])
     (user,) = document["users"]
