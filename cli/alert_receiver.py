@@ -112,7 +112,7 @@ class AlertReceiver:
         """Continue the runs that another process was killed in; return their ids."""
         interrupted = [record.id for record in self._store.records() if record.state == "interrupted"]
         for run_id in interrupted:
-            self._submit(self._work, run_id)
+            self._submit(self._work_until_over, run_id)
         return interrupted
 
     def stop(self) -> None:
@@ -127,15 +127,21 @@ class AlertReceiver:
             raise OverloadedError(f"{self._waiting} runs wait for a worker")
         record, must_work = self._store.report(runbook_of(joined.name), joined)
         if must_work:
-            self._submit(self._work, record.id)
+            self._submit(self._work_until_over, record.id)
         return [record]
 
     def _resolve(self, alert: JoinedAlert) -> list[RunRecord]:
         records = self._store.resolve(alert)
         for record in records:
-            if record.phase == "waiting" and all(joined.resolved_at for joined in record.alerts):
+            if _has_ended(record):
                 self._submit(self._close, record.id)
         return records
+
+    def _work_until_over(self, run_id: str) -> None:
+        """Walk through a run, and close it if its alerts have ended meanwhile."""
+        self._work(run_id)
+        if _has_ended(self._store.read(run_id)):
+            self._close(run_id)
 
     def _submit(self, function: Callable[[str], object], run_id: str) -> None:
         with self._lock:
@@ -149,3 +155,7 @@ class AlertReceiver:
             function(run_id)
         except Exception as error:  # noqa: BLE001 - the failure of one run must not end the others
             sys.stderr.write(f"run {run_id}: {type(error).__name__}: {error}\n")
+
+
+def _has_ended(record: RunRecord) -> bool:
+    return record.phase == "waiting" and all(joined.resolved_at for joined in record.alerts)

@@ -129,6 +129,14 @@ class RunRecord(_Record):
         return self.phase in OPEN_PHASES
 
     @property
+    def idle_since(self) -> dt.datetime | None:
+        """When its fault was last seen (UTC), if the run is over or waits while none of its alerts fires."""
+        if self.phase != "waiting" or any(alert.resolved_at is None for alert in self.alerts):
+            return self.ended_at
+        ends = (*(alert.resolved_at for alert in self.alerts), *(step.ended_at for step in self.steps))
+        return max((end for end in ends if end), default=self.started_at)
+
+    @property
     def progress(self) -> str:
         """Number of finished steps, and the step that is next or runs."""
         unfinished = [step for step in self.steps if step.state in ("waiting", "running", "previewing")]

@@ -120,17 +120,19 @@ class RunStore:
             alert: the alert.
 
         Returns:
-            The run, and whether somebody has to work on it: it is new, or starts again for a late alert.
+            The run, and whether somebody has to work on it: it is new, was interrupted, or starts again for
+            a late alert.
         """
         with self._locked():
             records = self.records()
             for record in records:
                 if alert.key in {joined.key for joined in record.alerts}:
-                    return record, False
+                    return record, record.state == "interrupted"
             for record in reversed(records):
                 names = [joined.name for joined in record.alerts]
                 if self._accepts(record) and is_same_fault(record.runbook, names, alert.name):
-                    return self._join(record, alert), not record.is_open
+                    must_work = record.idle_since is not None or record.state == "interrupted"
+                    return self._join(record, alert), must_work
             return self._create(runbook, [alert]), True
 
     def resolve(self, alert: JoinedAlert) -> list[RunRecord]:
@@ -150,6 +152,8 @@ class RunStore:
     def retarget(self, run_id: str, runbook: str) -> RunRecord:
         """Change the runbook of a run whose cause is known now; it is merged into the open run of that cause.
 
+        It is not merged into a run that nobody works on any more: nobody would look at its alerts.
+
         Args:
             run_id: the run.
             runbook: runbook of the cause.
@@ -160,7 +164,8 @@ class RunStore:
         with self._locked():
             record = self.read(run_id)
             for other in self.records():
-                if other.id != run_id and other.is_open and other.runbook == runbook:
+                is_known = other.id != run_id and other.is_open and other.runbook == runbook
+                if is_known and other.idle_since is None and other.state != "interrupted":
                     self._save(other.model_copy(update={"alerts": (*other.alerts, *record.alerts)}))
                     merged = {"phase": "merged", "merged_into": other.id, "ended_at": self._now()}
                     return self._save(record.model_copy(update=merged))
@@ -170,6 +175,8 @@ class RunStore:
     @contextmanager
     def working_on(self, run_id: str) -> Iterator[RunRecord]:
         """Own a run; no other process can meanwhile.
+
+        A failure in between leaves it interrupted, although this process lives on.
 
         Yields:
             The run, owned by this process.
@@ -183,16 +190,24 @@ class RunStore:
             except BlockingIOError:
                 raise self._refusal(self.read(run_id)) from None
             owner = {"owner": ProcessIdentity.current(), "phase": "running", "ended_at": None}
-            yield self.update(run_id, lambda record: record.model_copy(update=owner))
+            record = self.update(run_id, lambda record: record.model_copy(update=owner))
+            try:
+                yield record
+            except BaseException:
+                self.update(run_id, lambda record: record.model_copy(update={"owner": None}))
+                raise
 
     def _accepts(self, record: RunRecord) -> bool:
-        """Return whether a run takes further alerts."""
-        is_recent = record.ended_at is not None and self._now() - record.ended_at < JOIN_AFTER_END
-        return record.is_open or (is_recent and record.phase != "merged")
+        """Return whether a run takes further alerts: not one that waits since a fault of long ago."""
+        idle_since = record.idle_since
+        is_recent = idle_since is None or self._now() - idle_since < JOIN_AFTER_END
+        return is_recent and record.phase != "merged"
 
     def _join(self, record: RunRecord, alert: JoinedAlert) -> RunRecord:
         fields: dict[str, object] = {"alerts": (*record.alerts, alert)}
-        if not record.is_open:
+        if record.state == "interrupted":
+            fields["owner"] = ProcessIdentity.current()
+        elif record.idle_since is not None:
             steps = step_records(self.find_steps(record.runbook), self._environment)
             owner = ProcessIdentity.current()
             fields |= {"phase": "running", "owner": owner, "ended_at": None, "steps": steps}

@@ -3,6 +3,7 @@
 - What each step does is written before it starts, its result before the next one starts. A kill in between
   leaves a run that is `interrupted`; the next walk continues at that step.
 - Reading is repeated after a kill. An action is not: it may have had its effect, so a person decides.
+- A run that continues reads first whether its problem is still there: it may have waited for hours.
 - A check that hangs has a deadline, and so has an action: nothing blocks the steps behind it. What cannot be
   read is never good.
 - The first action that makes the problem go away is the last one.
@@ -125,10 +126,20 @@ class Runner:
         with self._store.working_on(run_id) as record:
             steps = self._store.find_steps(record.runbook)
             self._read_all(record, steps, "look")
-            if self._is_good(run_id, "look") or self._act(run_id, steps) or self._verify(run_id, steps, 0.0):
+            if self._is_over(record, steps) or self._act(run_id, steps) or self._verify(run_id, steps, 0.0):
                 return self._end(run_id, "resolved")
             states = {step.state for step in self._store.read(run_id).steps}
             return self._end(run_id, "waiting" if "proposed" in states else "unresolved")
+
+    def _is_over(self, record: RunRecord, steps: Sequence[Step]) -> bool:
+        """Return whether there is no problem, or none any more since the actions were proposed."""
+        if self._is_good(record.id, "look"):
+            return True
+        is_new = all(step.state == "waiting" for step in record.steps if step.kind == "act")
+        is_over = not is_new and self._verify(record.id, steps, 0.0)
+        if is_over:
+            self._skip_rest(record.id)
+        return is_over
 
     def close(self, run_id: str) -> RunRecord:
         """Verify a run whose alerts have ended; it is resolved if the problem is gone, else it waits.

@@ -132,6 +132,8 @@ def command_runner(kubeconfig: Path) -> Callable[[Sequence[str], float], Command
             )
         except CommandFailedError as error:
             return CommandResult(succeeded=False, reason=error.message, output=error.output)
+        except EsqError as error:  # a program is missing: the next action may need another one
+            return CommandResult(succeeded=False, reason=f"{error.message}. {error.remedy}", output="")
         return CommandResult(succeeded=True, reason="", output=output)
 
     return _run

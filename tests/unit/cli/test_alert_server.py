@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,13 +47,14 @@ class Server:
         self.release = threading.Event()
         self.worked = threading.Event()
         self.walker = runner(self.store, self.fault, Answers(approved=None, is_unattended=True))
+        self.walk: Callable[[str], object] = self.walker.walk
         self.receiver = AlertReceiver(self.store, self._walk, self.walker.close)
         self.http = AlertServer(self.receiver, "secret", address="127.0.0.1", port=0)
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
     def _walk(self, run_id: str) -> None:
         assert self.release.wait(TIMEOUT_SECONDS)
-        self.walker.walk(run_id)
+        self.walk(run_id)
         self.worked.set()
 
     def post(self, body: Any, token: str = "secret", path: str = "/alerts") -> httpx.Response:
@@ -92,6 +93,21 @@ def test_alert_starts_a_run_that_proposes_and_its_end_resolves_it(server: Server
     ended = alert("PostgresDown", "a1", status="resolved", endsAt="2026-12-01T03:09:00Z")
     assert server.post(webhook(ended)).json()["runs"] == [run_id]
     server.wait_for(run_id, "resolved")
+
+
+def test_run_whose_alert_ends_while_it_is_worked_on_does_not_wait_for_ever(server: Server) -> None:
+    (run_id,) = server.post(webhook(alert("PostgresDown", "a1"))).json()["runs"]
+    ended = alert("PostgresDown", "a1", status="resolved", endsAt="2026-12-01T03:09:00Z")
+    server.post(webhook(ended))
+
+    def walk(run_id: str) -> None:
+        server.walker.walk(run_id)
+        server.fault.actions_needed = 0
+
+    server.walk = walk
+    server.release.set()
+    record = server.wait_for(run_id, "resolved")
+    assert [step.state for step in record.steps] == ["finding", *["skipped"] * 3, "good"]
 
 
 def test_alerts_of_one_fault_are_one_run_and_a_repetition_changes_nothing(server: Server) -> None:

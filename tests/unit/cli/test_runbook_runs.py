@@ -199,3 +199,6 @@ def test_commands_run_with_the_kubeconfig_and_report_why_they_failed(
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     assert "timed out after 0.2 s" in run_command(("kubectl", "a", "0"), 0.2).reason
     assert "--json" in run_command(("esq", "slo", "--help"), 60.0).output
+    monkeypatch.setenv("PATH", "/nowhere")
+    missing = run_command(("kubectl", "a", "0"), 10.0)
+    assert "there is no kubectl on this machine" in missing.reason

@@ -11,7 +11,7 @@ import pytest
 from infra.errors import UsageError
 from runbooks import run_store
 from runbooks.fault_groups import is_same_fault, runbook_of
-from runbooks.run_record import JoinedAlert
+from runbooks.run_record import JoinedAlert, RunRecord
 from runbooks.run_store import RunStore
 from tests.unit.runbooks.run_steps import NOW, Fault, open_store
 
@@ -122,3 +122,64 @@ def test_damaged_file_does_not_hide_the_other_runs(tmp_path: Path) -> None:
     (tmp_path / "20260101-000000-damaged.json").write_text("{")
 
     assert [record.id for record in store.records()] == [run.id]
+
+
+def wait_for_person(store: RunStore, run_id: str, ended_at: dt.datetime | None) -> None:
+    """Make a run wait for a person; its alerts have ended then, if at all."""
+
+    def change(record: RunRecord) -> RunRecord:
+        alerts = tuple(entry.model_copy(update={"resolved_at": ended_at}) for entry in record.alerts)
+        return record.model_copy(update={"phase": "waiting", "alerts": alerts})
+
+    store.update(run_id, change)
+
+
+def test_alert_of_a_later_fault_is_not_swallowed_by_a_run_that_waits_for_a_person(tmp_path: Path) -> None:
+    clock = [NOW]
+    store = RunStore(tmp_path, "local", now=lambda: clock[0], find_steps=lambda _: Fault().steps)
+    run, _ = store.report("redis-down", alert("RedisDown"))
+
+    wait_for_person(store, run.id, None)
+    joined, must_work = store.report("redis-down", alert("RedisDown", "still fires"))
+    assert (joined.id, must_work) == (run.id, False)
+
+    wait_for_person(store, run.id, NOW)
+    restarted, must_work = store.report("redis-down", alert("RedisDown", "soon after"))
+    assert (restarted.id, restarted.phase, must_work) == (run.id, "running", True)
+
+    wait_for_person(store, run.id, NOW)
+    clock[0] = NOW + run_store.JOIN_AFTER_END
+    later, must_work = store.report("redis-down", alert("RedisDown", "next week"))
+    assert later.id != run.id
+    assert must_work
+
+
+def test_alert_of_a_run_that_was_killed_continues_it(tmp_path: Path) -> None:
+    store = open_store(tmp_path, Fault())
+    run = store.create("redis-down")
+    store.update(run.id, lambda record: record.model_copy(update={"owner": None}))
+
+    joined, must_work = store.report("redis-down", alert("RedisDown"))
+    assert (joined.id, joined.state, must_work) == (run.id, "running", True)
+
+    store.update(run.id, lambda record: record.model_copy(update={"owner": None}))
+    repeated, must_work = store.report("redis-down", alert("RedisDown"))
+    assert (repeated.id, must_work) == (run.id, True)
+
+
+def test_run_is_not_merged_into_one_that_nobody_works_on(tmp_path: Path) -> None:
+    store = open_store(tmp_path, Fault())
+    cause, _ = store.report("power-loss", alert("PowerLoss"))
+    wait_for_person(store, cause.id, NOW)
+    symptom, _ = store.report("backup-stale", alert("BackupStale"))
+
+    retargeted = store.retarget(symptom.id, "power-loss")
+    assert (retargeted.runbook, retargeted.state) == ("power-loss", "running")
+
+
+def test_failure_in_a_process_that_lives_on_leaves_the_run_interrupted(tmp_path: Path) -> None:
+    store = open_store(tmp_path, Fault())
+    run = store.create("redis-down")
+    with pytest.raises(ZeroDivisionError), store.working_on(run.id):
+        raise ZeroDivisionError
+    assert store.read(run.id).state == "interrupted"

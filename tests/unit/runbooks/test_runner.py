@@ -69,6 +69,20 @@ def test_without_a_person_actions_wait_and_a_later_walk_continues(tmp_path: Path
     assert resumed.phase == "resolved"
 
 
+def test_run_that_waited_reads_again_before_it_changes_anything(tmp_path: Path) -> None:
+    fault = Fault()
+    store = open_store(tmp_path, fault)
+    record = runner(store, fault, Answers(approved=None)).walk(store.create("postgres-down").id)
+    fault.actions_needed = 0  # it has ended meanwhile
+    fault.commands.clear()
+
+    resumed = runner(store, fault, Answers(approved=True)).walk(record.id)
+
+    assert resumed.phase == "resolved"
+    assert [step.state for step in resumed.steps] == ["finding", "skipped", "skipped", "skipped", "good"]
+    assert fault.commands == []
+
+
 def test_nothing_is_proposed_if_nothing_is_wrong(tmp_path: Path) -> None:
     fault, operator = Fault(actions_needed=0), Answers(approved=True)
     store = open_store(tmp_path, fault)
