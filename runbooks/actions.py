@@ -127,7 +127,7 @@ def hand_over(pod: str = "postgres-0") -> Action:
     patronictl = f"kubectl -n esq-data exec {pod} -c postgres -- patronictl"
     return _action(
         "hand-over-postgres",
-        "Lets a standby lead; writes wait for some seconds.",
+        "Only if the primary is what is slow: lets a standby lead, of any zone. Writes wait for seconds.",
         f"{patronictl} switchover postgres --force",
         "disruptive",
         f"{patronictl} list postgres",

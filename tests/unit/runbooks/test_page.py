@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 import pytest
 
@@ -105,3 +106,12 @@ def test_rehearsal_is_judged_by_its_result_and_age(
     assert bool(problem) == bool(rehearsal_problem(front_matter, today))
     assert is_tolerated(front_matter, today) == tolerated
     assert rehearsal_text(front_matter, today) == text
+
+
+NAMED_REPLICA = re.compile(r"(delete pod|delete pvc|reinit postgres|rollout restart) \S*-\d\b")
+
+
+@pytest.mark.parametrize("name", page.names())
+def test_what_a_page_deletes_has_to_be_named_by_the_person(name: str) -> None:
+    """A command that is pasted must not hit the healthy replica, e.g. the leader, that the page happens to name."""
+    assert not NAMED_REPLICA.findall((page.RUNBOOKS_DIR / f"{name}.md").read_text(encoding="utf-8"))
