@@ -11,6 +11,7 @@ from cli.actions import cluster_readings as readings
 from cli.actions.environment_context import parse_lease
 from cli.lock_holder import LockHolder
 from infra.environment_definition import LOCAL_DEFINITION
+from infra.process_identity import ProcessIdentity
 
 NOW = dt.datetime(2026, 1, 5, 3, 0, tzinfo=dt.UTC)
 ZONES = {"node-a": "zone-a", "node-b": "zone-b"}
@@ -180,8 +181,10 @@ def environment_lease(holder: str, age: float = 1, **annotations: str) -> dict[s
 
 def test_lease_tells_of_a_running_a_dead_and_an_incomplete_command() -> None:
     own = LockHolder.of_this_process()
-    dead = LockHolder(own.user, own.pid, own.started - 1000, own.boot_id, own.pid_namespace)
-    remote = LockHolder("ada@other", 7, 0.0, "another boot", "another namespace")
+    former = own.process.model_copy(update={"start_ticks": own.process.start_ticks - 1000})
+    dead = LockHolder(own.user, former, own.pid_namespace)
+    other = ProcessIdentity(pid=7, start_ticks=0, boot_id="another boot")
+    remote = LockHolder("ada@other", other, "another namespace")
     assert parse_lease(environment_lease(own.identity), NOW).state == "running"
     assert parse_lease(environment_lease(dead.identity), NOW).state == "left"
     assert parse_lease(environment_lease(remote.identity), NOW).state == "running"

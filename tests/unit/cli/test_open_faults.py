@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ from chaos import run_lock
 from chaos.faults import Fault
 from chaos.journal import UndoJournal
 from chaos.journal_entry import OpenFault
-from cli.actions import deployment_target, health, open_faults
+from cli.actions import deployment_target, health, observability_status, open_faults
 from cli.environment import load_environment
 from cli.main import run
+from infra import kubernetes, scrub_record
 from infra.process_identity import ProcessIdentity
 
 GONE = ProcessIdentity(pid=1 << 22, start_ticks=1, boot_id="")
@@ -130,8 +132,12 @@ def test_status_of_the_environment_reports_a_left_fault(
     journal: UndoJournal, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     healthy = health.Health((), (), health.BackupHealth("healthy"), (), ())
-    monkeypatch.setattr(deployment_target, "open_deployed_target", lambda *_: None)
+    target = SimpleNamespace(kubeconfig=Path("unused"))
+    monkeypatch.setattr(deployment_target, "open_deployed_target", lambda *_: target)
     monkeypatch.setattr(health, "collect_health", lambda _: healthy)
+    monkeypatch.setattr(kubernetes, "api_client", lambda _: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(scrub_record, "read_scrub", lambda _: None)
+    monkeypatch.setattr(observability_status, "collect", lambda _: None)
     entry = inject(journal, "zone-b")
     assert run(["status", "local", "--json"]) == 0
     assert result(capsys)["healthy"] is True

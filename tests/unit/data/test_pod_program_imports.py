@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 COMPONENTS = Path(__file__).parents[3] / "infra" / "components"
 CONTRACTS = Path(__file__).parents[3] / "services" / "contracts"
-BACKUP_MODULES = {"psycopg2", "infra.components.backup.pod_programs"}
+BACKUP_MODULES = {"psycopg2", "infra.components.backup.pod_programs", "infra.components.pod_programs"}
+SPAN_MODULES = {"google.protobuf", "opentelemetry.proto"}
 SHARED_CONTRACTS = {"services.contracts.backup_verification", "services.contracts.topics"}
 
 ALLOWED = {
@@ -24,6 +25,7 @@ ALLOWED = {
     "object_store/pod_programs": set[str](),
     "postgres/pod_programs": {"patroni"},
     "backup/pod_programs": BACKUP_MODULES | SHARED_CONTRACTS,
+    "observability/pod_programs": {"infra.components.observability.pod_programs", *SPAN_MODULES},
 }
 """Allowed modules besides the standard library, by folder."""
 
