@@ -139,7 +139,10 @@ _PLATFORM = {
     "BackupDrillFailed": (
         f"max(esq_backup_drill_age_seconds) > {MAX_BACKUP_AGE_SECONDS} or (max(esq_backup_drill_failed) > 0)"
     ),
-    "DataDamaged": 'label_set(sum(block_corruption_counter) > 0, "component", "object-store")',
+    # Garage counts since its start: what it found an hour ago must not hide what it finds next.
+    "DataDamaged": (
+        'label_set(sum(increase_pure(block_corruption_counter[1h])) > 0, "component", "object-store")'
+    ),
     "DiskPressure": (
         "max by (node) (1 - node_filesystem_avail_bytes / node_filesystem_size_bytes) > " + str(_PRESSED)
     ),

@@ -75,7 +75,12 @@ FAULTS = (
     ),
     Fault("BackupStale", {"esq_backup_age_seconds": 27 * _HOUR}, seconds=600),
     Fault("BackupDrillFailed", {"esq_backup_drill_failed": 1}),
-    Fault("DataDamaged", _in("block_corruption_counter", "store-0", 2), {"component": "object-store"}),
+    Fault(
+        "DataDamaged",
+        _in("block_corruption_counter", "store-0", 2),
+        {"component": "object-store"},
+        recovery_seconds=_HOUR + 60,
+    ),
     Fault("DiskPressure", _in("node_filesystem_avail_bytes", "zone-a", 5e9), {"node": "zone-a"}),
     Fault("MemoryPressure", _in("container_memory_working_set_bytes", _POD_0, 99e6), {"pod": "postgres-0"}),
     Fault("CpuPressure", _in("container_cpu_cfs_throttled_periods_total", _POD_0, 9), {"pod": "postgres-0"}),

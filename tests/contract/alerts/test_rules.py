@@ -84,6 +84,21 @@ def test_data_service_without_any_pod_pages(tmp_path: Path) -> None:
     run_rule_tests(tests, tmp_path, INTERVAL_SECONDS)
 
 
+def test_damage_of_an_hour_ago_does_not_hide_new_damage(tmp_path: Path) -> None:
+    """Garage counts damaged blocks since its start, and never back."""
+    test, hour = _test_of(FAULT_BY_ALERT["DataDamaged"]), 3600
+    *_, (seconds, damaged), _ = test.phases
+    (group,), labels = test.groups, test.expectations[1].labels
+    more = changed(Fault("DataDamaged", {entry.name: 3.0 for entry in damaged if entry.value}), damaged)
+    repaired = QUIET_SECONDS + seconds + hour + 60
+    phases = [test.phases[0], (seconds + hour + 90, damaged), (60, more)]
+    expectations = [
+        Expectation(repaired, group["name"], "DataDamaged"),
+        Expectation(repaired + 60, group["name"], "DataDamaged", labels),
+    ]
+    run_rule_tests([RuleTest("damage", [group], phases, expectations)], tmp_path, INTERVAL_SECONDS)
+
+
 def test_consequences_are_inhibited_while_their_cause_is_new(tmp_path: Path) -> None:
     alert, fault, hour = ALERT_BY_NAME["ZoneDown"], FAULT_BY_ALERT["ZoneDown"], 3600
     (group,) = [group for group in rule_groups(ENVIRONMENT, [alert]) if group["name"] == PAGES]
