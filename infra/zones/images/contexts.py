@@ -7,6 +7,7 @@ import hashlib
 import re
 import shutil
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,8 +95,15 @@ def _observability(tools: Tools) -> list[BuildContext]:
         programs = [tools.path(name) for name in OBSERVABILITY_PROGRAMS]
     except EsqError:
         return []
-    digests = [hashlib.sha256(program.read_bytes()).hexdigest() for program in programs]
-    return [BuildContext("observability", _hash(*digests), lambda folder: _binaries(programs, folder))]
+    authorities = Path(str(distribution("certifi").locate_file("certifi/cacert.pem")))
+    digests = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (*programs, authorities)]
+
+    def populate(folder: Path) -> None:
+        _binaries(programs, folder)
+        (folder / "certificates").mkdir()
+        shutil.copyfile(authorities, folder / "certificates" / "ca-certificates.crt")
+
+    return [BuildContext("observability", _hash(*digests), populate)]
 
 
 def debian_packages() -> list[str]:

@@ -204,6 +204,24 @@ def test_every_image_has_a_containerfile_and_an_unprivileged_user(tmp_path: Path
         assert "FROM scratch" in recipe if context.parent is None else "FROM base" in recipe
 
 
+def test_image_of_alertmanager_can_verify_the_receivers_of_pages(tmp_path: Path) -> None:
+    (tmp_path / "kafka").mkdir()
+    for name in ("garage", *contexts.OBSERVABILITY_PROGRAMS):
+        (tmp_path / name).touch()
+    built = contexts.build_contexts(PathTools(tmp_path), "")
+    context = next(context for context in built if context.image == "observability")
+    (tmp_path / "context").mkdir()
+    context.populate(tmp_path / "context")
+    (copied,) = (
+        line.split()[1:]
+        for line in (contexts.FOLDER / "observability" / "Containerfile").read_text().splitlines()
+        if line.startswith("COPY") and line.endswith("/etc/ssl/certs")
+    )
+    # The first file of those that Go looks for.
+    authorities = tmp_path / "context" / copied[0] / "ca-certificates.crt"
+    assert len(ssl.create_default_context(cafile=str(authorities)).get_ca_certs()) > 50
+
+
 def test_security_update_rebuilds_all_images(
     built_images: Images, registry: RegistryAccess, tmp_path: Path
 ) -> None:
