@@ -17,6 +17,7 @@ from urllib.parse import quote
 from kubernetes.client.exceptions import ApiException
 
 from cli.actions import cluster_readings, endpoint_checks
+from cli.actions.observability_status import blindness
 from cli.actions.open_faults import journal_status, open_journal
 from cli.actions.restore_operations import read_request
 from cli.actions.slo import evaluate_slos, measurement_store
@@ -35,7 +36,14 @@ from infra.daemon_calls import call_all
 from infra.environment_health import BackupHealth
 from infra.errors import EsqError
 from infra.kubernetes import api_client, get_json, get_text, to_esq_error
-from infra.names import DATA_NAMESPACE, PART_OF_LABEL, PRODUCT, SERVICES_NAMESPACE, service_dns
+from infra.names import (
+    DATA_NAMESPACE,
+    OBSERVABILITY_NAMESPACE,
+    PART_OF_LABEL,
+    PRODUCT,
+    SERVICES_NAMESPACE,
+    service_dns,
+)
 from infra.scrub_record import read_scrub
 from runbooks.check import UnavailableError
 from runbooks.readings import ActiveAlert, Deploy, FaultState, LogLine, Sample, SloState
@@ -324,7 +332,10 @@ class EnvironmentContext:
         return self._reads.get("alerts", self._read_alerts)
 
     def _read_alerts(self) -> Sequence[ActiveAlert]:
-        return [ActiveAlert(alert.name, alert.started_at, alert.labels) for alert in self._layer.alerts()]
+        firing = self._layer.alerts()
+        if not firing and (reason := blindness(self._layer)):
+            raise UnavailableError(reason, location=OBSERVABILITY_NAMESPACE, remedy="See `esq status ENV`.")
+        return [ActiveAlert(alert.name, alert.started_at, alert.labels) for alert in firing]
 
     def faults(self) -> Sequence[FaultState]:
         """See `CheckContext`."""

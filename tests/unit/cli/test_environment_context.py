@@ -19,6 +19,7 @@ from cli.actions.deployment_target import DeploymentTarget
 from cli.actions.environment_context import EnvironmentContext
 from cli.actions.open_faults import open_journal
 from cli.environment import load_environment
+from cli.observability_client import ObservabilityClient
 from infra.components.scrub import Damage
 from infra.errors import EsqError
 from infra.processes import PROCESSES
@@ -26,6 +27,7 @@ from infra.progress import RecordingProgress
 from infra.scrub_record import new_record
 from runbooks.check import UnavailableError
 from runbooks.fakes import ZONES
+from runbooks.readings import Sample
 from runbooks.triage import diagnose
 from runbooks.triage_record import read_diagnoses
 from services.contracts.endpoints import HTTP_PORT
@@ -145,6 +147,18 @@ def test_metrics_of_processes_are_read_without_the_observability_layer(
     assert (sample.value, sample.labels["pod"]) == (3.0, "whatsapp-worker-zone-a")
     with pytest.raises(UnavailableError, match="not deployed"):
         context_of(target).alerts()
+
+
+def test_no_alert_is_not_good_while_nobody_evaluates_the_rules(
+    target: DeploymentTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the metrics nor the alerts of this layer say anything."""
+    monkeypatch.setattr(ObservabilityClient, "alerts", lambda _: [])
+    monkeypatch.setattr(ObservabilityClient, "metrics_query", lambda *_: [])
+    with pytest.raises(UnavailableError, match="no alert can fire"):
+        context_of(target).alerts()
+    monkeypatch.setattr(ObservabilityClient, "metrics_query", lambda *_: [Sample({}, 2.0)])
+    assert context_of(target).alerts() == []
 
 
 def test_open_fault_of_this_machine_is_read(target: DeploymentTarget) -> None:
