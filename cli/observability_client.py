@@ -10,6 +10,7 @@ import datetime as dt
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kubernetes import client
@@ -226,6 +227,9 @@ class ObservabilityClient:
         try:
             return send(self._api, method, url, query=query, headers=headers, body=body)
         except ApiException as error:
+            if error.status == HTTPStatus.UNAUTHORIZED:
+                # A rotation has replaced the token: the next request reads the new one.
+                self.__dict__.pop("_token", None)
             _raise_error(error)
         except UnreachableError as error:
             raise LayerUnavailableError.caused_by(
