@@ -29,6 +29,16 @@ if TYPE_CHECKING:
 CHECKS_TIMEOUT_SECONDS = 6.0
 """A context returns within its own deadline, which is less."""
 UNKNOWN = "unknown-outage"
+OUTAGES = (
+    "zone-down",
+    *("postgres-down", "postgres-split-brain", "postgres-replication-lag"),
+    *("redis-down", "redis-split-brain", "redis-replication-lag"),
+    *("kafka-down", "kafka-quorum-lost", "kafka-under-replicated"),
+    *("object-store-down", "object-store-resync-lag"),
+    *("service-down", "dispatcher-down", "recovery-slow"),
+    "api-availability",
+)
+"""Checks of what can end by itself, so that a deploy waits for it."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ class Diagnosis:
     @property
     def runbook(self) -> str:
         """Slug of the runbook to open; empty if nothing is or was wrong."""
-        if self.is_unknown:
+        if self.is_unknown or self.is_blind:
             return UNKNOWN
         causes = self.causes or self.recovered
         return causes[0].check if causes else ""
@@ -85,6 +95,11 @@ class Diagnosis:
         return bool(self.causes) and all(cause.check in SYMPTOMS for cause in self.causes)
 
     @property
+    def is_blind(self) -> bool:
+        """Whether nothing is known to be wrong because what users need cannot be read."""
+        return not self.causes and any(slug in OUTAGES for slugs in self.unread.values() for slug in slugs)
+
+    @property
     def named(self) -> frozenset[str]:
         """Slugs of the causes that it names."""
         return frozenset(cause.check for cause in self.causes or self.recovered)
@@ -93,7 +108,7 @@ class Diagnosis:
         """Return plain values."""
         return {
             "environment": self.environment,
-            "healthy": not self.causes,
+            "healthy": not self.causes and not self.is_blind,
             "causes": [_to_dict(cause) for cause in self.causes],
             "recovered": [_to_dict(cause) for cause in self.recovered],
             "runbook": self.runbook,
@@ -153,19 +168,20 @@ def diagnose(
 
 
 def run_checks(
-    context: CheckContext, checks: Sequence[Check]
+    context: CheckContext, checks: Sequence[Check], timeout_seconds: float = CHECKS_TIMEOUT_SECONDS
 ) -> tuple[dict[str, Finding], dict[str, tuple[str, ...]]]:
     """Run checks at the same time.
 
     Args:
         context: the environment.
         checks: the checks.
+        timeout_seconds: longer than the deadline of the context.
 
     Returns:
         The findings by slug, and the slugs of the checks that could not be made by reason.
     """
     calls = {check.id: start(check.function, context) for check in checks}
-    wait(calls.values(), CHECKS_TIMEOUT_SECONDS)
+    wait(calls.values(), timeout_seconds)
     findings: dict[str, Finding] = {}
     unread: defaultdict[str, list[str]] = defaultdict(list)
     for slug, call in calls.items():

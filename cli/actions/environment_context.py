@@ -241,8 +241,10 @@ class EnvironmentContext:
             {zone: partial(self._resolve, pod) for zone, pod in by_zone.items()}, 2 * self._timeout
         )
         known = {zone: problem for zone, problem in results.items() if problem is not None}
-        if not known:
-            raise UnavailableError("no pod could be asked to resolve a name", location=SERVICES_NAMESPACE)
+        if len(known) < len(results) and not any(known.values()):
+            silent = ", ".join(sorted(results.keys() - known.keys()))
+            message = f"no pod of {silent} could be asked to resolve a name"
+            raise UnavailableError(message, location=SERVICES_NAMESPACE)
         return known
 
     def _resolve(self, pod: str) -> str:
@@ -293,9 +295,13 @@ class EnvironmentContext:
 
     def samples(self, metric: str) -> Sequence[Sample]:
         """See `CheckContext`."""
-        return self._reads.get("metrics of pods", self._read_samples).get(metric, ())
+        samples, silent = self._reads.get("metrics of pods", self._read_samples)
+        if metric not in samples and silent:
+            raise UnavailableError(f"{', '.join(silent)}: no answer about metrics", location=metric)
+        return samples.get(metric, ())
 
-    def _read_samples(self) -> Mapping[str, Sequence[Sample]]:
+    def _read_samples(self) -> tuple[Mapping[str, Sequence[Sample]], Sequence[str]]:
+        """Return the samples by metric, and the workloads of which a ready pod does not answer."""
         pods = [pod for pod in self.pods() if pod.namespace == SERVICES_NAMESPACE and pod.zone]
         texts = _answers(
             {pod.name: partial(self._services.get, pod.name, HTTP_PORT, "/metrics") for pod in pods},
@@ -308,7 +314,8 @@ class EnvironmentContext:
                 samples[name] += values
         if not samples:
             raise UnavailableError("no process tells its metrics", location=SERVICES_NAMESPACE)
-        return samples
+        silent = {pod.workload for pod in pods if pod.ready and texts[pod.name] is None}
+        return samples, sorted(silent)
 
     def metric(self, query: str) -> Sequence[Sample]:
         """See `CheckContext`."""

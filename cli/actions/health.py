@@ -14,6 +14,7 @@ from infra.errors import EsqError
 from infra.waiting import wait_for
 from runbooks import steady_state
 from runbooks.check import UnavailableError
+from runbooks.triage import OUTAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,8 @@ HEALTHY_TIMEOUT_SECONDS = 120.0
 """After a deploy everything must be healthy within this time."""
 _POLL_INTERVAL_SECONDS = 1.0
 _DEADLINE_SECONDS = 20.0
+_CHECKS_TIMEOUT_SECONDS = _DEADLINE_SECONDS + 1
+"""A check waits for its readings until their deadline."""
 _REQUEST_TIMEOUT_SECONDS = 3.0
 _COMPONENTS = ("postgres", "redis", "kafka", "object-store")
 
@@ -121,8 +124,9 @@ def assess(context: CheckContext) -> Health:
     Raises:
         UnavailableError: its nodes cannot be read: the cluster is unreachable.
     """
-    outages = steady_state.find_problems(context, steady_state.OUTAGES)
-    warnings = steady_state.find_problems(context, steady_state.WARNINGS)
+    outages = steady_state.find_problems(context, OUTAGES, _CHECKS_TIMEOUT_SECONDS)
+    warnings = steady_state.find_problems(context, steady_state.WARNINGS, _CHECKS_TIMEOUT_SECONDS)
+    restore, unread = _unfinished_restore(context)
     components = [_read(partial(_component, context, name), None) for name in _COMPONENTS]
     return Health(
         nodes=tuple(context.nodes()),
@@ -130,10 +134,18 @@ def assess(context: CheckContext) -> Health:
         backups=_read(context.backups, BackupHealth("cannot be read")),
         services=tuple(_read(context.services, ())),
         endpoints=tuple(_read(context.endpoints, ())),
-        unfinished_restore=_read(context.unfinished_restore, ""),
+        unfinished_restore=restore,
         outages=tuple(outages),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *unread),
     )
+
+
+def _unfinished_restore(context: CheckContext) -> tuple[str, tuple[str, ...]]:
+    """Return the command that resumes a restore, and the problem that this cannot be read."""
+    try:
+        return context.unfinished_restore(), ()
+    except UnavailableError as error:
+        return "", (f"{error.message}: cannot tell whether a restore is unfinished",)
 
 
 def _component(context: CheckContext, name: str) -> ComponentHealth | None:

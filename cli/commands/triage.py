@@ -35,7 +35,7 @@ Scores = Annotated[
 def triage(env: Env, *, scores: Scores = False, json: AsJson = False) -> None:
     """Name the cause of what is broken now, its runbook, and the first safe action. Changes nothing.
 
-    Exit code 1 when something is broken. Says what could not be read.
+    Exit code 1 when something is broken, or when it cannot be read whether users are served.
     """
     if scores:
         _show_scores(env, as_json=json)
@@ -49,13 +49,15 @@ def triage(env: Env, *, scores: Scores = False, json: AsJson = False) -> None:
     else:
         for line in describe(diagnosis):
             typer.echo(line)
-    if diagnosis.causes:
+    if diagnosis.causes or diagnosis.is_blind:
         raise typer.Exit(ExitCode.FAILED)
 
 
 def describe(diagnosis: Diagnosis) -> Iterator[str]:
     """Yield the lines of a diagnosis for people."""
-    if not diagnosis.causes:
+    if diagnosis.is_blind:
+        yield "? no cause is found, and it cannot be read whether users are served: see below"
+    elif not diagnosis.causes:
         yield "✓ nothing is broken now" + (", and something was:" if diagnosis.recovered else "")
     for cause in diagnosis.causes:
         yield from _describe_cause("✗", cause)

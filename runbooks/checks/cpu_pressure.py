@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runbooks.actions import UNDO_FAULTS, WATCH, hand_over
 from runbooks.check import Check, Finding, change_steps, read_steps, verify_steps
+from runbooks.usage import require_all_nodes
 
 if TYPE_CHECKING:
     from runbooks.check import CheckContext
@@ -26,6 +27,7 @@ def find(context: CheckContext) -> Finding | None:
     busy = ordered[int(BUSY_QUANTILE * (len(ordered) - 1))] if ordered else 0.0
     waiting = [use for use in known if _stalled(use) > max(MAX_STALLED, FACTOR * busy)]
     if not waiting:
+        require_all_nodes(context)
         return None
     evidence = tuple(
         f"{use.pod}/{use.container} ({use.zone}): waits {_stalled(use):.0%} of the time" for use in waiting

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runbooks.actions import FREE_SPACE, UNDO_FAULTS, read_logs
 from runbooks.check import Check, Finding, change_steps, read_steps, verify_steps
+from runbooks.usage import require_all_nodes
 
 if TYPE_CHECKING:
     from runbooks.check import CheckContext
@@ -18,6 +19,7 @@ def find(context: CheckContext) -> Finding | None:
     """Return the zones whose disk is almost full."""
     full = [usage for usage in context.usage() if usage.disk_used > MAX_USED]
     if not full:
+        require_all_nodes(context)
         return None
     evidence = tuple(
         f"{usage.zone}: {usage.disk_used:.0%} used, {usage.disk_free_bytes >> 20} MiB free" for usage in full

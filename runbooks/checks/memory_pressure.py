@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from runbooks.actions import UNDO_FAULTS, WATCH
 from runbooks.check import Check, Finding, change_steps, read_steps, verify_steps
 from runbooks.components import known_zones
+from runbooks.usage import require_all_nodes
 
 if TYPE_CHECKING:
     from runbooks.check import CheckContext
@@ -23,6 +24,7 @@ def find(context: CheckContext) -> Finding | None:
     containers = [use for usage in context.usage() for use in usage.containers if _is_scarce(use)]
     killed = [pod for pod in context.pods() if _was_killed(context, pod)]
     if not containers and not killed:
+        require_all_nodes(context)
         return None
     evidence = [f"{use.pod}/{use.container} ({use.zone}): {_describe(use)}" for use in containers]
     evidence += [f"{pod.name} ({pod.zone}): killed for its memory" for pod in killed]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import time
+from typing import TYPE_CHECKING
+
 import pytest
 
 from cli.actions.health import assess
 from infra.environment_health import BackupHealth, EndpointCheck, NodeHealth
+from runbooks import steady_state, triage
 from runbooks.check import UnavailableError
 from runbooks.fakes import ZONES, FakeContext, component, without
+
+if TYPE_CHECKING:
+    from infra.components.component_health import ComponentHealth
 
 FAILED_DRILL = BackupHealth("drill failed", ("the last drill failed: latest: 3 rows instead of 4",))
 
@@ -74,3 +81,21 @@ def test_outage_does_not_hide_what_cannot_be_read() -> None:
     health = assess(FakeContext(component=UnavailableError("no answer within 20 s"), endpoints=failing))
     assert health.outages[0] == "edge /contacts: status 503"
     assert "no answer within 20 s" in health.outages[1]
+
+
+def test_restore_that_cannot_be_read_is_a_problem() -> None:
+    health = assess(FakeContext(unfinished_restore=UnavailableError("no answer within 20 s")))
+    assert health.problems == ["no answer within 20 s: cannot tell whether a restore is unfinished"]
+
+
+def test_checks_wait_for_readings_until_their_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slow machine is no outage: a check must not give up before the readings do."""
+    monkeypatch.setattr(steady_state.find_problems, "__defaults__", (0.0,))
+    monkeypatch.setattr(triage.run_checks, "__defaults__", (0.0,))
+
+    class Slow(FakeContext):
+        def component(self, name: str) -> ComponentHealth:
+            time.sleep(0.2)
+            return super().component(name)
+
+    assert assess(Slow()).problems == []

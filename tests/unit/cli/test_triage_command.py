@@ -54,8 +54,12 @@ def test_unknown_outage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 def test_component_that_nobody_reads_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    triage(monkeypatch, FakeContext(component=UnavailableError("no answer within 5 s")))
-    assert "? no answer within 5 s: cannot tell kafka-down" in capsys.readouterr().out
+    context = FakeContext(component=UnavailableError("no answer within 5 s"))
+    assert triage(monkeypatch, context) == ExitCode.FAILED
+    output = capsys.readouterr().out
+    assert "? no answer within 5 s: cannot tell kafka-down" in output
+    assert "nothing is broken" not in output
+    assert "esq runbook show unknown-outage local" in output
 
 
 def test_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

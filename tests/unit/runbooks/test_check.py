@@ -152,7 +152,8 @@ def containers(*stalled: float) -> tuple[NodeUsage, ...]:
     usage = tuple(
         ContainerUsage(f"pod-{n}", "main", "zone-a", cpu_stalled=value) for n, value in enumerate(stalled)
     )
-    return (NodeUsage("zone-a", 100, 50, containers=usage),)
+    others = (NodeUsage(zone, 100, 50) for zone in ZONES[1:])
+    return (NodeUsage(ZONES[0], 100, 50, containers=usage), *others)
 
 
 @pytest.mark.parametrize(
