@@ -181,7 +181,9 @@ def running_api_server(folder: Path) -> Iterator[ApiServer]:
 
 
 def create_namespace(api: client.ApiClient) -> str:
-    """Create a namespace for one test and return its name."""
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    client.CoreV1Api(api).create_namespace({"metadata": {"name": name}})
+    """Create a namespace for one test and return its name; pods can be created in it."""
+    core, name = client.CoreV1Api(api), f"t-{uuid.uuid4().hex[:8]}"
+    core.create_namespace({"metadata": {"name": name}})
+    accounts = core.list_namespaced_service_account
+    wait_until("the service account", lambda: bool(accounts(name).items), READY_TIMEOUT_SECONDS)
     return name

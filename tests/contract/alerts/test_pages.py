@@ -23,7 +23,7 @@ def live() -> Iterator[LiveAlerts]:
         yield live
 
 
-def test_lost_zone_is_one_page_and_its_consequences_are_suppressed(live: LiveAlerts) -> None:
+def test_lost_zone_is_one_page_that_says_what_to_do(live: LiveAlerts) -> None:
     live.break_by(*(FAULT_BY_ALERT[name] for name in ("ZoneDown", *CONSEQUENCES)))
     live.wait_for_page("ZoneDown", PAGE_TIMEOUT_SECONDS)
     wait_until(
@@ -33,9 +33,6 @@ def test_lost_zone_is_one_page_and_its_consequences_are_suppressed(live: LiveAle
     )
     assert live.pages() == ["ZoneDown"]
     assert live.states()["ZoneDown"] == "active"
-
-
-def test_page_says_what_to_do(live: LiveAlerts) -> None:
     page = next(record for record in live.received() if record["labels"]["alertname"] == "ZoneDown")
     assert page["annotations"]["summary"] == "Nothing in zone zone-a answers"
     assert page["annotations"]["command"] == "esq runbook run zone-down test"

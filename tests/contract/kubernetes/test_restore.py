@@ -57,7 +57,8 @@ class Platform:
         self.failing: set[str] = set()
 
     def deploy(self) -> None:
-        for namespace in (DATA_NAMESPACE, SERVICES_NAMESPACE):
+        existing = {namespace.metadata.name for namespace in self.core.list_namespace().items}
+        for namespace in {DATA_NAMESPACE, SERVICES_NAMESPACE} - existing:
             self.core.create_namespace({"metadata": {"name": namespace}})
         for process in PROCESSES:
             self.apps.create_namespaced_deployment(SERVICES_NAMESPACE, manifest(process.name, replicas=2))
