@@ -183,21 +183,7 @@ def send_test(
         EsqError: nothing was sent in time.
     """
     before = _counts(client)
-    now = dt.datetime.now(dt.UTC)
-    labels = {
-        "alertname": TEST_ALERT,
-        "severity": severity,
-        "environment": environment,
-        "sent": f"{now:%H%M%S}",
-    }
-    body = [
-        {
-            "labels": labels,
-            "annotations": {"summary": "A test: nothing is wrong", "impact": "None", "command": "none"},
-            "startsAt": now.isoformat(),
-            "endsAt": (now + dt.timedelta(minutes=5)).isoformat(),
-        }
-    ]
+    body = [_test_alert(environment, severity, dt.datetime.now(dt.UTC))]
     client.request("POST", ALERTMANAGER, "/api/v2/alerts", body=body)
     deadline = clock() + TEST_TIMEOUT_SECONDS
     while not _is_complete(rows := _differences(before, _counts(client))) and clock() <= deadline:
@@ -209,6 +195,21 @@ def send_test(
             remedy=f"Read its log: `esq logs {environment} alertmanager`.",
         )
     return rows
+
+
+def _test_alert(environment: str, severity: str, now: dt.datetime) -> dict[str, Any]:
+    labels = {
+        "alertname": TEST_ALERT,
+        "severity": severity,
+        "environment": environment,
+        "sent": f"{now:%H%M%S}",
+    }
+    return {
+        "labels": labels,
+        "annotations": {"summary": "A test: nothing is wrong", "impact": "None", "command": "none"},
+        "startsAt": now.isoformat(),
+        "endsAt": (now + dt.timedelta(minutes=5)).isoformat(),
+    }
 
 
 def _is_complete(rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -39,7 +39,6 @@ TEST_ALERT = "TestAlert"
 """Name of the alert of `esq alerts test`."""
 
 _PAGE, _TICKET, _NONE = "page", "ticket", "none"
-_SUMMARY = "{{ range .Alerts }}{{ .Annotations.summary }}\n{{ end }}"
 _DETAILS = (
     "{{ range .Alerts }}{{ .Annotations.summary }}. {{ .Annotations.impact }}"
     "\nRun: {{ .Annotations.command }}\n{{ end }}"

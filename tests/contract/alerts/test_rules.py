@@ -61,7 +61,7 @@ def _test_of(fault: Fault) -> RuleTest:
 
 def test_every_rule_has_a_fault() -> None:
     rules = {alert.name for alert in ALERTS if alert.source is Source.RULE}
-    assert rules - set(FAULT_BY_ALERT) == {"ProcessingAnomaly"}  # takes days: see test_anomalies
+    assert rules - set(FAULT_BY_ALERT) == {"ProcessingAnomaly"}  # needs days of history
 
 
 def test_each_alert_fires_for_its_fault_and_ends_after_it(tmp_path: Path) -> None:
