@@ -5,13 +5,13 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
-import sys
 import threading
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
 from cli.alert_receiver import MalformedRequestError, OverloadedError
+from cli.local_server import LocalServer
 from infra.files import write_atomically
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def load_token(file: Path) -> str:
     return file.read_text(encoding="utf-8").strip()
 
 
-class AlertServer(ThreadingHTTPServer):
+class AlertServer(LocalServer):
     """The server; a thread per connection.
 
     Args:
@@ -43,23 +43,11 @@ class AlertServer(ThreadingHTTPServer):
         port: port; 0 for a free one.
     """
 
-    daemon_threads = True
-
     def __init__(self, receiver: AlertReceiver, token: str, *, address: str, port: int) -> None:
         super().__init__((address, port), _Handler)
         self.receiver = receiver
         self.token = token
         self.slots = threading.BoundedSemaphore(MAX_REQUESTS)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's signature
-        """Ignore a client that has left; print the traceback of a defect.
-
-        Args:
-            request: socket of the client.
-            client_address: its address.
-        """
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from cli.local_server import LocalServer
 from cli.operations_page.access import HOST, Access
 from infra.errors import EsqError
 from infra.measurements.html import STYLE
@@ -113,7 +113,7 @@ def _error(status: HTTPStatus, message: str) -> Response:
     return Response(status, f"{message}\n".encode())
 
 
-class OperationsServer(ThreadingHTTPServer):
+class OperationsServer(LocalServer):
     """The server; a thread per connection, all of which end with the process.
 
     Args:
@@ -121,22 +121,10 @@ class OperationsServer(ThreadingHTTPServer):
         port: port on 127.0.0.1; 0 for a free one.
     """
 
-    daemon_threads = True
-
     def __init__(self, app: OperationsApp, port: int = 0) -> None:
         super().__init__((HOST, port), _Handler)
         self.app = app
         self.access = Access(self.server_port)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the library's signature
-        """Ignore a viewer that has left; print the traceback of a defect.
-
-        Args:
-            request: socket of the viewer.
-            client_address: its address.
-        """
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
